@@ -1,0 +1,75 @@
+"""NumPy on the CPU, CuPy on the GPU, from one source.
+
+Most of the mathematics needs no array module at all: operators, `@`, methods and NumPy's element-wise functions go where their
+arguments live. Only functions that create or combine arrays need one, and they take it from an array at hand: `xp = xp_of(x)`.
+"""
+
+import sys
+
+import numpy as np
+
+from tinyvit import trees
+from tinyvit.errors import DeviceError
+
+DEVICES = ("cpu", "gpu", "auto")
+
+
+def xp_of(x):
+    """The module whose functions apply to x: numpy for a NumPy array, cupy for a CuPy array."""
+    return np if isinstance(x, np.ndarray) else sys.modules[type(x).__module__.partition(".")[0]]
+
+
+def gpu_module():
+    """The module cupy, if it is installed and finds a GPU.
+
+    Raises
+    ------
+    DeviceError
+        With the reason, where there is no GPU to be had.
+    """
+    try:
+        import cupy
+    except ImportError:
+        raise DeviceError("no GPU: CuPy is not installed; install one of the extras gpu-cuda12, gpu-cuda13, or use --device cpu") from None
+    if not cupy.cuda.is_available():
+        raise DeviceError("no GPU: CuPy is installed but finds no CUDA device; check the driver, or use --device cpu")
+    return cupy
+
+
+def choose_device(device):
+    """"cpu" or "gpu"; "auto" is the GPU where there is one.
+
+    Raises
+    ------
+    DeviceError
+        If the device is not one of cpu, gpu, auto, or is "gpu" and there is none.
+    """
+    if device not in DEVICES:
+        raise DeviceError(f"unknown device {device!r}: expected one of {', '.join(DEVICES)}")
+    if device == "auto":
+        try:
+            gpu_module()
+        except DeviceError:
+            return "cpu"
+        return "gpu"
+    if device == "gpu":
+        gpu_module()
+    return device
+
+
+def to_device(tree, device="gpu"):
+    """A tree, or one array, on a device ("cpu", "gpu" or "auto"); what is there already is not copied.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device.
+    """
+    if choose_device(device) == "cpu":
+        return to_host(tree)
+    return trees.map(gpu_module().asarray, tree)
+
+
+def to_host(tree):
+    """A tree, or one array, as NumPy arrays; what is there already is not copied."""
+    return trees.map(lambda x: x if isinstance(x, np.ndarray) or not hasattr(x, "get") else x.get(), tree)

@@ -1,0 +1,41 @@
+"""The errors a user is shown: one line that says what was wrong, what was found, what was expected and what to do.
+
+The command prints the line and exits with `exit_code`; in Python they are ordinary exceptions. Whoever raises one writes the whole
+sentence; nothing below the command line prints.
+"""
+
+
+class TinyvitError(Exception):
+    """Something the user can mend; its text is the one line to show."""
+
+    exit_code = 1
+
+
+class UsageError(TinyvitError, ValueError):
+    """A value that was asked for cannot work: heads that do not divide the width, an option that contradicts a saved run."""
+
+    exit_code = 2
+
+
+class DataError(TinyvitError):
+    """A data set or an image that is missing, truncated, corrupted or not what it should be."""
+
+
+class CheckpointError(TinyvitError):
+    """A checkpoint or run folder that is missing, damaged or does not fit its own configuration."""
+
+
+class DeviceError(TinyvitError):
+    """A device that was asked for and is not there."""
+
+
+class DivergedError(TinyvitError):
+    """The loss is no longer a number."""
+
+
+class Interrupted(TinyvitError):
+    """A run that was asked to stop and has saved itself; `signal_number` says who asked (2 is Ctrl-C, 15 SIGTERM)."""
+
+    def __init__(self, message, signal_number):
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,195 @@
+"""Gradient checks: does the backward pass compute the derivative of the forward pass?
+
+Draw a random upstream gradient r and look at the scalar L = sum(r * y). Its gradient with respect to an input x is exactly
+f_backward(r, c), and each entry of it can also be measured by moving that entry alone, with the fourth-order central difference
+
+    dL/dx  =  ( 8 [L(x+h) - L(x-h)] - [L(x+2h) - L(x-2h)] ) / 12h  +  O(h^4).
+
+Why r is random: with r = 1 everywhere, softmax's rows (which sum to 1) and LayerNorm's (which sum to 0) have a gradient of zero, and a
+backward pass that returns nothing but zeros would pass. Why float64: the two large, nearly equal numbers subtracted above lose
+their leading digits; float32 would leave none.
+"""
+
+import inspect
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyvit import trees
+from tinyvit.arrays import to_host, xp_of
+
+STEP = 1e-4  # truncation (h^4) leaves about 1e-12 here, rounding (1/h) about 1e-11
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found for one tensor: its worst entry."""
+
+    name: str
+    entries: int
+    error: float
+    index: tuple = ()
+    analytic: float = float("nan")
+    numeric: float = float("nan")
+    problem: str = ""  # a fault of form: a shape, a dtype, a missing name
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of a gradient check: one row for each tensor, and the verdict over all of them."""
+
+    rows: list = field(repr=False)
+    rtol: float
+    problem: str = ""
+
+    @property
+    def worst_error(self):
+        """The largest error of any entry; infinite where a gradient is missing, misshapen or not a number."""
+        return float("inf") if self.problem else max((row.error for row in self.rows), default=float("inf"))
+
+    @property
+    def entries(self):
+        """How many entries were checked."""
+        return sum(row.entries for row in self.rows)
+
+    @property
+    def ok(self):
+        """Whether every entry agrees."""
+        return self.worst_error <= self.rtol
+
+    def __bool__(self):
+        return self.ok
+
+    def __str__(self):
+        lines = [f"{'tensor':<24} {'entries':>7}  {'worst error':>11}  {'analytic':>12} {'numeric':>12}  at"]
+        for row in self.rows:
+            lines.append(
+                f"{row.name:<24} {row.entries:>7}  {row.error:>11.1e}  {row.analytic:>12.5g} {row.numeric:>12.5g}  "
+                + (row.problem or str(list(row.index)))
+            )
+        lines += [self.problem] if self.problem else []
+        verdict = "gradients agree" if self.ok else "GRADIENTS DISAGREE"
+        return "\n".join([*lines, f"{verdict}: worst error {self.worst_error:.1e}, allowed {self.rtol:.0e}"])
+
+
+def numeric_gradient(loss, x, step=STEP):
+    """The gradient of the scalar function loss() with respect to the array x, entry by entry.
+
+    x is moved in place, one entry at a time, and put back; loss() must read it.
+    """
+    xp = xp_of(x)
+    dx, flat = np.empty(x.size), xp.reshape(x, -1)
+    for i in range(x.size):
+        value = float(flat[i])
+
+        def moved(steps, i=i, value=value):
+            flat[i] = value + steps * step
+            return loss()
+
+        dx[i] = (8 * (moved(1) - moved(-1)) - (moved(2) - moved(-2))) / (12 * step)
+        flat[i] = value
+    return dx.reshape(x.shape)
+
+
+def gradcheck(f, f_backward, *inputs, rtol=1e-7, atol=1e-9, seed=0, **keywords):
+    """Compare a hand-written backward pass with numeric gradients, every entry of every input and parameter.
+
+    f(*inputs, **keywords) -> y, c and f_backward(dy, *parameters, c) -> the gradients of the inputs, in their order, then of each
+    parameter tree. f must be pure: the same inputs give the same result, and none of them is changed.
+
+    Parameters
+    ----------
+    f, f_backward : callable
+        A pair of functions as everywhere in tinyvit.
+    *inputs
+        float64 arrays are inputs; trees (dictionaries, lists) of float64 arrays are parameters, and are also handed to the backward
+        pass; anything else (integer arrays, None) is passed to f as it is.
+    rtol, atol : float
+        An entry agrees if |analytic - numeric| <= max(rtol * max(|analytic|, |numeric|), atol). Both are needed: the gradient of
+        the key bias is identically zero, and a purely relative error of two rounding errors says nothing.
+    seed : int
+        Of the random upstream gradient.
+    **keywords
+        Go to the forward pass only.
+
+    Returns
+    -------
+    Report
+        `ok`, `worst_error` (the largest |analytic - numeric| / max(|analytic|, |numeric|, atol / rtol)), `entries`, `rows`; printed,
+        a table.
+
+    Raises
+    ------
+    TypeError
+        If an input is float32: the check would measure rounding.
+    """
+    names, inputs = _argument_names(f, inputs), [_copy(x) for x in inputs]
+    parameters = [x for x in inputs if isinstance(x, (dict, list))]
+    checked = [i for i, x in enumerate(inputs) if _is_array(x)] + [i for i, x in enumerate(inputs) if isinstance(x, (dict, list))]
+
+    y, c = f(*inputs, **keywords)
+    xp = xp_of(y)
+    r = xp.asarray(np.random.default_rng(seed).standard_normal(y.shape))
+    before = [_copy(x) for x in inputs]
+    gradients = f_backward(xp.array(r), *parameters, c)
+    gradients = list(gradients) if isinstance(gradients, tuple) else [gradients]
+    if not all(_equal(x, b) for x, b in zip(inputs, before, strict=True)):
+        return Report([], rtol, "the backward pass changed its arguments")
+    if len(gradients) != len(checked):
+        return Report([], rtol, f"the backward pass returned {len(gradients)} gradients for {len(checked)} inputs")
+
+    def loss():
+        return float((f(*inputs, **keywords)[0] * r).sum())
+
+    if loss() != float((y * r).sum()):
+        return Report([], rtol, "the forward pass is not pure: two calls gave two results")
+
+    rows = []
+    for i, gradient in zip(checked, gradients, strict=True):
+        found = trees.named(gradient)
+        for name, x in trees.walk(inputs[i]):
+            label = f"{names[i]}/{name}" if name else names[i]
+            rows.append(_row(label, found.pop(name, None), x, loss, rtol, atol))
+        rows += [Row(f"{names[i]}/{name}", 0, float("inf"), problem="has no such parameter") for name in found]
+    return Report(rows, rtol)
+
+
+def _row(name, analytic, x, loss, rtol, atol):
+    """Check one tensor's gradient: its form first, then every entry."""
+    for what, wanted in (("shape", x.shape), ("dtype", x.dtype)):
+        if (found := getattr(analytic, what, None)) != wanted:
+            return Row(name, x.size, float("inf"), problem=f"gradient has {what} {found}, expected {wanted}")
+    analytic, numeric = to_host(analytic), numeric_gradient(loss, x)
+    scale = np.maximum(np.maximum(abs(analytic), abs(numeric)), atol / rtol)
+    error = abs(analytic - numeric) / scale
+    error[np.isnan(error)] = np.inf
+    worst = np.unravel_index(error.argmax(), error.shape)
+    return Row(name, x.size, float(error[worst]), tuple(map(int, worst)), float(analytic[worst]), float(numeric[worst]))
+
+
+def _is_array(x):
+    """Whether x is an array of floating-point numbers, of any array module."""
+    if getattr(getattr(x, "dtype", None), "kind", "") != "f":
+        return False
+    if x.dtype != np.float64:
+        raise TypeError(f"a gradient check needs float64, found {x.dtype}: convert the inputs with .astype(np.float64)")
+    return True
+
+
+def _copy(x):
+    if isinstance(x, (dict, list)):
+        return trees.map(lambda leaf: xp_of(leaf).array(leaf) if _is_array(leaf) else leaf, x)
+    return xp_of(x).array(x) if _is_array(x) else x
+
+
+def _equal(x, y):
+    """Whether two inputs hold the same bits; what is not checked is not compared."""
+    return all(bool((a == b).all()) for a, b in zip(trees.leaves(x), trees.leaves(y), strict=True) if _is_array(a))
+
+
+def _argument_names(f, inputs):
+    try:
+        names = [p.name for p in inspect.signature(f).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    except (TypeError, ValueError):
+        names = []
+    return names[: len(inputs)] + [f"input {i}" for i in range(len(names), len(inputs))]

@@ -1,0 +1,48 @@
+"""How parameters start: drawn on the CPU, so that one seed gives one model on every device.
+
+With `rng=None` nothing is drawn and no memory taken: the arrays have the right shape and dtype and hold zeros that all share one address.
+A whole ViT-H/14 can so be described, counted, or compared with a file, in a moment.
+"""
+
+import math
+
+import numpy as np
+
+
+def normal(rng, shape, std, dtype=np.float32):
+    """Draw from a normal distribution of mean 0 and the given standard deviation."""
+    if rng is None:
+        return zeros(rng, shape, dtype)
+    return (std * rng.standard_normal(shape)).astype(dtype)
+
+
+def xavier_uniform(rng, fan_in, fan_out, dtype=np.float32):
+    """A matrix [fan_in, fan_out], uniform in +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
+
+    The variance 2 / (fan_in + fan_out) keeps the size of the activations, on the way forward, and of the gradients, on the way back,
+    about the same from layer to layer. The ViT paper's code starts every projection of the encoder this way.
+    """
+    if rng is None:
+        return zeros(rng, (fan_in, fan_out), dtype)
+    limit = math.sqrt(6 / (fan_in + fan_out))
+    return rng.uniform(-limit, limit, (fan_in, fan_out)).astype(dtype)
+
+
+def lecun_normal(rng, fan_in, fan_out, dtype=np.float32):
+    """A matrix [fan_in, fan_out] of variance 1 / fan_in: an output is as large as the inputs. For the projection of patches."""
+    return normal(rng, (fan_in, fan_out), 1 / math.sqrt(fan_in), dtype)
+
+
+def zeros(rng, shape, dtype=np.float32):
+    """Zeros; for biases, the class token, and the head, whose first prediction is then the same for every class."""
+    return _constant(rng, 0, shape, dtype)
+
+
+def ones(rng, shape, dtype=np.float32):
+    """Ones; for LayerNorm's gamma."""
+    return _constant(rng, 1, shape, dtype)
+
+
+def _constant(rng, value, shape, dtype):
+    filled = np.broadcast_to(np.asarray(value, dtype), shape)
+    return filled if rng is None else filled.copy()

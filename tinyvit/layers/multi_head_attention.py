@@ -1,0 +1,70 @@
+"""Multi-head attention (Vaswani et al. 2017, section 3.2.2; the ViT paper's equation 8)."""
+
+import math
+
+from tinyvit.layers.linear import linear, linear_backward, linear_init
+from tinyvit.ops.attention import attention, attention_backward
+from tinyvit.ops.heads import merge_heads, split_heads
+
+
+def multi_head_attention_init(rng, dim, *, dtype="float32"):
+    """Parameters {q, k, v, o}, each {w [D, D], b [D]}."""
+    return {name: linear_init(rng, dim, dim, dtype=dtype) for name in "qkvo"}
+
+
+def multi_head_attention(x, kv, p, *, heads, bias=None):
+    """Let every token of x gather from the tokens of kv, in h different ways at once.
+
+        y = concat(head_1, ..., head_h) w_o + b_o,    head_i = softmax(q_i k_i^T / sqrt(d_k) + bias) v_i
+
+    q comes from x, k and v from kv; with kv = x this is self-attention. Each head has its own d_k = D/h columns of each projection.
+
+    Why the scale: if the entries of q and k are independent with mean 0 and variance 1, their inner product has variance d_k; divided by
+    sqrt(d_k) it has variance 1 whatever the width, and softmax stays where it has a gradient.
+
+    Parameters
+    ----------
+    x : array [B, T, D]
+    kv : array [B, S, D]
+    p : {q, k, v, o}
+    heads : int
+        h; it divides D.
+    bias : array, optional
+        Added to the scores [B, h, T, S]; may be broadcast along any axis.
+
+    Returns
+    -------
+    y : array [B, T, D], and the cache {q, k, v, att, o}
+        att holds q (scaled), k, v and the attention maps a [B, h, T, S].
+    """
+    c = {}
+    q, c["q"] = linear(x, p["q"])
+    k, c["k"] = linear(kv, p["k"])
+    v, c["v"] = linear(kv, p["v"])
+    q, k, v = (split_heads(t, heads) for t in (q, k, v))  # [B, T, D] -> [B, h, T, d]
+    q = q * (1 / math.sqrt(q.shape[-1]))
+    y, c["att"] = attention(q, k, v, bias)
+    y, c["o"] = linear(merge_heads(y), p["o"])  # [B, h, T, d] -> [B, T, D]
+    return y, c
+
+
+def multi_head_attention_backward(dy, p, c):
+    """The forward pass, line by line in reverse.
+
+    k and v are both computed from kv, so its gradient is the sum of what comes back through either.
+
+    Returns
+    -------
+    dx [B, T, D], dkv [B, S, D], dbias, g
+        For self-attention the gradient of the one input is dx + dkv. dbias is as in attention_backward.
+    """
+    g, (_, heads, _, d) = {}, c["att"]["q"].shape
+    dy, g["o"] = linear_backward(dy, p["o"], c["o"])
+    dq, dk, dv, dbias = attention_backward(split_heads(dy, heads), c["att"])
+    dq = dq * (1 / math.sqrt(d))
+    dq, dk, dv = (merge_heads(t) for t in (dq, dk, dv))
+    dkv, g["v"] = linear_backward(dv, p["v"], c["v"])
+    dk, g["k"] = linear_backward(dk, p["k"], c["k"])
+    dx, g["q"] = linear_backward(dq, p["q"], c["q"])
+    dkv += dk
+    return dx, dkv, dbias, g

@@ -1,0 +1,1 @@
+"""Models: one file each, in the same form as a layer."""

@@ -1,0 +1,143 @@
+"""The Vision Transformer (Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021), equations 1 to 4."""
+
+from tinyvit import trees
+from tinyvit.layers.embedding import (
+    class_token,
+    class_token_backward,
+    class_token_init,
+    patch_embedding,
+    patch_embedding_backward,
+    patch_embedding_init,
+)
+from tinyvit.layers.encoder_block import encoder_block, encoder_block_backward, encoder_block_init
+from tinyvit.layers.initializers import zeros
+from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward, layer_norm_init
+from tinyvit.layers.linear import linear, linear_backward
+from tinyvit.layers.position import POSITION
+from tinyvit.layers.pre_logits import pre_logits, pre_logits_backward, pre_logits_init
+from tinyvit.ops.class_row import class_row, class_row_backward
+from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward, dropout_mask
+
+
+def vit_init(rng, config, *, dtype="float32"):
+    """The parameters of a Vision Transformer.
+
+    Returns
+    -------
+    p : {patch {w, b}, cls, pos, blocks [{ln1, msa {q, k, v, o}, ln2, mlp {fc1, fc2}}], ln, head {w, b}}
+        And pre_logits {w, b} before head, where the config asks for it. The head starts at zero: every class is then equally
+        likely, and the first loss is ln K. With rng=None, the shapes alone (see initializers).
+    """
+    dim, position = config.dim, POSITION[config.position]
+    p = {
+        "patch": patch_embedding_init(rng, config.patch, config.channels, dim, dtype=dtype),
+        "cls": class_token_init(rng, dim, dtype=dtype),
+        "pos": position.init(rng, config.tokens, dim, std=config.position_std, dtype=dtype),
+        "blocks": [encoder_block_init(rng, dim, config.mlp_dim, dtype=dtype) for _ in range(config.depth)],
+        "ln": layer_norm_init(rng, dim, dtype=dtype),
+    }
+    if config.pre_logits:
+        p["pre_logits"] = pre_logits_init(rng, dim, config.pre_logits, dtype=dtype)
+    width = config.pre_logits or dim
+    p["head"] = {"w": zeros(rng, (width, config.classes), dtype), "b": zeros(rng, (config.classes,), dtype)}
+    return p
+
+
+def vit(images, p, config, *, masks=NO_MASKS, full=True):
+    """Classify images.
+
+        z_0  = [x_class; x_p^1 E; ...; x_p^N E] + E_pos        (1)
+        z'_l = MSA(LN(z_{l-1})) + z_{l-1}                      (2)
+        z_l  = MLP(LN(z'_l)) + z'_l                            (3)
+        y    = LN(z_L^0),  logits = y w + b                    (4)
+
+    Parameters
+    ----------
+    images : array [B, H, W, C]
+    p : the tree of `vit_init`
+    config : ViTConfig
+    masks : tree, optional
+        Dropout masks of `vit_masks`, for training; without them, evaluation.
+    full : bool
+        False computes the last block for the class row alone: the same logits and gradients, sooner. The default keeps every map.
+
+    Returns
+    -------
+    logits : array [B, K], and the cache, whose tree has the parameters' names
+        For instance the attention maps of block 0 are c["blocks"][0]["msa"]["att"]["a"], [B, h, T, T].
+    """
+    c = {}
+    z, c["patch"] = patch_embedding(images, p["patch"], patch=config.patch)
+    z, c["cls"] = class_token(z, p["cls"])
+    z, c["pos"] = POSITION[config.position].forward(z, p["pos"])  # (1)
+    z, c["dropout"] = dropout(z, masks.get("stem"))
+    c["blocks"] = []
+    for i, block in enumerate(p["blocks"], start=1):
+        rows = None if full or i < config.depth else 1
+        block_masks = masks["blocks"][i - 1] if masks else NO_MASKS
+        z, cache = encoder_block(z, block, heads=config.heads, rows=rows, gelu=config.gelu, eps=config.eps, masks=block_masks)
+        c["blocks"].append(cache)  # (2), (3)
+    y, c["class_row"] = class_row(z)
+    y, c["ln"] = layer_norm(y, p["ln"], eps=config.eps)  # (4)
+    if "pre_logits" in p:
+        y, c["pre_logits"] = pre_logits(y, p["pre_logits"])
+    y, c["head"] = linear(y, p["head"])
+    return y, c
+
+
+def vit_backward(dy, p, c, config):
+    """The forward pass, line by line in reverse.
+
+    Parameters
+    ----------
+    dy : array [B, K]
+        The gradient of the logits.
+
+    Returns
+    -------
+    dimages : array [B, H, W, C]
+    g : the gradients of all parameters, a tree like p
+    """
+    g = {}
+    dy, g["head"] = linear_backward(dy, p["head"], c["head"])
+    if "pre_logits" in p:
+        dy, g["pre_logits"] = pre_logits_backward(dy, p["pre_logits"], c["pre_logits"])
+    dy, g["ln"] = layer_norm_backward(dy, p["ln"], c["ln"])  # (4)
+    dz = class_row_backward(dy, c["class_row"])
+    g["blocks"] = []
+    for block, cache in zip(reversed(p["blocks"]), reversed(c["blocks"]), strict=True):
+        dz, gradient = encoder_block_backward(dz, block, cache)  # (3), (2)
+        g["blocks"].insert(0, gradient)
+    dz = dropout_backward(dz, c["dropout"])
+    dz, g["pos"] = POSITION[config.position].backward(dz, p["pos"], c["pos"])  # (1)
+    dz, g["cls"] = class_token_backward(dz, p["cls"], c["cls"])
+    dimages, g["patch"] = patch_embedding_backward(dz, p["patch"], c["patch"])
+    return dimages, g
+
+
+def vit_masks(rng, config, batch, *, full=True, dtype="float32"):
+    """Draw the dropout masks of one training step: the tree that `vit` takes as `masks`; none at all at rate 0.
+
+    Where the paper's code has them: after adding positions, and after every dense layer but q, k, v. With full=False, the last block's
+    masks have the class row only.
+    """
+    if not config.dropout:
+        return NO_MASKS
+
+    def mask(rows, width):
+        return dropout_mask(rng, (batch, rows, width), config.dropout, dtype)
+
+    def block(rows):
+        return {
+            "msa": mask(rows, config.dim),
+            "mlp": {"fc1": mask(rows, config.mlp_dim), "fc2": mask(rows, config.dim)},
+        }
+
+    T = config.tokens
+    rows = [T] * (config.depth - 1) + [T if full else 1]
+    return {"stem": mask(T, config.dim), "blocks": [block(r) for r in rows]}
+
+
+def parameter_count(config):
+    """How many parameters a configuration has, without making any."""
+    return trees.count(vit_init(None, config))

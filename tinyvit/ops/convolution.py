@@ -1,0 +1,72 @@
+"""The linear projection of patches, seen as a convolution whose kernel and stride are the patch.
+
+A convolution slides one kernel over the image. If its stride equals its size, it visits each patch exactly once and multiplies it with the
+same weights: that is the linear projection of flattened patches. The two are the same numbers in another arrangement.
+"""
+
+import math
+
+from tinyvit.arrays import xp_of
+from tinyvit.ops.sums import column_sums
+
+
+def patch_convolution(x, w, b):
+    """A convolution with kernel = stride = P.
+
+        y[i, j, o] = b[o] + sum over p, q, n of x[i P + p, j P + q, n] w[p, q, n, o]
+
+    Parameters
+    ----------
+    x : array [B, H, W, C]
+        Images; P divides H and W.
+    w : array [P, P, C, D]
+        The kernel, in the order height, width, in, out (HWIO).
+    b : array [D]
+
+    Returns
+    -------
+    y : array [B, H/P, W/P, D], and the cache {x, w}
+        For a 224x224 image and ViT-B/16: [B, 14, 14, 768].
+    """
+    grid = _grid(x, w.shape[0])
+    return xp_of(x).tensordot(grid, w, axes=([2, 4, 5], [0, 1, 2])) + b, {"x": x, "w": w}
+
+
+def patch_convolution_backward(dy, c):
+    """The gradients of image, kernel and bias: each visit's product, transposed.
+
+    dw[p, q, n, o] = sum over i, j of x[i P + p, j P + q, n] dy[i, j, o], and each pixel is visited once, so
+    dx[i P + p, j P + q, n] = sum over o of dy[i, j, o] w[p, q, n, o].
+    """
+    x, w = c["x"], c["w"]
+    xp, grid = xp_of(x), _grid(x, w.shape[0])
+    dw = xp.tensordot(grid, dy, axes=([0, 1, 3], [0, 1, 2]))
+    dgrid = xp.tensordot(dy, w, axes=([3], [3]))  # [B, H/P, W/P, P, P, C]
+    return dgrid.swapaxes(2, 3).reshape(x.shape), dw, column_sums(dy)
+
+
+def _grid(x, patch):
+    """[B, H, W, C] -> [B, H/P, P, W/P, P, C], a view."""
+    B, H, W, C = x.shape
+    return x.reshape(B, H // patch, patch, W // patch, patch, C)
+
+
+def kernel_from_matrix(w, channels):
+    """A projection's matrix [P*P*C, D] as a convolution's kernel [P, P, C, D] (HWIO): only a reshape, as patchify flattens in that order."""
+    patch = math.isqrt(w.shape[0] // channels)
+    return w.reshape(patch, patch, channels, -1)
+
+
+def matrix_from_kernel(w):
+    """A kernel [P, P, C, D] (HWIO) as the matrix [P*P*C, D]."""
+    return w.reshape(-1, w.shape[-1])
+
+
+def oihw_from_hwio(w):
+    """[P, P, C, D] -> [D, C, P, P], the order in which PyTorch keeps kernels."""
+    return w.transpose(3, 2, 0, 1)
+
+
+def hwio_from_oihw(w):
+    """[D, C, P, P] -> [P, P, C, D]."""
+    return w.transpose(2, 3, 1, 0)

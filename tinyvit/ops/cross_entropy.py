@@ -1,0 +1,61 @@
+"""Softmax cross-entropy, with label smoothing (Szegedy et al. 2016)."""
+
+import numpy as np
+
+from tinyvit.arrays import xp_of
+from tinyvit.errors import DataError
+from tinyvit.ops.softmax import softmax
+from tinyvit.ops.sums import row_sums
+
+
+def cross_entropy(logits, labels, smoothing=0.0):
+    """The mean, over the batch, of the surprise at the true label.
+
+        loss = - 1/B sum_b sum_k t_bk log softmax(logits)_bk,    t_bk = (1 - s) 1[k = label_b] + s / K
+
+    With smoothing s = 0 the target t is one-hot, and only the true class counts. A model that knows nothing gives ln K.
+
+    Parameters
+    ----------
+    logits : array [B, K]
+    labels : integer array [B]
+        On the host, or where the logits are. On the host they are checked.
+    smoothing : float
+        The share s of the target that is spread evenly over all K classes.
+
+    Returns
+    -------
+    loss : 0-d array in nats, and the cache {probabilities, targets}, both [B, K]
+
+    Raises
+    ------
+    DataError
+        If a label is not one of the K classes.
+    """
+    xp, classes = xp_of(logits), logits.shape[-1]
+    if isinstance(labels, np.ndarray):
+        check_labels(labels, classes)
+    targets = (xp.arange(classes) == xp.asarray(labels)[:, None]).astype(logits.dtype)
+    targets = (1 - smoothing) * targets + smoothing / classes
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    log_probabilities = shifted - np.log(row_sums(np.exp(shifted)))
+    loss = -(targets * log_probabilities).sum() / len(logits)
+    return loss, {"probabilities": softmax(logits)[0], "targets": targets}
+
+
+def cross_entropy_backward(dloss, c):
+    """The gradient of the logits: dlogits = dloss (probabilities - targets) / B.
+
+    Since log softmax(x)_k = x_k - log sum_j exp(x_j), its derivative by x_i is 1[i = k] - softmax(x)_i. Weighted by -t_k and summed over k,
+    with sum_k t_k = 1, this is softmax(x)_i - t_i: what the model says, less what is true.
+    """
+    return (c["probabilities"] - c["targets"]) * (dloss / len(c["targets"]))
+
+
+def check_labels(labels, classes):
+    """Raise DataError unless every label is one of 0 ... classes - 1: an index out of range wraps silently on a GPU."""
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(wrong):
+        raise DataError(
+            f"label {labels[wrong[0]]} at index {wrong[0]} is out of range: expected 0 to {classes - 1}, as the model has {classes} classes"
+        )

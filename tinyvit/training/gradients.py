@@ -1,0 +1,61 @@
+"""The gradient of a batch, computed in micro-batches.
+
+A micro-batch is small enough that its activations stay in the processor's cache, and memory does not grow with the batch. Its random draws
+(augmentation, dropout masks) come from a generator of its own, seeded by run, step and index, and the gradients are added in the order of
+the index: the sum is the same to the bit however the work is shared out.
+"""
+
+import numpy as np
+
+from tinyvit import trees
+from tinyvit.arrays import xp_of
+from tinyvit.data.augmentation import augment
+from tinyvit.models.vit import vit, vit_backward, vit_masks
+from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
+
+ORDER, MICRO_BATCH = 1, 2  # streams of random numbers, apart from each other and from the model's own (the bare seed)
+
+
+def batch_gradient(images, labels, p, config, recipe, *, seed, step, full=False):
+    """The mean loss of a batch and its gradient.
+
+    Parameters
+    ----------
+    images : array [B, H, W, C], labels : integer array [B]
+        On the host; each micro-batch is taken to where p is.
+    p : tree
+        Parameters of the model.
+    config : ViTConfig
+    recipe : Recipe
+        Its micro_batch, smoothing and augmentation.
+    seed, step : int
+        Of the run, for its random draws.
+    full : bool
+        As in vit.
+
+    Returns
+    -------
+    loss : 0-d array in nats
+    gradient : array [n], flat, in the order of trees.leaves(p)
+    """
+    loss, gradient = 0.0, None
+    for i, start in enumerate(range(0, len(images), recipe.micro_batch)):
+        part = slice(start, start + recipe.micro_batch)
+        rng = np.random.default_rng([seed, MICRO_BATCH, step, i])
+        share = len(labels[part]) / len(labels)
+        part_loss, row = _micro_batch_gradient(images[part], labels[part], p, config, recipe, rng, share, full)
+        loss += share * part_loss
+        gradient = row if gradient is None else np.add(gradient, row, out=gradient)
+    return loss, gradient
+
+
+def _micro_batch_gradient(images, labels, p, config, recipe, rng, share, full):
+    """The mean loss of one micro-batch, and its share of the batch's gradient as a flat vector."""
+    xp = xp_of(p["cls"])
+    images = augment(rng, images, shift=recipe.shift, rotate=recipe.rotate, zoom=recipe.zoom, shear=recipe.shear)
+    masks = vit_masks(rng, config, len(images), full=full, dtype=p["cls"].dtype)
+    masks = trees.map(xp.asarray, masks) if masks else masks
+    logits, c = vit(xp.asarray(images), p, config, masks=masks, full=full)
+    loss, c_loss = cross_entropy(logits, labels, smoothing=recipe.smoothing)
+    _, g = vit_backward(cross_entropy_backward(share, c_loss), p, c, config)
+    return loss, xp.concatenate([leaf.reshape(-1) for leaf in trees.leaves(g, like=p)])

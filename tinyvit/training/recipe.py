@@ -1,0 +1,76 @@
+"""How a model is trained, apart from what it is."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from tinyvit.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of a training run.
+
+    Parameters
+    ----------
+    epochs : int
+    batch : int
+        Images in a step.
+    micro_batch : int
+        Images whose gradient is computed at once. It bounds the memory, and fixes the order in which gradients are added: it is part
+        of what a run is, and never follows from the machine.
+    learning_rate : float
+        At the peak of the schedule.
+    weight_decay : float
+    warmup : float
+        Share of the run, in [0, 1).
+    smoothing : float
+        Of the labels, in [0, 1).
+    clip : float
+        Largest norm of a gradient.
+    average : float
+        Decay, in [0, 1), of the running average of the weights, which is what the run delivers; 0 delivers the last weights.
+    validation : float
+        Share of the training set held out, to choose settings on.
+    shift : int
+        Random shifts, up to so many pixels.
+    rotate, zoom, shear : float
+        Random rotations up to so many degrees, and scalings and shears up to such a share.
+
+    Raises
+    ------
+    UsageError
+        If a value is not possible.
+    """
+
+    epochs: int = 10
+    batch: int = 128
+    micro_batch: int = 32
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.1
+    smoothing: float = 0.05
+    clip: float = 1.0
+    average: float = 0.998
+    validation: float = 0.1
+    shift: int = 0
+    rotate: float = 0.0
+    zoom: float = 0.0
+    shear: float = 0.0
+
+    def __post_init__(self):
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            whole, share = f.type is int, f.name in ("warmup", "smoothing", "average", "validation", "zoom", "shear")
+            least = 1 if f.name in ("epochs", "batch", "micro_batch") else 0
+            good = type(value) is int if whole else type(value) in (int, float)
+            if not good or not least <= value < (1 if share else 1e9):
+                kind = "a whole number" if whole else "a number"
+                bound = f"from {least} to below 1" if share else f"of at least {least}"
+                raise UsageError(f"{f.name} is {value!r}: expected {kind} {bound}")
+
+
+RECIPES = {
+    "digits": Recipe(epochs=60, batch=64, learning_rate=5e-3, shift=1, average=0.99),
+    "mnist": Recipe(epochs=6, learning_rate=5e-3, shift=1, validation=1 / 12),
+    "fashion-mnist": Recipe(epochs=6, learning_rate=5e-3, shift=1, validation=1 / 12),
+}
