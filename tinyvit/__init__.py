@@ -1,4 +1,45 @@
-"""tinyvit: the Vision Transformer in NumPy, with every gradient written by hand and checked."""
+"""tinyvit: the Vision Transformer in NumPy, with every gradient written by hand and checked.
 
+    config = tinyvit.ViTConfig(image=28, channels=1, patch=7, dim=64, depth=4, heads=4, mlp_dim=256, classes=10)
+    p = tinyvit.vit_init(np.random.default_rng(0), config)
+    logits, c = tinyvit.vit(images, p, config)
+    loss, c_loss = tinyvit.cross_entropy(logits, labels)
+    dimages, g = tinyvit.vit_backward(tinyvit.cross_entropy_backward(1.0, c_loss), p, c, config)
+"""
+
+from tinyvit.arrays import to_device, to_host
+from tinyvit.data import load_data
+from tinyvit.errors import TinyvitError
+from tinyvit.gradcheck import gradcheck
 from tinyvit.models.config import PRESETS, ViTConfig
-from tinyvit.models.vit import vit, vit_backward, vit_init
+from tinyvit.models.vit import parameter_count, vit, vit_backward, vit_init, vit_masks
+from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
+from tinyvit.training.checkpoint import load, save
+from tinyvit.training.loop import fit
+from tinyvit.training.recipe import RECIPES, Recipe
+from tinyvit.trees import count
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PRESETS",
+    "RECIPES",
+    "Recipe",
+    "TinyvitError",
+    "ViTConfig",
+    "count",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "fit",
+    "gradcheck",
+    "load",
+    "load_data",
+    "parameter_count",
+    "save",
+    "to_device",
+    "to_host",
+    "vit",
+    "vit_backward",
+    "vit_init",
+    "vit_masks",
+]

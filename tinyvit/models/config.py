@@ -7,8 +7,9 @@ from tinyvit.errors import UsageError
 from tinyvit.layers.position import POSITION
 from tinyvit.ops.gelu import GELU
 
-LARGEST = 100_000  # of any size: far beyond every model, and small enough that no product of sizes overflows
+LARGEST = 100_000  # of any size: far beyond every model
 DEEPEST = 1_000
+LARGEST_MATRIX = 2**40  # entries: so that no product of sizes overflows
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class ViTConfig:
     mlp_dim : int
         M: hidden width of the MLPs.
     classes : int
-        K.
+        K: number of classes.
     position : str
         Position embedding: "1d" (learned) or "none".
     position_std : float
@@ -40,7 +41,7 @@ class ViTConfig:
     gelu : str
         "erf" (exact) or "tanh".
     eps : float
-        Of every LayerNorm.
+        Added to the variance in every LayerNorm.
     dropout : float
         Rate, in [0, 1), after every dense layer but q, k, v, and after adding positions.
     pre_logits : int
@@ -82,6 +83,9 @@ class ViTConfig:
                 raise UsageError(f"{name} is {getattr(self, name)!r}: expected one of {', '.join(table)}")
         if self.image % self.patch:
             raise UsageError(f"patch {self.patch} does not divide image {self.image}: choose a patch that does{_near(self.image)}")
+        largest = max(self.patch**2 * self.channels, self.tokens, self.dim, self.mlp_dim, self.classes, self.pre_logits) * self.dim
+        if largest > LARGEST_MATRIX:
+            raise UsageError(f"the largest matrix would have {largest} entries: expected at most {LARGEST_MATRIX}")
         if self.dim % self.heads:
             raise UsageError(f"heads {self.heads} does not divide dim {self.dim}: choose a number of heads that does{_near(self.dim)}")
 

@@ -13,6 +13,7 @@ class Recipe:
     Parameters
     ----------
     epochs : int
+        Passes over the training images.
     batch : int
         Images in a step.
     micro_batch : int
@@ -21,16 +22,17 @@ class Recipe:
     learning_rate : float
         At the peak of the schedule.
     weight_decay : float
+        Of the matrices, per step and unit of learning rate.
     warmup : float
-        Share of the run, in [0, 1).
+        Share of the run over which the learning rate rises, in [0, 1).
     smoothing : float
-        Of the labels, in [0, 1).
+        Share of the target that is spread over all classes, in [0, 1).
     clip : float
         Largest norm of a gradient.
     average : float
         Decay, in [0, 1), of the running average of the weights, which is what the run delivers; 0 delivers the last weights.
     validation : float
-        Share of the training set held out, to choose settings on.
+        Share of the training set held out, in (0, 1), to choose settings on.
     shift : int
         Random shifts, up to so many pixels.
     rotate, zoom, shear : float

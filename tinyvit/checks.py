@@ -1,0 +1,198 @@
+"""One gradient-check case for every op, every layer and the whole model.
+
+The tests, the command `tinyvit gradcheck` and the exercises all read this table: what is not in it is not checked. Every axis has a size
+of its own, where it can, so that a wrong axis cannot pass by accident; parameters are random (gamma is not 1, no bias is 0), so that none
+of them hides a missing factor.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyvit import trees
+from tinyvit.gradcheck import gradcheck
+from tinyvit.layers import embedding, encoder_block, fused_projection, layer_norm, linear, mlp, multi_head_attention
+from tinyvit.layers import pre_logits as pre_logits_layer
+from tinyvit.layers.position import POSITION
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
+from tinyvit.ops import attention, class_row, convolution, cross_entropy, dropout, gelu, heads, patches, softmax, tanh
+
+B, T, S, D, M = 2, 3, 5, 8, 7  # batch, tokens, source tokens, width, MLP width; h = 4 heads of d = 2
+SMALL = dict(image=6, patch=3, channels=2, dim=6, depth=2, heads=3, mlp_dim=7, classes=8)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A pair of functions and what to call them with.
+
+    forward(*inputs, **keywords) -> y, c and backward(dy, *parameter trees, c) -> gradients, as gradcheck takes them.
+    """
+
+    forward: Callable
+    backward: Callable
+    inputs: tuple
+    keywords: dict = field(default_factory=dict)
+
+    def check(self):
+        """The report of gradcheck on this case."""
+        return gradcheck(self.forward, self.backward, *self.inputs, **self.keywords)
+
+
+def _ops(array):
+    """Cases for the operations; array(*shape) draws one."""
+    labels, mask = np.array([1, 6, 0]), dropout.dropout_mask(np.random.default_rng(1), (B, T, D), 0.4, np.float64)
+    score_bias = array(4, T, S)
+    return {
+        "softmax": Case(softmax.softmax, softmax.softmax_backward, (array(B, T, S),)),
+        "gelu": Case(gelu.gelu, gelu.gelu_backward, (2 * array(B, T, M),)),
+        "gelu_tanh": Case(gelu.gelu_tanh, gelu.gelu_backward, (2 * array(B, T, M),)),
+        "tanh": Case(tanh.tanh, tanh.tanh_backward, (array(B, D),)),
+        "attention": Case(
+            attention.attention,
+            lambda dy, c: attention.attention_backward(dy, c)[:3],
+            (array(B, 4, T, D), array(B, 4, S, D), array(B, 4, S, D)),
+        ),
+        "attention/bias": Case(
+            attention.attention,
+            attention.attention_backward,
+            (array(B, 4, T, D), array(B, 4, S, D), array(B, 4, S, D), score_bias),
+        ),
+        "split_heads": Case(lambda x: (heads.split_heads(x, 4), {}), lambda dy, c: heads.merge_heads(dy), (array(B, T, D),)),
+        "merge_heads": Case(lambda x: (heads.merge_heads(x), {}), lambda dy, c: heads.split_heads(dy, 4), (array(B, 4, T, 2),)),
+        "patchify": Case(patches.patchify, patches.patchify_backward, (array(B, 6, 9, 4),), dict(patch=3)),
+        "patch_convolution": Case(
+            convolution.patch_convolution,
+            convolution.patch_convolution_backward,
+            (array(B, 6, 9, 4), array(3, 3, 4, 5), array(5)),
+        ),
+        "dropout": Case(dropout.dropout, dropout.dropout_backward, (array(B, T, D),), dict(mask=mask)),
+        "class_row": Case(class_row.class_row, class_row.class_row_backward, (array(B, T, D),)),
+        "cross_entropy": Case(cross_entropy.cross_entropy, cross_entropy.cross_entropy_backward, (array(3, 7), labels)),
+        "cross_entropy/smoothing": Case(
+            cross_entropy.cross_entropy,
+            cross_entropy.cross_entropy_backward,
+            (array(3, 7), labels),
+            dict(smoothing=0.1),
+        ),
+    }
+
+
+def _layers(array, randomised, rng):
+    """Cases for the layers; randomised(tree) draws every parameter of a tree."""
+    x, source = array(B, T, D), array(B, S, D)
+    attention_p = randomised(multi_head_attention.multi_head_attention_init(None, D))
+    block_p = randomised(encoder_block.encoder_block_init(None, D, M))
+    block = (encoder_block.encoder_block, encoder_block.encoder_block_backward)
+    mask = lambda width: dropout.dropout_mask(rng, (B, T, width), 0.4, np.float64)  # noqa: E731
+    masks = {"msa": mask(D), "mlp": {"fc1": mask(M), "fc2": mask(D)}}
+
+    def self_attention(x, p):
+        return multi_head_attention.multi_head_attention(x, x, p, heads=4)
+
+    def self_attention_backward(dy, p, c):
+        dx, dkv, _, g = multi_head_attention.multi_head_attention_backward(dy, p, c)
+        return dx + dkv, g
+
+    def cross_attention(x, kv, bias, p):
+        return multi_head_attention.multi_head_attention(x, kv, p, heads=4, bias=bias)
+
+    cases = {
+        "linear": Case(linear.linear, linear.linear_backward, (x, randomised(linear.linear_init(None, D, M)))),
+        "linear/no bias": Case(linear.linear, linear.linear_backward, (x, {"w": array(D, M)})),
+        "layer_norm": Case(layer_norm.layer_norm, layer_norm.layer_norm_backward, (x, randomised(layer_norm.layer_norm_init(None, D)))),
+        "mlp": Case(mlp.mlp, mlp.mlp_backward, (x, block_p["mlp"])),
+        "mlp/tanh": Case(mlp.mlp, mlp.mlp_backward, (x, block_p["mlp"]), dict(gelu="tanh")),
+        "multi_head_attention": Case(self_attention, self_attention_backward, (x, attention_p)),
+        "multi_head_attention/cross": Case(
+            cross_attention,
+            multi_head_attention.multi_head_attention_backward,
+            (x, source, array(4, 1, S), attention_p),
+        ),
+        "fused_projection": Case(
+            fused_projection.fused_projection,
+            fused_projection.fused_projection_backward,
+            (x, {"w": array(D, 3 * D), "b": array(3 * D)}),
+        ),
+        "patch_embedding": Case(
+            embedding.patch_embedding,
+            embedding.patch_embedding_backward,
+            (array(B, 6, 9, 4), randomised(embedding.patch_embedding_init(None, 3, 4, D))),
+            dict(patch=3),
+        ),
+        "class_token": Case(embedding.class_token, embedding.class_token_backward, (x, array(1, D))),
+        "pre_logits": Case(
+            pre_logits_layer.pre_logits,
+            pre_logits_layer.pre_logits_backward,
+            (array(B, D), randomised(pre_logits_layer.pre_logits_init(None, D, M))),
+        ),
+        "encoder_block": Case(*block, (x, block_p), dict(heads=4)),
+        "encoder_block/rows": Case(*block, (x, block_p), dict(heads=4, rows=2)),
+        "encoder_block/dropout": Case(*block, (x, block_p), dict(heads=4, masks=masks)),
+    }
+    cases["class_token"] = _array_parameter(cases["class_token"])
+    for name, position in POSITION.items():
+        case = Case(position.forward, position.backward, (x, randomised(position.init(None, T, D))))
+        cases[f"position/{name}"] = case if isinstance(case.inputs[1], dict) else _array_parameter(case)
+    return cases
+
+
+def _array_parameter(case):
+    """A layer whose parameter is a single array, as gradcheck sees it: the array is one more input."""
+    p = case.inputs[1]
+    return Case(case.forward, lambda dy, c: case.backward(dy, p, c), case.inputs, case.keywords)
+
+
+def _models(array, randomised):
+    """Cases for the whole model: every entry of every parameter, and of the images."""
+    variants = {
+        "vit": ({}, True),
+        "vit/class row": ({}, False),
+        "vit/no position": (dict(position="none"), True),
+        "vit/dropout, pre_logits, tanh": (dict(dropout=0.3, pre_logits=5, gelu="tanh"), False),
+    }
+    cases = {}
+    for name, (options, full) in variants.items():
+        config = ViTConfig(**SMALL, **options)
+        masks = vit_masks(np.random.default_rng(1), config, 4, full=full, dtype=np.float64)
+        cases[name] = Case(
+            vit,
+            lambda dy, p, c, config=config: vit_backward(dy, p, c, config),
+            (array(4, 6, 6, 2), randomised(vit_init(None, config))),
+            dict(config=config, masks=masks, full=full),
+        )
+    return cases
+
+
+def cases(names=None):
+    """The cases by name, freshly drawn, always the same.
+
+    Parameters
+    ----------
+    names : sequence of str, optional
+        Only these; a name includes its variants: "attention" is also "attention/bias".
+
+    Raises
+    ------
+    KeyError
+        With the first name that there is no case of.
+    """
+    rng = np.random.default_rng(0)
+
+    def array(*shape):
+        return rng.standard_normal(shape)
+
+    def randomised(tree):
+        return trees.map(lambda leaf: 0.5 * array(*leaf.shape) + np.asarray(leaf, np.float64), tree)
+
+    found = _ops(array) | _layers(array, randomised, rng) | _models(array, randomised)
+    if not names:
+        return found
+    chosen = {}
+    for name in names:
+        matching = {key: case for key, case in found.items() if key == name or key.startswith(name + "/")}
+        if not matching:
+            raise KeyError(name)
+        chosen |= matching
+    return chosen

@@ -1,0 +1,292 @@
+"""The command `tinyvit`: words to function calls, results to standard output, progress and errors to standard error.
+
+Exit status: 0 well, 1 failed, 2 wrong usage, 130 and 143 interrupted (after saving).
+"""
+
+import argparse
+import dataclasses
+import inspect
+import json
+import re
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import tinyvit
+from tinyvit.arrays import DEVICES, choose_device, to_device
+from tinyvit.data import DATASETS, load_data, prepare, read_image
+from tinyvit.errors import CheckpointError, TinyvitError, UsageError
+from tinyvit.files import clear_side_files
+from tinyvit.models.config import PRESETS, ViTConfig
+from tinyvit.training.recipe import RECIPES, Recipe
+from tinyvit.training.run import Settings, latest_run, new_run, next_folder, open_run
+
+FROM_THE_DATA = ("image", "channels", "classes")  # sizes that no option sets
+
+def train(args):
+    """Train a model, or go on with a run."""
+    from tinyvit.viz.curves import curves
+
+    name = args.data or "digits"
+    folder = Path(args.out) if args.out else latest_run(name) if args.resume else None
+    run = _resumed(args, folder) if args.resume and folder and (folder / "config.json").exists() else None
+    if run and run.metrics():
+        print(f"{run.folder} is finished", file=sys.stderr)
+        return _print_result(run)
+    if args.resume and not (run and run.checkpoint.exists()):
+        print(f"nothing saved in {folder or 'runs'} yet: starting from the beginning", file=sys.stderr)
+    settings = run.settings if run else _settings(args)
+    device = choose_device(args.device)
+    data = load_data(settings.data, args.data_dir)
+    run = run or new_run(folder or next_folder(name), settings, force=args.force)
+    config, images = settings.config, len(data[0][0])
+    about = f"{settings.data}: {images} images to learn from, {len(data[1][0])} to test; {tinyvit.parameter_count(config)} parameters; {device}"
+    print(f"{about}; {run.folder}", file=sys.stderr)
+
+    def draw(history):
+        curves(history, title=f"{settings.data}, seed {settings.seed}").savefig(run.curves)
+
+    with _stop_requests() as stop:
+        tinyvit.fit(config, data, recipe=settings.recipe, seed=settings.seed, device=device, run=run, draw=draw, stop=stop)
+    return _print_result(run)
+
+
+def _print_result(run):
+    metrics = run.metrics()
+    print(f"run {run.folder}: {metrics['epochs']} epochs in {metrics['seconds']:.1f} s", end=", ")
+    print(f"validation accuracy {100 * metrics['validation_accuracy']:.2f} %")
+    print(f"test accuracy {100 * metrics['test_accuracy']:.2f} %")
+
+
+def _settings(args):
+    """What the options ask for, over the data set's presets."""
+    name = args.data or "digits"
+    config = dataclasses.replace(PRESETS[name], **_given(args, ViTConfig))
+    return Settings(name, config, dataclasses.replace(RECIPES[name], **_given(args, Recipe)), args.seed or 0)
+
+
+def _given(args, cls):
+    """The options of a dataclass that the user gave."""
+    values = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(cls)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _resumed(args, folder):
+    """The saved run; its own settings win, and an option that contradicts them is an error."""
+    run = open_run(folder)
+    clear_side_files(folder)
+    asked = {"data": args.data, "seed": args.seed, **_given(args, ViTConfig), **_given(args, Recipe)}
+    run.refuse_other({name: value for name, value in asked.items() if value is not None})
+    return run
+
+
+@contextmanager
+def _stop_requests():
+    """While this holds, Ctrl-C and SIGTERM are only noted; the loop asks after every step. A second one has its usual effect."""
+    noted = []
+
+    def note(number, frame):
+        noted.append(number)
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: noted[0] if noted else 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _model(folder, device):
+    """A finished run and its model, on a device."""
+    run = open_run(folder)
+    if not run.model.exists():
+        raise CheckpointError(f"the run in {folder} is not finished: go on with `tinyvit train --out {folder} --resume`")
+    p, config = tinyvit.load(run.model)
+    return run.settings, to_device(p, device), config
+
+
+def evaluate(args):
+    """Measure a finished run on the test set."""
+    from tinyvit.training.evaluation import evaluate as measure
+
+    settings, p, config = _model(args.run, args.device)
+    _, (x, y) = load_data(settings.data, args.data_dir)
+    loss, accuracy = measure(x, y, p, config)
+    result = {"data": settings.data, "images": len(y), "test_loss": loss, "test_accuracy": accuracy}
+    print(json.dumps(result) if args.json else f"test loss {loss:.4f}\ntest accuracy {100 * accuracy:.2f} %")
+
+
+def predict(args):
+    """Classify pictures."""
+    import numpy as np
+
+    from tinyvit.training.evaluation import predict as probabilities_of
+
+    settings, p, config = _model(args.run, args.device)
+    dataset, failed, prepared = DATASETS[settings.data], 0, []
+    for path in args.image:
+        try:
+            prepared.append((path, *prepare(read_image(path), dataset)))
+        except TinyvitError as error:
+            print(f"tinyvit: {error}", file=sys.stderr)
+            failed = error.exit_code
+    results = []
+    for path, image, notes in prepared:
+        probabilities = probabilities_of(image[None], p, config)[0]
+        best = np.argsort(-probabilities, kind="stable")[: args.top]
+        classes = [{"class": dataset.class_names[k], "probability": round(float(probabilities[k]), 6)} for k in best]
+        results.append({"image": str(path), "classes": classes, "notes": notes})
+    if args.json:
+        print(json.dumps(results))
+    else:
+        for result in results:
+            said = ", ".join(f"{r['class']} ({100 * r['probability']:.1f} %)" for r in result["classes"])
+            print(f"{result['image']}: {said}", *(f"  {note}" for note in result["notes"]), sep="\n")
+    if args.figure and prepared:
+        _draw_attention(args.figure, [image for _, image, _ in prepared], [r["classes"][0]["class"] for r in results], p, config)
+    return failed
+
+
+def _draw_attention(path, images, titles, p, config):
+    import numpy as np
+
+    from tinyvit.arrays import to_host, xp_of
+    from tinyvit.viz.look import class_attention, look
+
+    images = np.stack(images)
+    _, c = tinyvit.vit(xp_of(p["cls"]).asarray(images), p, config, full=False)
+    look(images, to_host(class_attention(c)), config.patch, titles).savefig(path)
+
+
+def gradcheck(args):
+    """Check the gradients of every op, layer and model."""
+    from tinyvit.checks import cases
+
+    try:
+        chosen = cases(args.name)
+    except KeyError as error:
+        raise UsageError(f"no gradient check is named {error}: expected some of {', '.join(cases())}") from None
+    rows = []
+    if not args.json:
+        print(f"{'layer':<32} {'entries':>8} {'worst error':>12}  verdict")
+    for name, case in chosen.items():
+        report = case.check()
+        rows.append({"name": name, "entries": report.entries, "worst_error": report.worst_error, "ok": report.ok})
+        if not args.json:
+            print(f"{name:<32} {report.entries:>8} {report.worst_error:>12.1e}  {'ok' if report else 'WRONG'}", flush=True)
+    wrong = [row["name"] for row in rows if not row["ok"]]
+    if args.json:
+        print(json.dumps(rows))
+    else:
+        total = f"{sum(row['entries'] for row in rows)} entries, worst error {max(row['worst_error'] for row in rows):.1e}"
+        print(f"{total}: {'WRONG: ' + ', '.join(wrong) if wrong else 'every gradient agrees'}")
+    return int(bool(wrong))
+
+
+def shapes(args):
+    """Show the dataflow of a model, row by row."""
+    from tinyvit.viz.ledger import ledger
+
+    rows = ledger(PRESETS[args.preset], args.batch)
+    if args.json:
+        print(json.dumps([row._asdict() for row in rows]))
+        return
+    line = "{:<20} {:>22} {:>13} {:>17} {:>14}"
+    print(line.format("name", "shape", "parameters", "multiply-adds", "bytes"))
+    for row in rows:
+        print(line.format(row.name, str(list(row.shape)), *(f"{n:,}" if n else "" for n in row[2:])))
+    print(line.format("total", "", *(f"{sum(row[i] for row in rows):,}" for i in (2, 3, 4))))
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, like all others."""
+
+    def error(self, message):
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def _documented(cls):
+    """The first sentence on each field, from the class's own docstring."""
+    entries = re.findall(r"^(\w[\w, ]*) : .*\n((?:    .*\n)+)", inspect.getdoc(cls), re.MULTILINE)
+    return {name: re.split(r"[.;]\s", " ".join(text.split()) + " ")[0] for names, text in entries for name in names.split(", ")}
+
+
+def _add_options(parser, title, cls):
+    """An option for each field of a dataclass."""
+    group, texts = parser.add_argument_group(title), _documented(cls)
+    for f in dataclasses.fields(cls):
+        if f.name not in FROM_THE_DATA:
+            group.add_argument("--" + f.name.replace("_", "-"), type=f.type, metavar=f.type.__name__.upper(), help=texts[f.name])
+
+
+def _command(commands, function, examples):
+    text = function.__doc__
+    return_value = commands.add_parser(
+        {"evaluate": "eval"}.get(function.__name__, function.__name__),
+        help=text,
+        description=text,
+        epilog="examples:\n" + "\n".join(f"  tinyvit {e}" for e in examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return_value.set_defaults(function=function)
+    return return_value
+
+
+def parser():
+    """The parser of all commands."""
+    top = Parser(prog="tinyvit", description=tinyvit.__doc__.partition("\n")[0])
+    top.add_argument("--version", action="version", version=f"tinyvit {tinyvit.__version__}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
+
+    add = _command(commands, train, ["train", "train mnist --out runs/first --seed 1", "train --out runs/first --resume"])
+    add.add_argument("data", nargs="?", choices=DATASETS, help="data set: %(choices)s; digits, which is bundled, if none is named")
+    add.add_argument("--out", metavar="DIR", help="run folder; runs/DATA-1, -2, ... without")
+    add.add_argument("--resume", action="store_true", help="go on with the run in --out, or with the latest")
+    add.add_argument("--force", action="store_true", help="replace the run in --out")
+    add.add_argument("--seed", type=int, help="of everything random (default 0)")
+    _add_options(add, "the model (default: the data set's preset)", ViTConfig)
+    _add_options(add, "the training (default: the data set's recipe)", Recipe)
+    with_data = [add]
+
+    add = _command(commands, evaluate, ["eval runs/digits-1"])
+    add.add_argument("run", metavar="RUN", help="folder of a finished run")
+    with_data.append(add)
+    for parser in with_data:
+        parser.add_argument("--data-dir", metavar="DIR", help="folder with the data set's files")
+
+    add_predict = _command(commands, predict, ["predict runs/mnist-1 seven.png", "predict runs/mnist-1 *.png --figure look.png"])
+    add_predict.add_argument("run", metavar="RUN", help="folder of a finished run")
+    add_predict.add_argument("image", metavar="IMAGE", nargs="+", help="PNG, JPEG or .npy, of any size")
+    add_predict.add_argument("--top", type=int, default=3, metavar="N", help="classes to name (default %(default)s)")
+    add_predict.add_argument("--figure", metavar="FILE", help="draw image, patches and attention (PNG, SVG or PDF)")
+    for parser in (*with_data, add_predict):
+        parser.add_argument("--device", choices=DEVICES, default="cpu", help="where to compute (default %(default)s)")
+
+    add_check = _command(commands, gradcheck, ["gradcheck", "gradcheck layer_norm attention"])
+    add_check.add_argument("name", metavar="NAME", nargs="*", help="ops, layers, models; all without")
+
+    add_shapes = _command(commands, shapes, ["shapes", "shapes S/16 --batch 8"])
+    add_shapes.add_argument("preset", metavar="PRESET", nargs="?", default="B/16", choices=PRESETS, help=f"{', '.join(PRESETS)}")
+    add_shapes.add_argument("--batch", type=int, default=1, metavar="N", help="images (default %(default)s)")
+    for parser in (with_data[1], add_predict, add_check, add_shapes):
+        parser.add_argument("--json", action="store_true", help="print JSON")
+    return top
+
+
+def main(argv=None):
+    """Run the command; returns the exit status."""
+    try:
+        args = parser().parse_args(argv)
+        return args.function(args) or 0
+    except TinyvitError as error:
+        print(f"tinyvit: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("tinyvit: interrupted", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(f"tinyvit: {error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,251 @@
+"""The training loop.
+
+A run is a function of its settings and its data. Every random draw comes from a generator seeded by what it is for and when, so the state
+between two steps is four vectors and a number: parameters, two moments, the average, the step. A run that is stopped, or killed, and
+resumed ends with the same bits as one that never was.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyvit import trees
+from tinyvit.arrays import choose_device, to_device, to_host, xp_of
+from tinyvit.data import hold_out
+from tinyvit.errors import DataError, DivergedError, Interrupted
+from tinyvit.models.vit import vit_init
+from tinyvit.ops.cross_entropy import check_labels
+from tinyvit.training.adamw import adamw_step, clip, decay_of, update_average
+from tinyvit.training.checkpoint import load_training, save
+from tinyvit.training.evaluation import evaluate
+from tinyvit.training.gradients import ORDER, batch_gradient
+from tinyvit.training.recipe import Recipe
+from tinyvit.training.schedule import warmup_cosine
+
+LOG_EVERY = 10  # steps between two lines of the history
+SAVE_EVERY = 30.0  # seconds between two checkpoints within an epoch
+
+
+@dataclass
+class State:
+    """Where a run stands: flat vectors [n], in the order of the leaves of the parameter tree, and the steps taken."""
+
+    parameters: object
+    moment1: object
+    moment2: object
+    average: object
+    step: int = 0
+
+
+def fit(config, data, *, recipe=None, seed=0, device="cpu", run=None, progress=True, draw=None, stop=lambda: 0):
+    """Train a model: what `tinyvit train` calls.
+
+    Parameters
+    ----------
+    config : ViTConfig
+    data : ((x, y), (x_test, y_test))
+        As from `load_data`. A part of the training set is held out for validation; the test set is looked at once, at the end.
+    recipe : Recipe, optional
+    seed : int
+        Of everything random.
+    device : str
+        "cpu", "gpu" or "auto".
+    run : Run, optional
+        Where to keep checkpoints and history; if it has a checkpoint, training goes on from there.
+    progress : bool
+        Show a progress bar on standard error.
+    draw : callable, optional
+        Called with the history when the run ends or is stopped, to draw the curves.
+    stop : callable, optional
+        Asked after every step; a signal's number, other than 0, makes the run save itself and end.
+
+    Returns
+    -------
+    p : tree
+        The model, on the host: the average of the weights.
+    history : list of dict
+        Records with a "kind": "step", "epoch" or, last of all, "test".
+
+    Raises
+    ------
+    DivergedError
+        If the loss is no longer a number: at which step. The last good state is kept.
+    Interrupted
+        If `stop` asked for it.
+    DataError, UsageError, DeviceError
+        If data, configuration and device do not fit each other.
+    """
+    from threadpoolctl import threadpool_limits
+
+    recipe = recipe or Recipe()
+    _check_data(config, data)
+    # BLAS on one thread: the bits depend on the number of threads, and products as small as these are faster on one.
+    # A run that diverges overflows first; it is reported as DivergedError, not as a warning here and there.
+    with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return _Training(config, data, recipe, seed, choose_device(device), run, progress, draw, stop).run_to_end()
+
+
+class _Training:
+    """A run in progress: the settings, the data, and the state that each step changes."""
+
+    def __init__(self, config, data, recipe, seed, device, run, progress, draw, stop):
+        self.config, self.recipe, self.seed = config, recipe, seed
+        (x, y), self.test = data
+        self.train, self.validation = hold_out(x, y, recipe.validation)
+        self.steps_per_epoch = -(-len(self.train[0]) // recipe.batch)
+        self.steps = recipe.epochs * self.steps_per_epoch
+        self.run, self.progress, self.draw, self.stop = run, progress, draw, stop
+        self.history, self.shown = [], {}
+        self.state, self.shapes = self._start(device)
+        self.p = trees.views(self.state.parameters, self.shapes)
+        self.decay = decay_of(self.p, recipe.weight_decay)
+        self.saved = self.begun = time.perf_counter()
+        self.seconds_before = self.history[-1]["seconds"] if self.history else 0.0
+
+    def _start(self, device):
+        """The state to begin with, on its device: the checkpoint's, or a fresh one."""
+        shapes = vit_init(None, self.config)
+        if self.run and self.run.checkpoint.exists():
+            n = trees.count(shapes)
+            like = {name: ((n,), None) for name in ("moment1", "moment2", "average")} | {"step": ((), "int64")}
+            p, _, training = load_training(self.run.checkpoint, like)
+            training["step"] = int(training["step"])
+            self.history = self.run.cut_history(training["step"])
+        else:
+            p = vit_init(np.random.default_rng(self.seed), self.config)
+            training = {}
+        parameters = np.concatenate([leaf.reshape(-1) for leaf in trees.leaves(p)])
+        if not training:
+            zeros = np.zeros_like(parameters)
+            training = {"moment1": zeros, "moment2": zeros.copy(), "average": parameters.copy(), "step": 0}
+        step = training.pop("step")
+        vectors = to_device({"parameters": parameters} | training, device)
+        return State(**vectors, step=step), shapes
+
+    def run_to_end(self):
+        """All steps that remain, then the one look at the test set."""
+        from tqdm import tqdm
+
+        with tqdm(total=self.steps, initial=self.state.step, disable=not self.progress, unit="step", mininterval=0.5) as bar:
+            while self.state.step < self.steps:
+                self._epoch(bar)
+        p = to_host(self._averaged())
+        loss, accuracy = evaluate(*self.test, self._averaged(), self.config)
+        self._record("test", test_loss=loss, test_accuracy=accuracy)
+        if self.run:
+            save(self.run.model, p, self.config)
+        self._draw()
+        if self.run:
+            self.run.finish(self._metrics())
+        return p, self.history
+
+    def _metrics(self):
+        """The result in a few numbers."""
+        last = {record["kind"]: record for record in self.history}
+        return {
+            "test_accuracy": last["test"]["test_accuracy"],
+            "test_loss": last["test"]["test_loss"],
+            "validation_accuracy": last["epoch"]["validation_accuracy"],
+            "validation_loss": last["epoch"]["validation_loss"],
+            "parameters": trees.count(self.shapes),
+            "training_images": len(self.train[0]),
+            "epochs": self.recipe.epochs,
+            "seconds": last["epoch"]["seconds"],
+        }
+
+    def _epoch(self, bar):
+        """The rest of the current epoch, and what the model can do after it."""
+        epoch, first = divmod(self.state.step, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, ORDER, epoch]).permutation(len(self.train[0]))
+        bar.set_description(f"epoch {epoch + 1}/{self.recipe.epochs}")
+        for i in range(first, self.steps_per_epoch):
+            batch = order[i * self.recipe.batch : (i + 1) * self.recipe.batch]
+            begun = time.perf_counter()
+            loss, norm, rate = self._step(batch)
+            if self.state.step % LOG_EVERY == 0:
+                speed = len(batch) / (time.perf_counter() - begun)
+                self._record("step", epoch=epoch + 1, loss=float(loss), learning_rate=rate, gradient_norm=float(norm))
+                self._show(bar, loss=f"{float(loss):.3f}", images=f"{speed:.0f}/s")
+            bar.update()
+            self._save_or_stop()
+        loss, accuracy = evaluate(*self.validation, self._averaged(), self.config)
+        self._record("epoch", epoch=epoch + 1, validation_loss=loss, validation_accuracy=accuracy)
+        self._show(bar, accuracy=f"{100 * accuracy:.2f}%")
+        self._save()
+
+    def _step(self, batch):
+        """One step of the optimiser on the training images with these indices."""
+        state, recipe, step = self.state, self.recipe, self.state.step + 1
+        images, labels = self.train[0][batch], self.train[1][batch]
+        loss, g = batch_gradient(images, labels, self.p, self.config, recipe, seed=self.seed, step=step)
+        norm = clip(g, recipe.clip)
+        # On a GPU, reading a number waits for all that was asked of it so far: there it is looked at every few steps only.
+        if (isinstance(g, np.ndarray) or step % LOG_EVERY == 0) and not np.isfinite(float(loss + norm)):
+            self._diverged(step)
+        rate = warmup_cosine(step, steps=self.steps, warmup=recipe.warmup, peak=recipe.learning_rate)
+        adamw_step(state.parameters, g, state.moment1, state.moment2, step=step, learning_rate=rate, decay=self.decay)
+        update_average(state.average, state.parameters, step=step, decay=recipe.average)
+        state.step = step
+        return loss, norm, rate
+
+    def _averaged(self):
+        return trees.views(self.state.average, self.shapes)
+
+    def _record(self, kind, **values):
+        seconds = self.seconds_before + time.perf_counter() - self.begun
+        record = {"kind": kind, "step": self.state.step, "seconds": round(seconds, 3)} | values
+        self.history.append(record)
+        if self.run:
+            self.run.log(record)
+
+    def _show(self, bar, **values):
+        self.shown |= values
+        bar.set_postfix(self.shown, refresh=False)
+
+    def _draw(self):
+        if self.draw:
+            self.draw(self.history)
+
+    def _is_finite(self):
+        parameters = self.state.parameters
+        return bool(xp_of(parameters).isfinite(parameters).all())
+
+    def _save(self):
+        """Replace the checkpoint, but never a good one by a bad one."""
+        if not self.run:
+            return
+        if not self._is_finite():
+            self._diverged(self.state.step)
+        state = self.state
+        vectors = {"moment1": state.moment1, "moment2": state.moment2, "average": state.average}
+        save(self.run.checkpoint, self.p, self.config, training=vectors | {"step": np.int64(state.step)})
+        self.saved = time.perf_counter()
+
+    def _save_or_stop(self):
+        """Between two steps: save if it has been long, end if that was asked for."""
+        number = self.stop()
+        if number or time.perf_counter() - self.saved > SAVE_EVERY:
+            self._save()
+        if number:
+            self._draw()
+            kept = f"saved in {self.run.folder}; go on with: tinyvit train --out {self.run.folder} --resume" if self.run else "not saved"
+            raise Interrupted(f"stopped after step {self.state.step} of {self.steps}, {kept}", number)
+
+    def _diverged(self, step):
+        if self._is_finite():
+            self._save()
+        kept = f"; the last good state is in {self.run.checkpoint}" if self.run and self.run.checkpoint.exists() else ""
+        raise DivergedError(
+            f"the loss is not a number at step {step} of {self.steps}{kept}: "
+            f"start again with a lower --learning-rate than {self.recipe.learning_rate:g}"
+        )
+
+
+def _check_data(config, data):
+    """Raise DataError unless images and labels are what the model takes."""
+    for part, (x, y) in zip(("training", "test"), data, strict=True):
+        expected = (len(y), config.image, config.image, config.channels)
+        if x.shape != expected:
+            raise DataError(f"the {part} images are {list(x.shape)}: expected {list(expected)}, one for each label, as the model is configured")
+        check_labels(y, config.classes)

@@ -1,0 +1,180 @@
+"""A run's folder: what was asked for, what happened, and what came out.
+
+    config.json       data set, model, recipe, seed: what was asked for; a resumed run follows it
+    history.jsonl     one line of JSON for every few steps and one for every epoch
+    checkpoint.npz    everything needed to go on, replaced as the run proceeds
+    model.npz         the finished model: tinyvit.load("runs/digits-1/model.npz")
+    metrics.json      the result, once the run is finished
+    curves.png        drawn as it goes
+"""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.files import clear_side_files, replacing
+from tinyvit.models.config import ViTConfig
+from tinyvit.training.recipe import Recipe
+
+FILES = ("config.json", "history.jsonl", "checkpoint.npz", "model.npz", "metrics.json", "curves.png")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a run is: the same settings give the same model, to the bit."""
+
+    data: str
+    config: ViTConfig
+    recipe: Recipe
+    seed: int = 0
+
+    @classmethod
+    def from_dict(cls, values):
+        """Settings as config.json has them."""
+        return cls(values["data"], ViTConfig.from_dict(values["config"]), Recipe(**values["recipe"]), values["seed"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run's folder and its settings."""
+
+    folder: Path
+    settings: Settings
+
+    @property
+    def checkpoint(self):
+        return self.folder / "checkpoint.npz"
+
+    @property
+    def model(self):
+        return self.folder / "model.npz"
+
+    @property
+    def curves(self):
+        return self.folder / "curves.png"
+
+    def refuse_other(self, asked):
+        """Raise UsageError if options {name: value} ask for something else than the run is."""
+        known = {"data": self.settings.data, "seed": self.settings.seed, **vars(self.settings.config), **vars(self.settings.recipe)}
+        for name, value in asked.items():
+            if value != known[name]:
+                option = "the data set" if name == "data" else "--" + name.replace("_", "-")
+                raise UsageError(
+                    f"{option} {value} contradicts the saved run in {self.folder}, which has {known[name]}: leave it out, or start a new run"
+                )
+
+    def metrics(self):
+        """The result of a finished run, or None."""
+        return _read_json(self.folder / "metrics.json") if (self.folder / "metrics.json").exists() else None
+
+    def finish(self, metrics):
+        """Write the result; the run is then finished."""
+        _write_json(self.folder / "metrics.json", metrics)
+
+    def log(self, record):
+        """Append a line to the history."""
+        with open(self.folder / "history.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def history(self):
+        """The records so far; a line that a killed run left half-written is not one."""
+        path = self.folder / "history.jsonl"
+        records = []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return records
+
+    def cut_history(self, step):
+        """Drop the lines past `step`, up to which the checkpoint goes: those steps will be taken again."""
+        records = [record for record in self.history() if record["step"] <= step]
+        with replacing(self.folder / "history.jsonl", "w") as file:
+            file.writelines(json.dumps(record) + "\n" for record in records)
+        return records
+
+
+def new_run(folder, settings, *, force=False):
+    """Make the folder of a new run.
+
+    Raises
+    ------
+    UsageError
+        If there is a run, or anything else, in it already and `force` is not given. Only a run's own files are ever removed.
+    CheckpointError
+        If the folder cannot be written.
+    """
+    folder = Path(folder)
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise UsageError(f"{folder} exists and is not empty: go on with --resume, replace the run with --force, or choose another --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        clear_side_files(folder)
+        for name in FILES:
+            (folder / name).unlink(missing_ok=True)
+        values = dataclasses.asdict(settings)
+        _write_json(folder / "config.json", values)
+    except OSError as error:
+        raise CheckpointError(f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out") from None
+    return Run(folder, settings)
+
+
+def open_run(folder):
+    """The run in a folder.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none, or its config.json is damaged.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").exists():
+        raise CheckpointError(f"no run in {folder}: expected a folder with config.json, as `tinyvit train` makes")
+    values = _read_json(folder / "config.json")
+    try:
+        return Run(folder, Settings.from_dict(values))
+    except (KeyError, TypeError, UsageError) as error:
+        raise CheckpointError(f"{folder / 'config.json'} is not a run's configuration: {error}") from None
+
+
+def latest_run(data, runs=Path("runs")):
+    """The newest of runs/DATA-1, -2, ..., or None."""
+    numbers = [int(m[1]) for path in runs.glob("*") if (m := re.fullmatch(rf"{re.escape(data)}-(\d+)", path.name))]
+    return runs / f"{data}-{max(numbers)}" if numbers else None
+
+
+def next_folder(data, runs=Path("runs")):
+    """The first free one of runs/DATA-1, -2, ..., made at once, so that a run started beside this one takes another.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be made.
+    """
+    latest = latest_run(data, runs)
+    number = int(latest.name.rpartition("-")[2]) if latest else 0
+    while True:
+        number += 1
+        folder = runs / f"{data}-{number}"
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise CheckpointError(f"cannot make {folder}: {error.strerror or error}; choose another folder with --out") from None
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}; the file is damaged") from None
+
+
+def _write_json(path, values):
+    with replacing(path, "w") as file:
+        file.write(json.dumps(values, indent=2) + "\n")

@@ -1,0 +1,78 @@
+"""Where a Vision Transformer looks: image, patches, attention."""
+
+import numpy as np
+
+
+def class_attention(c):
+    """How much the class token takes from each patch in the last block, as a mean over its heads.
+
+    Parameters
+    ----------
+    c : the cache of `vit`, with its full last block or its class row alone
+
+    Returns
+    -------
+    array [B, N]
+        Each row sums to 1, less what the class token takes from itself.
+    """
+    a = c["blocks"][-1]["msa"]["att"]["a"]  # [B, h, T, T]
+    return a[:, :, 0, 1:].mean(axis=1)
+
+
+def look(images, attention, patch, titles=None):
+    """Draw, for each image in a row: the image, the patches that the model sees, and the class token's attention to them.
+
+    Parameters
+    ----------
+    images : array [B, H, W, C]
+        Grey (C = 1) or colour (C = 3), from -1 to 1.
+    attention : array [B, N]
+        From `class_attention`.
+    patch : int
+        Side of a patch, in pixels.
+    titles : list of str, optional
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.6, 2.2 * len(images) + 0.3), layout="constrained", dpi=150)
+    axes = figure.subplots(len(images), 3, squeeze=False)
+    most = float(attention.max())
+    for row, image, weights, title in zip(axes, images, attention, titles or [""] * len(images), strict=True):
+        H, W = image.shape[:2]
+        grid = weights.reshape(H // patch, W // patch)
+        row[0].imshow(_picture(image), cmap="gray", vmin=0, vmax=1)
+        row[1].imshow(_apart(_picture(image), patch), cmap="gray", vmin=0, vmax=1)
+        row[2].imshow(_picture(image), cmap="gray", vmin=0, vmax=1)
+        shade = row[2].imshow(grid, cmap="inferno", vmin=0, vmax=most, alpha=0.65, extent=(-0.5, W - 0.5, H - 0.5, -0.5))
+        row[0].set_ylabel(title, fontsize=9)
+    for name, top in zip(("image", f"{grid.size} patches", "attention of the class token"), axes[0], strict=True):
+        top.set_title(name, fontsize=10)
+    for panel in axes.flat:
+        panel.set(xticks=[], yticks=[])
+        panel.spines[:].set_visible(False)
+    figure.colorbar(shade, ax=axes[:, 2], label="share of attention", shrink=0.9)
+    return figure
+
+
+def _picture(image):
+    """[-1, 1] to [0, 1]; a single channel loses its axis."""
+    image = np.clip((image + 1) / 2, 0, 1)
+    return image[..., 0] if image.shape[-1] == 1 else image
+
+
+def _apart(picture, patch):
+    """The patches with white gaps between them, a fifth of a patch wide or a whole pixel after enlarging."""
+    scale = max(1, -(-5 // patch))
+    picture = np.repeat(np.repeat(picture, scale, axis=0), scale, axis=1)
+    side, gap = patch * scale, max(1, patch * scale // 5)
+    rows, columns = picture.shape[0] // side, picture.shape[1] // side
+    apart = np.ones((rows * (side + gap) - gap, columns * (side + gap) - gap, *picture.shape[2:]))
+    for i in range(rows):
+        for j in range(columns):
+            y, x = i * (side + gap), j * (side + gap)
+            apart[y : y + side, x : x + side] = picture[i * side : (i + 1) * side, j * side : (j + 1) * side]
+    return apart
