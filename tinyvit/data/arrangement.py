@@ -11,7 +11,9 @@ from tinyvit.errors import DataError
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue appear
 LEAST_CONTRAST = 8  # of 255: less than that is noise, not a drawing
-INK = 96  # of 255: what is at least so bright belongs to the ink; a shadow across the paper does not
+DARK = 8  # of 255: a ground up to this is black already
+BRIGHT = 200  # of 255: ink with a peak from this on is white already
+INK = 96  # of 255: what is at least so bright is ink
 
 
 def prepare(image, dataset):
@@ -70,10 +72,12 @@ def _light_on_dark(grey, notes):
 def _stretch(grey, notes):
     """Bring a grey ground down to 0 and faint ink up to 255; what is black and white already stays exactly as it is."""
     ground, peak = np.median(_border(grey)), grey.max()
-    if ground < 32 and peak >= 200:
+    if ground <= DARK and peak >= BRIGHT:
         return grey, notes
-    grey = np.clip((grey - ground) * (255 / (peak - ground)), 0, 255)
-    return grey, [*notes, f"raised the contrast: brightness {ground:.0f} to {peak:.0f} became 0 to 255"]
+    # Grey ground is photographed paper, which is not even: what is a little lighter or darker is ground as well.
+    low = ground + (peak - ground) / 8 if ground > DARK else ground
+    grey = np.clip((grey - low) * (255 / (peak - low)), 0, 255)
+    return grey, [*notes, f"raised the contrast: brightness {low:.0f} to {peak:.0f} became 0 to 255"]
 
 
 def _border(grey):
@@ -90,7 +94,10 @@ def _centre_ink(grey, notes, dataset):
     top, left = (_place(ink.sum(axis=1 - axis), dataset.ink_centre, side) for axis in (0, 1))
     picture = np.zeros((side, side), dtype=np.float32)
     picture[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
-    return picture, [*notes, "cropped to the ink and centred", f"resized from {width}x{height} to {side}x{side}"]
+    notes = [*notes, "cropped to the ink and centred", f"resized from {width}x{height} to {side}x{side}"]
+    if ink.max() < BRIGHT:
+        return picture / ink.max() * 255, [*notes, "brightened: the ink's strokes are thinner than a pixel"]
+    return picture, notes
 
 
 def _place(profile, centre, side):
@@ -118,10 +125,11 @@ def _resize(grey, factor):
     """Resize by a factor, with anti-aliasing: each new pixel is a weighted mean over all the old ones that it covers.
 
     Hamming's window is nearly the plain mean when shrinking, smooth when enlarging, and never rings. MNIST's own test
-    images, enlarged tenfold and put anywhere on grey paper, come back so that a nearest-neighbour classifier reads as
+    images, enlarged tenfold and put anywhere on white paper, come back so that a nearest-neighbour classifier reads as
     many of them as before.
     """
     from PIL import Image
 
     height, width = (max(1, round(size * factor)) for size in grey.shape)
-    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.HAMMING))
+    resized = Image.fromarray(grey).resize((width, height), Image.Resampling.HAMMING)
+    return np.asarray(resized).clip(0, 255)  # a mean of 255s may round to a little more

@@ -54,7 +54,7 @@ def _read_picture(file, path):
             warnings.simplefilter("ignore")  # remarks about odd but readable files
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as image:
-                return _pixels(ImageOps.exif_transpose(image))
+                return _pixels(ImageOps.exif_transpose(image), path)
     except UnidentifiedImageError:
         raise DataError(f"{path}: not a picture that can be read; expected {', '.join(FORMATS)} or .npy") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -62,7 +62,7 @@ def _read_picture(file, path):
         raise DataError(f"{path}: found more than {most} million pixels, expected a picture of ordinary size") from None
 
 
-def _pixels(image):
+def _pixels(image, path):
     """A Pillow image of any mode as uint8 [H, W, 1 or 3]."""
     from PIL import Image
 
@@ -70,7 +70,7 @@ def _pixels(image):
         deep = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
         return ((deep + 128) // 257).astype(np.uint8)[:, :, None]  # 65535 = 255 * 257
     if image.mode == "F":
-        return as_bytes(np.asarray(image))
+        return as_bytes(np.asarray(image), path)
     mode = "L" if image.mode in GREY_MODES else "RGB"
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -81,29 +81,28 @@ def _pixels(image):
 
 def _read_array(path):
     # Mapped, not read: pickles, and headers that declare more than the file holds, are refused before any allocation.
-    array = np.lib.format.open_memmap(path, mode="r")
-    try:
-        return as_bytes(array)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
+    return as_bytes(np.lib.format.open_memmap(path, mode="r"), path)
 
 
-def as_bytes(array):
+def as_bytes(array, source="picture"):
     """A picture given as an array, as uint8 [H, W, C], fresh.
 
     Raises
     ------
     DataError
-        If the shape is not [H, W], [H, W, 1] or [H, W, 3], or the values not whole numbers 0 to 255 or floats 0 to 1.
+        If the shape is not [H, W], [H, W, 1] or [H, W, 3], or the values not whole numbers 0 to 255 or floats 0 to 1;
+        the line begins with `source` (a file name, say).
     """
     if array.ndim not in (2, 3) or array.shape[2:] not in ((), (1,), (3,)) or array.size == 0:
-        raise DataError(f"found an array of shape {list(array.shape)}, expected [H, W], [H, W, 1] or [H, W, 3]")
+        shape = list(array.shape)
+        raise DataError(f"{source}: found an array of shape {shape}, expected [H, W], [H, W, 1] or [H, W, 3]")
     if array.dtype.kind not in "iuf":
-        raise DataError(f"found an array of {array.dtype}, expected whole numbers 0 to 255 or floats 0 to 1")
+        expected = "whole numbers 0 to 255 or floats 0 to 1"
+        raise DataError(f"{source}: found an array of {array.dtype}, expected {expected}")
     most = 1 if array.dtype.kind == "f" else 255
     low, high = array.min(), array.max()
     if not (low >= 0 and high <= most):  # false for NaN, too
-        numbers = "floats 0 to 1" if most == 1 else "whole numbers 0 to 255"
-        raise DataError(f"found values from {low:g} to {high:g}, expected {numbers}")
+        expected = "floats 0 to 1" if most == 1 else "whole numbers 0 to 255"
+        raise DataError(f"{source}: found values from {low:g} to {high:g}, expected {expected}")
     pixels = np.rint(array * 255.0) if most == 1 else array
     return np.array(pixels, dtype=np.uint8).reshape(*array.shape[:2], -1)
