@@ -35,7 +35,9 @@ def machine():
 
 def tinyvit(*words):
     """The standard output of the command."""
-    return subprocess.run([sys.executable, "-m", "tinyvit", *words], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run(
+        [sys.executable, "-m", "tinyvit", *words], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
 
 
 def gradients():
@@ -56,7 +58,11 @@ def results(names):
         seconds = statistics.mean(r["seconds"] for r in runs)
         sizes = f"{runs[0]['parameters']:,} | {runs[0]['epochs']}"
         lines.append(f"| {name} | {sizes} | **{statistics.mean(accuracy):.2f} %** | {each} | {seconds:.0f} s |")
-    return [*lines, "", f"`tinyvit train DATA --seed 0, 1, 2` on one core, mean of the seeds; {machine()}; load {os.getloadavg()[0]:.1f}."]
+    return [
+        *lines,
+        "",
+        f"`tinyvit train DATA --seed 0, 1, 2`, one core, mean of seeds; {machine()}; load {os.getloadavg()[0]:.1f}.",
+    ]
 
 
 def run(name, seed):

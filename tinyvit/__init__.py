@@ -5,6 +5,8 @@
     logits, c = tinyvit.vit(images, p, config)
     loss, c_loss = tinyvit.cross_entropy(logits, labels)
     dimages, g = tinyvit.vit_backward(tinyvit.cross_entropy_backward(1.0, c_loss), p, c, config)
+
+p, c and g are trees of arrays with the same keys: parameters, what the forward pass remembers, gradients.
 """
 
 from tinyvit.arrays import to_device, to_host

@@ -1,7 +1,8 @@
 """NumPy on the CPU, CuPy on the GPU, from one source.
 
-Most of the mathematics needs no array module at all: operators, `@`, methods and NumPy's element-wise functions go where their
-arguments live. Only functions that create or combine arrays need one, and they take it from an array at hand: `xp = xp_of(x)`.
+Most of the mathematics needs no array module at all: operators, `@`, methods and NumPy's element-wise functions go
+where their arguments live. Only functions that create or combine arrays need one, and they take it from an array at
+hand: `xp = xp_of(x)`.
 """
 
 import sys
@@ -30,14 +31,16 @@ def gpu_module():
     try:
         import cupy
     except ImportError:
-        raise DeviceError("no GPU: CuPy is not installed; install one of the extras gpu-cuda12, gpu-cuda13, or use --device cpu") from None
+        raise DeviceError(
+            "no GPU: CuPy is not installed; install one of the extras gpu-cuda12, gpu-cuda13, or use --device cpu"
+        ) from None
     if not cupy.cuda.is_available():
         raise DeviceError("no GPU: CuPy is installed but finds no CUDA device; check the driver, or use --device cpu")
     return cupy
 
 
 def choose_device(device):
-    """"cpu" or "gpu"; "auto" is the GPU where there is one.
+    """Resolve a device to "cpu" or "gpu": "auto" is the GPU where there is one.
 
     Raises
     ------

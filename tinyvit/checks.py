@@ -1,8 +1,8 @@
 """One gradient-check case for every op, every layer and the whole model.
 
-The tests, the command `tinyvit gradcheck` and the exercises all read this table: what is not in it is not checked. Every axis has a size
-of its own, where it can, so that a wrong axis cannot pass by accident; parameters are random (gamma is not 1, no bias is 0), so that none
-of them hides a missing factor.
+The tests, the command `tinyvit gradcheck` and the exercises all read this table: what is not in it is not checked.
+Every axis has a size of its own, where it can, so that a wrong axis cannot pass by accident; parameters are random
+(gamma is not 1, no bias is 0), so that none of them hides a missing factor.
 """
 
 from collections.abc import Callable
@@ -59,8 +59,12 @@ def _ops(array):
             attention.attention_backward,
             (array(B, 4, T, D), array(B, 4, S, D), array(B, 4, S, D), score_bias),
         ),
-        "split_heads": Case(lambda x: (heads.split_heads(x, 4), {}), lambda dy, c: heads.merge_heads(dy), (array(B, T, D),)),
-        "merge_heads": Case(lambda x: (heads.merge_heads(x), {}), lambda dy, c: heads.split_heads(dy, 4), (array(B, 4, T, 2),)),
+        "split_heads": Case(
+            lambda x: (heads.split_heads(x, 4), {}), lambda dy, c: heads.merge_heads(dy), (array(B, T, D),)
+        ),
+        "merge_heads": Case(
+            lambda x: (heads.merge_heads(x), {}), lambda dy, c: heads.split_heads(dy, 4), (array(B, 4, T, 2),)
+        ),
         "patchify": Case(patches.patchify, patches.patchify_backward, (array(B, 6, 9, 4),), dict(patch=3)),
         "patch_convolution": Case(
             convolution.patch_convolution,
@@ -101,7 +105,9 @@ def _layers(array, randomised, rng):
     cases = {
         "linear": Case(linear.linear, linear.linear_backward, (x, randomised(linear.linear_init(None, D, M)))),
         "linear/no bias": Case(linear.linear, linear.linear_backward, (x, {"w": array(D, M)})),
-        "layer_norm": Case(layer_norm.layer_norm, layer_norm.layer_norm_backward, (x, randomised(layer_norm.layer_norm_init(None, D)))),
+        "layer_norm": Case(
+            layer_norm.layer_norm, layer_norm.layer_norm_backward, (x, randomised(layer_norm.layer_norm_init(None, D)))
+        ),
         "mlp": Case(mlp.mlp, mlp.mlp_backward, (x, block_p["mlp"])),
         "mlp/tanh": Case(mlp.mlp, mlp.mlp_backward, (x, block_p["mlp"]), dict(gelu="tanh")),
         "multi_head_attention": Case(self_attention, self_attention_backward, (x, attention_p)),

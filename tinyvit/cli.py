@@ -24,6 +24,7 @@ from tinyvit.training.run import Settings, latest_run, new_run, next_folder, ope
 
 FROM_THE_DATA = ("image", "channels", "classes")  # sizes that no option sets
 
+
 def train(args):
     """Train a model, or go on with a run."""
     from tinyvit.viz.curves import curves
@@ -41,14 +42,16 @@ def train(args):
     data = load_data(settings.data, args.data_dir)
     run = run or new_run(folder or next_folder(name), settings, force=args.force)
     config, images = settings.config, len(data[0][0])
-    about = f"{settings.data}: {images} images to learn from, {len(data[1][0])} to test; {tinyvit.parameter_count(config)} parameters; {device}"
-    print(f"{about}; {run.folder}", file=sys.stderr)
+    about = f"{settings.data}: {images} images to learn from, {len(data[1][0])} to test"
+    print(f"{about}; {tinyvit.parameter_count(config)} parameters; {device}; {run.folder}", file=sys.stderr)
 
     def draw(history):
         curves(history, title=f"{settings.data}, seed {settings.seed}").savefig(run.curves)
 
     with _stop_requests() as stop:
-        tinyvit.fit(config, data, recipe=settings.recipe, seed=settings.seed, device=device, run=run, draw=draw, stop=stop)
+        tinyvit.fit(
+            config, data, recipe=settings.recipe, seed=settings.seed, device=device, run=run, draw=draw, stop=stop
+        )
     return _print_result(run)
 
 
@@ -83,7 +86,7 @@ def _resumed(args, folder):
 
 @contextmanager
 def _stop_requests():
-    """While this holds, Ctrl-C and SIGTERM are only noted; the loop asks after every step. A second one has its usual effect."""
+    """While this holds, Ctrl-C and SIGTERM are noted, for the loop to ask after. A second one has its usual effect."""
     noted = []
 
     def note(number, frame):
@@ -103,7 +106,9 @@ def _model(folder, device):
     """A finished run and its model, on a device."""
     run = open_run(folder)
     if not run.model.exists():
-        raise CheckpointError(f"the run in {folder} is not finished: go on with `tinyvit train --out {folder} --resume`")
+        raise CheckpointError(
+            f"the run in {folder} is not finished: go on with `tinyvit train --out {folder} --resume`"
+        )
     p, config = tinyvit.load(run.model)
     return run.settings, to_device(p, device), config
 
@@ -146,7 +151,9 @@ def predict(args):
             said = ", ".join(f"{r['class']} ({100 * r['probability']:.1f} %)" for r in result["classes"])
             print(f"{result['image']}: {said}", *(f"  {note}" for note in result["notes"]), sep="\n")
     if args.figure and prepared:
-        _draw_attention(args.figure, [image for _, image, _ in prepared], [r["classes"][0]["class"] for r in results], p, config)
+        _draw_attention(
+            args.figure, [image for _, image, _ in prepared], [r["classes"][0]["class"] for r in results], p, config
+        )
     return failed
 
 
@@ -176,12 +183,16 @@ def gradcheck(args):
         report = case.check()
         rows.append({"name": name, "entries": report.entries, "worst_error": report.worst_error, "ok": report.ok})
         if not args.json:
-            print(f"{name:<32} {report.entries:>8} {report.worst_error:>12.1e}  {'ok' if report else 'WRONG'}", flush=True)
+            print(
+                f"{name:<32} {report.entries:>8} {report.worst_error:>12.1e}  {'ok' if report else 'WRONG'}", flush=True
+            )
     wrong = [row["name"] for row in rows if not row["ok"]]
     if args.json:
         print(json.dumps(rows))
     else:
-        total = f"{sum(row['entries'] for row in rows)} entries, worst error {max(row['worst_error'] for row in rows):.1e}"
+        total = (
+            f"{sum(row['entries'] for row in rows)} entries, worst error {max(row['worst_error'] for row in rows):.1e}"
+        )
         print(f"{total}: {'WRONG: ' + ', '.join(wrong) if wrong else 'every gradient agrees'}")
     return int(bool(wrong))
 
@@ -211,7 +222,11 @@ class Parser(argparse.ArgumentParser):
 def _documented(cls):
     """The first sentence on each field, from the class's own docstring."""
     entries = re.findall(r"^(\w[\w, ]*) : .*\n((?:    .*\n)+)", inspect.getdoc(cls), re.MULTILINE)
-    return {name: re.split(r"[.;]\s", " ".join(text.split()) + " ")[0] for names, text in entries for name in names.split(", ")}
+    return {
+        name: re.split(r"[.;]\s", " ".join(text.split()) + " ")[0]
+        for names, text in entries
+        for name in names.split(", ")
+    }
 
 
 def _add_options(parser, title, cls):
@@ -219,7 +234,9 @@ def _add_options(parser, title, cls):
     group, texts = parser.add_argument_group(title), _documented(cls)
     for f in dataclasses.fields(cls):
         if f.name not in FROM_THE_DATA:
-            group.add_argument("--" + f.name.replace("_", "-"), type=f.type, metavar=f.type.__name__.upper(), help=texts[f.name])
+            group.add_argument(
+                "--" + f.name.replace("_", "-"), type=f.type, metavar=f.type.__name__.upper(), help=texts[f.name]
+            )
 
 
 def _command(commands, function, examples):
@@ -241,8 +258,12 @@ def parser():
     top.add_argument("--version", action="version", version=f"tinyvit {tinyvit.__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
-    add = _command(commands, train, ["train", "train mnist --out runs/first --seed 1", "train --out runs/first --resume"])
-    add.add_argument("data", nargs="?", choices=DATASETS, help="data set: %(choices)s; digits, which is bundled, if none is named")
+    add = _command(
+        commands, train, ["train", "train mnist --out runs/first --seed 1", "train --out runs/first --resume"]
+    )
+    add.add_argument(
+        "data", nargs="?", choices=DATASETS, help="data set: %(choices)s; digits, which is bundled, if none is named"
+    )
     add.add_argument("--out", metavar="DIR", help="run folder; runs/DATA-1, -2, ... without")
     add.add_argument("--resume", action="store_true", help="go on with the run in --out, or with the latest")
     add.add_argument("--force", action="store_true", help="replace the run in --out")
@@ -257,7 +278,9 @@ def parser():
     for parser in with_data:
         parser.add_argument("--data-dir", metavar="DIR", help="folder with the data set's files")
 
-    add_predict = _command(commands, predict, ["predict runs/mnist-1 seven.png", "predict runs/mnist-1 *.png --figure look.png"])
+    add_predict = _command(
+        commands, predict, ["predict runs/mnist-1 seven.png", "predict runs/mnist-1 *.png --figure look.png"]
+    )
     add_predict.add_argument("run", metavar="RUN", help="folder of a finished run")
     add_predict.add_argument("image", metavar="IMAGE", nargs="+", help="PNG, JPEG or .npy, of any size")
     add_predict.add_argument("--top", type=int, default=3, metavar="N", help="classes to name (default %(default)s)")
@@ -269,7 +292,9 @@ def parser():
     add_check.add_argument("name", metavar="NAME", nargs="*", help="ops, layers, models; all without")
 
     add_shapes = _command(commands, shapes, ["shapes", "shapes S/16 --batch 8"])
-    add_shapes.add_argument("preset", metavar="PRESET", nargs="?", default="B/16", choices=PRESETS, help=f"{', '.join(PRESETS)}")
+    add_shapes.add_argument(
+        "preset", metavar="PRESET", nargs="?", default="B/16", choices=PRESETS, help=f"{', '.join(PRESETS)}"
+    )
     add_shapes.add_argument("--batch", type=int, default=1, metavar="N", help="images (default %(default)s)")
     for parser in (with_data[1], add_predict, add_check, add_shapes):
         parser.add_argument("--json", action="store_true", help="print JSON")

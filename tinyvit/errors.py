@@ -1,7 +1,7 @@
 """The errors a user is shown: one line that says what was wrong, what was found, what was expected and what to do.
 
-The command prints the line and exits with `exit_code`; in Python they are ordinary exceptions. Whoever raises one writes the whole
-sentence; nothing below the command line prints.
+The command prints the line and exits with `exit_code`; in Python they are ordinary exceptions. Whoever raises one
+writes the whole sentence; nothing below the command line prints.
 """
 
 
@@ -12,7 +12,7 @@ class TinyvitError(Exception):
 
 
 class UsageError(TinyvitError, ValueError):
-    """A value that was asked for cannot work: heads that do not divide the width, an option that contradicts a saved run."""
+    """What was asked for cannot work: heads that do not divide the width, an option that contradicts a saved run."""
 
     exit_code = 2
 

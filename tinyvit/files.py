@@ -11,8 +11,8 @@ SIDE = ".part"
 def replacing(path, mode="wb"):
     """Open a side file for writing; on success it takes the place of `path`, on any failure `path` is left as it was.
 
-    A rename within one folder is atomic, so a reader, or the next run after a power cut, sees the old file or the new one and
-    nothing between. fsync comes first: otherwise the rename may reach the disk before the bytes do.
+    A rename within one folder is atomic, so a reader, or the next run after a power cut, sees the old file or the new
+    one and nothing between. fsync comes first: otherwise the rename may reach the disk before the bytes do.
     """
     path = Path(path)
     side = path.with_name(path.name + SIDE)

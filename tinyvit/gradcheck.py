@@ -1,13 +1,14 @@
 """Gradient checks: does the backward pass compute the derivative of the forward pass?
 
-Draw a random upstream gradient r and look at the scalar L = sum(r * y). Its gradient with respect to an input x is exactly
-f_backward(r, c), and each entry of it can also be measured by moving that entry alone, with the fourth-order central difference
+Draw a random upstream gradient r and look at the scalar L = sum(r * y). Its gradient with respect to an input x is
+exactly f_backward(r, c), and each entry of it can also be measured by moving that entry alone, with the fourth-order
+central difference
 
     dL/dx  =  ( 8 [L(x+h) - L(x-h)] - [L(x+2h) - L(x-2h)] ) / 12h  +  O(h^4).
 
-Why r is random: with r = 1 everywhere, softmax's rows (which sum to 1) and LayerNorm's (which sum to 0) have a gradient of zero, and a
-backward pass that returns nothing but zeros would pass. Why float64: the two large, nearly equal numbers subtracted above lose
-their leading digits; float32 would leave none.
+Why r is random: with r = 1 everywhere, softmax's rows (which sum to 1) and LayerNorm's (which sum to 0) have a gradient
+of zero, and a backward pass that returns nothing but zeros would pass. Why float64: the two large, nearly equal numbers
+subtracted above lose their leading digits; float32 would leave none.
 """
 
 import inspect
@@ -94,19 +95,19 @@ def numeric_gradient(loss, x, step=STEP):
 def gradcheck(f, f_backward, *inputs, rtol=1e-7, atol=1e-9, seed=0, **keywords):
     """Compare a hand-written backward pass with numeric gradients, every entry of every input and parameter.
 
-    f(*inputs, **keywords) -> y, c and f_backward(dy, *parameters, c) -> the gradients of the inputs, in their order, then of each
-    parameter tree. f must be pure: the same inputs give the same result, and none of them is changed.
+    f(*inputs, **keywords) -> y, c and f_backward(dy, *parameters, c) -> the gradients of the inputs, in their order,
+    then of each parameter tree. f must be pure: the same inputs give the same result, and none of them is changed.
 
     Parameters
     ----------
     f, f_backward : callable
         A pair of functions as everywhere in tinyvit.
     *inputs
-        float64 arrays are inputs; trees (dictionaries, lists) of float64 arrays are parameters, and are also handed to the backward
-        pass; anything else (integer arrays, None) is passed to f as it is.
+        float64 arrays are inputs; trees (dictionaries, lists) of float64 arrays are parameters, and are also handed to
+        the backward pass; anything else (integer arrays, None) is passed to f as it is.
     rtol, atol : float
-        An entry agrees if |analytic - numeric| <= max(rtol * max(|analytic|, |numeric|), atol). Both are needed: the gradient of
-        the key bias is identically zero, and a purely relative error of two rounding errors says nothing.
+        An entry agrees if |analytic - numeric| <= max(rtol * max(|analytic|, |numeric|), atol). Both are needed: the
+        gradient of the key bias is identically zero, and a purely relative error of two rounding errors says nothing.
     seed : int
         Of the random upstream gradient.
     **keywords
@@ -115,8 +116,8 @@ def gradcheck(f, f_backward, *inputs, rtol=1e-7, atol=1e-9, seed=0, **keywords):
     Returns
     -------
     Report
-        `ok`, `worst_error` (the largest |analytic - numeric| / max(|analytic|, |numeric|, atol / rtol)), `entries`, `rows`; printed,
-        a table.
+        `ok`, `worst_error` (the largest |analytic - numeric| / max(|analytic|, |numeric|, atol / rtol)), `entries`,
+        `rows`; printed, a table.
 
     Raises
     ------
@@ -125,7 +126,9 @@ def gradcheck(f, f_backward, *inputs, rtol=1e-7, atol=1e-9, seed=0, **keywords):
     """
     names, inputs = _argument_names(f, inputs), [_copy(x) for x in inputs]
     parameters = [x for x in inputs if isinstance(x, (dict, list))]
-    checked = [i for i, x in enumerate(inputs) if _is_array(x)] + [i for i, x in enumerate(inputs) if isinstance(x, (dict, list))]
+    checked = [i for i, x in enumerate(inputs) if _is_array(x)] + [
+        i for i, x in enumerate(inputs) if isinstance(x, (dict, list))
+    ]
 
     y, c = f(*inputs, **keywords)
     xp = xp_of(y)
@@ -189,7 +192,11 @@ def _equal(x, y):
 
 def _argument_names(f, inputs):
     try:
-        names = [p.name for p in inspect.signature(f).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        names = [
+            p.name
+            for p in inspect.signature(f).parameters.values()
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
     except (TypeError, ValueError):
         names = []
     return names[: len(inputs)] + [f"input {i}" for i in range(len(names), len(inputs))]

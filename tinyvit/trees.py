@@ -1,15 +1,15 @@
 """Trees: nested dictionaries and lists whose leaves are arrays.
 
-Parameters `p`, caches `c` and gradients `g` are such trees, and share their keys. A leaf is named by its path, as in a file system:
-`blocks/0/msa/q/w`.
+Parameters `p`, caches `c` and gradients `g` are such trees, and share their keys. A leaf is named by its path, as in a
+file system: `blocks/0/msa/q/w`.
 """
 
 
 def walk(tree, like=None, prefix=""):
     """Yield (name, leaf) for every leaf, in the order of `like` (default: the tree's own order).
 
-    Two trees with the same keys may hold them in different orders: a backward pass fills its gradients from the last layer to the
-    first. Walking both `like` the parameters brings the leaves into one order.
+    Two trees with the same keys may hold them in different orders: a backward pass fills its gradients from the last
+    layer to the first. Walking both `like` the parameters brings the leaves into one order.
     """
     like = tree if like is None else like
     keys = like if isinstance(like, dict) else range(len(like)) if isinstance(like, list) else None
@@ -53,7 +53,8 @@ def count(tree):
 def views(vector, like):
     """The tree of the shape of `like` whose leaves are consecutive pieces of one flat vector: views, not copies.
 
-    So a whole model's parameters, gradients or moments are one vector for the optimiser and one tree for the layers, in the same memory.
+    So a whole model's parameters, gradients or moments are one vector for the optimiser and one tree for the layers, in
+    the same memory.
     """
     start = 0
 

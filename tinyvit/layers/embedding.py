@@ -1,6 +1,8 @@
 """From images to the encoder's input: patches, class token, positions (ViT paper, equation 1).
 
     z_0 = [x_class; x_p^1 E; ...; x_p^N E] + E_pos
+
+The positions E_pos, of which there are several kinds, have a file of their own.
 """
 
 from tinyvit.arrays import xp_of
@@ -57,7 +59,8 @@ def class_token_init(rng, dim, *, dtype="float32"):
 def class_token(x, p):
     """Put the class token before the patches of every image: [B, N, D] -> [B, 1+N, D].
 
-    It is learned, and the same for every image. Having no content of its own, it is free to gather what the head will need.
+    It is learned, and the same for every image. Having no content of its own, it is free to gather what the head will
+    need.
 
     Parameters
     ----------
@@ -73,5 +76,5 @@ def class_token(x, p):
 
 
 def class_token_backward(dy, p, c):
-    """The gradients of patches and token: one token serves the whole batch, so its gradient is the batch sum of row 0."""
+    """The gradients of patches and token: one token serves all images, so its gradient is the batch sum of row 0."""
     return dy[:, 1:], dy[:, 0].sum(axis=0, keepdims=True)

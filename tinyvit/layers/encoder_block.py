@@ -33,8 +33,8 @@ def encoder_block(z, p, *, heads, rows=None, gelu="erf", eps=1e-6, masks=NO_MASK
     p : {ln1, msa, ln2, mlp}
     heads : int
     rows : int, optional
-        Compute only the first so many rows of the output. They are the same numbers: a row asks all tokens for keys and values, but
-        only itself for its query. The last block needs no more than the class row.
+        Compute only the first so many rows of the output. They are the same numbers: a row asks all tokens for keys and
+        values, but only itself for its query. The last block needs no more than the class row.
     gelu, eps
         As in mlp and layer_norm.
     masks : {msa [B, T, D], mlp {fc1, fc2}}
@@ -57,7 +57,8 @@ def encoder_block(z, p, *, heads, rows=None, gelu="erf", eps=1e-6, masks=NO_MASK
 def encoder_block_backward(dz, p, c):
     """The forward pass, line by line in reverse; where a value was used twice, its gradients add up. Returns dz and g.
 
-    A residual connection hands dz on unchanged beside what comes back through its branch: that is why deep stacks still learn.
+    A residual connection hands dz on unchanged beside what comes back through its branch: that is why deep stacks still
+    learn.
     """
     g = {}
     dy, g["mlp"] = mlp_backward(dz, p["mlp"], c["mlp"])  # (3)

@@ -1,6 +1,7 @@
 """Query, key and value in one product, as many implementations write it (and ViT's equation 5: [q, k, v] = z U_qkv).
 
-tinyvit keeps three projections, which serve cross-attention too and cost the same here. This is the other form, and its equality is tested.
+tinyvit keeps three projections, which serve cross-attention too and cost the same here. This is the other form, and its
+equality is tested.
 """
 
 from tinyvit.arrays import xp_of

@@ -1,7 +1,7 @@
 """How parameters start: drawn on the CPU, so that one seed gives one model on every device.
 
-With `rng=None` nothing is drawn and no memory taken: the arrays have the right shape and dtype and hold zeros that all share one address.
-A whole ViT-H/14 can so be described, counted, or compared with a file, in a moment.
+With `rng=None` nothing is drawn and no memory taken: the arrays have the right shape and dtype and hold zeros that all
+share one address. A whole ViT-H/14 can so be described, counted, or compared with a file, in a moment.
 """
 
 import math
@@ -19,8 +19,9 @@ def normal(rng, shape, std, dtype=np.float32):
 def xavier_uniform(rng, fan_in, fan_out, dtype=np.float32):
     """A matrix [fan_in, fan_out], uniform in +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
 
-    The variance 2 / (fan_in + fan_out) keeps the size of the activations, on the way forward, and of the gradients, on the way back,
-    about the same from layer to layer. The ViT paper's code starts every projection of the encoder this way.
+    The variance 2 / (fan_in + fan_out) keeps the size of the activations, on the way forward, and of the gradients, on
+    the way back, about the same from layer to layer. The ViT paper's code starts every projection of the encoder this
+    way.
     """
     if rng is None:
         return zeros(rng, (fan_in, fan_out), dtype)
@@ -29,7 +30,7 @@ def xavier_uniform(rng, fan_in, fan_out, dtype=np.float32):
 
 
 def lecun_normal(rng, fan_in, fan_out, dtype=np.float32):
-    """A matrix [fan_in, fan_out] of variance 1 / fan_in: an output is as large as the inputs. For the projection of patches."""
+    """A matrix [fan_in, fan_out] of variance 1 / fan_in: outputs are as large as inputs. For the patches' projection."""
     return normal(rng, (fan_in, fan_out), 1 / math.sqrt(fan_in), dtype)
 
 

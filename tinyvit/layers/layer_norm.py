@@ -16,8 +16,8 @@ def layer_norm(x, p, *, eps=1e-6):
 
         xhat = (x - mean(x)) / sqrt(var(x) + eps),    y = gamma * xhat + beta
 
-    mean and var are taken over the last axis; the variance is the biased one (divided by D). eps, in units of the variance, lies inside
-    the root, and keeps a constant token from dividing by zero.
+    mean and var are taken over the last axis; the variance is the biased one (divided by D). eps, in units of the
+    variance, lies inside the root, and keeps a constant token from dividing by zero.
 
     Parameters
     ----------
@@ -43,8 +43,9 @@ def layer_norm(x, p, *, eps=1e-6):
 def layer_norm_backward(dy, p, c):
     """The gradients of input and parameters.
 
-    gamma and beta act on every token alike: dgamma = sum of dy * xhat and dbeta = sum of dy, over all tokens. Then, with dxhat = dy * gamma
-    and r = 1 / sqrt(var + eps), x reaches the loss through the centred value m_i = x_i - mean(x), once directly and once through r:
+    gamma and beta act on every token alike: dgamma = sum of dy * xhat and dbeta = sum of dy, over all tokens. Then,
+    with dxhat = dy * gamma and r = 1 / sqrt(var + eps), x reaches the loss through the centred value m_i = x_i -
+    mean(x), once directly and once through r:
 
         xhat_i = m_i r,    dr/dm_j = -r^3 m_j / D = -r^2 xhat_j / D
         dm_j = r dxhat_j + dr/dm_j sum_i dxhat_i m_i = r (dxhat_j - xhat_j mean_i(dxhat_i xhat_i))

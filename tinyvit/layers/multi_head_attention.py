@@ -17,10 +17,11 @@ def multi_head_attention(x, kv, p, *, heads, bias=None):
 
         y = concat(head_1, ..., head_h) w_o + b_o,    head_i = softmax(q_i k_i^T / sqrt(d_k) + bias) v_i
 
-    q comes from x, k and v from kv; with kv = x this is self-attention. Each head has its own d_k = D/h columns of each projection.
+    q comes from x, k and v from kv; with kv = x this is self-attention. Each head has its own d_k = D/h columns of each
+    projection.
 
-    Why the scale: if the entries of q and k are independent with mean 0 and variance 1, their inner product has variance d_k; divided by
-    sqrt(d_k) it has variance 1 whatever the width, and softmax stays where it has a gradient.
+    Why the scale: if the entries of q and k are independent with mean 0 and variance 1, their inner product has
+    variance d_k; divided by sqrt(d_k) it has variance 1 whatever the width, and softmax stays where it has a gradient.
 
     Parameters
     ----------

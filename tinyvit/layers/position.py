@@ -1,7 +1,8 @@
 """Position embeddings, of which a config names one: how the encoder learns where a patch was.
 
-Attention treats its input as a set: without positions, permuting the patches permutes the outputs and changes nothing else. Each kind
-is a triple (init, forward, backward) in the table POSITION; a further kind is a further entry, and no model changes.
+Attention treats its input as a set: without positions, permuting the patches permutes the outputs and changes nothing
+else. Each kind is a triple (init, forward, backward) in the table POSITION; a further kind is a further entry, and no
+model changes.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,8 @@ def learned_position_init(rng, tokens, dim, *, std=0.02, dtype="float32"):
 def learned_position(z, p):
     """Add to each token the embedding of its position: y = z + E_pos (ViT paper, equation 1).
 
-    Adding is a special case of concatenating: x E + P_t = [x, onehot(t)] [E; P], a linear projection of the patch beside its position.
+    Adding is a special case of concatenating: x E + P_t = [x, onehot(t)] [E; P], a linear projection of the patch
+    beside its position.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ def learned_position(z, p):
 
 
 def learned_position_backward(dy, p, c):
-    """The gradients of z and of the table, which every image of the batch shares: dz = dy, dp = sum of dy over the batch."""
+    """The gradients of z and of the table, which all images share: dz = dy, dp = sum of dy over the batch."""
     return dy, dy.sum(axis=0)
 
 

@@ -82,12 +82,19 @@ class ViTConfig:
             if getattr(self, name) not in table:
                 raise UsageError(f"{name} is {getattr(self, name)!r}: expected one of {', '.join(table)}")
         if self.image % self.patch:
-            raise UsageError(f"patch {self.patch} does not divide image {self.image}: choose a patch that does{_near(self.image)}")
-        largest = max(self.patch**2 * self.channels, self.tokens, self.dim, self.mlp_dim, self.classes, self.pre_logits) * self.dim
+            raise UsageError(
+                f"patch {self.patch} does not divide image {self.image}: choose a patch that does{_near(self.image)}"
+            )
+        largest = (
+            max(self.patch**2 * self.channels, self.tokens, self.dim, self.mlp_dim, self.classes, self.pre_logits)
+            * self.dim
+        )
         if largest > LARGEST_MATRIX:
             raise UsageError(f"the largest matrix would have {largest} entries: expected at most {LARGEST_MATRIX}")
         if self.dim % self.heads:
-            raise UsageError(f"heads {self.heads} does not divide dim {self.dim}: choose a number of heads that does{_near(self.dim)}")
+            raise UsageError(
+                f"heads {self.heads} does not divide dim {self.dim}: choose a number that does{_near(self.dim)}"
+            )
 
     @property
     def grid(self):
@@ -111,7 +118,9 @@ class ViTConfig:
         known = {f.name for f in dataclasses.fields(cls)}
         if not isinstance(values, dict) or not set(values) <= known:
             unknown = sorted(set(values) - known) if isinstance(values, dict) else values
-            raise UsageError(f"not a ViT configuration: unknown {unknown!r}, expected some of {', '.join(sorted(known))}")
+            raise UsageError(
+                f"not a ViT configuration: unknown {unknown!r}, expected some of {', '.join(sorted(known))}"
+            )
         return cls(**values)
 
 

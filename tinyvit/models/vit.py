@@ -25,8 +25,8 @@ def vit_init(rng, config, *, dtype="float32"):
     Returns
     -------
     p : {patch {w, b}, cls, pos, blocks [{ln1, msa {q, k, v, o}, ln2, mlp {fc1, fc2}}], ln, head {w, b}}
-        And pre_logits {w, b} before head, where the config asks for it. The head starts at zero: every class is then equally
-        likely, and the first loss is ln K. With rng=None, the shapes alone (see initializers).
+        And pre_logits {w, b} before head, where the config asks for it. The head starts at zero: every class is then
+        equally likely, and the first loss is ln K. With rng=None, the shapes alone (see initializers).
     """
     dim, position = config.dim, POSITION[config.position]
     p = {
@@ -59,7 +59,8 @@ def vit(images, p, config, *, masks=NO_MASKS, full=True):
     masks : tree, optional
         Dropout masks of `vit_masks`, for training; without them, evaluation.
     full : bool
-        False computes the last block for the class row alone: the same logits and gradients, sooner. The default keeps every map.
+        False computes the last block for the class row alone: the same logits and gradients, sooner. The default keeps
+        every map.
 
     Returns
     -------
@@ -75,7 +76,9 @@ def vit(images, p, config, *, masks=NO_MASKS, full=True):
     for i, block in enumerate(p["blocks"], start=1):
         rows = None if full or i < config.depth else 1
         block_masks = masks["blocks"][i - 1] if masks else NO_MASKS
-        z, cache = encoder_block(z, block, heads=config.heads, rows=rows, gelu=config.gelu, eps=config.eps, masks=block_masks)
+        z, cache = encoder_block(
+            z, block, heads=config.heads, rows=rows, gelu=config.gelu, eps=config.eps, masks=block_masks
+        )
         c["blocks"].append(cache)  # (2), (3)
     y, c["class_row"] = class_row(z)
     y, c["ln"] = layer_norm(y, p["ln"], eps=config.eps)  # (4)
@@ -118,8 +121,8 @@ def vit_backward(dy, p, c, config):
 def vit_masks(rng, config, batch, *, full=True, dtype="float32"):
     """Draw the dropout masks of one training step: the tree that `vit` takes as `masks`; none at all at rate 0.
 
-    Where the paper's code has them: after adding positions, and after every dense layer but q, k, v. With full=False, the last block's
-    masks have the class row only.
+    Where the paper's code has them: after adding positions, and after every dense layer but q, k, v. With full=False,
+    the last block's masks have the class row only.
     """
     if not config.dropout:
         return NO_MASKS

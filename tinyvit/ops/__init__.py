@@ -1,1 +1,4 @@
-"""Operations without parameters: f(x, ...) -> y, c and f_backward(dy, c) -> the gradients of the inputs, in their order."""
+"""Operations without parameters: f(x, ...) -> y, c and f_backward(dy, c) -> dx.
+
+With several inputs, dx is the tuple of their gradients, in their order.
+"""

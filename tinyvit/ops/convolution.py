@@ -1,7 +1,8 @@
 """The linear projection of patches, seen as a convolution whose kernel and stride are the patch.
 
-A convolution slides one kernel over the image. If its stride equals its size, it visits each patch exactly once and multiplies it with the
-same weights: that is the linear projection of flattened patches. The two are the same numbers in another arrangement.
+A convolution slides one kernel over the image. If its stride equals its size, it visits each patch exactly once and
+multiplies it with the same weights: that is the linear projection of flattened patches. The two are the same numbers in
+another arrangement.
 """
 
 import math
@@ -52,7 +53,7 @@ def _grid(x, patch):
 
 
 def kernel_from_matrix(w, channels):
-    """A projection's matrix [P*P*C, D] as a convolution's kernel [P, P, C, D] (HWIO): only a reshape, as patchify flattens in that order."""
+    """A matrix [P*P*C, D] as a kernel [P, P, C, D] (HWIO): only a reshape, since patchify flattens in that order."""
     patch = math.isqrt(w.shape[0] // channels)
     return w.reshape(patch, patch, channels, -1)
 

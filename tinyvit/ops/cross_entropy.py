@@ -46,8 +46,8 @@ def cross_entropy(logits, labels, smoothing=0.0):
 def cross_entropy_backward(dloss, c):
     """The gradient of the logits: dlogits = dloss (probabilities - targets) / B.
 
-    Since log softmax(x)_k = x_k - log sum_j exp(x_j), its derivative by x_i is 1[i = k] - softmax(x)_i. Weighted by -t_k and summed over k,
-    with sum_k t_k = 1, this is softmax(x)_i - t_i: what the model says, less what is true.
+    Since log softmax(x)_k = x_k - log sum_j exp(x_j), its derivative by x_i is 1[i = k] - softmax(x)_i. Weighted by
+    -t_k and summed over k, with sum_k t_k = 1, this is softmax(x)_i - t_i: what the model says, less what is true.
     """
     return (c["probabilities"] - c["targets"]) * (dloss / len(c["targets"]))
 
@@ -57,5 +57,5 @@ def check_labels(labels, classes):
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
         raise DataError(
-            f"label {labels[wrong[0]]} at index {wrong[0]} is out of range: expected 0 to {classes - 1}, as the model has {classes} classes"
+            f"label {labels[wrong[0]]} at index {wrong[0]} is out of range: expected 0 to {classes - 1}, for {classes} classes"
         )

@@ -1,4 +1,4 @@
-"""Dropout (Srivastava et al. 2014), inverted: what is kept is scaled up in training, so that evaluation does nothing."""
+"""Dropout (Srivastava et al. 2014), inverted: what is kept is scaled up, so that evaluation does nothing."""
 
 from types import MappingProxyType
 

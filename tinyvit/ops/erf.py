@@ -1,4 +1,4 @@
-"""The normal distribution function Phi and its density phi, without SciPy: quick in float32, exact to rounding in float64."""
+"""The normal distribution function Phi and its density phi, without SciPy: quick in float32, exact in float64."""
 
 import math
 
@@ -25,8 +25,10 @@ def normal_distribution(x):
 def _abramowitz_stegun(x):
     """Phi(x) and exp(-x^2 / 2) by Abramowitz and Stegun's formula 7.1.26, in passes over arrays that stay in cache.
 
-    With t = 1 / (1 + 0.3275911 |x| / sqrt 2),  erf(|x| / sqrt 2) = 1 - (a1 t + a2 t^2 + ... + a5 t^5) exp(-x^2 / 2), by Horner's rule.
-    The polynomial is kept negative and halved, so that q = 1/2 - (...) / 2 is half of erf; the sign of x then finishes Phi.
+        erf(|x| / sqrt 2) = 1 - (a1 t + a2 t^2 + ... + a5 t^5) exp(-x^2 / 2),    t = 1 / (1 + 0.3275911 |x| / sqrt 2)
+
+    By Horner's rule. The polynomial is kept negative and halved, so that q = 1/2 - (...) / 2 is half of erf; the sign of x then finishes
+    Phi.
     """
     t = np.abs(x)
     t *= 0.3275911 / math.sqrt(2)
@@ -51,8 +53,8 @@ def _series(x):
 
         Phi(x) = 1/2 + phi(x) (x + x^3 / 3 + x^5 / (3 * 5) + x^7 / (3 * 5 * 7) + ...)
 
-    All terms have the sign of x, so nothing is lost by subtraction. Beyond |x| = 8.5, Phi is 0 or 1 to the last bit, and clipping there
-    keeps the number of terms fixed.
+    All terms have the sign of x, so nothing is lost by subtraction. Beyond |x| = 8.5, Phi is 0 or 1 to the last bit,
+    and clipping there keeps the number of terms fixed.
     """
     z = np.clip(x, -8.5, 8.5)
     zz = z * z

@@ -16,8 +16,8 @@ def gelu(x):
 
         dy/dx = Phi(x) + x phi(x),    phi(x) = exp(-x^2 / 2) / sqrt(2 pi).
 
-    Phi and phi share their exponential, so the forward pass computes dy/dx while it is at hand, and keeps it: the backward pass is
-    then one multiplication.
+    Phi and phi share their exponential, so the forward pass computes dy/dx while it is at hand, and keeps it: the
+    backward pass is then one multiplication.
 
     Parameters
     ----------

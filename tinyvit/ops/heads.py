@@ -5,10 +5,10 @@ Both functions only rename indices, so neither needs a cache, and each is the ot
 
 
 def split_heads(x, heads):
-    """[B, T, D] -> [B, h, T, d]: head i takes columns i d to (i+1) d, and becomes an axis that matrix products run over in parallel.
+    """[B, T, D] -> [B, h, T, d]: head i takes columns i d to (i+1) d; matrix products then run over all heads at once.
 
-    The T and h axes must be swapped, not reshaped away: [B, T, h, d] holds a token's heads side by side in memory, and reading it as
-    [B, h, T, d] would mix tokens with heads.
+    The T and h axes must be swapped, not reshaped away: [B, T, h, d] holds a token's heads side by side in memory, and
+    reading it as [B, h, T, d] would mix tokens with heads.
     """
     B, T, D = x.shape
     return x.reshape(B, T, heads, D // heads).swapaxes(1, 2)

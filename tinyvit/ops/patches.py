@@ -28,14 +28,16 @@ def patchify(x, patch):
     """
     B, H, W, C = x.shape
     if H % patch or W % patch:
-        raise UsageError(f"a patch of {patch} pixels does not divide an image of {H}x{W}: choose one that divides both sides")
+        raise UsageError(
+            f"a patch of {patch} pixels does not divide an image of {H}x{W}: choose one that divides both sides"
+        )
     y = x.reshape(B, H // patch, patch, W // patch, patch, C)
     y = y.swapaxes(2, 3)  # [B, H/P, P, W/P, P, C] -> [B, H/P, W/P, P, P, C]
     return y.reshape(B, -1, patch * patch * C), {"x": x}
 
 
 def patchify_backward(dy, c):
-    """The gradient of the images: every pixel lies in exactly one patch, so its gradient is put back where it came from."""
+    """The gradient of the images: every pixel lies in exactly one patch, so its gradient goes back where it came from."""
     return unpatchify(dy, c["x"].shape)
 
 

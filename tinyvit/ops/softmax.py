@@ -10,8 +10,8 @@ def softmax(x):
 
         y_j = exp(x_j) / sum_k exp(x_k)
 
-    A constant added to a whole row cancels, so the row's maximum is subtracted first: the largest exponent is then exp(0) = 1, and
-    scores of +-10^4 overflow nowhere.
+    A constant added to a whole row cancels, so the row's maximum is subtracted first: the largest exponent is then
+    exp(0) = 1, and scores of +-10^4 overflow nowhere.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def softmax(x):
 def softmax_backward(dy, c):
     """The gradient of the scores.
 
-    From y_j = e_j / s with e_j = exp(x_j) and s = sum_k e_k, dy_j/dx_i = y_j (1[i=j] - y_i): raising one score raises its own weight
-    and lowers all others. Summed against dy,
+    From y_j = e_j / s with e_j = exp(x_j) and s = sum_k e_k, dy_j/dx_i = y_j (1[i=j] - y_i): raising one score raises
+    its own weight and lowers all others. Summed against dy,
 
         dx_i = sum_j dy_j y_j (1[i=j] - y_i) = y_i (dy_i - sum_j dy_j y_j).
 

@@ -1,7 +1,7 @@
 """Sums along rows and columns, as matrix products with ones.
 
-NumPy sums along a short last axis row by row, one loop for each row; a product with a vector of ones does the same sum on the
-matrix-multiplication units, several times faster. LayerNorm, softmax and every bias gradient need such sums.
+NumPy sums along a short last axis row by row, one loop for each row; a product with a vector of ones does the same sum
+on the matrix-multiplication units, several times faster. LayerNorm, softmax and every bias gradient need such sums.
 """
 
 from tinyvit.arrays import xp_of
@@ -20,5 +20,5 @@ def column_sums(x):
 
 
 def row_dots(x, y):
-    """The inner product of each row of x with the same row of y: [..., D], [..., D] -> [..., 1], without storing x * y."""
+    """The inner product of each row of x with that of y: [..., D], [..., D] -> [..., 1], without storing x * y."""
     return xp_of(x).einsum("...d,...d->...", x, y)[..., None]

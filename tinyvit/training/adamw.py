@@ -17,8 +17,9 @@ def adamw_step(p, g, m, v, *, step, learning_rate, decay, beta1=0.9, beta2=0.999
         v = beta2 v + (1 - beta2) g^2               mean of their squares
         p = p - learning_rate (decay p + mhat / (sqrt(vhat) + eps))
 
-    with mhat = m / (1 - beta1^step) and vhat = v / (1 - beta2^step), which undo the pull towards the zeros that m and v start from.
-    The decay acts on p itself, not through g: Adam would divide it by sqrt(vhat), and decay the parameters with large gradients least.
+    with mhat = m / (1 - beta1^step) and vhat = v / (1 - beta2^step), which undo the pull towards the zeros that m and v
+    start from. The decay acts on p itself, not through g: Adam would divide it by sqrt(vhat), and decay the parameters
+    with large gradients least.
 
     Parameters
     ----------
@@ -48,9 +49,10 @@ def adamw_step(p, g, m, v, *, step, learning_rate, decay, beta1=0.9, beta2=0.999
 
 
 def decay_of(p, weight_decay):
-    """The decay of each parameter, as a vector [n]: weight_decay for the matrices, none for biases, norms, class token, positions.
+    """The decay of each parameter, a vector [n]: weight_decay for matrices, none for biases, norms, tokens, positions.
 
-    Decay keeps a linear layer's gain in bounds. The others have no gain: pulling them to zero would only take away what they say.
+    Decay keeps a linear layer's gain in bounds. The others have no gain: pulling them to zero would only take away what
+    they say.
     """
     xp = xp_of(trees.leaves(p)[0])
     parts = [xp.full(w.size, weight_decay if name.endswith("/w") else 0, w.dtype) for name, w in trees.walk(p)]
@@ -70,8 +72,8 @@ def clip(g, limit):
 def update_average(average, p, *, step, decay):
     """Move the running average of the parameters towards p, in place: average = d average + (1 - d) p.
 
-    The average of many late steps lies in the middle of the valley whose sides single steps jump between. d grows towards `decay` as
-    (1 + step) / (10 + step), so that the random start is soon forgotten.
+    The average of many late steps lies in the middle of the valley whose sides single steps jump between. d grows
+    towards `decay` as (1 + step) / (10 + step), so that the random start is soon forgotten.
     """
     d = min(decay, (1 + step) / (10 + step))
     average *= d

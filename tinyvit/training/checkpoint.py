@@ -1,7 +1,8 @@
 """tinyvit's own checkpoints: an .npz file that holds a model's configuration and its parameters by name.
 
-Nothing in it depends on the time, the machine or who wrote it: the same model gives the same bytes. Nothing in a file is believed before
-it is checked: names, shapes and dtypes are compared with what the configuration implies, from the headers alone, before any array is read.
+Nothing in it depends on the time, the machine or who wrote it: the same model gives the same bytes. Nothing in a file
+is believed before it is checked: names, shapes and dtypes are compared with what the configuration implies, from the
+headers alone, before any array is read.
 """
 
 import dataclasses
@@ -51,7 +52,9 @@ def save(path, p, config, *, training=None):
                 with archive.open(zipfile.ZipInfo(f"{name}.npy", EPOCH), "w", force_zip64=True) as entry:
                     np.lib.format.write_array(entry, np.asarray(array, order="C"), allow_pickle=False)
     except OSError as error:
-        raise CheckpointError(f"cannot write {path}: {error.strerror or error}; free some space or choose another folder") from None
+        raise CheckpointError(
+            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
+        ) from None
 
 
 def load(path):
@@ -85,9 +88,13 @@ def load_training(path, like):
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint at {path}: expected an .npz file that tinyvit wrote") from None
     except zipfile.BadZipFile as error:
-        raise CheckpointError(f"{path} is damaged or no checkpoint: {error}; expected an .npz file that tinyvit wrote") from None
+        raise CheckpointError(
+            f"{path} is damaged or no checkpoint: {error}; expected an .npz file that tinyvit wrote"
+        ) from None
     except (OSError, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise CheckpointError(f"cannot read {path}: {error}; the file is damaged, copy it again or use an earlier one") from None
+        raise CheckpointError(
+            f"cannot read {path}: {error}; the file is damaged, copy it again or use an earlier one"
+        ) from None
 
 
 def _read(path, archive, like):
@@ -96,7 +103,7 @@ def _read(path, archive, like):
     for name, info in entries.items():
         if info.compress_type != zipfile.ZIP_STORED or info.file_size > size:
             raise CheckpointError(
-                f"{path}: {name} declares {info.file_size} bytes in a file of {size}; expected uncompressed arrays as tinyvit writes them"
+                f"{path}: {name} declares {info.file_size} bytes in a file of {size}; expected arrays as tinyvit writes them"
             )
     config = _read_config(path, archive, entries)
     expected = {name: (leaf.shape, None) for name, leaf in trees.walk(vit_init(None, config))}
@@ -161,7 +168,9 @@ def _read_header(path, file, name):
         if fortran_order and len(shape) > 1:
             raise ValueError("its columns come first")
     except (ValueError, KeyError) as error:
-        raise CheckpointError(f"{path}: {name} is no array as tinyvit writes them: {str(error).splitlines()[0]}") from None
+        raise CheckpointError(
+            f"{path}: {name} is no array as tinyvit writes them: {str(error).splitlines()[0]}"
+        ) from None
     return shape, dtype
 
 

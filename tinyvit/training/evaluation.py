@@ -11,7 +11,10 @@ from tinyvit.ops.softmax import softmax
 def predict(images, p, config, *, batch=64):
     """Class probabilities [N, K] of images [N, H, W, C], on the host."""
     xp = xp_of(p["cls"])
-    parts = [to_host(softmax(vit(xp.asarray(images[i : i + batch]), p, config, full=False)[0])[0]) for i in range(0, len(images), batch)]
+    parts = [
+        to_host(softmax(vit(xp.asarray(images[i : i + batch]), p, config, full=False)[0])[0])
+        for i in range(0, len(images), batch)
+    ]
     return np.concatenate(parts)
 
 

@@ -1,8 +1,8 @@
 """The gradient of a batch, computed in micro-batches.
 
-A micro-batch is small enough that its activations stay in the processor's cache, and memory does not grow with the batch. Its random draws
-(augmentation, dropout masks) come from a generator of its own, seeded by run, step and index, and the gradients are added in the order of
-the index: the sum is the same to the bit however the work is shared out.
+A micro-batch is small enough that its activations stay in the processor's cache, and memory does not grow with the
+batch. Its random draws (augmentation, dropout masks) come from a generator of its own, seeded by run, step and index,
+and the gradients are added in the order of the index: the sum is the same to the bit however the work is shared out.
 """
 
 import numpy as np

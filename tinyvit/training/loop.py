@@ -1,8 +1,8 @@
 """The training loop.
 
-A run is a function of its settings and its data. Every random draw comes from a generator seeded by what it is for and when, so the state
-between two steps is four vectors and a number: parameters, two moments, the average, the step. A run that is stopped, or killed, and
-resumed ends with the same bits as one that never was.
+A run is a function of its settings and its data. Every random draw comes from a generator seeded by what it is for and
+when, so the state between two steps is four vectors and a number: parameters, two moments, the average, the step. A run
+that is stopped, or killed, and resumed ends with the same bits as one that never was.
 """
 
 import time
@@ -45,7 +45,8 @@ def fit(config, data, *, recipe=None, seed=0, device="cpu", run=None, progress=T
     ----------
     config : ViTConfig
     data : ((x, y), (x_test, y_test))
-        As from `load_data`. A part of the training set is held out for validation; the test set is looked at once, at the end.
+        As from `load_data`. A part of the training set is held out for validation; the test set is looked at once, at
+        the end.
     recipe : Recipe, optional
     seed : int
         Of everything random.
@@ -127,7 +128,9 @@ class _Training:
         """All steps that remain, then the one look at the test set."""
         from tqdm import tqdm
 
-        with tqdm(total=self.steps, initial=self.state.step, disable=not self.progress, unit="step", mininterval=0.5) as bar:
+        with tqdm(
+            total=self.steps, initial=self.state.step, disable=not self.progress, unit="step", mininterval=0.5
+        ) as bar:
             while self.state.step < self.steps:
                 self._epoch(bar)
         p = to_host(self._averaged())
@@ -180,7 +183,7 @@ class _Training:
         images, labels = self.train[0][batch], self.train[1][batch]
         loss, g = batch_gradient(images, labels, self.p, self.config, recipe, seed=self.seed, step=step)
         norm = clip(g, recipe.clip)
-        # On a GPU, reading a number waits for all that was asked of it so far: there it is looked at every few steps only.
+        # Reading a number from a GPU waits for all that was asked of it so far: there, only every few steps.
         if (isinstance(g, np.ndarray) or step % LOG_EVERY == 0) and not np.isfinite(float(loss + norm)):
             self._diverged(step)
         rate = warmup_cosine(step, steps=self.steps, warmup=recipe.warmup, peak=recipe.learning_rate)
@@ -229,7 +232,11 @@ class _Training:
             self._save()
         if number:
             self._draw()
-            kept = f"saved in {self.run.folder}; go on with: tinyvit train --out {self.run.folder} --resume" if self.run else "not saved"
+            kept = (
+                f"saved in {self.run.folder}; go on with: tinyvit train --out {self.run.folder} --resume"
+                if self.run
+                else "not saved"
+            )
             raise Interrupted(f"stopped after step {self.state.step} of {self.steps}, {kept}", number)
 
     def _diverged(self, step):
@@ -247,5 +254,7 @@ def _check_data(config, data):
     for part, (x, y) in zip(("training", "test"), data, strict=True):
         expected = (len(y), config.image, config.image, config.channels)
         if x.shape != expected:
-            raise DataError(f"the {part} images are {list(x.shape)}: expected {list(expected)}, one for each label, as the model is configured")
+            raise DataError(
+                f"the {part} images are {list(x.shape)}: the model and {len(y)} labels expect {list(expected)}"
+            )
         check_labels(y, config.classes)

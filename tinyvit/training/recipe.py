@@ -17,8 +17,8 @@ class Recipe:
     batch : int
         Images in a step.
     micro_batch : int
-        Images whose gradient is computed at once. It bounds the memory, and fixes the order in which gradients are added: it is part
-        of what a run is, and never follows from the machine.
+        Images whose gradient is computed at once. It bounds the memory, and fixes the order in which gradients are
+        added: it is part of what a run is, and never follows from the machine.
     learning_rate : float
         At the peak of the schedule.
     weight_decay : float
@@ -30,7 +30,8 @@ class Recipe:
     clip : float
         Largest norm of a gradient.
     average : float
-        Decay, in [0, 1), of the running average of the weights, which is what the run delivers; 0 delivers the last weights.
+        Decay, in [0, 1), of the running average of the weights, which is what the run delivers; 0 delivers the last
+        weights.
     validation : float
         Share of the training set held out, in (0, 1), to choose settings on.
     shift : int

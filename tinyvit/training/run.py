@@ -1,11 +1,11 @@
 """A run's folder: what was asked for, what happened, and what came out.
 
-    config.json       data set, model, recipe, seed: what was asked for; a resumed run follows it
-    history.jsonl     one line of JSON for every few steps and one for every epoch
-    checkpoint.npz    everything needed to go on, replaced as the run proceeds
-    model.npz         the finished model: tinyvit.load("runs/digits-1/model.npz")
-    metrics.json      the result, once the run is finished
-    curves.png        drawn as it goes
+config.json       data set, model, recipe, seed: what was asked for; a resumed run follows it
+history.jsonl     one line of JSON for every few steps and one for every epoch
+checkpoint.npz    everything needed to go on, replaced as the run proceeds
+model.npz         the finished model: tinyvit.load("runs/digits-1/model.npz")
+metrics.json      the result, once the run is finished
+curves.png        drawn as it goes
 """
 
 import dataclasses
@@ -57,12 +57,18 @@ class Run:
 
     def refuse_other(self, asked):
         """Raise UsageError if options {name: value} ask for something else than the run is."""
-        known = {"data": self.settings.data, "seed": self.settings.seed, **vars(self.settings.config), **vars(self.settings.recipe)}
+        known = {
+            "data": self.settings.data,
+            "seed": self.settings.seed,
+            **vars(self.settings.config),
+            **vars(self.settings.recipe),
+        }
         for name, value in asked.items():
             if value != known[name]:
                 option = "the data set" if name == "data" else "--" + name.replace("_", "-")
                 raise UsageError(
-                    f"{option} {value} contradicts the saved run in {self.folder}, which has {known[name]}: leave it out, or start a new run"
+                    f"{option} {value} contradicts the saved run in {self.folder}, which has {known[name]}: "
+                    "leave it out, or start a new run"
                 )
 
     def metrics(self):
@@ -103,13 +109,17 @@ def new_run(folder, settings, *, force=False):
     Raises
     ------
     UsageError
-        If there is a run, or anything else, in it already and `force` is not given. Only a run's own files are ever removed.
+        If there is a run, or anything else, in it already and `force` is not given. Only a run's own files are ever
+        removed.
     CheckpointError
         If the folder cannot be written.
     """
     folder = Path(folder)
     if folder.is_dir() and any(folder.iterdir()) and not force:
-        raise UsageError(f"{folder} exists and is not empty: go on with --resume, replace the run with --force, or choose another --out")
+        raise UsageError(
+            f"{folder} exists and is not empty: "
+            "go on with --resume, replace the run with --force, or choose another --out"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         clear_side_files(folder)
@@ -118,7 +128,9 @@ def new_run(folder, settings, *, force=False):
         values = dataclasses.asdict(settings)
         _write_json(folder / "config.json", values)
     except OSError as error:
-        raise CheckpointError(f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out") from None
+        raise CheckpointError(
+            f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out"
+        ) from None
     return Run(folder, settings)
 
 
@@ -165,7 +177,9 @@ def next_folder(data, runs=Path("runs")):
         except FileExistsError:
             continue
         except OSError as error:
-            raise CheckpointError(f"cannot make {folder}: {error.strerror or error}; choose another folder with --out") from None
+            raise CheckpointError(
+                f"cannot make {folder}: {error.strerror or error}; choose another folder with --out"
+            ) from None
 
 
 def _read_json(path):

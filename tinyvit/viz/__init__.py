@@ -1,1 +1,1 @@
-"""Looking inside: functions that take arrays and return rows or matplotlib figures. None of them trains or reads files."""
+"""Looking inside: functions that take arrays and return rows or matplotlib figures."""

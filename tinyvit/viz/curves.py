@@ -6,7 +6,7 @@ BLUE, ORANGE = "#0072b2", "#d55e00"  # Okabe and Ito: told apart by every eye, a
 
 
 def curves(history, title=""):
-    """The loss of every recorded step, its running mean, and loss and accuracy on the validation part after every epoch.
+    """The loss of the recorded steps, its running mean, and loss and accuracy on the validation part after each epoch.
 
     Parameters
     ----------
@@ -30,7 +30,14 @@ def curves(history, title=""):
         left.plot(x, running_mean(loss), color=BLUE, label="its running mean")
     if epochs:
         x = [r["step"] for r in epochs]
-        left.plot(x, [r["validation_loss"] for r in epochs], "o-", color=ORANGE, markersize=3, label="validation, averaged weights")
+        left.plot(
+            x,
+            [r["validation_loss"] for r in epochs],
+            "o-",
+            color=ORANGE,
+            markersize=3,
+            label="validation, averaged weights",
+        )
         right.plot(x, [100 * r["validation_accuracy"] for r in epochs], "o-", color=ORANGE, markersize=3)
     left.set(xlabel="step", ylabel="loss (nats)", ylim=(0, None))
     right.set(xlabel="step", ylabel="validation accuracy (%)")

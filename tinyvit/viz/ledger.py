@@ -1,7 +1,7 @@
 """The shape ledger: the dataflow of a Vision Transformer, row by row.
 
-The shapes are not formulas: the model runs, with one block, on one blank image, and they are read from its cache. All blocks are alike, so
-the block's rows are then repeated.
+The shapes are not formulas: the model runs, with one block, on one blank image, and they are read from its cache. All
+blocks are alike, so the block's rows are then repeated.
 """
 
 import dataclasses

@@ -20,7 +20,7 @@ def class_attention(c):
 
 
 def look(images, attention, patch, titles=None):
-    """Draw, for each image in a row: the image, the patches that the model sees, and the class token's attention to them.
+    """Draw each image in a row: itself, the patches that the model sees, and the class token's attention to them.
 
     Parameters
     ----------
@@ -47,7 +47,9 @@ def look(images, attention, patch, titles=None):
         row[0].imshow(_picture(image), cmap="gray", vmin=0, vmax=1)
         row[1].imshow(_apart(_picture(image), patch), cmap="gray", vmin=0, vmax=1)
         row[2].imshow(_picture(image), cmap="gray", vmin=0, vmax=1)
-        shade = row[2].imshow(grid, cmap="inferno", vmin=0, vmax=most, alpha=0.65, extent=(-0.5, W - 0.5, H - 0.5, -0.5))
+        shade = row[2].imshow(
+            grid, cmap="inferno", vmin=0, vmax=most, alpha=0.65, extent=(-0.5, W - 0.5, H - 0.5, -0.5)
+        )
         row[0].set_ylabel(title, fontsize=9)
     for name, top in zip(("image", f"{grid.size} patches", "attention of the class token"), axes[0], strict=True):
         top.set_title(name, fontsize=10)
