@@ -1,0 +1,43 @@
+"""What all tests share: the array modules at hand, one BLAS thread, a Hypothesis profile that always draws the same."""
+
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from threadpoolctl import threadpool_limits
+
+from tests import strict
+
+settings.register_profile("tinyvit", deadline=None, derandomize=True)
+settings.load_profile("tinyvit")
+
+
+def array_modules():
+    """NumPy, the strict stand-in for CuPy, and CuPy itself where there is a GPU."""
+    modules = [np, strict.module]
+    try:
+        import cupy
+    except ImportError:
+        return modules
+    return [*modules, cupy] if cupy.cuda.is_available() else modules
+
+
+@pytest.fixture(params=array_modules(), ids=lambda module: module.__name__)
+def xp(request):
+    """Each array module in turn."""
+    return request.param
+
+
+@pytest.fixture
+def strict_as_cupy(monkeypatch):
+    """The strict stand-in under CuPy's name, so that to_device(..., "gpu") goes there."""
+    monkeypatch.setitem(sys.modules, "cupy", strict.module)
+    return strict.module
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_blas_thread():
+    """Sums in BLAS depend on the number of threads, in their last bits; the tests compare bits."""
+    with threadpool_limits(1, "blas"):
+        yield

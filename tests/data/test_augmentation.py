@@ -1,0 +1,79 @@
+"""augment: what it draws, how far it goes, and that the generator alone decides."""
+
+import numpy as np
+import pytest
+
+from tinyvit.data import augment, shift
+from tinyvit.errors import UsageError
+
+
+def batch(count=400, side=9):
+    """One bright pixel in the middle of each image."""
+    x = np.full((count, side, side, 1), -1, dtype=np.float32)
+    x[:, side // 2, side // 2] = 1
+    return x
+
+
+def test_nothing_asked_is_nothing_done():
+    x = batch()
+    rng = np.random.default_rng(0)
+    assert augment(rng, x) is x
+    assert rng.random() == np.random.default_rng(0).random()
+
+
+def test_shifts_are_whole_uniform_and_reach_both_ends():
+    y = augment(np.random.default_rng(0), batch(), shift=2)
+    assert np.isin(y, [-1, 1]).all() and ((y == 1).sum(axis=(1, 2, 3)) == 1).all()
+    places = y.reshape(400, -1).argmax(axis=1)
+    for offset in (places // 9 - 4, places % 9 - 4):
+        assert np.bincount(offset + 2).min() > 50 and offset.min() == -2 and offset.max() == 2
+    assert abs(np.corrcoef(places // 9, places % 9)[0, 1]) < 0.2  # rows and columns are drawn apart
+
+
+def test_shift_alone_and_shift_among_others_draw_alike():
+    x = np.random.default_rng(1).uniform(-1, 1, (5, 8, 8, 1)).astype(np.float32)
+    exact = augment(np.random.default_rng(7), x, shift=2)
+    nearly = augment(np.random.default_rng(7), x, shift=2, rotate=1e-6)
+    np.testing.assert_allclose(exact, nearly, atol=1e-5)
+    offsets = np.random.default_rng(7).integers(-2, 3, (5, 2))
+    np.testing.assert_array_equal(exact, shift(x, offsets))
+
+
+@pytest.mark.parametrize("amounts", [{"shift": 1}, {"rotate": 10}, {"zoom": 0.2}, {"shear": 0.3}])
+def test_every_amount_acts_on_each_image_by_itself_and_repeats(amounts):
+    rng = np.random.default_rng(3)
+    x = np.repeat(rng.uniform(-1, 1, (1, 8, 8, 1)).astype(np.float32), 6, axis=0)
+    before = x.copy()
+    y = augment(np.random.default_rng([0, 5, 2]), x, **amounts)
+    np.testing.assert_array_equal(x, before)
+    np.testing.assert_array_equal(y, augment(np.random.default_rng([0, 5, 2]), x, **amounts))
+    assert not np.array_equal(y, augment(np.random.default_rng([0, 5, 3]), x, **amounts))
+    assert len(np.unique(y.reshape(6, -1), axis=0)) >= 4
+    assert y.dtype == np.float32 and y.shape == x.shape and y.min() >= -1 and y.max() <= 1
+
+
+def arm(**amounts):
+    """(row, column) from the centre of a pixel that began 8 to the right of it, in 300 images."""
+    x = np.full((300, 25, 25, 1), -1, dtype=np.float32)
+    x[:, 12, 20] = 1
+    weights = augment(np.random.default_rng(0), x, **amounts)[:, :, :, 0] + 1
+    total = weights.sum(axis=(1, 2))
+    places = np.arange(25)
+    return (weights.sum(axis=2) @ places / total - 12), (weights.sum(axis=1) @ places / total - 12)
+
+
+def test_amounts_are_the_documented_units():
+    rows, columns = arm(rotate=30.0)
+    angles = np.rad2deg(np.arctan2(-rows, columns))
+    assert 25 < angles.max() < 33 and -33 < angles.min() < -25
+    _, columns = arm(zoom=0.25)
+    assert 9.5 < columns.max() < 10.5 and 5.5 < columns.min() < 6.5  # 8 times 0.75 to 1.25
+
+
+@pytest.mark.parametrize("amounts", [{"zoom": 1.0}, {"shift": -1}, {"rotate": -5.0}])
+def test_impossible_amounts(amounts):
+    with pytest.raises(UsageError) as caught:
+        augment(np.random.default_rng(0), batch(2), **amounts)
+    name, value = next(iter(amounts.items()))
+    assert f"{name}={value}" in str(caught.value)
+    assert str(caught.value).endswith("expected amounts of 0 or more, and zoom less than 1")

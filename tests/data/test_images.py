@@ -1,0 +1,246 @@
+"""Reading pictures: every kind that users have, and one line for every kind of damage."""
+
+import io
+import pickle
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from tinyvit.data import read_image
+from tinyvit.errors import DataError
+
+GREY = np.arange(35, dtype=np.uint8).reshape(5, 7) * 7
+COLOUR = np.stack([GREY, 255 - GREY, GREY // 2], axis=-1)
+
+
+def save(path, picture, mode=None, **options):
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    (image.convert(mode) if mode else image).save(path, **options)
+    return path
+
+
+def line_of(path):
+    with pytest.raises(DataError) as caught:
+        read_image(path)
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ") and "\n" not in line and not line.endswith(": ")
+    return line.removeprefix(f"{path}: ")
+
+
+def check(path, expected, atol=0):
+    pixels = read_image(path)
+    assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.flags.writeable
+    assert type(pixels) is np.ndarray
+    np.testing.assert_allclose(pixels.astype(int), np.asarray(expected).reshape(pixels.shape), atol=atol)
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "tiff", "webp", "gif", "ppm", "jpg"])
+def test_formats(tmp_path, ending):
+    flat = np.full((16, 24, 3), (200, 30, 90), dtype=np.uint8)
+    options = {"lossless": True} if ending == "webp" else {}
+    check(save(tmp_path / f"a.{ending}", flat, **options), flat, atol=4 if ending == "jpg" else 0)
+
+
+def test_grey_stays_grey_and_colour_colour(tmp_path):
+    check(save(tmp_path / "grey.png", GREY), GREY)
+    assert read_image(tmp_path / "grey.png").shape == (5, 7, 1)
+    check(save(tmp_path / "colour.png", COLOUR), COLOUR)
+    check(str(save(tmp_path / "text.png", GREY)), GREY)  # a path as text
+
+
+def test_black_and_white(tmp_path):
+    bits = GREY > 100
+    check(save(tmp_path / "bits.png", bits), bits * 255)
+
+
+def test_palette(tmp_path):
+    image = Image.fromarray(COLOUR).quantize(35)
+    image.save(tmp_path / "a.png")
+    check(tmp_path / "a.png", np.asarray(image.convert("RGB")))
+    assert len(np.unique(read_image(tmp_path / "a.png").reshape(-1, 3), axis=0)) > 20
+
+
+def test_sixteen_bits(tmp_path):
+    deep = np.array([[0, 257, 65535], [128, 129, 257 * 200]], dtype=np.uint16)
+    check(save(tmp_path / "a.png", deep), [[0, 1, 255], [0, 1, 200]])
+    check(save(tmp_path / "a.tiff", deep), [[0, 1, 255], [0, 1, 200]])
+    image = Image.open(io.BytesIO((tmp_path / "a.tiff").read_bytes())).convert("I")
+    check(save(tmp_path / "b.tiff", image), [[0, 1, 255], [0, 1, 200]])
+
+
+def test_floats(tmp_path):
+    check(save(tmp_path / "a.tiff", np.array([[0, 0.5, 1]], dtype=np.float32)), [[0, 128, 255]])
+    line = line_of(save(tmp_path / "b.tiff", np.array([[0, 300]], dtype=np.float32)))
+    assert line == "found values from 0 to 300, expected floats 0 to 1"
+
+
+def test_cmyk(tmp_path):
+    image = Image.fromarray(np.full((8, 8, 3), (10, 200, 60), dtype=np.uint8)).convert("CMYK")
+    check(save(tmp_path / "a.tiff", image), np.asarray(image.convert("RGB")))
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    alpha = np.zeros((5, 7), dtype=np.uint8)
+    alpha[:, 1], alpha[:, 2] = 255, 128
+    colour = save(tmp_path / "rgba.png", np.dstack([COLOUR, alpha]))
+    over = COLOUR * (alpha[..., None] / 255) + 255 * (1 - alpha[..., None] / 255)
+    check(colour, over, atol=1)
+    grey = save(tmp_path / "la.png", np.dstack([GREY, alpha]))
+    check(grey, GREY * (alpha / 255) + 255 * (1 - alpha / 255), atol=1)
+    assert read_image(grey).shape == (5, 7, 1)
+
+
+def test_transparent_palette_and_transparent_grey(tmp_path):
+    image = Image.fromarray(np.array([[0, 1], [1, 0]], dtype=np.uint8), "P")
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    image.save(tmp_path / "p.png", transparency=0)
+    check(tmp_path / "p.png", [[[255] * 3, [10, 20, 30]], [[10, 20, 30], [255] * 3]])
+    save(tmp_path / "l.png", np.array([[0, 7]], dtype=np.uint8), transparency=0)
+    check(tmp_path / "l.png", [[255, 7]])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_are_turned_upright(tmp_path, orientation):
+    undo = [  # what the camera did to the upright picture, by the EXIF standard's table
+        lambda a: a, np.fliplr, lambda a: np.rot90(a, 2), np.flipud,
+        lambda a: a.T, lambda a: np.rot90(a), lambda a: np.rot90(a, 2).T, lambda a: np.rot90(a, -1),
+    ]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    save(tmp_path / "a.png", np.ascontiguousarray(undo[orientation - 1](GREY)), exif=exif)
+    check(tmp_path / "a.png", GREY)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.uint16, ">i4"])
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1)])
+def test_arrays_of_whole_numbers(tmp_path, dtype, shape):
+    np.save(tmp_path / "a.npy", GREY.astype(dtype).reshape(shape))
+    check(tmp_path / "a.npy", GREY)
+
+
+def test_arrays_of_floats_and_colour_and_fortran_order(tmp_path):
+    np.save(tmp_path / "a.npy", (GREY / 255).astype(np.float32))
+    check(tmp_path / "a.npy", GREY)
+    np.save(tmp_path / "b.npy", np.asfortranarray(COLOUR))
+    check(tmp_path / "b.npy", COLOUR)
+    np.save(tmp_path / "c.NPY".lower(), np.array([[0.5, 0.499]]))
+    check(tmp_path / "c.npy", [[128, 127]])
+
+
+@pytest.mark.parametrize(
+    ("array", "line"),
+    [
+        (np.zeros(5), "found an array of shape [5], expected [H, W], [H, W, 1] or [H, W, 3]"),
+        (np.zeros((5, 5, 4)), "found an array of shape [5, 5, 4], expected [H, W], [H, W, 1] or [H, W, 3]"),
+        (np.zeros((1, 5, 5, 1)), "found an array of shape [1, 5, 5, 1], expected [H, W], [H, W, 1] or [H, W, 3]"),
+        (np.zeros((0, 5)), "found an array of shape [0, 5], expected [H, W], [H, W, 1] or [H, W, 3]"),
+        (np.zeros((2, 2), bool), "found an array of bool, expected whole numbers 0 to 255 or floats 0 to 1"),
+        (np.zeros((2, 2), "c8"), "found an array of complex64, expected whole numbers 0 to 255 or floats 0 to 1"),
+        (np.array([["a"]]), "found an array of <U1, expected whole numbers 0 to 255 or floats 0 to 1"),
+        (np.array([[-1.0, 1.0]]), "found values from -1 to 1, expected floats 0 to 1"),
+        (np.array([[0.0, 255.0]]), "found values from 0 to 255, expected floats 0 to 1"),
+        (np.array([[0, np.nan]]), "found values from nan to nan, expected floats 0 to 1"),
+        (np.array([[0, 256]]), "found values from 0 to 256, expected whole numbers 0 to 255"),
+        (np.array([[-1, 5]]), "found values from -1 to 5, expected whole numbers 0 to 255"),
+    ],
+)
+def test_arrays_that_are_no_pictures(tmp_path, array, line):
+    np.save(tmp_path / "a.npy", array)
+    assert line_of(tmp_path / "a.npy") == line
+
+
+class Bomb:
+    def __reduce__(self):
+        return pytest.fail, ("a pickle was run",)
+
+
+def test_no_pickle_is_run(tmp_path):
+    (tmp_path / "a.npy").write_bytes(pickle.dumps(Bomb()))
+    assert "the magic string is not correct" in line_of(tmp_path / "a.npy")
+    np.save(tmp_path / "b.npy", np.array([[Bomb()]]), allow_pickle=True)
+    assert "Python objects" in line_of(tmp_path / "b.npy")
+
+
+def test_damaged_arrays(tmp_path):
+    np.save(tmp_path / "a.npy", GREY)
+    whole = (tmp_path / "a.npy").read_bytes()
+    for size in range(len(whole)):
+        (tmp_path / "a.npy").write_bytes(whole[:size])
+        assert "damaged, or not what its name says" in line_of(tmp_path / "a.npy")
+    (tmp_path / "a.npy").write_bytes(whole.replace(b"(5, 7)", b"(99999999, 99999999)"))
+    line_of(tmp_path / "a.npy")
+    np.savez(tmp_path / "b.npz", GREY)
+    (tmp_path / "b.npz").rename(tmp_path / "b.npy")
+    assert "damaged, or not what its name says" in line_of(tmp_path / "b.npy")
+
+
+def test_missing_and_folder(tmp_path):
+    for ending in (".png", ".npy"):
+        assert line_of(tmp_path / f"none{ending}") == "cannot be read: No such file or directory"
+        (tmp_path / f"folder{ending}").mkdir()
+        assert line_of(tmp_path / f"folder{ending}") == "cannot be read: Is a directory"
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"%PDF-1.7"])
+def test_not_a_picture(tmp_path, data):
+    (tmp_path / "a.png").write_bytes(data)
+    expected = "expected PNG, JPEG, BMP, GIF, TIFF, WEBP, PPM or .npy"
+    assert line_of(tmp_path / "a.png") == f"not a picture that can be read; {expected}"
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "bmp"])
+def test_a_truncated_picture(tmp_path, ending):
+    path = save(tmp_path / f"a.{ending}", np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert line_of(path) == "cannot be read: damaged or cut short"
+
+
+def png_declaring(width, height):
+    """A PNG whose header declares a size that its few bytes of data do not fill."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 9)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*parts) for parts in chunks)
+
+
+@pytest.mark.parametrize("side", [10_000, 60_000])  # beyond Pillow's warning, and beyond its error
+def test_decompression_bombs(tmp_path, side):
+    (tmp_path / "a.png").write_bytes(png_declaring(side, side))
+    assert line_of(tmp_path / "a.png") == "found more than 89 million pixels, expected a picture of ordinary size"
+
+
+def test_a_bomb_in_the_text_of_a_png(tmp_path):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("comment", "x" * (PngImagePlugin.MAX_TEXT_CHUNK + 10), zip=True)
+    save(tmp_path / "a.png", GREY, pnginfo=text)
+    assert "damaged" in line_of(tmp_path / "a.png")
+
+
+def encoded(ending):
+    stream = io.BytesIO()
+    Image.fromarray(COLOUR).save(stream, ending)
+    return stream.getvalue()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"]).map(encoded), st.data())
+def test_any_damage_is_a_picture_or_one_line(tmp_path_factory, data, draw):
+    damaged = bytearray(data)
+    for _ in range(draw.draw(st.integers(1, 4))):
+        damaged[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    path = tmp_path_factory.mktemp("damage", numbered=True) / "a.img"
+    path.write_bytes(damaged)
+    try:
+        pixels = read_image(path)
+        assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] in (1, 3)
+    except DataError as error:
+        assert str(error).startswith(f"{path}: ") and "\n" not in str(error)

@@ -1,0 +1,239 @@
+"""The plain twins of tinyvit's functions: index forms, written out with loops, slow and obviously right.
+
+Nothing here imports tinyvit. A function takes the arrays that its tuned twin takes and returns its result alone,
+without a cache; a `_backward` returns gradients. Trees of parameters have tinyvit's names.
+"""
+
+import math
+
+import numpy as np
+
+
+def elementwise(f, x):
+    """f, a function of one Python float, at every entry of x."""
+    return np.array([f(float(value)) for value in x.flat]).reshape(x.shape)
+
+
+def normal_cdf(x):
+    """Phi(x), by math.erf."""
+    return elementwise(lambda v: (1 + math.erf(v / math.sqrt(2))) / 2, x)
+
+
+def normal_pdf(x):
+    """phi(x)."""
+    return elementwise(lambda v: math.exp(-v * v / 2) / math.sqrt(2 * math.pi), x)
+
+
+def gelu(x):
+    """x Phi(x)."""
+    return x * normal_cdf(x)
+
+
+def gelu_derivative(x):
+    """Phi(x) + x phi(x)."""
+    return normal_cdf(x) + x * normal_pdf(x)
+
+
+def gelu_tanh(x):
+    """The tanh form."""
+    return elementwise(lambda v: 0.5 * v * (1 + math.tanh(math.sqrt(2 / math.pi) * (v + 0.044715 * v**3))), x)
+
+
+def softmax(x):
+    """Row by row: exp(x_j) / sum_k exp(x_k)."""
+    y = np.empty_like(x)
+    for index in np.ndindex(x.shape[:-1]):
+        e = [math.exp(value - max(x[index])) for value in x[index]]
+        y[index] = [value / math.fsum(e) for value in e]
+    return y
+
+
+def softmax_backward(dy, y):
+    """Row by row, with the whole Jacobian dy_j/dx_i = y_j (1[i=j] - y_i)."""
+    dx = np.empty_like(y)
+    for index in np.ndindex(y.shape[:-1]):
+        jacobian = np.diag(y[index]) - np.outer(y[index], y[index])
+        dx[index] = jacobian @ dy[index]
+    return dx
+
+
+def attention(q, k, v, bias=None):
+    """For each image, head and query: weigh the values by softmax(q . k_s + bias)."""
+    B, h, T, _ = q.shape
+    S = k.shape[2]
+    bias = np.broadcast_to(0.0 if bias is None else bias, (B, h, T, S))
+    y = np.zeros((B, h, T, v.shape[-1]))
+    for b, i, t in np.ndindex(B, h, T):
+        scores = np.array([np.dot(q[b, i, t], k[b, i, s]) + bias[b, i, t, s] for s in range(S)])
+        weights = softmax(scores)
+        for s in range(S):
+            y[b, i, t] += weights[s] * v[b, i, s]
+    return y
+
+
+def multi_head_attention(x, kv, p, heads, bias=None):
+    """A loop over images and heads; each head reads its own columns of the projections."""
+    B, T, D = x.shape
+    S, d = kv.shape[1], D // heads
+    bias = np.broadcast_to(0.0 if bias is None else bias, (B, heads, T, S))
+    y = np.zeros_like(x)
+    for b in range(B):
+        outputs = []
+        for i in range(heads):
+            columns = slice(i * d, (i + 1) * d)
+            q = x[b] @ p["q"]["w"][:, columns] + p["q"]["b"][columns]
+            k = kv[b] @ p["k"]["w"][:, columns] + p["k"]["b"][columns]
+            v = kv[b] @ p["v"]["w"][:, columns] + p["v"]["b"][columns]
+            outputs.append(softmax(q @ k.T / math.sqrt(d) + bias[b, i]) @ v)
+        y[b] = np.concatenate(outputs, axis=1) @ p["o"]["w"] + p["o"]["b"]
+    return y
+
+
+def linear(x, p):
+    """y_o = sum_i x_i w_io + b_o, at every place of the leading axes."""
+    w, b = p["w"], p.get("b", np.zeros(p["w"].shape[1]))
+    y = np.zeros((*x.shape[:-1], w.shape[1]))
+    for place in np.ndindex(x.shape[:-1]):
+        for o in range(w.shape[1]):
+            y[place][o] = sum(x[place][i] * w[i, o] for i in range(w.shape[0])) + b[o]
+    return y
+
+
+def linear_backward(dy, x, w):
+    """dx, dw, db, one product at a time."""
+    dx, dw, db = np.zeros_like(x), np.zeros_like(w), np.zeros(w.shape[1])
+    for place in np.ndindex(x.shape[:-1]):
+        for o in range(w.shape[1]):
+            db[o] += dy[place][o]
+            for i in range(w.shape[0]):
+                dx[place][i] += dy[place][o] * w[i, o]
+                dw[i, o] += x[place][i] * dy[place][o]
+    return dx, dw, db
+
+
+def layer_norm(x, p, eps=1e-6):
+    """(x - mean) / sqrt(var + eps), scaled and shifted; np.var is the biased variance."""
+    mean, var = np.mean(x, axis=-1, keepdims=True), np.var(x, axis=-1, keepdims=True)
+    return p["gamma"] * (x - mean) / np.sqrt(var + eps) + p["beta"]
+
+
+def layer_norm_backward(dy, x, p, eps=1e-6):
+    """dx, dgamma, dbeta, with each token's whole Jacobian dxhat_i/dx_j = r (1[i=j] - 1/D - xhat_i xhat_j / D)."""
+    D = x.shape[-1]
+    dx, dgamma, dbeta = np.zeros_like(x), np.zeros(D), np.zeros(D)
+    for place in np.ndindex(x.shape[:-1]):
+        r = 1 / math.sqrt(np.var(x[place]) + eps)
+        xhat = (x[place] - np.mean(x[place])) * r
+        jacobian = r * (np.eye(D) - 1 / D - np.outer(xhat, xhat) / D)
+        dx[place] = jacobian.T @ (dy[place] * p["gamma"])
+        dgamma += dy[place] * xhat
+        dbeta += dy[place]
+    return dx, dgamma, dbeta
+
+
+def patchify(x, patch):
+    """Patch by patch, in raster order; each flattened row by row, channels last."""
+    B, H, W, _ = x.shape
+    images = []
+    for b in range(B):
+        patches = []
+        for top in range(0, H, patch):
+            for left in range(0, W, patch):
+                patches.append([x[b, top + i, left + j, n] for i, j, n in np.ndindex(patch, patch, x.shape[3])])
+        images.append(patches)
+    return np.array(images)
+
+
+def convolution(x, w, b, stride):
+    """A real sliding window: a kernel [K, L, C, D] of any size visits every place that the stride allows."""
+    B, H, W, C = x.shape
+    K, L, _, width = w.shape
+    rows, columns = (H - K) // stride + 1, (W - L) // stride + 1
+    y = np.zeros((B, rows, columns, width))
+    for image, i, j, o in np.ndindex(y.shape):
+        y[image, i, j, o] = b[o]
+        for p, q, n in np.ndindex(K, L, C):
+            y[image, i, j, o] += x[image, i * stride + p, j * stride + q, n] * w[p, q, n, o]
+    return y
+
+
+def convolution_backward(dy, x, w, stride):
+    """dx, dw, db: every product of the forward pass hands dy on to both of its factors."""
+    dx, dw, db = np.zeros_like(x), np.zeros_like(w), np.zeros(w.shape[-1])
+    for image, i, j, o in np.ndindex(dy.shape):
+        db[o] += dy[image, i, j, o]
+        for p, q, n in np.ndindex(w.shape[:3]):
+            dx[image, i * stride + p, j * stride + q, n] += dy[image, i, j, o] * w[p, q, n, o]
+            dw[p, q, n, o] += dy[image, i, j, o] * x[image, i * stride + p, j * stride + q, n]
+    return dx, dw, db
+
+
+def mlp(x, p, activation=gelu, masks=None):
+    """Two linear layers, each followed by its dropout mask, with a GELU between them."""
+    masks = masks or {"fc1": 1, "fc2": 1}
+    return linear(activation(linear(x, p["fc1"])) * masks["fc1"], p["fc2"]) * masks["fc2"]
+
+
+def encoder_block(z, p, heads, activation=gelu, eps=1e-6, masks=None):
+    """z' = MSA(LN(z)) + z, then z = MLP(LN(z')) + z'."""
+    masks = masks or {"msa": 1, "mlp": None}
+    y = layer_norm(z, p["ln1"], eps)
+    z = z + multi_head_attention(y, y, p["msa"], heads) * masks["msa"]
+    return z + mlp(layer_norm(z, p["ln2"], eps), p["mlp"], activation, masks["mlp"])
+
+
+def vit(images, p, *, patch, heads, activation=gelu, eps=1e-6, masks=None):
+    """Equations 1 to 4. Positions are added where p["pos"] is an array, and pre_logits where p has it."""
+    z = []
+    for patches in patchify(images, patch):
+        z.append(np.concatenate([p["cls"], patches @ p["patch"]["w"] + p["patch"]["b"]]))
+    z = np.array(z)
+    if len(p["pos"]):
+        z = z + p["pos"]
+    if masks:
+        z = z * masks["stem"]
+    for i, block in enumerate(p["blocks"]):
+        z = encoder_block(z, block, heads, activation, eps, masks and masks["blocks"][i])
+    y = layer_norm(z[:, 0], p["ln"], eps)
+    if "pre_logits" in p:
+        y = elementwise(math.tanh, linear(y, p["pre_logits"]))
+    return linear(y, p["head"])
+
+
+def cross_entropy(logits, labels, smoothing=0.0):
+    """-1/B sum_b sum_k t_bk log softmax(logits_b)_k with t = (1 - s) onehot + s / K."""
+    B, K = logits.shape
+    loss = 0.0
+    for b in range(B):
+        probabilities = softmax(logits[b])
+        for k in range(K):
+            target = (1 - smoothing) * (k == labels[b]) + smoothing / K
+            loss -= target * math.log(probabilities[k]) / B
+    return loss
+
+
+def cross_entropy_backward(logits, labels, smoothing=0.0):
+    """The gradient of the logits, (softmax - target) / B."""
+    B, K = logits.shape
+    dlogits = np.zeros((B, K))
+    for b, k in np.ndindex(B, K):
+        dlogits[b, k] = (softmax(logits[b])[k] - (1 - smoothing) * (k == labels[b]) - smoothing / K) / B
+    return dlogits
+
+
+def clip(g, limit):
+    """{name: gradient}, scaled so that the norm over all of them is at most the limit."""
+    norm = math.sqrt(sum(float(np.sum(leaf**2)) for leaf in g.values()))
+    return {name: leaf * min(1.0, limit / (norm + 1e-6)) for name, leaf in g.items()}
+
+
+def adamw(p, g, m, v, *, step, learning_rate, weight_decay, beta1=0.9, beta2=0.999, eps=1e-8):
+    """The textbook's AdamW over {name: array}, leaf by leaf: p, m and v after the step. Only `.../w` decays."""
+    new_p, new_m, new_v = {}, {}, {}
+    for name in p:
+        new_m[name] = beta1 * m[name] + (1 - beta1) * g[name]
+        new_v[name] = beta2 * v[name] + (1 - beta2) * g[name] ** 2
+        mhat, vhat = new_m[name] / (1 - beta1**step), new_v[name] / (1 - beta2**step)
+        decay = weight_decay if name.endswith("/w") else 0.0
+        new_p[name] = p[name] - learning_rate * decay * p[name] - learning_rate * mhat / (np.sqrt(vhat) + eps)
+    return new_p, new_m, new_v

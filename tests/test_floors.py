@@ -1,0 +1,162 @@
+"""The house, floor by floor: a file imports from lower floors and its own room, never upwards, across, or in a circle.
+
+A room is a folder, or a file that stands alone on its floor. The ground floor's files form one room, and so do the
+command and the package's public names. Imports within functions count: an import that is hidden is still an arrow.
+"""
+
+import ast
+import graphlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinyvit
+
+HOUSE = Path(tinyvit.__file__).parent
+TOP = "tinyvit"  # the package's __init__: public names, over all floors
+FLOORS = [  # each floor's rooms, by the first parts of their modules' names
+    [("arrays", "trees", "gradcheck", "errors", "files")],
+    [("ops",)],
+    [("layers",)],
+    [("models",), ("data",)],
+    [("checks",), ("training",), ("weights",), ("viz",)],
+    [("report",), ("doctor",), ("bench",), ("exercises",), ("lab",)],
+    [("cli", "__main__", TOP)],
+]
+ROOMS = {part: (floor, room) for floor, rooms in enumerate(FLOORS) for room in rooms for part in room}
+
+
+def modules(house):
+    """Every module of a house: its file by its name without `tinyvit.`; the __init__ of the house is TOP."""
+    found = {}
+    for file in sorted(house.rglob("*.py")):
+        parts = file.relative_to(house).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts) or TOP] = file
+    return found
+
+
+def imports(name, file, known):
+    """The modules of the house that a module imports, anywhere in its file, with the line."""
+    package = ["tinyvit"] + ([] if name == TOP else name.split("."))
+    if file.name != "__init__.py":
+        package.pop()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join(base + ([node.module] if node.module else []))
+            targets = [f"{base}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for target in targets:
+            parts = target.split(".")
+            if parts[0] == "tinyvit":
+                module = ".".join(parts[1:])
+                while module and module not in known:  # a name in a module, not a module
+                    module = module.rpartition(".")[0]
+                yield module or TOP, node.lineno
+
+
+def problems(house):
+    """Everything that is wrong with a house's imports, a line each."""
+    known, found, arrows = modules(house), [], {}
+    for name, file in known.items():
+        if (part := name.partition(".")[0]) not in ROOMS:
+            found.append(f"{name} stands on no floor: give {part} one in FLOORS")
+            continue
+        floor, room = ROOMS[part]
+        arrows[name] = set()
+        for target, line in imports(name, file, known):
+            arrows[name].add(target)
+            to_floor, to_room = ROOMS.get(target.partition(".")[0], (0, None))
+            if to_floor > floor:
+                found.append(f"{name}:{line} imports {target}: upwards, from floor {floor} to {to_floor}")
+            elif to_floor == floor and to_room != room:
+                found.append(f"{name}:{line} imports {target}: another room of floor {floor}")
+    try:
+        graphlib.TopologicalSorter(arrows).prepare()
+    except graphlib.CycleError as error:
+        found.append(f"a circle: {' <- '.join(error.args[1])}")
+    return found
+
+
+def test_no_import_goes_upwards_across_or_in_a_circle():
+    assert len(modules(HOUSE)) > 30
+    assert not problems(HOUSE)
+
+
+def test_the_packages_init_holds_public_names_only():
+    tree = ast.parse((HOUSE / "__init__.py").read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    for node in tree.body[1:]:
+        names = [ast.unparse(t) for t in node.targets] if isinstance(node, ast.Assign) else [getattr(node, "name", "")]
+        allowed = isinstance(node, ast.Import | ast.ImportFrom) or all(n.startswith("__") for n in names)
+        assert allowed, f"line {node.lineno}: {ast.unparse(node)}"
+
+
+BAD = {
+    "upwards": ({"ops/a.py": "from tinyvit.layers.b import f", "layers/b.py": ""}, "ops.a:1 imports layers.b"),
+    "upwards within a function": ({"trees.py": "def f():\n    import tinyvit.cli", "cli.py": ""}, "trees:2 "),
+    "upwards, relative": ({"ops/a.py": "from ..layers import b", "layers/b.py": ""}, "upwards, from floor 1 to 2"),
+    "a public name": ({"training/a.py": "from tinyvit import vit"}, "training.a:1 imports tinyvit: upwards"),
+    "across": ({"data/a.py": "from tinyvit import models", "models/__init__.py": ""}, "another room of floor 3"),
+    "across, between files": ({"checks.py": "from tinyvit.viz.a import f", "viz/a.py": ""}, "another room of floor 4"),
+    "a circle in a folder": (
+        {
+            "ops/a.py": "from . import b",
+            "ops/b.py": "from tinyvit.ops import c",
+            "ops/c.py": "def f():\n    from .a import g",
+        },
+        "a circle: ops.",
+    ),
+    "the command in a circle": ({"__init__.py": "from .cli import main", "cli.py": "import tinyvit"}, "a circle: "),
+    "a circle over the folder's init": (
+        {"data/__init__.py": "from tinyvit.data.a import f", "data/a.py": "from tinyvit.data import g"},
+        "a circle: data",
+    ),
+    "a module that imports itself": ({"ops/a.py": "from tinyvit.ops.a import f"}, "a circle: ops.a"),
+    "a room without a floor": ({"attic/a.py": ""}, "attic.a stands on no floor"),
+}
+
+GOOD = {
+    "downwards, within a room, and over all floors": {
+        "__init__.py": "from tinyvit.models.a import vit\nfrom tinyvit.trees import map",
+        "__main__.py": "from tinyvit.cli import main",
+        "cli.py": "import tinyvit\nfrom tinyvit import trees, report\nimport numpy.linalg",
+        "models/a.py": "import tinyvit.ops.a as a",
+        "report.py": "from tinyvit.ops.a import f",
+        "ops/__init__.py": "",
+        "ops/a.py": "from .b import g\nfrom tinyvit.arrays import xp_of",
+        "ops/b.py": "import tinyvitality",
+        "arrays.py": "from tinyvit import trees",
+        "trees.py": "",
+    }
+}
+
+
+def build(house, files):
+    for path, text in files.items():
+        (house / path).parent.mkdir(parents=True, exist_ok=True)
+        (house / path).write_text(text, encoding="utf-8")
+    return house
+
+
+@pytest.mark.parametrize("files, problem", BAD.values(), ids=BAD)
+def test_the_test_finds_a_bad_import(files, problem, tmp_path):
+    found = problems(build(tmp_path, files))
+    assert len(found) == 1 and problem in found[0], found
+
+
+@pytest.mark.parametrize("files", GOOD.values(), ids=GOOD)
+def test_the_test_accepts_a_good_house(files, tmp_path):
+    assert not problems(build(tmp_path, files))
+
+
+def test_importing_tinyvit_imports_numpy_and_nothing_heavy():
+    heavy = "matplotlib PIL pooch tqdm scipy torch cupy sklearn pandas"
+    program = f"import sys, tinyvit; print(*[name for name in {heavy.split()} if name in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=HOUSE.parent, check=True)
+    assert not run.stdout.strip()

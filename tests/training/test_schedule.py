@@ -1,0 +1,40 @@
+"""The learning rate over a run: values by hand."""
+
+import pytest
+
+from tinyvit.training.schedule import warmup_cosine
+
+HALF_ROOT = 0.5**0.5
+
+
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [
+        (1, 1.0),
+        (2, 2.0),
+        (3, 3.0),
+        (4, 4.0),  # the peak, at the end of the warm-up
+        (8, 4 * (1 + HALF_ROOT) / 2),  # a quarter of the cosine
+        (12, 2.0),  # half of it
+        (16, 4 * (1 - HALF_ROOT) / 2),
+        (20, 0.0),  # the last step
+    ],
+)
+def test_values_by_hand(step, rate):
+    assert warmup_cosine(step, steps=20, warmup=0.2, peak=4.0) == pytest.approx(rate, abs=1e-15)
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.1, 0.13, 0.5, 0.99])
+@pytest.mark.parametrize("steps", [1, 2, 7, 100])
+def test_rises_to_the_peak_and_falls_to_zero(steps, warmup):
+    rates = [warmup_cosine(s, steps=steps, warmup=warmup, peak=0.3) for s in range(1, steps + 1)]
+    top = rates.index(max(rates))
+    assert top in (int(warmup * steps) - 1, int(warmup * steps)), "the peak is not where the warm-up ends"
+    assert rates[:top] == sorted(rates[:top]) and rates[top:] == sorted(rates[top:], reverse=True)
+    assert all(0 <= rate <= 0.3 for rate in rates)
+    assert rates[-1] == pytest.approx(0, abs=1e-16)
+
+
+def test_without_warm_up_it_only_falls():
+    rates = [warmup_cosine(s, steps=4, warmup=0.0, peak=1.0) for s in range(1, 5)]
+    assert rates == pytest.approx([(1 + HALF_ROOT) / 2, 0.5, (1 - HALF_ROOT) / 2, 0])
