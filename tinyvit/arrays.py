@@ -20,6 +20,11 @@ def xp_of(x):
     return np if isinstance(x, np.ndarray) else sys.modules[type(x).__module__.partition(".")[0]]
 
 
+def is_on_gpu(x):
+    """Whether x is an array of another module than NumPy; lists and numbers are not."""
+    return hasattr(x, "get") and hasattr(x, "dtype")
+
+
 def gpu_module():
     """The module cupy, if it is installed and finds a GPU.
 
@@ -75,4 +80,4 @@ def to_device(tree, device="gpu"):
 
 def to_host(tree):
     """A tree, or one array, as NumPy arrays; what is there already is not copied."""
-    return trees.map(lambda x: x if isinstance(x, np.ndarray) or not hasattr(x, "get") else x.get(), tree)
+    return trees.map(lambda x: x.get() if is_on_gpu(x) else x, tree)

@@ -78,18 +78,17 @@ def numeric_gradient(loss, x, step=STEP):
 
     x is moved in place, one entry at a time, and put back; loss() must read it.
     """
-    xp = xp_of(x)
-    dx, flat = np.empty(x.size), xp.reshape(x, -1)
-    for i in range(x.size):
-        value = float(flat[i])
+    dx = np.empty(x.shape)
+    for index in np.ndindex(x.shape):
+        value = float(x[index])
 
-        def moved(steps, i=i, value=value):
-            flat[i] = value + steps * step
+        def moved(steps, index=index, value=value):
+            x[index] = value + steps * step
             return loss()
 
-        dx[i] = (8 * (moved(1) - moved(-1)) - (moved(2) - moved(-2))) / (12 * step)
-        flat[i] = value
-    return dx.reshape(x.shape)
+        dx[index] = (8 * (moved(1) - moved(-1)) - (moved(2) - moved(-2))) / (12 * step)
+        x[index] = value
+    return dx
 
 
 def gradcheck(f, f_backward, *inputs, rtol=1e-7, atol=1e-9, seed=0, **keywords):
@@ -124,20 +123,22 @@ def gradcheck(f, f_backward, *inputs, rtol=1e-7, atol=1e-9, seed=0, **keywords):
     TypeError
         If an input is float32: the check would measure rounding.
     """
-    names, inputs = _argument_names(f, inputs), [_copy(x) for x in inputs]
+    names, inputs = _argument_names(f, inputs), [_copy(x) if _is_checked(x) else x for x in inputs]
     parameters = [x for x in inputs if isinstance(x, (dict, list))]
-    checked = [i for i, x in enumerate(inputs) if _is_array(x)] + [
-        i for i, x in enumerate(inputs) if isinstance(x, (dict, list))
-    ]
+    arrays = [i for i, x in enumerate(inputs) if _is_checked(x) and not isinstance(x, (dict, list))]
+    checked = arrays + [i for i, x in enumerate(inputs) if isinstance(x, (dict, list))]
 
+    before = [_copy(inputs[i]) for i in checked]
     y, c = f(*inputs, **keywords)
-    xp = xp_of(y)
-    r = xp.asarray(np.random.default_rng(seed).standard_normal(y.shape))
-    before = [_copy(x) for x in inputs]
-    gradients = f_backward(xp.array(r), *parameters, c)
+    if not _equal([inputs[i] for i in checked], before):
+        return Report([], rtol, "the forward pass changed its arguments")
+    r = xp_of(y).asarray(np.random.default_rng(seed).standard_normal(y.shape))
+    handed = [_copy(r), *parameters, c]
+    before = _copy(handed)
+    gradients = f_backward(*handed)
+    if not _equal(handed, before):
+        return Report([], rtol, "the backward pass changed its arguments: dy, the parameters or the cache")
     gradients = list(gradients) if isinstance(gradients, tuple) else [gradients]
-    if not all(_equal(x, b) for x, b in zip(inputs, before, strict=True)):
-        return Report([], rtol, "the backward pass changed its arguments")
     if len(gradients) != len(checked):
         return Report([], rtol, f"the backward pass returned {len(gradients)} gradients for {len(checked)} inputs")
 
@@ -164,14 +165,19 @@ def _row(name, analytic, x, loss, rtol, atol):
             return Row(name, x.size, float("inf"), problem=f"gradient has {what} {found}, expected {wanted}")
     analytic, numeric = to_host(analytic), numeric_gradient(loss, x)
     scale = np.maximum(np.maximum(abs(analytic), abs(numeric)), atol / rtol)
-    error = abs(analytic - numeric) / scale
-    error[np.isnan(error)] = np.inf
+    with np.errstate(invalid="ignore"):  # inf / inf
+        error = np.asarray(abs(analytic - numeric) / scale)
+    error = np.where(np.isfinite(error), error, np.inf)
+    if not error.size:
+        return Row(name, 0, 0.0)
     worst = np.unravel_index(error.argmax(), error.shape)
     return Row(name, x.size, float(error[worst]), tuple(map(int, worst)), float(analytic[worst]), float(numeric[worst]))
 
 
-def _is_array(x):
-    """Whether x is an array of floating-point numbers, of any array module."""
+def _is_checked(x):
+    """Whether x is an array of floating-point numbers, of any array module, or a tree of them."""
+    if isinstance(x, (dict, list)):
+        return all([_is_checked(leaf) for leaf in trees.leaves(x)])
     if getattr(getattr(x, "dtype", None), "kind", "") != "f":
         return False
     if x.dtype != np.float64:
@@ -179,15 +185,15 @@ def _is_array(x):
     return True
 
 
-def _copy(x):
-    if isinstance(x, (dict, list)):
-        return trees.map(lambda leaf: xp_of(leaf).array(leaf) if _is_array(leaf) else leaf, x)
-    return xp_of(x).array(x) if _is_array(x) else x
+def _copy(tree):
+    """The same tree with arrays of its own; what is no array is kept."""
+    return trees.map(lambda x: xp_of(x).array(x) if hasattr(x, "dtype") else x, tree)
 
 
-def _equal(x, y):
-    """Whether two inputs hold the same bits; what is not checked is not compared."""
-    return all(bool((a == b).all()) for a, b in zip(trees.leaves(x), trees.leaves(y), strict=True) if _is_array(a))
+def _equal(one, other):
+    """Whether two trees hold the same bits (a NaN equals itself); what is no array is not compared."""
+    pairs = zip(trees.leaves(one), trees.leaves(other, like=one), strict=True)
+    return all(bool(((a == b) | ((a != a) & (b != b))).all()) for a, b in pairs if hasattr(a, "dtype"))
 
 
 def _argument_names(f, inputs):

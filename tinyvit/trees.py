@@ -4,6 +4,8 @@ Parameters `p`, caches `c` and gradients `g` are such trees, and share their key
 file system: `blocks/0/msa/q/w`.
 """
 
+from collections.abc import Mapping
+
 
 def walk(tree, like=None, prefix=""):
     """Yield (name, leaf) for every leaf, in the order of `like` (default: the tree's own order).
@@ -12,7 +14,7 @@ def walk(tree, like=None, prefix=""):
     layer to the first. Walking both `like` the parameters brings the leaves into one order.
     """
     like = tree if like is None else like
-    keys = like if isinstance(like, dict) else range(len(like)) if isinstance(like, list) else None
+    keys = like if isinstance(like, Mapping) else range(len(like)) if isinstance(like, list) else None
     if keys is None:
         yield prefix, tree
         return
@@ -32,7 +34,7 @@ def named(tree):
 
 def map(f, tree, *others):
     """A tree of the same shape whose leaves are f(leaf, ...), over one or more trees that share their keys."""
-    if isinstance(tree, dict):
+    if isinstance(tree, Mapping):
         return {key: map(f, tree[key], *(other[key] for other in others)) for key in tree}
     if isinstance(tree, list):
         return [map(f, *branches) for branches in zip(tree, *others, strict=True)]

@@ -159,13 +159,6 @@ def test_shrinking_is_anti_aliased():
     assert np.abs(image[3:-3]).max() < 0.1
 
 
-@pytest.mark.parametrize("side", range(29, 129, 9))
-def test_no_rounding_leaves_the_range(side):
-    full = blob(side, side, 1, 1, side - 2, side - 2)
-    for dataset in (DIGITS, MNIST, FASHION):
-        assert prepare(full, dataset)[0].max() <= 1
-
-
 def test_strokes_thinner_than_a_pixel_are_brightened():
     ring = np.zeros((600, 600, 1), dtype=np.uint8)
     ring[100:500, 150:400] = 255

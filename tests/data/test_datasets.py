@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinyvit.data import DATASETS, check_labels, digits, load_data
+from tinyvit.data import DATASETS, digits, load_data
 from tinyvit.errors import DataError, UsageError
+from tinyvit.ops.cross_entropy import check_labels
 
 
 def check_form(data, name):

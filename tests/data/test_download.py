@@ -29,7 +29,7 @@ def mirror(monkeypatch):
 
     def start(answer):
         class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):  # noqa: N802 (the name that http.server calls)
+            def do_GET(self):
                 visits.append(self.path)
                 body = b"" if isinstance(answer, int) else answer.get(self.path.lstrip("/"))
                 self.send_response(answer if isinstance(answer, int) else 404 if body is None else 200)

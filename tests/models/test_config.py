@@ -85,7 +85,7 @@ WRONG = [
     ),
     (
         dict(dim=10, heads=4),
-        "heads 4 does not divide dim 10: choose a number of heads that does, one of 1, 2, 5, 10",
+        "heads 4 does not divide dim 10: choose a number that does, one of 1, 2, 5, 10",
     ),
 ]
 

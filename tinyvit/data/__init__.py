@@ -1,18 +1,19 @@
 """Data sets by name, augmentation, and pictures of one's own.
 
-    (x, y), (x_test, y_test) = load_data("digits")         bundled; "mnist", "fashion-mnist" are found or downloaded
-    (x, y), (x_val, y_val) = hold_out(x, y, fraction=0.1)  what to choose settings by
-    x = augment(rng, x, shift=1)                           fresh random changes for every step
-    image, notes = prepare(read_image("photo.jpg"), DATASETS["digits"])
+(x, y), (x_test, y_test) = load_data("digits")         bundled; "mnist", "fashion-mnist" are found or downloaded
+(x, y), (x_val, y_val) = hold_out(x, y, fraction=0.1)  what to choose settings by
+x = augment(rng, x, shift=1)                           fresh random changes for every step
+image, notes = prepare(read_image("photo.jpg"), DATASETS["digits"])
 """
 
 from tinyvit.data import digits, mnist
 from tinyvit.data.arrangement import prepare
 from tinyvit.data.augmentation import augment
-from tinyvit.data.datasets import DATASETS, Dataset, check_labels, dataset_named, scale
+from tinyvit.data.datasets import DATASETS, Dataset, dataset_named, scale
 from tinyvit.data.images import read_image
 from tinyvit.data.split import hold_out
 from tinyvit.data.transforms import affine, affine_matrices, shift
+from tinyvit.ops.cross_entropy import check_labels
 
 __all__ = [
     "DATASETS",
@@ -20,7 +21,6 @@ __all__ = [
     "affine",
     "affine_matrices",
     "augment",
-    "check_labels",
     "dataset_named",
     "hold_out",
     "load_data",

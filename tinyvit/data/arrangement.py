@@ -131,5 +131,4 @@ def _resize(grey, factor):
     from PIL import Image
 
     height, width = (max(1, round(size * factor)) for size in grey.shape)
-    resized = Image.fromarray(grey).resize((width, height), Image.Resampling.HAMMING)
-    return np.asarray(resized).clip(0, 255)  # a mean of 255s may round to a little more
+    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.HAMMING))

@@ -7,11 +7,12 @@ import hashlib
 import os
 from pathlib import Path
 
-from tinyvit.data.datasets import check_labels, dataset_named
+from tinyvit.data.datasets import dataset_named
 from tinyvit.data.download import download
 from tinyvit.data.idx import read_idx
 from tinyvit.data.sources import FILES, SOURCES
 from tinyvit.errors import DataError
+from tinyvit.ops.cross_entropy import check_labels
 
 VARIABLE = "TINYVIT_DATA"
 

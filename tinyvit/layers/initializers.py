@@ -30,7 +30,7 @@ def xavier_uniform(rng, fan_in, fan_out, dtype=np.float32):
 
 
 def lecun_normal(rng, fan_in, fan_out, dtype=np.float32):
-    """A matrix [fan_in, fan_out] of variance 1 / fan_in: outputs are as large as inputs. For the patches' projection."""
+    """A matrix [fan_in, fan_out] of variance 1 / fan_in: outputs are as large as inputs. For the patches."""
     return normal(rng, (fan_in, fan_out), 1 / math.sqrt(fan_in), dtype)
 
 

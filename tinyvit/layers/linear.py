@@ -27,7 +27,7 @@ def linear(x, p):
     y = x.reshape(-1, x.shape[-1]) @ p["w"]  # one large product: with more axes, NumPy would run many small ones
     if "b" in p:
         y += p["b"]
-    return y.reshape(*x.shape[:-1], -1), {"x": x}
+    return y.reshape(*x.shape[:-1], y.shape[-1]), {"x": x}
 
 
 def linear_backward(dy, p, c):

@@ -74,12 +74,12 @@ class ViTConfig:
             value = getattr(self, name)
             if type(value) is not int or not least <= value <= most:
                 raise UsageError(f"{name} is {value!r}: expected a whole number from {least} to {most}")
-        for name, least, below in (("position_std", 0, 1e3), ("eps", 0, 1), ("dropout", 0, 1)):
+        for name, least, below in (("position_std", 0, 1e3), ("eps", 1e-30, 1), ("dropout", 0, 1)):
             value = getattr(self, name)
             if type(value) not in (int, float) or not least <= value < below:
-                raise UsageError(f"{name} is {value!r}: expected a number from {least} to below {below:g}")
+                raise UsageError(f"{name} is {value!r}: expected a number from {least:g} to below {below:g}")
         for name, table in (("position", POSITION), ("gelu", GELU)):
-            if getattr(self, name) not in table:
+            if getattr(self, name) not in list(table):
                 raise UsageError(f"{name} is {getattr(self, name)!r}: expected one of {', '.join(table)}")
         if self.image % self.patch:
             raise UsageError(
@@ -106,6 +106,15 @@ class ViTConfig:
         """T: the patches and the class token, N + 1."""
         return self.grid**2 + 1
 
+    def check_images(self, images):
+        """Raise UsageError unless images are [B, H, W, C] as this model takes them."""
+        expected = (self.image, self.image, self.channels)
+        if images.ndim != 4 or images.shape[1:] != expected:
+            sizes = ", ".join(map(str, expected))
+            raise UsageError(
+                f"images are {list(images.shape)}: the model takes [B, {sizes}] (batch, rows, columns, channels)"
+            )
+
     @classmethod
     def from_dict(cls, values):
         """The configuration that `dataclasses.asdict` took apart, for instance read from a file.
@@ -117,7 +126,7 @@ class ViTConfig:
         """
         known = {f.name for f in dataclasses.fields(cls)}
         if not isinstance(values, dict) or not set(values) <= known:
-            unknown = sorted(set(values) - known) if isinstance(values, dict) else values
+            unknown = [name for name in values if name not in known] if isinstance(values, dict) else values
             raise UsageError(
                 f"not a ViT configuration: unknown {unknown!r}, expected some of {', '.join(sorted(known))}"
             )

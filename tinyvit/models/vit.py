@@ -66,7 +66,13 @@ def vit(images, p, config, *, masks=NO_MASKS, full=True):
     -------
     logits : array [B, K], and the cache, whose tree has the parameters' names
         For instance the attention maps of block 0 are c["blocks"][0]["msa"]["att"]["a"], [B, h, T, T].
+
+    Raises
+    ------
+    UsageError
+        If the images are not of the size that the model takes.
     """
+    config.check_images(images)
     c = {}
     z, c["patch"] = patch_embedding(images, p["patch"], patch=config.patch)
     z, c["cls"] = class_token(z, p["cls"])

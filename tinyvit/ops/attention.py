@@ -60,7 +60,7 @@ def attention_backward(dy, c):
 
 
 def _sum_to(x, shape):
-    """Sum x over the axes along which an array of this shape was broadcast: what was copied forward is added backward."""
+    """Sum x over the axes along which an array of this shape was broadcast: what forward copied, backward adds."""
     lead = x.ndim - len(shape)
     axes = tuple(i for i in range(x.ndim) if i < lead or (shape[i - lead] == 1 and x.shape[i] > 1))
     return x.sum(axis=axes, keepdims=True).reshape(shape) if axes else x

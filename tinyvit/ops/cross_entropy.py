@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinyvit.arrays import xp_of
+from tinyvit.arrays import is_on_gpu, xp_of
 from tinyvit.errors import DataError
 from tinyvit.ops.softmax import softmax
 from tinyvit.ops.sums import row_sums
@@ -30,16 +30,18 @@ def cross_entropy(logits, labels, smoothing=0.0):
     Raises
     ------
     DataError
-        If a label is not one of the K classes.
+        If there is not one label for each image, or one is not one of the K classes.
     """
-    xp, classes = xp_of(logits), logits.shape[-1]
-    if isinstance(labels, np.ndarray):
-        check_labels(labels, classes)
+    xp, (B, classes) = xp_of(logits), logits.shape
+    if not is_on_gpu(labels):
+        labels = check_labels(labels, classes)
+    if labels.shape != (B,):
+        raise DataError(f"labels: found {list(labels.shape)}, expected one for each of {B} rows of logits")
     targets = (xp.arange(classes) == xp.asarray(labels)[:, None]).astype(logits.dtype)
     targets = (1 - smoothing) * targets + smoothing / classes
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_probabilities = shifted - np.log(row_sums(np.exp(shifted)))
-    loss = -(targets * log_probabilities).sum() / len(logits)
+    loss = -(targets * log_probabilities).sum() / B
     return loss, {"probabilities": softmax(logits)[0], "targets": targets}
 
 
@@ -52,10 +54,24 @@ def cross_entropy_backward(dloss, c):
     return (c["probabilities"] - c["targets"]) * (dloss / len(c["targets"]))
 
 
-def check_labels(labels, classes):
-    """Raise DataError unless every label is one of 0 ... classes - 1: an index out of range wraps silently on a GPU."""
-    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
-    if len(wrong):
-        raise DataError(
-            f"label {labels[wrong[0]]} at index {wrong[0]} is out of range: expected 0 to {classes - 1}, for {classes} classes"
-        )
+def check_labels(labels, classes, source="labels"):
+    """The labels as int64 [B], once each is known to be one of 0 to classes - 1.
+
+    Checked here, on the CPU, because an index out of range is silent later: -1 is the last class to NumPy, and a GPU
+    wraps it around.
+
+    Raises
+    ------
+    DataError
+        One line that begins with `source` (a file name, say): what was found, at which index, what was expected.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        found = f"found {labels.dtype} of shape {list(labels.shape)}"
+        raise DataError(f"{source}: {found}, expected one whole number for each image")
+    wrong = (labels < 0) | (labels >= classes)
+    if wrong.any():
+        index = int(wrong.argmax())
+        count = f" ({wrong.sum()} such labels)" if wrong.sum() > 1 else ""
+        raise DataError(f"{source}: found label {labels[index]} at index {index}{count}, expected 0 to {classes - 1}")
+    return labels.astype(np.int64)

@@ -33,11 +33,11 @@ def patchify(x, patch):
         )
     y = x.reshape(B, H // patch, patch, W // patch, patch, C)
     y = y.swapaxes(2, 3)  # [B, H/P, P, W/P, P, C] -> [B, H/P, W/P, P, P, C]
-    return y.reshape(B, -1, patch * patch * C), {"x": x}
+    return y.reshape(B, H * W // patch**2, patch * patch * C), {"x": x}
 
 
 def patchify_backward(dy, c):
-    """The gradient of the images: every pixel lies in exactly one patch, so its gradient goes back where it came from."""
+    """The gradient of the images: every pixel lies in one patch, so its gradient goes back where it came from."""
     return unpatchify(dy, c["x"].shape)
 
 

@@ -103,7 +103,7 @@ def _read(path, archive, like):
     for name, info in entries.items():
         if info.compress_type != zipfile.ZIP_STORED or info.file_size > size:
             raise CheckpointError(
-                f"{path}: {name} declares {info.file_size} bytes in a file of {size}; expected arrays as tinyvit writes them"
+                f"{path}: {name} declares {info.file_size} bytes in a file of {size}: expected less, uncompressed"
             )
     config = _read_config(path, archive, entries)
     expected = {name: (leaf.shape, None) for name, leaf in trees.walk(vit_init(None, config))}
