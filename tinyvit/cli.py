@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import tinyvit
-from tinyvit.arrays import DEVICES, choose_device, to_device
+from tinyvit.arrays import DEVICES, choose_device, to_device, to_host, xp_of
 from tinyvit.data import DATASETS, load_data, prepare, read_image
-from tinyvit.errors import CheckpointError, TinyvitError, UsageError
-from tinyvit.files import clear_side_files
+from tinyvit.errors import CheckpointError, DataError, TinyvitError, UsageError
+from tinyvit.files import clear_side_files, replacing
 from tinyvit.models.config import PRESETS, ViTConfig
 from tinyvit.training.recipe import RECIPES, Recipe
 from tinyvit.training.run import Settings, latest_run, new_run, next_folder, open_run
@@ -46,7 +46,7 @@ def train(args):
     print(f"{about}; {tinyvit.parameter_count(config)} parameters; {device}; {run.folder}", file=sys.stderr)
 
     def draw(history):
-        curves(history, title=f"{settings.data}, seed {settings.seed}").savefig(run.curves)
+        _save_figure(curves(history, title=f"{settings.data}, seed {settings.seed}"), run.curves)
 
     with _stop_requests() as stop:
         tinyvit.fit(
@@ -128,44 +128,61 @@ def predict(args):
     """Classify pictures."""
     import numpy as np
 
-    from tinyvit.training.evaluation import predict as probabilities_of
+    from tinyvit.training.evaluation import predict as probabilities
+    from tinyvit.viz.look import class_attention, look
 
     settings, p, config = _model(args.run, args.device)
-    dataset, failed, prepared = DATASETS[settings.data], 0, []
+    dataset, prepared, failed = DATASETS[settings.data], {}, 0
     for path in args.image:
         try:
-            prepared.append((path, *prepare(read_image(path), dataset)))
-        except TinyvitError as error:
+            image = read_image(path)
+            prepared[path] = _prepared(path, image, dataset)
+        except TinyvitError as error:  # the others are still classified
             print(f"tinyvit: {error}", file=sys.stderr)
             failed = error.exit_code
-    results = []
-    for path, image, notes in prepared:
-        probabilities = probabilities_of(image[None], p, config)[0]
-        best = np.argsort(-probabilities, kind="stable")[: args.top]
-        classes = [{"class": dataset.class_names[k], "probability": round(float(probabilities[k]), 6)} for k in best]
-        results.append({"image": str(path), "classes": classes, "notes": notes})
-    if args.json:
-        print(json.dumps(results))
-    else:
-        for result in results:
-            said = ", ".join(f"{r['class']} ({100 * r['probability']:.1f} %)" for r in result["classes"])
-            print(f"{result['image']}: {said}", *(f"  {note}" for note in result["notes"]), sep="\n")
+    results = [
+        {"image": path, "classes": _best(probabilities(image[None], p, config)[0], dataset, args.top), "notes": notes}
+        for path, (image, notes) in prepared.items()
+    ]
+    print(json.dumps(results) if args.json else "\n".join(map(_said, results)))
     if args.figure and prepared:
-        _draw_attention(
-            args.figure, [image for _, image, _ in prepared], [r["classes"][0]["class"] for r in results], p, config
-        )
+        images = np.stack([image for image, _ in prepared.values()])
+        titles = [result["classes"][0]["class"] for result in results]
+        _, c = tinyvit.vit(xp_of(p["cls"]).asarray(images), p, config, full=False)
+        _save_figure(look(images, to_host(class_attention(c)), config.patch, titles), args.figure)
     return failed
 
 
-def _draw_attention(path, images, titles, p, config):
-    import numpy as np
+def _prepared(path, image, dataset):
+    """The picture as the data set's are, and what was done to it."""
+    try:
+        return prepare(image, dataset)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
-    from tinyvit.arrays import to_host, xp_of
-    from tinyvit.viz.look import class_attention, look
 
-    images = np.stack(images)
-    _, c = tinyvit.vit(xp_of(p["cls"]).asarray(images), p, config, full=False)
-    look(images, to_host(class_attention(c)), config.patch, titles).savefig(path)
+def _best(probabilities, dataset, top):
+    """The most probable classes, best first."""
+    best = (-probabilities).argsort(kind="stable")[:top]
+    return [{"class": dataset.class_names[k], "probability": round(float(probabilities[k]), 6)} for k in best]
+
+
+def _said(result):
+    """A result in words."""
+    classes = ", ".join(f"{r['class']} ({100 * r['probability']:.1f} %)" for r in result["classes"])
+    return "\n".join([f"{result['image']}: {classes}", *(f"  {note}" for note in result["notes"])])
+
+
+def _save_figure(figure, path):
+    """Write a figure in the format that the file's name asks for."""
+    form, known = Path(path).suffix[1:].lower(), figure.canvas.get_supported_filetypes()
+    if form not in known:
+        raise UsageError(f"cannot draw {path}: expected a name that ends in one of {', '.join(sorted(known))}")
+    try:
+        with replacing(path) as file:
+            figure.savefig(file, format=form)
+    except OSError as error:
+        raise TinyvitError(f"cannot write {path}: {error.strerror or error}; choose another place") from None
 
 
 def gradcheck(args):
@@ -219,6 +236,13 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
+def count(text):
+    """A whole number from 1."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
+    return number
+
+
 def _documented(cls):
     """The first sentence on each field, from the class's own docstring."""
     entries = re.findall(r"^(\w[\w, ]*) : .*\n((?:    .*\n)+)", inspect.getdoc(cls), re.MULTILINE)
@@ -241,15 +265,15 @@ def _add_options(parser, title, cls):
 
 def _command(commands, function, examples):
     text = function.__doc__
-    return_value = commands.add_parser(
+    command = commands.add_parser(
         {"evaluate": "eval"}.get(function.__name__, function.__name__),
         help=text,
         description=text,
         epilog="examples:\n" + "\n".join(f"  tinyvit {e}" for e in examples),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    return_value.set_defaults(function=function)
-    return return_value
+    command.set_defaults(function=function)
+    return command
 
 
 def parser():
@@ -283,7 +307,9 @@ def parser():
     )
     add_predict.add_argument("run", metavar="RUN", help="folder of a finished run")
     add_predict.add_argument("image", metavar="IMAGE", nargs="+", help="PNG, JPEG or .npy, of any size")
-    add_predict.add_argument("--top", type=int, default=3, metavar="N", help="classes to name (default %(default)s)")
+    add_predict.add_argument(
+        "--top", type=count, default=3, metavar="N", help="classes to name (default %(default)s)"
+    )
     add_predict.add_argument("--figure", metavar="FILE", help="draw image, patches and attention (PNG, SVG or PDF)")
     for parser in (*with_data, add_predict):
         parser.add_argument("--device", choices=DEVICES, default="cpu", help="where to compute (default %(default)s)")
@@ -295,7 +321,7 @@ def parser():
     add_shapes.add_argument(
         "preset", metavar="PRESET", nargs="?", default="B/16", choices=PRESETS, help=f"{', '.join(PRESETS)}"
     )
-    add_shapes.add_argument("--batch", type=int, default=1, metavar="N", help="images (default %(default)s)")
+    add_shapes.add_argument("--batch", type=count, default=1, metavar="N", help="images (default %(default)s)")
     for parser in (with_data[1], add_predict, add_check, add_shapes):
         parser.add_argument("--json", action="store_true", help="print JSON")
     return top

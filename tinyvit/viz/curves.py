@@ -41,7 +41,8 @@ def curves(history, title=""):
         right.plot(x, [100 * r["validation_accuracy"] for r in epochs], "o-", color=ORANGE, markersize=3)
     left.set(xlabel="step", ylabel="loss (nats)", ylim=(0, None))
     right.set(xlabel="step", ylabel="validation accuracy (%)")
-    left.legend(frameon=False, fontsize=8)
+    if left.lines:
+        left.legend(frameon=False, fontsize=8)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)

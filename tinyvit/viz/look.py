@@ -38,7 +38,7 @@ def look(images, attention, patch, titles=None):
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.6, 2.2 * len(images) + 0.3), layout="constrained", dpi=150)
+    figure = Figure(figsize=(6.6, 1.85 * len(images) + 0.3), layout="constrained", dpi=150)
     axes = figure.subplots(len(images), 3, squeeze=False)
     most = float(attention.max())
     for row, image, weights, title in zip(axes, images, attention, titles or [""] * len(images), strict=True):
@@ -46,10 +46,9 @@ def look(images, attention, patch, titles=None):
         grid = weights.reshape(H // patch, W // patch)
         row[0].imshow(_picture(image), cmap="gray", vmin=0, vmax=1)
         row[1].imshow(_apart(_picture(image), patch), cmap="gray", vmin=0, vmax=1)
-        row[2].imshow(_picture(image), cmap="gray", vmin=0, vmax=1)
-        shade = row[2].imshow(
-            grid, cmap="inferno", vmin=0, vmax=most, alpha=0.65, extent=(-0.5, W - 0.5, H - 0.5, -0.5)
-        )
+        extent = (-0.5, W - 0.5, H - 0.5, -0.5)
+        shade = row[2].imshow(grid, cmap="inferno", vmin=0, vmax=most, extent=extent)
+        row[2].imshow(_ghost(_picture(image)))
         row[0].set_ylabel(title, fontsize=9)
     for name, top in zip(("image", f"{grid.size} patches", "attention of the class token"), axes[0], strict=True):
         top.set_title(name, fontsize=10)
@@ -64,6 +63,12 @@ def _picture(image):
     """[-1, 1] to [0, 1]; a single channel loses its axis."""
     image = np.clip((image + 1) / 2, 0, 1)
     return image[..., 0] if image.shape[-1] == 1 else image
+
+
+def _ghost(picture):
+    """The picture as light through which the attention behind it can be seen: [H, W, 4], white, of varying alpha."""
+    brightness = picture if picture.ndim == 2 else picture.mean(axis=-1)
+    return np.stack([*3 * [np.ones_like(brightness)], 0.45 * brightness], axis=-1)
 
 
 def _apart(picture, patch):
