@@ -249,6 +249,17 @@ def affine_fresh(x, p):  # its cache shares no memory with its inputs
     return y, {"x": c["x"].copy()}
 
 
+def backward_then(change):
+    """square's backward pass, after which the cache is changed."""
+
+    def backward(dy, c):
+        dx = square_backward(dy, c)
+        change(c)
+        return dx
+
+    return backward
+
+
 def backward_that_changes(what):
     def backward(dy, p, c):
         result = affine_backward(dy, p, c)
@@ -265,6 +276,9 @@ FAULTS = {
     "impure forward pass": (lambda x: (x * x + next(counter), {"x": x}), square_backward, (X,), "not pure"),
     "forward pass doubles x": (doubled_in_place, square_backward, (X,), "the forward pass "),
     "forward pass clips x": (clipped_in_place, square_backward, (X,), "forward pass changed its arguments"),
+    "backward pass empties the cache": (square, backward_then(dict.clear), (X,), "backward pass changed its arg"),
+    "backward pass adds to the cache": (square, backward_then(lambda c: c.update(t=X)), (X,), "backward pass changed"),
+    "backward pass cuts the cache": (square, backward_then(lambda c: c.update(x=X[:2])), (X,), "backward pass changed"),
 } | {
     f"backward pass changes {what}": (
         affine_fresh,

@@ -307,9 +307,7 @@ def parser():
     )
     add_predict.add_argument("run", metavar="RUN", help="folder of a finished run")
     add_predict.add_argument("image", metavar="IMAGE", nargs="+", help="PNG, JPEG or .npy, of any size")
-    add_predict.add_argument(
-        "--top", type=count, default=3, metavar="N", help="classes to name (default %(default)s)"
-    )
+    add_predict.add_argument("--top", type=count, default=3, metavar="N", help="classes to name (default %(default)s)")
     add_predict.add_argument("--figure", metavar="FILE", help="draw image, patches and attention (PNG, SVG or PDF)")
     for parser in (*with_data, add_predict):
         parser.add_argument("--device", choices=DEVICES, default="cpu", help="where to compute (default %(default)s)")

@@ -192,8 +192,14 @@ def _copy(tree):
 
 def _equal(one, other):
     """Whether two trees hold the same bits (a NaN equals itself); what is no array is not compared."""
-    pairs = zip(trees.leaves(one), trees.leaves(other, like=one), strict=True)
-    return all(bool(((a == b) | ((a != a) & (b != b))).all()) for a, b in pairs if hasattr(a, "dtype"))
+    one, other = trees.named(one), trees.named(other)
+    return one.keys() == other.keys() and all(_same_bits(one[name], other[name]) for name in one)
+
+
+def _same_bits(a, b):
+    if not hasattr(a, "dtype"):
+        return True
+    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def _argument_names(f, inputs):

@@ -171,11 +171,12 @@ class _Training:
                 self._record("step", epoch=epoch + 1, loss=float(loss), learning_rate=rate, gradient_norm=float(norm))
                 self._show(bar, loss=f"{float(loss):.3f}", images=f"{speed:.0f}/s")
             bar.update()
-            self._save_or_stop()
+            if i + 1 < self.steps_per_epoch:
+                self._save_or_stop()
         loss, accuracy = evaluate(*self.validation, self._averaged(), self.config)
         self._record("epoch", epoch=epoch + 1, validation_loss=loss, validation_accuracy=accuracy)
         self._show(bar, accuracy=f"{100 * accuracy:.2f}%")
-        self._save()
+        self._save_or_stop(due=True)
 
     def _step(self, batch):
         """One step of the optimiser on the training images with these indices."""
@@ -225,10 +226,13 @@ class _Training:
         save(self.run.checkpoint, self.p, self.config, training=vectors | {"step": np.int64(state.step)})
         self.saved = time.perf_counter()
 
-    def _save_or_stop(self):
-        """Between two steps: save if it has been long, end if that was asked for."""
+    def _save_or_stop(self, due=False):
+        """Between two steps: save if it is due or has been long, end if that was asked for.
+
+        Not between an epoch's last step and its record: a run resumed from there would never write it.
+        """
         number = self.stop()
-        if number or time.perf_counter() - self.saved > SAVE_EVERY:
+        if number or due or time.perf_counter() - self.saved > SAVE_EVERY:
             self._save()
         if number:
             self._draw()

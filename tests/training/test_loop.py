@@ -1,0 +1,142 @@
+"""The training loop learns, looks at the test set once, and goes on after any interruption as if there had been none."""
+
+import signal
+
+import numpy as np
+import pytest
+
+import tinyvit
+from tests import strict
+from tests.training import helpers
+from tests.training.helpers import CONFIG, PER_EPOCH, RECIPE, STEPS, toy, toy_run, untimed
+from tinyvit import trees
+from tinyvit.errors import DataError, DivergedError, Interrupted
+from tinyvit.training import loop
+from tinyvit.training.recipe import Recipe
+
+
+def fit(data=None, **options):
+    return loop.fit(
+        options.pop("config", CONFIG), data or toy(), recipe=options.pop("recipe", RECIPE), progress=False, **options
+    )
+
+
+def stop_after(steps):
+    """A `stop` that asks for the end after so many steps of this session."""
+    asked = iter([0] * (steps - 1) + [2] * 1000)
+    return lambda: next(asked)
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for a, b in zip(trees.leaves(one), trees.leaves(other, like=one), strict=True))
+
+
+def test_it_learns_and_says_so():
+    p, history = fit(recipe=Recipe(epochs=12, batch=8, learning_rate=0.02, average=0.8, validation=0.25))
+    kinds = [record["kind"] for record in history]
+    assert kinds.count("epoch") == 12 and kinds[-1] == "test"
+    assert history[-1]["test_accuracy"] >= 8 / 9
+    assert trees.count(p) == tinyvit.parameter_count(CONFIG)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not():
+    assert same(fit(seed=3)[0], fit(seed=3)[0])
+    assert not same(fit(seed=3)[0], fit(seed=4)[0])
+
+
+def test_the_test_set_is_looked_at_once_at_the_end_and_validation_is_never_trained_on(monkeypatch):
+    seen, trained = [], []
+    monkeypatch.setattr(loop, "evaluate", lambda x, y, p, config: (seen.append(len(y)), (1.0, 0.5))[1])
+    gradient = loop.batch_gradient
+    monkeypatch.setattr(loop, "batch_gradient", lambda x, *args, **kw: (trained.append(x), gradient(x, *args, **kw))[1])
+    data = toy()
+    fit(data)
+    assert seen == [8] * RECIPE.epochs + [9]
+    (_, _), (held, _) = tinyvit.data.hold_out(*data[0], RECIPE.validation)
+    pictures = {image.tobytes() for batch in trained for image in batch}
+    assert len(pictures) == 24 and not pictures & {image.tobytes() for image in held}
+
+
+@pytest.mark.parametrize("steps", [1, PER_EPOCH - 1, PER_EPOCH, PER_EPOCH + 1, STEPS - 1, STEPS])
+def test_a_run_stopped_and_resumed_ends_with_the_same_bits(tmp_path, steps):
+    fit(run=toy_run(tmp_path / "whole"))
+    run = toy_run(tmp_path / "stopped")
+    with pytest.raises(Interrupted, match=f"stopped after step {steps} of {STEPS}, saved in .*--resume") as stopped:
+        fit(run=run, stop=stop_after(steps))
+    assert stopped.value.exit_code == 130
+    fit(run=run)
+    outcomes = [helpers.outcome(tmp_path / name) for name in ("stopped", "whole")]
+    for outcome in outcomes:
+        del outcome["settings"]
+    helpers.assert_same_outcome(*outcomes)
+
+
+def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path):
+    options = ["--epochs=3", "--batch=64", "--dim=16", "--mlp-dim=32", "--depth=2"]
+    assert helpers.call("train", *options, "--out", tmp_path / "whole").code == 0
+    arguments = ["train", *options, "--out", tmp_path / "killed"]
+    checkpoint = tmp_path / "killed" / "checkpoint.npz"
+    helpers.interrupted(
+        arguments, cwd=tmp_path, history=checkpoint, number=signal.SIGKILL, before="loop.SAVE_EVERY = 0"
+    )
+    with open(tmp_path / "killed" / "history.jsonl", "a") as file:
+        file.write('{"kind": "step", "step": 100000, "seconds": 1}\n{"kind": "st')
+    (tmp_path / "killed" / "checkpoint.npz.part").write_bytes(b"half a checkpoint")
+    assert helpers.call("train", "--resume", "--out", tmp_path / "killed").code == 0
+    helpers.assert_same_outcome(helpers.outcome(tmp_path / "killed"), helpers.outcome(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("when", ["at once", "later"])
+def test_a_loss_that_is_no_number_stops_the_run_and_leaves_a_good_checkpoint(tmp_path, monkeypatch, when):
+    run = toy_run(tmp_path / "run")
+    gradient, bad = loop.batch_gradient, 1 if when == "at once" else PER_EPOCH + 3
+
+    def poisoned(*args, step, **keywords):
+        loss, g = gradient(*args, step=step, **keywords)
+        return (np.float32("nan") if step == bad else loss), g
+
+    monkeypatch.setattr(loop, "batch_gradient", poisoned)
+    with pytest.raises(DivergedError, match=f"not a number at step {bad} of {STEPS}; the last good state is in .*npz"):
+        fit(run=run)
+    p, _ = tinyvit.load(run.checkpoint)
+    assert all(np.isfinite(leaf).all() for leaf in trees.leaves(p))
+    assert not run.model.exists() and run.metrics() is None
+
+
+def test_a_rate_that_explodes_is_reported(tmp_path):
+    run = toy_run(tmp_path / "run", recipe=Recipe(epochs=2, batch=8, learning_rate=1e8, validation=0.25))
+    with pytest.raises(DivergedError, match="lower --learning-rate than 1e\\+08"):
+        fit(recipe=run.settings.recipe, run=run)
+    if run.checkpoint.exists():
+        tinyvit.load(run.checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (x[:, :3], y), r"the training images are \[32, 3, 4, 1\]: the model and 32 labels expect"),
+        (lambda x, y: (x[:5], y), r"the training images are \[5, 4, 4, 1\]"),
+        (lambda x, y: (x, y + 1), "found label 3 at index 2"),
+    ],
+)
+def test_data_that_do_not_fit(change, message):
+    train, test = toy()
+    with pytest.raises(DataError, match=message):
+        fit((change(*train), test))
+
+
+def test_on_the_device_the_bits_are_the_same_and_the_host_seldom_waits(strict_as_cupy):
+    on_cpu, history_on_cpu = fit()
+    strict.SYNCHRONISATIONS.clear()
+    on_gpu, history_on_gpu = fit(device="gpu")
+    assert same(on_cpu, on_gpu)
+    assert untimed(history_on_gpu) == untimed(history_on_cpu)
+    assert sum(strict.SYNCHRONISATIONS.values()) < 3 * STEPS
+
+
+def test_the_progress_bar_goes_to_standard_error(capsys):
+    loop.fit(CONFIG, toy(), recipe=RECIPE)
+    out, err = capsys.readouterr()
+    assert not out
+    for word in ("epoch 3/3", f"{STEPS}/{STEPS}", "loss=", "accuracy=", "images="):
+        assert word in err

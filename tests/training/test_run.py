@@ -1,0 +1,95 @@
+"""A run's folder: nothing is lost, nothing is overwritten, what is not a run is said not to be one."""
+
+import json
+import os
+
+import pytest
+
+from tests.training.helpers import CONFIG, RECIPE, contents, toy_run
+from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.training.run import Settings, latest_run, new_run, next_folder, open_run
+
+
+def test_settings_survive_the_folder(tmp_path):
+    run = toy_run(tmp_path / "run", seed=7)
+    assert open_run(tmp_path / "run") == run
+    assert run.settings == Settings("digits", CONFIG, RECIPE, 7)
+
+
+def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(UsageError, match=r"exists and is not empty: go on with --resume, replace .* --force"):
+        toy_run(tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_force_removes_only_the_runs_own_files(tmp_path):
+    for name in ("notes.txt", "checkpoint.npz", "model.npz", "metrics.json", "history.jsonl", "checkpoint.npz.part"):
+        (tmp_path / name).write_text("old")
+    new_run(tmp_path, Settings("digits", CONFIG, RECIPE), force=True)
+    assert sorted(os.listdir(tmp_path)) == ["config.json", "notes.txt"]
+    assert (tmp_path / "notes.txt").read_text() == "old"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match=r"cannot write to .*; choose another folder with --out"):
+        toy_run(tmp_path / "file" / "run")
+
+
+def test_free_folders_are_counted_up(tmp_path):
+    assert latest_run("digits", tmp_path) is None
+    (tmp_path / "digits-9").mkdir()
+    (tmp_path / "digits-10").mkdir()
+    (tmp_path / "mnist-11").mkdir()
+    (tmp_path / "digits-x").mkdir()
+    assert latest_run("digits", tmp_path).name == "digits-10"
+    assert next_folder("digits", tmp_path).name == "digits-11"
+    assert next_folder("digits", tmp_path).name == "digits-12", "the one before is taken, though still empty"
+
+
+def test_a_folder_taken_in_between_is_passed_over(tmp_path, monkeypatch):
+    (tmp_path / "digits-1").mkdir()
+    monkeypatch.setattr("tinyvit.training.run.latest_run", lambda data, runs: None)
+    assert next_folder("digits", tmp_path).name == "digits-2"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no run in"),
+        ("{", "cannot read .*config.json"),
+        ("[]", "not a run's configuration"),
+        ("{}", "not a run's configuration"),
+        ('{"data": "digits", "config": {"patch": 3}, "recipe": {}, "seed": 0}', "patch 3 does not divide"),
+        ('{"data": "digits", "config": {}, "recipe": {"epochs": 0}, "seed": 0}', "epochs is 0"),
+        ('{"data": "digits", "config": {}, "recipe": {"nonsense": 1}, "seed": 0}', "nonsense"),
+    ],
+)
+def test_what_is_not_a_run(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=message):
+        open_run(tmp_path)
+
+
+def test_a_contradiction_names_both_values(tmp_path):
+    run = toy_run(tmp_path / "run")
+    run.refuse_other({"epochs": 3, "seed": 0, "data": "digits", "dim": 8})
+    for asked, words in (({"epochs": 4}, "--epochs 4"), ({"mlp_dim": 5}, "--mlp-dim 5"), ({"data": "mnist"}, "mnist")):
+        with pytest.raises(UsageError, match=f"{words} contradicts the saved run"):
+            run.refuse_other(asked)
+
+
+def test_history_survives_a_line_cut_short_and_is_cut_to_a_step(tmp_path):
+    run = toy_run(tmp_path / "run")
+    assert run.history() == []
+    for step in (10, 20, 30):
+        run.log({"kind": "step", "step": step})
+    with open(run.folder / "history.jsonl", "a") as file:
+        file.write('{"kind": "ste')
+    assert [record["step"] for record in run.history()] == [10, 20, 30]
+    assert [record["step"] for record in run.cut_history(20)] == [10, 20]
+    lines = (run.folder / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [10, 20]
