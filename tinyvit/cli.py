@@ -15,7 +15,7 @@ from pathlib import Path
 
 import tinyvit
 from tinyvit.arrays import DEVICES, choose_device, to_device, to_host, xp_of
-from tinyvit.data import DATASETS, load_data, prepare, read_image
+from tinyvit.data import DATASETS, held_out_count, load_data, prepare, read_image
 from tinyvit.errors import CheckpointError, DataError, TinyvitError, UsageError
 from tinyvit.files import clear_side_files, replacing
 from tinyvit.models.config import PRESETS, ViTConfig
@@ -40,6 +40,7 @@ def train(args):
     settings = run.settings if run else _settings(args)
     device = choose_device(args.device)
     data = load_data(settings.data, args.data_dir)
+    held_out_count(len(data[0][0]), settings.recipe.validation)  # fails before there is a folder, if it does
     run = run or new_run(folder or next_folder(name), settings, force=args.force)
     config, images = settings.config, len(data[0][0])
     about = f"{settings.data}: {images} images to learn from, {len(data[1][0])} to test"

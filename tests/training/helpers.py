@@ -160,6 +160,6 @@ def put_run(folder, **changed):
     return folder
 
 
-def changed_json(data, **values):
+def changed_json(data, /, **values):
     """The JSON object in these bytes with some values changed."""
     return json.dumps(json.loads(data) | values).encode()

@@ -1,4 +1,4 @@
-"""The training loop learns, looks at the test set once, and goes on after any interruption as if there had been none."""
+"""The training loop learns, sees the test set once, and goes on after any interruption as if there had been none."""
 
 import signal
 

@@ -11,7 +11,7 @@ from tinyvit.data.arrangement import prepare
 from tinyvit.data.augmentation import augment
 from tinyvit.data.datasets import DATASETS, Dataset, dataset_named, scale
 from tinyvit.data.images import read_image
-from tinyvit.data.split import hold_out
+from tinyvit.data.split import held_out_count, hold_out
 from tinyvit.data.transforms import affine, affine_matrices, shift
 from tinyvit.ops.cross_entropy import check_labels
 
@@ -22,6 +22,7 @@ __all__ = [
     "affine_matrices",
     "augment",
     "dataset_named",
+    "held_out_count",
     "hold_out",
     "load_data",
     "prepare",

@@ -26,13 +26,26 @@ def hold_out(x, y, fraction=0.1):
     UsageError
         If the fraction leaves one of the two parts empty.
     """
-    count = round(fraction * len(y)) if 0 < fraction < 1 else 0
-    if not 0 < count < len(y):
-        expected = "a share between 0 and 1 that leaves both parts images"
-        raise UsageError(f"cannot hold out {fraction:g} of {len(y)} images: expected {expected}")
+    count = held_out_count(len(y), fraction)
     held = np.zeros(len(y), dtype=bool)
     held[stratified(y, count)] = True
     return (x[~held], y[~held]), (x[held], y[held])
+
+
+def held_out_count(total, fraction):
+    """How many of `total` images are held out: the fraction, rounded.
+
+    Raises
+    ------
+    UsageError
+        If that leaves one of the two parts empty.
+    """
+    count = round(fraction * total) if 0 < fraction < 1 else 0
+    if not 0 < count < total:
+        raise UsageError(
+            f"cannot hold out {fraction:g} of {total} images: expected a share between 0 and 1 that leaves both parts images"
+        )
+    return count
 
 
 def stratified(labels, count):

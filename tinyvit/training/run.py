@@ -13,6 +13,7 @@ import json
 import re
 from pathlib import Path
 
+from tinyvit.data import dataset_named
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import clear_side_files, replacing
 from tinyvit.models.config import ViTConfig
@@ -29,6 +30,11 @@ class Settings:
     config: ViTConfig
     recipe: Recipe
     seed: int = 0
+
+    def __post_init__(self):
+        dataset_named(self.data)
+        if type(self.seed) is not int or self.seed < 0:
+            raise UsageError(f"seed is {self.seed!r}: expected a whole number of at least 0")
 
     @classmethod
     def from_dict(cls, values):

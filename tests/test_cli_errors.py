@@ -1,0 +1,335 @@
+"""Every mistake a user can make gets one line, an exit status of 1 or 2, no traceback, and leaves the disk as it was."""
+
+import gzip
+import json
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.training.helpers import CONFIG, SMALL, call, changed_json, command, contents, put_run, small_run, toy_run
+from tinyvit import save, vit_init
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """An empty working folder, no data set to be found by accident, and no network."""
+
+    def no_network(*args, **keywords):
+        raise OSError("Network is unreachable")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TINYVIT_DATA", raising=False)
+    monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "cache" / project)
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    return tmp_path
+
+
+def fails(here, argv, *words, code=None):
+    """The command fails in one line that holds these words, and nothing on the disk changes."""
+    before = contents(here)
+    result = call(*argv)
+    assert result.code in ((1, 2) if code is None else (code,)), result
+    assert result.err.startswith("tinyvit: ") and result.err.count("\n") == 1 and result.err.endswith("\n"), result.err
+    assert not result.out, "an error is no result"
+    assert contents(here) == before, "something was left, or lost, on the disk"
+    for word in words:
+        assert word in result.err, f"{word!r} is not in: {result.err}"
+
+
+# ---- words and numbers
+
+WRONG_USAGE = [
+    ([], "COMMAND"),
+    (["trane"], "trane"),
+    (["train", "cifar"], "cifar"),
+    (["train", "--epoch-count", 3], "--epoch-count"),
+    (["train", "--epochs"], "--epochs"),
+    (["train", "--epochs", 0], "epochs", "0"),
+    (["train", "--epochs", -1], "epochs", "-1"),
+    (["train", "--epochs", "many"], "epochs", "many"),
+    (["train", "--epochs", 1.5], "epochs", "1.5"),
+    (["train", "--batch", 0], "batch", "0"),
+    (["train", "--micro-batch", 0], "micro_batch", "0"),
+    (["train", "--seed", -1], "seed", "-1"),
+    (["train", "--seed", "x"], "seed", "x"),
+    (["train", "--patch", 3], "patch 3 does not divide image 8", "1, 2, 4, 8"),
+    (["train", "--heads", 5], "heads 5 does not divide dim 32"),
+    (["train", "--dim", 0], "dim", "0"),
+    (["train", "--dim", 10**9], "dim", "1000000000"),
+    (["train", "--depth", 10**6], "depth"),
+    (["train", "--position", "3d"], "3d", "1d, none"),
+    (["train", "--gelu", "relu"], "relu", "erf, tanh"),
+    (["train", "--dropout", 1], "dropout", "1"),
+    (["train", "--validation", 0], "0"),
+    (["train", "--validation", 1], "validation", "1"),
+    (["train", "--validation", 1e-6], "1e-06"),
+    (["train", "--device", "tpu"], "tpu", "cpu"),
+    (["eval"], "RUN"),
+    (["eval", "run", "--device", "tpu"], "tpu"),
+    (["predict", "run"], "IMAGE"),
+    (["predict", "run", "plain.png", "--top", 0], "top", "0"),
+    (["predict", "run", "plain.png", "--top", -3], "top", "-3"),
+    (["gradcheck", "softmin"], "softmin", "softmax"),
+    (["shapes", "B/17"], "B/17", "B/16"),
+    (["shapes", "--batch", 0], "batch", "0"),
+    (["shapes", "--batch", -1], "batch", "-1"),
+]
+NUMBERS = ("learning-rate", "weight-decay", "warmup", "smoothing", "clip", "average", "validation")
+NUMBERS += ("rotate", "zoom", "shear", "dropout", "eps", "position-std")
+WRONG_USAGE += [(["train", f"--{name}", "nan"], name.replace("-", "_"), "nan") for name in NUMBERS]
+WRONG_USAGE += [(["train", f"--{name}", "inf"], name.replace("-", "_"), "inf") for name in NUMBERS]
+WRONG_USAGE += [(["train", f"--{name}=-0.1"], name.replace("-", "_"), "-0.1") for name in NUMBERS]
+
+
+@pytest.mark.parametrize("argv_words", WRONG_USAGE, ids=lambda pair: " ".join(map(str, pair[0])))
+def test_wrong_usage(here, argv_words):
+    argv, *words = argv_words
+    put_run("run")
+    fails(here, argv, *words, code=2)
+
+
+@pytest.mark.parametrize("argv", [["train"], ["eval", "run"], ["predict", "run", "plain.png"]], ids=lambda a: a[0])
+def test_no_gpu(here, argv, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    put_run("run")
+    Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save("plain.png")
+    fails(here, [*argv, "--device", "gpu"], "no GPU", "--device cpu", code=1)
+
+
+# ---- places
+
+
+@pytest.mark.parametrize("out", ["file", "file/run", "/proc/run", "/dev/null/run"])
+def test_a_run_folder_that_cannot_be_made(here, out):
+    (here / "file").write_text("mine")
+    fails(here, ["train", *SMALL, "--out", out], out, "--out")
+    fails(here, ["train", *SMALL, "--out", out, "--force"], out)
+
+
+def test_the_folder_of_all_runs_cannot_be_made(here):
+    (here / "runs").write_text("mine")
+    fails(here, ["train", *SMALL], "runs/digits-1", "--out")
+
+
+def test_a_run_is_not_overwritten(here):
+    put_run("run")
+    fails(here, ["train", *SMALL, "--out", "run"], "run exists", "--resume", "--force", code=2)
+
+
+def test_a_folder_of_other_things_is_not_a_place_for_a_run(here):
+    (here / "notes").mkdir()
+    (here / "notes/a.txt").write_text("mine")
+    fails(here, ["train", *SMALL, "--out", "notes"], "notes exists", "not empty", code=2)
+    fails(here, ["eval", "notes"], "no run in notes", "config.json")
+
+
+@pytest.mark.parametrize("argv", [["eval", "nowhere"], ["predict", "nowhere", "a.png"]], ids=lambda a: a[0])
+def test_no_run_there(here, argv):
+    fails(here, argv, "no run in nowhere", "tinyvit train", code=1)
+
+
+@pytest.mark.parametrize("argv", [["eval", "file"], ["predict", "file/x", "a.png"]], ids=lambda a: a[0])
+def test_a_file_is_no_run(here, argv):
+    (here / "file").write_text("mine")
+    fails(here, argv, "no run in file", code=1)
+
+
+@pytest.mark.parametrize("argv", [["eval", "run"], ["predict", "run", "a.png"]], ids=lambda a: a[0])
+def test_an_unfinished_run(here, argv):
+    put_run("run", model=None, metrics=None, curves=None)
+    fails(here, argv, "not finished", "train --out run --resume", code=1)
+
+
+# ---- a run's files
+
+DAMAGES = {"empty": lambda data: b"", "junk": lambda data: b"junk" * 99, "truncated": lambda data: data[:-700]}
+
+
+@pytest.mark.parametrize("argv", [["eval", "run"], ["predict", "run", "a.png"]], ids=lambda a: a[0])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_model(here, argv, damage):
+    put_run("run", model=DAMAGES[damage](small_run()["model.npz"]))
+    fails(here, argv, "run/model.npz", "expected", code=1)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_not_trained_over(here, damage):
+    put_run("run", checkpoint=DAMAGES[damage](small_run()["checkpoint.npz"]), model=None, metrics=None)
+    before = contents(here)
+    result = call("train", "--resume", "--out", "run")
+    assert result.code == 1 and "Traceback" not in result.err
+    assert "run/checkpoint.npz" in result.err.splitlines()[-1]
+    assert contents(here) == before
+
+
+BAD_CONFIGS = {
+    "empty": b"",
+    "no JSON": b"{",
+    "no text": b"\xff\xfe",
+    "a list": b"[]",
+    "nothing in it": b"{}",
+    "unknown data": {"data": "cifar"},
+    "data of another kind": {"data": ["digits"]},
+    "a seed of text": {"seed": "zero"},
+    "a seed below 0": {"seed": -1},
+    "a recipe of text": {"recipe": "fast"},
+    "a config of text": {"config": "large"},
+    "heads": {"config": {"heads": 5}},
+    "epochs": {"recipe": {"epochs": 0}},
+}
+EVERY_COMMAND = [["eval", "run"], ["predict", "run", "a.png"], ["train", "--resume", "--out", "run"]]
+
+
+@pytest.mark.parametrize("argv", EVERY_COMMAND, ids=lambda a: a[0])
+@pytest.mark.parametrize("change", BAD_CONFIGS.values(), ids=BAD_CONFIGS)
+def test_a_damaged_configuration(here, argv, change):
+    data = change if isinstance(change, bytes) else changed_json(small_run()["config.json"], **change)
+    put_run("run", config=data, metrics=None)
+    fails(here, argv, "config.json", code=1)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}"])
+def test_damaged_metrics(here, data):
+    put_run("run", metrics=data)
+    fails(here, ["train", "--resume", "--out", "run"], "metrics.json", code=1)
+
+
+def test_a_model_that_does_not_fit_the_data(here):
+    """Someone copied another run's model here."""
+    put_run("run")
+    Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save("a.png")
+    save("run/model.npz", vit_init(np.random.default_rng(0), CONFIG), CONFIG)
+    for argv in (["eval", "run"], ["predict", "run", "a.png"]):
+        fails(here, argv, code=1)
+
+
+@pytest.mark.parametrize("option", ["--epochs=2", "--seed=4", "--dim=16", "--learning-rate=0.1", "mnist", "--clip=9"])
+def test_an_option_that_contradicts_the_saved_run(here, option):
+    put_run("run", model=None, metrics=None)
+    name, _, value = option.partition("=")
+    fails(here, ["train", "--resume", "--out", "run", option], name, value, "contradicts", code=2)
+
+
+# ---- data
+
+
+def idx(array):
+    head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    return head + np.asarray(array, np.uint8).tobytes()
+
+
+def write_mnist(folder, name, spoilt):
+    """Four small files of MNIST's form, of which one holds other bytes, or is not there."""
+    arrays = {"train-images-idx3": np.ones((20, 28, 28)), "train-labels-idx1": np.arange(20) % 10}
+    arrays |= {"t10k-images-idx3": np.ones((5, 28, 28)), "t10k-labels-idx1": np.arange(5)}
+    folder.mkdir()
+    for file, data in ({file: gzip.compress(idx(array)) for file, array in arrays.items()} | {name: spoilt}).items():
+        if data is not None:
+            (folder / f"{file}-ubyte.gz").write_bytes(data)
+
+
+WHOLE = gzip.compress(idx(np.ones((20, 28, 28))), mtime=0)
+BAD_DATA = {
+    "missing": ("t10k-labels-idx1", None),
+    "empty": ("t10k-labels-idx1", b""),
+    "truncated gzip": ("train-images-idx3", WHOLE[:-9]),
+    "corrupted gzip": ("train-images-idx3", WHOLE[:40] + b"\xff\xff" + WHOLE[42:]),
+    "truncated idx": ("train-images-idx3", gzip.compress(idx(np.ones((20, 28, 28)))[:-1])),
+    "another format": ("train-images-idx3", gzip.compress(b"P5 28 28 255 " + bytes(999))),
+    "another size": ("train-images-idx3", gzip.compress(idx(np.ones((20, 27, 28))))),
+    "a label out of range": ("train-labels-idx1", gzip.compress(idx(np.full(20, 10)))),
+    "too few labels": ("t10k-labels-idx1", gzip.compress(idx(np.arange(4)))),
+}
+
+
+@pytest.mark.parametrize(("name", "data"), BAD_DATA.values(), ids=BAD_DATA)
+def test_bad_data(here, name, data):
+    write_mnist(here / "data", name, data)
+    fails(here, ["train", "mnist", *SMALL, "--data-dir", "data"], name, code=1)
+
+
+def test_no_data_folder(here):
+    fails(here, ["train", "mnist", *SMALL, "--data-dir", "nowhere"], "nowhere", code=1)
+
+
+def test_no_network(here):
+    result = call("train", "mnist", *SMALL)
+    assert result.code == 1 and not result.out
+    last = result.err.replace("\r", "\n").splitlines()[-1]
+    assert last.startswith("tinyvit: ") and "--data-dir" in last and "Traceback" not in result.err
+    assert not [path for path, data in contents(here).items() if data is not None], "half a download was left"
+
+
+# ---- pictures
+
+BAD_PICTURES = {
+    "missing.png": None,
+    "folder.png": ...,
+    "text.png": b"this is no picture",
+    "empty.jpg": b"",
+    "text.npy": b"this is no array",
+    "cut.npy": b"\x93NUMPY\x01\x00\x76",
+}
+
+
+@pytest.mark.parametrize(("name", "data"), BAD_PICTURES.items(), ids=BAD_PICTURES)
+def test_a_picture_that_is_none(here, name, data):
+    put_run("run")
+    if data is ...:
+        (here / name).mkdir()
+    elif data is not None:
+        (here / name).write_bytes(data)
+    fails(here, ["predict", "run", name], name, code=1)
+
+
+NO_PICTURES = np.zeros(5), np.zeros((2, 3, 4, 5)), np.full((4, 4), np.nan), np.eye(4) * 300, np.ones((4, 4))
+
+
+@pytest.mark.parametrize("array", NO_PICTURES, ids=["one axis", "four axes", "nan", "too bright", "blank"])
+def test_an_array_that_is_no_picture(here, array):
+    put_run("run")
+    np.save("picture.npy", array)
+    fails(here, ["predict", "run", "picture.npy"], "picture.npy", code=1)
+
+
+@pytest.mark.parametrize("figure", ["nowhere/look.png", "look.xyz", "look", "file/look.png", "folder.png"])
+def test_a_figure_that_cannot_be_written(here, figure):
+    put_run("run")
+    (here / "file").write_text("mine")
+    (here / "folder.png").mkdir()
+    Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save("plain.png")
+    before = contents(here)
+    result = call("predict", "run", "plain.png", "--figure", figure)
+    assert result.code in (1, 2) and result.err.startswith("tinyvit: ") and result.err.count("\n") == 1
+    assert figure in result.err
+    assert contents(here) == before
+
+
+# ---- while it runs
+
+
+def test_a_loss_that_becomes_nan(here):
+    result = call("train", *SMALL, "--epochs=3", "--learning-rate=1e8", "--out", "run")
+    assert result.code == 1 and not result.out and "Traceback" not in result.err
+    last = result.err.replace("\r", "\n").splitlines()[-1]
+    assert last.startswith("tinyvit: the loss is not a number at step ") and "--learning-rate" in last
+    assert not (here / "run/model.npz").exists() and not list(here.glob("run/*.part"))
+
+
+def test_data_that_do_not_fit_the_saved_model(here):
+    toy_run(here / "run")
+    fails_after_progress(["train", "--resume", "--out", "run"], "images")
+
+
+def fails_after_progress(argv, *words):
+    result = call(*argv)
+    assert result.code in (1, 2) and not result.out and "Traceback" not in result.err
+    last = result.err.replace("\r", "\n").splitlines()[-1]
+    assert last.startswith("tinyvit: ") and all(word in last for word in words), result.err
+
+
+def test_in_a_process_of_its_own(here):
+    result = command("train", "--patch=3", cwd=here)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("tinyvit: patch 3 does not divide") and result.err.count("\n") == 1
