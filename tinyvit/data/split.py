@@ -42,9 +42,8 @@ def held_out_count(total, fraction):
     """
     count = round(fraction * total) if 0 < fraction < 1 else 0
     if not 0 < count < total:
-        raise UsageError(
-            f"cannot hold out {fraction:g} of {total} images: expected a share between 0 and 1 that leaves both parts images"
-        )
+        expected = "expected a share between 0 and 1 that leaves both parts images"
+        raise UsageError(f"cannot hold out {fraction:g} of {total} images: {expected}")
     return count
 
 

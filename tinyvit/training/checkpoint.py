@@ -91,7 +91,7 @@ def load_training(path, like):
         raise CheckpointError(
             f"{path} is damaged or no checkpoint: {error}; expected an .npz file that tinyvit wrote"
         ) from None
-    except (OSError, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+    except (OSError, EOFError, zlib.error, NotImplementedError, RuntimeError, ValueError) as error:
         raise CheckpointError(
             f"cannot read {path}: {error}; the file is damaged, copy it again or use an earlier one"
         ) from None
