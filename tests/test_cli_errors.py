@@ -1,15 +1,28 @@
-"""Every mistake a user can make gets one line, an exit status of 1 or 2, no traceback, and leaves the disk as it was."""
+"""Every mistake a user can make gets one line and an exit status of 1 or 2, and leaves the disk as it was."""
 
 import gzip
-import json
+import os
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.training.helpers import CONFIG, SMALL, call, changed_json, command, contents, put_run, small_run, toy_run
+from tests.training.helpers import (
+    CONFIG,
+    SMALL,
+    call,
+    changed_json,
+    command,
+    contents,
+    environment,
+    put_run,
+    small_run,
+    toy_run,
+)
 from tinyvit import save, vit_init
+
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
@@ -43,7 +56,7 @@ WRONG_USAGE = [
     ([], "COMMAND"),
     (["trane"], "trane"),
     (["train", "cifar"], "cifar"),
-    (["train", "--epoch-count", 3], "--epoch-count"),
+    (["train", "--epoch-count=3"], "--epoch-count"),
     (["train", "--epochs"], "--epochs"),
     (["train", "--epochs", 0], "epochs", "0"),
     (["train", "--epochs", -1], "epochs", "-1"),
@@ -64,6 +77,7 @@ WRONG_USAGE = [
     (["train", "--validation", 0], "0"),
     (["train", "--validation", 1], "validation", "1"),
     (["train", "--validation", 1e-6], "1e-06"),
+    (["train", "--zoom", 1], "zoom", "1"),
     (["train", "--device", "tpu"], "tpu", "cpu"),
     (["eval"], "RUN"),
     (["eval", "run", "--device", "tpu"], "tpu"),
@@ -146,6 +160,24 @@ def test_an_unfinished_run(here, argv):
 DAMAGES = {"empty": lambda data: b"", "junk": lambda data: b"junk" * 99, "truncated": lambda data: data[:-700]}
 
 
+MODELS = {
+    "a missing array": ({"cls": None}, "cls is missing"),
+    "a wrong shape": ({"cls": np.zeros((8, 1), np.float32)}, "cls is float32 [8, 1], expected float32 [1, 8]"),
+    "not a number": ({"head/b": np.full(10, np.nan, np.float32)}, "head/b holds nan at [0], expected finite numbers"),
+    "a pickle": ({"cls": np.array([print])}, "cls is object [1], expected float32 [1, 8]"),
+}
+
+
+@pytest.mark.parametrize("argv", [["eval", "run"], ["predict", "run", "a.png"]], ids=lambda a: a[0])
+@pytest.mark.parametrize(("change", "words"), MODELS.values(), ids=MODELS)
+def test_a_model_with_wrong_arrays(here, argv, change, words):
+    put_run("run")
+    with np.load("run/model.npz") as file:
+        arrays = {name: array for name, array in (dict(file) | change).items() if array is not None}
+    np.savez("run/model.npz", **arrays)
+    fails(here, argv, words, code=1)
+
+
 @pytest.mark.parametrize("argv", [["eval", "run"], ["predict", "run", "a.png"]], ids=lambda a: a[0])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_model(here, argv, damage):
@@ -189,7 +221,7 @@ def test_a_damaged_configuration(here, argv, change):
     fails(here, argv, "config.json", code=1)
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}"])
+@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b'{"epochs": 1}'])
 def test_damaged_metrics(here, data):
     put_run("run", metrics=data)
     fails(here, ["train", "--resume", "--out", "run"], "metrics.json", code=1)
@@ -201,7 +233,7 @@ def test_a_model_that_does_not_fit_the_data(here):
     Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save("a.png")
     save("run/model.npz", vit_init(np.random.default_rng(0), CONFIG), CONFIG)
     for argv in (["eval", "run"], ["predict", "run", "a.png"]):
-        fails(here, argv, code=1)
+        fails(here, argv, "[B, 4, 4, 1]")
 
 
 @pytest.mark.parametrize("option", ["--epochs=2", "--seed=4", "--dim=16", "--learning-rate=0.1", "mnist", "--clip=9"])
@@ -315,6 +347,29 @@ def test_a_loss_that_becomes_nan(here):
     last = result.err.replace("\r", "\n").splitlines()[-1]
     assert last.startswith("tinyvit: the loss is not a number at step ") and "--learning-rate" in last
     assert not (here / "run/model.npz").exists() and not list(here.glob("run/*.part"))
+
+
+FULL_DISK = """
+import resource, signal, sys
+from tinyvit.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits on file sizes are POSIX")
+def test_a_full_disk(here):
+    """The run's checkpoint is too large for what is left: the one line says so, and the old run's files stay whole."""
+    argv = ["train", *SMALL, "--out", "run"]
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, *argv], cwd=here, env=environment(), capture_output=True, text=True
+    )
+    last = done.stderr.replace("\r", "\n").splitlines()[-1]
+    assert done.returncode == 1 and not done.stdout and "Traceback" not in done.stderr, done.stderr
+    assert last.startswith("tinyvit: cannot write run/checkpoint.npz: File too large; "), last
+    assert sorted(os.listdir("run")) == ["config.json", "history.jsonl"]
+    assert call("train", "--resume", "--out", "run").code == 0, "with room on the disk it goes on"
 
 
 def test_data_that_do_not_fit_the_saved_model(here):

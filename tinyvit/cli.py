@@ -145,7 +145,10 @@ def predict(args):
         {"image": path, "classes": _best(probabilities(image[None], p, config)[0], dataset, args.top), "notes": notes}
         for path, (image, notes) in prepared.items()
     ]
-    print(json.dumps(results) if args.json else "\n".join(map(_said, results)))
+    if args.json:
+        print(json.dumps(results))
+    elif results:
+        print("\n".join(map(_said, results)))
     if args.figure and prepared:
         images = np.stack([image for image, _ in prepared.values()])
         titles = [result["classes"][0]["class"] for result in results]

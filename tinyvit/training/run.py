@@ -21,6 +21,8 @@ from tinyvit.training.recipe import Recipe
 
 FILES = ("config.json", "history.jsonl", "checkpoint.npz", "model.npz", "metrics.json", "curves.png")
 
+METRICS = ("test_accuracy", "validation_accuracy", "epochs", "seconds")  # at least
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -78,8 +80,20 @@ class Run:
                 )
 
     def metrics(self):
-        """The result of a finished run, or None."""
-        return _read_json(self.folder / "metrics.json") if (self.folder / "metrics.json").exists() else None
+        """The result of a finished run, or None.
+
+        Raises
+        ------
+        CheckpointError
+            If metrics.json is damaged.
+        """
+        path = self.folder / "metrics.json"
+        if not path.exists():
+            return None
+        metrics = _read_json(path)
+        if not isinstance(metrics, dict) or any(type(metrics.get(name)) not in (int, float) for name in METRICS):
+            raise CheckpointError(f"{path} is not a run's result: expected numbers for {', '.join(METRICS)}")
+        return metrics
 
     def finish(self, metrics):
         """Write the result; the run is then finished."""
