@@ -13,7 +13,7 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.arrays import choose_device, to_device, to_host, xp_of
 from tinyvit.data import hold_out
-from tinyvit.errors import DataError, DivergedError, Interrupted
+from tinyvit.errors import CheckpointError, DataError, DivergedError, Interrupted
 from tinyvit.models.vit import vit_init
 from tinyvit.ops.cross_entropy import check_labels
 from tinyvit.training.adamw import adamw_step, clip, decay_of, update_average
@@ -97,7 +97,7 @@ class _Training:
         self.steps_per_epoch = -(-len(self.train[0]) // recipe.batch)
         self.steps = recipe.epochs * self.steps_per_epoch
         self.run, self.progress, self.draw, self.stop = run, progress, draw, stop
-        self.history, self.shown = [], {}
+        self.history, self.shown, self.validated = [], {}, None
         self.state, self.shapes = self._start(device)
         self.p = trees.views(self.state.parameters, self.shapes)
         self.decay = decay_of(self.p, recipe.weight_decay)
@@ -108,24 +108,32 @@ class _Training:
         """The state to begin with, on its device: the checkpoint's, or a fresh one."""
         shapes = vit_init(None, self.config)
         if self.run and self.run.checkpoint.exists():
-            n = trees.count(shapes)
-            like = {name: ((n,), None) for name in ("moment1", "moment2", "average")} | {"step": ((), "int64")}
-            p, _, training = load_training(self.run.checkpoint, like)
-            training["step"] = int(training["step"])
-            self.history = self.run.cut_history(training["step"])
+            p, training = self._load(trees.count(shapes))
         else:
-            p = vit_init(np.random.default_rng(self.seed), self.config)
-            training = {}
+            p, training = vit_init(np.random.default_rng(self.seed), self.config), {"step": 0}
         parameters = np.concatenate([leaf.reshape(-1) for leaf in trees.leaves(p)])
-        if not training:
+        step = int(training.pop("step"))
+        if step == 0:
             zeros = np.zeros_like(parameters)
-            training = {"moment1": zeros, "moment2": zeros.copy(), "average": parameters.copy(), "step": 0}
-        step = training.pop("step")
-        vectors = to_device({"parameters": parameters} | training, device)
-        return State(**vectors, step=step), shapes
+            training = {"moment1": zeros, "moment2": zeros.copy(), "average": parameters.copy()}
+        if self.run:
+            self.history = self.run.cut_history(step)
+        return State(**to_device({"parameters": parameters} | training, device), step=step), shapes
+
+    def _load(self, n):
+        """Parameters and training state from the run's checkpoint, which must be of this model and this run."""
+        path = self.run.checkpoint
+        like = {name: ((n,), None) for name in ("moment1", "moment2", "average")} | {"step": ((), "int64")}
+        p, config, training = load_training(path, like)
+        for name, value in vars(config).items():
+            if value != (expected := getattr(self.config, name)):
+                raise CheckpointError(f"{path} is of another model: its {name} is {value}, the run's {expected}")
+        if not 0 < training["step"] <= self.steps:
+            raise CheckpointError(f"{path} is at step {training['step']}: expected one of the run's {self.steps}")
+        return p, training
 
     def run_to_end(self):
-        """All steps that remain, then the one look at the test set."""
+        """All steps that remain, then the result."""
         from tqdm import tqdm
 
         with tqdm(
@@ -133,29 +141,31 @@ class _Training:
         ) as bar:
             while self.state.step < self.steps:
                 self._epoch(bar)
-        p = to_host(self._averaged())
-        loss, accuracy = evaluate(*self.test, self._averaged(), self.config)
-        self._record("test", test_loss=loss, test_accuracy=accuracy)
+        return self._finish()
+
+    def _finish(self):
+        """The one look at the test set; model, curves and result are written."""
+        seconds, p = self._seconds(), to_host(self._averaged())
+        validation_loss, validation_accuracy = self.validated or self._evaluate(self.validation)
+        test_loss, test_accuracy = self._evaluate(self.test)
+        self._record("test", test_loss=test_loss, test_accuracy=test_accuracy)
         if self.run:
             save(self.run.model, p, self.config)
         self._draw()
         if self.run:
-            self.run.finish(self._metrics())
+            self.run.finish(
+                {
+                    "test_accuracy": test_accuracy,
+                    "test_loss": test_loss,
+                    "validation_accuracy": validation_accuracy,
+                    "validation_loss": validation_loss,
+                    "parameters": len(self.state.parameters),
+                    "training_images": len(self.train[0]),
+                    "epochs": self.recipe.epochs,
+                    "seconds": seconds,
+                }
+            )
         return p, self.history
-
-    def _metrics(self):
-        """The result in a few numbers."""
-        last = {record["kind"]: record for record in self.history}
-        return {
-            "test_accuracy": last["test"]["test_accuracy"],
-            "test_loss": last["test"]["test_loss"],
-            "validation_accuracy": last["epoch"]["validation_accuracy"],
-            "validation_loss": last["epoch"]["validation_loss"],
-            "parameters": trees.count(self.shapes),
-            "training_images": len(self.train[0]),
-            "epochs": self.recipe.epochs,
-            "seconds": last["epoch"]["seconds"],
-        }
 
     def _epoch(self, bar):
         """The rest of the current epoch, and what the model can do after it."""
@@ -173,7 +183,7 @@ class _Training:
             bar.update()
             if i + 1 < self.steps_per_epoch:
                 self._save_or_stop()
-        loss, accuracy = evaluate(*self.validation, self._averaged(), self.config)
+        loss, accuracy = self.validated = self._evaluate(self.validation)
         self._record("epoch", epoch=epoch + 1, validation_loss=loss, validation_accuracy=accuracy)
         self._show(bar, accuracy=f"{100 * accuracy:.2f}%")
         self._save_or_stop(due=True)
@@ -196,9 +206,15 @@ class _Training:
     def _averaged(self):
         return trees.views(self.state.average, self.shapes)
 
+    def _evaluate(self, part):
+        return evaluate(*part, self._averaged(), self.config)
+
+    def _seconds(self):
+        """Of training, over all sessions of the run."""
+        return round(self.seconds_before + time.perf_counter() - self.begun, 3)
+
     def _record(self, kind, **values):
-        seconds = self.seconds_before + time.perf_counter() - self.begun
-        record = {"kind": kind, "step": self.state.step, "seconds": round(seconds, 3)} | values
+        record = {"kind": kind, "step": self.state.step, "seconds": self._seconds()} | values
         self.history.append(record)
         if self.run:
             self.run.log(record)

@@ -116,8 +116,8 @@ class Run:
         return records
 
     def cut_history(self, step):
-        """Drop the lines past `step`, up to which the checkpoint goes: those steps will be taken again."""
-        records = [record for record in self.history() if record["step"] <= step]
+        """Drop the lines past the checkpoint's `step`, and the look at the test set: both will come again."""
+        records = [record for record in self.history() if record["step"] <= step and record["kind"] != "test"]
         with replacing(self.folder / "history.jsonl", "w") as file:
             file.writelines(json.dumps(record) + "\n" for record in records)
         return records
