@@ -107,9 +107,7 @@ def _model(folder, device):
     """A finished run and its model, on a device."""
     run = open_run(folder)
     if not run.model.exists():
-        raise CheckpointError(
-            f"the run in {folder} is not finished: go on with `tinyvit train --out {folder} --resume`"
-        )
+        raise CheckpointError(f"the run in {folder} is not finished: go on with `{run.resume_command}`")
     p, config = tinyvit.load(run.model)
     return run.settings, to_device(p, device), config
 

@@ -252,11 +252,7 @@ class _Training:
             self._save()
         if number:
             self._draw()
-            kept = (
-                f"saved in {self.run.folder}; go on with: tinyvit train --out {self.run.folder} --resume"
-                if self.run
-                else "not saved"
-            )
+            kept = f"saved in {self.run.folder}; go on with: {self.run.resume_command}" if self.run else "not saved"
             raise Interrupted(f"stopped after step {self.state.step} of {self.steps}, {kept}", number)
 
     def _diverged(self, step):

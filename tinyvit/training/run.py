@@ -11,6 +11,7 @@ curves.png        drawn as it goes
 import dataclasses
 import json
 import re
+import shlex
 from pathlib import Path
 
 from tinyvit.data import dataset_named
@@ -60,6 +61,11 @@ class Run:
         return self.folder / "model.npz"
 
     @property
+    def resume_command(self):
+        """What a user types to go on."""
+        return f"tinyvit train --out {shlex.quote(str(self.folder))} --resume"
+
+    @property
     def curves(self):
         return self.folder / "curves.png"
 
@@ -100,9 +106,21 @@ class Run:
         _write_json(self.folder / "metrics.json", metrics)
 
     def log(self, record):
-        """Append a line to the history."""
-        with open(self.folder / "history.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        """Append a line to the history.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be written.
+        """
+        path = self.folder / "history.jsonl"
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot write {path}: {error.strerror or error}; free some space and resume"
+            ) from None
 
     def history(self):
         """The records so far; a line that a killed run left half-written is not one."""
