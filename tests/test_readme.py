@@ -1,0 +1,68 @@
+"""What the README shows is what the project does."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.training.helpers import call
+from tinyvit.checks import cases
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    """The code blocks of a language; "" are those of none."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return [text for name, text in found if name == language]
+
+
+def functions(text):
+    """{name: source} of the functions in a text, without their docstrings and comments."""
+    found = {}
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef):
+            node.body = node.body[1:] if ast.get_docstring(node) else node.body
+            found[node.name] = ast.unparse(node)
+    return found
+
+
+def test_the_layer_shown_is_the_layer():
+    shown = functions(blocks("python")[0])
+    source = functions((ROOT / "tinyvit/layers/encoder_block.py").read_text(encoding="utf-8"))
+    assert list(shown) == ["encoder_block", "encoder_block_backward"]
+    for name, text in shown.items():
+        assert text == source[name]
+
+
+def test_the_python_shown_runs():
+    names = {}
+    exec(blocks("python")[1], names)
+    assert names["dimages"].shape == (32, 8, 8, 1)
+    assert float(names["loss"]) == pytest.approx(2.302585)
+
+
+def test_the_dataflow_shown_is_the_commands():
+    shown = [line for line in blocks("")[0].splitlines() if line != "..."]
+    assert [line.rstrip() for line in call("shapes").out.splitlines() if line in shown] == shown
+
+
+def test_every_gradient_check_is_in_the_table():
+    table = README.partition("<!-- gradients -->")[2].partition("<!-- /gradients -->")[0]
+    rows = re.findall(r"^\| (.+?) \| (\d+) \| (\S+) \|$", table, re.MULTILINE)
+    assert [name for name, _, _ in rows] == list(cases())
+    assert all(float(error) < 1e-7 for _, _, error in rows)
+
+
+def test_every_link_inside_leads_somewhere():
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+    assert len(links) > 8
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_ci_runs_the_command_that_the_readme_gives():
+    commands = [line for line in README.splitlines() if "-m pytest" in line]
+    assert commands[0] in blocks("sh")[1]
+    assert "grep -m 1 -- '-m pytest' README.md" in (ROOT / ".ci/run").read_text(encoding="utf-8")
