@@ -20,6 +20,7 @@ from tinyvit.training.adamw import adamw_step, clip, decay_of, update_average
 from tinyvit.training.checkpoint import load_training, save
 from tinyvit.training.evaluation import evaluate
 from tinyvit.training.gradients import ORDER, batch_gradient
+from tinyvit.training.memory import keep_freed_memory
 from tinyvit.training.recipe import Recipe
 from tinyvit.training.schedule import warmup_cosine
 
@@ -81,6 +82,7 @@ def fit(config, data, *, recipe=None, seed=0, device="cpu", run=None, progress=T
 
     recipe = recipe or Recipe()
     _check_data(config, data)
+    keep_freed_memory()
     # BLAS on one thread: the bits depend on the number of threads, and products as small as these are faster on one.
     # A run that diverges overflows first; it is reported as DivergedError, not as a warning here and there.
     with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
