@@ -79,12 +79,10 @@ def vit(images, p, config, *, masks=NO_MASKS, full=True):
     z, c["pos"] = POSITION[config.position].forward(z, p["pos"])  # (1)
     z, c["dropout"] = dropout(z, masks.get("stem"))
     c["blocks"] = []
-    for i, block in enumerate(p["blocks"], start=1):
-        rows = None if full or i < config.depth else 1
-        block_masks = masks["blocks"][i - 1] if masks else NO_MASKS
-        z, cache = encoder_block(
-            z, block, heads=config.heads, rows=rows, gelu=config.gelu, eps=config.eps, masks=block_masks
-        )
+    rows = [None] * (config.depth - 1) + [None if full else 1]
+    block_masks = masks.get("blocks", [NO_MASKS] * config.depth)
+    for block, r, m in zip(p["blocks"], rows, block_masks, strict=True):
+        z, cache = encoder_block(z, block, heads=config.heads, rows=r, gelu=config.gelu, eps=config.eps, masks=m)
         c["blocks"].append(cache)  # (2), (3)
     y, c["class_row"] = class_row(z)
     y, c["ln"] = layer_norm(y, p["ln"], eps=config.eps)  # (4)
