@@ -8,6 +8,7 @@ from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
 from tests import strict
+from tinyvit.training import cores
 
 settings.register_profile("tinyvit", deadline=None, derandomize=True)
 settings.load_profile("tinyvit")
@@ -34,6 +35,12 @@ def strict_as_cupy(monkeypatch):
     """The strict stand-in under CuPy's name, so that to_device(..., "gpu") goes there."""
     monkeypatch.setitem(sys.modules, "cupy", strict.module)
     return strict.module
+
+
+@pytest.fixture(autouse=True)
+def one_worker(monkeypatch):
+    """A run in the tests' own process has no others, unless its test asks for them: they take a while to start."""
+    monkeypatch.setattr(cores, "usable_cores", lambda: 1)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -19,6 +19,7 @@ from tinyvit.data import DATASETS, held_out_count, load_data, prepare, read_imag
 from tinyvit.errors import CheckpointError, DataError, TinyvitError, UsageError
 from tinyvit.files import clear_side_files, replacing
 from tinyvit.models.config import PRESETS, ViTConfig
+from tinyvit.training.cores import usable_cores, workers_for
 from tinyvit.training.recipe import RECIPES, Recipe
 from tinyvit.training.run import Settings, latest_run, new_run, next_folder, open_run
 
@@ -39,20 +40,21 @@ def train(args):
         print(f"nothing saved in {folder or 'runs'} yet: starting from the beginning", file=sys.stderr)
     settings = run.settings if run else _settings(args)
     device = choose_device(args.device)
+    workers = workers_for(settings.recipe, args.workers, device)
     data = load_data(settings.data, args.data_dir)
     held_out_count(len(data[0][0]), settings.recipe.validation)  # fails before there is a folder, if it does
     run = run or new_run(folder or next_folder(name), settings, force=args.force)
     config, images = settings.config, len(data[0][0])
     about = f"{settings.data}: {images} images to learn from, {len(data[1][0])} to test"
-    print(f"{about}; {tinyvit.parameter_count(config)} parameters; {device}; {run.folder}", file=sys.stderr)
+    where = device if device == "gpu" else f"{workers} worker{'s' * (workers > 1)}"
+    print(f"{about}; {tinyvit.parameter_count(config)} parameters; {where}; {run.folder}", file=sys.stderr)
 
     def draw(history):
         _save_figure(curves(history, title=f"{settings.data}, seed {settings.seed}"), run.curves)
 
     with _stop_requests() as stop:
-        tinyvit.fit(
-            config, data, recipe=settings.recipe, seed=settings.seed, device=device, run=run, draw=draw, stop=stop
-        )
+        how = {"recipe": settings.recipe, "seed": settings.seed, "workers": workers, "device": device}
+        tinyvit.fit(config, data, **how, run=run, draw=draw, stop=stop)
     return _print_result(run)
 
 
@@ -118,7 +120,7 @@ def evaluate(args):
 
     settings, p, config = _model(args.run, args.device)
     _, (x, y) = load_data(settings.data, args.data_dir)
-    loss, accuracy = measure(x, y, p, config)
+    loss, accuracy = measure(x, y, p, config, workers=args.workers or usable_cores())
     result = {"data": settings.data, "images": len(y), "test_loss": loss, "test_accuracy": accuracy}
     print(json.dumps(result) if args.json else f"test loss {loss:.4f}\ntest accuracy {100 * accuracy:.2f} %")
 
@@ -139,16 +141,19 @@ def predict(args):
         except TinyvitError as error:  # the others are still classified
             print(f"tinyvit: {error}", file=sys.stderr)
             failed = error.exit_code
-    results = [
-        {"image": path, "classes": _best(probabilities(image[None], p, config)[0], dataset, args.top), "notes": notes}
-        for path, (image, notes) in prepared.items()
-    ]
+    results = []
+    if prepared:
+        images = np.stack([image for image, _ in prepared.values()])
+        found = probabilities(images, p, config, workers=args.workers or usable_cores())
+        results = [
+            {"image": path, "classes": _best(row, dataset, args.top), "notes": notes}
+            for (path, (_, notes)), row in zip(prepared.items(), found, strict=True)
+        ]
     if args.json:
         print(json.dumps(results))
     elif results:
         print("\n".join(map(_said, results)))
     if args.figure and prepared:
-        images = np.stack([image for image, _ in prepared.values()])
         titles = [result["classes"][0]["class"] for result in results]
         _, c = tinyvit.vit(xp_of(p["cls"]).asarray(images), p, config, full=False)
         _save_figure(look(images, to_host(class_attention(c)), config.patch, titles), args.figure)
@@ -313,6 +318,7 @@ def parser():
     add_predict.add_argument("--figure", metavar="FILE", help="draw image, patches and attention (PNG, SVG or PDF)")
     for parser in (*with_data, add_predict):
         parser.add_argument("--device", choices=DEVICES, default="cpu", help="where to compute (default %(default)s)")
+        parser.add_argument("--workers", type=count, metavar="N", help="cores to compute on (default: all)")
 
     add_check = _command(commands, gradcheck, ["gradcheck", "gradcheck layer_norm attention"])
     add_check.add_argument("name", metavar="NAME", nargs="*", help="ops, layers, models; all without")

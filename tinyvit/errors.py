@@ -29,6 +29,10 @@ class DeviceError(TinyvitError):
     """A device that was asked for and is not there."""
 
 
+class WorkerError(TinyvitError):
+    """A worker that died or failed; the run cannot go on without its share."""
+
+
 class DivergedError(TinyvitError):
     """The loss is no longer a number."""
 

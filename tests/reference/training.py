@@ -5,7 +5,7 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.models.vit import vit, vit_backward, vit_masks
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
-from tinyvit.training.adamw import adamw_step, clip, decay_of
+from tinyvit.training.adamw import adamw_step, clip_factor, decay_of
 
 
 def loss_and_gradients(images, labels, p, config, *, smoothing=0.0, **keywords):
@@ -29,7 +29,7 @@ def train(images, labels, p, config, *, steps, learning_rate, weight_decay=0.0, 
         masks = vit_masks(np.random.default_rng(step), config, len(images), full=full, dtype=vector.dtype)
         _, loss, _, g = loss_and_gradients(images, labels, p, config, smoothing=smoothing, masks=masks, full=full)
         g = flatten(g, p)
-        clip(g, limit)
+        g *= clip_factor(np.sqrt(g @ g), limit)
         adamw_step(vector, g, m, v, step=step, learning_rate=learning_rate, decay=decay)
         losses.append(float(loss))
     return p, losses

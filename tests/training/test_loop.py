@@ -11,7 +11,7 @@ from tests.training import helpers
 from tests.training.helpers import CONFIG, PER_EPOCH, RECIPE, STEPS, toy, toy_run, untimed
 from tinyvit import trees
 from tinyvit.errors import DataError, DivergedError, Interrupted
-from tinyvit.training import loop
+from tinyvit.training import loop, work
 from tinyvit.training.recipe import Recipe
 
 
@@ -46,9 +46,14 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not():
 
 def test_the_test_set_is_looked_at_once_at_the_end_and_validation_is_never_trained_on(monkeypatch):
     seen, trained = [], []
-    monkeypatch.setattr(loop, "evaluate", lambda x, y, p, config: (seen.append(len(y)), (1.0, 0.5))[1])
-    gradient = loop.batch_gradient
-    monkeypatch.setattr(loop, "batch_gradient", lambda x, *args, **kw: (trained.append(x), gradient(x, *args, **kw))[1])
+    monkeypatch.setattr(loop, "score", lambda logits, y: (seen.append(len(y)), (1.0, 0.5))[1])
+    gradient = work.batch_gradient
+
+    def watched(x, *args, **keywords):
+        trained.append(x.copy())
+        return gradient(x, *args, **keywords)
+
+    monkeypatch.setattr(work, "batch_gradient", watched)
     data = toy()
     fit(data)
     assert seen == [8] * RECIPE.epochs + [9]
@@ -89,13 +94,13 @@ def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path):
 @pytest.mark.parametrize("when", ["at once", "later"])
 def test_a_loss_that_is_no_number_stops_the_run_and_leaves_a_good_checkpoint(tmp_path, monkeypatch, when):
     run = toy_run(tmp_path / "run")
-    gradient, bad = loop.batch_gradient, 1 if when == "at once" else PER_EPOCH + 3
+    gradient, bad = work.batch_gradient, 1 if when == "at once" else PER_EPOCH + 3
 
     def poisoned(*args, step, **keywords):
         loss, g = gradient(*args, step=step, **keywords)
         return (np.float32("nan") if step == bad else loss), g
 
-    monkeypatch.setattr(loop, "batch_gradient", poisoned)
+    monkeypatch.setattr(work, "batch_gradient", poisoned)
     with pytest.raises(DivergedError, match=f"not a number at step {bad} of {STEPS}; the last good state is in .*npz"):
         fit(run=run)
     p, _ = tinyvit.load(run.checkpoint)

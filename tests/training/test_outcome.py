@@ -13,7 +13,7 @@ from tinyvit import trees
 from tinyvit.data import hold_out
 from tinyvit.errors import DivergedError
 from tinyvit.models.vit import vit_init
-from tinyvit.training import loop
+from tinyvit.training import loop, work
 from tinyvit.training.checkpoint import load
 from tinyvit.training.recipe import Recipe
 from tinyvit.training.schedule import warmup_cosine
@@ -78,13 +78,15 @@ def test_without_an_average_the_last_weights_are_delivered():
 @pytest.mark.parametrize("bad", [3, 7])
 def test_on_the_device_too_no_bad_checkpoint_takes_the_place_of_a_good_one(tmp_path, strict_as_cupy, monkeypatch, bad):
     """There the loss is read every few steps only; by the next checkpoint the parameters may be no numbers."""
-    run, gradient = toy_run(tmp_path / "run", recipe=RECIPE), loop.batch_gradient
+    run, gradient = toy_run(tmp_path / "run", recipe=RECIPE), work.batch_gradient
 
     def poisoned(*args, step, **keywords):
         loss, g = gradient(*args, step=step, **keywords)
-        return loss, g * float("nan") if step == 8 + bad else g
+        if step == 8 + bad:
+            g *= float("nan")
+        return loss, g
 
-    monkeypatch.setattr(loop, "batch_gradient", poisoned)
+    monkeypatch.setattr(work, "batch_gradient", poisoned)
     monkeypatch.setattr(loop, "LOG_EVERY", 1000)
     with pytest.raises(DivergedError, match="the last good state is in"):
         loop.fit(CONFIG, toy(), recipe=RECIPE, run=run, device="gpu", progress=False)

@@ -43,7 +43,7 @@ def vit_init(rng, config, *, dtype="float32"):
     return p
 
 
-def vit(images, p, config, *, masks=NO_MASKS, full=True):
+def vit(images, p, config, *, masks=NO_MASKS, full=True, keep=True):
     """Classify images.
 
         z_0  = [x_class; x_p^1 E; ...; x_p^N E] + E_pos        (1)
@@ -61,6 +61,9 @@ def vit(images, p, config, *, masks=NO_MASKS, full=True):
     full : bool
         False computes the last block for the class row alone: the same logits and gradients, sooner. The default keeps
         every map.
+    keep : bool
+        False drops each block's cache as soon as the next block has its input: for prediction, where there is no
+        backward pass.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def vit(images, p, config, *, masks=NO_MASKS, full=True):
     block_masks = masks.get("blocks", [NO_MASKS] * config.depth)
     for block, r, m in zip(p["blocks"], rows, block_masks, strict=True):
         z, cache = encoder_block(z, block, heads=config.heads, rows=r, gelu=config.gelu, eps=config.eps, masks=m)
-        c["blocks"].append(cache)  # (2), (3)
+        c["blocks"].append(cache if keep else {})  # (2), (3)
     y, c["class_row"] = class_row(z)
     y, c["ln"] = layer_norm(y, p["ln"], eps=config.eps)  # (4)
     if "pre_logits" in p:

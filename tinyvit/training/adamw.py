@@ -59,14 +59,12 @@ def decay_of(p, weight_decay):
     return xp.concatenate(parts)
 
 
-def clip(g, limit):
-    """Scale g, in place, so that its norm is at most `limit`; returns the norm it had.
+def clip_factor(norm, limit):
+    """What a gradient of this norm is multiplied by, so that its norm is at most `limit`.
 
     The direction stays: one wild batch makes a step of ordinary length instead of a wild one.
     """
-    norm = np.sqrt(g @ g)
-    g *= np.minimum(1, limit / (norm + 1e-6))
-    return norm
+    return np.minimum(1, limit / (norm + 1e-6))
 
 
 def update_average(average, p, *, step, decay):

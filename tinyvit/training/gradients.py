@@ -16,7 +16,7 @@ from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
 ORDER, MICRO_BATCH = 1, 2  # streams of random numbers, apart from each other and from the model's own (the bare seed)
 
 
-def batch_gradient(images, labels, p, config, recipe, *, seed, step, full=False):
+def batch_gradient(images, labels, p, config, recipe, *, seed, step, full=False, micro_batches=None, out=None):
     """The mean loss of a batch and its gradient.
 
     Parameters
@@ -32,6 +32,10 @@ def batch_gradient(images, labels, p, config, recipe, *, seed, step, full=False)
         Of the run, for its random draws.
     full : bool
         As in vit.
+    micro_batches : range, optional
+        Take only these micro-batches' share of the loss and the gradient: a worker's (see work.py).
+    out : array [n], optional
+        Where to put the gradient.
 
     Returns
     -------
@@ -39,22 +43,26 @@ def batch_gradient(images, labels, p, config, recipe, *, seed, step, full=False)
     gradient : array [n], flat, in the order of trees.leaves(p)
     """
     loss, gradient = 0.0, None
-    for i, start in enumerate(range(0, len(images), recipe.micro_batch)):
-        part = slice(start, start + recipe.micro_batch)
+    for i in micro_batches or range(-(-len(images) // recipe.micro_batch)):
+        part = slice(i * recipe.micro_batch, (i + 1) * recipe.micro_batch)
         rng = np.random.default_rng([seed, MICRO_BATCH, step, i])
         share = len(labels[part]) / len(labels)
-        part_loss, row = _micro_batch_gradient(images[part], labels[part], p, config, recipe, rng, share, full)
+        part_loss, g = _micro_batch_gradient(images[part], labels[part], p, config, recipe, rng, share, full)
         loss += share * part_loss
-        gradient = row if gradient is None else np.add(gradient, row, out=gradient)
+        leaves = [leaf.reshape(-1) for leaf in trees.leaves(g, like=p)]
+        if gradient is None:
+            gradient = xp_of(leaves[0]).concatenate(leaves, out=out)
+        else:
+            gradient += xp_of(leaves[0]).concatenate(leaves)
     return loss, gradient
 
 
 def _micro_batch_gradient(images, labels, p, config, recipe, rng, share, full):
-    """The mean loss of one micro-batch, and its share of the batch's gradient as a flat vector."""
+    """The mean loss of one micro-batch, and its share of the batch's gradient, as a tree."""
     xp = xp_of(p["cls"])
     images = augment(rng, images, shift=recipe.shift, rotate=recipe.rotate, zoom=recipe.zoom, shear=recipe.shear)
     masks = trees.map(xp.asarray, vit_masks(rng, config, len(images), full=full, dtype=p["cls"].dtype))
     logits, c = vit(xp.asarray(images), p, config, masks=masks, full=full)
     loss, c_loss = cross_entropy(logits, labels, smoothing=recipe.smoothing)
     _, g = vit_backward(cross_entropy_backward(share, c_loss), p, c, config)
-    return loss, xp.concatenate([leaf.reshape(-1) for leaf in trees.leaves(g, like=p)])
+    return loss, g

@@ -6,40 +6,32 @@ that is stopped, or killed, and resumed ends with the same bits as one that neve
 """
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
 from tinyvit import trees
 from tinyvit.arrays import choose_device, to_device, to_host, xp_of
 from tinyvit.data import hold_out
-from tinyvit.errors import CheckpointError, DataError, DivergedError, Interrupted
+from tinyvit.errors import CheckpointError, DataError, DivergedError, Interrupted, WorkerError
 from tinyvit.models.vit import vit_init
 from tinyvit.ops.cross_entropy import check_labels
-from tinyvit.training.adamw import adamw_step, clip, decay_of, update_average
 from tinyvit.training.checkpoint import load_training, save
-from tinyvit.training.evaluation import evaluate
-from tinyvit.training.gradients import ORDER, batch_gradient
+from tinyvit.training.cores import workers_for
+from tinyvit.training.crew import start_crew
+from tinyvit.training.evaluation import score
+from tinyvit.training.gradients import ORDER
 from tinyvit.training.memory import keep_freed_memory
 from tinyvit.training.recipe import Recipe
 from tinyvit.training.schedule import warmup_cosine
+from tinyvit.training.work import STATE
 
 LOG_EVERY = 10  # steps between two lines of the history
 SAVE_EVERY = 30.0  # seconds between two checkpoints within an epoch
 
 
-@dataclass
-class State:
-    """Where a run stands: flat vectors [n], in the order of the leaves of the parameter tree, and the steps taken."""
-
-    parameters: object
-    moment1: object
-    moment2: object
-    average: object
-    step: int = 0
-
-
-def fit(config, data, *, recipe=None, seed=0, device="cpu", run=None, progress=True, draw=None, stop=lambda: 0):
+def fit(
+    config, data, *, recipe=None, seed=0, workers=None, device="cpu", run=None, progress=True, draw=None, stop=lambda: 0
+):
     """Train a model: what `tinyvit train` calls.
 
     Parameters
@@ -51,6 +43,9 @@ def fit(config, data, *, recipe=None, seed=0, device="cpu", run=None, progress=T
     recipe : Recipe, optional
     seed : int
         Of everything random.
+    workers : int, optional
+        Processes that share each batch between them: as many as there are cores, if nothing is said. The result is the
+        same to the bit for any number.
     device : str
         "cpu", "gpu" or "auto".
     run : Run, optional
@@ -75,6 +70,8 @@ def fit(config, data, *, recipe=None, seed=0, device="cpu", run=None, progress=T
         If the loss is no longer a number: at which step. The last good state is kept.
     Interrupted
         If `stop` asked for it.
+    WorkerError
+        If a worker was killed or failed. The last checkpoint is kept.
     DataError, UsageError, DeviceError
         If data, configuration and device do not fit each other.
     """
@@ -85,42 +82,48 @@ def fit(config, data, *, recipe=None, seed=0, device="cpu", run=None, progress=T
     keep_freed_memory()
     # BLAS on one thread: the bits depend on the number of threads, and products as small as these are faster on one.
     # A run that diverges overflows first; it is reported as DivergedError, not as a warning here and there.
-    with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return _Training(config, data, recipe, seed, choose_device(device), run, progress, draw, stop).run_to_end()
+    device = choose_device(device)
+    with (
+        threadpool_limits(1, "blas"),
+        np.errstate(over="ignore", invalid="ignore", divide="ignore"),
+        start_crew(config, recipe, seed, workers=workers_for(recipe, workers, device), device=device) as crew,
+    ):
+        return _Training(crew, data, run, progress, draw, stop).run_to_end()
 
 
 class _Training:
-    """A run in progress: the settings, the data, and the state that each step changes."""
+    """A run in progress: the crew, the data, and how far it has come."""
 
-    def __init__(self, config, data, recipe, seed, device, run, progress, draw, stop):
-        self.config, self.recipe, self.seed = config, recipe, seed
+    def __init__(self, crew, data, run, progress, draw, stop):
+        self.crew, self.work, self.arrays = crew, crew.work, crew.work.arrays
+        self.config, self.recipe, self.seed = crew.work.config, crew.work.recipe, crew.work.seed
         (x, y), self.test = data
-        self.train, self.validation = hold_out(x, y, recipe.validation)
-        self.steps_per_epoch = -(-len(self.train[0]) // recipe.batch)
-        self.steps = recipe.epochs * self.steps_per_epoch
+        self.train, self.validation = hold_out(x, y, self.recipe.validation)
+        self.steps_per_epoch = -(-len(self.train[0]) // self.recipe.batch)
+        self.steps = self.recipe.epochs * self.steps_per_epoch
         self.run, self.progress, self.draw, self.stop = run, progress, draw, stop
         self.history, self.shown, self.validated = [], {}, None
-        self.state, self.shapes = self._start(device)
-        self.p = trees.views(self.state.parameters, self.shapes)
-        self.decay = decay_of(self.p, recipe.weight_decay)
+        self.step = self._start()
         self.saved = self.begun = time.perf_counter()
         self.seconds_before = self.history[-1]["seconds"] if self.history else 0.0
 
-    def _start(self, device):
-        """The state to begin with, on its device: the checkpoint's, or a fresh one."""
-        shapes = vit_init(None, self.config)
+    def _start(self):
+        """Fill the state, with the checkpoint's or a fresh one; returns the steps taken."""
+        n, xp = len(self.arrays["parameters"]), xp_of(self.arrays["parameters"])
         if self.run and self.run.checkpoint.exists():
-            p, training = self._load(trees.count(shapes))
+            p, training = self._load(n)
         else:
             p, training = vit_init(np.random.default_rng(self.seed), self.config), {"step": 0}
         parameters = np.concatenate([leaf.reshape(-1) for leaf in trees.leaves(p)])
         step = int(training.pop("step"))
         if step == 0:
             zeros = np.zeros_like(parameters)
-            training = {"moment1": zeros, "moment2": zeros.copy(), "average": parameters.copy()}
+            training = {"moment1": zeros, "moment2": zeros, "average": parameters}
+        for name, vector in ({"parameters": parameters} | training).items():
+            self.arrays[name][...] = xp.asarray(vector)
         if self.run:
             self.history = self.run.cut_history(step)
-        return State(**to_device({"parameters": parameters} | training, device), step=step), shapes
+        return step
 
     def _load(self, n):
         """Parameters and training state from the run's checkpoint, which must be of this model and this run."""
@@ -139,15 +142,20 @@ class _Training:
         from tqdm import tqdm
 
         with tqdm(
-            total=self.steps, initial=self.state.step, disable=not self.progress, unit="step", mininterval=0.5
+            total=self.steps, initial=self.step, disable=not self.progress, unit="step", mininterval=0.5
         ) as bar:
-            while self.state.step < self.steps:
-                self._epoch(bar)
-        return self._finish()
+            try:
+                while self.step < self.steps:
+                    self._epoch(bar)
+                return self._finish(bar)
+            except WorkerError as error:
+                hint = f"; go on with: {self.run.resume_command}" if self.run else ""
+                raise WorkerError(f"{error} at step {self.step + 1} of {self.steps}{self._kept()}{hint}") from None
 
-    def _finish(self):
+    def _finish(self, bar):
         """The one look at the test set; model, curves and result are written."""
-        seconds, p = self._seconds(), to_host(self._averaged())
+        bar.close()
+        seconds, p = self._seconds(), trees.map(np.array, to_host(self.work.average))
         validation_loss, validation_accuracy = self.validated or self._evaluate(self.validation)
         test_loss, test_accuracy = self._evaluate(self.test)
         self._record("test", test_loss=test_loss, test_accuracy=test_accuracy)
@@ -161,7 +169,7 @@ class _Training:
                     "test_loss": test_loss,
                     "validation_accuracy": validation_accuracy,
                     "validation_loss": validation_loss,
-                    "parameters": len(self.state.parameters),
+                    "parameters": len(self.arrays["parameters"]),
                     "training_images": len(self.train[0]),
                     "epochs": self.recipe.epochs,
                     "seconds": seconds,
@@ -171,14 +179,14 @@ class _Training:
 
     def _epoch(self, bar):
         """The rest of the current epoch, and what the model can do after it."""
-        epoch, first = divmod(self.state.step, self.steps_per_epoch)
+        epoch, first = divmod(self.step, self.steps_per_epoch)
         order = np.random.default_rng([self.seed, ORDER, epoch]).permutation(len(self.train[0]))
         bar.set_description(f"epoch {epoch + 1}/{self.recipe.epochs}")
         for i in range(first, self.steps_per_epoch):
             batch = order[i * self.recipe.batch : (i + 1) * self.recipe.batch]
             begun = time.perf_counter()
             loss, norm, rate = self._step(batch)
-            if self.state.step % LOG_EVERY == 0:
+            if self.step % LOG_EVERY == 0:
                 speed = len(batch) / (time.perf_counter() - begun)
                 self._record("step", epoch=epoch + 1, loss=float(loss), learning_rate=rate, gradient_norm=float(norm))
                 self._show(bar, loss=f"{float(loss):.3f}", images=f"{speed:.0f}/s")
@@ -192,31 +200,41 @@ class _Training:
 
     def _step(self, batch):
         """One step of the optimiser on the training images with these indices."""
-        state, recipe, step = self.state, self.recipe, self.state.step + 1
-        images, labels = self.train[0][batch], self.train[1][batch]
-        loss, g = batch_gradient(images, labels, self.p, self.config, recipe, seed=self.seed, step=step)
-        norm = clip(g, recipe.clip)
+        recipe, step = self.recipe, self.step + 1
+        self._lay_out(*self.train, batch)
+        self.crew.do("gradients", step, len(batch))
+        self.crew.do("add", len(batch))
+        loss, norm = self.work.loss(len(batch)), self.work.norm()
         # Reading a number from a GPU waits for all that was asked of it so far: there, only every few steps.
-        if (isinstance(g, np.ndarray) or step % LOG_EVERY == 0) and not np.isfinite(float(loss + norm)):
+        if (isinstance(norm, np.generic) or step % LOG_EVERY == 0) and not np.isfinite(float(loss + norm)):
             self._diverged(step)
         rate = warmup_cosine(step, steps=self.steps, warmup=recipe.warmup, peak=recipe.learning_rate)
-        adamw_step(state.parameters, g, state.moment1, state.moment2, step=step, learning_rate=rate, decay=self.decay)
-        update_average(state.average, state.parameters, step=step, decay=recipe.average)
-        state.step = step
+        self.crew.do("update", step, rate)
+        self.step = step
         return loss, norm, rate
 
-    def _averaged(self):
-        return trees.views(self.state.average, self.shapes)
+    def _lay_out(self, x, y, batch):
+        """Put images and labels with these indices where the crew finds them."""
+        for name, values in (("images", x), ("labels", y)):
+            np.take(values, batch, axis=0, out=self.arrays[name][: len(batch)], mode="clip")
 
     def _evaluate(self, part):
-        return evaluate(*part, self._averaged(), self.config)
+        """Loss and accuracy of the averaged model."""
+        x, y = part
+        logits = []
+        for start in range(0, len(x), self.recipe.batch):
+            batch = np.arange(start, min(start + self.recipe.batch, len(x)))
+            self._lay_out(x, y, batch)
+            self.crew.do("evaluate", len(batch))
+            logits.append(self.arrays["logits"][: len(batch)].copy())
+        return score(np.concatenate(logits), y)
 
     def _seconds(self):
         """Of training, over all sessions of the run."""
         return round(self.seconds_before + time.perf_counter() - self.begun, 3)
 
     def _record(self, kind, **values):
-        record = {"kind": kind, "step": self.state.step, "seconds": self._seconds()} | values
+        record = {"kind": kind, "step": self.step, "seconds": self._seconds()} | values
         self.history.append(record)
         if self.run:
             self.run.log(record)
@@ -230,7 +248,7 @@ class _Training:
             self.draw(self.history)
 
     def _is_finite(self):
-        parameters = self.state.parameters
+        parameters = self.arrays["parameters"]
         return bool(xp_of(parameters).isfinite(parameters).all())
 
     def _save(self):
@@ -238,11 +256,14 @@ class _Training:
         if not self.run:
             return
         if not self._is_finite():
-            self._diverged(self.state.step)
-        state = self.state
-        vectors = {"moment1": state.moment1, "moment2": state.moment2, "average": state.average}
-        save(self.run.checkpoint, self.p, self.config, training=vectors | {"step": np.int64(state.step)})
+            self._diverged(self.step)
+        vectors = {name: self.arrays[name] for name in STATE if name != "parameters"}
+        save(self.run.checkpoint, self.work.p, self.config, training=vectors | {"step": np.int64(self.step)})
         self.saved = time.perf_counter()
+
+    def _kept(self):
+        """What a run that failed leaves behind, in words."""
+        return f"; the last good state is in {self.run.checkpoint}" if self.run and self.run.checkpoint.exists() else ""
 
     def _save_or_stop(self, due=False):
         """Between two steps: save if it is due or has been long, end if that was asked for.
@@ -255,14 +276,13 @@ class _Training:
         if number:
             self._draw()
             kept = f"saved in {self.run.folder}; go on with: {self.run.resume_command}" if self.run else "not saved"
-            raise Interrupted(f"stopped after step {self.state.step} of {self.steps}, {kept}", number)
+            raise Interrupted(f"stopped after step {self.step} of {self.steps}, {kept}", number)
 
     def _diverged(self, step):
         if self._is_finite():
             self._save()
-        kept = f"; the last good state is in {self.run.checkpoint}" if self.run and self.run.checkpoint.exists() else ""
         raise DivergedError(
-            f"the loss is not a number at step {step} of {self.steps}{kept}: "
+            f"the loss is not a number at step {step} of {self.steps}{self._kept()}: "
             f"start again with a lower --learning-rate than {self.recipe.learning_rate:g}"
         )
 

@@ -1,0 +1,152 @@
+"""Side by side on the same cores: each contender in a process of its own, taking turns, medians of ratios."""
+
+import contextlib
+import dataclasses
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+
+from tinyvit.bench.contender import PEAK_SIZE
+from tinyvit.errors import WorkerError
+from tinyvit.models.config import PRESETS, ViTConfig
+from tinyvit.training.cores import usable_cores
+from tinyvit.viz.ledger import ledger
+
+SMALL = {"image": 28, "channels": 1, "heads": 4, "classes": 10}
+MODELS = {
+    "S": ViTConfig(patch=4, dim=64, depth=6, mlp_dim=256, **SMALL),
+    "M": ViTConfig(patch=7, dim=128, depth=4, mlp_dim=512, **SMALL),
+    "B/16": PRESETS["B/16"],
+}
+BASE = "torch eager"
+CONTENDERS = {  # name: (function in contender.py, by task; the last block for the class row only)
+    "tinyvit": ("tinyvit", True),
+    "tinyvit, whole last block": ("tinyvit", False),
+    BASE: ("torch", False),
+    "torch class row": ("torch", True),
+}
+TURN = 0.4  # seconds, at least, of a contender's turn
+
+
+@dataclasses.dataclass(frozen=True)
+class Race:
+    """What is measured: a model, a batch, training or inference, on so many cores."""
+
+    model: str
+    batch: int
+    task: str
+    cores: int
+    rounds: int = 7
+
+    def contenders(self):
+        """The names of those who can take part."""
+        names = ["tinyvit"] + ["tinyvit, whole last block"] * (self.task == "train")
+        return names + [BASE, "torch class row"] * (importlib.util.find_spec("torch") is not None)
+
+
+def races(models=tuple(MODELS), cores=None):
+    """The programme of `tinyvit bench`: each model at 1, 2 and all cores.
+
+    Training is not measured for B/16: one step of PyTorch's would take as long as all the other rows.
+    """
+    counts = sorted({1, min(2, usable_cores()), usable_cores()}) if cores is None else cores
+    programme = []
+    for model in models:
+        for n in counts:
+            if model == "B/16":
+                programme += [Race(model, batch, "infer", n, rounds=5) for batch in ((1, 8) if n > 1 else (1,))]
+            else:
+                programme += [Race(model, 128, task, n) for task in ("train", "infer")]
+    return programme
+
+
+def run(race):
+    """The rows of a race: {model, batch, cores, task, contender, seconds, ratio, memory_mb, images_per_second,
+    share_of_peak}.
+
+    seconds is the median of a step's; ratio the median, over the rounds, of the seconds over PyTorch eager's in the
+    same round, None without PyTorch; memory_mb what all processes of a contender take, each shared page once (Pss;
+    elsewhere than on Linux, where nobody counts so, the sum of their resident memory); share_of_peak how much of the
+    measured speed of one large matrix product the model's multiply-adds come to (three times the forward pass's for
+    training; the class row's economy is not taken off).
+    """
+    names = race.contenders()
+    with contextlib.ExitStack() as stack:
+        processes = {name: stack.enter_context(_contender(race, *CONTENDERS[name])) for name in names}
+        processes["peak"] = stack.enter_context(_contender(race, "matrix_peak", False))
+        for name, process in processes.items():
+            _expect(process, name)
+        steps = {name: max(1, round(TURN / _turn(process, name, 1))) for name, process in processes.items()}
+        seconds = {name: [] for name in processes}
+        for _ in range(race.rounds):
+            for name, process in processes.items():
+                seconds[name].append(_turn(process, name, steps[name]))
+        memory = {name: _memory(processes[name].pid) for name in names}
+    peak = PEAK_SIZE**3 / min(seconds["peak"])
+    work = sum(row.multiply_adds for row in ledger(MODELS[race.model], race.batch)) * (3 if race.task == "train" else 1)
+    rows = []
+    for name in names:
+        median = statistics.median(seconds[name])
+        ratios = [mine / base for mine, base in zip(seconds[name], seconds.get(BASE, []), strict=False)]
+        rows.append(
+            {
+                "model": race.model,
+                "batch": race.batch,
+                "cores": race.cores,
+                "task": race.task,
+                "contender": name,
+                "seconds": round(median, 6),
+                "ratio": round(statistics.median(ratios), 3) if ratios else None,
+                "memory_mb": round(memory[name] / 2**20, 1),
+                "images_per_second": round(race.batch / median, 1),
+                "share_of_peak": round(work / median / peak, 3),
+            }
+        )
+    return rows
+
+
+@contextlib.contextmanager
+def _contender(race, who, economy):
+    """Start a contender; it ends with the block."""
+    function = who if who == "matrix_peak" else f"{who}_{race.task}"
+    spec = {"function": function, "economy": economy, "cores": race.cores, "batch": race.batch}
+    path = os.pathsep.join(filter(None, sys.path))
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "tinyvit.bench.contender"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    try:
+        print(json.dumps(spec | {"config": dataclasses.asdict(MODELS[race.model])}), file=process.stdin, flush=True)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _turn(process, name, steps):
+    """The seconds of one step, in a turn of so many."""
+    print(steps, file=process.stdin, flush=True)
+    return float(_expect(process, name))
+
+
+def _expect(process, name):
+    """The contender's next line."""
+    line = process.stdout.readline()
+    if not line:
+        raise WorkerError(f"the contender {name} ended with exit status {process.wait()}: see above")
+    return line
+
+
+def _memory(pid):
+    """The bytes that a process and its children take, each shared page once."""
+    import psutil
+
+    process = psutil.Process(pid)
+    infos = [each.memory_full_info() for each in (process, *process.children(recursive=True))]
+    return sum(getattr(info, "pss", info.rss) for info in infos)

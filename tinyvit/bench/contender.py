@@ -1,0 +1,98 @@
+"""A contender in a benchmark: `python -m tinyvit.bench.contender`, a process of its own, started by compare.py.
+
+Its first line of input says what to do, as JSON; when it has warmed up it answers "ready". Each further line is a
+number of steps to do, and is answered by the seconds that one took.
+"""
+
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+from tinyvit import trees
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.vit import vit_init
+from tinyvit.training.crew import start_crew
+from tinyvit.training.evaluation import logits_of
+from tinyvit.training.memory import keep_freed_memory
+from tinyvit.training.recipe import Recipe
+
+PEAK_SIZE = 2048  # the side of the square matrices whose product gives the machine's peak: far beyond its caches
+
+
+def tinyvit_train(config, images, labels, cores, economy):
+    """A training step as `fit` does it."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, "blas")
+    keep_freed_memory()
+    crew = start_crew(config, Recipe(batch=len(labels), smoothing=0), 0, workers=cores)
+    p, arrays, taken = vit_init(np.random.default_rng(0), config), crew.work.arrays, 0
+    arrays["parameters"][...] = np.concatenate([leaf.reshape(-1) for leaf in trees.leaves(p)])
+    arrays["images"][...], arrays["labels"][...] = images, labels
+
+    def step():
+        nonlocal taken
+        taken += 1
+        crew.do("gradients", taken, len(labels), not economy)
+        crew.do("add", len(labels))
+        crew.do("update", taken, 1e-3)
+        return float(crew.work.loss(len(labels)))
+
+    return step
+
+
+def tinyvit_infer(config, images, labels, cores, economy):
+    """The logits, as `predict` computes them."""
+    p = vit_init(np.random.default_rng(0), config)
+    return lambda: logits_of(images, p, config, workers=cores)
+
+
+def torch_train(config, images, labels, cores, economy):
+    """A training step of PyTorch's."""
+    from tinyvit.bench import torch_vit
+
+    torch_vit.torch.set_num_threads(cores)
+    return torch_vit.train_step(config, images, labels, economy)
+
+
+def torch_infer(config, images, labels, cores, economy):
+    """The logits, by PyTorch."""
+    from tinyvit.bench import torch_vit
+
+    torch_vit.torch.set_num_threads(cores)
+    return torch_vit.infer_step(config, images, economy)
+
+
+def matrix_peak(config, images, labels, cores, economy):
+    """A product of large matrices, and nothing else."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(cores, "blas")
+    a, b = np.random.default_rng(0).standard_normal((2, PEAK_SIZE, PEAK_SIZE), dtype=np.float32)
+    return lambda: a @ b
+
+
+def main():
+    """Serve until the standard input ends."""
+    spec = json.loads(sys.stdin.readline())
+    if hasattr(os, "sched_setaffinity"):  # children inherit it
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: spec["cores"]])
+    config, rng = ViTConfig.from_dict(spec["config"]), np.random.default_rng(1)
+    sides = (spec["batch"], config.image, config.image, config.channels)
+    images, labels = rng.standard_normal(sides, dtype=np.float32), rng.integers(0, config.classes, spec["batch"])
+    step = globals()[spec["function"]](config, images, labels, spec["cores"], spec["economy"])
+    for _ in range(2):
+        step()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        start, steps = time.perf_counter(), int(line)
+        for _ in range(steps):
+            step()
+        print((time.perf_counter() - start) / steps, flush=True)
+
+
+if __name__ == "__main__":
+    main()
