@@ -236,6 +236,32 @@ def shapes(args):
     print(line.format("total", "", *(f"{sum(row[i] for row in rows):,}" for i in (2, 3, 4))))
 
 
+def bench(args):
+    """Measure speed and memory, beside PyTorch's where it is installed."""
+    from tqdm import tqdm
+
+    from tinyvit.bench.compare import BASE, races, run
+
+    rows, line = [], "{:<6} {:>5} {:>5} {:>5}  {:<26} {:>9} {:>9} {:>6} {:>8} {:>5} {:>5}"
+    if not args.json:
+        names = ("model", "batch", "task", "cores", "contender", "ms", "images/s", "ratio", "MB", "peak", "load")
+        print(line.format(*names), flush=True)
+    for race in tqdm(races(args.model or None, args.cores), unit="race", leave=False):
+        for row in run(race):
+            rows.append(row)
+            if not args.json:
+                numbers = f"{1000 * row['seconds']:.1f}", f"{row['images_per_second']:.0f}", row["ratio"] or "-"
+                sizes = f"{row['memory_mb']:.0f}", f"{100 * row['share_of_peak']:.0f}%", row["load"]
+                where = (row[key] for key in ("model", "batch", "task", "cores", "contender"))
+                tqdm.write(line.format(*where, *map(str, (*numbers, *sizes))))
+    if args.json:
+        print(json.dumps(rows))
+    elif all(row["ratio"] is None for row in rows):
+        print("PyTorch is not installed: no ratios; for them, pip install torch", file=sys.stderr)
+    else:
+        print(f"ratio: seconds over {BASE}'s; peak: share of the speed of one large matrix product")
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, like all others."""
 
@@ -328,7 +354,11 @@ def parser():
         "preset", metavar="PRESET", nargs="?", default="B/16", choices=PRESETS, help=f"{', '.join(PRESETS)}"
     )
     add_shapes.add_argument("--batch", type=count, default=1, metavar="N", help="images (default %(default)s)")
-    for parser in (with_data[1], add_predict, add_check, add_shapes):
+
+    add_bench = _command(commands, bench, ["bench", "bench S M --cores 1 4"])
+    add_bench.add_argument("model", metavar="MODEL", nargs="*", help="some of S, M, B/16; all without")
+    add_bench.add_argument("--cores", type=count, nargs="+", metavar="N", help="how many; 1, 2 and all without")
+    for parser in (with_data[1], add_predict, add_check, add_shapes, add_bench):
         parser.add_argument("--json", action="store_true", help="print JSON")
     return top
 

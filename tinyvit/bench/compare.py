@@ -8,9 +8,10 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 
 from tinyvit.bench.contender import PEAK_SIZE
-from tinyvit.errors import WorkerError
+from tinyvit.errors import UsageError, WorkerError
 from tinyvit.models.config import PRESETS, ViTConfig
 from tinyvit.training.cores import usable_cores
 from tinyvit.viz.ledger import ledger
@@ -47,31 +48,44 @@ class Race:
         return names + [BASE, "torch class row"] * (importlib.util.find_spec("torch") is not None)
 
 
-def races(models=tuple(MODELS), cores=None):
-    """The programme of `tinyvit bench`: each model at 1, 2 and all cores.
+def races(models=None, cores=None):
+    """The programme of `tinyvit bench`: each model at 1, 2 and all cores, or those that are asked for.
 
-    Training is not measured for B/16: one step of PyTorch's would take as long as all the other rows.
+    B/16 is not trained: one step of PyTorch's would take as long as all the other rows.
+
+    Raises
+    ------
+    UsageError
+        If a model is unknown, or there are not so many cores.
     """
-    counts = sorted({1, min(2, usable_cores()), usable_cores()}) if cores is None else cores
+    models, most = models or list(MODELS), usable_cores()
+    counts = cores or sorted({1, min(2, most), most})
+    if unknown := [model for model in models if model not in MODELS]:
+        raise UsageError(f"no model to measure is named {unknown[0]!r}: expected some of {', '.join(MODELS)}")
+    if max(counts) > most:
+        raise UsageError(f"cores is {max(counts)}: this process may use {most}")
     programme = []
     for model in models:
         for n in counts:
             if model == "B/16":
                 programme += [Race(model, batch, "infer", n, rounds=5) for batch in ((1, 8) if n > 1 else (1,))]
             else:
-                programme += [Race(model, 128, task, n) for task in ("train", "infer")]
+                programme += [Race(model, 128, "train", n), Race(model, 128, "infer", n, rounds=5)]
     return programme
 
 
 def run(race):
-    """The rows of a race: {model, batch, cores, task, contender, seconds, ratio, memory_mb, images_per_second,
-    share_of_peak}.
+    """Measure; a row {column: value} for each contender.
 
-    seconds is the median of a step's; ratio the median, over the rounds, of the seconds over PyTorch eager's in the
-    same round, None without PyTorch; memory_mb what all processes of a contender take, each shared page once (Pss;
-    elsewhere than on Linux, where nobody counts so, the sum of their resident memory); share_of_peak how much of the
-    measured speed of one large matrix product the model's multiply-adds come to (three times the forward pass's for
-    training; the class row's economy is not taken off).
+    model, batch, cores, task, contender
+    seconds            of a step: the median over the rounds
+    ratio              of the seconds to PyTorch eager's in the same round: the median; None without PyTorch
+    memory_mb          of all its processes, each shared page once (Pss; where the system does not count so, the sum of
+                       their resident memory)
+    images_per_second
+    share_of_peak      the model's multiply-adds per second, over those of one large matrix product on the same cores.
+                       Training counts three times the forward pass; the class row's economy is not taken off
+    load               cores that something else kept busy meanwhile
     """
     names = race.contenders()
     with contextlib.ExitStack() as stack:
@@ -79,13 +93,16 @@ def run(race):
         processes["peak"] = stack.enter_context(_contender(race, "matrix_peak", False))
         for name, process in processes.items():
             _expect(process, name)
-        steps = {name: max(1, round(TURN / _turn(process, name, 1))) for name, process in processes.items()}
-        seconds = {name: [] for name in processes}
+        peak = PEAK_SIZE**3 / min(_turn(processes["peak"], "peak", 1) for _ in range(5))
+        steps = {name: max(1, round(TURN / _turn(processes[name], name, 1))) for name in names}
+        seconds = {name: [] for name in names}
+        before = _busy_seconds(processes)
         for _ in range(race.rounds):
-            for name, process in processes.items():
-                seconds[name].append(_turn(process, name, steps[name]))
+            for name in names:
+                seconds[name].append(_turn(processes[name], name, steps[name]))
+        after = _busy_seconds(processes)
         memory = {name: _memory(processes[name].pid) for name in names}
-    peak = PEAK_SIZE**3 / min(seconds["peak"])
+    wall, machine, own = (b - a for a, b in zip(before, after, strict=True))
     work = sum(row.multiply_adds for row in ledger(MODELS[race.model], race.batch)) * (3 if race.task == "train" else 1)
     rows = []
     for name in names:
@@ -103,6 +120,7 @@ def run(race):
                 "memory_mb": round(memory[name] / 2**20, 1),
                 "images_per_second": round(race.batch / median, 1),
                 "share_of_peak": round(work / median / peak, 3),
+                "load": round(max(0.0, machine - own) / wall, 2),
             }
         )
     return rows
@@ -143,10 +161,24 @@ def _expect(process, name):
     return line
 
 
-def _memory(pid):
-    """The bytes that a process and its children take, each shared page once."""
+def _with_children(pid):
     import psutil
 
     process = psutil.Process(pid)
-    infos = [each.memory_full_info() for each in (process, *process.children(recursive=True))]
+    return [process, *process.children(recursive=True)]
+
+
+def _memory(pid):
+    """The bytes that a process and its children take, each shared page once."""
+    infos = [process.memory_full_info() for process in _with_children(pid)]
     return sum(getattr(info, "pss", info.rss) for info in infos)
+
+
+def _busy_seconds(processes):
+    """Now; the seconds that all cores together have been busy since the machine started; those of the contenders."""
+    import psutil
+
+    now, machine = time.perf_counter(), psutil.cpu_times()
+    idle = machine.idle + getattr(machine, "iowait", 0) + getattr(machine, "guest", 0)  # guest is in user as well
+    times = [each.cpu_times() for process in processes.values() for each in _with_children(process.pid)]
+    return now, sum(machine) - idle, sum(t.user + t.system for t in times)

@@ -15,7 +15,7 @@ from tinyvit import trees
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit_init
 from tinyvit.training.crew import start_crew
-from tinyvit.training.evaluation import logits_of
+from tinyvit.training.evaluation import crew_logits, is_large, logits_of
 from tinyvit.training.memory import keep_freed_memory
 from tinyvit.training.recipe import Recipe
 
@@ -24,14 +24,8 @@ PEAK_SIZE = 2048  # the side of the square matrices whose product gives the mach
 
 def tinyvit_train(config, images, labels, cores, economy):
     """A training step as `fit` does it."""
-    from threadpoolctl import threadpool_limits
-
-    threadpool_limits(1, "blas")
-    keep_freed_memory()
-    crew = start_crew(config, Recipe(batch=len(labels), smoothing=0), 0, workers=cores)
-    p, arrays, taken = vit_init(np.random.default_rng(0), config), crew.work.arrays, 0
-    arrays["parameters"][...] = np.concatenate([leaf.reshape(-1) for leaf in trees.leaves(p)])
-    arrays["images"][...], arrays["labels"][...] = images, labels
+    crew, taken = _crew(config, labels, cores, vit_init(np.random.default_rng(0), config)), 0
+    crew.work.arrays["images"][...], crew.work.arrays["labels"][...] = images, labels
 
     def step():
         nonlocal taken
@@ -45,9 +39,24 @@ def tinyvit_train(config, images, labels, cores, economy):
 
 
 def tinyvit_infer(config, images, labels, cores, economy):
-    """The logits, as `predict` computes them."""
+    """The logits: a small model's as over a data set, a large one's as of a few images."""
     p = vit_init(np.random.default_rng(0), config)
+    if not is_large(config):
+        crew = _crew(config, labels, cores, p)
+        return lambda: crew_logits(crew, images)
     return lambda: logits_of(images, p, config, workers=cores)
+
+
+def _crew(config, labels, cores, p):
+    """A crew at work, with these parameters."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1, "blas")
+    keep_freed_memory()
+    crew = start_crew(config, Recipe(batch=len(labels), smoothing=0), 0, workers=cores)
+    for name in ("parameters", "average"):
+        crew.work.arrays[name][...] = np.concatenate([leaf.reshape(-1) for leaf in trees.leaves(p)])
+    return crew
 
 
 def torch_train(config, images, labels, cores, economy):

@@ -22,28 +22,36 @@ def normal_distribution(x):
     return cdf, exponential
 
 
+# Formula 7.1.26 has 1 / (1 + 0.3275911 z), where z = |x| / sqrt 2. That is SCALE / (SCALE + |x|), and SCALE goes into the
+# coefficients, with the factor -1/2.
+SCALE = math.sqrt(2) / 0.3275911
+A5_TO_A1 = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
+COEFFICIENTS = [-0.5 * a * SCALE**n for n, a in zip((5, 4, 3, 2, 1), A5_TO_A1, strict=True)]
+
+
 def _abramowitz_stegun(x):
     """Phi(x) and exp(-x^2 / 2) by Abramowitz and Stegun's formula 7.1.26, in passes over arrays that stay in cache.
 
-        erf(|x| / sqrt 2) = 1 - (a1 t + a2 t^2 + ... + a5 t^5) exp(-x^2 / 2),    t = 1 / (1 + 0.3275911 |x| / sqrt 2)
+        erf(z) = 1 - (a1 t + a2 t^2 + ... + a5 t^5) exp(-z^2),    t = 1 / (1 + 0.3275911 z),    z = |x| / sqrt 2
 
     By Horner's rule. The polynomial is kept negative and halved, so that q = 1/2 - (...) exp(...) / 2 is half of erf;
-    the sign of x then finishes Phi.
+    the sign of x then finishes Phi. (x / |x| is the sign, but for an x that is nearly 0, whose q is nearly 0 as well;
+    NumPy divides several times faster than it finds signs, and faster than it finds reciprocals.)
     """
-    t = np.abs(x)
-    t *= 0.3275911 / math.sqrt(2)
-    t += 1
-    np.reciprocal(t, out=t)
+    size = np.abs(x)
+    t = size + SCALE
+    np.divide(1, t, out=t)
     exponential = x * x
     exponential *= -0.5
     np.exp(exponential, out=exponential)
-    q = t * (-0.5 * 1.061405429)
-    for a in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
-        q -= 0.5 * a
+    q = t * COEFFICIENTS[0]
+    for a in COEFFICIENTS[1:]:
+        q += a
         q *= t
     q *= exponential
     q += 0.5
-    np.copysign(q, x, out=q)
+    size += 1e-30
+    q *= np.divide(x, size, out=size)
     q += 0.5
     return q, exponential
 

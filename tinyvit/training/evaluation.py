@@ -1,23 +1,29 @@
-"""How good is a model? Its logits, loss and accuracy over a data set, in batches."""
+"""How good is a model? Its logits, loss and accuracy over a data set, in batches, over the workers.
+
+A small model's data set goes to worker processes, as in training, where threads would wait for each other more than
+they compute. A large model's images go to threads, who need no copy of it; and if there are fewer images than workers,
+its matrix products are shared out instead.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from tinyvit import trees
 from tinyvit.arrays import is_on_gpu, to_host, xp_of
 from tinyvit.models.vit import vit
 from tinyvit.ops.cross_entropy import cross_entropy
 from tinyvit.ops.softmax import softmax
+from tinyvit.training.crew import start_crew
 from tinyvit.training.memory import keep_freed_memory
+from tinyvit.training.recipe import Recipe
 
-LARGE = 2**22  # multiply-adds in a layer's largest product, from which on it gains from several BLAS threads
+LARGE = 2**22  # multiply-adds in a layer's largest product for one image, from which on it gains from threads
+MANY = 2000  # images, from which on a small model's are worth the third of a second that processes take to start
 
 
 def logits_of(images, p, config, *, batch=32, workers=1):
     """The logits [N, K] of images [N, H, W, C], on the host.
-
-    Workers are threads: nothing needs to be copied for them, and there is nothing to add up in an order. Each takes
-    images of its own; if there are fewer images than workers, a large model's matrix products are shared out instead.
 
     Parameters
     ----------
@@ -31,9 +37,14 @@ def logits_of(images, p, config, *, batch=32, workers=1):
     from threadpoolctl import threadpool_limits
 
     keep_freed_memory()
-    large = config.tokens * config.dim * config.mlp_dim >= LARGE
+    large = is_large(config)
     if is_on_gpu(p["cls"]):
         workers = 1
+    if workers > 1 and not large and len(images) >= MANY:
+        recipe = Recipe(batch=batch * workers, micro_batch=batch)
+        with threadpool_limits(1, "blas"), start_crew(config, recipe, 0, workers=workers) as crew:
+            crew.work.arrays["average"][...] = np.concatenate([leaf.reshape(-1) for leaf in trees.leaves(p)])
+            return crew_logits(crew, images)
     streams = min(workers, len(images)) if len(images) >= workers or not large else 1
     size = min(batch, -(-len(images) // streams))
     xp = xp_of(p["cls"])
@@ -45,6 +56,22 @@ def logits_of(images, p, config, *, batch=32, workers=1):
     starts = range(0, len(images), size)
     with threadpool_limits(workers // streams, "blas"), ThreadPoolExecutor(streams) as pool:
         return np.concatenate(list(map(forward, starts) if streams == 1 else pool.map(forward, starts)))
+
+
+def is_large(config):
+    """Whether a layer's products for one image are worth sharing out."""
+    return config.tokens * config.dim * config.mlp_dim >= LARGE
+
+
+def crew_logits(crew, images):
+    """The logits [N, K] of images [N, H, W, C] by the average of a crew's weights, on the host."""
+    arrays, parts = crew.work.arrays, []
+    for start in range(0, len(images), len(arrays["images"])):
+        part = images[start : start + len(arrays["images"])]
+        arrays["images"][: len(part)] = part
+        crew.do("evaluate", len(part))
+        parts.append(arrays["logits"][: len(part)].copy())
+    return np.concatenate(parts)
 
 
 def predict(images, p, config, *, batch=32, workers=1):

@@ -18,7 +18,7 @@ from tinyvit.ops.cross_entropy import check_labels
 from tinyvit.training.checkpoint import load_training, save
 from tinyvit.training.cores import workers_for
 from tinyvit.training.crew import start_crew
-from tinyvit.training.evaluation import score
+from tinyvit.training.evaluation import crew_logits, score
 from tinyvit.training.gradients import ORDER
 from tinyvit.training.memory import keep_freed_memory
 from tinyvit.training.recipe import Recipe
@@ -201,7 +201,8 @@ class _Training:
     def _step(self, batch):
         """One step of the optimiser on the training images with these indices."""
         recipe, step = self.recipe, self.step + 1
-        self._lay_out(*self.train, batch)
+        for name, values in zip(("images", "labels"), self.train, strict=True):
+            np.take(values, batch, axis=0, out=self.arrays[name][: len(batch)], mode="clip")
         self.crew.do("gradients", step, len(batch))
         self.crew.do("add", len(batch))
         loss, norm = self.work.loss(len(batch)), self.work.norm()
@@ -213,21 +214,10 @@ class _Training:
         self.step = step
         return loss, norm, rate
 
-    def _lay_out(self, x, y, batch):
-        """Put images and labels with these indices where the crew finds them."""
-        for name, values in (("images", x), ("labels", y)):
-            np.take(values, batch, axis=0, out=self.arrays[name][: len(batch)], mode="clip")
-
     def _evaluate(self, part):
         """Loss and accuracy of the averaged model."""
         x, y = part
-        logits = []
-        for start in range(0, len(x), self.recipe.batch):
-            batch = np.arange(start, min(start + self.recipe.batch, len(x)))
-            self._lay_out(x, y, batch)
-            self.crew.do("evaluate", len(batch))
-            logits.append(self.arrays["logits"][: len(batch)].copy())
-        return score(np.concatenate(logits), y)
+        return score(crew_logits(self.crew, x), y)
 
     def _seconds(self):
         """Of training, over all sessions of the run."""
