@@ -22,7 +22,7 @@ def normal_distribution(x):
     return cdf, exponential
 
 
-# Formula 7.1.26 has 1 / (1 + 0.3275911 z), where z = |x| / sqrt 2. That is SCALE / (SCALE + |x|), and SCALE goes into the
+# Formula 7.1.26 has 1 / (1 + 0.3275911 z), where z = |x| / sqrt 2. That is SCALE / (SCALE + |x|); SCALE goes into the
 # coefficients, with the factor -1/2.
 SCALE = math.sqrt(2) / 0.3275911
 A5_TO_A1 = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)

@@ -5,6 +5,7 @@ are the fallback where processes cannot be had. The worker processes are command
 start alike from a terminal, a script without a main guard and a notebook, on every system.
 """
 
+import contextlib
 import contextvars
 import dataclasses
 import json
@@ -99,7 +100,7 @@ class Processes(Alone):
     """Processes of their own, over shared memory. A worker waits for a task on its standard input, and ends with it."""
 
     def __init__(self, config, recipe, seed, shapes, workers):
-        self.workers, self.others = workers, []
+        self.workers, self.others, self.ready = workers, [], False
         memory = SharedMemory(size_of(shapes))
         super().__init__(Work(config, recipe, seed, arrays_in(memory.buffer, shapes)))
         run = {"config": dataclasses.asdict(config), "recipe": dataclasses.asdict(recipe), "seed": seed}
@@ -113,17 +114,15 @@ class Processes(Alone):
             raise
         finally:
             memory.close()
-        self.begun = False
 
     def do(self, task, *arguments):
         try:
-            if not self.begun:  # each answers once when it is ready, which takes a while: begin without waiting
+            if not self.ready:  # each says so once, after a while, which this process has used to load its data
                 self._wait()
-                self.begun = True
+                self.ready = True
             for worker in range(1, self.workers):
                 self._send(worker, [task, *arguments])
-            super_share = getattr(self.work, task)
-            super_share(0, self.workers, *arguments)
+            getattr(self.work, task)(0, self.workers, *arguments)
             self._wait()
         except BaseException:  # answers may be outstanding: nobody could tell them from the next task's
             self.close()
@@ -151,10 +150,11 @@ class Processes(Alone):
 
     def close(self):
         for process in self.others:
-            process.stdin.close()
+            with contextlib.suppress(OSError):  # of a worker that is gone: what was still to be sent
+                process.stdin.close()
         for process in self.others:
-            process.stdout.close()
             process.wait()
+            process.stdout.close()
 
 
 def _start(descriptors):

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from tinyvit import trees
-from tinyvit.arrays import choose_device, to_device, to_host, xp_of
+from tinyvit.arrays import choose_device, to_host, xp_of
 from tinyvit.data import hold_out
 from tinyvit.errors import CheckpointError, DataError, DivergedError, Interrupted, WorkerError
 from tinyvit.models.vit import vit_init
@@ -141,9 +141,7 @@ class _Training:
         """All steps that remain, then the result."""
         from tqdm import tqdm
 
-        with tqdm(
-            total=self.steps, initial=self.step, disable=not self.progress, unit="step", mininterval=0.5
-        ) as bar:
+        with tqdm(total=self.steps, initial=self.step, disable=not self.progress, unit="step", mininterval=0.5) as bar:
             try:
                 while self.step < self.steps:
                     self._epoch(bar)

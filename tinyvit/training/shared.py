@@ -30,13 +30,9 @@ class SharedMemory:
             self.handle = f"tinyvit-{secrets.token_hex(16)}"
             self.buffer = mmap.mmap(-1, size, tagname=self.handle)
             return
-        self.handle = _nameless_file()
+        self.handle = _nameless_file(size)
         self.descriptors = (self.handle,)
         try:
-            if hasattr(os, "posix_fallocate"):  # claimed now: a page that is missing later would kill the process
-                os.posix_fallocate(self.handle, 0, size)
-            else:
-                os.ftruncate(self.handle, size)
             self.buffer = mmap.mmap(self.handle, size)
         except BaseException:
             self.close()
@@ -49,11 +45,10 @@ class SharedMemory:
             self.descriptors = self.descriptors[1:]
 
 
-def _nameless_file():
+def _nameless_file(size):
     """A descriptor of a file in memory where there are such (Linux), else of a temporary file without a name."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("tinyvit")
-    with tempfile.TemporaryFile() as file:
+    with open(os.memfd_create("tinyvit"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile() as file:
+        file.truncate(size)
         return os.dup(file.fileno())
 
 

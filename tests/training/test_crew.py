@@ -1,0 +1,258 @@
+"""Workers: the same bits whoever computes, and nothing is left behind however a run ends."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from tests.training import helpers
+from tests.training.helpers import CONFIG, RECIPE, STEPS, toy, toy_run
+from tinyvit.errors import WorkerError
+from tinyvit.models.vit import vit_init
+from tinyvit.training import crew as crews
+from tinyvit.training import loop, work
+from tinyvit.training.crew import start_crew
+from tinyvit.training.evaluation import crew_logits, logits_of
+
+RANDOM = dataclasses.replace(CONFIG, dropout=0.2)
+NINE = dataclasses.replace(RECIPE, batch=9, micro_batch=2, epochs=2, rotate=5.0, clip=0.1)  # five micro-batches
+LINUX = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="reads /proc")
+
+
+@pytest.fixture
+def crew_of(monkeypatch):
+    """Have fit use crews of a given kind and number of workers."""
+    start = crews.start_crew
+
+    def use(kind, workers):
+        monkeypatch.setattr(
+            loop, "start_crew", lambda *args, **options: start(*args, **options | {"kind": kind, "workers": workers})
+        )
+
+    return use
+
+
+def outcome(folder, config=RANDOM, recipe=NINE):
+    loop.fit(config, toy(), recipe=recipe, seed=3, run=toy_run(folder, recipe, 3, config), progress=False)
+    return helpers.outcome(folder)
+
+
+@pytest.mark.parametrize("rows", [5, 2, 1], ids="{} rows".format)
+def test_the_bits_do_not_depend_on_the_number_or_kind_of_workers(tmp_path, crew_of, monkeypatch, rows):
+    monkeypatch.setattr(work, "BLOCK", 100)  # several to a worker
+    monkeypatch.setattr(work, "LARGEST_ROWS", rows * work.parameter_count(RANDOM))
+    crew_of("threads", 1)
+    alone = outcome(tmp_path / "alone")
+    for workers in (2, 3, 4, 7):
+        crew_of("threads", workers)
+        helpers.assert_same_outcome(outcome(tmp_path / f"threads{workers}"), alone)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 5])
+def test_nor_do_they_with_processes(tmp_path, crew_of, workers):
+    crew_of("threads", 1)
+    alone = outcome(tmp_path / "alone")
+    crew_of("processes", workers)
+    helpers.assert_same_outcome(outcome(tmp_path / "processes"), alone)
+
+
+def test_the_number_of_rows_matters_no_more_than_rounding(tmp_path, monkeypatch):
+    found = []
+    for rows in (5, 2):
+        monkeypatch.setattr(work, "LARGEST_ROWS", rows * work.parameter_count(CONFIG))
+        with start_crew(CONFIG, NINE, 0) as crew:
+            fill(crew)
+            crew.do("gradients", 1, 9)
+            crew.do("add", 9)
+            found.append(crew.work.arrays["rows"][0].copy())
+            assert len(crew.work.arrays["rows"]) == rows
+    np.testing.assert_allclose(*found, atol=1e-6)
+
+
+def fill(crew, seed=0):
+    """Put a model and a batch of nine into a crew's arrays."""
+    arrays = crew.work.arrays
+    p = vit_init(np.random.default_rng(seed), crew.work.config)
+    for name in ("parameters", "average"):
+        arrays[name][...] = np.concatenate([leaf.reshape(-1) for leaf in work.trees.leaves(p)])
+    (x, y), _ = toy(train=9)
+    arrays["images"][...], arrays["labels"][...] = x, y
+    return p
+
+
+def test_the_norm_is_of_the_whole_gradient_and_clips_it(monkeypatch):
+    monkeypatch.setattr(work, "BLOCK", 64)
+    with start_crew(CONFIG, NINE, 0, workers=3, kind="threads") as crew:
+        fill(crew)
+        crew.do("gradients", 1, 9)
+        crew.do("add", 9)
+        g = crew.work.arrays["rows"][0]
+        norm = np.linalg.norm(g)
+        assert crew.work.norm() == pytest.approx(norm, rel=1e-6) and norm > NINE.clip
+        crew.do("update", 1, 1e-3)
+        assert np.linalg.norm(g) == pytest.approx(NINE.clip, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_logits_over_a_crew(kind):
+    (x, _), _ = toy(train=23)
+    with start_crew(CONFIG, NINE, 0, workers=2, kind=kind) as crew:
+        p = fill(crew)
+        np.testing.assert_allclose(crew_logits(crew, x), logits_of(x, p, CONFIG), rtol=1e-4, atol=1e-6)
+
+
+@LINUX
+def test_a_crew_leaves_no_process_and_no_descriptor(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    with start_crew(CONFIG, NINE, 0, workers=3) as crew:
+        fill(crew)
+        crew.do("gradients", 1, 9)
+        pids = [process.pid for process in crew.others]
+        opened = [os.readlink(f"/proc/{pids[1]}/fd/{n}") for n in os.listdir(f"/proc/{pids[1]}/fd")]
+        assert sum("pipe" in name for name in opened) <= 3, f"a worker holds pipes of others: {opened}"
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    del crew  # and with it the memory
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_worker_that_fails_says_how():
+    with (
+        start_crew(CONFIG, NINE, 0, workers=2) as crew,
+        pytest.raises(WorkerError, match="worker 1 of 2 failed: ValueError: expected non-negative"),
+    ):
+        fill(crew)
+        crew.work.gradients = lambda *arguments: None  # its own share goes well
+        crew.do("gradients", -1, 9)  # no such step: as a seed of random numbers it is refused
+
+
+@pytest.mark.parametrize("when", ["before the first step", "later"])
+def test_a_worker_that_is_killed_ends_the_run_with_one_line_and_the_checkpoint_kept(tmp_path, monkeypatch, when):
+    start, bad = crews.start_crew, 1 if when == "before the first step" else 12
+
+    def fragile(*args, **options):
+        crew = start(*args, **options)
+        do = crew.do
+
+        def killing(task, *arguments):
+            if task == "gradients" and arguments[0] == bad:
+                crew.others[0].kill()
+            do(task, *arguments)
+
+        crew.do = killing
+        return crew
+
+    whole = outcome(tmp_path / "whole", CONFIG, RECIPE)
+    monkeypatch.setattr(loop, "start_crew", fragile)
+    run = toy_run(tmp_path / "run", seed=3)
+    with pytest.raises(WorkerError) as lost:
+        loop.fit(CONFIG, toy(), recipe=RECIPE, seed=3, workers=2, run=run, progress=False)
+    words = str(lost.value)
+    assert f"worker 1 of 2 is gone (killed by signal 9) at step {bad} of {STEPS}" in words
+    assert words.count("\n") == 0 and "--resume" in words
+    assert ("the last good state is in" in words) == run.checkpoint.exists() == (bad > 1)
+    monkeypatch.undo()
+    loop.fit(CONFIG, toy(), recipe=RECIPE, seed=3, workers=1, run=run, progress=False)
+    helpers.assert_same_outcome(helpers.outcome(tmp_path / "run"), whole)
+
+
+def test_where_processes_cannot_be_started_there_are_threads(monkeypatch, capsys):
+    def refused(*args, **options):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(crews.subprocess, "Popen", refused)
+    with start_crew(CONFIG, NINE, 0, workers=2) as crew:
+        assert isinstance(crew, crews.Threads)
+    assert capsys.readouterr().err == "tinyvit: no worker processes (Operation not permitted): using threads\n"
+
+
+SCRIPT = """
+import numpy as np, tinyvit
+from tests.training.helpers import CONFIG, RECIPE, toy
+p, _ = tinyvit.fit(CONFIG, toy(), recipe=RECIPE, seed=3, workers=2, progress=False)
+print(p["head"]["w"].tobytes().hex())
+"""
+
+
+def head():
+    p, _ = loop.fit(CONFIG, toy(), recipe=RECIPE, seed=3, workers=1, progress=False)
+    return p["head"]["w"].tobytes().hex()
+
+
+@pytest.mark.parametrize("how", ["a script without a guard", "standard input", "a folder with a file like Python's"])
+def test_workers_start_from(tmp_path, how):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    if how.startswith("a folder"):
+        (tmp_path / "random.py").write_text("raise SystemExit('not the one from Python')")
+    environment = helpers.environment(PYTHONPATH=os.pathsep.join([str(helpers.ROOT), *filter(None, sys.path)]))
+    argv = [sys.executable, *(["-P", "script.py"] if how.startswith("a folder") else ["script.py"])]
+    done = subprocess.run(
+        [sys.executable, "-"] if how == "standard input" else argv,
+        input=SCRIPT if how == "standard input" else None,
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == head(), done.stderr
+
+
+SLOW = ["--epochs=500", "--batch=64", "--workers=2"]
+
+
+def running(folder):
+    """The command train in a session of its own, once it has written history, and its workers."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tinyvit", "train", *SLOW, "--out", str(folder)],
+        env=helpers.environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    history, deadline = folder / "history.jsonl", time.monotonic() + 60
+    while not (history.exists() and history.stat().st_size) and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    workers = psutil.Process(child.pid).children()
+    assert len(workers) == 1, (child.poll(), workers)
+    return child, workers
+
+
+def gone(workers, timeout=10):
+    return not psutil.wait_procs(workers, timeout=timeout)[1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals to a group")
+def test_ctrl_c_reaches_the_command_alone_which_saves_and_lets_the_workers_go(tmp_path):
+    child, workers = running(tmp_path / "run")
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does
+    workers[0].send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 130 and "saved in" in err and "Traceback" not in err, err
+    assert gone(workers)
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert "workers" not in json.dumps(settings), "how a run is computed is not what it is"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    child, workers = running(tmp_path / "run")
+    child.kill()
+    child.communicate(timeout=30)
+    assert gone(workers)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_the_command_reports_a_killed_worker_in_one_line(tmp_path):
+    child, workers = running(tmp_path / "run")
+    workers[0].kill()
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 1 and "Traceback" not in err
+    assert "worker 1 of 2 is gone (killed by signal 9)" in err.splitlines()[-1]
