@@ -68,8 +68,9 @@ def _print_result(run):
 def _settings(args):
     """What the options ask for, over the data set's presets."""
     name = args.data or "digits"
-    config = dataclasses.replace(PRESETS[name], **_given(args, ViTConfig))
-    return Settings(name, config, dataclasses.replace(RECIPES[name], **_given(args, Recipe)), args.seed or 0)
+    preset = args.preset or name
+    config = dataclasses.replace(PRESETS[preset], **_given(args, ViTConfig))
+    return Settings(name, config, dataclasses.replace(RECIPES[preset], **_given(args, Recipe)), args.seed or 0)
 
 
 def _given(args, cls):
@@ -82,7 +83,10 @@ def _resumed(args, folder):
     """The saved run; its own settings win, and an option that contradicts them is an error."""
     run = open_run(folder)
     clear_side_files(folder)
-    asked = {"data": args.data, "seed": args.seed, **_given(args, ViTConfig), **_given(args, Recipe)}
+    asked = {"data": args.data, "seed": args.seed}
+    if args.preset:
+        asked |= vars(PRESETS[args.preset]) | vars(RECIPES[args.preset])
+    asked |= _given(args, ViTConfig) | _given(args, Recipe)
     run.refuse_other({name: value for name, value in asked.items() if value is not None})
     return run
 
@@ -316,7 +320,14 @@ def parser():
     commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
 
     add = _command(
-        commands, train, ["train", "train mnist --out runs/first --seed 1", "train --out runs/first --resume"]
+        commands,
+        train,
+        [
+            "train",
+            "train mnist --out runs/first --seed 1",
+            "train --out runs/first --resume",
+            "train mnist --preset mnist-best",
+        ],
     )
     add.add_argument(
         "data", nargs="?", choices=DATASETS, help="data set: %(choices)s; digits, which is bundled, if none is named"
@@ -325,8 +336,11 @@ def parser():
     add.add_argument("--resume", action="store_true", help="go on with the run in --out, or with the latest")
     add.add_argument("--force", action="store_true", help="replace the run in --out")
     add.add_argument("--seed", type=int, help="of everything random (default 0)")
-    _add_options(add, "the model (default: the data set's preset)", ViTConfig)
-    _add_options(add, "the training (default: the data set's recipe)", Recipe)
+    add.add_argument(
+        "--preset", metavar="NAME", choices=RECIPES, help="model and training: %(choices)s; the data set's without"
+    )
+    _add_options(add, "the model (default: the preset's)", ViTConfig)
+    _add_options(add, "the training (default: the preset's)", Recipe)
     with_data = [add]
 
     add = _command(commands, evaluate, ["eval runs/digits-1"])

@@ -1,14 +1,19 @@
 """evaluate and predict, against a plain computation over the whole set at once."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+import threadpoolctl
 
 from tests.reference import naive
 from tests.reference.compare import random_vit
 from tests.training.helpers import CONFIG, toy
 from tinyvit import trees
-from tinyvit.models.vit import vit
-from tinyvit.training.evaluation import evaluate, predict
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.vit import vit, vit_init
+from tinyvit.training import evaluation
+from tinyvit.training.evaluation import evaluate, logits_of, predict
 
 P = random_vit(CONFIG)
 
@@ -34,6 +39,51 @@ def test_predict(data, batch):
     probabilities = predict(data[0], P, CONFIG, batch=batch)
     np.testing.assert_allclose(probabilities, naive.softmax(vit(data[0], P, CONFIG)[0]), rtol=1e-12)
     assert probabilities.shape == (23, 3)
+
+
+@pytest.mark.parametrize("workers", [2, 3, 40])
+@pytest.mark.parametrize("path", ["threads", "processes", "a large model"])
+def test_workers(data, monkeypatch, path, workers):
+    x, p = data[0].astype(np.float32), trees.map(lambda a: a.astype(np.float32), P)
+    expected = vit(x, p, CONFIG)[0]
+    if path == "processes":
+        monkeypatch.setattr(evaluation, "MANY", 23)
+        workers = min(workers, 3)
+    if path == "a large model":
+        monkeypatch.setattr(evaluation, "LARGE", 0)
+    np.testing.assert_allclose(logits_of(x, p, CONFIG, batch=4, workers=workers), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_large_models_few_images_share_its_products(monkeypatch):
+    monkeypatch.setattr(evaluation, "LARGE", 0)
+    seen, forward = [], evaluation.vit
+
+    def watched(images, *args, **keywords):
+        threads = {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
+        seen.append((len(images), max(threads)))
+        return forward(images, *args, **keywords)
+
+    monkeypatch.setattr(evaluation, "vit", watched)
+    (x, _), _ = toy(train=8)
+    logits_of(x[:1], P, CONFIG, workers=2)
+    logits_of(x[:8], P, CONFIG, workers=2)
+    assert seen == [(1, 2), (4, 1), (4, 1)], "one image over both threads; eight images, four to each thread"
+
+
+def test_caches_are_dropped_as_soon_as_they_are_not_needed():
+    config = ViTConfig(image=32, channels=1, patch=4, dim=32, depth=8, heads=2, mlp_dim=128, classes=10)
+    p, x = vit_init(np.random.default_rng(0), config), np.zeros((8, 32, 32, 1), np.float32)
+
+    def peak(keep):
+        tracemalloc.start()
+        logits, _ = vit(x, p, config, full=False, keep=keep)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found, logits
+
+    (kept, logits), (dropped, same) = peak(True), peak(False)
+    assert dropped < kept / 4, "eight blocks' caches instead of one or two"
+    assert (logits == same).all()
 
 
 def test_on_the_device(data, xp):

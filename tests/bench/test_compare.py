@@ -1,0 +1,88 @@
+"""The benchmark: what it reports follows from what was measured. Nothing here asserts a speed."""
+
+import json
+
+import pytest
+
+from tests.training import helpers
+from tests.training.helpers import CONFIG
+from tinyvit.bench import compare
+from tinyvit.bench.compare import BASE, Race, races, run
+from tinyvit.errors import UsageError, WorkerError
+from tinyvit.training import cores
+
+COLUMNS = [
+    "model",
+    "batch",
+    "cores",
+    "task",
+    "contender",
+    "seconds",
+    "ratio",
+    "memory_mb",
+    "images_per_second",
+    "share_of_peak",
+    "load",
+]
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A model that takes no time, and short turns."""
+    monkeypatch.setitem(compare.MODELS, "tiny", CONFIG)
+    monkeypatch.setattr(compare, "TURN", 0.001)
+    monkeypatch.setattr(Race, "contenders", lambda race: ["tinyvit"])
+
+
+@pytest.mark.parametrize("task", ["train", "infer"])
+def test_a_row(tiny, task):
+    (row,) = run(Race("tiny", 40, task, 1, rounds=2))
+    assert list(row) == COLUMNS
+    assert row["images_per_second"] == pytest.approx(40 / row["seconds"], rel=0.01)
+    assert 0 < row["share_of_peak"] < 1 and row["load"] >= 0
+    assert 20 < row["memory_mb"] < 500, "a Python with NumPy in it"
+    assert row["ratio"] is None
+
+
+def test_ratios_are_medians_of_each_rounds(tiny, monkeypatch):
+    monkeypatch.setattr(Race, "contenders", lambda race: ["tinyvit", BASE])
+    monkeypatch.setitem(compare.CONTENDERS, BASE, ("tinyvit", False))  # stands in for PyTorch
+    turns, times = compare._turn, {"tinyvit": iter([9, 3, 1, 8]), BASE: iter([9, 2, 4, 4])}  # the first sets the steps
+
+    def measured(process, name, steps):
+        turns(process, name, steps)
+        return next(times[name]) if name in times else 1e-3
+
+    monkeypatch.setattr(compare, "_turn", measured)
+    mine, base = run(Race("tiny", 4, "infer", 1, rounds=3))
+    assert mine["seconds"] == 3 and base["seconds"] == 4
+    assert mine["ratio"] == 1.5, "the median of 3/2, 1/4 and 8/4"
+    assert base["ratio"] == 1
+
+
+def test_the_programme(monkeypatch):
+    monkeypatch.setattr(compare, "usable_cores", lambda: 4)
+    assert {(r.model, r.task) for r in races()} == {(m, t) for m in "SM" for t in ("train", "infer")} | {
+        ("B/16", "infer")
+    }
+    assert {race.cores for race in races()} == {1, 2, 4}
+    assert {race.cores for race in races(["S"], [3])} == {3}
+    with pytest.raises(UsageError, match="no model to measure is named 'T': expected some of S, M, B/16"):
+        races(["T"])
+    with pytest.raises(UsageError, match="cores is 5: this process may use 4"):
+        races(["S"], [1, 5])
+
+
+def test_a_contender_that_ends_is_reported(tiny, monkeypatch, capfd):
+    monkeypatch.setitem(compare.CONTENDERS, "tinyvit", ("nobody", True))
+    with pytest.raises(WorkerError, match="the contender tinyvit ended with exit status 1"):
+        run(Race("tiny", 4, "train", 1))
+
+
+def test_the_command(tiny, monkeypatch):
+    monkeypatch.setattr(cores, "usable_cores", lambda: 1)
+    monkeypatch.setattr(compare, "races", lambda models, counts: [Race("tiny", 4, "infer", 1, rounds=1)])
+    rows = json.loads(helpers.call("bench", "--json").out)
+    assert [list(row) for row in rows] == [COLUMNS]
+    result = helpers.call("bench")
+    assert result.code == 0 and "tinyvit" in result.out and "PyTorch is not installed" in result.err
