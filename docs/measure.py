@@ -1,9 +1,12 @@
-"""Measure what the README says, and write it there: nobody types these tables.
+"""Measure what the README and docs/ say, and write it there: nobody types these tables.
 
-    python docs/measure.py gradients            every gradient check
-    python docs/measure.py results digits mnist  test accuracy and training time, three seeds each
+    python docs/measure.py gradients     every gradient check -> README.md
+    python docs/measure.py speed         tinyvit bench -> docs/speed.md, and its short form in README.md
+    python docs/measure.py results       test accuracy and training time, three seeds -> README.md, docs/results.json
+    python docs/measure.py figure        accuracy against seconds, from docs/results.json -> docs/figures/mnist.svg
 
-Each table replaces what stands between <!-- NAME --> and <!-- /NAME --> in README.md.
+`results NAME...` measures these presets only and keeps the others' results. Each table replaces what stands between
+<!-- NAME --> and <!-- /NAME --> in its file.
 """
 
 import argparse
@@ -20,8 +23,17 @@ from pathlib import Path
 
 import numpy as np
 
-README = Path(__file__).parent.parent / "README.md"
+DOCS = Path(__file__).parent
+README, SPEED, RESULTS = DOCS.parent / "README.md", DOCS / "speed.md", DOCS / "results.json"
+PRESETS = {"digits": "digits", "mnist-quick": "mnist", "mnist": "mnist", "mnist-best": "mnist"}  # name: data set
 SEEDS = (0, 1, 2)
+SHORT = ("model", "task", "batch", "cores", "contender", "seconds", "ratio", "memory_mb")  # the README's columns
+TITLES = {"seconds": "ms", "ratio": "ratio to torch eager", "memory_mb": "MB", "images_per_second": "images/s"}
+TITLES |= {"share_of_peak": "share of peak"}
+OTHERS = [  # published by others: seconds, test accuracy in %, whose
+    (278, 96.59, "ViT-NumPy, 3,742 parameters"),
+    (5354, 98.22, "ViT-NumPy, 28,106 parameters"),
+]
 
 
 def machine():
@@ -45,47 +57,111 @@ def gradients():
     rows = json.loads(tinyvit("gradcheck", "--json"))
     lines = ["| layer | entries checked | worst error |", "|---|--:|--:|"]
     lines += [f"| {row['name']} | {row['entries']} | {row['worst_error']:.1e} |" for row in rows]
-    return [*lines, "", f"`tinyvit gradcheck`, {machine()}."]
+    replace(README, "gradients", [*lines, "", f"`tinyvit gradcheck`, {machine()}."])
+
+
+def speed():
+    """Tables of the benchmark: whole in docs/speed.md, the training rows and B/16 on all cores in the README."""
+    before = os.getloadavg()[0]
+    rows = json.loads(tinyvit("bench", "--json"))
+    torch = subprocess.run(
+        [sys.executable, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True
+    ).stdout.strip()
+    where = f"`tinyvit bench`, {machine()}; PyTorch {torch or 'not installed'}; load before {before:.1f}."
+    replace(SPEED, "speed", [*table(rows, tuple(rows[0])), "", where])
+    most = max(row["cores"] for row in rows)
+    ours = [row for row in rows if row["contender"].startswith("tinyvit") and "whole" not in row["contender"]]
+    shown = [row for row in ours if (row["task"] == "train" or row["model"] == "B/16") and row["cores"] in (1, most)]
+    replace(README, "speed", [*table(shown, SHORT), "", where])
+
+
+def table(rows, columns):
+    """The rows of a benchmark as lines of Markdown."""
+    left = ("model", "task", "contender")
+    lines = ["| " + " | ".join(TITLES.get(name, name) for name in columns) + " |"]
+    lines += ["|" + "|".join("---" if name in left else "--:" for name in columns) + "|"]
+    shown = {"seconds": "{:,.1f}", "ratio": "{:.2f}", "memory_mb": "{:.0f}", "images_per_second": "{:,.0f}"}
+    shown |= {"share_of_peak": "{:.0%}"}
+    for row in rows:
+        row = row | {"seconds": 1000 * row["seconds"], "ratio": float("nan") if row["ratio"] is None else row["ratio"]}
+        lines.append("| " + " | ".join(shown.get(name, "{}").format(row[name]) for name in columns) + " |")
+    return lines
 
 
 def results(names):
-    """A table of accuracy and time: one line for each data set, over all seeds."""
-    lines = ["| data | parameters | epochs | test accuracy | each seed | training time |", "|---|--:|--:|--:|---|--:|"]
+    """A table of accuracy and time: one line for each preset, over all seeds."""
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in names:
+        load = os.getloadavg()[0]
         runs = [run(name, seed) for seed in SEEDS]
+        known[name] = {"machine": f"{machine()}; load before {load:.1f}", "runs": runs}
+        RESULTS.write_text(json.dumps(known, indent=1) + "\n")
+    lines = ["| preset | parameters | epochs | test accuracy | each seed | training time |"]
+    lines += ["|---|--:|--:|--:|---|--:|"]
+    for name in (name for name in PRESETS if name in known):
+        runs = known[name]["runs"]
         accuracy = [100 * r["test_accuracy"] for r in runs]
         each = ", ".join(f"{a:.2f}" for a in accuracy)
         seconds = statistics.mean(r["seconds"] for r in runs)
         sizes = f"{runs[0]['parameters']:,} | {runs[0]['epochs']}"
         lines.append(f"| {name} | {sizes} | **{statistics.mean(accuracy):.2f} %** | {each} | {seconds:.0f} s |")
-    return [
-        *lines,
-        "",
-        f"`tinyvit train DATA --seed 0, 1, 2`, one core, mean of seeds; {machine()}; load {os.getloadavg()[0]:.1f}.",
-    ]
+    machines = {}
+    for name in PRESETS:
+        if name in known:
+            machines.setdefault(known[name]["machine"], []).append(name)
+    lines += ["", "`tinyvit train DATA --preset PRESET --seed 0, 1, 2`, all cores; means of the seeds; training time."]
+    lines += [f"{', '.join(names)}: {where}." for where, names in machines.items()]
+    replace(README, "results", lines)
 
 
 def run(name, seed):
     """The metrics of one training run."""
     with tempfile.TemporaryDirectory() as folder:
-        tinyvit("train", name, "--seed", str(seed), "--out", f"{folder}/run")
+        tinyvit("train", PRESETS[name], "--preset", name, "--seed", str(seed), "--out", f"{folder}/run")
         return json.loads(Path(folder, "run", "metrics.json").read_text())
 
 
-def replace(name, lines):
-    """Put the lines between the markers of this name."""
-    text = README.read_text(encoding="utf-8")
+def figure():
+    """Test error against training time, ours and others'."""
+    from matplotlib.figure import Figure
+
+    canvas = Figure(figsize=(7, 4), layout="constrained")
+    axes = canvas.add_subplot(xscale="log", yscale="log")
+    known = json.loads(RESULTS.read_text())
+    for name in (name for name, data in PRESETS.items() if data == "mnist" and name in known):
+        runs = known[name]["runs"]
+        seconds, errors = zip(*((r["seconds"], 100 - 100 * r["test_accuracy"]) for r in runs), strict=True)
+        axes.plot(seconds, errors, "o", color="#0072b2", alpha=0.5, markersize=5)
+        words = f"{name}: {100 - statistics.mean(errors):.2f} % in {statistics.mean(seconds):.0f} s"
+        axes.annotate(words, (max(seconds), statistics.mean(errors)), (8, 0), textcoords="offset points", va="center")
+    for seconds, accuracy, who in OTHERS:
+        axes.plot(seconds, 100 - accuracy, "s", color="#d55e00", markersize=6)
+        words = f"{who}:\n{accuracy} % in {seconds:,} s"
+        axes.annotate(words, (seconds, 100 - accuracy), (-8, 0), textcoords="offset points", ha="right", va="center")
+    axes.set(xlim=(8, 10_000), ylim=(0.3, 5), xlabel="training time in seconds", ylabel="test error on MNIST in %")
+    axes.set_xticks([10, 30, 100, 300, 1000, 3000, 10_000], ["10", "30", "100", "300", "1000", "3000", "10,000"])
+    axes.set_yticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
+    axes.minorticks_off()
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    canvas.savefig(DOCS / "figures" / "mnist.svg", metadata={"Date": None})
+    canvas.savefig(DOCS / "figures" / "mnist.png", dpi=160)
+
+
+def replace(path, name, lines):
+    """Put the lines between the markers of this name in a file."""
+    text = path.read_text(encoding="utf-8")
     block = "\n".join([f"<!-- {name} -->", *lines, f"<!-- /{name} -->"])
     text, found = re.subn(rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _: block, text, flags=re.DOTALL)
     if not found:
-        sys.exit(f"README.md has no <!-- {name} --> ... <!-- /{name} -->")
-    README.write_text(text, encoding="utf-8")
+        sys.exit(f"{path} has no <!-- {name} --> ... <!-- /{name} -->")
+    path.write_text(text, encoding="utf-8")
     print(block)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("table", choices=("gradients", "results"))
-    parser.add_argument("data", nargs="*", default=["digits", "mnist"])
+    parser.add_argument("what", choices=("gradients", "speed", "results", "figure"))
+    parser.add_argument("preset", nargs="*", default=list(PRESETS), help="for results")
     args = parser.parse_args()
-    replace(args.table, gradients() if args.table == "gradients" else results(args.data))
+    results(args.preset) if args.what == "results" else globals()[args.what]()

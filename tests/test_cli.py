@@ -98,6 +98,34 @@ def test_a_signal_saves_says_how_to_go_on_and_loses_nothing(tmp_path, number, co
     helpers.assert_same_outcome(helpers.outcome(tmp_path / "stopped"), helpers.outcome(tmp_path / "whole"))
 
 
+def test_workers_change_nothing_and_may_differ_on_resume(tmp_path):
+    options = ["--epochs=6", "--dim=16", "--depth=2", "--mlp-dim=32"]
+    assert "; 1 worker; " in call("train", *options, "--out", "whole").err
+    helpers.interrupted(
+        ["train", *options, "--workers=2", "--out", "stopped"],
+        cwd=tmp_path,
+        history=tmp_path / "stopped/history.jsonl",
+        number=signal.SIGINT,
+    )
+    result = call("train", "--resume", "--out", "stopped", "--workers=9")
+    assert result.code == 0 and "; 2 workers; " in result.err, "a batch of 64 is two micro-batches"
+    helpers.assert_same_outcome(helpers.outcome(tmp_path / "stopped"), helpers.outcome(tmp_path / "whole"))
+    evaluated = {call("eval", "stopped", f"--workers={n}").out for n in (1, 3)}
+    assert len(evaluated) == 1
+
+
+def test_a_preset_is_a_model_and_a_recipe_that_options_change(tmp_path):
+    result = call("train", "digits", "--preset=mnist-best", *SMALL, "--out=run")
+    assert result.code == 2 and "patch 7 does not divide image 8" in result.err and not (tmp_path / "run").exists()
+    assert call("train", "digits", "--preset=mnist-best", *SMALL, "--patch=4", "--out=other").code == 0
+    config = json.loads((tmp_path / "other" / "config.json").read_text())
+    assert (config["config"]["image"], config["recipe"]["rotate"]) == (8, tinyvit.RECIPES["mnist-best"].rotate)
+    assert call("train", *SMALL, "--preset=digits", "--out=run").code == 0
+    assert call("train", "--resume", "--preset=digits", *SMALL, "--out=run").code == 0
+    result = call("train", "--resume", "--preset=digits", "--out=run")
+    assert result.code == 2 and "contradicts the saved run" in result.err
+
+
 def test_eval_repeats_the_result():
     trained = call("train", *SMALL, "--out", "run")
     result = call("eval", "run")
@@ -186,7 +214,7 @@ def test_shapes():
     assert rows[0] == {"name": "image", "shape": [8, 8, 1], "parameters": 0, "multiply_adds": 0, "bytes": 3 * 64 * 4}
 
 
-@pytest.mark.parametrize("name", ["", "train", "eval", "predict", "gradcheck", "shapes"])
+@pytest.mark.parametrize("name", ["", "train", "eval", "predict", "gradcheck", "shapes", "bench"])
 def test_help(name):
     result = call(*[name] * bool(name), "--help")
     assert result.code == 0 and not result.err

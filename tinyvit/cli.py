@@ -69,7 +69,8 @@ def _settings(args):
     """What the options ask for, over the data set's presets."""
     name = args.data or "digits"
     preset = args.preset or name
-    config = dataclasses.replace(PRESETS[preset], **_given(args, ViTConfig))
+    sizes = {size: getattr(PRESETS[name], size) for size in FROM_THE_DATA}
+    config = dataclasses.replace(PRESETS[preset], **sizes | _given(args, ViTConfig))
     return Settings(name, config, dataclasses.replace(RECIPES[preset], **_given(args, Recipe)), args.seed or 0)
 
 
@@ -85,7 +86,8 @@ def _resumed(args, folder):
     clear_side_files(folder)
     asked = {"data": args.data, "seed": args.seed}
     if args.preset:
-        asked |= vars(PRESETS[args.preset]) | vars(RECIPES[args.preset])
+        asked |= {k: v for k, v in vars(PRESETS[args.preset]).items() if k not in FROM_THE_DATA}
+        asked |= vars(RECIPES[args.preset])
     asked |= _given(args, ViTConfig) | _given(args, Recipe)
     run.refuse_other({name: value for name, value in asked.items() if value is not None})
     return run
