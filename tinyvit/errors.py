@@ -1,7 +1,7 @@
 """The errors a user is shown: one line that says what was wrong, what was found, what was expected and what to do.
 
 The command prints the line and exits with `exit_code`; in Python they are ordinary exceptions. Whoever raises one
-writes the whole sentence; nothing below the command line prints.
+writes the whole sentence; nothing below the command line prints an error.
 """
 
 

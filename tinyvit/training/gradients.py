@@ -43,7 +43,7 @@ def batch_gradient(images, labels, p, config, recipe, *, seed, step, full=False,
     gradient : array [n], flat, in the order of trees.leaves(p)
     """
     loss, gradient = 0.0, None
-    for i in micro_batches or range(-(-len(images) // recipe.micro_batch)):
+    for i in range(-(-len(images) // recipe.micro_batch)) if micro_batches is None else micro_batches:
         part = slice(i * recipe.micro_batch, (i + 1) * recipe.micro_batch)
         rng = np.random.default_rng([seed, MICRO_BATCH, step, i])
         share = len(labels[part]) / len(labels)

@@ -199,8 +199,8 @@ class _Training:
     def _step(self, batch):
         """One step of the optimiser on the training images with these indices."""
         recipe, step = self.recipe, self.step + 1
-        for name, values in zip(("images", "labels"), self.train, strict=True):
-            np.take(values, batch, axis=0, out=self.arrays[name][: len(batch)], mode="clip")
+        x, y = self.train
+        self.arrays["images"][: len(batch)], self.arrays["labels"][: len(batch)] = x[batch], y[batch]
         self.crew.do("gradients", step, len(batch))
         self.crew.do("add", len(batch))
         loss, norm = self.work.loss(len(batch)), self.work.norm()
