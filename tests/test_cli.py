@@ -198,7 +198,7 @@ def test_gradcheck_is_a_table():
 def test_gradcheck_reports_a_wrong_gradient(monkeypatch):
     broken = checks.cases(["tanh"])["tanh"]
     broken = checks.Case(broken.forward, lambda dy, c: dy, broken.inputs)
-    monkeypatch.setattr("tinyvit.checks.cases", lambda names=None: {"tanh": broken})
+    monkeypatch.setattr("tinyvit.commands.gradcheck.cases", lambda names=None: {"tanh": broken})
     result = call("gradcheck")
     assert result.code == 1 and "WRONG: tanh" in result.out
     report = call("gradcheck", "--json")

@@ -23,6 +23,7 @@ FLOORS = [  # each floor's rooms, by the first parts of their modules' names
     [("models",), ("data",)],
     [("checks",), ("training",), ("weights",), ("viz",)],
     [("report",), ("doctor",), ("bench",), ("exercises",), ("lab",)],
+    [("commands",)],
     [("cli", "__main__", TOP)],
 ]
 ROOMS = {part: (floor, room) for floor, rooms in enumerate(FLOORS) for room in rooms for part in room}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import tinyvit
 from tests.training.helpers import call
 from tinyvit.checks import cases
 
@@ -54,6 +55,17 @@ def test_every_gradient_check_is_in_the_table():
     rows = re.findall(r"^\| (.+?) \| (\d+) \| (\S+) \|$", table, re.MULTILINE)
     assert [name for name, _, _ in rows] == list(cases())
     assert all(float(error) < 1e-7 for _, _, error in rows)
+
+
+def test_the_results_are_of_the_presets_as_they_are():
+    table = README.partition("<!-- results -->")[2].partition("<!-- /results -->")[0]
+    rows = re.findall(r"^\| (\S+) \| ([\d,]+) \| (\d+) \| \*\*(\S+) %\*\* \| (.+?) \|", table, re.MULTILINE)
+    assert [row[0] for row in rows] == ["digits", "mnist-quick", "mnist", "mnist-best"]
+    for name, parameters, epochs, mean, each in rows:
+        assert int(parameters.replace(",", "")) == tinyvit.parameter_count(tinyvit.PRESETS[name])
+        assert int(epochs) == tinyvit.RECIPES[name].epochs
+        seeds = [float(accuracy) for accuracy in each.split(", ")]
+        assert len(seeds) == 3 and float(mean) == pytest.approx(sum(seeds) / 3, abs=0.011)
 
 
 def test_every_link_inside_leads_somewhere():

@@ -8,6 +8,7 @@ from tests.training import helpers
 from tests.training.helpers import CONFIG
 from tinyvit.bench import compare
 from tinyvit.bench.compare import BASE, Race, races, run
+from tinyvit.commands import bench as command
 from tinyvit.errors import UsageError, WorkerError
 from tinyvit.training import cores
 
@@ -81,7 +82,7 @@ def test_a_contender_that_ends_is_reported(tiny, monkeypatch, capfd):
 
 def test_the_command(tiny, monkeypatch):
     monkeypatch.setattr(cores, "usable_cores", lambda: 1)
-    monkeypatch.setattr(compare, "races", lambda models, counts: [Race("tiny", 4, "infer", 1, rounds=1)])
+    monkeypatch.setattr(command, "races", lambda models, counts: [Race("tiny", 4, "infer", 1, rounds=1)])
     rows = json.loads(helpers.call("bench", "--json").out)
     assert [list(row) for row in rows] == [COLUMNS]
     result = helpers.call("bench")

@@ -44,6 +44,12 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not():
     assert not same(fit(seed=3)[0], fit(seed=4)[0])
 
 
+def test_images_and_labels_of_other_types_are_converted():
+    data = toy()
+    wide = tuple((x.astype(np.float64), y.astype(np.int32)) for x, y in data)
+    assert same(fit(wide)[0], fit(data)[0])
+
+
 def test_the_test_set_is_looked_at_once_at_the_end_and_validation_is_never_trained_on(monkeypatch):
     seen, trained = [], []
     monkeypatch.setattr(loop, "score", lambda logits, y: (seen.append(len(y)), (1.0, 0.5))[1])

@@ -1,0 +1,40 @@
+"""tinyvit bench"""
+
+import json
+import sys
+
+from tinyvit.bench.compare import BASE, races
+from tinyvit.bench.compare import run as race_rows
+from tinyvit.commands.options import add_json, count, new_command
+
+
+def add(commands):
+    """Declare the options."""
+    parser = new_command(commands, "bench", run, ["bench", "bench S M --cores 1 4"])
+    parser.add_argument("model", metavar="MODEL", nargs="*", help="some of S, M, B/16; all without")
+    parser.add_argument("--cores", type=count, nargs="+", metavar="N", help="how many; 1, 2 and all without")
+    add_json(parser)
+
+
+def run(args):
+    """Measure speed and memory, beside PyTorch's where it is installed."""
+    from tqdm import tqdm
+
+    rows, line = [], "{:<6} {:>5} {:>5} {:>5}  {:<26} {:>9} {:>9} {:>6} {:>8} {:>5} {:>5}"
+    if not args.json:
+        names = ("model", "batch", "task", "cores", "contender", "ms", "images/s", "ratio", "MB", "peak", "load")
+        print(line.format(*names), flush=True)
+    for race in tqdm(races(args.model or None, args.cores), unit="race", leave=False):
+        for row in race_rows(race):
+            rows.append(row)
+            if not args.json:
+                numbers = f"{1000 * row['seconds']:.1f}", f"{row['images_per_second']:.0f}", row["ratio"] or "-"
+                sizes = f"{row['memory_mb']:.0f}", f"{100 * row['share_of_peak']:.0f}%", row["load"]
+                where = (row[key] for key in ("model", "batch", "task", "cores", "contender"))
+                tqdm.write(line.format(*where, *map(str, (*numbers, *sizes))))
+    if args.json:
+        print(json.dumps(rows))
+    elif all(row["ratio"] is None for row in rows):
+        print("PyTorch is not installed: no ratios; for them, pip install torch", file=sys.stderr)
+    else:
+        print(f"ratio: seconds over {BASE}'s; peak: share of the speed of one large matrix product")

@@ -1,0 +1,30 @@
+"""What the commands that look at a finished run share."""
+
+from pathlib import Path
+
+from tinyvit.arrays import to_device
+from tinyvit.errors import CheckpointError, TinyvitError, UsageError
+from tinyvit.files import replacing
+from tinyvit.training.checkpoint import load
+from tinyvit.training.run import open_run
+
+
+def finished_model(folder, device):
+    """A finished run and its model, on a device."""
+    run = open_run(folder)
+    if not run.model.exists():
+        raise CheckpointError(f"the run in {folder} is not finished: go on with `{run.resume_command}`")
+    p, config = load(run.model)
+    return run.settings, to_device(p, device), config
+
+
+def save_figure(figure, path):
+    """Write a figure in the format that the file's name asks for."""
+    form, known = Path(path).suffix[1:].lower(), figure.canvas.get_supported_filetypes()
+    if form not in known:
+        raise UsageError(f"cannot draw {path}: expected a name that ends in one of {', '.join(sorted(known))}")
+    try:
+        with replacing(path) as file:
+            figure.savefig(file, format=form)
+    except OSError as error:
+        raise TinyvitError(f"cannot write {path}: {error.strerror or error}; choose another place") from None

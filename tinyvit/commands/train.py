@@ -1,0 +1,124 @@
+"""tinyvit train"""
+
+import dataclasses
+import signal
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+from tinyvit.arrays import choose_device
+from tinyvit.commands.options import FROM_THE_DATA, add_data_dir, add_device, add_options, new_command
+from tinyvit.commands.runs import save_figure
+from tinyvit.data import DATASETS, held_out_count, load_data
+from tinyvit.files import clear_side_files
+from tinyvit.models.config import PRESETS, ViTConfig
+from tinyvit.models.vit import parameter_count
+from tinyvit.training.cores import workers_for
+from tinyvit.training.loop import fit
+from tinyvit.training.recipe import RECIPES, Recipe
+from tinyvit.training.run import Settings, latest_run, new_run, next_folder, open_run
+
+
+def add(commands):
+    """Declare the options."""
+    examples = ["train", "train mnist --out runs/first --seed 1", "train --out runs/first --resume"]
+    parser = new_command(commands, "train", run, [*examples, "train mnist --preset mnist-best"])
+    parser.add_argument(
+        "data", nargs="?", choices=DATASETS, help="data set: %(choices)s; digits, which is bundled, if none is named"
+    )
+    parser.add_argument("--out", metavar="DIR", help="run folder; runs/DATA-1, -2, ... without")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, or with the latest")
+    parser.add_argument("--force", action="store_true", help="replace the run in --out")
+    parser.add_argument("--seed", type=int, help="of everything random (default 0)")
+    parser.add_argument(
+        "--preset", metavar="NAME", choices=RECIPES, help="model and training: %(choices)s; the data set's without"
+    )
+    add_options(parser, "the model (default: the preset's)", ViTConfig)
+    add_options(parser, "the training (default: the preset's)", Recipe)
+    add_data_dir(parser)
+    add_device(parser)
+
+
+def run(args):
+    """Train a model, or go on with a run."""
+    from tinyvit.viz.curves import curves
+
+    name = args.data or "digits"
+    folder = Path(args.out) if args.out else latest_run(name) if args.resume else None
+    found = _resumed(args, folder) if args.resume and folder and (folder / "config.json").exists() else None
+    if found and found.metrics():
+        print(f"{found.folder} is finished", file=sys.stderr)
+        return _print_result(found)
+    if args.resume and not (found and found.checkpoint.exists()):
+        print(f"nothing saved in {folder or 'runs'} yet: starting from the beginning", file=sys.stderr)
+    settings = found.settings if found else _settings(args)
+    device = choose_device(args.device)
+    workers = workers_for(settings.recipe, args.workers, device)
+    data = load_data(settings.data, args.data_dir)
+    held_out_count(len(data[0][0]), settings.recipe.validation)  # fails before there is a folder, if it does
+    run = found or new_run(folder or next_folder(name), settings, force=args.force)
+    config, images = settings.config, len(data[0][0])
+    about = f"{settings.data}: {images} images to learn from, {len(data[1][0])} to test"
+    where = device if device == "gpu" else f"{workers} worker{'s' * (workers > 1)}"
+    print(f"{about}; {parameter_count(config)} parameters; {where}; {run.folder}", file=sys.stderr)
+
+    def draw(history):
+        save_figure(curves(history, title=f"{settings.data}, seed {settings.seed}"), run.curves)
+
+    with _stop_requests() as stop:
+        how = {"recipe": settings.recipe, "seed": settings.seed, "workers": workers, "device": device}
+        fit(config, data, **how, run=run, draw=draw, stop=stop)
+    return _print_result(run)
+
+
+def _print_result(run):
+    metrics = run.metrics()
+    print(f"run {run.folder}: {metrics['epochs']} epochs in {metrics['seconds']:.1f} s", end=", ")
+    print(f"validation accuracy {100 * metrics['validation_accuracy']:.2f} %")
+    print(f"test accuracy {100 * metrics['test_accuracy']:.2f} %")
+
+
+def _settings(args):
+    """What the options ask for, over the data set's presets."""
+    name = args.data or "digits"
+    preset = args.preset or name
+    sizes = {size: getattr(PRESETS[name], size) for size in FROM_THE_DATA}
+    config = dataclasses.replace(PRESETS[preset], **sizes | _given(args, ViTConfig))
+    return Settings(name, config, dataclasses.replace(RECIPES[preset], **_given(args, Recipe)), args.seed or 0)
+
+
+def _given(args, cls):
+    """The options of a dataclass that the user gave."""
+    values = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(cls)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _resumed(args, folder):
+    """The saved run; its own settings win, and an option that contradicts them is an error."""
+    run = open_run(folder)
+    clear_side_files(folder)
+    asked = {"data": args.data, "seed": args.seed}
+    if args.preset:
+        asked |= {k: v for k, v in vars(PRESETS[args.preset]).items() if k not in FROM_THE_DATA}
+        asked |= vars(RECIPES[args.preset])
+    asked |= _given(args, ViTConfig) | _given(args, Recipe)
+    run.refuse_other({name: value for name, value in asked.items() if value is not None})
+    return run
+
+
+@contextmanager
+def _stop_requests():
+    """While this holds, Ctrl-C and SIGTERM are noted, for the loop to ask after. A second one has its usual effect."""
+    noted = []
+
+    def note(number, frame):
+        noted.append(number)
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: noted[0] if noted else 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
