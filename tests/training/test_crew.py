@@ -1,5 +1,6 @@
 """Workers: the same bits whoever computes, and nothing is left behind however a run ends."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -14,7 +16,7 @@ import pytest
 
 from tests.training import helpers
 from tests.training.helpers import CONFIG, RECIPE, STEPS, toy, toy_run
-from tinyvit.errors import WorkerError
+from tinyvit.errors import UsageError, WorkerError
 from tinyvit.models.vit import vit_init
 from tinyvit.training import crew as crews
 from tinyvit.training import loop, work
@@ -23,6 +25,7 @@ from tinyvit.training.evaluation import crew_logits, logits_of
 
 RANDOM = dataclasses.replace(CONFIG, dropout=0.2)
 NINE = dataclasses.replace(RECIPE, batch=9, micro_batch=2, epochs=2, rotate=5.0, clip=0.1)  # five micro-batches
+KILLED = "exit status 1" if os.name == "nt" else "killed by signal 9"
 LINUX = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="reads /proc")
 
 
@@ -61,6 +64,15 @@ def test_nor_do_they_with_processes(tmp_path, crew_of, workers):
     alone = outcome(tmp_path / "alone")
     crew_of("processes", workers)
     helpers.assert_same_outcome(outcome(tmp_path / "processes"), alone)
+
+
+def test_nor_do_they_with_processes_that_share_several_blocks(tmp_path, crew_of):
+    wide = dataclasses.replace(RANDOM, dim=64, mlp_dim=128, depth=2)
+    assert work.parameter_count(wide) > 2 * work.BLOCK
+    crew_of("threads", 1)
+    alone = outcome(tmp_path / "alone", wide)
+    crew_of("processes", 3)
+    helpers.assert_same_outcome(outcome(tmp_path / "processes", wide), alone)
 
 
 def test_the_number_of_rows_matters_no_more_than_rounding(tmp_path, monkeypatch):
@@ -154,7 +166,7 @@ def test_a_worker_that_is_killed_ends_the_run_with_one_line_and_the_checkpoint_k
     with pytest.raises(WorkerError) as lost:
         loop.fit(CONFIG, toy(), recipe=RECIPE, seed=3, workers=2, run=run, progress=False)
     words = str(lost.value)
-    assert f"worker 1 of 2 is gone (killed by signal 9) at step {bad} of {STEPS}" in words
+    assert f"worker 1 of 2 is gone ({KILLED}) after step {bad - 1} of {STEPS}" in words
     assert words.count("\n") == 0 and "--resume" in words
     assert ("the last good state is in" in words) == run.checkpoint.exists() == (bad > 1)
     monkeypatch.undo()
@@ -204,11 +216,50 @@ def test_workers_start_from(tmp_path, how):
     assert done.stdout.strip() == head(), done.stderr
 
 
+def test_workers_import_this_very_package_wherever_it_was_found(monkeypatch):
+    monkeypatch.setattr(sys, "path", ["", Path("elsewhere"), "/elsewhere"])  # "": the current folder, in a notebook
+    started = []
+    monkeypatch.setattr(crews.subprocess, "Popen", lambda *args, env, **options: started.append(env["PYTHONPATH"]))
+    crews._start(())
+    package = Path(sys.modules["tinyvit"].__file__).parents[1]
+    assert started == [os.pathsep.join([str(package), "/elsewhere"])]
+
+
+def test_a_run_that_does_not_fit_the_memory_is_refused_in_one_line():
+    enormous = dataclasses.replace(RECIPE, batch=999_999_999)
+    with pytest.raises(UsageError, match=r"needs .* GiB of memory, of which images are \[999999999, 1000, 1000, 1\]"):
+        start_crew(dataclasses.replace(CONFIG, image=1000), enormous, 0)
+
+
+@LINUX
+def test_a_crew_that_cannot_be_set_up_keeps_no_descriptor(monkeypatch):
+    def fail(*args):
+        raise MemoryError
+
+    monkeypatch.setattr(crews, "Work", fail)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(MemoryError):
+        start_crew(CONFIG, NINE, 0, workers=2)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_worker_that_cannot_open_the_memory_says_so(monkeypatch):
+    shapes = crews.array_shapes(CONFIG, NINE)
+    start = crews._start
+    monkeypatch.setattr(crews, "_start", lambda descriptors: start(()))  # it inherits no memory
+    with (
+        pytest.raises(WorkerError, match=r"worker 1 of 2 failed: OSError: .*Bad file descriptor"),
+        crews.Processes(CONFIG, NINE, 0, shapes, 2) as crew,
+    ):
+        crew.do("gradients", 1, 9)
+
+
 SLOW = ["--epochs=500", "--batch=64", "--workers=2"]
 
 
+@contextlib.contextmanager
 def running(folder):
-    """The command train in a session of its own, once it has written history, and its workers."""
+    """The command train in a session of its own, once it has written history, and its workers; killed in the end."""
     child = subprocess.Popen(
         [sys.executable, "-m", "tinyvit", "train", *SLOW, "--out", str(folder)],
         env=helpers.environment(),
@@ -218,11 +269,16 @@ def running(folder):
         start_new_session=True,
     )
     history, deadline = folder / "history.jsonl", time.monotonic() + 60
-    while not (history.exists() and history.stat().st_size) and child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    workers = psutil.Process(child.pid).children()
-    assert len(workers) == 1, (child.poll(), workers)
-    return child, workers
+    try:
+        while not (history.exists() and history.stat().st_size) and child.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        workers = psutil.Process(child.pid).children()
+        assert len(workers) == 1, (child.poll(), workers)
+        yield child, workers
+    finally:
+        child.kill()
+        child.communicate()
 
 
 def gone(workers, timeout=10):
@@ -231,28 +287,28 @@ def gone(workers, timeout=10):
 
 @pytest.mark.skipif(os.name == "nt", reason="signals to a group")
 def test_ctrl_c_reaches_the_command_alone_which_saves_and_lets_the_workers_go(tmp_path):
-    child, workers = running(tmp_path / "run")
-    os.killpg(child.pid, signal.SIGINT)  # as a terminal does
-    workers[0].send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=30)
-    assert child.returncode == 130 and "saved in" in err and "Traceback" not in err, err
-    assert gone(workers)
+    with running(tmp_path / "run") as (child, workers):
+        os.killpg(child.pid, signal.SIGINT)  # as a terminal does
+        workers[0].send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=30)
+        assert child.returncode == 130 and "saved in" in err and "Traceback" not in err, err
+        assert gone(workers)
     settings = json.loads((tmp_path / "run" / "config.json").read_text())
     assert "workers" not in json.dumps(settings), "how a run is computed is not what it is"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
-    child, workers = running(tmp_path / "run")
-    child.kill()
-    child.communicate(timeout=30)
-    assert gone(workers)
+    with running(tmp_path / "run") as (child, workers):
+        child.kill()
+        child.communicate(timeout=30)
+        assert gone(workers)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
 def test_the_command_reports_a_killed_worker_in_one_line(tmp_path):
-    child, workers = running(tmp_path / "run")
-    workers[0].kill()
-    _, err = child.communicate(timeout=30)
+    with running(tmp_path / "run") as (child, workers):
+        workers[0].kill()
+        _, err = child.communicate(timeout=30)
     assert child.returncode == 1 and "Traceback" not in err
-    assert "worker 1 of 2 is gone (killed by signal 9)" in err.splitlines()[-1]
+    assert f"worker 1 of 2 is gone ({KILLED})" in err.splitlines()[-1]

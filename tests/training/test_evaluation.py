@@ -54,6 +54,32 @@ def test_workers(data, monkeypatch, path, workers):
     np.testing.assert_allclose(logits_of(x, p, CONFIG, batch=4, workers=workers), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_order_and_precision_of_the_tree_are_its_own_with_processes_too(data, monkeypatch):
+    monkeypatch.setattr(evaluation, "MANY", 23)
+    x, p = data[0].astype(np.float32), trees.map(lambda a: a.astype(np.float32), P)
+    expected = vit(x, p, CONFIG)[0]
+    turned = dict(reversed(p.items()))
+    np.testing.assert_allclose(logits_of(x, turned, CONFIG, batch=4, workers=2), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        logits_of(data[0], P, CONFIG, batch=4, workers=2), vit(data[0], P, CONFIG)[0], rtol=1e-12
+    )
+
+
+def test_there_are_no_more_processes_than_micro_batches(data, monkeypatch):
+    monkeypatch.setattr(evaluation, "MANY", 23)
+    asked, start = [], evaluation.start_crew
+    monkeypatch.setattr(
+        evaluation, "start_crew", lambda *args, workers: asked.append(workers) or start(*args, workers=workers)
+    )
+    x, p = data[0].astype(np.float32), trees.map(lambda a: a.astype(np.float32), P)
+    logits_of(x, p, CONFIG, batch=12, workers=500)
+    assert asked == [2]
+
+
+def test_no_images():
+    assert logits_of(np.zeros((0, 4, 4, 1), np.float32), P, CONFIG, workers=2).shape == (0, 3)
+
+
 def test_a_large_models_few_images_share_its_products(monkeypatch):
     monkeypatch.setattr(evaluation, "LARGE", 0)
     seen, forward = [], evaluation.vit

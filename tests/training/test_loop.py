@@ -10,7 +10,7 @@ from tests import strict
 from tests.training import helpers
 from tests.training.helpers import CONFIG, PER_EPOCH, RECIPE, STEPS, toy, toy_run, untimed
 from tinyvit import trees
-from tinyvit.errors import DataError, DivergedError, Interrupted
+from tinyvit.errors import DataError, DivergedError, Interrupted, UsageError
 from tinyvit.training import loop, work
 from tinyvit.training.recipe import Recipe
 
@@ -151,3 +151,23 @@ def test_the_progress_bar_goes_to_standard_error(capsys):
     assert not out
     for word in ("epoch 3/3", f"{STEPS}/{STEPS}", "loss=", "accuracy=", "images="):
         assert word in err
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, None, "3"])
+def test_a_seed_that_is_none(seed):
+    with pytest.raises(UsageError, match=r"seed is .*: expected a whole number of at least 0"):
+        fit(seed=seed)
+
+
+def test_numpys_numbers_are_seeds_and_lists_are_labels():
+    ((x, y), test), found = toy(), []
+    for seed, labels in ((3, y), (np.int64(3), list(map(int, y)))):
+        p, _ = fit(((x, labels), test), seed=seed, workers=2)
+        found.append(trees.leaves(p))
+    assert all((a == b).all() for a, b in zip(*found, strict=True))
+
+
+def test_an_empty_test_set_is_refused_before_training():
+    (x, y), _ = toy()
+    with pytest.raises(DataError, match="there are no test images"):
+        fit(((x, y), (x[:0], y[:0])))

@@ -38,7 +38,7 @@ def test_a_child_sees_what_its_parent_writes_and_the_other_way_round(kind):
     mine["a"][...] = np.arange(15).reshape(3, 5)
     program = (
         "from tinyvit.training.shared import *\n"
-        f"arrays = arrays_in(open_memory({memory.handle}, {memory.size}), {SHAPES})\n"
+        f"arrays = arrays_in(open_memory({memory.handle}, {size_of(SHAPES)}), {SHAPES})\n"
         "arrays['c'][...] = arrays['a'].sum()"
     )
     child = [sys.executable, "-c", program]

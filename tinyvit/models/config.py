@@ -154,9 +154,8 @@ def _presets():
     }
     small = dict(channels=1, heads=4, classes=10, position_std=0.5)
     presets["digits"] = ViTConfig(image=8, patch=2, dim=32, depth=3, mlp_dim=128, **small)
-    presets["mnist"] = ViTConfig(image=28, patch=7, dim=64, depth=4, mlp_dim=256, **small)
-    presets["fashion-mnist"] = presets["mnist"]
-    presets["mnist-quick"] = dataclasses.replace(presets["mnist"], depth=2)
+    presets["mnist"] = ViTConfig(image=28, patch=7, dim=64, depth=2, mlp_dim=256, **small)
+    presets["fashion-mnist"] = presets["mnist-quick"] = presets["mnist"]
     presets["mnist-best"] = dataclasses.replace(presets["mnist"], dim=128, mlp_dim=512)
     return presets
 

@@ -12,7 +12,7 @@ def usable_cores():
     """Physical cores, as far as this process may use them.
 
     Two threads of one core share its arithmetic units, which training keeps busy: the second adds next to nothing.
-    A container's quota and a process's affinity are respected.
+    A process's affinity is respected, as a number of processors, and so is a container's quota (of cgroup version 2).
     """
     import psutil
 

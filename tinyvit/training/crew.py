@@ -13,11 +13,12 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
 from tinyvit.arrays import gpu_module
-from tinyvit.errors import WorkerError
+from tinyvit.errors import UsageError, WorkerError
 from tinyvit.training.shared import SharedMemory, arrays_in, size_of
 from tinyvit.training.work import Work, array_shapes
 
@@ -37,8 +38,14 @@ def start_crew(config, recipe, seed, *, workers=1, device="cpu", kind="processes
         "cpu" or "gpu"; a GPU has one worker.
     kind : str
         "processes" or "threads". Where processes cannot be started, there will be threads.
+
+    Raises
+    ------
+    UsageError
+        If the run's arrays do not fit into the machine's memory.
     """
     shapes = array_shapes(config, recipe)
+    _check_size(shapes)
     if workers > 1 and kind == "processes":
         try:
             return Processes(config, recipe, seed, shapes, workers)
@@ -50,10 +57,21 @@ def start_crew(config, recipe, seed, *, workers=1, device="cpu", kind="processes
     return Threads(work, workers) if workers > 1 else Alone(work)
 
 
+def _check_size(shapes):
+    """Raise UsageError for more than the machine has: shared memory is granted, and missed only when it is written."""
+    import psutil
+
+    needed, there = size_of(shapes), psutil.virtual_memory().total
+    if needed > there:
+        largest = max(shapes, key=lambda name: size_of({name: shapes[name]}))
+        raise UsageError(
+            f"the run needs {needed / 2**30:,.0f} GiB of memory, of which {largest} are {list(shapes[largest][0])}, "
+            f"and the machine has {there / 2**30:,.0f}: expected a smaller batch or model"
+        )
+
+
 class Alone:
     """A crew of one, who does everything itself."""
-
-    workers = 1
 
     def __init__(self, work):
         self.work = work
@@ -102,10 +120,10 @@ class Processes(Alone):
     def __init__(self, config, recipe, seed, shapes, workers):
         self.workers, self.others, self.ready = workers, [], False
         memory = SharedMemory(size_of(shapes))
-        super().__init__(Work(config, recipe, seed, arrays_in(memory.buffer, shapes)))
         run = {"config": dataclasses.asdict(config), "recipe": dataclasses.asdict(recipe), "seed": seed}
         run |= {"memory": memory.handle, "shapes": shapes, "workers": workers}
         try:
+            super().__init__(Work(config, recipe, seed, arrays_in(memory.buffer, shapes)))
             for worker in range(1, workers):
                 self.others.append(_start(memory.descriptors))
                 self._send(worker, run | {"worker": worker})
@@ -125,6 +143,8 @@ class Processes(Alone):
             getattr(self.work, task)(0, self.workers, *arguments)
             self._wait()
         except BaseException:  # answers may be outstanding: nobody could tell them from the next task's
+            for process in self.others:
+                process.kill()
             self.close()
             raise
 
@@ -158,12 +178,13 @@ class Processes(Alone):
 
 
 def _start(descriptors):
-    """A worker process: with this one's import path, one BLAS thread, its pipes and the shared memory; deaf to Ctrl-C.
+    """A worker process: with this very package, one BLAS thread, its pipes and the shared memory; deaf to Ctrl-C.
 
     -P: a file of the user's called random.py, where the run was started, is not Python's.
     """
+    package = Path(__file__).parents[2]
     one_thread = dict.fromkeys(BLAS_THREADS, "1")  # set before NumPy loads: BLAS then makes no others
-    path = os.pathsep.join(filter(None, sys.path))
+    path = os.pathsep.join([str(package), *(entry for entry in sys.path if isinstance(entry, str) and entry)])
     if os.name == "nt":
         apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     else:

@@ -33,17 +33,22 @@ def logits_of(images, p, config, *, batch=32, workers=1):
     batch : int
         Images computed at once by a worker, at most.
     workers : int
+        At most; a GPU has one.
     """
     from threadpoolctl import threadpool_limits
 
+    if not len(images):
+        return np.empty((0, config.classes), images.dtype)
     keep_freed_memory()
     large = is_large(config)
     if is_on_gpu(p["cls"]):
         workers = 1
-    if workers > 1 and not large and len(images) >= MANY:
-        recipe = Recipe(batch=batch * workers, micro_batch=batch)
-        with threadpool_limits(1, "blas"), start_crew(config, recipe, 0, workers=workers) as crew:
-            crew.work.arrays["average"][...] = np.concatenate([leaf.reshape(-1) for leaf in trees.leaves(p)])
+    processes = min(workers, -(-len(images) // batch))
+    if processes > 1 and not large and len(images) >= MANY and p["cls"].dtype == images.dtype == np.float32:
+        recipe = Recipe(batch=batch * processes, micro_batch=batch)
+        with threadpool_limits(1, "blas"), start_crew(config, recipe, 0, workers=processes) as crew:
+            for leaf, given in zip(trees.leaves(crew.work.average), trees.leaves(p, crew.work.average), strict=True):
+                leaf[...] = given
             return crew_logits(crew, images)
     streams = min(workers, len(images)) if len(images) >= workers or not large else 1
     size = min(batch, -(-len(images) // streams))

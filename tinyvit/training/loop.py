@@ -5,6 +5,7 @@ when, so the state between two steps is four vectors and a number: parameters, t
 that is stopped, or killed, and resumed ends with the same bits as one that never was.
 """
 
+import operator
 import time
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.arrays import choose_device, to_host, xp_of
 from tinyvit.data import hold_out
-from tinyvit.errors import CheckpointError, DataError, DivergedError, Interrupted, WorkerError
+from tinyvit.errors import CheckpointError, DataError, DivergedError, Interrupted, UsageError, WorkerError
 from tinyvit.models.vit import vit_init
 from tinyvit.ops.cross_entropy import check_labels
 from tinyvit.training.checkpoint import load_training, save
@@ -77,8 +78,8 @@ def fit(
     """
     from threadpoolctl import threadpool_limits
 
-    recipe = recipe or Recipe()
-    _check_data(config, data)
+    recipe, seed = recipe or Recipe(), _checked_seed(seed)
+    data = _checked_data(config, data)
     keep_freed_memory()
     # BLAS on one thread: the bits depend on the number of threads, and products as small as these are faster on one.
     # A run that diverges overflows first; it is reported as DivergedError, not as a warning here and there.
@@ -148,7 +149,7 @@ class _Training:
                 return self._finish(bar)
             except WorkerError as error:
                 hint = f"; go on with: {self.run.resume_command}" if self.run else ""
-                raise WorkerError(f"{error} at step {self.step + 1} of {self.steps}{self._kept()}{hint}") from None
+                raise WorkerError(f"{error} after step {self.step} of {self.steps}{self._kept()}{hint}") from None
 
     def _finish(self, bar):
         """The one look at the test set; model, curves and result are written."""
@@ -275,12 +276,27 @@ class _Training:
         )
 
 
-def _check_data(config, data):
-    """Raise DataError unless images and labels are what the model takes."""
+def _checked_seed(seed):
+    """The seed as Python's own number, which JSON can hold."""
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if number < 0:
+        raise UsageError(f"seed is {seed!r}: expected a whole number of at least 0")
+    return number
+
+
+def _checked_data(config, data):
+    """The data, with labels as arrays; raises DataError unless images and labels are what the model takes."""
+    checked = []
     for part, (x, y) in zip(("training", "test"), data, strict=True):
+        if not len(y):
+            raise DataError(f"there are no {part} images: expected at least one")
         expected = (len(y), config.image, config.image, config.channels)
         if x.shape != expected:
             raise DataError(
                 f"the {part} images are {list(x.shape)}: the model and {len(y)} labels expect {list(expected)}"
             )
-        check_labels(y, config.classes)
+        checked.append((x, check_labels(y, config.classes)))
+    return checked

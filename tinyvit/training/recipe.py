@@ -75,7 +75,7 @@ class Recipe:
 RECIPES = {
     "digits": Recipe(epochs=60, batch=64, learning_rate=5e-3, average=0.99, rotate=10.0, zoom=0.15, shear=0.15),
     "mnist-quick": Recipe(epochs=4, learning_rate=5e-3, shift=1, validation=1 / 12),
-    "mnist": Recipe(epochs=6, learning_rate=5e-3, shift=1, validation=1 / 12),
-    "mnist-best": Recipe(epochs=32, learning_rate=3e-3, shift=2, rotate=10.0, zoom=0.1, shear=0.1, validation=1 / 12),
-    "fashion-mnist": Recipe(epochs=6, learning_rate=5e-3, shift=1, validation=1 / 12),
+    "mnist": Recipe(epochs=14, learning_rate=5e-3, shift=1, validation=1 / 12),
+    "mnist-best": Recipe(epochs=80, learning_rate=3e-3, shift=2, rotate=12.0, zoom=0.15, shear=0.15, validation=1 / 12),
+    "fashion-mnist": Recipe(epochs=14, learning_rate=5e-3, shift=1, validation=1 / 12),
 }

@@ -21,11 +21,11 @@ class SharedMemory:
     Raises
     ------
     OSError
-        If the system does not have that much.
+        If the system refuses. Linux and macOS do not: they grant more than there is.
     """
 
     def __init__(self, size):
-        self.size, self.descriptors = size, ()
+        self.descriptors = ()
         if os.name == "nt":
             self.handle = f"tinyvit-{secrets.token_hex(16)}"
             self.buffer = mmap.mmap(-1, size, tagname=self.handle)

@@ -24,26 +24,30 @@ def main():
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints is no answer
     keep_freed_memory()
-    run = json.loads(sys.stdin.buffer.readline() or "null")
-    if run is None:
-        return
-    arrays = arrays_in(open_memory(run["memory"], size_of(run["shapes"])), run["shapes"])
-    work = Work(ViTConfig.from_dict(run["config"]), Recipe(**run["recipe"]), run["seed"], arrays)
+    do = _set_up
     try:
-        answers.write(b"null\n")
         for line in sys.stdin.buffer:
-            answers.write(_answer(work, run["worker"], run["workers"], *json.loads(line)))
+            problem = None
+            try:
+                do = do(json.loads(line)) or do
+            except Exception as error:
+                problem = f"{type(error).__name__}: {error}"
+            answers.write(json.dumps(problem).encode() + b"\n")
     except OSError:  # nobody reads the answers: the parent is gone
         pass
 
 
-def _answer(work, worker, workers, task, *arguments):
-    try:
+def _set_up(run):
+    """The first line; returns what does the others."""
+    arrays = arrays_in(open_memory(run["memory"], size_of(run["shapes"])), run["shapes"])
+    work = Work(ViTConfig.from_dict(run["config"]), Recipe(**run["recipe"]), run["seed"], arrays)
+
+    def do(task):
+        name, *arguments = task
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # as in fit, which sees it from the loss
-            getattr(work, task)(worker, workers, *arguments)
-    except Exception as error:
-        return json.dumps(f"{type(error).__name__}: {error}").encode() + b"\n"
-    return b"null\n"
+            getattr(work, name)(run["worker"], run["workers"], *arguments)
+
+    return do
 
 
 if __name__ == "__main__":
