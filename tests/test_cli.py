@@ -48,7 +48,7 @@ def test_mnist_files_are_found_in_data_dir(tmp_path):
         head = b"\0\0\x08\x01" + np.array([count], ">u4").tobytes()
         (tmp_path / "mnist" / f"{part}-labels-idx1-ubyte").write_bytes(head + labels.tobytes())
     result = call("train", "mnist", *SMALL, "--data-dir", tmp_path, "--validation=0.25", "--out", "run")
-    assert result.code == 0 and "40 images to learn from, 12 to test" in result.err
+    assert result.code == 0 and "30 images to learn from, 10 held out, 12 to test" in result.err
     assert call("eval", "run", "--data-dir", tmp_path).out.splitlines()[-1] == result.out.splitlines()[-1]
 
 
@@ -69,6 +69,15 @@ def test_resume_of_a_finished_run_prints_its_result(tmp_path):
 def test_resume_without_out_takes_the_latest_run():
     first = call("train", *SMALL)
     assert call("train", "--resume").out == first.out
+
+
+def test_a_preset_brings_its_data_set(monkeypatch):
+    asked = []
+    monkeypatch.setattr("tinyvit.commands.train.load_data", lambda name, folder: asked.append(name) or 1 / 0)
+    for preset in ("mnist-quick", "mnist-best", "fashion-mnist", "digits"):
+        with pytest.raises(ZeroDivisionError):
+            call("train", f"--preset={preset}")
+    assert asked == ["mnist", "mnist", "fashion-mnist", "digits"]
 
 
 def test_the_saved_settings_win_and_a_contradiction_is_refused():

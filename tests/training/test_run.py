@@ -39,20 +39,35 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 
 
 def test_free_folders_are_counted_up(tmp_path):
-    assert latest_run("digits", tmp_path) is None
     (tmp_path / "digits-9").mkdir()
     (tmp_path / "digits-10").mkdir()
     (tmp_path / "mnist-11").mkdir()
     (tmp_path / "digits-x").mkdir()
-    assert latest_run("digits", tmp_path).name == "digits-10"
     assert next_folder("digits", tmp_path).name == "digits-11"
     assert next_folder("digits", tmp_path).name == "digits-12", "the one before is taken, though still empty"
 
 
 def test_a_folder_taken_in_between_is_passed_over(tmp_path, monkeypatch):
     (tmp_path / "digits-1").mkdir()
-    monkeypatch.setattr("tinyvit.training.run.latest_run", lambda data, runs: None)
+    monkeypatch.setattr(type(tmp_path), "glob", lambda *args: iter([]))  # made after we looked
     assert next_folder("digits", tmp_path).name == "digits-2"
+
+
+def test_the_latest_run_is_the_newest_that_is_not_finished_of_any_data_set_or_of_one(tmp_path):
+    assert latest_run("digits", tmp_path) is latest_run(None, tmp_path) is None
+    for age, name in enumerate(["mnist-1", "digits-1", "mnist-2", "fashion-mnist-7", "digits-10", "digits-9"]):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        os.utime(tmp_path / name / "config.json", (1000 + age, 1000 + age))
+    (tmp_path / "digits-11").mkdir()  # taken, but no run yet
+    assert latest_run(None, tmp_path).name == latest_run("digits", tmp_path).name == "digits-9"
+    assert latest_run("mnist", tmp_path).name == "mnist-2"
+    for name in ("digits-9", "digits-10", "fashion-mnist-7"):
+        (tmp_path / name / "metrics.json").write_text("{}")
+    assert latest_run(None, tmp_path).name == "mnist-2"
+    for name in ("mnist-1", "mnist-2", "digits-1"):
+        (tmp_path / name / "metrics.json").write_text("{}")
+    assert latest_run(None, tmp_path).name == "digits-9", "all are finished"
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,15 @@ def add(commands):
     examples = ["train", "train mnist --out runs/first --seed 1", "train --out runs/first --resume"]
     parser = new_command(commands, "train", run, [*examples, "train mnist --preset mnist-best"])
     parser.add_argument(
-        "data", nargs="?", choices=DATASETS, help="data set: %(choices)s; digits, which is bundled, if none is named"
+        "data",
+        nargs="?",
+        choices=DATASETS,
+        help="data set: %(choices)s; without, the preset's, or digits, which is bundled",
     )
     parser.add_argument("--out", metavar="DIR", help="run folder; runs/DATA-1, -2, ... without")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, or with the latest")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out, or with the latest that is not finished"
+    )
     parser.add_argument("--force", action="store_true", help="replace the run in --out")
     parser.add_argument("--seed", type=int, help="of everything random (default 0)")
     parser.add_argument(
@@ -43,8 +48,7 @@ def run(args):
     """Train a model, or go on with a run."""
     from tinyvit.viz.curves import curves
 
-    name = args.data or "digits"
-    folder = Path(args.out) if args.out else latest_run(name) if args.resume else None
+    folder = Path(args.out) if args.out else latest_run(args.data) if args.resume else None
     found = _resumed(args, folder) if args.resume and folder and (folder / "config.json").exists() else None
     if found and found.metrics():
         print(f"{found.folder} is finished", file=sys.stderr)
@@ -55,11 +59,13 @@ def run(args):
     device = choose_device(args.device)
     workers = workers_for(settings.recipe, args.workers, device)
     data = load_data(settings.data, args.data_dir)
-    held_out_count(len(data[0][0]), settings.recipe.validation)  # fails before there is a folder, if it does
-    run = found or new_run(folder or next_folder(name), settings, force=args.force)
+    held_out = held_out_count(len(data[0][0]), settings.recipe.validation)  # fails before there is a folder, if it does
+    run = found or new_run(folder or next_folder(settings.data), settings, force=args.force)
     config, images = settings.config, len(data[0][0])
-    about = f"{settings.data}: {images} images to learn from, {len(data[1][0])} to test"
+    about = f"{settings.data}: {images - held_out} images to learn from, {held_out} held out, {len(data[1][0])} to test"
     where = device if device == "gpu" else f"{workers} worker{'s' * (workers > 1)}"
+    if args.workers and workers < args.workers:
+        where += f" (a batch of {settings.recipe.batch} has no more micro-batches)"
     print(f"{about}; {parameter_count(config)} parameters; {where}; {run.folder}", file=sys.stderr)
 
     def draw(history):
@@ -79,9 +85,9 @@ def _print_result(run):
 
 
 def _settings(args):
-    """What the options ask for, over the data set's presets."""
-    name = args.data or "digits"
-    preset = args.preset or name
+    """What the options ask for, over the data set's presets; a preset's own data set if none is named."""
+    preset = args.preset or args.data or "digits"
+    name = args.data or next(data for data in DATASETS if preset.startswith(data))
     sizes = {size: getattr(PRESETS[name], size) for size in FROM_THE_DATA}
     config = dataclasses.replace(PRESETS[preset], **sizes | _given(args, ViTConfig))
     return Settings(name, config, dataclasses.replace(RECIPES[preset], **_given(args, Recipe)), args.seed or 0)

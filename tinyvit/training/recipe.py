@@ -36,8 +36,12 @@ class Recipe:
         Share of the training set held out, in (0, 1), to choose settings on.
     shift : int
         Random shifts, up to so many pixels.
-    rotate, zoom, shear : float
-        Random rotations up to so many degrees, and scalings and shears up to such a share.
+    rotate : float
+        Random rotations, up to so many degrees.
+    zoom : float
+        Random scalings, up or down by up to such a share.
+    shear : float
+        Random shears, up to so many pixels across for each pixel down.
 
     Raises
     ------

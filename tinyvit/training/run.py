@@ -9,6 +9,7 @@ curves.png        drawn as it goes
 """
 
 import dataclasses
+import itertools
 import json
 import re
 import shlex
@@ -190,10 +191,13 @@ def open_run(folder):
         raise CheckpointError(f"{folder / 'config.json'} is not a run's configuration: {error}") from None
 
 
-def latest_run(data, runs=Path("runs")):
-    """The newest of runs/DATA-1, -2, ..., or None."""
-    numbers = [int(m[1]) for path in runs.glob("*") if (m := re.fullmatch(rf"{re.escape(data)}-(\d+)", path.name))]
-    return runs / f"{data}-{max(numbers)}" if numbers else None
+def latest_run(data=None, runs=Path("runs")):
+    """The newest of runs/DATA-1, -2, ..., those that are not finished first; of any data set, or of one; or None."""
+
+    def age(folder):
+        return not (folder / "metrics.json").exists(), (folder / "config.json").stat().st_mtime_ns, folder.name
+
+    return max((path.parent for path in runs.glob(f"{data or '*'}-*/config.json")), key=age, default=None)
 
 
 def next_folder(data, runs=Path("runs")):
@@ -204,10 +208,8 @@ def next_folder(data, runs=Path("runs")):
     CheckpointError
         If it cannot be made.
     """
-    latest = latest_run(data, runs)
-    number = int(latest.name.rpartition("-")[2]) if latest else 0
-    while True:
-        number += 1
+    taken = [int(m[1]) for path in runs.glob("*") if (m := re.fullmatch(rf"{re.escape(data)}-(\d+)", path.name))]
+    for number in itertools.count(1 + max(taken, default=0)):
         folder = runs / f"{data}-{number}"
         try:
             folder.mkdir(parents=True)
