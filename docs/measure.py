@@ -76,7 +76,7 @@ def speed():
                 row
             )
     lines = [
-        "| model | | batch | cores | tinyvit | PyTorch | its class row | of PyTorch's time | of its class row's | MB |"
+        "| model | | batch | cores | tinyvit | PyTorch | class row | tinyvit / PyTorch | tinyvit / class row | MB |"
     ]
     lines += ["|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"]
     for which, row in cells.items():

@@ -117,7 +117,9 @@ def test_workers_change_nothing_and_may_differ_on_resume(tmp_path):
         number=signal.SIGINT,
     )
     result = call("train", "--resume", "--out", "stopped", "--workers=9")
-    assert result.code == 0 and "; 2 workers; " in result.err, "a batch of 64 is two micro-batches"
+    assert result.code == 0 and "; 2 workers (a batch of 64 has no more micro-batches); " in result.err, (
+        "a batch of 64 is two micro-batches"
+    )
     helpers.assert_same_outcome(helpers.outcome(tmp_path / "stopped"), helpers.outcome(tmp_path / "whole"))
     evaluated = {call("eval", "stopped", f"--workers={n}").out for n in (1, 3)}
     assert len(evaluated) == 1
