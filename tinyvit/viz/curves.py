@@ -2,7 +2,7 @@
 
 import numpy as np
 
-BLUE, ORANGE = "#0072b2", "#d55e00"  # Okabe and Ito: told apart by every eye, and in grey
+from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
 
 
 def curves(history, title=""):
@@ -17,11 +17,9 @@ def curves(history, title=""):
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.figure import Figure
-
     steps = [r for r in history if r["kind"] == "step"]
     epochs = [r for r in history if r["kind"] == "epoch"]
-    figure = Figure(figsize=(9, 3.6), layout="constrained", dpi=150)
+    figure = new_figure(9, 3.6)
     figure.suptitle(title)
     left, right = figure.subplots(1, 2)
     if steps:
@@ -44,8 +42,7 @@ def curves(history, title=""):
     if left.lines:
         left.legend(frameon=False, fontsize=8)
     for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25)
+        plain(axes)
     return figure
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tinyvit.viz.picture import bare, new_figure, picture, shine, show
+
 
 def class_attention(c):
     """How much the class token takes from each patch in the last block, as a mean over its heads.
@@ -36,39 +38,20 @@ def look(images, attention, patch, titles=None):
     -------
     matplotlib.figure.Figure
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.6, 1.85 * len(images) + 0.3), layout="constrained", dpi=150)
+    figure = new_figure(6.6, 1.85 * len(images) + 0.3)
     axes = figure.subplots(len(images), 3, squeeze=False)
     most = float(attention.max())
     for row, image, weights, title in zip(axes, images, attention, titles or [""] * len(images), strict=True):
-        H, W = image.shape[:2]
-        grid = weights.reshape(H // patch, W // patch)
-        row[0].imshow(_picture(image), cmap="gray", vmin=0, vmax=1)
-        row[1].imshow(_apart(_picture(image), patch), cmap="gray", vmin=0, vmax=1)
-        extent = (-0.5, W - 0.5, H - 0.5, -0.5)
-        shade = row[2].imshow(grid, cmap="inferno", vmin=0, vmax=most, extent=extent)
-        row[2].imshow(_ghost(_picture(image)))
+        show(row[0], image)
+        row[1].imshow(_apart(picture(image), patch), cmap="gray", vmin=0, vmax=1)
+        bare(row[1])
+        shade = shine(row[2], weights, image, most)
         row[0].set_ylabel(title, fontsize=9)
-    for name, top in zip(("image", f"{grid.size} patches", "attention of the class token"), axes[0], strict=True):
+    names = ("image", f"{attention.shape[1]} patches", "attention of the class token")
+    for name, top in zip(names, axes[0], strict=True):
         top.set_title(name, fontsize=10)
-    for panel in axes.flat:
-        panel.set(xticks=[], yticks=[])
-        panel.spines[:].set_visible(False)
     figure.colorbar(shade, ax=axes[:, 2], label="share of attention", shrink=0.9)
     return figure
-
-
-def _picture(image):
-    """[-1, 1] to [0, 1]; a single channel loses its axis."""
-    image = np.clip((image + 1) / 2, 0, 1)
-    return image[..., 0] if image.shape[-1] == 1 else image
-
-
-def _ghost(picture):
-    """The picture as light through which the attention behind it can be seen: [H, W, 4], white, of varying alpha."""
-    brightness = picture if picture.ndim == 2 else picture.mean(axis=-1)
-    return np.stack([*3 * [np.ones_like(brightness)], 0.45 * brightness], axis=-1)
 
 
 def _apart(picture, patch):

@@ -1,0 +1,119 @@
+"""Attention in numbers, against loops and against finite differences."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from tests.reference.compare import random_vit
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.vit import vit
+from tinyvit.ops import attention as op
+from tinyvit.viz.attention import (
+    attention_distance,
+    attention_maps,
+    patch_distances,
+    rollout,
+    uniform_distance,
+    weighted_attention,
+)
+
+CONFIG = ViTConfig(image=6, channels=2, patch=2, dim=8, depth=3, heads=2, mlp_dim=6, classes=4)
+
+
+@pytest.fixture(params=[{}, {"pre_logits": 5, "gelu": "tanh"}], ids=["plain", "pre_logits"])
+def model(request):
+    config = dataclasses.replace(CONFIG, **request.param)
+    images = np.random.default_rng(0).standard_normal((3, 6, 6, 2))
+    return images, random_vit(config), config
+
+
+def test_maps_are_the_caches_and_their_rows_sum_to_1(model):
+    _, c = vit(*model)
+    maps = attention_maps(c)
+    assert [a.shape for a in maps] == [(3, 2, 10, 10)] * 3
+    for a, block in zip(maps, c["blocks"], strict=True):
+        assert a is block["msa"]["att"]["a"]
+        np.testing.assert_allclose(a.sum(-1), 1, atol=1e-12)
+
+
+def test_rollout_by_hand():
+    first = np.array([[[[1, 0], [0.5, 0.5]]]])
+    second = np.array([[[[0.25, 0.75], [0, 1]], [[0.75, 0.25], [1, 0]]]])  # their mean is [[1/2, 1/2], [1/2, 1/2]]
+    np.testing.assert_allclose(rollout([first, second], identity=False), [[[0.75, 0.25], [0.75, 0.25]]])
+    with_identity = np.array([[0.75, 0.25], [0.25, 0.75]]) @ np.array([[1, 0], [0.25, 0.75]])
+    np.testing.assert_allclose(rollout([first, second]), with_identity[None])
+
+
+@pytest.mark.parametrize("identity", [True, False])
+def test_rollouts_rows_sum_to_1_and_the_class_row_alone_is_its_first(model, identity):
+    full, row = (attention_maps(vit(*model, full=full)[1]) for full in (True, False))
+    found = rollout(full, identity)
+    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-12)
+    np.testing.assert_allclose(rollout(row, identity), found[:, :1], atol=1e-12)
+
+
+def test_distance_against_a_loop(model):
+    maps = attention_maps(vit(*model)[1])
+    found = attention_distance(maps, 2)
+    assert found.shape == (3, 2)
+    for layer, a in enumerate(maps):
+        for head in range(2):
+            total = 0.0
+            for b in range(3):
+                for t in range(9):
+                    weights = [a[b, head, t + 1, s + 1] for s in range(9)]
+                    way = [2 * math.hypot(t // 3 - s // 3, t % 3 - s % 3) for s in range(9)]
+                    total += sum(w * d for w, d in zip(weights, way, strict=True)) / sum(weights)
+            assert found[layer, head] == pytest.approx(total / 27, rel=1e-12)
+
+
+def test_distance_at_its_ends():
+    nowhere, everywhere = np.eye(10)[None, None], np.full((1, 1, 10, 10), 0.1)
+    assert attention_distance([nowhere], 7)[0, 0] == 0
+    assert attention_distance([everywhere], 7)[0, 0] == pytest.approx(uniform_distance(9, 7))
+    assert patch_distances(9, 7)[0].tolist()[:4] == [0, 7, 14, 7], "raster order"
+    assert uniform_distance(4, 1) == pytest.approx((0 + 1 + 1 + math.sqrt(2)) / 4)
+
+
+def test_the_gradient_of_the_maps_is_what_a_change_of_a_map_does(model, monkeypatch):
+    """Nudge one weight of one map in the forward pass; the score moves by da times the nudge."""
+    images, p, config = model
+    dlogits = np.zeros((3, 4))
+    dlogits[[0, 1, 2], [3, 0, 2]] = 1
+    _, c = vit(*model)
+    found = weighted_attention(dlogits, p, c)
+    softmax, calls, h = op.softmax, [], 1e-5
+    for layer, (b, t, s) in [(0, (1, 4, 2)), (1, (0, 0, 7)), (2, (2, 0, 5)), (2, (2, 1, 5))]:
+        products = []
+        for head in range(2):
+
+            def score(nudge, layer=layer, index=(b, head, t, s)):
+                calls.clear()
+
+                def nudged(x):
+                    y, cache = softmax(x)
+                    if len(calls) == layer:
+                        y[index] += nudge
+                    calls.append(1)
+                    return y, cache
+
+                monkeypatch.setattr(op, "softmax", nudged)
+                logits, _ = vit(images, p, config)
+                monkeypatch.setattr(op, "softmax", softmax)
+                return (logits * dlogits).sum()
+
+            da = (score(h) - score(-h)) / (2 * h)
+            products.append(max(0.0, c["blocks"][layer]["msa"]["att"]["a"][b, head, t, s] * da))
+        assert found[layer][b, t, s] == pytest.approx(sum(products) / 2, abs=1e-9)
+
+
+def test_the_last_layer_speaks_through_the_class_row_alone(model):
+    _, p, _ = model
+    _, c = vit(*model)
+    last = weighted_attention(np.ones((3, 4)), p, c)[-1]
+    assert (last[:, 1:] == 0).all() and (last[:, 0] > 0).any()
+    short = weighted_attention(np.ones((3, 4)), p, vit(*model, full=False)[1])
+    np.testing.assert_allclose(short[-1], last[:, :1], atol=1e-12)
+    np.testing.assert_allclose(short[0], weighted_attention(np.ones((3, 4)), p, c)[0], atol=1e-12)

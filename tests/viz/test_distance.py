@@ -1,0 +1,17 @@
+"""The figure of attention distances has every head's dot and the line of uniform attention."""
+
+import numpy as np
+
+from tinyvit.viz.distance import distance_figure
+
+
+def test_every_head_and_the_uniform_line():
+    distances = np.array([[3.0, 5.0], [9.0, 2.0], [4.0, 4.5]])
+    (axes,) = distance_figure(distances, 7.5).axes
+    *heads, uniform = axes.lines
+    for head, line in enumerate(heads):
+        np.testing.assert_allclose(line.get_ydata(), distances[:, head])
+        assert np.round(line.get_xdata()).tolist() == [1, 2, 3]
+    assert set(uniform.get_ydata()) == {7.5}
+    assert axes.get_ylim()[0] == 0 and axes.get_ylim()[1] > 9, "every dot lies inside"
+    assert "pixels" in axes.get_ylabel() and [t.get_text() for t in axes.texts] == ["uniform attention"]

@@ -1,0 +1,48 @@
+"""Filters and positions."""
+
+import numpy as np
+import pytest
+
+from tinyvit.viz.embedding import filters_figure, principal_filters, similarity, similarity_figure
+
+RNG = np.random.default_rng(0)
+
+
+def test_the_first_filters_are_the_directions_that_say_most():
+    one, two = np.eye(12)[0], np.eye(12)[5]
+    w = np.outer(one, RNG.standard_normal(9)) * 10 + np.outer(two, RNG.standard_normal(9))
+    filters, shares = principal_filters(w, 3, count=4)
+    assert filters.shape == (4, 2, 2, 3)
+    flat = filters.reshape(4, 12)
+    np.testing.assert_allclose(flat @ flat.T, np.eye(4), atol=1e-12)
+    assert abs(flat[0] @ one) > 0.99 and abs(flat[1] @ two) > 0.99
+    np.testing.assert_allclose(shares[:2].sum(), 1)
+    np.testing.assert_allclose(shares, [((f @ w) ** 2).sum() / (w**2).sum() for f in flat], atol=1e-12)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_filters_are_drawn_around_grey(channels):
+    w = RNG.standard_normal((4 * channels, 5))
+    figure = filters_figure(w, channels, count=3)
+    for axes, image in zip(figure.axes, principal_filters(w, channels, 3)[0], strict=False):
+        drawn = axes.images[0].get_array()
+        np.testing.assert_allclose((drawn - 0.5).reshape(-1), (image / np.abs(image).max() / 2).reshape(-1))
+
+
+def test_similarity_against_a_loop_and_exactly_1_with_itself():
+    pos = RNG.standard_normal((10, 4)).astype(np.float32)
+    found = similarity(pos)
+    assert found.shape == (9, 9) and (np.diag(found) == 1).all()
+    for i in range(9):
+        for j in range(9):
+            x, y = pos[i + 1].astype(float), pos[j + 1].astype(float)
+            assert found[i, j] == pytest.approx(x @ y / (x @ x * (y @ y)) ** 0.5)
+
+
+def test_the_grid_of_grids():
+    pos = RNG.standard_normal((10, 4))
+    figure = similarity_figure(pos)
+    for axes, row in zip(figure.axes[:9], similarity(pos), strict=True):
+        np.testing.assert_allclose(axes.images[0].get_array(), row.reshape(3, 3))
+        assert axes.images[0].get_clim() == (-1, 1)
+    assert [figure.axes[i].get_ylabel() for i in (0, 3, 6)] == ["1", "2", "3"]

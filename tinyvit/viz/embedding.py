@@ -1,0 +1,74 @@
+"""What the embeddings have learned: filters of the patches, similarity of the positions (the paper's figure 7)."""
+
+import numpy as np
+
+from tinyvit.viz.picture import bare, new_figure
+
+
+def principal_filters(w, channels, count=28):
+    """The principal components of the embedding's filters, most important first.
+
+    The D columns of w are filters of a patch's P*P*C numbers; in the basis of its left singular vectors, few say almost
+    all.
+
+    Parameters
+    ----------
+    w : array [P*P*C, D]
+        The patch embedding's weight.
+    channels : int
+    count : int
+        At most so many.
+
+    Returns
+    -------
+    array [count, P, P, C], each of norm 1, and the share of the filters' sum of squares that each accounts for, [count]
+    """
+    u, s, _ = np.linalg.svd(w.astype(np.float64), full_matrices=False)
+    side = round((len(w) / channels) ** 0.5)
+    count = min(count, len(s))
+    return u.T[:count].reshape(count, side, side, channels), (s**2 / (s**2).sum())[:count]
+
+
+def filters_figure(w, channels, count=28):
+    """Draw `principal_filters`: grey is 0; each is scaled to its own largest number."""
+    filters, shares = principal_filters(w, channels, count)
+    columns = min(7, len(filters))
+    rows = -(-len(filters) // columns)
+    figure = new_figure(columns * 0.95, rows * 1.1)
+    for axes in (grid := figure.subplots(rows, columns, squeeze=False)).flat:
+        bare(axes)
+    for axes, image, share in zip(grid.flat, filters, shares, strict=False):
+        image = 0.5 + 0.5 * image / np.abs(image).max()
+        axes.imshow(image[..., 0] if channels == 1 else image, cmap="gray", vmin=0, vmax=1)
+        axes.set_title(f"{share:.0%}", fontsize=8)
+    return figure
+
+
+def similarity(pos):
+    """The cosine similarity of all patches' position embeddings: [T, D] -> [N, N]; 1 on the diagonal.
+
+    The class token's row is left out. What all positions have in common is not: as in the paper.
+    """
+    pos = pos[1:].astype(np.float64)
+    unit = pos / np.linalg.norm(pos, axis=1, keepdims=True)
+    cosine = unit @ unit.T
+    np.fill_diagonal(cosine, 1)  # exactly: rounding aside, it is
+    return cosine
+
+
+def similarity_figure(pos):
+    """The grid of grids: the small square at row i, column j shows how alike the patch at (i, j) is to all patches."""
+    cosine = similarity(pos)
+    side = round(len(cosine) ** 0.5)
+    figure = new_figure(0.75 * side + 1.4, 0.75 * side + 0.5)
+    grid = figure.subplots(side, side, squeeze=False)
+    for axes, row in zip(grid.flat, cosine, strict=True):
+        shade = axes.imshow(row.reshape(side, side), cmap="PuOr_r", vmin=-1, vmax=1)
+        bare(axes)
+    for i in range(side):
+        grid[i, 0].set_ylabel(i + 1, fontsize=8, rotation=0, labelpad=8, va="center")
+        grid[-1, i].set_xlabel(i + 1, fontsize=8)
+    figure.supylabel("row of the patch", fontsize=9)
+    figure.supxlabel("column of the patch", fontsize=9)
+    figure.colorbar(shade, ax=grid, label="cosine similarity", shrink=0.85)
+    return figure

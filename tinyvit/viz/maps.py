@@ -1,0 +1,65 @@
+"""Attention drawn over the image: every layer and head, rollout, and what speaks for a class."""
+
+from tinyvit.viz.picture import new_figure, shine, show
+
+
+def attention_figure(image, maps, token=0):
+    """Where one token of one image looks, in every layer and head.
+
+    Parameters
+    ----------
+    image : array [H, W, C], from -1 to 1
+    maps : list of L arrays [h, T, T]
+        One image's, from `attention_maps`.
+    token : int
+        0 is the class token, 1 the first patch.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A row for each layer, a column for each head. One colour scale for all.
+    """
+    layers, heads = len(maps), len(maps[0])
+    figure = new_figure(1.5 * (heads + 1) + 0.8, 1.55 * layers + 0.5)
+    axes = figure.subplots(layers, heads + 1, squeeze=False)
+    most = max(float(a[:, token, 1:].max()) for a in maps)
+    for layer, (row, a) in enumerate(zip(axes, maps, strict=True)):
+        show(row[0], image)
+        row[0].set_ylabel(f"layer {layer + 1}", fontsize=9)
+        for head in range(heads):
+            heat = shine(row[head + 1], a[head, token, 1:], image, most)
+            if layer == 0:
+                row[head + 1].set_title(f"head {head + 1}", fontsize=9)
+    who = "the class token" if token == 0 else f"patch {token}"
+    figure.colorbar(heat, ax=axes[:, 1:], label=f"share of the attention of {who}", shrink=0.9)
+    return figure
+
+
+def overlay_figure(images, columns, titles=None, label="share"):
+    """Images with weights of their patches over them: an image in each row, a kind of weights in each column.
+
+    Parameters
+    ----------
+    images : array [B, H, W, C], from -1 to 1
+    columns : dict {title: array [B, N]}
+        For instance the class token's rows of two `rollout`s, [:, 0, 1:], or of `weighted_attention`.
+    titles : list of str, optional
+        One for each image.
+    label : str
+        What the colours mean. Each row has its own scale, from 0 to its largest weight.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure = new_figure(1.7 * (len(columns) + 1) + 0.6, 1.7 * len(images) + 0.5)
+    axes = figure.subplots(len(images), len(columns) + 1, squeeze=False)
+    for i, (row, image) in enumerate(zip(axes, images, strict=True)):
+        show(row[0], image)
+        row[0].set_ylabel(titles[i] if titles else "", fontsize=9)
+        for panel, (title, weights) in zip(row[1:], columns.items(), strict=True):
+            heat = shine(panel, weights[i] / max(weights[i].max(), 1e-30), image, 1)
+            if i == 0:
+                panel.set_title(title, fontsize=9)
+    figure.colorbar(heat, ax=axes[:, 1:], label=f"{label}, of the panel's largest", shrink=0.9)
+    return figure

@@ -1,0 +1,59 @@
+"""What the figures share: an image as matplotlib draws it, attention shining through it, colours."""
+
+import math
+
+import numpy as np
+
+BLUE, ORANGE = "#0072b2", "#d55e00"  # Okabe and Ito: told apart by every eye, and in grey
+HEAT = "inferno"  # from black to light yellow: more is lighter, in grey as well
+
+
+def picture(image):
+    """[-1, 1] to [0, 1]; a single channel loses its axis."""
+    image = np.clip((image + 1) / 2, 0, 1)
+    return image[..., 0] if image.shape[-1] == 1 else image
+
+
+def show(axes, image):
+    """Draw an image, and nothing around it."""
+    axes.imshow(picture(image), cmap="gray", vmin=0, vmax=1)
+    bare(axes)
+
+
+def shine(axes, weights, image, most):
+    """Draw the weights [N] of an image's patches as heat up to `most`, with the image as light before it.
+
+    Returns matplotlib's handle to the heat, for a colour bar.
+    """
+    H, W = image.shape[:2]
+    patch = math.isqrt(H * W // len(weights))
+    extent = (-0.5, W - 0.5, H - 0.5, -0.5)
+    heat = axes.imshow(weights.reshape(H // patch, W // patch), cmap=HEAT, vmin=0, vmax=most, extent=extent)
+    axes.imshow(_ghost(picture(image)))
+    bare(axes)
+    return heat
+
+
+def bare(axes):
+    """Take ticks and frame away."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def plain(axes):
+    """A plot with two axes and a light grid."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+
+
+def new_figure(width, height):
+    """A figure of this size in inches that leaves room for its words."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", dpi=150)
+
+
+def _ghost(picture):
+    """The picture as light through which the attention behind it can be seen: [H, W, 4], white, of varying alpha."""
+    brightness = picture if picture.ndim == 2 else picture.mean(axis=-1)
+    return np.stack([*3 * [np.ones_like(brightness)], 0.45 * brightness], axis=-1)
