@@ -14,7 +14,7 @@ from tinyvit.bench.contender import PEAK_SIZE
 from tinyvit.errors import UsageError, WorkerError
 from tinyvit.models.config import PRESETS, ViTConfig
 from tinyvit.training.cores import usable_cores
-from tinyvit.viz.ledger import ledger
+from tinyvit.viz.ledger import shapes
 
 SMALL = {"image": 28, "channels": 1, "heads": 4, "classes": 10}
 MODELS = {
@@ -103,7 +103,7 @@ def run(race):
         after = _busy_seconds(processes)
         memory = {name: _memory(processes[name].pid) for name in names}
     wall, machine, own = (b - a for a, b in zip(before, after, strict=True))
-    work = sum(row.multiply_adds for row in ledger(MODELS[race.model], race.batch)) * (3 if race.task == "train" else 1)
+    work = sum(row.multiply_adds for row in shapes(MODELS[race.model], race.batch)) * (3 if race.task == "train" else 1)
     rows = []
     for name in names:
         median = statistics.median(seconds[name])

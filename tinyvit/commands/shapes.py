@@ -3,28 +3,29 @@
 import json
 
 from tinyvit.commands.options import add_json, count, new_command
+from tinyvit.commands.runs import save_figure
 from tinyvit.models.config import PRESETS
-from tinyvit.viz.ledger import ledger
+from tinyvit.viz.ledger import shapes
 
 
 def add(commands):
     """Declare the options."""
-    parser = new_command(commands, "shapes", run, ["shapes", "shapes S/16 --batch 8"])
+    examples = ["shapes", "shapes S/16 --batch 8 --backward", "shapes digits --figure digits.svg"]
+    parser = new_command(commands, "shapes", run, examples)
     parser.add_argument(
         "preset", metavar="PRESET", nargs="?", default="B/16", choices=PRESETS, help=f"{', '.join(PRESETS)}"
     )
     parser.add_argument("--batch", type=count, default=1, metavar="N", help="images (default %(default)s)")
+    parser.add_argument("--backward", action="store_true", help="the gradients as well")
+    parser.add_argument("--figure", metavar="FILE", help="also draw the dataflow, as .svg, .png or .pdf")
     add_json(parser)
 
 
 def run(args):
-    """Show the dataflow of a model, row by row."""
-    rows = ledger(PRESETS[args.preset], args.batch)
-    if args.json:
-        print(json.dumps([row._asdict() for row in rows]))
-        return
-    line = "{:<20} {:>22} {:>13} {:>17} {:>14}"
-    print(line.format("name", "shape", "parameters", "multiply-adds", "bytes"))
-    for row in rows:
-        print(line.format(row.name, str(list(row.shape)), *(f"{n:,}" if n else "" for n in row[2:])))
-    print(line.format("total", "", *(f"{sum(row[i] for row in rows):,}" for i in (2, 3, 4))))
+    """Show every tensor of a model: name, shape, parameters, work, memory."""
+    rows = shapes(PRESETS[args.preset], args.batch, backward=args.backward)
+    if args.figure:
+        from tinyvit.viz.dataflow import dataflow_figure
+
+        save_figure(dataflow_figure(rows), args.figure)
+    print(json.dumps([row._asdict() for row in rows]) if args.json else rows)

@@ -1,0 +1,49 @@
+"""The dataflow's picture is the ledger's rows: each a box with its shape, joined to what it is made from."""
+
+import dataclasses
+
+import pytest
+from matplotlib.patches import Rectangle
+
+from tinyvit.models.config import PRESETS, ViTConfig
+from tinyvit.viz.dataflow import dataflow_figure
+from tinyvit.viz.ledger import block_number, shapes
+
+CONFIG = ViTConfig(image=8, channels=1, patch=2, dim=12, depth=3, heads=3, mlp_dim=20, classes=7)
+VARIANTS = [{}, dict(depth=1), dict(position="none"), dict(pre_logits=5), dict(dropout=0.2)]
+
+
+def boxes(axes):
+    """(text, box) of all boxes, in the order in which they are drawn."""
+    found = []
+    for patch in axes.patches:
+        if isinstance(patch, Rectangle) and patch.get_width() < 1:
+            centre = (patch.get_x() + patch.get_width() / 2, patch.get_y() + patch.get_height() / 2)
+            (text,) = [t.get_text() for t in axes.texts if t.get_position() == pytest.approx(centre)]
+            found.append((text, patch))
+    return found
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+@pytest.mark.parametrize("backward", [False, True])
+def test_every_tensor_of_the_first_block_is_a_box_with_its_shape(options, backward):
+    ledger = shapes(dataclasses.replace(CONFIG, **options), backward=backward)
+    (axes,) = dataflow_figure(ledger).axes
+    rows = [row for row in shapes(dataclasses.replace(CONFIG, **options)) if block_number(row) in (None, 0)]
+    found = boxes(axes)
+    assert len(found) == len(rows)
+    for row, (text, box) in zip(rows, found, strict=True):
+        assert text == f"{row.name.removeprefix('blocks/0/')}\n{list(row.shape)}"
+        assert (box.get_linestyle() == "--") == (row.bytes == 0)
+        assert (box.get_facecolor() != (1, 1, 1, 1)) == (row.memory == "kept")
+    corners = {(box.get_x(), box.get_y()) for _, box in found}
+    assert len(corners) == len(found), "two boxes in one place"
+    joined = [line for line in axes.lines if len(line.get_xdata()) == 4]
+    assert len(joined) == sum(len(row.inputs) for row in rows)
+
+
+def test_the_numbers_beside_are_those_of_the_line_and_of_the_whole_model():
+    (axes,) = dataflow_figure(shapes(PRESETS["B/16"])).axes
+    texts = [text.get_text() for text in axes.texts]
+    for expected in ("1,771,776", "348,585,984", "86,567,656", "17,563,828,224", "block × 12"):
+        assert expected in texts, expected
