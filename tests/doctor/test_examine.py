@@ -1,0 +1,274 @@
+"""The doctor: every planted fault is found, by the check that is for it, and a healthy model passes in silence."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+
+from tests.training import helpers
+from tests.training.helpers import call
+from tinyvit import trees
+from tinyvit.data import load_data
+from tinyvit.doctor import examine as examination
+from tinyvit.doctor import learning, model
+from tinyvit.errors import DataError
+from tinyvit.layers import encoder_block, multi_head_attention
+from tinyvit.models import vit as vit_module
+from tinyvit.models.config import ViTConfig
+from tinyvit.training.recipe import Recipe
+
+CONFIG = ViTConfig(image=8, channels=1, patch=2, dim=16, depth=2, heads=2, mlp_dim=32, classes=10, position_std=0.5)
+RECIPE = Recipe(batch=64, learning_rate=1e-2)
+(X, Y), (X_TEST, Y_TEST) = load_data("digits")
+
+
+def findings(config=CONFIG, x=X, y=Y, recipe=RECIPE, x_test=X_TEST, **options):
+    return list(examination.examine(config, ((x, y), (x_test, Y_TEST)), recipe=recipe, **options))
+
+
+def trained(change=lambda p: None):
+    """A model after a short trial, with something changed in it."""
+    p = learning.after_a_trial(X, Y, CONFIG, RECIPE, 0)
+    change(p)
+    return p
+
+
+# ---- healthy
+
+VARIANTS = [{}, dict(dropout=0.1), dict(pre_logits=8), dict(gelu="tanh"), dict(depth=4), dict(heads=1)]
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=str)
+def test_a_healthy_model_passes_in_silence(options):
+    assert findings(dataclasses.replace(CONFIG, **options)) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_so_does_a_healthy_run_with_any_seed(seed):
+    history = [{"kind": "step", "step": 10 * i, "loss": 2.3 - 0.02 * i} for i in range(1, 50)]
+    assert findings(p=trained(), history=history, seed=seed) == []
+
+
+# ---- planted: a change to what is examined, the check that finds it, and some of its words
+
+
+def shuffled():
+    return dict(y=np.random.default_rng(0).permutation(Y))
+
+
+def rate(factor):
+    return dict(recipe=dataclasses.replace(RECIPE, learning_rate=factor * RECIPE.learning_rate))
+
+
+def with_nan():
+    x = X.copy()
+    x[3, 2, 2] = np.nan
+    return dict(x=x)
+
+
+def blocks(change):
+    return dict(p=trained(lambda p: [change(block) for block in p["blocks"]]))
+
+
+def deaden(block):
+    block["mlp"]["fc1"]["b"][...] = -20
+
+
+def saturate(block):
+    for name in "qk":
+        block["msa"][name]["w"] *= 100
+
+
+def flatten(block):
+    block["msa"]["q"]["w"][...] = block["msa"]["q"]["b"][...] = 0
+
+
+def stare(p):
+    """Token 3 is, by its position, what every query asks for."""
+    p["pos"][3] = 0
+    p["pos"][3, 0] = 100
+    for block in p["blocks"]:
+        block["msa"]["q"]["w"][...], block["msa"]["q"]["b"][...] = 0, 10
+        block["msa"]["k"]["w"][...] = 0
+        block["ln1"]["gamma"][...], block["ln1"]["beta"][...] = 0, 0
+        block["ln1"]["gamma"][0] = 1
+        block["msa"]["k"]["w"][0] = 10
+
+
+IN_WHAT_IS_EXAMINED = {
+    "images from 0 to 255": (lambda: dict(x=127.5 * (X + 1)), "images", "training images range from 0 to 255: scale"),
+    "test images not scaled": (lambda: dict(x_test=127.5 * (X_TEST + 1)), "images", "test images range from 0 to 255"),
+    "images divided twice": (lambda: dict(x=X / 255), "images", "hardly vary"),
+    "black images": (lambda: dict(x=np.full_like(X, -1)), "images", "hardly vary"),
+    "a number that is none": (with_nan, "images", "1 numbers of the training images are not finite"),
+    "a class without examples": (lambda: dict(x=X[Y != 4], y=Y[Y != 4]), "classes", "no training image is of class 4"),
+    "labels from 1, so to say": (lambda: dict(y=np.maximum(Y, 1)), "classes", "of class 0"),
+    "labels shuffled": (shuffled, "labels", "seem unrelated"),
+    "no positions": (
+        lambda: dict(config=dataclasses.replace(CONFIG, position="none")),
+        "input",
+        "order of the patches",
+    ),
+    "learning rate x 100": (lambda: rate(100), "learning rate", "too high"),
+    "learning rate x 30": (lambda: rate(30), "learning rate", "too high"),
+    "learning rate / 30": (lambda: rate(1 / 30), "learning rate", "too low"),
+    "learning rate / 1000": (lambda: rate(1e-3), "learning rate", "too low"),
+    "dead units": (lambda: blocks(deaden), "units", "100 % of the hidden units of block 0 are dead"),
+    "saturated softmax": (lambda: blocks(saturate), "attention", "saturated in block 0"),
+    "attention without preference": (lambda: blocks(flatten), "attention", "uniform in block 0"),
+    "attention collapsed": (lambda: dict(p=trained(stare)), "attention", "collapsed in block 0"),
+}
+
+
+@pytest.mark.parametrize("fault", IN_WHAT_IS_EXAMINED)
+def test_a_fault_in_what_is_examined_is_found_first(fault):
+    plant, check, words = IN_WHAT_IS_EXAMINED[fault]
+    found = findings(**plant())
+    assert found, "silent"
+    assert found[0].check == check and words in found[0].words, found
+    assert all("\n" not in finding.words for finding in found)
+
+
+def test_a_run_that_went_on_without_learning():
+    history = [{"kind": "step", "step": 10 * i, "loss": 2.31} for i in range(1, 50)]
+    assert [finding.check for finding in findings(history=history)] == ["progress"]
+
+
+# ---- planted in the code
+
+
+def without_gradient(name):
+    """The MLP's backward pass loses one of its gradients."""
+
+    def plant(monkeypatch):
+        whole = encoder_block.mlp_backward
+
+        def broken(dy, p, c):
+            dy, g = whole(dy, p, c)
+            g[name]["w"] = 0 * g[name]["w"]
+            return dy, g
+
+        monkeypatch.setattr(encoder_block, "mlp_backward", broken)
+
+    return plant
+
+
+def scale_forgotten(monkeypatch):
+    """dq is not scaled by 1/sqrt(d_k): the linear layer gets too much."""
+    whole = multi_head_attention.attention_backward
+
+    def broken(dy, c):
+        dq, *rest = whole(dy, c)
+        return dq * np.sqrt(dq.shape[-1]), *rest
+
+    monkeypatch.setattr(multi_head_attention, "attention_backward", broken)
+
+
+def no_residual(monkeypatch):
+    """The gradient takes no way around the blocks."""
+    whole = vit_module.encoder_block_backward
+
+    def broken(dz, p, c):
+        dx, g = whole(dz, p, c)
+        return 1e-4 * dx, g
+
+    monkeypatch.setattr(vit_module, "encoder_block_backward", broken)
+
+
+def uphill(monkeypatch):
+    """The update climbs."""
+    whole = learning.adamw_step
+    monkeypatch.setattr(learning, "adamw_step", lambda p, g, *rest, **options: whole(p, -g, *rest, **options))
+
+
+def wild_head(monkeypatch):
+    whole = examination.vit_init
+
+    def wild(rng, config):
+        p = whole(rng, config)
+        p["head"]["w"] += np.random.default_rng(0).normal(0, 3, p["head"]["w"].shape).astype(np.float32)
+        return p
+
+    monkeypatch.setattr(examination, "vit_init", wild)
+
+
+def blind(monkeypatch):
+    """Every patch is the same to the model."""
+    whole = vit_module.patch_embedding
+    monkeypatch.setattr(vit_module, "patch_embedding", lambda x, *rest, **options: whole(0 * x, *rest, **options))
+
+
+IN_THE_CODE = {
+    "fc1 without a gradient": (
+        without_gradient("fc1"),
+        "gradients",
+        "the gradient of blocks/1/mlp/fc1/w is missing (and 1 nearer",
+    ),
+    "fc2 without a gradient": (
+        without_gradient("fc2"),
+        "gradients",
+        "the gradient of blocks/1/mlp/fc2/w is missing (and 1 nearer",
+    ),
+    "scale forgotten backwards": (scale_forgotten, "gradients", "the gradient of blocks/1/msa/q/b is wrong"),
+    "gradients lost on the way": (no_residual, "gradients", "blocks/0/mlp/fc2/b is wrong"),
+    "uphill": (uphill, "overfit", "cannot learn 32 images by heart"),
+    "a head that starts large": (wild_head, "first loss", "let the head start at zero"),
+    "a model that sees nothing": (blind, "input", "the same for all images"),
+}
+
+
+@pytest.mark.parametrize("fault", IN_THE_CODE)
+def test_a_fault_in_the_code_is_found(fault, monkeypatch):
+    plant, check, words = IN_THE_CODE[fault]
+    plant(monkeypatch)
+    found = findings()
+    assert found, "silent"
+    first = next(finding for finding in found if finding.check == check)
+    assert words in first.words, found
+    if check != "overfit":
+        assert found[0].check == check, found
+
+
+def test_gradients_that_vanish_are_told_from_those_that_do_not():
+    assert list(model._check_flow([[np.full(4, 1.0)], [np.full(4, 0.01)]])) == []
+    (found,) = model._check_flow([[np.full(4, 1e-5)], [np.full(4, 1.0)]])
+    assert "their norm is 2e-05 in block 0 and 2 in block 1" in found
+
+
+def test_the_given_model_is_not_changed():
+    p = trained()
+    before = trees.map(np.copy, p)
+    findings(p=p)
+    assert all((a == b).all() for a, b in zip(trees.leaves(p), trees.leaves(before), strict=True))
+
+
+def test_data_of_another_model_are_refused():
+    with pytest.raises(DataError):
+        findings(y=Y + 1)
+
+
+# ---- the command
+
+
+def test_the_command_on_the_preset():
+    result = call("doctor")
+    assert (result.code, result.out) == (0, "") and "nothing found" in result.err
+
+
+def test_the_command_on_a_run_that_is_ill(tmp_path):
+    helpers.put_run(tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["recipe"]["learning_rate"] = 3.0
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    result = call("doctor", tmp_path / "run")
+    assert result.code == 1
+    assert re.search(r"^learning rate: the learning rate 3 is too high: .*; try that$", result.out, re.MULTILINE)
+    found = json.loads(call("doctor", tmp_path / "run", "--json").out)
+    assert "learning rate" in [finding["check"] for finding in found]
+
+
+def test_the_command_without_such_a_run(tmp_path):
+    result = call("doctor", tmp_path / "none")
+    assert result.code and result.err.count("\n") == 1

@@ -1,0 +1,55 @@
+"""tinyvit doctor"""
+
+import json
+import sys
+
+from tinyvit.commands.options import add_data_dir, add_json, new_command
+from tinyvit.data import load_data
+from tinyvit.doctor.examine import examine
+from tinyvit.models.config import PRESETS
+from tinyvit.training.checkpoint import load
+from tinyvit.training.recipe import RECIPES
+from tinyvit.training.run import Settings, open_run
+
+
+def add(commands):
+    """Declare the options."""
+    parser = new_command(commands, "doctor", run, ["doctor", "doctor runs/digits-1"])
+    parser.add_argument(
+        "run", metavar="RUN", nargs="?", help="folder of a run, finished or not; without, the preset for digits"
+    )
+    add_data_dir(parser)
+    add_json(parser)
+
+
+def run(args):
+    """Why does it not train? Checks data, model and training; exit status 1 if there is a finding."""
+    from tqdm import tqdm
+
+    p, history = None, []
+    settings = Settings("digits", PRESETS["digits"], RECIPES["digits"], 0)
+    if args.run:
+        found = open_run(args.run)
+        settings, history = found.settings, found.history()
+        path = next((path for path in (found.model, found.checkpoint) if path.exists()), None)
+        p = load(path)[0] if path else None
+    bars = []
+
+    def watch(checks):
+        bars.append(tqdm(checks, unit="check", leave=False, disable=None))
+        return bars[0]
+
+    data = load_data(settings.data, args.data_dir)
+    findings = []
+    for finding in examine(
+        settings.config, data, recipe=settings.recipe, seed=settings.seed, p=p, history=history, watch=watch
+    ):
+        findings.append(finding)
+        if not args.json:
+            bars[0].clear()
+            print(f"{finding.check}: {finding.words}", flush=True)
+    if args.json:
+        print(json.dumps([finding._asdict() for finding in findings]))
+    if not findings:
+        print("nothing found", file=sys.stderr)
+    return 1 if findings else 0

@@ -1,0 +1,1 @@
+"""Why does it not train? Checks of data, model and training, each with what to do."""

@@ -1,0 +1,51 @@
+"""Is there something to learn? Checks of images and labels."""
+
+import numpy as np
+
+LARGEST = 5.0  # of an image's numbers: ImageNet's usual normalisation goes to 2.6
+LEAST_DEVIATION = 0.05
+COMPARED = 2000  # images
+
+
+def check_images(x, part):
+    """Numbers of a size that the first layer expects."""
+    if not np.isfinite(x).all():
+        yield f"{np.sum(~np.isfinite(x)):,} numbers of the {part} images are not finite: find where they come from"
+        return
+    low, high, deviation = float(x.min()), float(x.max()), float(x.std())
+    if max(-low, high) > LARGEST:
+        yield f"the {part} images range from {low:g} to {high:g}: scale them to -1 ... 1, as load_data does"
+    elif deviation < LEAST_DEVIATION:
+        yield (
+            f"the {part} images hardly vary (standard deviation {deviation:.2g}, from {low:g} to {high:g}): scale them "
+            "to -1 ... 1, as load_data does, and look at some"
+        )
+
+
+def check_classes(y, classes):
+    """Every class has examples."""
+    counts = np.bincount(y, minlength=classes)
+    if missing := [str(k) for k in np.flatnonzero(counts == 0)]:
+        shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
+        yield f"no training image is of class {shown}: check how labels are read, or lower `classes`"
+
+
+def check_labels_fit(x, y, seed):
+    """Images of one class have something in common: a class is told by the nearest mean better than by chance.
+
+    Half of the images give the means, the other half is classified. Chance is the share of the commonest class; four
+    standard deviations of a share are allowed for luck.
+    """
+    order = np.random.default_rng(seed).permutation(len(x))[:COMPARED]
+    x, y = x[order].reshape(len(order), -1), y[order]
+    half = len(order) // 2
+    present = np.unique(y[:half])
+    means = np.stack([x[:half][y[:half] == k].mean(axis=0) for k in present])
+    distances = (means**2).sum(axis=1) - 2 * x[half:] @ means.T
+    share = float((present[distances.argmin(axis=1)] == y[half:]).mean())
+    chance = float((np.bincount(y[half:]) / len(y[half:])).max())
+    if len(present) > 1 and share < chance + 4 * np.sqrt(chance * (1 - chance) / (len(order) - half)):
+        yield (
+            f"labels and images seem unrelated: the nearest class mean is right for {100 * share:.0f} %, and guessing "
+            f"the commonest class for {100 * chance:.0f} %; check that both are in the same order"
+        )

@@ -1,0 +1,97 @@
+"""Does it learn? Short trials of training."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from tinyvit import trees
+from tinyvit.models.vit import vit_init
+from tinyvit.training.adamw import adamw_step, clip_factor, decay_of
+from tinyvit.training.gradients import batch_gradient
+
+OVERFIT = dict(learning_rate=2e-3, steps=200, images=32)  # a rate that suits nearly every Transformer
+STEPS, WARMUP = 40, 10
+FACTORS = (1, 0.1, 0.01, 10, 100, 1000)  # of the recipe's learning rate
+BETTER = 0.75  # of the loss that the recipe's rate leaves
+
+
+class Trial:
+    """A few steps of training, apart from any run."""
+
+    def __init__(self, config, recipe, seed):
+        self.config, self.recipe, self.seed = config, recipe, seed
+        fresh = vit_init(np.random.default_rng(seed), config)
+        self.parameters = np.concatenate([leaf.reshape(-1) for leaf in trees.leaves(fresh)])
+        self.p = trees.views(self.parameters, fresh)
+        self.m, self.v = np.zeros_like(self.parameters), np.zeros_like(self.parameters)
+        self.decay, self.step = decay_of(self.p, recipe.weight_decay), 0
+
+    def take(self, x, y, learning_rate):
+        """One step; returns the loss before it."""
+        self.step += 1
+        loss, g = batch_gradient(x, y, self.p, self.config, self.recipe, seed=self.seed, step=self.step)
+        g *= clip_factor(np.linalg.norm(g), self.recipe.clip)
+        adamw_step(self.parameters, g, self.m, self.v, step=self.step, learning_rate=learning_rate, decay=self.decay)
+        return float(loss)
+
+
+def check_overfit(x, y, config, recipe, seed):
+    """A model that can learn learns a few images by heart."""
+    plain = dataclasses.replace(recipe, smoothing=0.0, shift=0, rotate=0.0, zoom=0.0, shear=0.0, weight_decay=0.0)
+    trial = Trial(dataclasses.replace(config, dropout=0.0), plain, seed)
+    x, y = x[: OVERFIT["images"]], y[: OVERFIT["images"]]
+    first, enough = math.log(config.classes), 0.4 * math.log(config.classes)
+    for step in range(1, OVERFIT["steps"] + 1):
+        loss = trial.take(x, y, OVERFIT["learning_rate"] * min(1, step / WARMUP))
+        if loss < enough:
+            return
+    yield (
+        f"it cannot learn {len(x)} images by heart: after {OVERFIT['steps']} steps the loss is {loss:.3g}, from "
+        f"{first:.3g}; something between image and gradient is broken, or contradicts itself"
+    )
+
+
+def check_learning_rate(x, y, config, recipe, seed):
+    """No rate of quite another size is much better from the start."""
+    rate = recipe.learning_rate
+    losses = {factor: _loss_at(factor * rate, x, y, config, recipe, seed) for factor in FACTORS}
+    best = min(losses, key=losses.get)
+    if losses[best] < BETTER * losses[1]:
+        yield (
+            f"the learning rate {rate:g} is too {'high' if best < 1 else 'low'}: {STEPS} steps at it leave a loss of "
+            f"{losses[1]:.3g}, and at {best * rate:g} of {losses[best]:.3g}; try that"
+        )
+
+
+def check_progress(history, config):
+    """A run that has gone on for a while knows more than nothing."""
+    losses = [record["loss"] for record in history if record["kind"] == "step"][-10:]
+    guessing = math.log(config.classes)
+    if losses and history[-1]["step"] > 2 * STEPS and not np.mean(losses) < 0.9 * guessing:
+        yield (
+            f"after {history[-1]['step']} steps the loss is {np.mean(losses):.3g}, that of guessing is {guessing:.3g}: "
+            "see the other findings"
+        )
+
+
+def after_a_trial(x, y, config, recipe, seed):
+    """The parameters after a few steps at the recipe's learning rate."""
+    trial = Trial(config, recipe, seed)
+    _losses(trial, x, y, recipe.learning_rate)
+    return trial.p
+
+
+def _loss_at(learning_rate, x, y, config, recipe, seed):
+    """The mean loss of the last quarter of a few steps; infinite if it is no number."""
+    loss = float(np.mean(_losses(Trial(config, recipe, seed), x, y, learning_rate)[-STEPS // 4 :]))
+    return loss if math.isfinite(loss) else math.inf
+
+
+def _losses(trial, x, y, learning_rate):
+    """The losses of a few steps on random batches."""
+    rng, losses = np.random.default_rng(trial.seed), []
+    for step in range(1, STEPS + 1):
+        batch = rng.choice(len(x), min(trial.recipe.batch, len(x)), replace=False)
+        losses.append(trial.take(x[batch], y[batch], learning_rate * min(1, step / WARMUP)))
+    return losses
