@@ -11,33 +11,42 @@ p, c and g are trees of arrays with the same keys: parameters, what the forward 
 
 from tinyvit.arrays import to_device, to_host
 from tinyvit.data import load_data
+from tinyvit.doctor.examine import examine
 from tinyvit.errors import TinyvitError
 from tinyvit.gradcheck import gradcheck
 from tinyvit.models.config import PRESETS, ViTConfig
 from tinyvit.models.vit import parameter_count, vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
+from tinyvit.report.explorer import Explorer
 from tinyvit.training.checkpoint import load, save
 from tinyvit.training.loop import fit
 from tinyvit.training.recipe import RECIPES, Recipe
 from tinyvit.trees import count
+from tinyvit.viz.attention import attention_maps, rollout
+from tinyvit.viz.ledger import shapes
 
 __version__ = "0.1.0"
 
 __all__ = [
     "PRESETS",
     "RECIPES",
+    "Explorer",
     "Recipe",
     "TinyvitError",
     "ViTConfig",
+    "attention_maps",
     "count",
     "cross_entropy",
     "cross_entropy_backward",
+    "examine",
     "fit",
     "gradcheck",
     "load",
     "load_data",
     "parameter_count",
+    "rollout",
     "save",
+    "shapes",
     "to_device",
     "to_host",
     "vit",

@@ -10,7 +10,7 @@ import tinyvit
 from tinyvit.commands.options import Parser
 from tinyvit.errors import TinyvitError
 
-COMMANDS = ("train", "evaluate", "predict", "gradcheck", "shapes", "bench")
+COMMANDS = ("train", "evaluate", "predict", "gradcheck", "shapes", "bench", "plot", "report", "doctor")
 
 
 def parser():

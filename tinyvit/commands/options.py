@@ -66,6 +66,11 @@ def add_data_dir(parser):
 def add_device(parser):
     """--device and --workers"""
     parser.add_argument("--device", choices=DEVICES, default="cpu", help="where to compute (default %(default)s)")
+    add_workers(parser)
+
+
+def add_workers(parser):
+    """--workers"""
     parser.add_argument("--workers", type=count, metavar="N", help="cores to compute on (default: all that help)")
 
 

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from tinyvit.arrays import to_device
+from tinyvit.data import load_data
 from tinyvit.errors import CheckpointError, TinyvitError, UsageError
 from tinyvit.files import replacing
 from tinyvit.training.checkpoint import load
+from tinyvit.training.cores import usable_cores
 from tinyvit.training.run import open_run
 
 
@@ -18,13 +20,25 @@ def finished_model(folder, device):
     return run.settings, to_device(p, device), config
 
 
+def finished_run(args):
+    """The finished run that a command's options name, looked into."""
+    from tinyvit.report.inside import look_inside
+
+    settings, p, config = finished_model(args.run, "cpu")
+    _, test = load_data(settings.data, args.data_dir)
+    return look_inside(open_run(args.run), p, config, test, workers=args.workers or usable_cores())
+
+
 def save_figure(figure, path):
     """Write a figure in the format that the file's name asks for."""
+    from matplotlib import rc_context
+
     form, known = Path(path).suffix[1:].lower(), figure.canvas.get_supported_filetypes()
     if form not in known:
         raise UsageError(f"cannot draw {path}: expected a name that ends in one of {', '.join(sorted(known))}")
     try:
-        with replacing(path) as file:
-            figure.savefig(file, format=form)
+        # The same figure is the same file: no date, and names in it that are not drawn by chance.
+        with replacing(path) as file, rc_context({"svg.hashsalt": "tinyvit"}):
+            figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)
     except OSError as error:
         raise TinyvitError(f"cannot write {path}: {error.strerror or error}; choose another place") from None

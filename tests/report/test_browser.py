@@ -1,0 +1,158 @@
+"""The report in a real browser: hover, focus, keys, layer, head and image change the map as the numbers say."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from tinyvit.models.vit import vit
+from tinyvit.report.explorer import Explorer
+from tinyvit.report.page import page
+from tinyvit.viz.attention import attention_maps
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium: apt-get install chromium")
+
+SCRIPT = """
+<script>
+const errors = [];
+window.addEventListener("error", event => errors.push(event.message));
+document.addEventListener("securitypolicyviolation", event => errors.push("asked for " + event.blockedURI));
+</script>
+"""
+DRIVER = """
+<script>
+window.addEventListener("load", () => {
+  const root = document.querySelector(".tinyvit-explorer"), seen = {};
+  const one = selector => root.querySelector(selector);
+  const patches = [...root.querySelectorAll(".from button")];
+  function note(name) {
+    seen[name] = {
+      weights: [...root.querySelectorAll(".to i")].map(cell => +cell.dataset.weight),
+      colours: [...root.querySelectorAll(".to i")].map(cell => getComputedStyle(cell).backgroundColor),
+      words: one("output").textContent,
+      most: one(".most").textContent,
+      chosen: patches.findIndex(patch => patch.classList.contains("chosen")),
+      focused: patches.indexOf(document.activeElement),
+    };
+  }
+  function choose(select, value) {
+    select.value = value;
+    select.dispatchEvent(new Event("change", {bubbles: true}));
+  }
+  function press(key) {
+    document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));
+  }
+  note("start");
+  patches[6].dispatchEvent(new PointerEvent("pointerenter"));
+  note("hover 6");
+  choose(one(".layer"), "0");
+  note("layer 0");
+  choose(one(".head"), "1");
+  note("head 1");
+  patches[0].focus();
+  note("focus 0");
+  press("ArrowRight"); press("ArrowDown");
+  note("right, down");
+  press("ArrowUp"); press("ArrowUp");
+  note("up, up");
+  const second = root.querySelectorAll(".images input")[1];
+  second.click();
+  note("image 1");
+  one(".token").dispatchEvent(new PointerEvent("pointerenter"));
+  note("class token");
+  const requests = performance.getEntriesByType("resource").map(entry => entry.name)
+    .filter(name => !name.startsWith("data:"));
+  const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+  const text = JSON.stringify({seen, errors, requests, wide, fallback: Boolean(one(".static"))});
+  document.body.insertAdjacentHTML("beforeend", "<pre id=found></pre>");
+  document.getElementById("found").textContent = text;
+});
+</script>
+"""
+
+
+def driven(html, folder, width=1000):
+    """What the driver found on a page, and what the browser said on its console."""
+    file = folder / "page.html"
+    file.write_text(SCRIPT + html + DRIVER, encoding="utf-8")
+    done = subprocess.run(
+        [
+            *(
+                BROWSER,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                f"--window-size={width},900",
+                "--enable-logging=stderr",
+            ),
+            *(f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=5000", "--dump-dom", file.as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stderr[-2000:]
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")), console
+
+
+@pytest.fixture(scope="module", params=[1000, 400], ids=["desktop", "phone"])
+def found(request, inside, tmp_path_factory):
+    found, console = driven(page(inside), tmp_path_factory.mktemp("browser"), request.param)
+    assert console == []
+    return found
+
+
+def test_nothing_is_asked_for_and_nothing_goes_wrong(found):
+    assert found["errors"] == [] and found["requests"] == []
+    assert not found["fallback"], "the static picture has given way"
+    assert not found["wide"], "the page does not scroll sideways"
+
+
+def test_the_map_is_what_the_numbers_say(found, inside):
+    _, c = vit(inside.images[:8], inside.p, inside.config)
+    maps = np.stack(attention_maps(c), axis=1)  # [B, L, h, T, T]
+    mean, last, side = maps.mean(axis=2), inside.config.depth - 1, inside.config.grid
+    expected = {
+        "start": mean[0, last, 0],
+        "hover 6": mean[0, last, 7],
+        "layer 0": mean[0, 0, 7],
+        "head 1": maps[0, 0, 1, 7],
+        "focus 0": maps[0, 0, 1, 1],
+        "right, down": maps[0, 0, 1, 1 + 1 + side],
+        "up, up": maps[0, 0, 1, 1 + 1],
+        "image 1": maps[1, 0, 1, 1 + 1],
+        "class token": maps[1, 0, 1, 0],
+    }
+    for name, weights in expected.items():
+        shown = found["seen"][name]
+        np.testing.assert_allclose(shown["weights"], weights[1:], atol=1e-4, err_msg=name)
+        assert shown["most"] == f"{100 * weights[1:].max():.1f} %", name
+        lightest = [sum(map(int, re.findall(r"\d+", colour))) for colour in shown["colours"]]
+        assert int(np.argmax(lightest)) == int(np.argmax(weights[1:])), name
+    alike = {json.dumps(shown["weights"]): name for name, shown in found["seen"].items()}
+    assert len(alike) == len(expected), f"two are alike, of which {alike.values()} are the last"
+
+
+def test_what_is_chosen_is_marked_and_said(found, inside):
+    seen, side = found["seen"], inside.config.grid
+    assert [seen[name]["chosen"] for name in ("start", "hover 6", "focus 0")] == [-1, 6, 0]
+    assert seen["right, down"]["focused"] == seen["right, down"]["chosen"] == 1 + side
+    assert seen["up, up"]["focused"] == 1, "there is nothing above the first row"
+    words = seen["right, down"]["words"]
+    assert "In layer 1, head 2, the patch in row 2, column 2 takes most from" in words
+    assert "on average over the heads, the class token takes" in seen["start"]["words"]
+
+
+def test_several_explorers_on_a_page_and_titles_that_look_like_markup(inside, tmp_path):
+    titles = ["</script><b>bold</b>", "plain"]
+    one = Explorer(inside.images[:2], inside.p, inside.config, titles).html()
+    other = Explorer(inside.images[2:4], inside.p, inside.config).html()
+    found, console = driven(f"<!DOCTYPE html><body>{one}{other}</body>", tmp_path)
+    assert console == [] and found["errors"] == []
+    assert "</script><b>bold</b>. In layer" in found["seen"]["start"]["words"]

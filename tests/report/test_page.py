@@ -1,0 +1,139 @@
+"""The page and the commands that write it."""
+
+import base64
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from tests.training import helpers
+from tests.training.helpers import call
+from tinyvit.report.explorer import BUDGET, Explorer
+from tinyvit.report.inside import pictures
+from tinyvit.report.page import page
+
+VOID = {"meta", "img", "input", "br", "link"}
+
+
+class Outline(HTMLParser):
+    """Every tag is closed in its turn; what the page links to is collected."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.anchors, self.sources, self.headings = [], [], [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.anchors += [attributes["href"]] if "href" in attributes else []
+        self.sources += [attributes["src"]] if "src" in attributes else []
+        if tag == "img":
+            assert attributes.get("alt"), "a picture without words"
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def html(inside):
+    return page(inside)
+
+
+def test_it_is_whole_and_needs_nothing_else(html):
+    outline = Outline()
+    outline.feed(html)
+    assert outline.open == []
+    assert len(set(outline.ids)) == len(outline.ids)
+    assert outline.anchors and all(anchor[0] == "#" and anchor[1:] in outline.ids for anchor in outline.anchors)
+    assert outline.sources and all(source.startswith("data:image/png;base64,") for source in outline.sources)
+    assert not re.search(r"https?://(?!www\.w3\.org)", html) and "$" not in re.sub(
+        r"<script.*?</script>", "", html, flags=re.S
+    )
+    assert len(html) < 3_000_000
+
+
+def test_it_answers_what_a_reader_asks(html, inside):
+    metrics, drawn = inside.run.metrics(), pictures(inside)
+    text = re.sub(r"<[^>]*>", " ", html)
+    assert f"{100 * metrics['test_accuracy']:.2f} %" in text and "run &lt;1&gt; &amp; 2" in html
+    for picture in drawn.values():
+        assert picture.title in text
+        assert picture.words.split(".")[0].replace("'", "&#x27;") in text
+    assert "learning_rate" in text and "blocks/0/msa/att/a" in text and "as blocks/0" in text
+
+
+def test_the_explorers_maps_are_the_models(inside):
+    explorer = Explorer(inside.images[:3], inside.p, inside.config)
+    data = explorer.data()
+    maps = np.frombuffer(base64.b64decode(data["maps"]), "<u2") / 65535
+    T, expected = inside.config.tokens, np.stack([a[:3] for a in inside.maps], axis=1)
+    np.testing.assert_allclose(maps.reshape(3, data["layers"], data["heads"], T, T), expected, atol=1e-5)
+    assert [image["title"] for image in data["images"]] == ["image 1", "image 2", "image 3"]
+
+
+def test_an_explorer_keeps_to_its_budget(inside):
+    per_image = inside.config.depth * inside.config.heads * inside.config.tokens**2
+    images = np.repeat(inside.images[:1], BUDGET // per_image + 5, axis=0)
+    assert len(Explorer(images, inside.p, inside.config).images) == BUDGET // per_image
+
+
+def test_in_a_notebook_it_is_what_a_cell_returns_with_a_picture_for_where_scripts_do_not_run(inside):
+    html = Explorer(inside.images[:2], inside.p, inside.config)._repr_html_()
+    before, _, after = html.partition("<script")
+    assert 'class="static"' in before and "data:image/png" in before and 'class="static"' not in after
+    assert not re.search(r"https?://", html)
+
+
+# ---- the commands
+
+
+def test_report(tmp_path):
+    run = helpers.put_run(tmp_path / "run")
+    result = call("report", run)
+    assert result.code == 0 and str(run / "report.html") in result.out
+    assert "a Vision Transformer looked into" in (run / "report.html").read_text(encoding="utf-8")
+    assert call("report", run, "--out", tmp_path / "other.html").code == 0
+    assert (tmp_path / "other.html").exists()
+
+
+def test_plot(tmp_path):
+    run = helpers.put_run(tmp_path / "run")
+    result = call("plot", run, "--out", tmp_path / "figures")
+    assert result.code == 0
+    files = sorted(file.name for file in (tmp_path / "figures").iterdir())
+    assert len(files) == 18 and "attention.png" in files and "dataflow.svg" in files
+    before = {file: file.read_bytes() for file in (tmp_path / "figures").iterdir()}
+    for file in (tmp_path / "figures").glob("*.svg"):
+        ET.parse(file)
+    assert call("plot", run, "--out", tmp_path / "figures").code == 0
+    assert {file: file.read_bytes() for file in (tmp_path / "figures").iterdir()} == before
+    assert "How far each head looks" in result.out
+
+
+@pytest.mark.parametrize("command", ["plot", "report"])
+def test_of_a_run_that_is_not_finished(tmp_path, command):
+    run = helpers.put_run(tmp_path / "run", model=None, metrics=None)
+    before = helpers.contents(run)
+    result = call(command, run)
+    assert result.code and result.err.count("\n") == 1 and "is not finished: go on with" in result.err
+    assert helpers.contents(run) == before
+
+
+def test_report_where_it_cannot_be_written(tmp_path):
+    run = helpers.put_run(tmp_path / "run")
+    result = call("report", run, "--out", tmp_path / "none" / "page.html")
+    assert result.code and result.err.count("\n") == 1 and "page.html" in result.err
+
+
+def test_the_ledger_command(tmp_path):
+    plain = call("shapes", "digits")
+    both = call("shapes", "digits", "--backward", "--batch", "4", "--figure", tmp_path / "flow.svg")
+    assert plain.code == both.code == 0 and "blocks/2/msa/att/da" in both.out and "att/da" not in plain.out
+    ET.parse(tmp_path / "flow.svg")
+    rows = json.loads(call("shapes", "digits", "--json", "--backward").out)
+    assert rows[0]["name"] == "image" and rows[-1]["name"] == "dimage" and rows[0]["shape"] == [8, 8, 1]

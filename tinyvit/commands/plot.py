@@ -1,0 +1,29 @@
+"""tinyvit plot"""
+
+import sys
+from pathlib import Path
+
+from tinyvit.commands.options import add_data_dir, add_workers, new_command
+from tinyvit.commands.runs import finished_run, save_figure
+from tinyvit.report.inside import pictures
+
+
+def add(commands):
+    """Declare the options."""
+    parser = new_command(commands, "plot", run, ["plot runs/digits-1", "plot runs/mnist-1 --out figures"])
+    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser.add_argument("--out", metavar="DIR", help="folder for the figures (default: figures, in the run's)")
+    add_data_dir(parser)
+    add_workers(parser)
+
+
+def run(args):
+    """Draw everything about a finished run, as PNG and SVG."""
+    inside = finished_run(args)
+    folder = Path(args.out) if args.out else inside.run.folder / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in pictures(inside).items():
+        for form in ("png", "svg"):
+            save_figure(picture.figure, folder / f"{name}.{form}")
+        print(f"{name}: {picture.words}")
+    print(f"written to {folder}", file=sys.stderr)

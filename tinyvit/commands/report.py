@@ -1,0 +1,26 @@
+"""tinyvit report"""
+
+from pathlib import Path
+
+from tinyvit.commands.options import add_data_dir, add_workers, new_command
+from tinyvit.commands.runs import finished_run
+from tinyvit.files import replacing
+from tinyvit.report.page import page
+
+
+def add(commands):
+    """Declare the options."""
+    parser = new_command(commands, "report", run, ["report runs/digits-1", "report runs/mnist-1 --out mnist.html"])
+    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser.add_argument("--out", metavar="FILE", help="the page (default: report.html, in the run's folder)")
+    add_data_dir(parser)
+    add_workers(parser)
+
+
+def run(args):
+    """Write a page about a finished run: one file, for any browser, without a network."""
+    inside = finished_run(args)
+    path = Path(args.out) if args.out else inside.run.folder / "report.html"
+    with replacing(path, "w") as file:
+        file.write(page(inside))
+    print(f"open {path} in a browser")

@@ -1,0 +1,97 @@
+"""The attention explorer: point at a patch and see what it attends to, in a page or a notebook, without a network."""
+
+import base64
+import io
+import json
+import secrets
+from importlib import resources
+from string import Template
+
+import numpy as np
+
+from tinyvit.arrays import xp_of
+from tinyvit.models.vit import vit
+from tinyvit.viz.attention import attention_maps
+from tinyvit.viz.maps import attention_figure
+from tinyvit.viz.picture import HEAT, picture
+
+BUDGET = 1_000_000  # numbers: maps of more images than this holds are left out; one image is always there
+COLOURS = 16  # stops of the colour scale
+
+
+class Explorer:
+    """An explorer of the attention in some images; a notebook shows it as what a cell returns.
+
+    Where scripts may not run (an untrusted notebook, a page that renders it), a picture stands in its place.
+
+    Parameters
+    ----------
+    images : array [B, H, W, C]
+    p, config
+        The model.
+    titles : list of str, optional
+        One for each image.
+    """
+
+    def __init__(self, images, p, config, titles=None):
+        count = max(1, min(len(images), BUDGET // (config.depth * config.heads * config.tokens**2)))
+        self.images, self.config = images[:count], config
+        self.titles = titles or [f"image {i + 1}" for i in range(count)]
+        self.maps = attention_maps(vit(xp_of(p["cls"]).asarray(self.images), p, config)[1])
+
+    def _repr_html_(self):
+        return self.html()
+
+    def html(self):
+        """A piece of HTML that contains all it needs."""
+        first = attention_figure(self.images[0], [a[0] for a in self.maps])
+        words = "Where the class token of the first image looks, in each layer and head"
+        return Template(resources.files(__package__).joinpath("explorer.html").read_text(encoding="utf-8")).substitute(
+            id=f"explorer-{secrets.token_hex(4)}",
+            fallback=f'<img class="static" style="max-width: 100%" alt="{words}" src="{figure_source(first)}">',
+            data=json.dumps(self.data()).replace("<", "\\u003c"),  # no title can end the script
+            stops=", ".join(f"rgb{tuple(colour)}" for colour in _colours()),
+        )
+
+    def data(self):
+        """What the script needs: maps as base64 of uint16 [image, layer, head, T, T], where 65535 stands for 1."""
+        maps = np.stack(self.maps, axis=1)  # [B, L, h, T, T]
+        return {
+            "side": self.config.grid,
+            "tokens": self.config.tokens,
+            "layers": self.config.depth,
+            "heads": self.config.heads,
+            "images": [
+                {"src": image_source(image), "title": title}
+                for image, title in zip(self.images, self.titles, strict=False)
+            ],
+            "maps": base64.b64encode(np.round(65535 * maps).astype("<u2").tobytes()).decode(),
+            "colours": _colours(),
+        }
+
+
+def image_source(image):
+    """An image [H, W, C], from -1 to 1, as a data URL."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.round(255 * picture(image)).astype(np.uint8)).save(file, "png")
+    return _source("image/png", file)
+
+
+def figure_source(figure):
+    """A matplotlib figure as a data URL."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=130)
+    return _source("image/png", file)
+
+
+def _source(kind, file):
+    return f"data:{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _colours():
+    """The stops of the colour scale, as [red, green, blue] from 0 to 255."""
+    from matplotlib import colormaps
+
+    return [[int(c) for c in row[:3]] for row in colormaps[HEAT](np.linspace(0, 1, COLOURS), bytes=True)]
