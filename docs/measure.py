@@ -3,13 +3,15 @@
     python docs/measure.py gradients     every gradient check -> README.md
     python docs/measure.py speed         tinyvit bench -> docs/speed.md, and its short form in README.md
     python docs/measure.py results       test accuracy and training time, three seeds -> README.md, docs/results.json
-    python docs/measure.py figure        accuracy against seconds, from docs/results.json -> docs/figures/mnist.svg
+    python docs/measure.py figure        accuracy against seconds, from docs/results.json -> docs/figures/mnist.png
+    python docs/measure.py inside RUN    tinyvit plot of a finished run -> docs/inside.md, README.md, docs/figures
 
 `results NAME...` measures these presets only and keeps the others' results. Each table replaces what stands between
 <!-- NAME --> and <!-- /NAME --> in its file.
 """
 
 import argparse
+import dataclasses
 import datetime
 import json
 import os
@@ -22,11 +24,16 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+
+from tinyvit.data import load_data
+from tinyvit.models.config import PRESETS as CONFIGS
 
 DOCS = Path(__file__).parent
 README, SPEED, RESULTS = DOCS.parent / "README.md", DOCS / "speed.md", DOCS / "results.json"
 PRESETS = ("digits", "mnist-quick", "mnist", "mnist-best")
 SEEDS = (0, 1, 2)
+INSIDE = ("attention", "rollout", "distance", "positions", "filters", "mistakes")  # figures of docs/inside.md
 TITLES = {"seconds": "ms", "ratio": "ratio to torch eager", "memory_mb": "MB", "images_per_second": "images/s"}
 TITLES |= {"share_of_peak": "share of peak"}
 OTHERS = [  # published by others: seconds, test accuracy in %, whose
@@ -130,6 +137,38 @@ def results(names):
     replace(README, "results", lines)
 
 
+def inside(folder):
+    """The figures of a run, and what each means."""
+    with tempfile.TemporaryDirectory() as drawn:
+        said = tinyvit("plot", folder, "--out", drawn)
+        for name in INSIDE:
+            (DOCS / "figures" / f"{name}.png").write_bytes(Path(drawn, f"{name}.png").read_bytes())
+        tinyvit("predict", folder, *digits(drawn), "--figure", str(DOCS / "figures" / "look.png"))
+    tinyvit("shapes", "--figure", str(DOCS / "figures" / "dataflow.svg"))
+    words = dict(line.split(": ", 1) for line in said.splitlines())
+    settings = json.loads(Path(folder, "config.json").read_text())
+    metrics = json.loads(Path(folder, "metrics.json").read_text())
+    preset = dataclasses.asdict(CONFIGS[settings["data"]])
+    options = [f"--{name} {value}" for name, value in settings["config"].items() if value != preset[name]]
+    command = " ".join(["tinyvit train", settings["data"], *options])
+    of = f"Of the model that `{command}` trains, test accuracy {100 * metrics['test_accuracy']:.2f} %."
+    lines = [of]
+    for name in INSIDE:
+        lines += ["", f"![{name}](figures/{name}.png)", "", words[name]]
+    replace(DOCS / "inside.md", "inside", [*lines, "", f"`tinyvit plot`, {machine()}."])
+    replace(README, "inside", [of, words["attention"], words["distance"]])
+
+
+def digits(folder):
+    """MNIST's first test image of each of three digits, as files."""
+    _, (x, y) = load_data("mnist")
+    paths = [str(Path(folder, f"{k}.png")) for k in (7, 2, 0)]
+    for path in paths:
+        image = x[np.flatnonzero(y == int(Path(path).stem))[0], :, :, 0]
+        Image.fromarray(np.round(127.5 * (image + 1)).astype(np.uint8)).save(path)
+    return paths
+
+
 def run(name, seed):
     """The metrics of one training run."""
     with tempfile.TemporaryDirectory() as folder:
@@ -160,7 +199,6 @@ def figure():
     axes.minorticks_off()
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    canvas.savefig(DOCS / "figures" / "mnist.svg", metadata={"Date": None})
     canvas.savefig(DOCS / "figures" / "mnist.png", dpi=160)
 
 
@@ -177,7 +215,10 @@ def replace(path, name, lines):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=("gradients", "speed", "results", "figure"))
-    parser.add_argument("preset", nargs="*", default=list(PRESETS), help="for results")
+    parser.add_argument("what", choices=("gradients", "speed", "results", "figure", "inside"))
+    parser.add_argument("names", nargs="*", help="presets, for results (default: all); a folder, for inside")
     args = parser.parse_args()
-    results(args.preset) if args.what == "results" else globals()[args.what]()
+    if args.what == "results":
+        results(args.names or list(PRESETS))
+    else:
+        globals()[args.what](*args.names)
