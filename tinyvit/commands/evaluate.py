@@ -2,7 +2,7 @@
 
 import json
 
-from tinyvit.commands.options import add_data_dir, add_device, add_json, new_command
+from tinyvit.commands.options import add_data_dir, add_device, add_json, add_run, new_command
 from tinyvit.commands.runs import finished_model
 from tinyvit.data import load_data
 from tinyvit.training.cores import usable_cores
@@ -12,7 +12,7 @@ from tinyvit.training.evaluation import evaluate
 def add(commands):
     """Declare the options."""
     parser = new_command(commands, "eval", run, ["eval runs/digits-1"])
-    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    add_run(parser)
     add_data_dir(parser)
     add_device(parser)
     add_json(parser)

@@ -58,6 +58,11 @@ def new_command(commands, name, run, examples):
     return command
 
 
+def add_run(parser):
+    """RUN"""
+    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+
+
 def add_data_dir(parser):
     """--data-dir"""
     parser.add_argument("--data-dir", metavar="DIR", help="folder with the data set's files")

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from tinyvit.arrays import to_host, xp_of
-from tinyvit.commands.options import add_device, add_json, count, new_command
+from tinyvit.commands.options import add_device, add_json, add_run, count, new_command
 from tinyvit.commands.runs import finished_model, save_figure
 from tinyvit.data import DATASETS, prepare, read_image
 from tinyvit.errors import DataError, TinyvitError
@@ -20,7 +20,7 @@ def add(commands):
     """Declare the options."""
     examples = ["predict runs/mnist-1 seven.png", "predict runs/mnist-1 *.png --figure look.png"]
     parser = new_command(commands, "predict", run, examples)
-    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    add_run(parser)
     parser.add_argument("image", metavar="IMAGE", nargs="+", help="PNG, JPEG or .npy, of any size")
     parser.add_argument("--top", type=count, default=3, metavar="N", help="classes to name (default %(default)s)")
     parser.add_argument("--figure", metavar="FILE", help="draw image, patches and attention (PNG, SVG or PDF)")
