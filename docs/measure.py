@@ -11,7 +11,6 @@
 """
 
 import argparse
-import dataclasses
 import datetime
 import json
 import os
@@ -27,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from tinyvit.data import load_data
-from tinyvit.models.config import PRESETS as CONFIGS
+from tinyvit.training.run import open_run
 
 DOCS = Path(__file__).parent
 README, SPEED, RESULTS = DOCS.parent / "README.md", DOCS / "speed.md", DOCS / "results.json"
@@ -51,10 +50,10 @@ def machine():
     return f"{processor}, {os.cpu_count()} cores, {platform.system()}; {versions}; {datetime.date.today()}"
 
 
-def tinyvit(*words):
+def tinyvit(*words, check=True):
     """The standard output of the command."""
     return subprocess.run(
-        [sys.executable, "-m", "tinyvit", *words], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tinyvit", *words], check=check, stdout=subprocess.PIPE, text=True
     ).stdout
 
 
@@ -144,18 +143,19 @@ def inside(folder):
         for name in INSIDE:
             (DOCS / "figures" / f"{name}.png").write_bytes(Path(drawn, f"{name}.png").read_bytes())
         tinyvit("predict", folder, *digits(drawn), "--figure", str(DOCS / "figures" / "look.png"))
+        tinyvit("train", "--learning-rate", "1", "--epochs", "10", "--out", f"{drawn}/ill")
+        diagnosis = tinyvit("doctor", f"{drawn}/ill", check=False).splitlines()
     tinyvit("shapes", "--figure", str(DOCS / "figures" / "dataflow.svg"))
     words = dict(line.split(": ", 1) for line in said.splitlines())
-    settings = json.loads(Path(folder, "config.json").read_text())
-    metrics = json.loads(Path(folder, "metrics.json").read_text())
-    preset = dataclasses.asdict(CONFIGS[settings["data"]])
-    options = [f"--{name} {value}" for name, value in settings["config"].items() if value != preset[name]]
-    command = " ".join(["tinyvit train", settings["data"], *options])
-    of = f"Of the model that `{command}` trains, test accuracy {100 * metrics['test_accuracy']:.2f} %."
+    run = open_run(folder)
+    accuracy = 100 * run.metrics()["test_accuracy"]
+    of = f"Of the model that `{run.settings.command}` trains, test accuracy {accuracy:.2f} %."
     lines = [of]
     for name in INSIDE:
         lines += ["", f"![{name}](figures/{name}.png)", "", words[name]]
     replace(DOCS / "inside.md", "inside", [*lines, "", f"`tinyvit plot`, {machine()}."])
+    ill = "`tinyvit train --learning-rate 1 --epochs 10`, then `tinyvit doctor`:"
+    replace(DOCS / "inside.md", "doctor", [ill, "", "```", *diagnosis, "```"])
     replace(README, "inside", [of, words["attention"], words["distance"]])
 
 

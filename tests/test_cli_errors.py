@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shlex
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.training import helpers
 from tests.training.helpers import (
     CONFIG,
     SMALL,
@@ -388,3 +390,10 @@ def test_in_a_process_of_its_own(here):
     result = command("train", "--patch=3", cwd=here)
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("tinyvit: patch 3 does not divide") and result.err.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes")
+def test_nobody_reads_on(tmp_path):
+    program = f"{shlex.quote(sys.executable)} -m tinyvit shapes L/16 --json --backward | head -c 10"
+    done = subprocess.run(program, shell=True, cwd=tmp_path, env=helpers.environment(), capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ('[{"name": ', "")

@@ -4,6 +4,7 @@ Exit status: 0 well, 1 failed, 2 wrong usage, 130 and 143 interrupted (after sav
 """
 
 import importlib
+import os
 import sys
 
 import tinyvit
@@ -34,6 +35,9 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("tinyvit: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # nobody reads on, as before `| head`; nor is the rest to be written when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         print(f"tinyvit: {error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
         return 1

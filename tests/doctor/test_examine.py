@@ -20,7 +20,9 @@ from tinyvit.models.config import ViTConfig
 from tinyvit.training.recipe import Recipe
 
 CONFIG = ViTConfig(image=8, channels=1, patch=2, dim=16, depth=2, heads=2, mlp_dim=32, classes=10, position_std=0.5)
+DROPPING = dataclasses.replace(CONFIG, dropout=0.9)
 RECIPE = Recipe(batch=64, learning_rate=1e-2)
+DECAYING = dataclasses.replace(RECIPE, weight_decay=20)
 (X, Y), (X_TEST, Y_TEST) = load_data("digits")
 
 
@@ -115,10 +117,17 @@ IN_WHAT_IS_EXAMINED = {
     "learning rate x 30": (lambda: rate(30), "learning rate", "too high"),
     "learning rate / 30": (lambda: rate(1 / 30), "learning rate", "too low"),
     "learning rate / 1000": (lambda: rate(1e-3), "learning rate", "too low"),
-    "dead units": (lambda: blocks(deaden), "units", "100 % of the hidden units of block 0 are dead"),
-    "saturated softmax": (lambda: blocks(saturate), "attention", "saturated in block 0"),
-    "attention without preference": (lambda: blocks(flatten), "attention", "uniform in block 0"),
-    "attention collapsed": (lambda: dict(p=trained(stare)), "attention", "collapsed in block 0"),
+    "learning rate / 10,000": (lambda: rate(1e-4), "learning rate", "too low"),
+    "weight decay x 400": (
+        lambda: dict(recipe=dataclasses.replace(RECIPE, weight_decay=20)),
+        "settings",
+        "weight decay 20",
+    ),
+    "dropout 0.9": (lambda: dict(config=dataclasses.replace(CONFIG, dropout=0.9)), "settings", "90% dropout"),
+    "dead units": (lambda: blocks(deaden), "units", "100 % of the hidden units of layer 1 (blocks/0) are dead"),
+    "saturated softmax": (lambda: blocks(saturate), "attention", "saturated in layer 1 (blocks/0)"),
+    "attention without preference": (lambda: blocks(flatten), "attention", "uniform in layer 1 (blocks/0)"),
+    "attention collapsed": (lambda: dict(p=trained(stare)), "attention", "collapsed in layer 1 (blocks/0)"),
 }
 
 
@@ -234,7 +243,7 @@ def test_a_fault_in_the_code_is_found(fault, monkeypatch):
 def test_gradients_that_vanish_are_told_from_those_that_do_not():
     assert list(model._check_flow([[np.full(4, 1.0)], [np.full(4, 0.01)]])) == []
     (found,) = model._check_flow([[np.full(4, 1e-5)], [np.full(4, 1.0)]])
-    assert "their norm is 2e-05 in block 0 and 2 in block 1" in found
+    assert "their norm is 2e-05 in layer 1 and 2 in layer 2" in found
 
 
 def test_the_given_model_is_not_changed():

@@ -64,6 +64,12 @@ window.addEventListener("load", () => {
   note("image 1");
   one(".token").dispatchEvent(new PointerEvent("pointerenter"));
   note("class token");
+  patches[3].click();
+  patches[8].dispatchEvent(new PointerEvent("pointerenter"));
+  note("held 3");
+  patches[3].click();
+  patches[8].dispatchEvent(new PointerEvent("pointerenter"));
+  note("let go, 8");
   const requests = performance.getEntriesByType("resource").map(entry => entry.name)
     .filter(name => !name.startsWith("data:"));
   const wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
@@ -128,6 +134,8 @@ def test_the_map_is_what_the_numbers_say(found, inside):
         "up, up": maps[0, 0, 1, 1 + 1],
         "image 1": maps[1, 0, 1, 1 + 1],
         "class token": maps[1, 0, 1, 0],
+        "held 3": maps[1, 0, 1, 4],
+        "let go, 8": maps[1, 0, 1, 9],
     }
     for name, weights in expected.items():
         shown = found["seen"][name]

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tinyvit.report.inside import pictures
-from tinyvit.viz.confusion import confusion
+from tinyvit.report.inside import _positions, pictures
+from tinyvit.viz.attention import attention_distance, uniform_distance
 
 NAMES = ["curves", "confusion", "mistakes", "attention", "rollout", "distance", "filters", "positions", "dataflow"]
 
@@ -23,14 +23,11 @@ def test_every_figure_has_a_title_and_two_sentences(drawn):
         assert picture.words.endswith(".") and picture.figure.axes
 
 
-def test_the_words_are_of_this_run(drawn, inside):
-    best = inside.probabilities.argmax(-1)
-    counts = confusion(inside.labels, best, 10)
-    counts[np.diag_indices(10)] = 0
-    i, j = np.unravel_index(counts.argmax(), counts.shape)
-    assert f"Most often, {i} is taken for {j}: {counts[i, j]} times." in drawn["confusion"].words
-    assert "Over the last third of 6 epochs" in drawn["curves"].words
-    assert "of 4 heads look" in drawn["distance"].words
+def test_the_distances_said_are_those_of_this_run(drawn, inside):
+    distances = attention_distance(inside.maps, 2)
+    words = drawn["distance"].words
+    assert f"at {uniform_distance(16, 2):.1f} pixels" in words and "of 4 look" in words
+    assert f"between {distances.min():.1f} and {distances.max():.1f}," in words
 
 
 def test_probabilities_are_the_models(inside):
@@ -50,3 +47,70 @@ def test_a_model_that_makes_no_mistake(inside):
     drawn = pictures(inside._replace(probabilities=perfect))
     assert "There are no mistakes." in drawn["confusion"].words
     assert drawn["mistakes"].figure is not None
+
+
+def history_of(inside, losses):
+    """The same run, had its held-out loss been this after every epoch."""
+
+    class Run:
+        settings = inside.run.settings
+
+        def history(self):
+            steps = [{"kind": "step", "step": i + 1, "loss": loss} for i, loss in enumerate(losses)]
+            return steps + [
+                {"kind": "epoch", "step": i + 1, "validation_loss": loss, "validation_accuracy": 0.5}
+                for i, loss in enumerate(losses)
+            ]
+
+    return inside._replace(run=Run())
+
+
+FALLING = [2 * 0.8**i for i in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        ([2.3] * 10, "It has not learned: the held-out loss is 2.3, that of guessing 2.3; ask tinyvit doctor."),
+        ([1.0, 0.5], "So few epochs do not tell"),
+        (
+            FALLING,
+            f"still falling, from {FALLING[6]:.2g} to {FALLING[9]:.2g} over the last third: more epochs may help",
+        ),
+        ([1.0, 0.5, 0.2, 0.1, 0.1, 0.1, 0.099, 0.098, 0.097], "has settled, from 0.1 to 0.097"),
+        ([1.0, 0.5, 0.2, 0.1, 0.12, 0.13, 0.14, 0.15, 0.16], "lowest in epoch 4 of 9, 0.1, and ends at 0.16"),
+    ],
+    ids=["nothing learned", "too few", "falling", "settled", "too long"],
+)
+def test_was_training_long_enough(inside, losses, words):
+    assert words in pictures(history_of(inside, losses))["curves"].words
+
+
+def mistaken(inside, pairs):
+    """The same run, had it taken these classes for those, so many times each: {(is, says): times}."""
+    said = inside.labels.copy()
+    for (i, j), times in pairs.items():
+        said[np.flatnonzero(inside.labels == i)[:times]] = j
+    return inside._replace(probabilities=np.eye(10, dtype=np.float32)[said])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        ({(4, 9): 3, (1, 7): 2}, "Most often it takes 4 for 9: 3 times."),
+        ({(4, 9): 3, (1, 7): 3}, "Most often it takes 1 for 7 and 4 for 9: 3 times."),
+        ({(4, 9): 1, (1, 7): 1}, "No two classes stand out: none is taken for another more than once."),
+        ({(i, 2): 99 for i in range(10)}, "100% of all answers are 2."),
+    ],
+)
+def test_which_classes_are_confused(inside, pairs, words):
+    assert pictures(mistaken(inside, pairs))["confusion"].words.endswith(words)
+
+
+def test_positions_that_have_an_order_and_that_have_none(inside):
+    row, column = np.divmod(np.arange(16), 4)
+    smooth = np.stack([np.cos(row), np.sin(row), np.cos(column), np.sin(column)], axis=1)
+    random = np.random.default_rng(0).normal(size=(16, 64))
+    for pos, words in ((smooth, "has found out that images have two dimensions"), (random, "no order is to be seen")):
+        p = inside.p | {"pos": np.concatenate([np.zeros_like(pos[:1]), pos])}
+        assert words in _positions(inside._replace(p=p)).words

@@ -51,5 +51,5 @@ def run(args):
     if args.json:
         print(json.dumps([finding._asdict() for finding in findings]))
     if not findings:
-        print("nothing found", file=sys.stderr)
+        print(f"{bars[0].total} checks, nothing found", file=sys.stderr)
     return 1 if findings else 0

@@ -1,6 +1,7 @@
 """tinyvit shapes"""
 
 import json
+import sys
 
 from tinyvit.commands.options import add_json, count, new_command
 from tinyvit.commands.runs import save_figure
@@ -17,7 +18,7 @@ def add(commands):
     )
     parser.add_argument("--batch", type=count, default=1, metavar="N", help="images (default %(default)s)")
     parser.add_argument("--backward", action="store_true", help="the gradients as well")
-    parser.add_argument("--figure", metavar="FILE", help="also draw the dataflow, as .svg, .png or .pdf")
+    parser.add_argument("--figure", metavar="FILE", help="also draw the forward pass, as .svg, .png or .pdf")
     add_json(parser)
 
 
@@ -28,4 +29,5 @@ def run(args):
         from tinyvit.viz.dataflow import dataflow_figure
 
         save_figure(dataflow_figure(rows), args.figure)
+        print(f"written to {args.figure}", file=sys.stderr)
     print(json.dumps([row._asdict() for row in rows]) if args.json else rows)

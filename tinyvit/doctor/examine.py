@@ -67,6 +67,7 @@ def examine(config, data, *, recipe, seed=0, p=None, history=(), watch=iter):
         "gradients": lambda: model.check_gradients(few, labels, with_head, config, seed),
         "overfit": lambda: learning.check_overfit(x, y, config, recipe, seed),
         "learning rate": lambda: learning.check_learning_rate(x, y, config, recipe, seed),
+        "settings": lambda: learning.check_settings(config, recipe),
         "units": lambda: model.check_units(trained_cache()),
         "attention": lambda: model.check_attention(trained_cache()),
         "progress": lambda: learning.check_progress(history, config),

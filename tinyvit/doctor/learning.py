@@ -12,8 +12,10 @@ from tinyvit.training.gradients import batch_gradient
 
 OVERFIT = dict(learning_rate=2e-3, steps=200, images=32)  # a rate that suits nearly every Transformer
 STEPS, WARMUP = 40, 10
-FACTORS = (1, 0.1, 0.01, 10, 100, 1000)  # of the recipe's learning rate
+FACTORS = (0.1, 0.01, 10, 100)  # of the recipe's learning rate
+USUAL = (1e-3, 5e-3)  # learning rates that suit small Transformers
 BETTER = 0.75  # of the loss that the recipe's rate leaves
+MOST_DECAY, MOST_NOISE = 0.005, 0.5
 
 
 class Trial:
@@ -55,13 +57,27 @@ def check_overfit(x, y, config, recipe, seed):
 def check_learning_rate(x, y, config, recipe, seed):
     """No rate of quite another size is much better from the start."""
     rate = recipe.learning_rate
-    losses = {factor: _loss_at(factor * rate, x, y, config, recipe, seed) for factor in FACTORS}
+    rates = [rate, *(factor * rate for factor in FACTORS), *USUAL]
+    losses = {tried: _loss_at(tried, x, y, config, recipe, seed) for tried in rates}
     best = min(losses, key=losses.get)
-    if losses[best] < BETTER * losses[1]:
+    if losses[best] < BETTER * losses[rate]:
         yield (
-            f"the learning rate {rate:g} is too {'high' if best < 1 else 'low'}: {STEPS} steps at it leave a loss of "
-            f"{losses[1]:.3g}, and at {best * rate:g} of {losses[best]:.3g}; try that"
+            f"the learning rate {rate:g} is too {'high' if best < rate else 'low'}: {STEPS} steps at it leave a loss "
+            f"of {losses[rate]:.3g}, and at {best:g} of {losses[best]:.3g}; try that"
         )
+
+
+def check_settings(config, recipe):
+    """Nothing that holds the model back is beyond what is usual."""
+    shrinks = recipe.learning_rate * recipe.weight_decay
+    if recipe.weight_decay > 1 and shrinks > MOST_DECAY:
+        yield (
+            f"the weight decay {recipe.weight_decay:g} takes {shrinks:.0%} of every matrix in each step: try 0.05 to "
+            "0.3"
+        )
+    for name, value in (("dropout", config.dropout), ("label smoothing", recipe.smoothing)):
+        if value > MOST_NOISE:
+            yield f"{value:.0%} {name} leaves little to learn from: try 0 to 10 %"
 
 
 def check_progress(history, config):
@@ -71,7 +87,7 @@ def check_progress(history, config):
     if losses and history[-1]["step"] > 2 * STEPS and not np.mean(losses) < 0.9 * guessing:
         yield (
             f"after {history[-1]['step']} steps the loss is {np.mean(losses):.3g}, that of guessing is {guessing:.3g}: "
-            "see the other findings"
+            "it has learned nothing; what else is found says why, or else try a recipe of RECIPES as it is"
         )
 
 

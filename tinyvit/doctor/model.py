@@ -100,41 +100,46 @@ def _check_flow(blocks):
     least, most = int(np.argmin(norms)), int(np.argmax(norms))
     if norms[most] > FOLD * norms[least] > 0:
         yield (
-            f"gradients do not flow: their norm is {norms[least]:.2g} in block {least} and {norms[most]:.2g} in block "
-            f"{most}; check the residual connections, LayerNorm, and the size of the first weights"
+            f"gradients do not flow: their norm is {norms[least]:.2g} in layer {least + 1} and {norms[most]:.2g} in "
+            f"layer {most + 1}; check the residual connections, LayerNorm, and the size of the first weights"
         )
+
+
+def _layers(c):
+    """(what a layer is called, its cache): figures count layers from 1, the cache's blocks from 0."""
+    return ((f"layer {i + 1} (blocks/{i})", block) for i, block in enumerate(c["blocks"]))
 
 
 def check_units(c):
     """Hidden units of the MLPs answer to something: their GELU has a slope for some token of some image."""
-    for i, block in enumerate(c["blocks"]):
+    for where, block in _layers(c):
         slopes = np.abs(block["mlp"]["gelu"]["dydx"]).max(axis=(0, 1))
         if (dead := float((slopes < DEAD).mean())) > MOSTLY:
             yield (
-                f"{100 * dead:.0f} % of the hidden units of block {i} are dead (their GELU is flat for every token): "
+                f"{100 * dead:.0f} % of the hidden units of {where} are dead (their GELU is flat for every token): "
                 "lower the learning rate, and check the biases of fc1"
             )
 
 
 def check_attention(c):
     """No layer whose heads all stare at one token each, look everywhere alike, or have no gradient."""
-    for i, block in enumerate(c["blocks"]):
+    for where, block in _layers(c):
         a = block["msa"]["att"]["a"]  # [B, h, T, T]
         stare = a.mean(axis=(0, 2)).max(axis=-1)  # each head's favourite token: its share, over images and queries
         entropy = -(a * np.log(a + 1e-30)).sum(axis=-1).mean(axis=(0, 2)) / math.log(a.shape[-1])
         largest = float(np.median(a.max(axis=-1)))
         if stare.min() > STARING:
             yield (
-                f"attention has collapsed in block {i}: each head gives {100 * stare.min():.0f} % to one token, "
+                f"attention has collapsed in {where}: each head gives {100 * stare.min():.0f} % to one token, "
                 "whatever asks; check the scale 1/sqrt(d_k), and lower the learning rate"
             )
         elif entropy.min() > UNIFORM:
             yield (
-                f"attention is uniform in block {i}: no head prefers any token; check that the scores reach the "
-                "softmax, and the size of the first weights of q and k"
+                f"attention is uniform in {where}: no head prefers any token; check learning rate and weight "
+                "decay, that the scores reach the softmax, and the first weights of q and k"
             )
         elif largest > SATURATED:
             yield (
-                f"softmax is saturated in block {i}: half of all queries give {100 * largest:.1f} % to one key or "
-                "more, where it has no gradient; check the scale 1/sqrt(d_k), and lower the learning rate"
+                f"softmax is saturated in {where}: at least half of the queries give one key "
+                f"{largest:.0%}, where it has no gradient; check the scale 1/sqrt(d_k), and lower the learning rate"
             )

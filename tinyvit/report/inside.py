@@ -1,5 +1,6 @@
 """What a finished run has to show: numbers, and figures with two sentences each."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -19,12 +20,13 @@ from tinyvit.viz.confusion import confusion, confusion_figure, mistakes_figure, 
 from tinyvit.viz.curves import curves
 from tinyvit.viz.dataflow import dataflow_figure
 from tinyvit.viz.distance import distance_figure
-from tinyvit.viz.embedding import filters_figure, similarity_figure
+from tinyvit.viz.embedding import filters_figure, neighbours_similarity, similarity_figure
 from tinyvit.viz.ledger import shapes
 from tinyvit.viz.maps import attention_figure, overlay_figure
 
 SAMPLES = 64  # images over which attention distances are averaged
 SHOWN = 4  # of them drawn
+ALIKE = 0.1  # by which neighbours' similarity must exceed others' to be called so
 LOCAL = 0.7  # of uniform attention's distance, below which a head is called local
 
 
@@ -81,28 +83,55 @@ def pictures(inside):
 
 
 def _curves(inside):
-    history, epochs = inside.run.history(), inside.run.settings.recipe.epochs
-    accuracy = [r["validation_accuracy"] for r in history if r["kind"] == "epoch"]
-    third = accuracy[-max(1, len(accuracy) // 3) :]
-    gain = 100 * (third[-1] - third[0])
-    rising = (
-        "it was still rising, so longer training may help" if gain > 0.5 else "more epochs would have changed little"
-    )
     words = (
-        "Left, the loss falls as the model learns; right, the share of held-out images that it classifies correctly. "
-        f"Over the last third of {epochs} epochs that share changed by {gain:+.2f} points: {rising}."
+        "Left, the loss of training and of held-out images; right, the share of held-out images that it classifies "
+        f"correctly. {_verdict(inside)}"
     )
-    return Picture(curves(history), "Was training long enough?", words)
+    return Picture(curves(inside.run.history()), "Was training long enough?", words)
+
+
+def _verdict(inside):
+    """Whether training was long enough, judged by the held-out loss, which says more than a few images' accuracy."""
+    losses = [record["validation_loss"] for record in inside.run.history() if record["kind"] == "epoch"]
+    best, last, guessing = int(np.argmin(losses)), losses[-1], math.log(inside.config.classes)
+    before = losses[-min(len(losses), len(losses) // 3 + 1)]
+    if last > 0.9 * guessing:
+        return (
+            f"It has not learned: the held-out loss is {last:.2g}, that of guessing {guessing:.2g}; ask tinyvit doctor."
+        )
+    if len(losses) < 3:
+        return "So few epochs do not tell: train for longer."
+    if best < 0.8 * len(losses) and last > 1.1 * losses[best]:
+        return (
+            f"It was too long, if anything: the held-out loss was lowest in epoch {best + 1} of {len(losses)}, "
+            f"{losses[best]:.2g}, and ends at {last:.2g}."
+        )
+    change = f"from {before:.2g} to {last:.2g} over the last third"
+    if last < 0.9 * before:
+        return f"The held-out loss was still falling, {change}: more epochs may help."
+    return f"The held-out loss has settled, {change}: more epochs would change little."
 
 
 def _confusion(inside):
-    counts = confusion(inside.labels, inside.probabilities.argmax(-1), len(inside.names))
+    said = inside.probabilities.argmax(-1)
+    counts = confusion(inside.labels, said, len(inside.names))
     wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
-    i, j = np.unravel_index(wrong.argmax(), wrong.shape)
-    most = f"Most often, {inside.names[i]} is taken for {inside.names[j]}: {wrong[i, j]} times."
-    words = "Each row is what an image is, each column what the model says; colour marks the mistakes. "
-    words += most if wrong.any() else "There are no mistakes."
+    most, favourite = wrong.max(), np.bincount(said, minlength=len(counts))
+    pairs = [f"{inside.names[i]} for {inside.names[j]}" for i, j in np.argwhere(wrong == most)]
+    if not most:
+        found = "There are no mistakes."
+    elif favourite.max() > 0.5 * len(said) and len(counts) > 2:
+        found = f"{favourite.max() / len(said):.0%} of all answers are {inside.names[favourite.argmax()]}."
+    elif most == 1 or len(pairs) > 3:
+        found = f"No two classes stand out: none is taken for another more than {_times(most)}."
+    else:
+        found = f"Most often it takes {' and '.join(pairs)}: {_times(most)}."
+    words = f"Each row is what an image is, each column what the model says; colour marks the mistakes. {found}"
     return Picture(confusion_figure(counts, inside.names), "Which classes are confused?", words)
+
+
+def _times(count):
+    return "once" if count == 1 else f"{count} times"
 
 
 def _mistakes(inside):
@@ -117,7 +146,8 @@ def _mistakes(inside):
         inside.images[worst], inside.labels[worst], inside.probabilities[worst], attention, inside.names
     )
     words = (
-        "The mistakes that the model was surest of, each above where it looked (rollout, light is more). "
+        "The mistakes that the model was surest of, each above where it looked (attention followed through all layers; "
+        "light is more). "
         "Some would puzzle a human as well; those that would not are worth understanding."
     )
     return Picture(figure, "What does it get wrong?", words)
@@ -126,8 +156,8 @@ def _mistakes(inside):
 def _attention(inside):
     figure = attention_figure(inside.images[0], [a[0] for a in inside.maps])
     words = (
-        "Where the class token looks in the first test image, in every layer (rows) and head (columns). "
-        "Heads divide the work: what one leaves dark another may look at."
+        "Where the class token, from which the answer is read, looks in the first test image, in every layer (rows) "
+        "and head (columns). Where the panels of a row differ, its heads divide the work."
     )
     return Picture(figure, "What does each head look at?", words)
 
@@ -144,38 +174,47 @@ def _rollout(inside):
     }
     figure = overlay_figure(images, columns, [f"says {inside.names[k]}" for k in best])
     words = (
-        "Attention followed through all layers, with and without the residual connections; and the class token's "
-        "attention weighted by its gradient, which leaves what speaks for the class. Light patches matter most."
+        "Rollout: attention followed through all layers, with the residual connections (the identity) and without; for "
+        "the class: the class token's attention times its gradient, what of it speaks for the answer. Light patches "
+        "count most, but attention says where information flows, not why the answer is what it is."
     )
-    return Picture(figure, "What does the answer rest on?", words)
+    return Picture(figure, "Where does the answer come from?", words)
 
 
 def _distance(inside):
     distances = attention_distance(inside.maps, inside.config.patch)
     uniform = uniform_distance(inside.config.tokens - 1, inside.config.patch)
-    local, of = int((distances < LOCAL * uniform).sum()), distances.size
-    found = f"{local or 'None'} of {of} heads look{'s' * (local < 2)}"
+    local = int((distances < LOCAL * uniform).sum())
     words = (
-        f"How far each head looks on average, over {len(inside.maps[0])} images: from {distances.min():.1f} to "
-        f"{distances.max():.1f} pixels, where a head that looks everywhere alike would reach {uniform:.1f} (the line). "
-        f"{found} less than {LOCAL} as far as that{': these are local' if local else ', so none is local'}."
+        f"How far each head looks from a patch, on average over {len(inside.maps[0])} images; on the line, at "
+        f"{uniform:.1f} pixels, lies a head that looks everywhere alike. The heads lie between {distances.min():.1f} "
+        f"and {distances.max():.1f}, and {local or 'none'} of {distances.size} look{'s' * (local < 2)} less than "
+        f"{LOCAL:.0%} as far, as a local head would; near the line, a head may still look at single patches, if they "
+        "are as often far as near."
     )
     return Picture(distance_figure(distances, uniform), "How far does each head look?", words)
 
 
 def _filters(inside):
     words = (
-        "The principal directions of the patch embedding's filters, and how much of the filters each accounts for. "
-        "Smooth ones answer to brightness and edges; speckled ones are little used, or noise."
+        "The patterns that the patch embedding's filters are mixed from (their principal directions), and how much of "
+        "the filters each accounts for. An even pattern answers to brightness, one with two halves to an edge, a "
+        "chequered one to fine detail."
     )
     figure = filters_figure(np.asarray(inside.p["patch"]["w"]), inside.config.channels)
     return Picture(figure, "What does a patch become?", words)
 
 
 def _positions(inside):
+    beside, others = neighbours_similarity(np.asarray(inside.p["pos"]))
+    order = (
+        "so the model has found out that images have two dimensions"
+        if beside > others + ALIKE
+        else ("so no order is to be seen, which does not mean that positions are not used")
+    )
     words = (
         "How alike the learned position of each patch (its place in the grid) is to all others (within each square). "
-        "Where neighbours are alike, the model has found out by itself that the image has two dimensions."
+        f"Neighbours' similarity is {beside:.2f} on average, that of others {others:.2f}, {order}."
     )
     return Picture(similarity_figure(np.asarray(inside.p["pos"])), "Does it know where patches are?", words)
 
@@ -185,6 +224,7 @@ def _dataflow(inside):
     parameters, multiply_adds, _ = ledger.totals
     words = (
         f"Every tensor on the way from an image to the answer: {parameters:,} parameters, and {multiply_adds:,} "
-        f"multiply-adds for one image. What is filled is kept for the backward pass: {ledger.kept:,} bytes."
+        "multiply-adds for one image (fewer where the last block is computed for the class token alone). What is "
+        f"filled is kept for the backward pass: {ledger.kept:,} bytes."
     )
     return Picture(dataflow_figure(ledger), "What is computed?", words)

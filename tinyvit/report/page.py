@@ -35,8 +35,8 @@ def page(inside):
     ]
     explorer = Explorer(inside.images[:EXPLORED], inside.p, inside.config, titles)
     ledger = shapes(inside.config)
-    anchors = {name: picture.title for name, picture in drawn.items()}
-    anchors |= {"explorer": "Explore", "shapes": "Every tensor", "settings": "Settings"}
+    anchors = {"explorer": "Explore"} | {name: picture.title for name, picture in drawn.items()}
+    anchors |= {"shapes": "Every tensor", "settings": "Settings"}
     asked = {"data": settings.data, "seed": settings.seed}
     asked |= dataclasses.asdict(settings.config) | dataclasses.asdict(settings.recipe)
     return Template(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")).substitute(
@@ -56,14 +56,17 @@ def page(inside):
             ]
             + [("total", "", *ledger.totals, f"{ledger.kept:,} kept")],
         ),
-        command=f"<code>{escape(inside.run.resume_command.removesuffix(' --resume'))}</code>",
+        command=f"<code>{escape(settings.command)}</code>",
         settings=_table(("setting", "value"), asked.items()),
     )
 
 
 def _section(name, picture):
-    image = f'<img src="{figure_source(picture.figure)}" alt="{escape(picture.title)}">'
-    return f'<h2 id="{name}">{escape(picture.title)}</h2>\n<p>{escape(picture.words)}</p>\n{image}'
+    width = {"dataflow": "large", "curves": "middle"}.get(name, "")  # to be read, these scroll sideways on a phone
+    image = f'<img class="{width}" src="{figure_source(picture.figure)}" alt="{escape(picture.title)}">'
+    return (
+        f'<h2 id="{name}">{escape(picture.title)}</h2>\n<p>{escape(picture.words)}</p>\n<div class="wide">{image}</div>'
+    )
 
 
 def _table(head, rows):

@@ -18,8 +18,8 @@ from pathlib import Path
 from tinyvit.data import dataset_named
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import clear_side_files, replacing
-from tinyvit.models.config import ViTConfig
-from tinyvit.training.recipe import Recipe
+from tinyvit.models.config import PRESETS, ViTConfig
+from tinyvit.training.recipe import RECIPES, Recipe
 
 FILES = ("config.json", "history.jsonl", "checkpoint.npz", "model.npz", "metrics.json", "curves.png")
 
@@ -44,6 +44,15 @@ class Settings:
     def from_dict(cls, values):
         """Settings as config.json has them."""
         return cls(values["data"], ViTConfig.from_dict(values["config"]), Recipe(**values["recipe"]), values["seed"])
+
+    @property
+    def command(self):
+        """What a user types for a run with these settings: what differs from the data set's presets."""
+        asked = {"seed": (self.seed, 0)}
+        for own, preset in ((self.config, PRESETS[self.data]), (self.recipe, RECIPES[self.data])):
+            asked |= {name: (value, getattr(preset, name)) for name, value in vars(own).items()}
+        options = [f"--{name.replace('_', '-')} {own}" for name, (own, usual) in asked.items() if own != usual]
+        return " ".join(["tinyvit train", self.data, *options])
 
 
 @dataclasses.dataclass(frozen=True)

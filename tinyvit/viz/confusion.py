@@ -17,18 +17,21 @@ def confusion_figure(counts, names):
     figure = new_figure(0.48 * len(counts) + 1.9, 0.42 * len(counts) + 1.0)
     axes = figure.add_subplot()
     mistakes = np.where(np.eye(len(counts), dtype=bool), 0, counts)
-    shade = axes.imshow(mistakes, cmap="Blues", vmin=0, vmax=max(1, mistakes.max()))
+    shade = axes.imshow(mistakes, cmap="Blues", vmin=0, vmax=max(5, mistakes.max()))
     for i, row in enumerate(counts):
         for j, count in enumerate(row):
-            dark = i != j and count > 0.6 * mistakes.max()
-            colour = "#777777" if i == j else "white" if dark else "black"
+            dark = i != j and count > 0.6 * max(5, mistakes.max())
+            colour = "#555555" if i == j else "white" if dark else "black"
             axes.text(j, i, f"{count:,}" if count else "", ha="center", va="center", fontsize=7.5, color=colour)
     axes.set_xticks(range(len(names)), names, fontsize=8, rotation=90 if max(map(len, names)) > 3 else 0)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set(xlabel="what the model says", ylabel="what it is")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    figure.colorbar(shade, ax=axes, label="mistakes", shrink=0.85)
+    for border in np.arange(-0.5, len(counts)):
+        axes.axhline(border, color="#dddddd", linewidth=0.6)
+        axes.axvline(border, color="#dddddd", linewidth=0.6)
+    figure.colorbar(shade, ax=axes, label="mistakes", shrink=0.85).ax.yaxis.get_major_locator().set_params(integer=True)
     return figure
 
 

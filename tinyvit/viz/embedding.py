@@ -41,6 +41,7 @@ def filters_figure(w, channels, count=28):
         image = 0.5 + 0.5 * image / np.abs(image).max()
         axes.imshow(image[..., 0] if channels == 1 else image, cmap="gray", vmin=0, vmax=1)
         axes.set_title(f"{share:.0%}", fontsize=8)
+        axes.spines[:].set(visible=True, color="#999999", linewidth=0.6)
     return figure
 
 
@@ -54,6 +55,14 @@ def similarity(pos):
     cosine = unit @ unit.T
     np.fill_diagonal(cosine, 1)  # exactly: rounding aside, it is
     return cosine
+
+
+def neighbours_similarity(pos):
+    """The mean cosine similarity of patches side by side, and that of all other pairs."""
+    cosine = similarity(pos)
+    row, column = np.divmod(np.arange(len(cosine)), round(len(cosine) ** 0.5))
+    steps = np.abs(row[:, None] - row) + np.abs(column[:, None] - column)
+    return float(cosine[steps == 1].mean()), float(cosine[steps > 1].mean())
 
 
 def similarity_figure(pos):

@@ -61,5 +61,5 @@ def overlay_figure(images, columns, titles=None, label="share"):
             heat = shine(panel, weights[i] / max(weights[i].max(), 1e-30), image, 1)
             if i == 0:
                 panel.set_title(title, fontsize=9)
-    figure.colorbar(heat, ax=axes[:, 1:], label=f"{label}, of the panel's largest", shrink=0.9)
+    figure.colorbar(heat, ax=axes[:, 1:], label=f"{label} relative to the panel's largest", shrink=0.9)
     return figure
