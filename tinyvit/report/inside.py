@@ -214,7 +214,7 @@ def _positions(inside):
     )
     words = (
         "How alike the learned position of each patch (its place in the grid) is to all others (within each square). "
-        f"Neighbours' similarity is {beside:.2f} on average, that of others {others:.2f}, {order}."
+        f"Neighbours' similarity is {beside:z.2f} on average, that of others {others:z.2f}, {order}."
     )
     return Picture(similarity_figure(np.asarray(inside.p["pos"])), "Does it know where patches are?", words)
 
