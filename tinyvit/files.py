@@ -1,5 +1,6 @@
 """Files that are either whole or not there: write beside the target, force it to disk, then rename over it."""
 
+import errno
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ def replacing(path, mode="wb"):
     one and nothing between. fsync comes first: otherwise the rename may reach the disk before the bytes do.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     side = path.with_name(path.name + SIDE)
     try:
         with open(side, mode, encoding=None if "b" in mode else "utf-8") as file:

@@ -26,8 +26,8 @@ DECAYING = dataclasses.replace(RECIPE, weight_decay=20)
 (X, Y), (X_TEST, Y_TEST) = load_data("digits")
 
 
-def findings(config=CONFIG, x=X, y=Y, recipe=RECIPE, x_test=X_TEST, **options):
-    return list(examination.examine(config, ((x, y), (x_test, Y_TEST)), recipe=recipe, **options))
+def findings(config=CONFIG, x=X, y=Y, recipe=RECIPE, x_test=X_TEST, y_test=Y_TEST, **options):
+    return list(examination.examine(config, ((x, y), (x_test, y_test)), recipe=recipe, **options))
 
 
 def trained(change=lambda p: None):
@@ -258,6 +258,53 @@ def test_data_of_another_model_are_refused():
         findings(y=Y + 1)
 
 
+@pytest.mark.parametrize("digit", [3, 8])
+def test_a_rare_class_is_no_fault(digit):
+    found = findings(
+        dataclasses.replace(CONFIG, classes=2), y=(digit == Y).astype(int), y_test=(digit == Y_TEST).astype(int)
+    )
+    assert "labels" not in [finding.check for finding in found]
+
+
+def test_a_run_that_is_still_warming_up_is_no_fault():
+    recipe = dataclasses.replace(RECIPE, epochs=100)  # 2,245 steps, of which 225 warm up
+    history = [{"kind": "step", "step": 10 * i, "loss": 2.28} for i in range(1, 31)]
+    assert findings(recipe=recipe, history=history) == []
+    history += [{"kind": "step", "step": 10 * i, "loss": 2.28} for i in range(31, 45)]
+    assert [finding.check for finding in findings(recipe=recipe, history=history)] == ["progress"]
+
+
+def test_a_model_with_one_patch_has_no_order_to_know():
+    assert "input" not in [finding.check for finding in findings(dataclasses.replace(CONFIG, patch=8))]
+
+
+def test_a_gradient_that_stops_altogether_does_not_flow():
+    (found,) = model._check_flow([[np.zeros(4)], [np.ones(4)]])
+    assert "their norm is 0 in layer 1" in found
+
+
+def test_between_two_findings_the_callers_settings_hold():
+    before = np.geterr()
+    found = examination.examine(CONFIG, ((127.5 * (X + 1), Y), (X_TEST, Y_TEST)), recipe=RECIPE)
+    next(found)
+    assert np.geterr() == before
+    found.close()
+
+
+@pytest.mark.parametrize(
+    "change", [dict(y=Y[:-1]), dict(x=X[:0], y=Y[:0]), dict(x=X[:, :4]), dict(x_test=X_TEST[:0], y_test=Y_TEST[:0])]
+)
+def test_data_that_do_not_fit_are_one_line(change):
+    with pytest.raises(DataError) as error:
+        findings(**change)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("images", [1, 2, 3])
+def test_few_images_are_no_traceback(images):
+    findings(x=X[:images], y=Y[:images])
+
+
 # ---- the command
 
 
@@ -281,3 +328,12 @@ def test_the_command_on_a_run_that_is_ill(tmp_path):
 def test_the_command_without_such_a_run(tmp_path):
     result = call("doctor", tmp_path / "none")
     assert result.code and result.err.count("\n") == 1
+
+
+def test_a_model_that_is_not_the_configured_one(tmp_path):
+    run = helpers.put_run(tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["config"]["depth"] = 2
+    (run / "config.json").write_text(json.dumps(config))
+    result = call("doctor", run)
+    assert result.code and result.err.count("\n") == 1 and "is of another model than" in result.err

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tinyvit.report.inside import _positions, pictures
-from tinyvit.viz.attention import attention_distance, uniform_distance
+from tinyvit.report import inside as module
+from tinyvit.report.inside import _distance, _positions, pictures
+from tinyvit.viz.attention import attention_distance, rollout, uniform_distance, weighted_attention
 
 NAMES = ["curves", "confusion", "mistakes", "attention", "rollout", "distance", "filters", "positions", "dataflow"]
 
@@ -114,3 +115,38 @@ def test_positions_that_have_an_order_and_that_have_none(inside):
     for pos, words in ((smooth, "has found out that images have two dimensions"), (random, "no order is to be seen")):
         p = inside.p | {"pos": np.concatenate([np.zeros_like(pos[:1]), pos])}
         assert words in _positions(inside._replace(p=p)).words
+
+
+def test_what_is_drawn_are_the_measures(inside, monkeypatch):
+    drawn = {}
+    for name in ("overlay_figure", "distance_figure"):
+        whole = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda *args, name=name, whole=whole: drawn.update({name: args}) or whole(*args)
+        )
+    pictures(inside)
+    maps = [a[:4] for a in inside.maps]
+    columns = drawn["overlay_figure"][1]
+    np.testing.assert_array_equal(columns["rollout"], rollout(maps)[:, 0, 1:])
+    np.testing.assert_array_equal(columns["without identity"], rollout(maps, identity=False)[:, 0, 1:])
+    said = np.eye(10, dtype=np.float32)[inside.probabilities[:4].argmax(-1)]
+    expected = sum(weighted_attention(said, inside.p, inside.cache))[:, 0, 1:]
+    np.testing.assert_array_equal(columns["for the class"], expected)
+    np.testing.assert_array_equal(drawn["distance_figure"][0], attention_distance(inside.maps, 2))
+
+
+def test_heads_that_look_at_no_patch_are_said_not_counted(inside):
+    blind = [a.copy() for a in inside.maps]
+    blind[0][:, 0] = 0
+    blind[0][:, 0, :, 0] = 1  # all to the class token
+    words = _distance(inside._replace(maps=blind)).words
+    assert words.endswith("; 1 looks at no patch at all, but at the class token alone.") and "nan" not in words
+    for a in blind:
+        a[...] = 0
+        a[..., 0] = 1
+    assert "No head is to be seen, and none of 4" in _distance(inside._replace(maps=blind)).words
+
+
+def test_local_heads_are_counted(inside):
+    own = [np.broadcast_to(np.eye(a.shape[-1]), a.shape) for a in inside.maps]
+    assert "and 4 of 4 look less than 70% as far" in _distance(inside._replace(maps=own)).words

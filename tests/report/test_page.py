@@ -11,6 +11,7 @@ import pytest
 
 from tests.training import helpers
 from tests.training.helpers import call
+from tinyvit.errors import UsageError
 from tinyvit.report.explorer import BUDGET, Explorer
 from tinyvit.report.inside import pictures
 from tinyvit.report.page import page
@@ -60,6 +61,10 @@ def test_it_is_whole_and_needs_nothing_else(html):
 def test_it_answers_what_a_reader_asks(html, inside):
     metrics, drawn = inside.run.metrics(), pictures(inside)
     text = re.sub(r"<[^>]*>", " ", html)
+    wrong = int((inside.probabilities.argmax(-1) != inside.labels).sum())
+    assert f"of 360 test images are classified correctly; {wrong} are not." in re.sub(r"\s+", " ", text)
+    said = inside.probabilities[0].argmax()
+    assert f"An image of {inside.labels[0]}, taken for {said}" in html
     assert f"{100 * metrics['test_accuracy']:.2f} %" in text and "run &lt;1&gt; &amp; 2" in html
     for picture in drawn.values():
         assert picture.title in text
@@ -87,6 +92,16 @@ def test_in_a_notebook_it_is_what_a_cell_returns_with_a_picture_for_where_script
     before, _, after = html.partition("<script")
     assert 'class="static"' in before and "data:image/png" in before and 'class="static"' not in after
     assert not re.search(r"https?://", html)
+
+
+@pytest.mark.parametrize(
+    ("count", "titles"),
+    [(0, None), (2, ["one"]), (1, ["one", "two"])],
+    ids=["no image", "a title short", "a title too many"],
+)
+def test_an_explorer_of_what_does_not_fit(inside, count, titles):
+    with pytest.raises(UsageError, match=r"found \d images.*: expected at least one, and a title for each"):
+        Explorer(inside.images[:count], inside.p, inside.config, titles)
 
 
 # ---- the commands
@@ -122,6 +137,33 @@ def test_of_a_run_that_is_not_finished(tmp_path, command):
     result = call(command, run)
     assert result.code and result.err.count("\n") == 1 and "is not finished: go on with" in result.err
     assert helpers.contents(run) == before
+
+
+@pytest.mark.parametrize("command", ["plot", "report"])
+def test_of_a_run_without_its_result(tmp_path, command):
+    result = call(command, helpers.put_run(tmp_path / "run", metrics=None))
+    assert result.code and result.err.count("\n") == 1 and "has lost its metrics.json" in result.err
+    assert not (tmp_path / "run" / "figures").exists()
+
+
+@pytest.mark.parametrize("history", [None, b"", b"\xff\n", b'{"kind": "epoch", "step": 3}\n'])
+def test_of_a_run_without_its_history_there_are_no_curves(tmp_path, history):
+    run = helpers.put_run(tmp_path / "run", history=history)
+    assert call("plot", run).code == call("report", run).code == 0
+    assert "curves.png" not in [file.name for file in (run / "figures").iterdir()]
+
+
+def test_a_run_that_is_replaced_loses_its_report(tmp_path):
+    run = helpers.put_run(tmp_path / "run")
+    assert call("report", run).code == 0
+    assert call("train", *helpers.SMALL, "--out", run, "--force").code == 0
+    assert not (run / "report.html").exists()
+
+
+def test_report_into_a_folder(tmp_path):
+    run = helpers.put_run(tmp_path / "run")
+    result = call("report", run, "--out", tmp_path)
+    assert result.code and result.err.count("\n") == 1 and "directory" in result.err.lower()
 
 
 def test_report_where_it_cannot_be_written(tmp_path):

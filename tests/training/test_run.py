@@ -1,12 +1,17 @@
 """A run's folder: nothing is lost, nothing is overwritten, what is not a run is said not to be one."""
 
+import dataclasses
 import json
 import os
 
 import pytest
 
 from tests.training.helpers import CONFIG, RECIPE, contents, toy_run
+from tinyvit.cli import parser
+from tinyvit.commands.train import _settings
 from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.models.config import PRESETS
+from tinyvit.training.recipe import RECIPES
 from tinyvit.training.run import Settings, latest_run, new_run, next_folder, open_run
 
 
@@ -51,6 +56,39 @@ def test_a_folder_taken_in_between_is_passed_over(tmp_path, monkeypatch):
     (tmp_path / "digits-1").mkdir()
     monkeypatch.setattr(type(tmp_path), "glob", lambda *args: iter([]))  # made after we looked
     assert next_folder("digits", tmp_path).name == "digits-2"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\n",
+        b"[1]\n",
+        b"7\n",
+        b'{"kind": "step"}\n',
+        b'{"kind": "epoch", "step": 3}\n',
+        b'{"kind": "x", "step": 3}\n',
+    ],
+)
+def test_history_ends_before_a_line_that_is_no_record(tmp_path, line):
+    run = toy_run(tmp_path / "run")
+    run.log({"kind": "step", "step": 10, "loss": 1.0})
+    with open(run.folder / "history.jsonl", "ab") as file:
+        file.write(line)
+    run.log({"kind": "step", "step": 20, "loss": 1.0})
+    assert [record["step"] for record in run.history()] == [10]
+
+
+def test_the_command_of_settings_makes_them_again(tmp_path):
+    config = dataclasses.replace(PRESETS["mnist"], patch=4, mlp_dim=128)
+    recipe = dataclasses.replace(RECIPES["mnist"], learning_rate=0.002, micro_batch=16)
+    settings = Settings("mnist", config, recipe, 3)
+    assert (
+        settings.command
+        == "tinyvit train mnist --seed 3 --patch 4 --mlp-dim 128 --micro-batch 16 --learning-rate 0.002"
+    )
+    args = parser().parse_args(settings.command.split()[1:])
+    assert _settings(args) == settings
+    assert Settings("digits", PRESETS["digits"], RECIPES["digits"]).command == "tinyvit train digits"
 
 
 def test_the_latest_run_is_the_newest_that_is_not_finished_of_any_data_set_or_of_one(tmp_path):
@@ -101,7 +139,7 @@ def test_history_survives_a_line_cut_short_and_is_cut_to_a_step(tmp_path):
     run = toy_run(tmp_path / "run")
     assert run.history() == []
     for step in (10, 20, 30):
-        run.log({"kind": "step", "step": step})
+        run.log({"kind": "step", "step": step, "loss": 1.0})
     with open(run.folder / "history.jsonl", "a") as file:
         file.write('{"kind": "ste')
     assert [record["step"] for record in run.history()] == [10, 20, 30]

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from tinyvit import trees
+from tinyvit.layers import encoder_block, multi_head_attention
+from tinyvit.models import vit as vit_module
 from tinyvit.models.config import PRESETS, ViTConfig
 from tinyvit.models.vit import parameter_count, vit, vit_backward, vit_init, vit_masks
 from tinyvit.viz.ledger import shapes
@@ -40,7 +42,7 @@ def test_the_dataflow_of_the_stem(name, width):
 def test_a_block():
     rows = {row.name: row for row in shapes(PRESETS["S/16"])}
     assert rows["blocks/3/msa/att/a"].shape == (6, 197, 197)
-    assert rows["blocks/3/msa/q"].shape == (6, 197, 64)
+    assert rows["blocks/3/msa/q"].shape == (197, 384) and rows["blocks/3/msa/att/q"].shape == (6, 197, 64)
     assert rows["blocks/3/msa/q"].multiply_adds == 197 * 384 * 384
     assert rows["blocks/3/msa/att/scores"].multiply_adds == rows["blocks/3/msa/att"].multiply_adds == 6 * 197 * 197 * 64
     assert rows["blocks/3/mlp/fc1"].parameters == 384 * 1536 + 1536
@@ -83,7 +85,8 @@ def test_every_buffer_of_a_real_cache_stands_in_it_once_under_all_its_names(opti
         assert not owners & set(seen), f"{row.name} is the same memory as {seen[owners.pop()]}"
         seen |= dict.fromkeys(owners, row.name)
         for name in row.cached:
-            assert cache[name].shape[1:] == row.shape or name == "patch/linear/x"
+            views = ("patch/linear/x", "/att/k", "/att/v")  # kept in another shape than they are made in
+            assert cache[name].shape[1:] == row.shape or name.endswith(views)
             assert cache[name].nbytes == row.bytes
     assert rows.kept == sum(row.bytes for row in kept)
     assert rows.totals[0] == trees.count(p)
@@ -119,7 +122,69 @@ def test_the_backward_pass(options):
     D, T, N = config.dim, config.tokens, config.tokens - 1
     assert work["blocks/0/dln1"] == 3 * T * D * D, "q, k and v each hand one back"
     assert work["dpatches"] == work["g/patch/w"] == N * 4 * D
-    assert work["blocks/0/msa/dv"] == work["blocks/0/msa/att/da"] == T * T * D
+    assert work["blocks/0/msa/att/dv"] == work["blocks/0/msa/att/da"] == T * T * D
+
+
+def captured(config, monkeypatch):
+    """The gradients that a backward pass hands from function to function, by their names in the ledger."""
+    seen, block = {}, iter(reversed(range(config.depth)))
+
+    def watch(module, function, came, went, each=lambda: None):
+        """Note a function's first argument and its first results under these names; None is not noted."""
+        whole = getattr(module, function)
+
+        def watched(dy, *rest):
+            each()
+            prefix = watched.prefix()
+            result = whole(dy, *rest)
+            results = result if isinstance(result, tuple) else (result,)
+            names, arrays = (came(), *went()), (dy, *results)
+            seen.update({prefix + name: a for name, a in zip(names, arrays, strict=False) if name})
+            return result
+
+        watched.prefix = lambda: f"blocks/{state['block']}/" if module is not vit_module else ""
+        monkeypatch.setattr(module, function, watched)
+
+    state = {"block": None}
+    norms, linears = [], []
+
+    def one(*names):
+        return lambda: names
+
+    def previous():
+        return (f"blocks/{state['block'] - 1}/dz" if state["block"] else "dpos",)
+
+    def enter():
+        state["block"], norms[:], linears[:] = next(block), ["dln2", "dln1"], ["do", "dv", "dk", "dq"]
+
+    watch(vit_module, "encoder_block_backward", lambda: f"blocks/{state['block']}/dz", previous, enter)
+    watch(encoder_block, "mlp_backward", lambda: "mlp/dfc2", one("dln2"))
+    watch(encoder_block, "dropout_backward", lambda: "dz'", one("msa/do"))
+    watch(encoder_block, "layer_norm_backward", lambda: norms.pop(0), one())
+    watch(multi_head_attention, "linear_backward", lambda: f"msa/{linears[0]}", lambda: (None,) * bool(linears.pop(0)))
+    watch(multi_head_attention, "attention_backward", lambda: "msa/datt", one("msa/att/dq", "msa/att/dk", "msa/att/dv"))
+    watch(vit_module, "class_row_backward", lambda: "dclass_row", one(f"blocks/{config.depth - 1}/dz"))
+    watch(vit_module, "class_token_backward", lambda: "dcls", one("dsequence"))
+    watch(vit_module, "patch_embedding_backward", lambda: "dpatch", one("dimage"))
+    run(config)
+    return seen
+
+
+@pytest.mark.parametrize("options", [{}, dict(depth=1), dict(position="none")], ids=str)
+def test_gradients_share_memory_as_it_says(options, monkeypatch):
+    config = dataclasses.replace(CONFIG, **options)
+    rows = {row.name: row for row in shapes(config, backward=True)}
+    seen = captured(config, monkeypatch)
+    assert len(seen) >= 12 * config.depth + 5
+
+    def holder(name):
+        """The row whose memory this one's is, at the end of the chain."""
+        return holder(rows[name].memory) if rows[name].memory in rows else name
+
+    for one in seen:
+        assert seen[one].shape[1:] == rows[one].shape or one in ("dpatch",), one
+        for other in seen:
+            assert np.shares_memory(seen[one], seen[other]) == (holder(one) == holder(other)), (one, other)
 
 
 def test_a_table_shows_a_block_once_and_adds_up():

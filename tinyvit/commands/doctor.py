@@ -6,6 +6,7 @@ import sys
 from tinyvit.commands.options import add_data_dir, add_json, new_command
 from tinyvit.data import load_data
 from tinyvit.doctor.examine import examine
+from tinyvit.errors import CheckpointError
 from tinyvit.models.config import PRESETS
 from tinyvit.training.checkpoint import load
 from tinyvit.training.recipe import RECIPES
@@ -32,7 +33,10 @@ def run(args):
         found = open_run(args.run)
         settings, history = found.settings, found.history()
         path = next((path for path in (found.model, found.checkpoint) if path.exists()), None)
-        p = load(path)[0] if path else None
+        if path:
+            p, config = load(path)
+            if config != settings.config:
+                raise CheckpointError(f"{path} is of another model than {found.folder / 'config.json'}: restore either")
     bars = []
 
     def watch(checks):

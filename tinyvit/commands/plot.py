@@ -20,9 +20,10 @@ def add(commands):
 def run(args):
     """Draw everything about a finished run, as PNG and SVG."""
     inside = finished_run(args)
+    drawn = pictures(inside)
     folder = Path(args.out) if args.out else inside.run.folder / "figures"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in pictures(inside).items():
+    for name, picture in drawn.items():
         for form in ("png", "svg"):
             save_figure(picture.figure, folder / f"{name}.{form}")
         print(f"{name}: {picture.words}")

@@ -25,15 +25,18 @@ def finished_run(args):
     from tinyvit.report.inside import look_inside
 
     settings, p, config = finished_model(args.run, "cpu")
+    run = open_run(args.run)
+    if run.metrics() is None:
+        raise CheckpointError(f"the run in {args.run} has lost its metrics.json: train it again, with --force")
     _, test = load_data(settings.data, args.data_dir)
-    return look_inside(open_run(args.run), p, config, test, workers=args.workers or usable_cores())
+    return look_inside(run, p, config, test, workers=args.workers or usable_cores())
 
 
 def save_figure(figure, path):
     """Write a figure in the format that the file's name asks for."""
     from matplotlib import rc_context
 
-    form, known = Path(path).suffix[1:].lower(), figure.canvas.get_supported_filetypes()
+    form, known = Path(path).suffix[1:].lower(), {*figure.canvas.get_supported_filetypes()} - {"pgf"}  # needs TeX
     if form not in known:
         raise UsageError(f"cannot draw {path}: expected a name that ends in one of {', '.join(sorted(known))}")
     try:

@@ -10,7 +10,7 @@ from tinyvit import trees
 from tinyvit.doctor import data as of_data
 from tinyvit.doctor import learning, model
 from tinyvit.models.vit import vit, vit_init
-from tinyvit.ops.cross_entropy import check_labels
+from tinyvit.training.loop import checked_data
 
 LOOKED_AT = 64  # images
 
@@ -43,15 +43,16 @@ def examine(config, data, *, recipe, seed=0, p=None, history=(), watch=iter):
     Yields
     ------
     Finding
+
+    Raises
+    ------
+    DataError
+        If images and labels do not fit each other or the model.
     """
-    (x, y), (x_test, _) = data
-    y = check_labels(y, config.classes)
-    config.check_images(x)
+    (x, y), (x_test, _) = checked_data(config, data)
     few, labels = x[:LOOKED_AT], y[:LOOKED_AT]
     fresh = vit_init(np.random.default_rng(seed), config)
-    with_head = fresh | {
-        "head": trees.map(lambda a: _noise(a, seed), fresh["head"])
-    }  # a zero head hides what is before
+    with_head = fresh | {"head": trees.map(lambda a: _noise(a, seed), fresh["head"])}  # zeros hide what is before
 
     @functools.cache
     def trained_cache():
@@ -70,14 +71,14 @@ def examine(config, data, *, recipe, seed=0, p=None, history=(), watch=iter):
         "settings": lambda: learning.check_settings(config, recipe),
         "units": lambda: model.check_units(trained_cache()),
         "attention": lambda: model.check_attention(trained_cache()),
-        "progress": lambda: learning.check_progress(history, config),
+        "progress": lambda: learning.check_progress(history, len(x), config, recipe),
     }
-    with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        for name in watch(checks):
+    for name in watch(checks):
+        with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             found = list(checks[name]())
-            yield from (Finding(name, words) for words in found)
-            if name == "images" and found and not np.isfinite(x).all():
-                return  # all else follows from that
+        yield from (Finding(name, words) for words in found)
+        if name == "images" and found and not np.isfinite(x).all():
+            return  # all else follows from that
 
 
 def _noise(array, seed):

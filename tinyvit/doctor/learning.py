@@ -80,14 +80,15 @@ def check_settings(config, recipe):
             yield f"{value:.0%} {name} leaves little to learn from: try 0 to 10 %"
 
 
-def check_progress(history, config):
-    """A run that has gone on for a while knows more than nothing."""
-    losses = [record["loss"] for record in history if record["kind"] == "step"][-10:]
-    guessing = math.log(config.classes)
-    if losses and history[-1]["step"] > 2 * STEPS and not np.mean(losses) < 0.9 * guessing:
+def check_progress(history, images, config, recipe):
+    """A run of so many images whose warmup has been over for a while knows more than nothing."""
+    steps = [record for record in history if record["kind"] == "step"][-10:]
+    begun = recipe.warmup * recipe.epochs * images / recipe.batch + 2 * STEPS
+    loss, guessing = np.mean([record["loss"] for record in steps] or [0.0]), math.log(config.classes)
+    if steps and steps[0]["step"] > begun and not loss < 0.9 * guessing:
         yield (
-            f"after {history[-1]['step']} steps the loss is {np.mean(losses):.3g}, that of guessing is {guessing:.3g}: "
-            "it has learned nothing; what else is found says why, or else try a recipe of RECIPES as it is"
+            f"after {steps[-1]['step']} steps the loss is {loss:.3g}, that of guessing is {guessing:.3g}: it has "
+            "learned nothing; what else is found says why, or else try a recipe of RECIPES as it is"
         )
 
 

@@ -40,10 +40,10 @@ def check_input(x, p, config):
             "the logits are the same for all images: follow an image through the cache, and see where its values stop "
             "to vary"
         )
-    elif np.abs(vit(_turned(x, config), p, config)[0] - logits).max() < 1e-4 * size:
+    elif config.grid > 1 and np.abs(vit(_turned(x, config), p, config)[0] - logits).max() < 1e-4 * size:
         yield (
             "the order of the patches makes no difference, so the model cannot tell where they are: give it positions "
-            '(position="1d"), and check that they are added'
+            '(position="1d", and a position_std above 0), and check that they are added'
         )
 
 
@@ -98,7 +98,7 @@ def _check_flow(blocks):
     """No block's gradient vanishes or explodes beside another's."""
     norms = [math.sqrt(sum(float((leaf**2).sum()) for leaf in leaves)) for leaves in blocks]
     least, most = int(np.argmin(norms)), int(np.argmax(norms))
-    if norms[most] > FOLD * norms[least] > 0:
+    if norms[most] > FOLD * norms[least]:
         yield (
             f"gradients do not flow: their norm is {norms[least]:.2g} in layer {least + 1} and {norms[most]:.2g} in "
             f"layer {most + 1}; check the residual connections, LayerNorm, and the size of the first weights"

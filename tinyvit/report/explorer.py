@@ -10,6 +10,7 @@ from string import Template
 import numpy as np
 
 from tinyvit.arrays import xp_of
+from tinyvit.errors import UsageError
 from tinyvit.models.vit import vit
 from tinyvit.viz.attention import attention_maps
 from tinyvit.viz.maps import attention_figure
@@ -31,12 +32,21 @@ class Explorer:
         The model.
     titles : list of str, optional
         One for each image.
+
+    Raises
+    ------
+    UsageError
+        If there are no images, or of another size or number than the model and the titles ask for.
     """
 
     def __init__(self, images, p, config, titles=None):
+        config.check_images(images)
+        if not len(images) or (titles is not None and len(titles) != len(images)):
+            found = "" if titles is None else f" and {len(titles)} titles"
+            raise UsageError(f"found {len(images)} images{found}: expected at least one, and a title for each")
         count = max(1, min(len(images), BUDGET // (config.depth * config.heads * config.tokens**2)))
         self.images, self.config = images[:count], config
-        self.titles = titles or [f"image {i + 1}" for i in range(count)]
+        self.titles = (titles or [f"image {i + 1}" for i in range(count)])[:count]
         self.maps = attention_maps(vit(xp_of(p["cls"]).asarray(self.images), p, config)[1])
 
     def _repr_html_(self):
@@ -63,7 +73,7 @@ class Explorer:
             "heads": self.config.heads,
             "images": [
                 {"src": image_source(image), "title": title}
-                for image, title in zip(self.images, self.titles, strict=False)
+                for image, title in zip(self.images, self.titles, strict=True)
             ],
             "maps": base64.b64encode(np.round(65535 * maps).astype("<u2").tobytes()).decode(),
             "colours": _colours(),

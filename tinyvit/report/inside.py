@@ -79,6 +79,8 @@ def pictures(inside):
     found |= {"dataflow": _dataflow}
     if inside.config.position == "none":
         del found["positions"]
+    if not any(record["kind"] == "epoch" for record in inside.run.history()):
+        del found["curves"]
     return {name: draw(inside) for name, draw in found.items()}
 
 
@@ -184,15 +186,20 @@ def _rollout(inside):
 def _distance(inside):
     distances = attention_distance(inside.maps, inside.config.patch)
     uniform = uniform_distance(inside.config.tokens - 1, inside.config.patch)
-    local = int((distances < LOCAL * uniform).sum())
+    local, blind = int((distances < LOCAL * uniform).sum()), int(np.isnan(distances).sum())
+    unseen = f"; {blind} look{'s' * (blind == 1)} at no patch at all, but at the class token alone" if blind else ""
     words = (
         f"How far each head looks from a patch, on average over {len(inside.maps[0])} images; on the line, at "
-        f"{uniform:.1f} pixels, lies a head that looks everywhere alike. The heads lie between {distances.min():.1f} "
-        f"and {distances.max():.1f}, and {local or 'none'} of {distances.size} look{'s' * (local < 2)} less than "
-        f"{LOCAL:.0%} as far, as a local head would; near the line, a head may still look at single patches, if they "
-        "are as often far as near."
+        f"{uniform:.1f} pixels, lies a head that looks everywhere alike. {_between(distances)}, and {local or 'none'} "
+        f"of {distances.size} look{'s' * (local < 2)} less than {LOCAL:.0%} as far, as a local head would; near the "
+        f"line, a head may still look at single patches, if they are as often far as near{unseen}."
     )
     return Picture(distance_figure(distances, uniform), "How far does each head look?", words)
+
+
+def _between(distances):
+    found = distances[np.isfinite(distances)]
+    return f"The heads lie between {found.min():.1f} and {found.max():.1f}" if len(found) else "No head is to be seen"
 
 
 def _filters(inside):

@@ -79,7 +79,7 @@ def fit(
     from threadpoolctl import threadpool_limits
 
     recipe, seed = recipe or Recipe(), _checked_seed(seed)
-    data = _checked_data(config, data)
+    data = checked_data(config, data)
     keep_freed_memory()
     # BLAS on one thread: the bits depend on the number of threads, and products as small as these are faster on one.
     # A run that diverges overflows first; it is reported as DivergedError, not as a warning here and there.
@@ -287,7 +287,7 @@ def _checked_seed(seed):
     return number
 
 
-def _checked_data(config, data):
+def checked_data(config, data):
     """The data, with labels as arrays; raises DataError unless images and labels are what the model takes."""
     checked = []
     for part, (x, y) in zip(("training", "test"), data, strict=True):

@@ -21,9 +21,14 @@ from tinyvit.files import clear_side_files, replacing
 from tinyvit.models.config import PRESETS, ViTConfig
 from tinyvit.training.recipe import RECIPES, Recipe
 
+RECORDS = {  # what a record of the history has at least, by its kind
+    "step": ("loss",),
+    "epoch": ("validation_loss", "validation_accuracy"),
+    "test": ("test_loss", "test_accuracy"),
+}
 FILES = ("config.json", "history.jsonl", "checkpoint.npz", "model.npz", "metrics.json", "curves.png")
 
-METRICS = ("test_accuracy", "validation_accuracy", "epochs", "seconds")  # at least
+METRICS = ("test_accuracy", "validation_accuracy", "parameters", "training_images", "epochs", "seconds")  # at least
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,14 +138,17 @@ class Run:
             ) from None
 
     def history(self):
-        """The records so far; a line that a killed run left half-written is not one."""
+        """The records so far, up to the first line that is none: a killed run may have left one half-written."""
         path = self.folder / "history.jsonl"
         records = []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        for line in path.read_bytes().splitlines() if path.exists() else []:
             try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
+                record = json.loads(line)
+            except ValueError:  # no JSON, or no text
                 break
+            if not _is_record(record):
+                break
+            records.append(record)
         return records
 
     def cut_history(self, step):
@@ -171,7 +179,7 @@ def new_run(folder, settings, *, force=False):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         clear_side_files(folder)
-        for name in FILES:
+        for name in (*FILES, "report.html"):
             (folder / name).unlink(missing_ok=True)
         values = dataclasses.asdict(settings)
         _write_json(folder / "config.json", values)
@@ -198,6 +206,13 @@ def open_run(folder):
         return Run(folder, Settings.from_dict(values))
     except (KeyError, TypeError, UsageError) as error:
         raise CheckpointError(f"{folder / 'config.json'} is not a run's configuration: {error}") from None
+
+
+def _is_record(record):
+    """Whether this is a line of the history: a dictionary with the numbers of its kind."""
+    if not isinstance(record, dict) or record.get("kind") not in RECORDS:
+        return False
+    return all(type(record.get(name)) in (int, float) for name in ("step", *RECORDS[record["kind"]]))
 
 
 def latest_run(data=None, runs=Path("runs")):

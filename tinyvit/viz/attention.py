@@ -70,12 +70,17 @@ def attention_distance(maps, patch):
     Returns
     -------
     array [L, h], pixels
+        NaN for a head in which no patch looks at any patch, but all at the class token.
     """
     between = patch_distances(maps[0].shape[-1] - 1, patch)
     found = []
     for a in maps:
         a = a[:, :, 1:, 1:]
-        found.append(((a * between).sum(-1) / a.sum(-1)).mean(axis=(0, 2)))
+        share = a.sum(-1)  # [B, h, N]
+        looks = share > 0
+        distances = (a * between).sum(-1) / np.where(looks, share, 1)
+        count = looks.sum(axis=(0, 2))
+        found.append(np.where(count, distances.sum(axis=(0, 2)) / np.maximum(count, 1), np.nan))
     return np.array(found)
 
 

@@ -11,7 +11,7 @@ def distance_figure(distances, uniform):
     Parameters
     ----------
     distances : array [L, h], pixels
-        From `attention_distance`.
+        From `attention_distance`; NaN is left out.
     uniform : float
         From `uniform_distance`: a head above the line looks farther than one that looks everywhere alike.
 
@@ -30,6 +30,6 @@ def distance_figure(distances, uniform):
         "uniform attention", (1, uniform), (0, 4), textcoords="offset points", color=ORANGE, fontsize=9, va="bottom"
     )
     axes.set(xlabel="layer", ylabel="mean attention distance (pixels)", xticks=range(1, layers + 1))
-    axes.set(xlim=(0.6, layers + 0.4), ylim=(0, 1.15 * max(uniform, float(distances.max()))))
+    axes.set(xlim=(0.6, layers + 0.4), ylim=(0, 1.15 * max(uniform, float(np.nanmax(distances, initial=0)), 1)))
     plain(axes)
     return figure

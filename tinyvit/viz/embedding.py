@@ -51,7 +51,7 @@ def similarity(pos):
     The class token's row is left out. What all positions have in common is not: as in the paper.
     """
     pos = pos[1:].astype(np.float64)
-    unit = pos / np.linalg.norm(pos, axis=1, keepdims=True)
+    unit = pos / np.maximum(np.linalg.norm(pos, axis=1, keepdims=True), 1e-30)
     cosine = unit @ unit.T
     np.fill_diagonal(cosine, 1)  # exactly: rounding aside, it is
     return cosine

@@ -87,9 +87,9 @@ def block_number(row):
 def shapes(config, batch=1, *, backward=False):
     """Every tensor of the forward pass, and of the backward pass, in the order in which they are made.
 
-    A gradient has the shape of what it is the gradient of, and its name with a d: dL/dx is called dx. The work: y = x w
-    takes as many multiply-adds as y has numbers, times the rows of w; its backward pass takes twice as many, for dx and
-    for dw.
+    A gradient has the shape of what it is the gradient of, and its name with a d: dL/dx is called dx. Terms of a sum,
+    and copies within one line of a layer, are not listed apart. The work: y = x w takes as many multiply-adds as y has
+    numbers, times the rows of w; its backward pass takes twice as many, for dx and for dw.
 
     Parameters
     ----------
@@ -194,7 +194,12 @@ class _Model:
         for i in range(self.config.depth):
             z = yield from self.block(f"blocks/{i}/", z)
         yield Step("class_row", (D,), (z,), shares=z)
-        yield from self.layer_norm("ln", "class_row", ["pre_logits/linear/x" if "pre_logits/w" in self.p else "head/x"])
+        yield from self.layer_norm(
+            "ln",
+            "class_row",
+            hands_on="class_row",
+            cached=["pre_logits/linear/x" if "pre_logits/w" in self.p else "head/x"],
+        )
         y = "ln"
         if "pre_logits/w" in self.p:
             width = self.c["pre_logits/tanh/y"]
@@ -208,20 +213,22 @@ class _Model:
         tokens, only = self.tokens, "blocks/0/"
         heads, maps = (self.c[f"{only}msa/att/{name}"] for name in "qa")
         hidden = self.c[f"{only}mlp/fc2/x"]
-        yield from self.layer_norm(f"{b}ln1", z, [f"{b}msa/{name}/x" for name in "qkv"])
+        yield from self.layer_norm(f"{b}ln1", z, hands_on=z, cached=[f"{b}msa/{name}/x" for name in "qkv"])
         for name in "qkv":
             cached = () if name == "q" else (f"{b}msa/att/{name}",)
-            yield self.linear(f"{b}msa/{name}", heads, f"{b}ln1")._replace(cached=cached)
+            yield self.linear(f"{b}msa/{name}", tokens, f"{b}ln1")._replace(cached=cached)
         yield Step(f"{b}msa/att/q", heads, (f"{b}msa/q",), cached=(f"{b}msa/att/q",))  # scaled by 1 / sqrt(d)
+        for name in "kv":
+            yield Step(f"{b}msa/att/{name}", heads, (f"{b}msa/{name}",), shares=f"{b}msa/{name}")
         inner = math.prod(maps) * heads[-1]
-        yield Step(f"{b}msa/att/scores", maps, (f"{b}msa/att/q", f"{b}msa/k"), "", inner)
+        yield Step(f"{b}msa/att/scores", maps, (f"{b}msa/att/q", f"{b}msa/att/k"), "", inner)
         yield Step(f"{b}msa/att/a", maps, (f"{b}msa/att/scores",), cached=(f"{b}msa/att/a",))
-        yield Step(f"{b}msa/att", heads, (f"{b}msa/att/a", f"{b}msa/v"), "", inner)
-        yield Step(f"{b}msa/concat", tokens, (f"{b}msa/att",), cached=(f"{b}msa/o/x",))
+        yield Step(f"{b}msa/att", heads, (f"{b}msa/att/a", f"{b}msa/att/v"), "", inner)
+        yield Step(f"{b}msa/concat", tokens, (f"{b}msa/att",), cached=(f"{b}msa/o/x",), hands_on=f"{b}msa/att")
         yield self.linear(f"{b}msa/o", tokens, f"{b}msa/concat")
         y = yield from self.dropped(f"{b}msa/o", f"{b}dropout")
         yield Step(f"{b}z'", tokens, (y, z), hands_on=y)  # (2)
-        yield from self.layer_norm(f"{b}ln2", f"{b}z'", [f"{b}mlp/fc1/x"])
+        yield from self.layer_norm(f"{b}ln2", f"{b}z'", cached=[f"{b}mlp/fc1/x"])
         yield self.linear(f"{b}mlp/fc1", hidden, f"{b}ln2")
         kept = (f"{b}mlp/gelu/dydx",)
         yield Step(kept[0], hidden, (f"{b}mlp/fc1",), cached=kept, constant=True)
@@ -240,10 +247,14 @@ class _Model:
         rows = self.p[_first(p) + "/w"][0]
         return Step(name, shape, (x,), p, math.prod(shape) * rows)
 
-    def layer_norm(self, name, x, cached):
-        """xhat and 1 / sigma are kept, for its own backward pass; its result by the layers that read it."""
+    def layer_norm(self, name, x, *, cached, hands_on=""):
+        """xhat and 1 / sigma are kept, for its own backward pass; its result by the layers that read it.
+
+        Its backward pass turns dxhat into dx in place. Where that is all of x's gradient, or what else there is is
+        added to it there, dx is the same memory.
+        """
         xhat = self.c[_first(name) + "/xhat"]
-        yield Step(f"{name}/xhat", xhat, (x,), cached=(f"{name}/xhat",))
+        yield Step(f"{name}/xhat", xhat, (x,), cached=(f"{name}/xhat",), hands_on=hands_on)
         yield Step(f"{name}/rstd", (*xhat[:-1], 1), (x,), cached=(f"{name}/rstd",), constant=True)
         yield Step(name, xhat, (f"{name}/xhat",), name, cached=tuple(cached))
 
