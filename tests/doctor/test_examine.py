@@ -260,9 +260,8 @@ def test_data_of_another_model_are_refused():
 
 @pytest.mark.parametrize("digit", [3, 8])
 def test_a_rare_class_is_no_fault(digit):
-    found = findings(
-        dataclasses.replace(CONFIG, classes=2), y=(digit == Y).astype(int), y_test=(digit == Y_TEST).astype(int)
-    )
+    two = dataclasses.replace(CONFIG, classes=2)
+    found = findings(two, y=(Y == digit).astype(int), y_test=(Y_TEST == digit).astype(int))  # noqa: SIM300
     assert "labels" not in [finding.check for finding in found]
 
 
@@ -291,9 +290,10 @@ def test_between_two_findings_the_callers_settings_hold():
     found.close()
 
 
-@pytest.mark.parametrize(
-    "change", [dict(y=Y[:-1]), dict(x=X[:0], y=Y[:0]), dict(x=X[:, :4]), dict(x_test=X_TEST[:0], y_test=Y_TEST[:0])]
-)
+EMPTY = dict(x_test=X_TEST[:0], y_test=Y_TEST[:0])
+
+
+@pytest.mark.parametrize("change", [dict(y=Y[:-1]), dict(x=X[:0], y=Y[:0]), dict(x=X[:, :4]), EMPTY])
 def test_data_that_do_not_fit_are_one_line(change):
     with pytest.raises(DataError) as error:
         findings(**change)

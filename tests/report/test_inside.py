@@ -1,6 +1,7 @@
 """The figures of a run: each with a title and two sentences that say what was found."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -120,10 +121,8 @@ def test_positions_that_have_an_order_and_that_have_none(inside):
 def test_what_is_drawn_are_the_measures(inside, monkeypatch):
     drawn = {}
     for name in ("overlay_figure", "distance_figure"):
-        whole = getattr(module, name)
-        monkeypatch.setattr(
-            module, name, lambda *args, name=name, whole=whole: drawn.update({name: args}) or whole(*args)
-        )
+        whole, note = getattr(module, name), functools.partial(drawn.__setitem__, name)
+        monkeypatch.setattr(module, name, lambda *args, note=note, whole=whole: note(args) or whole(*args))
     pictures(inside)
     maps = [a[:4] for a in inside.maps]
     columns = drawn["overlay_figure"][1]

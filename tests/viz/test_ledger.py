@@ -155,13 +155,19 @@ def captured(config, monkeypatch):
         return (f"blocks/{state['block'] - 1}/dz" if state["block"] else "dpos",)
 
     def enter():
-        state["block"], norms[:], linears[:] = next(block), ["dln2", "dln1"], ["do", "dv", "dk", "dq"]
+        state["block"], norms[:], linears[:] = next(block), ["ln2", "ln1"], ["o", "v", "k", "q"]
 
     watch(vit_module, "encoder_block_backward", lambda: f"blocks/{state['block']}/dz", previous, enter)
     watch(encoder_block, "mlp_backward", lambda: "mlp/dfc2", one("dln2"))
     watch(encoder_block, "dropout_backward", lambda: "dz'", one("msa/do"))
-    watch(encoder_block, "layer_norm_backward", lambda: norms.pop(0), one())
-    watch(multi_head_attention, "linear_backward", lambda: f"msa/{linears[0]}", lambda: (None,) * bool(linears.pop(0)))
+    # dx is made of dxhat in place, so what comes out of a LayerNorm is both.
+    watch(encoder_block, "layer_norm_backward", lambda: f"d{norms[0]}", lambda: (f"{norms.pop(0)}/dxhat",))
+    watch(vit_module, "layer_norm_backward", lambda: "dln", one("ln/dxhat"))
+
+    def projected():
+        return ("msa/dconcat",) if linears.pop(0) == "o" else (None,)
+
+    watch(multi_head_attention, "linear_backward", lambda: f"msa/d{linears[0]}", projected)
     watch(multi_head_attention, "attention_backward", lambda: "msa/datt", one("msa/att/dq", "msa/att/dk", "msa/att/dv"))
     watch(vit_module, "class_row_backward", lambda: "dclass_row", one(f"blocks/{config.depth - 1}/dz"))
     watch(vit_module, "class_token_backward", lambda: "dcls", one("dsequence"))
