@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tinyvit.report import inside as module
-from tinyvit.report.inside import _distance, _positions, pictures
+from tinyvit.report.inside import _confusion, _curves, _distance, _positions, pictures
 from tinyvit.viz.attention import attention_distance, rollout, uniform_distance, weighted_attention
 
 NAMES = ["curves", "confusion", "mistakes", "attention", "rollout", "distance", "filters", "positions", "dataflow"]
@@ -85,7 +85,7 @@ FALLING = [2 * 0.8**i for i in range(10)]
     ids=["nothing learned", "too few", "falling", "settled", "too long"],
 )
 def test_was_training_long_enough(inside, losses, words):
-    assert words in pictures(history_of(inside, losses))["curves"].words
+    assert words in _curves(history_of(inside, losses)).words
 
 
 def mistaken(inside, pairs):
@@ -106,7 +106,7 @@ def mistaken(inside, pairs):
     ],
 )
 def test_which_classes_are_confused(inside, pairs, words):
-    assert pictures(mistaken(inside, pairs))["confusion"].words.endswith(words)
+    assert _confusion(mistaken(inside, pairs)).words.endswith(words)
 
 
 def test_positions_that_have_an_order_and_that_have_none(inside):
