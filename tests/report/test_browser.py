@@ -14,7 +14,24 @@ from tinyvit.report.page import page
 from tinyvit.viz.attention import attention_maps
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium: apt-get install chromium")
+OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def browser(tmp_path_factory):
+    """Skips what follows, with the reason, where there is no browser or it cannot start."""
+    if not BROWSER:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    profile = f"--user-data-dir={tmp_path_factory.mktemp('empty')}"
+    try:
+        done = subprocess.run(
+            [BROWSER, *OPTIONS, profile, "--dump-dom", "about:blank"], capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        pytest.skip(f"{BROWSER} does not start: {error}")
+    if "<html>" not in done.stdout:
+        pytest.skip(f"{BROWSER} does not start: {done.stderr.strip().splitlines()[-1:]}")
+
 
 SCRIPT = """
 <script>
@@ -85,22 +102,9 @@ def driven(html, folder, width=1000):
     """What the driver found on a page, and what the browser said on its console."""
     file = folder / "page.html"
     file.write_text(SCRIPT + html + DRIVER, encoding="utf-8")
-    done = subprocess.run(
-        [
-            *(
-                BROWSER,
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                f"--window-size={width},900",
-                "--enable-logging=stderr",
-            ),
-            *(f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=5000", "--dump-dom", file.as_uri()),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    window = (f"--window-size={width},900", f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=5000")
+    command = [BROWSER, *OPTIONS, *window, "--dump-dom", file.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stderr[-2000:]
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
