@@ -20,8 +20,8 @@ def add(commands):
 
 def run(args):
     """Measure a finished run on the test set."""
-    settings, p, config = finished_model(args.run, args.device)
-    _, (x, y) = load_data(settings.data, args.data_dir)
+    trained, p, config = finished_model(args.run, args.device)
+    _, (x, y) = load_data(trained.settings.data, args.data_dir)
     loss, accuracy = evaluate(x, y, p, config, workers=args.workers or usable_cores())
-    result = {"data": settings.data, "images": len(y), "test_loss": loss, "test_accuracy": accuracy}
+    result = {"data": trained.settings.data, "images": len(y), "test_loss": loss, "test_accuracy": accuracy}
     print(json.dumps(result) if args.json else f"test loss {loss:.4f}\ntest accuracy {100 * accuracy:.2f} %")

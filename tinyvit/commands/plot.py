@@ -3,18 +3,16 @@
 import sys
 from pathlib import Path
 
-from tinyvit.commands.options import add_data_dir, add_run, add_workers, new_command
-from tinyvit.commands.runs import finished_run, save_figure
+from tinyvit.commands.options import new_command
+from tinyvit.commands.runs import add_finished_run, finished_run, save_figure
 from tinyvit.report.inside import pictures
 
 
 def add(commands):
     """Declare the options."""
     parser = new_command(commands, "plot", run, ["plot runs/digits-1", "plot runs/mnist-1 --out figures"])
-    add_run(parser)
+    add_finished_run(parser)
     parser.add_argument("--out", metavar="DIR", help="folder for the figures (default: figures, in the run's)")
-    add_data_dir(parser)
-    add_workers(parser)
 
 
 def run(args):

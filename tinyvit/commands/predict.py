@@ -30,8 +30,8 @@ def add(commands):
 
 def run(args):
     """Classify pictures."""
-    settings, p, config = finished_model(args.run, args.device)
-    dataset, prepared, failed = DATASETS[settings.data], {}, 0
+    trained, p, config = finished_model(args.run, args.device)
+    dataset, prepared, failed = DATASETS[trained.settings.data], {}, 0
     for path in args.image:
         try:
             image = read_image(path)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tinyvit.commands.options import add_data_dir, add_run, add_workers, new_command
-from tinyvit.commands.runs import finished_run
+from tinyvit.commands.options import new_command
+from tinyvit.commands.runs import add_finished_run, finished_run
 from tinyvit.files import replacing
 from tinyvit.report.page import page
 
@@ -11,10 +11,8 @@ from tinyvit.report.page import page
 def add(commands):
     """Declare the options."""
     parser = new_command(commands, "report", run, ["report runs/digits-1", "report runs/mnist-1 --out mnist.html"])
-    add_run(parser)
+    add_finished_run(parser)
     parser.add_argument("--out", metavar="FILE", help="the page (default: report.html, in the run's folder)")
-    add_data_dir(parser)
-    add_workers(parser)
 
 
 def run(args):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tinyvit.arrays import to_device
+from tinyvit.commands.options import add_data_dir, add_run, add_workers
 from tinyvit.data import load_data
 from tinyvit.errors import CheckpointError, TinyvitError, UsageError
 from tinyvit.files import replacing
@@ -11,24 +12,30 @@ from tinyvit.training.cores import usable_cores
 from tinyvit.training.run import open_run
 
 
+def add_finished_run(parser):
+    """The options that `finished_run` reads."""
+    add_run(parser)
+    add_data_dir(parser)
+    add_workers(parser)
+
+
 def finished_model(folder, device):
     """A finished run and its model, on a device."""
     run = open_run(folder)
     if not run.model.exists():
         raise CheckpointError(f"the run in {folder} is not finished: go on with `{run.resume_command}`")
     p, config = load(run.model)
-    return run.settings, to_device(p, device), config
+    return run, to_device(p, device), config
 
 
 def finished_run(args):
     """The finished run that a command's options name, looked into."""
     from tinyvit.report.inside import look_inside
 
-    settings, p, config = finished_model(args.run, "cpu")
-    run = open_run(args.run)
+    run, p, config = finished_model(args.run, "cpu")
     if run.metrics() is None:
         raise CheckpointError(f"the run in {args.run} has lost its metrics.json: train it again, with --force")
-    _, test = load_data(settings.data, args.data_dir)
+    _, test = load_data(run.settings.data, args.data_dir)
     return look_inside(run, p, config, test, workers=args.workers or usable_cores())
 
 
