@@ -81,3 +81,9 @@ def to_device(tree, device="gpu"):
 def to_host(tree):
     """A tree, or one array, as NumPy arrays; what is there already is not copied."""
     return trees.map(lambda x: x.get() if is_on_gpu(x) else x, tree)
+
+
+def flat(tree, like=None, out=None):
+    """A tree's leaves one after another, in the order of `like`: the vector that `trees.views` takes apart."""
+    parts = [leaf.reshape(-1) for leaf in trees.leaves(tree, like)]
+    return xp_of(parts[0]).concatenate(parts, out=out)

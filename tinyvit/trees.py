@@ -56,7 +56,7 @@ def views(vector, like):
     """The tree of the shape of `like` whose leaves are consecutive pieces of one flat vector: views, not copies.
 
     So a whole model's parameters, gradients or moments are one vector for the optimiser and one tree for the layers, in
-    the same memory.
+    the same memory. The way back is `arrays.flat`.
     """
     start = 0
 

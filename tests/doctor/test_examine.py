@@ -17,6 +17,7 @@ from tinyvit.errors import DataError
 from tinyvit.layers import encoder_block, multi_head_attention
 from tinyvit.models import vit as vit_module
 from tinyvit.models.config import ViTConfig
+from tinyvit.training import work
 from tinyvit.training.recipe import Recipe
 
 CONFIG = ViTConfig(image=8, channels=1, patch=2, dim=16, depth=2, heads=2, mlp_dim=32, classes=10, position_std=0.5)
@@ -196,8 +197,8 @@ def no_residual(monkeypatch):
 
 def uphill(monkeypatch):
     """The update climbs."""
-    whole = learning.adamw_step
-    monkeypatch.setattr(learning, "adamw_step", lambda p, g, *rest, **options: whole(p, -g, *rest, **options))
+    whole = work.adamw_step
+    monkeypatch.setattr(work, "adamw_step", lambda p, g, *rest, **options: whole(p, -g, *rest, **options))
 
 
 def wild_head(monkeypatch):

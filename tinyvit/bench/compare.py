@@ -14,6 +14,7 @@ from tinyvit.bench.contender import PEAK_SIZE
 from tinyvit.errors import UsageError, WorkerError
 from tinyvit.models.config import PRESETS, ViTConfig
 from tinyvit.training.cores import usable_cores
+from tinyvit.training.crew import import_path
 from tinyvit.viz.ledger import shapes
 
 SMALL = {"image": 28, "channels": 1, "heads": 4, "classes": 10}
@@ -103,7 +104,8 @@ def run(race):
         after = _busy_seconds(processes)
         memory = {name: _memory(processes[name].pid) for name in names}
     wall, machine, own = (b - a for a, b in zip(before, after, strict=True))
-    work = sum(row.multiply_adds for row in shapes(MODELS[race.model], race.batch)) * (3 if race.task == "train" else 1)
+    _, multiply_adds, _ = shapes(MODELS[race.model], race.batch).totals
+    work = multiply_adds * (3 if race.task == "train" else 1)
     rows = []
     for name in names:
         median = statistics.median(seconds[name])
@@ -131,13 +133,12 @@ def _contender(race, who, economy):
     """Start a contender; it ends with the block."""
     function = who if who == "matrix_peak" else f"{who}_{race.task}"
     spec = {"function": function, "economy": economy, "cores": race.cores, "batch": race.batch}
-    path = os.pathsep.join(filter(None, sys.path))
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "tinyvit.bench.contender"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": import_path()},
     )
     try:
         print(json.dumps(spec | {"config": dataclasses.asdict(MODELS[race.model])}), file=process.stdin, flush=True)

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from tinyvit import trees
+from tinyvit.arrays import flat
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit_init
 from tinyvit.training.crew import start_crew
@@ -25,15 +25,13 @@ PEAK_SIZE = 2048  # the side of the square matrices whose product gives the mach
 def tinyvit_train(config, images, labels, cores, economy):
     """A training step as `fit` does it."""
     crew, taken = _crew(config, labels, cores, vit_init(np.random.default_rng(0), config)), 0
-    crew.work.arrays["images"][...], crew.work.arrays["labels"][...] = images, labels
 
     def step():
         nonlocal taken
         taken += 1
-        crew.do("gradients", taken, len(labels), not economy)
-        crew.do("add", len(labels))
+        loss, _ = crew.gradient(taken, images, labels, full=not economy)
         crew.do("update", taken, 1e-3)
-        return float(crew.work.loss(len(labels)))
+        return float(loss)
 
     return step
 
@@ -55,7 +53,7 @@ def _crew(config, labels, cores, p):
     keep_freed_memory()
     crew = start_crew(config, Recipe(batch=len(labels), smoothing=0), 0, workers=cores)
     for name in ("parameters", "average"):
-        crew.work.arrays[name][...] = np.concatenate([leaf.reshape(-1) for leaf in trees.leaves(p)])
+        crew.work.arrays[name][...] = flat(p, like=crew.work.p)
     return crew
 
 

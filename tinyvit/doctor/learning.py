@@ -5,10 +5,10 @@ import math
 
 import numpy as np
 
-from tinyvit import trees
+from tinyvit.arrays import flat
 from tinyvit.models.vit import vit_init
-from tinyvit.training.adamw import adamw_step, clip_factor, decay_of
-from tinyvit.training.gradients import batch_gradient
+from tinyvit.training.crew import start_crew
+from tinyvit.training.recipe import Recipe
 
 OVERFIT = dict(learning_rate=2e-3, steps=200, images=32)  # a rate that suits nearly every Transformer
 STEPS, WARMUP = 40, 10
@@ -19,30 +19,26 @@ MOST_DECAY, MOST_NOISE = 0.005, 0.5
 
 
 class Trial:
-    """A few steps of training, apart from any run."""
+    """A few steps of training, as `fit` takes them, apart from any run."""
 
     def __init__(self, config, recipe, seed):
-        self.config, self.recipe, self.seed = config, recipe, seed
-        fresh = vit_init(np.random.default_rng(seed), config)
-        self.parameters = np.concatenate([leaf.reshape(-1) for leaf in trees.leaves(fresh)])
-        self.p = trees.views(self.parameters, fresh)
-        self.m, self.v = np.zeros_like(self.parameters), np.zeros_like(self.parameters)
-        self.decay, self.step = decay_of(self.p, recipe.weight_decay), 0
+        self.crew, self.recipe, self.seed, self.step = start_crew(config, recipe, seed), recipe, seed, 0
+        self.p = self.crew.work.p
+        self.crew.work.arrays["parameters"][...] = flat(vit_init(np.random.default_rng(seed), config))
 
     def take(self, x, y, learning_rate):
         """One step; returns the loss before it."""
         self.step += 1
-        loss, g = batch_gradient(x, y, self.p, self.config, self.recipe, seed=self.seed, step=self.step)
-        g *= clip_factor(np.linalg.norm(g), self.recipe.clip)
-        adamw_step(self.parameters, g, self.m, self.v, step=self.step, learning_rate=learning_rate, decay=self.decay)
+        loss, _ = self.crew.gradient(self.step, x, y)
+        self.crew.do("update", self.step, learning_rate)
         return float(loss)
 
 
 def check_overfit(x, y, config, recipe, seed):
     """A model that can learn learns a few images by heart."""
-    plain = dataclasses.replace(recipe, smoothing=0.0, shift=0, rotate=0.0, zoom=0.0, shear=0.0, weight_decay=0.0)
-    trial = Trial(dataclasses.replace(config, dropout=0.0), plain, seed)
     x, y = x[: OVERFIT["images"]], y[: OVERFIT["images"]]
+    plain = Recipe(batch=len(x), smoothing=0.0, weight_decay=0.0)
+    trial = Trial(dataclasses.replace(config, dropout=0.0), plain, seed)
     first, enough = math.log(config.classes), 0.4 * math.log(config.classes)
     for step in range(1, OVERFIT["steps"] + 1):
         loss = trial.take(x, y, OVERFIT["learning_rate"] * min(1, step / WARMUP))

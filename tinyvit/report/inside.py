@@ -149,8 +149,7 @@ def _mistakes(inside):
     )
     words = (
         "The mistakes that the model was surest of, each above where it looked (attention followed through all layers; "
-        "light is more). "
-        "Some would puzzle a human as well; those that would not are worth understanding."
+        "light is more). Some would puzzle a human as well; those that would not are worth understanding."
     )
     return Picture(figure, "What does it get wrong?", words)
 
@@ -217,7 +216,7 @@ def _positions(inside):
     order = (
         "so the model has found out that images have two dimensions"
         if beside > others + ALIKE
-        else ("so no order is to be seen, which does not mean that positions are not used")
+        else "so no order is to be seen, which does not mean that positions are not used"
     )
     words = (
         "How alike the learned position of each patch (its place in the grid) is to all others (within each square). "

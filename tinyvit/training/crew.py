@@ -86,6 +86,14 @@ class Alone:
         """Have every worker do its share of a task; returns when the last one has."""
         getattr(self.work, task)(0, 1, *arguments)
 
+    def gradient(self, step, images, labels, *, full=False):
+        """Compute the gradient of a batch, for `do("update", step, learning_rate)`; returns its loss and its norm."""
+        arrays, count = self.work.arrays, len(labels)
+        arrays["images"][:count], arrays["labels"][:count] = images, labels
+        self.do("gradients", step, count, full)
+        self.do("add", count)
+        return self.work.loss(count), self.work.norm()
+
     def close(self):
         """Let the other workers go."""
 
@@ -177,14 +185,21 @@ class Processes(Alone):
             process.stdout.close()
 
 
+def import_path():
+    """The PYTHONPATH on which a child process finds what this one does, and this very package first.
+
+    What else is on sys.path is no path: "" stands for the folder where a notebook was started, and may be another.
+    """
+    package = Path(__file__).parents[2]
+    return os.pathsep.join([str(package), *(entry for entry in sys.path if isinstance(entry, str) and entry)])
+
+
 def _start(descriptors):
     """A worker process: with this very package, one BLAS thread, its pipes and the shared memory; deaf to Ctrl-C.
 
     -P: a file of the user's called random.py, where the run was started, is not Python's.
     """
-    package = Path(__file__).parents[2]
     one_thread = dict.fromkeys(BLAS_THREADS, "1")  # set before NumPy loads: BLAS then makes no others
-    path = os.pathsep.join([str(package), *(entry for entry in sys.path if isinstance(entry, str) and entry)])
     if os.name == "nt":
         apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     else:
@@ -193,6 +208,6 @@ def _start(descriptors):
         [sys.executable, "-P", "-m", "tinyvit.training.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=os.environ | one_thread | {"PYTHONPATH": path},
+        env=os.environ | one_thread | {"PYTHONPATH": import_path()},
         **apart,
     )

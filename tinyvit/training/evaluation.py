@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from tinyvit import trees
-from tinyvit.arrays import is_on_gpu, to_host, xp_of
+from tinyvit.arrays import flat, is_on_gpu, to_host, xp_of
 from tinyvit.models.vit import vit
 from tinyvit.ops.cross_entropy import cross_entropy
 from tinyvit.ops.softmax import softmax
@@ -47,8 +46,7 @@ def logits_of(images, p, config, *, batch=32, workers=1):
     if processes > 1 and not large and len(images) >= MANY and p["cls"].dtype == images.dtype == np.float32:
         recipe = Recipe(batch=batch * processes, micro_batch=batch)
         with threadpool_limits(1, "blas"), start_crew(config, recipe, 0, workers=processes) as crew:
-            for leaf, given in zip(trees.leaves(crew.work.average), trees.leaves(p, crew.work.average), strict=True):
-                leaf[...] = given
+            crew.work.arrays["average"][...] = flat(p, like=crew.work.average)
             return crew_logits(crew, images)
     streams = min(workers, len(images)) if len(images) >= workers or not large else 1
     size = min(batch, -(-len(images) // streams))

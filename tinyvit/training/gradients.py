@@ -8,7 +8,7 @@ and the gradients are added in the order of the index: the sum is the same to th
 import numpy as np
 
 from tinyvit import trees
-from tinyvit.arrays import xp_of
+from tinyvit.arrays import flat, xp_of
 from tinyvit.data.augmentation import augment
 from tinyvit.models.vit import vit, vit_backward, vit_masks
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
@@ -49,11 +49,10 @@ def batch_gradient(images, labels, p, config, recipe, *, seed, step, full=False,
         share = len(labels[part]) / len(labels)
         part_loss, g = _micro_batch_gradient(images[part], labels[part], p, config, recipe, rng, share, full)
         loss += share * part_loss
-        leaves = [leaf.reshape(-1) for leaf in trees.leaves(g, like=p)]
         if gradient is None:
-            gradient = xp_of(leaves[0]).concatenate(leaves, out=out)
+            gradient = flat(g, like=p, out=out)
         else:
-            gradient += xp_of(leaves[0]).concatenate(leaves)
+            gradient += flat(g, like=p)
     return loss, gradient
 
 

@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from tinyvit import trees
-from tinyvit.arrays import choose_device, to_host, xp_of
+from tinyvit.arrays import choose_device, flat, to_host, xp_of
 from tinyvit.data import hold_out
 from tinyvit.errors import CheckpointError, DataError, DivergedError, Interrupted, UsageError, WorkerError
 from tinyvit.models.vit import vit_init
@@ -115,7 +115,7 @@ class _Training:
             p, training = self._load(n)
         else:
             p, training = vit_init(np.random.default_rng(self.seed), self.config), {"step": 0}
-        parameters = np.concatenate([leaf.reshape(-1) for leaf in trees.leaves(p)])
+        parameters = flat(p, like=self.work.p)
         step = int(training.pop("step"))
         if step == 0:
             zeros = np.zeros_like(parameters)
@@ -201,10 +201,7 @@ class _Training:
         """One step of the optimiser on the training images with these indices."""
         recipe, step = self.recipe, self.step + 1
         x, y = self.train
-        self.arrays["images"][: len(batch)], self.arrays["labels"][: len(batch)] = x[batch], y[batch]
-        self.crew.do("gradients", step, len(batch))
-        self.crew.do("add", len(batch))
-        loss, norm = self.work.loss(len(batch)), self.work.norm()
+        loss, norm = self.crew.gradient(step, x[batch], y[batch])
         # Reading a number from a GPU waits for all that was asked of it so far: there, only every few steps.
         if (isinstance(norm, np.generic) or step % LOG_EVERY == 0) and not np.isfinite(float(loss + norm)):
             self._diverged(step)

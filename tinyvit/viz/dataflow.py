@@ -3,7 +3,7 @@
 import itertools
 import re
 
-from tinyvit.viz.ledger import block_number
+from tinyvit.viz.ledger import Ledger, block_number
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure
 
 WIDTH, HEIGHT = 0.88, 0.66  # of a box; columns and lines are 1 apart
@@ -41,7 +41,7 @@ def dataflow_figure(ledger):
     for row in rows:
         _box(axes, *places[row.name], row)
     _key(axes)
-    _numbers(axes, rows, places, lines, type(ledger)(forward))
+    _numbers(axes, rows, places, lines, Ledger(forward))
     return figure
 
 

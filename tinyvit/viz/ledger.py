@@ -194,14 +194,11 @@ class _Model:
         for i in range(self.config.depth):
             z = yield from self.block(f"blocks/{i}/", z)
         yield Step("class_row", (D,), (z,), shares=z)
-        yield from self.layer_norm(
-            "ln",
-            "class_row",
-            hands_on="class_row",
-            cached=["pre_logits/linear/x" if "pre_logits/w" in self.p else "head/x"],
-        )
+        wide = "pre_logits/w" in self.p
+        reader = "pre_logits/linear/x" if wide else "head/x"
+        yield from self.layer_norm("ln", "class_row", hands_on="class_row", cached=[reader])
         y = "ln"
-        if "pre_logits/w" in self.p:
+        if wide:
             width = self.c["pre_logits/tanh/y"]
             yield self.linear("pre_logits/linear", width, "ln", "pre_logits")
             yield Step("pre_logits", width, ("pre_logits/linear",), cached=("pre_logits/tanh/y", "head/x"))
@@ -230,8 +227,8 @@ class _Model:
         yield Step(f"{b}z'", tokens, (y, z), hands_on=y)  # (2)
         yield from self.layer_norm(f"{b}ln2", f"{b}z'", cached=[f"{b}mlp/fc1/x"])
         yield self.linear(f"{b}mlp/fc1", hidden, f"{b}ln2")
-        kept = (f"{b}mlp/gelu/dydx",)
-        yield Step(kept[0], hidden, (f"{b}mlp/fc1",), cached=kept, constant=True)
+        dydx = f"{b}mlp/gelu/dydx"
+        yield Step(dydx, hidden, (f"{b}mlp/fc1",), cached=(dydx,), constant=True)
         dropping = f"{only}mlp/dropout1/mask" in self.c
         yield Step(f"{b}mlp/gelu", hidden, (f"{b}mlp/fc1",), cached=() if dropping else (f"{b}mlp/fc2/x",))
         y = yield from self.dropped(f"{b}mlp/gelu", f"{b}mlp/dropout1", f"{b}mlp/fc2/x")

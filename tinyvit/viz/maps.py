@@ -35,7 +35,7 @@ def attention_figure(image, maps, token=0):
     return figure
 
 
-def overlay_figure(images, columns, titles=None, label="share"):
+def overlay_figure(images, columns, titles=None):
     """Images with weights of their patches over them: an image in each row, a kind of weights in each column.
 
     Parameters
@@ -45,12 +45,11 @@ def overlay_figure(images, columns, titles=None, label="share"):
         For instance the class token's rows of two `rollout`s, [:, 0, 1:], or of `weighted_attention`.
     titles : list of str, optional
         One for each image.
-    label : str
-        What the colours mean. Each row has its own scale, from 0 to its largest weight.
 
     Returns
     -------
     matplotlib.figure.Figure
+        Each panel has its own scale, from 0 to its largest weight.
     """
     figure = new_figure(1.7 * (len(columns) + 1) + 0.6, 1.7 * len(images) + 0.5)
     axes = figure.subplots(len(images), len(columns) + 1, squeeze=False)
@@ -61,5 +60,5 @@ def overlay_figure(images, columns, titles=None, label="share"):
             heat = shine(panel, weights[i] / max(weights[i].max(), 1e-30), image, 1)
             if i == 0:
                 panel.set_title(title, fontsize=9)
-    figure.colorbar(heat, ax=axes[:, 1:], label=f"{label} relative to the panel's largest", shrink=0.9)
+    figure.colorbar(heat, ax=axes[:, 1:], label="share relative to the panel's largest", shrink=0.9)
     return figure
