@@ -81,15 +81,13 @@ def vit(images, p, config, *, masks=NO_MASKS, full=True, keep=True):
     z, c["cls"] = class_token(z, p["cls"])
     z, c["pos"] = POSITION[config.position].forward(z, p["pos"])  # (1)
     z, c["dropout"] = dropout(z, masks.get("stem"))
-    c["blocks"] = [{}] * config.depth
+    c["blocks"] = []
     rows = [None] * (config.depth - 1) + [None if full else 1]
     block_masks = masks.get("blocks", [NO_MASKS] * config.depth)
-    for i, (block, r, m) in enumerate(zip(p["blocks"], rows, block_masks, strict=True)):
-        z, c["blocks"][i] = encoder_block(  # (2), (3)
-            z, block, heads=config.heads, rows=r, gelu=config.gelu, eps=config.eps, masks=m
-        )
-        if not keep:
-            c["blocks"][i] = {}
+    for block, r, m in zip(p["blocks"], rows, block_masks, strict=True):
+        z, cache = encoder_block(z, block, heads=config.heads, rows=r, gelu=config.gelu, eps=config.eps, masks=m)
+        c["blocks"].append(cache if keep else {})  # (2), (3)
+        del cache  # with keep=False it is gone before the next block needs the room
     y, c["class_row"] = class_row(z)
     y, c["ln"] = layer_norm(y, p["ln"], eps=config.eps)  # (4)
     if "pre_logits" in p:
