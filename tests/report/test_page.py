@@ -156,9 +156,11 @@ def test_a_run_that_is_replaced_loses_its_report(tmp_path):
     assert not (run / "report.html").exists()
 
 
-def test_report_into_a_folder(tmp_path):
+@pytest.mark.parametrize("folder", [".", "/", "run"])
+def test_report_into_a_folder(tmp_path, monkeypatch, folder):
     run = helpers.put_run(tmp_path / "run")
-    result = call("report", run, "--out", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    result = call("report", run, "--out", folder)
     assert result.code and result.err.count("\n") == 1 and "directory" in result.err.lower()
 
 
