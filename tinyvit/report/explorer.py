@@ -1,9 +1,10 @@
 """The attention explorer: point at a patch and see what it attends to, in a page or a notebook, without a network."""
 
 import base64
+import hashlib
 import io
+import itertools
 import json
-import secrets
 from importlib import resources
 from string import Template
 
@@ -17,6 +18,7 @@ from tinyvit.viz.maps import attention_figure
 from tinyvit.viz.picture import HEAT, picture
 
 BUDGET = 1_000_000  # numbers: maps of more images than this holds are left out; one image is always there
+NUMBER = itertools.count(1)  # of an explorer: two of the same images on one page are still two
 COLOURS = 16  # stops of the colour scale
 
 
@@ -49,17 +51,21 @@ class Explorer:
         self.titles = (titles or [f"image {i + 1}" for i in range(count)])[:count]
         self.maps = attention_maps(vit(xp_of(p["cls"]).asarray(self.images), p, config)[1])
 
+    def __repr__(self):
+        return f"Explorer of the attention in {len(self.images)} images: {self.config.depth} layers, {self.config.heads} heads"
+
     def _repr_html_(self):
         return self.html()
 
     def html(self):
         """A piece of HTML that contains all it needs."""
+        data = json.dumps(self.data()).replace("<", "\\u003c")  # no title can end the script
         first = attention_figure(self.images[0], [a[0] for a in self.maps])
         words = "Where the class token of the first image looks, in each layer and head"
         return Template(resources.files(__package__).joinpath("explorer.html").read_text(encoding="utf-8")).substitute(
-            id=f"explorer-{secrets.token_hex(4)}",
+            id=f"explorer-{hashlib.sha256(data.encode()).hexdigest()[:8]}-{next(NUMBER)}",
             fallback=f'<img class="static" style="max-width: 100%" alt="{words}" src="{figure_source(first)}">',
-            data=json.dumps(self.data()).replace("<", "\\u003c"),  # no title can end the script
+            data=data,
             stops=", ".join(f"rgb{tuple(colour)}" for colour in _colours()),
         )
 

@@ -34,6 +34,15 @@ def shine(axes, weights, image, most):
     return heat
 
 
+def outline(axes, number, grid, patch):
+    """Draw a frame around a patch of an image: patch `number`, counted from 0 in raster order in a grid so wide."""
+    from matplotlib.patches import Rectangle
+
+    row, column = divmod(number, grid)
+    corner = (column * patch - 0.5, row * patch - 0.5)
+    axes.add_patch(Rectangle(corner, patch, patch, fill=False, edgecolor=ORANGE, linewidth=2))
+
+
 def bare(axes):
     """Take ticks and frame away."""
     axes.set(xticks=[], yticks=[])
@@ -47,10 +56,10 @@ def plain(axes):
 
 
 def new_figure(width, height):
-    """A figure of this size in inches that leaves room for its words."""
-    from matplotlib.figure import Figure
+    """A figure of this size in inches that leaves room for its words; a notebook shows it as what a cell returns."""
+    from tinyvit.viz.shown import ShownFigure
 
-    return Figure(figsize=(width, height), layout="constrained", dpi=150)
+    return ShownFigure(figsize=(width, height), layout="constrained", dpi=150)
 
 
 def _ghost(picture):

@@ -1,0 +1,82 @@
+"""The notebooks and their twins: NAME.py is what is written and reviewed, NAME.ipynb is NAME.py run, with its outputs.
+
+    python notebooks/twins.py              run every twin, and write its notebook
+    python notebooks/twins.py 03_attention 07_the_vision_transformer
+
+A notebook runs in an empty folder, so it leaves nothing behind and finds nothing of the tree it lies in. A cell's id is
+its number, and no times are recorded: to run a notebook again changes nothing but what it measured.
+"""
+
+import argparse
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+HERE = Path(__file__).parent
+NAMES = sorted(file.stem for file in HERE.glob("[0-9]*.py"))
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def written(name):
+    """The notebook that a twin describes, without outputs."""
+    notebook = jupytext.read(HERE / f"{name}.py", fmt="py:percent")
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for number, cell in enumerate(notebook.cells, 1):
+        cell.id, cell.metadata = f"cell-{number}", nbformat.from_dict({})
+    return notebook
+
+
+def run(name):
+    """The notebook with its outputs.
+
+    Raises
+    ------
+    nbclient.exceptions.CellExecutionError
+        If a cell fails.
+    """
+    notebook = written(name)
+    with tempfile.TemporaryDirectory() as folder:
+        client = NotebookClient(
+            notebook,
+            timeout=600,
+            record_timing=False,
+            coalesce_streams=True,
+            resources={"metadata": {"path": folder}},
+            extra_arguments=["--log-level=40"],
+        )
+        client.execute(env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
+    notebook.metadata = nbformat.from_dict(METADATA)  # the kernel adds the version of its Python
+    return notebook
+
+
+def main():
+    """Run what the command line names, side by side."""
+    parser = argparse.ArgumentParser(description="run the twins, and write their notebooks")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all, if none is named")
+    names = parser.parse_args().names or NAMES
+    if unknown := [name for name in names if name not in NAMES]:
+        parser.error(f"no notebook {unknown[0]}: expected one of {', '.join(NAMES)}")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = {name: pool.submit(run, name) for name in names}
+    failed = 0
+    for name, outcome in runs.items():
+        try:
+            nbformat.write(outcome.result(), HERE / f"{name}.ipynb")
+            print(f"{name}: written")
+        except CellExecutionError as error:
+            failed += 1
+            print(f"{name}: not written; this cell failed with {error.ename}: {error.evalue}\n{error}")
+    raise SystemExit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()

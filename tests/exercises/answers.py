@@ -1,0 +1,437 @@
+"""What learners hand in: right answers in their own way, and wrong ones, each with the kind of wrong that it is.
+
+They are written from the formulas, not derived from the package's source as its list of known mistakes is.
+"""
+
+import math
+
+import numpy as np
+
+from tests.reference import naive
+from tinyvit.layers.layer_norm import layer_norm
+from tinyvit.layers.linear import linear, linear_backward
+from tinyvit.layers.mlp import mlp
+from tinyvit.layers.multi_head_attention import multi_head_attention
+from tinyvit.ops.attention import attention, attention_backward
+from tinyvit.ops.gelu import gelu_tanh
+
+
+def along(x, axis):
+    """Softmax along an axis, as it is written in most places."""
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def softmax_in_place(x):
+    x -= x.max(axis=-1, keepdims=True)
+    y = np.exp(x)
+    y /= y.sum(axis=-1, keepdims=True)
+    return y, {"y": y}
+
+
+def softmax_unshifted(x):
+    e = np.exp(x)
+    return e / e.sum(axis=-1, keepdims=True), {}
+
+
+def no_return(x):
+    y = along(x, -1)
+    {"y": y}  # noqa: B018
+
+
+def softmax_jacobian(dy, c):
+    """All of the Jacobian, in the learner's loops."""
+    y, dx = c["y"], np.zeros_like(c["y"])
+    for index in np.ndindex(y.shape[:-1]):
+        for i in range(y.shape[-1]):
+            for j in range(y.shape[-1]):
+                dx[index][i] += dy[index][j] * y[index][j] * ((i == j) - y[index][i])
+    return dx
+
+
+def erf_loop(x):
+    return x * np.array([0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x.flat], x.dtype).reshape(x.shape), {}
+
+
+def gelu_keeping_x(x):
+    return erf_loop(x)[0], {"x": x}
+
+
+def gelu_backward_from_x(dy, c):
+    x = c["x"]
+    cdf = np.array([0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x.flat], x.dtype).reshape(x.shape)
+    return dy * (cdf + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi))
+
+
+def gelu_backward_without_phi(dy, c):
+    x = c["x"]
+    return dy * np.array([0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x.flat]).reshape(x.shape)
+
+
+def scores(q, k, bias):
+    s = q @ np.swapaxes(k, -1, -2)
+    return s if bias is None else s + bias
+
+
+def attention_by(weights):
+    return lambda q, k, v, bias=None: (weights(scores(q, k, bias), q) @ v, {})
+
+
+def attention_loop(q, k, v, bias=None):
+    y = naive.attention(q, k, v, bias).astype(q.dtype)
+    return y, {}
+
+
+def attention_backward_by(dscores, sums=True):
+    def backward(dy, c):
+        a, da = c["a"], dy @ np.swapaxes(c["v"], -1, -2)
+        ds = dscores(a, da)
+        dbias = ds.sum(axis=0) if "bias" in c and sums else ds
+        return ds @ c["k"], np.swapaxes(ds, -1, -2) @ c["q"], np.swapaxes(a, -1, -2) @ dy, dbias
+
+    return backward
+
+
+def right_dscores(a, da):
+    return a * (da - (a * da).sum(axis=-1, keepdims=True))
+
+
+def linear_loops(x, p):
+    y = naive.linear(x.astype(np.float64), p).astype(x.dtype)
+    return y, {"x": x}
+
+
+def linear_backward_by(dx=lambda dy, w: dy @ w.T, dw=lambda x, dy: x.T @ dy, db=lambda dy: dy.sum(axis=(0, 1))):
+    def backward(dy, p, c):
+        rows, x = dy.reshape(-1, dy.shape[-1]), c["x"].reshape(-1, c["x"].shape[-1])
+        g = {"w": dw(x, rows)} | ({"b": db(dy)} if "b" in p else {})
+        return dx(dy, p["w"]), g
+
+    return backward
+
+
+def norm_by(normalise):
+    def answer(x, p, *, eps=1e-6):
+        return p["gamma"] * normalise(x, eps) + p["beta"], {}
+
+    return answer
+
+
+def standardise(x, eps):
+    return (x - x.mean(axis=-1, keepdims=True)) / np.sqrt(x.var(axis=-1, keepdims=True) + eps)
+
+
+def norm_backward_by(dx, gamma=lambda dy, xhat: (dy * xhat).sum(axis=(0, 1))):
+    def backward(dy, p, c):
+        return dx(dy * p["gamma"], c["xhat"], c["rstd"]), {"gamma": gamma(dy, c["xhat"]), "beta": dy.sum(axis=(0, 1))}
+
+    return backward
+
+
+def mean(x):
+    return x.mean(axis=-1, keepdims=True)
+
+
+def cross_entropy_by(loss):
+    def answer(logits, labels, smoothing=0.0):
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        targets = np.eye(logits.shape[1], dtype=logits.dtype)[labels] * (1 - smoothing) + smoothing / logits.shape[1]
+        return loss(log_p, targets), {}
+
+    return answer
+
+
+def patches_loop(x, patch):
+    B, H, W, _ = x.shape
+    cut = [x[:, i : i + patch, j : j + patch].reshape(B, -1) for i in range(0, H, patch) for j in range(0, W, patch)]
+    return np.stack(cut, axis=1), {"x": x}
+
+
+def heads_loop(x, kv, p, *, heads):
+    """Head by head, with the package's attention."""
+    q, k, v = (t @ p[name]["w"] + p[name]["b"] for t, name in zip((x, kv, kv), "qkv", strict=True))
+    d = q.shape[-1] // heads
+    found = [attention(*(t[..., i * d : (i + 1) * d] for t in (q / math.sqrt(d), k, v)))[0] for i in range(heads)]
+    return linear(np.concatenate(found, axis=-1), p["o"])[0], {}
+
+
+def heads_interleaved(x, kv, p, *, heads):
+    q, k, v = (t @ p[name]["w"] + p[name]["b"] for t, name in zip((x, kv, kv), "qkv", strict=True))
+    d = q.shape[-1] // heads
+    found = [attention(*(t[..., i::heads] for t in (q / math.sqrt(d), k, v)))[0] for i in range(heads)]
+    return linear(np.concatenate(found, axis=-1), p["o"])[0], {}
+
+
+def post_norm(z, p, *, heads):
+    z = layer_norm(z + multi_head_attention(z, z, p["msa"], heads=heads)[0], p["ln1"])[0]
+    return layer_norm(z + mlp(z, p["mlp"])[0], p["ln2"])[0], {}
+
+
+def pre_norm(z, p, *, heads):
+    y = layer_norm(z, p["ln1"])[0]
+    z = z + multi_head_attention(y, y, p["msa"], heads=heads)[0]
+    return z + mlp(layer_norm(z, p["ln2"])[0], p["mlp"])[0], {}
+
+
+RIGHT = {  # (exercise, answer, and for a backward pass with a cache of its own, its forward pass)
+    "softmax, as everywhere": ("softmax", lambda x: (along(x, -1), {})),
+    "softmax, row by row": ("softmax", lambda x: (naive.softmax(x - x.max()), {})),
+    "softmax_backward, all of the Jacobian": ("softmax_backward", softmax_jacobian),
+    "softmax_backward, einsum": (
+        "softmax_backward",
+        lambda dy, c: c["y"] * (dy - np.einsum("bts,bts->bt", dy, c["y"])[..., None]),
+    ),
+    "gelu, a loop": ("gelu", erf_loop),
+    "gelu_backward, with x kept": ("gelu_backward", gelu_backward_from_x, gelu_keeping_x),
+    "attention, a loop": ("attention", attention_loop),
+    "attention, matrices": ("attention", attention_by(lambda s, q: along(s, -1))),
+    "attention_backward": ("attention_backward", attention_backward_by(right_dscores)),
+    "linear, loops": ("linear", linear_loops),
+    "linear_backward, einsum": (
+        "linear_backward",
+        linear_backward_by(dx=lambda dy, w: np.einsum("...o,io->...i", dy, w)),
+    ),
+    "layer_norm": ("layer_norm", norm_by(standardise)),
+    "layer_norm_backward": (
+        "layer_norm_backward",
+        norm_backward_by(lambda d, xhat, r: r * (d - mean(d) - xhat * mean(d * xhat))),
+    ),
+    "cross_entropy": ("cross_entropy", cross_entropy_by(lambda log_p, t: -np.mean((log_p * t).sum(axis=1)))),
+    "patchify, loops": ("patchify", patches_loop),
+    "multi_head_attention, head by head": ("multi_head_attention", heads_loop),
+    "encoder_block": ("encoder_block", pre_norm),
+}
+
+WRONG = {  # (exercise, the kind, words that are to be said, answer, and its forward pass)
+    "nothing yet": ("softmax", "unwritten", "returns None", lambda x: None),
+    "no return": ("softmax", "unwritten", "return", no_return),
+    "y alone": ("softmax", "form", "return y, c", lambda x: along(x, -1)),
+    "a list as y": ("softmax", "form", "expected an array", lambda x: (along(x, -1).tolist(), {})),
+    "an error": ("softmax", "error", "NameError: name 'expp'", lambda x: (expp(x), {})),  # noqa: F821
+    "its argument changed": ("softmax", "argument", "compute a new one", softmax_in_place),
+    "overflow": ("softmax", "overflow", "infinite or no number", softmax_unshifted),
+    "softmax over the tokens": ("softmax", "axis", "last axis", lambda x: (along(x, 1), {})),
+    "softmax over the batch": ("softmax", "axis", "over the batch", lambda x: (along(x, 0), {})),
+    "a float64 leak": ("softmax", "dtype", "float64", lambda x: (along(x, -1) * np.float64(1), {})),
+    "a sigmoid's gradient": ("softmax_backward", "missing term", "sigmoid", lambda dy, c: dy * c["y"] * (1 - c["y"])),
+    "no sum": ("softmax_backward", "missing term", "sum over dy y is missing", lambda dy, c: dy * c["y"]),
+    "sum over the tokens": (
+        "softmax_backward",
+        "axis",
+        "wrong axis",
+        lambda dy, c: c["y"] * (dy - (dy * c["y"]).sum(axis=1, keepdims=True)),
+    ),
+    "a sign in front": ("softmax_backward", "sign", "wrong sign", lambda dy, c: -softmax_jacobian(dy, c)),
+    "two mistakes at once": (
+        "softmax_backward",
+        "sign",
+        "two things",
+        lambda dy, c: dy + (dy * c["y"]).sum(axis=-1, keepdims=True),
+    ),
+    "twice too large": ("softmax_backward", "scale", "2 times", lambda dy, c: 2 * softmax_jacobian(dy, c)),
+    "only the first image": (
+        "softmax_backward",
+        "value",
+        "all at index 1 of axis 0",
+        lambda dy, c: np.concatenate([softmax_jacobian(dy, c)[:1], 0 * dy[1:]]),
+    ),
+    "tanh for erf": ("gelu", "value", "tanh form", lambda x: (gelu_tanh(x)[0], {})),
+    "the probability": ("gelu", "missing term", "factor x", lambda x: (erf_loop(x)[0] / x, {})),
+    "half of the product rule": (
+        "gelu_backward",
+        "missing term",
+        "x phi(x)",
+        gelu_backward_without_phi,
+        gelu_keeping_x,
+    ),
+    "a wrong forward pass first": (
+        "gelu_backward",
+        "scale",
+        "1/3 of",
+        gelu_backward_from_x,
+        lambda x: (erf_loop(x)[0] / 3, {}),
+    ),
+    "values added without weights": (
+        "attention",
+        "missing term",
+        "softmax is missing",
+        attention_by(lambda s, q: s * 0 + 1),
+    ),
+    "softmax over the queries": ("attention", "axis", "over the queries", attention_by(lambda s, q: along(s, -2))),
+    "scaled twice": ("attention", "scale", "twice", attention_by(lambda s, q: along(s / math.sqrt(q.shape[-1]), -1))),
+    "no bias": ("attention", "missing term", "bias", lambda q, k, v, bias=None: attention_loop(q, k, v)),
+    "half a softmax": (
+        "attention_backward",
+        "missing term",
+        "incomplete",
+        attention_backward_by(lambda a, da: a * da),
+    ),
+    "dbias for each image": (
+        "attention_backward",
+        "shape",
+        "sum it over axis 0",
+        attention_backward_by(right_dscores, sums=False),
+    ),
+    "dk and dq exchanged": (
+        "attention_backward",
+        "shape",
+        "dq has shape",
+        lambda dy, c: (lambda dq, dk, *rest: (dk, dq, *rest))(*attention_backward(dy, c)),
+    ),
+    "heads by a reshape": ("split_heads", "order", "mixed", lambda x, h: x.reshape(len(x), h, x.shape[1], -1)),
+    "heads not exchanged": ("split_heads", "shape", "exchange the axes", lambda x, h: x.reshape(*x.shape[:2], h, -1)),
+    "patches down the columns": (
+        "patchify",
+        "order",
+        "raster order",
+        lambda x, patch: (
+            np.stack([x[:, i : i + 3, j : j + 3].reshape(len(x), -1) for j in (0, 3, 6) for i in (0, 3)], axis=1),
+            {},
+        ),
+    ),
+    "patches unflattened": (
+        "patchify",
+        "shape",
+        "reshape them",
+        lambda x, patch: (patches_loop(x, patch)[0].reshape(len(x), 6, 3, 3, 4), {}),
+    ),
+    "no bias in linear": ("linear", "missing term", "bias b", lambda x, p: (x @ p["w"], {})),
+    "b asked for where there is none": ("linear", "error", "KeyError", lambda x, p: (x @ p["w"] + p["b"], {})),
+    "w untransposed": ("linear_backward", "missing term", "w transposed", linear_backward_by(dx=lambda dy, w: dy @ w)),
+    "dw transposed": ("linear_backward", "order", "transpose it", linear_backward_by(dw=lambda x, dy: dy.T @ x)),
+    "dw averaged": ("linear_backward", "scale", "mean", linear_backward_by(dw=lambda x, dy: x.T @ dy / len(x))),
+    "db for each image": (
+        "linear_backward",
+        "shape",
+        "sum it over axis 0",
+        linear_backward_by(db=lambda dy: dy.sum(axis=1)),
+    ),
+    "db averaged over the batch": (
+        "linear_backward",
+        "scale",
+        "1/B = 1/2",
+        linear_backward_by(db=lambda dy: dy.sum(axis=1).mean(axis=0)),
+    ),
+    "db without a key": (
+        "linear_backward",
+        "form",
+        "g/b",
+        lambda dy, p, c: (dy @ p["w"].T, {"w": linear_backward(dy, p, c)[1]["w"]}),
+    ),
+    "normalised over the tokens": (
+        "layer_norm",
+        "axis",
+        "over the tokens",
+        norm_by(lambda x, eps: (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + eps)),
+    ),
+    "unbiased variance": (
+        "layer_norm",
+        "scale",
+        "D - 1",
+        norm_by(lambda x, eps: (x - mean(x)) / np.sqrt(x.var(axis=-1, ddof=1, keepdims=True) + eps)),
+    ),
+    "no eps": (
+        "layer_norm",
+        "value",
+        "eps is missing",
+        norm_by(lambda x, eps: (x - mean(x)) / np.sqrt(x.var(axis=-1, keepdims=True))),
+    ),
+    "eps outside": (
+        "layer_norm",
+        "value",
+        "outside the root",
+        norm_by(lambda x, eps: (x - mean(x)) / (np.sqrt(x.var(axis=-1, keepdims=True)) + eps)),
+    ),
+    "no mean term": (
+        "layer_norm_backward",
+        "missing term",
+        "mean of dxhat",
+        norm_backward_by(lambda d, xhat, r: r * (d - xhat * mean(d * xhat))),
+    ),
+    "no terms": ("layer_norm_backward", "missing term", "both means", norm_backward_by(lambda d, xhat, r: r * d)),
+    "no standard deviation": (
+        "layer_norm_backward",
+        "scale",
+        "1 / sqrt",
+        norm_backward_by(lambda d, xhat, r: d - mean(d) - xhat * mean(d * xhat)),
+    ),
+    "sums for means": (
+        "layer_norm_backward",
+        "value",
+        "is wrong in",
+        norm_backward_by(lambda d, xhat, r: r * (d - 8 * mean(d) - 8 * xhat * mean(d * xhat))),
+    ),
+    "dgamma for each image": (
+        "layer_norm_backward",
+        "shape",
+        "sum it over axis 0",
+        norm_backward_by(
+            lambda d, xhat, r: r * (d - mean(d) - xhat * mean(d * xhat)), gamma=lambda dy, xhat: (dy * xhat).sum(axis=1)
+        ),
+    ),
+    "summed over the batch": ("cross_entropy", "scale", "B = 3", cross_entropy_by(lambda log_p, t: -(log_p * t).sum())),
+    "mean over everything": (
+        "cross_entropy",
+        "scale",
+        "1/K = 1/7",
+        cross_entropy_by(lambda log_p, t: -(log_p * t).mean()),
+    ),
+    "no minus": ("cross_entropy", "sign", "wrong sign", cross_entropy_by(lambda log_p, t: (log_p * t).sum() / len(t))),
+    "not divided by the batch": (
+        "cross_entropy_backward",
+        "scale",
+        "divided by B",
+        lambda dloss, c: dloss * (c["probabilities"] - c["targets"]),
+    ),
+    "every h-th column a head": ("multi_head_attention", "value", "is wrong in", heads_interleaved),
+    "no scale": (
+        "multi_head_attention",
+        "scale",
+        "forgotten",
+        lambda x, kv, p, *, heads: heads_loop(
+            x, kv, p | {"q": {n: t * math.sqrt(x.shape[-1] // heads) for n, t in p["q"].items()}}, heads=heads
+        ),
+    ),
+    "no output projection": (
+        "multi_head_attention",
+        "missing term",
+        "output projection",
+        lambda x, kv, p, *, heads: heads_loop(
+            x, kv, p | {"o": {"w": np.eye(x.shape[-1], dtype=x.dtype), "b": 0 * p["o"]["b"]}}, heads=heads
+        ),
+    ),
+    "the class token last": (
+        "class_token",
+        "order",
+        "row 0",
+        lambda x, p: (np.concatenate([x, np.repeat(p[None], len(x), axis=0)], axis=1), {}),
+    ),
+    "the token's gradient averaged": (
+        "class_token_backward",
+        "scale",
+        "mean over the batch",
+        lambda dy, p, c: (dy[:, 1:], dy[:, 0].mean(axis=0, keepdims=True)),
+    ),
+    "the table's gradient for each image": (
+        "learned_position_backward",
+        "shape",
+        "sum it over axis 0",
+        lambda dy, p, c: (dy, dy),
+    ),
+    "post-norm": ("encoder_block", "value", "is wrong in", post_norm),
+    "no residual": (
+        "encoder_block",
+        "missing term",
+        "around the MLP",
+        lambda z, p, *, heads: (
+            pre_norm(z, p, heads=heads)[0] - pre_norm(z, p | {"mlp": silenced(p["mlp"])}, heads=heads)[0],
+            {},
+        ),
+    ),
+}
+
+
+def silenced(p):
+    """An MLP that says nothing."""
+    return {name: {leaf: 0 * array for leaf, array in layer.items()} for name, layer in p.items()}

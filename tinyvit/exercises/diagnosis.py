@@ -1,0 +1,93 @@
+"""What kind of wrong an array is: compare it with what was expected, and with what known mistakes give."""
+
+import itertools
+import math
+
+import numpy as np
+
+RTOL, ATOL = 1e-9, 1e-12  # two ways to compute the same in float64 differ by less
+
+
+def agrees(found, expected):
+    """Whether two arrays are the same but for rounding."""
+    return np.shape(found) == np.shape(expected) and np.allclose(found, expected, rtol=RTOL, atol=ATOL)
+
+
+def wrong_shape(found, expected):
+    """What is wrong with the shape, in words; None if nothing is."""
+    if found.shape == expected.shape:
+        return None
+    words = f"has shape {list(found.shape)}, expected {list(expected.shape)}"
+    if found.size == expected.size and agrees(found.reshape(expected.shape), expected):
+        return f"{words}: the numbers are right, reshape them"
+    for axes in itertools.permutations(range(found.ndim)):
+        if agrees(found.transpose(axes), expected):
+            return f"{words}: the numbers are right, exchange the axes"
+    for count in range(1, found.ndim + 1):
+        for axes in itertools.combinations(range(found.ndim), count):
+            for keep in (True, False):
+                if agrees(found.sum(axis=axes, keepdims=keep), expected):
+                    return f"{words}: sum it over {_axes(axes)}, what forward has copied, backward adds"
+    for count in range(1, expected.ndim + 1):
+        for axes in itertools.combinations(range(expected.ndim), count):
+            if any(agrees(found, expected.sum(axis=axes, keepdims=keep)) for keep in (True, False)):
+                return f"{words}: it was summed over {_axes(axes)}, which should remain"
+    return words
+
+
+def wrong_factor(found, expected, sizes):
+    """(kind, words) if all entries are off by one factor, which is named if it follows from the sizes of axes."""
+    nonzero = abs(expected) > ATOL
+    if not nonzero.any() or not found.any():
+        return None
+    factor = float((found[nonzero] / expected[nonzero]).flat[0])
+    if not math.isfinite(factor) or not agrees(found / factor, expected):
+        return None
+    if math.isclose(factor, -1, rel_tol=1e-6):
+        return "sign", "has the wrong sign in every entry"
+    sign, size = ("and has the wrong sign, and its size is " if factor < 0 else "is "), abs(factor)
+    large = f"{size:.6g} times" if size > 1 else f"1/{1 / size:.6g} of"
+    names = " or ".join(name for name, value in _factors(sizes) if math.isclose(size, value, rel_tol=1e-6))
+    return "scale", f"{sign}{large} what is expected in every entry" + (f"; {names} is such a number" if names else "")
+
+
+def wrong_order(found, expected):
+    """Words if the right numbers stand in the wrong places."""
+    for axes in itertools.permutations(range(found.ndim)):
+        if found.transpose(axes).shape == expected.shape and agrees(found.transpose(axes), expected):
+            return "has the right numbers along exchanged axes: transpose it"
+    for axis in range(found.ndim):
+        if agrees(np.flip(found, axis), expected):
+            return f"has the right numbers in reverse order along axis {axis}"
+    if np.allclose(np.sort(found, axis=None), np.sort(expected, axis=None), rtol=RTOL, atol=ATOL):
+        return "has the right numbers in the wrong places: look at the order of the axes in each reshape"
+    return None
+
+
+def where_wrong(found, expected):
+    """Where the wrong entries are, in words."""
+    wrong = ~np.isclose(found, expected, rtol=RTOL, atol=ATOL)
+    first = tuple(int(i) for i in np.argwhere(wrong)[0])
+    words = f"is wrong in {wrong.sum()} of {wrong.size} entries"
+    for axis in range(found.ndim):
+        others = tuple(i for i in range(found.ndim) if i != axis)
+        at = np.flatnonzero(wrong.any(axis=others))
+        if len(at) == 1 and found.shape[axis] > 1 and wrong.sum() > 1:
+            words += f", all at index {at[0]} of axis {axis}"
+    return f"{words}; first at {list(first)}: found {found[first]:.6g}, expected {expected[first]:.6g}"
+
+
+def _axes(axes):
+    return f"axis {axes[0]}" if len(axes) == 1 else "axes " + " and ".join(map(str, axes))
+
+
+def _factors(sizes):
+    """Numbers that a factor may be, with how they come about: sizes, their roots and products."""
+    for name, size in sizes.items():
+        yield from ((f"{name} = {size}", size), (f"1/{name} = 1/{size}", 1 / size))
+        yield from (
+            (f"sqrt({name}), {name} = {size}", math.sqrt(size)),
+            (f"1/sqrt({name}), {name} = {size}", size**-0.5),
+        )
+    for (one, a), (other, b) in itertools.combinations(sizes.items(), 2):
+        yield from ((f"{one} {other} = {a * b}", a * b), (f"1/({one} {other}) = 1/{a * b}", 1 / (a * b)))

@@ -1,0 +1,157 @@
+"""What there is to write: each function of the package that is an exercise, and what it is called with.
+
+The inputs are those of the gradient checks (tinyvit.checks), where every axis has a size of its own, and some at which
+numbers overflow.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tinyvit import checks
+from tinyvit.layers import embedding, encoder_block, layer_norm, linear, mlp, multi_head_attention, position
+from tinyvit.models import vit
+from tinyvit.ops import attention, cross_entropy, dropout, gelu, heads, patches, softmax
+
+SIZES = {"B": checks.B, "T": checks.T, "D": checks.D, "M": checks.M}
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function to write: a forward pass, or, where `backward` is given, the backward pass to it."""
+
+    forward: Callable
+    calls: list = field(repr=False)  # what forward is called with, each (inputs, keywords)
+    results: tuple  # the names of what is to be returned, the cache apart
+    backward: Callable | None = None
+    has_cache: bool = True  # forward returns y, c, not y alone
+    sizes: dict = field(default_factory=lambda: SIZES)  # of the axes: a wrong factor is often one of them
+
+    @property
+    def function(self):
+        """The one to write."""
+        return self.backward or self.forward
+
+    def arguments(self, call, forward):
+        """What the function to write is called with: (inputs, keywords).
+
+        For a backward pass they are a random upstream gradient, the parameters where it takes them, the cache that
+        `forward` makes in this call, and the config of a model.
+        """
+        inputs, keywords = call
+        if not self.backward:
+            return call
+        y, c = forward(*inputs, **keywords)
+        dy = np.random.default_rng(1).standard_normal(np.shape(y)).astype(np.asarray(y).dtype)
+        return self._backward_inputs(call, dy, c), {}
+
+    def case(self, backward, call=None):
+        """A case for gradcheck: the package's forward pass in one of the calls, and a backward pass to it."""
+        inputs, keywords = call or self.calls[0]
+        given = inspect.signature(self.forward).bind(*inputs, **keywords).arguments
+
+        def gradients(dy, *rest):
+            found = backward(*self._backward_inputs((inputs, keywords), dy, rest[-1]))
+            if len(self.results) == 1:
+                return found
+            pairs = zip(self.results, found, strict=True)  # without a bias, dbias is the gradient of no input
+            return tuple(gradient for name, gradient in pairs if name != "dbias" or "bias" in given)
+
+        return checks.Case(self.forward, gradients, inputs, keywords)
+
+    def _backward_inputs(self, call, dy, c):
+        """The inputs of the backward pass, by the names of the package's: dy (dz, dloss) first."""
+        given = inspect.signature(self.forward).bind(*call[0], **call[1]).arguments | {"c": c}
+        _, *names = inspect.signature(self.backward).parameters
+        return (dy, *(given[name] for name in names))
+
+
+@functools.cache
+def exercises():
+    """All exercises, by the name of the function to write."""
+    found = {}
+
+    def pair(forward, backward, calls, gradients, results=("y",), **options):
+        found[forward.__name__] = Exercise(forward, calls, results, **options)
+        if backward:
+            found[backward.__name__] = Exercise(forward, calls, gradients, backward=backward, **options)
+
+    cases = checks.cases()
+
+    def of(*names):
+        return [(cases[name].inputs, cases[name].keywords) for name in names]
+
+    x, _ = cases["linear"].inputs
+    square = cases["multi_head_attention"].inputs[1]["q"]  # its w would be multiplied untransposed without an error
+    scores, _ = cases["cross_entropy"].inputs
+    heads_sizes = SIZES | {"S": checks.S, "h": 4, "d": checks.D // 4}
+
+    pair(softmax.softmax, softmax.softmax_backward, of("softmax") + [((1e4 * x,), {})], ("dx",))
+    pair(gelu.gelu, gelu.gelu_backward, of("gelu") + [((60 * x,), {})], ("dx",))
+    pair(
+        attention.attention,
+        attention.attention_backward,
+        of("attention", "attention/bias"),
+        ("dq", "dk", "dv", "dbias"),
+        sizes=heads_sizes | {"d": checks.D},
+    )
+    pair(heads.split_heads, None, [((x, 4), {})], None, has_cache=False)
+    pair(heads.merge_heads, None, of("merge_heads"), None, has_cache=False)
+    pair(patches.patchify, patches.patchify_backward, of("patchify"), ("dx",))
+    patched, image = patches.patchify(*of("patchify")[0][0], 3)
+    pair(patches.unpatchify, None, [((patched, image["x"].shape), {})], None, ("x",), has_cache=False)
+    pair(dropout.dropout, dropout.dropout_backward, of("dropout") + [((x,), {})], ("dx",))
+    pair(
+        cross_entropy.cross_entropy,
+        cross_entropy.cross_entropy_backward,
+        of("cross_entropy", "cross_entropy/smoothing") + [((1e4 * scores, np.array([1, 6, 0])), {})],
+        ("dlogits",),
+        ("loss",),
+        sizes={"B": 3, "K": 7},
+    )
+    pair(
+        linear.linear,
+        linear.linear_backward,
+        [((x, square), {}), *of("linear", "linear/no bias")],
+        ("dx", "g"),
+    )
+    constant = np.concatenate([x, np.ones_like(x[:, :1])], axis=1)  # its last token's variance is 0
+    norm = cases["layer_norm"].inputs[1]
+    pair(
+        layer_norm.layer_norm,
+        layer_norm.layer_norm_backward,
+        [*of("layer_norm"), ((constant, norm), {}), ((1e-3 * x, norm), {})],
+        ("dx", "g"),
+    )
+    pair(mlp.mlp, mlp.mlp_backward, of("mlp"), ("dx", "g"))
+    x, source, _, p = cases["multi_head_attention/cross"].inputs
+    pair(
+        multi_head_attention.multi_head_attention,
+        multi_head_attention.multi_head_attention_backward,
+        [((x, source, p), dict(heads=4)), ((x, x, p), dict(heads=2))],
+        ("dx", "dkv", "dbias", "g"),
+        sizes=heads_sizes,
+    )
+    pair(
+        embedding.patch_embedding,
+        embedding.patch_embedding_backward,
+        of("patch_embedding"),
+        ("dx", "g"),
+        sizes={"B": 2, "P": 3, "N": 6, "C": 4, "D": 8},
+    )
+    pair(embedding.class_token, embedding.class_token_backward, of("class_token"), ("dx", "dp"))
+    pair(position.learned_position, position.learned_position_backward, of("position/1d"), ("dz", "dp"))
+    pair(
+        encoder_block.encoder_block,
+        encoder_block.encoder_block_backward,
+        of("encoder_block"),
+        ("dz", "g"),
+        ("z",),
+        sizes=heads_sizes,
+    )
+    (images, p), config = cases["vit"].inputs, cases["vit"].keywords["config"]
+    pair(vit.vit, vit.vit_backward, [((images, p, config), {})], ("dimages", "g"), ("logits",))
+    return found

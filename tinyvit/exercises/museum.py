@@ -1,0 +1,107 @@
+"""A museum of gradient bugs: backward passes with one mistake each, to be found with the gradient check.
+
+exhibit = museum.EXHIBITS[0]
+exhibit  # its source, every line with its number
+exhibit.check()  # the report of the gradient check: which tensor, how far off
+exhibit.answer(4)  # line 4 is wrong, or something is missing right behind it
+exhibit.reveal()
+"""
+
+from typing import NamedTuple
+
+from tinyvit.exercises.exercise import exercises
+from tinyvit.exercises.mistakes import FORGOTTEN, mistakes
+from tinyvit.exercises.source import Text, edited, edited_source
+
+
+class Exhibit(NamedTuple):
+    """A backward pass with a mistake in it. A notebook shows its source."""
+
+    number: int
+    title: str
+    function: str
+    begins: str  # how the description of the mistake begins, in mistakes.txt
+
+    def __repr__(self):
+        lines = [f"{number:>3}  {line}" for number, line in enumerate(self._lines(), 1)]
+        return "\n".join([f"Exhibit {self.number}: {self.title}", *lines])
+
+    @property
+    def mistake(self):
+        """The mistake."""
+        return next(known for known in mistakes(self.function) if known.says.startswith(self.begins))
+
+    @property
+    def backward(self):
+        """The broken function itself."""
+        return edited(exercises()[self.function].function, self.mistake.edit)
+
+    def check(self):
+        """The gradient check's report on the package's forward pass and this backward pass."""
+        return exercises()[self.function].case(self.backward).check()
+
+    def answer(self, line):
+        """Whether the mistake is in this line, or, if something is missing, right before or behind it."""
+        if line in self._where():
+            return Text(f"Exhibit {self.number}: found. {self.mistake.says[0].upper()}{self.mistake.says[1:]}.")
+        wrong = [row.name for row in self.check().rows if row.error > 1e-7]
+        return Text(
+            f"Exhibit {self.number}: not line {line}. The check finds {', '.join(wrong)} wrong: which lines make it so?"
+        )
+
+    def reveal(self):
+        """The mistake, and what stands in its place in the package."""
+        return Text(f"{self.mistake.says[0].upper()}{self.mistake.says[1:]}. In the package:\n    {self.mistake.right}")
+
+    def _lines(self):
+        """The lines of its source; what is forgotten has left no trace."""
+        return [line for line in self._marked() if line.strip() != FORGOTTEN]
+
+    def _where(self):
+        """The numbers of the lines that are an answer."""
+        lines = self._marked()
+        first = self._first()
+        if self.mistake.wrong == FORGOTTEN and lines[first].strip() == FORGOTTEN:
+            return {first, first + 1}  # the lines before and behind the gap
+        return set(range(first + 1, first + 1 + len(self.mistake.wrong.splitlines())))
+
+    def _marked(self):
+        return edited_source(exercises()[self.function].function, self.mistake.edit).splitlines()
+
+    def _first(self):
+        """The index of the first line that the edit changes."""
+        text = edited_source(exercises()[self.function].function)
+        return text[: text.index(self.mistake.right)].count("\n")
+
+
+EXHIBITS = [
+    Exhibit(number, *exhibit)
+    for number, exhibit in enumerate(
+        [
+            ("the mean that was a sum", "linear_backward", "db is a mean"),
+            ("square, so nobody complained", "linear_backward", "dx is dy times w"),
+            ("true, less what is said", "cross_entropy_backward", "the sign"),
+            ("ten classes, four images", "cross_entropy_backward", "divided by the number of classes"),
+            ("deaf to what comes from above", "cross_entropy_backward", "the upstream gradient"),
+            ("a neighbour's gradient", "softmax_backward", "the terms for i other"),
+            ("one sign", "softmax_backward", "the sum over dy y is to be subtracted"),
+            ("across the rows", "softmax_backward", "the sum over dy y runs over the wrong axis"),
+            ("on or off", "gelu_backward", "this is like ReLU"),
+            ("scaled up, once", "dropout_backward", "what was kept was scaled up"),
+            ("the lost mean", "layer_norm_backward", "the mean of dxhat is to be subtracted"),
+            ("the lost variance", "layer_norm_backward", "the term with xhat is missing"),
+            ("all tokens in one pot", "layer_norm_backward", "the mean of dxhat runs over"),
+            ("gamma is one, is it not?", "layer_norm_backward", "gamma is forgotten"),
+            ("a gradient that looks like its neighbour", "layer_norm_backward", "dgamma is the sum"),
+            ("two straight lines", "mlp_backward", "GELU's derivative"),
+            ("half a softmax", "attention_backward", "softmax's gradient is incomplete"),
+            ("the forgotten root", "multi_head_attention_backward", "the scale 1/sqrt(d) is forgotten"),
+            ("one source, two streams", "multi_head_attention_backward", "dkv has only what comes through v"),
+            ("the wrong door", "multi_head_attention_backward", "dv comes back"),
+            ("the detour alone", "encoder_block_backward", "the residual around attention"),
+            ("a token for each image", "class_token_backward", "the token's gradient is a mean"),
+            ("backwards, backwards", "vit_backward", "the blocks' gradients"),
+        ],
+        1,
+    )
+]
