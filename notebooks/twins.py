@@ -53,16 +53,24 @@ def run(name):
             resources={"metadata": {"path": folder}},
             extra_arguments=["--log-level=40"],
         )
-        client.execute(env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
+        client.execute(env=environment())
     notebook.metadata = nbformat.from_dict(METADATA)  # the kernel adds the version of its Python
     return notebook
+
+
+def environment():
+    """What a kernel finds: one BLAS thread, and the data where they are from here, if the path is a relative one."""
+    env = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    return env | ({"TINYVIT_DATA": os.path.abspath(env["TINYVIT_DATA"])} if "TINYVIT_DATA" in env else {})
 
 
 def main():
     """Run what the command line names, side by side."""
     parser = argparse.ArgumentParser(description="run the twins, and write their notebooks")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all, if none is named")
-    names = parser.parse_args().names or NAMES
+    parser.add_argument("--out", metavar="DIR", type=Path, default=HERE, help="where to write them (default: beside)")
+    options = parser.parse_args()
+    names = options.names or NAMES
     if unknown := [name for name in names if name not in NAMES]:
         parser.error(f"no notebook {unknown[0]}: expected one of {', '.join(NAMES)}")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -70,7 +78,7 @@ def main():
     failed = 0
     for name, outcome in runs.items():
         try:
-            nbformat.write(outcome.result(), HERE / f"{name}.ipynb")
+            nbformat.write(outcome.result(), options.out / f"{name}.ipynb")
             print(f"{name}: written")
         except CellExecutionError as error:
             failed += 1

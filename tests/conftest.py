@@ -1,5 +1,6 @@
 """What all tests share: the array modules at hand, one BLAS thread, a Hypothesis profile that always draws the same."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import settings
 from threadpoolctl import threadpool_limits
 
 from tests import strict
+from tests.browser import BROWSER, OPTIONS
 from tinyvit.training import cores
 
 settings.register_profile("tinyvit", deadline=None, derandomize=True)
@@ -48,3 +50,19 @@ def one_blas_thread():
     """Sums in BLAS depend on the number of threads, in their last bits; the tests compare bits."""
     with threadpool_limits(1, "blas"):
         yield
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Skips what follows, with the reason, where there is no browser or it cannot start."""
+    if not BROWSER:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    profile = f"--user-data-dir={tmp_path_factory.mktemp('empty')}"
+    try:
+        done = subprocess.run(
+            [BROWSER, *OPTIONS, profile, "--dump-dom", "about:blank"], capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        pytest.skip(f"{BROWSER} does not start: {error}")
+    if "<html>" not in done.stdout:
+        pytest.skip(f"{BROWSER} does not start: {done.stderr.strip().splitlines()[-1:]}")

@@ -2,44 +2,18 @@
 
 import json
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
 
+from tests.browser import driven
 from tinyvit.models.vit import vit
 from tinyvit.report.explorer import Explorer
 from tinyvit.report.page import page
 from tinyvit.viz.attention import attention_maps
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr")
+pytestmark = pytest.mark.usefixtures("browser")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def browser(tmp_path_factory):
-    """Skips what follows, with the reason, where there is no browser or it cannot start."""
-    if not BROWSER:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    profile = f"--user-data-dir={tmp_path_factory.mktemp('empty')}"
-    try:
-        done = subprocess.run(
-            [BROWSER, *OPTIONS, profile, "--dump-dom", "about:blank"], capture_output=True, text=True, timeout=60
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        pytest.skip(f"{BROWSER} does not start: {error}")
-    if "<html>" not in done.stdout:
-        pytest.skip(f"{BROWSER} does not start: {done.stderr.strip().splitlines()[-1:]}")
-
-
-SCRIPT = """
-<script>
-const errors = [];
-window.addEventListener("error", event => errors.push(event.message));
-document.addEventListener("securitypolicyviolation", event => errors.push("asked for " + event.blockedURI));
-</script>
-"""
 DRIVER = """
 <script>
 window.addEventListener("load", () => {
@@ -98,22 +72,9 @@ window.addEventListener("load", () => {
 """
 
 
-def driven(html, folder, width=1000):
-    """What the driver found on a page, and what the browser said on its console."""
-    file = folder / "page.html"
-    file.write_text(SCRIPT + html + DRIVER, encoding="utf-8")
-    window = (f"--window-size={width},900", f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=5000")
-    command = [BROWSER, *OPTIONS, *window, "--dump-dom", file.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stderr[-2000:]
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")), console
-
-
 @pytest.fixture(scope="module", params=[1000, 400], ids=["desktop", "phone"])
 def found(request, inside, tmp_path_factory):
-    found, console = driven(page(inside), tmp_path_factory.mktemp("browser"), request.param)
+    found, console = driven(page(inside), DRIVER, tmp_path_factory.mktemp("browser"), request.param)
     assert console == []
     return found
 
@@ -165,6 +126,6 @@ def test_several_explorers_on_a_page_and_titles_that_look_like_markup(inside, tm
     titles = ["</script><b>bold</b>", "plain"]
     one = Explorer(inside.images[:2], inside.p, inside.config, titles).html()
     other = Explorer(inside.images[2:4], inside.p, inside.config).html()
-    found, console = driven(f"<!DOCTYPE html><body>{one}{other}</body>", tmp_path)
+    found, console = driven(f"<!DOCTYPE html><body>{one}{other}</body>", DRIVER, tmp_path)
     assert console == [] and found["errors"] == []
     assert "</script><b>bold</b>. In layer" in found["seen"]["start"]["words"]

@@ -88,7 +88,8 @@ def hint(name, number=1):
     _exercise(name)
     found = hints(name)
     if not 1 <= number <= len(found):
-        return Text(f"There are {len(found)} hints to {name}. The solution: exercises.solution({name!r})")
+        count = "1 hint" if len(found) == 1 else f"{len(found)} hints"
+        return Text(f'{name} has {count}. The solution: exercises.solution("{name}")')
     more = f'The next one: exercises.hint("{name}", {number + 1})'
     if number == len(found):
         more = f'This was the last one. The solution: exercises.solution("{name}")'

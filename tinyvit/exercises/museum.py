@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.mistakes import FORGOTTEN, mistakes
-from tinyvit.exercises.source import Text, edited, edited_source
+from tinyvit.exercises.source import Text, edited, edited_source, planted
 
 
 class Exhibit(NamedTuple):
@@ -35,6 +35,10 @@ class Exhibit(NamedTuple):
     def backward(self):
         """The broken function itself."""
         return edited(exercises()[self.function].function, self.mistake.edit)
+
+    def planted(self):
+        """A context in which the package itself has this mistake: to see what training makes of it."""
+        return planted(exercises()[self.function].function, self.mistake.edit)
 
     def check(self):
         """The gradient check's report on the package's forward pass and this backward pass."""

@@ -52,7 +52,7 @@ class Explorer:
         self.maps = attention_maps(vit(xp_of(p["cls"]).asarray(self.images), p, config)[1])
 
     def __repr__(self):
-        return f"Explorer of the attention in {len(self.images)} images: {self.config.depth} layers, {self.config.heads} heads"
+        return f"Explorer({len(self.images)} images, {self.config.depth} layers, {self.config.heads} heads)"
 
     def _repr_html_(self):
         return self.html()

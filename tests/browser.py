@@ -1,0 +1,30 @@
+"""A page in a headless Chromium: what a driver script finds on it, what it asks for, and what goes wrong."""
+
+import json
+import re
+import shutil
+import subprocess
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr")
+SCRIPT = """
+<script>
+const errors = [];
+window.addEventListener("error", event => errors.push(event.message));
+document.addEventListener("securitypolicyviolation", event => errors.push("asked for " + event.blockedURI));
+</script>
+"""
+
+
+def driven(html, driver, folder, width=1000):
+    """What a driver script left in the page's element #found, as JSON, and what the browser said on its console."""
+    file = folder / "page.html"
+    doctype = re.match("(<!doctype html>)?", html, re.IGNORECASE)[0]
+    file.write_text(doctype + SCRIPT + html.removeprefix(doctype) + driver, encoding="utf-8")
+    window = (f"--window-size={width},900", f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=5000")
+    command = [BROWSER, *OPTIONS, *window, "--dump-dom", file.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found, done.stderr[-2000:]
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return json.loads(found[1].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")), console

@@ -1,0 +1,168 @@
+"""The notebooks: each agrees with its twin, shows what a run of it showed, and still runs from top to bottom."""
+
+import ast
+import functools
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tinyvit.layers
+import tinyvit.models
+import tinyvit.ops
+from tinyvit.data import mnist
+
+nbformat = pytest.importorskip("nbformat", reason="the notebooks need the extra dev: pip install -e '.[dev]'")
+jupytext = pytest.importorskip("jupytext", reason="the notebooks need the extra dev: pip install -e '.[dev]'")
+pytest.importorskip("nbclient", reason="the notebooks need the extra dev: pip install -e '.[dev]'")
+pytest.importorskip("ipykernel", reason="the notebooks need the extra dev: pip install -e '.[dev]'")
+
+from notebooks import twins  # noqa: E402
+
+NAMES = twins.NAMES
+LARGEST = 1_000_000  # bytes
+NEEDS_MNIST = {"10_training_on_mnist"}
+SPOILT = re.compile(
+    r"Traceback \(most recent call last\)|Warning:|/home/|/root/|/tmp/|/work/|site-packages| at 0x[0-9a-f]+"
+)
+
+
+@functools.cache
+def committed(name):
+    return nbformat.read(twins.HERE / f"{name}.ipynb", as_version=4)
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook):
+    return [output for cell in code(notebook) for output in cell.outputs]
+
+
+def words(output):
+    """All of an output that is text."""
+    data = output.get("data", {})
+    return "\n".join([output.get("text", ""), *(str(data[kind]) for kind in data if kind.startswith("text/"))])
+
+
+def package_functions():
+    """The names of all public functions of ops, layers and models."""
+    found = set()
+    for package in (tinyvit.ops, tinyvit.layers, tinyvit.models):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            found |= {name for name, value in vars(importlib.import_module(module.name)).items() if callable(value)}
+    return found
+
+
+def with_a_body(source):
+    """The names of the functions that a cell defines, and does not leave to be written."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and not (len(node.body) == 1 and ast.get_docstring(node)):
+            yield node.name
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """A folder with a fresh run of every notebook that can run here, and what was said of those that failed."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    names = [name for name in NAMES if name not in NEEDS_MNIST or has_mnist()]
+    command = [sys.executable, twins.__file__, *names, "--out", str(folder)]
+    return folder, subprocess.run(command, capture_output=True, text=True, timeout=900).stdout
+
+
+@functools.cache
+def has_mnist():
+    """Whether the files are on this machine: no test downloads anything."""
+    folders = [Path(os.environ["TINYVIT_DATA"])] if "TINYVIT_DATA" in os.environ else []
+    return any(mnist.find("mnist", folder) for folder in [*folders, mnist.cache_folder("mnist")])
+
+
+def check_run(notebook):
+    """What must hold of a notebook's outputs, committed or fresh."""
+    for output in outputs(notebook):
+        assert output.output_type != "error", output
+        assert output.get("name") != "stderr", output.text
+        assert not SPOILT.search(words(output)), SPOILT.search(words(output))
+    assert not any(kind.startswith("application/vnd") for o in outputs(notebook) for kind in o.get("data", {}))
+
+
+def test_every_notebook_has_a_twin_and_every_twin_a_notebook():
+    assert len(NAMES) >= 12
+    assert sorted(file.stem for file in twins.HERE.glob("*.ipynb")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_twins_agree(name):
+    """In every cell, its kind and its id: a rerun would leave no diff in the sources."""
+    twin, notebook = twins.written(name), committed(name)
+    assert [(c.cell_type, c.id, c.source) for c in notebook.cells] == [
+        (c.cell_type, c.id, c.source) for c in twin.cells
+    ]
+    assert notebook.metadata == twin.metadata
+    assert all(cell.metadata == {} for cell in notebook.cells)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outputs_are_committed_and_clean(name):
+    notebook = committed(name)
+    assert [cell.execution_count for cell in code(notebook)] == list(range(1, len(code(notebook)) + 1))
+    assert any("image/png" in output.get("data", {}) for output in outputs(notebook))
+    check_run(notebook)
+    assert (twins.HERE / f"{name}.ipynb").stat().st_size < LARGEST
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_package_is_shown_not_copied(name):
+    """No notebook defines a function that the package has; what a learner is to write is left empty."""
+    defined = {function for cell in code(committed(name)) for function in with_a_body(cell.source)}
+    assert not defined & package_functions()
+    assert not any(function.startswith("my_") for function in defined)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_asks_first_and_asserts_last(name):
+    notebook = committed(name)
+    first = notebook.cells[0]
+    assert first.cell_type == "markdown" and first.source.startswith("# ")
+    last = [node for node in ast.parse(code(notebook)[-1].source).body if isinstance(node, ast.Assert)]
+    assert last, "the last code cell asserts what the notebook has shown"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_somewhere(name):
+    links = [link for cell in committed(name).cells for link in re.findall(r"\]\(([^)#: ]+)(?:#[^)]*)?\)", cell.source)]
+    assert [link for link in links if not (twins.HERE / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_notebook_runs(name, runs):
+    if name in NEEDS_MNIST and not has_mnist():
+        pytest.skip("needs MNIST, which is not on this machine")
+    folder, said = runs
+    assert (folder / f"{name}.ipynb").exists(), said
+    check_run(nbformat.read(folder / f"{name}.ipynb", as_version=4))
+
+
+def test_what_spoils_an_output_is_seen():
+    def holding(**output):
+        cell = nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output(**output)])
+        return nbformat.v4.new_notebook(cells=[cell])
+
+    check_run(holding(output_type="stream", text="fine"))
+    for bad in (
+        dict(output_type="stream", name="stderr", text="a progress bar"),
+        dict(output_type="stream", text="UserWarning: deprecated"),
+        dict(output_type="error", ename="E", evalue="", traceback=[]),
+        dict(output_type="execute_result", data={"text/plain": "<object at 0x7f00>"}),
+        dict(output_type="display_data", data={"application/vnd.jupyter.widget-view+json": {}}),
+    ):
+        with pytest.raises(AssertionError):
+            check_run(holding(**bad))
+    assert list(with_a_body('def my_f(x):\n    """To write."""\n\ndef g(x):\n    return x')) == ["g"]
+    assert {"softmax", "linear_backward", "vit"} <= package_functions()
