@@ -38,11 +38,23 @@ def test_the_layer_shown_is_the_layer():
         assert text == source[name]
 
 
+def test_the_exercise_shown_is_marked_as_shown():
+    names = {}
+    code, _, shown = blocks("python")[1].partition("# ")
+    exec(code.replace("exercises.check(", "verdict = exercises.check("), names)
+    assert repr(names["verdict"]).splitlines() == shown.strip().split("\n# ")
+
+
 def test_the_python_shown_runs():
     names = {}
-    exec(blocks("python")[1], names)
+    exec(blocks("python")[2], names)
     assert names["dimages"].shape == (32, 8, 8, 1)
     assert float(names["loss"]) == pytest.approx(2.302585)
+
+
+def test_every_notebook_is_in_the_reading_path():
+    notebooks = [f"notebooks/{file.name}" for file in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    assert re.findall(r"^\| \[.+?\]\((.+?)\) \|", README, re.MULTILINE) == notebooks
 
 
 def test_the_dataflow_shown_is_the_commands():

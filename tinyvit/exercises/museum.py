@@ -7,6 +7,7 @@ exhibit.answer(4)  # line 4 is wrong, or something is missing right behind it
 exhibit.reveal()
 """
 
+import functools
 from typing import NamedTuple
 
 from tinyvit.exercises.exercise import exercises
@@ -42,7 +43,7 @@ class Exhibit(NamedTuple):
 
     def check(self):
         """The gradient check's report on the package's forward pass and this backward pass."""
-        return exercises()[self.function].case(self.backward).check()
+        return _report(self)
 
     def answer(self, line):
         """Whether the mistake is in this line, or, if something is missing, right before or behind it."""
@@ -76,6 +77,11 @@ class Exhibit(NamedTuple):
         """The index of the first line that the edit changes."""
         text = edited_source(exercises()[self.function].function)
         return text[: text.index(self.mistake.right)].count("\n")
+
+
+@functools.cache
+def _report(exhibit):
+    return exercises()[exhibit.function].case(exhibit.backward).check()
 
 
 EXHIBITS = [
