@@ -5,13 +5,18 @@
     python docs/measure.py results       test accuracy and training time, three seeds -> README.md, docs/results.json
     python docs/measure.py figure        accuracy against seconds, from docs/results.json -> docs/figures/mnist.png
     python docs/measure.py inside RUN    tinyvit plot of a finished run -> docs/inside.md, README.md, docs/figures
+    python docs/measure.py architecture  rooms and imports of the package -> docs/architecture.md, docs/figures
+    python docs/measure.py mistakes      what the gradient check says of each known mistake -> docs/derivations
 
 `results NAME...` measures these presets only and keeps the others' results. Each table replaces what stands between
 <!-- NAME --> and <!-- /NAME --> in its file.
 """
 
 import argparse
+import ast
+import dataclasses
 import datetime
+import itertools
 import json
 import os
 import platform
@@ -20,12 +25,19 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from tests.house import HOUSE, ROOMS, imports, modules
 from tinyvit.data import load_data
+from tinyvit.exercises.exercise import exercises
+from tinyvit.exercises.mistakes import FORGOTTEN
+from tinyvit.exercises.mistakes import mistakes as known_mistakes
+from tinyvit.exercises.source import edited
 from tinyvit.training.run import open_run
 
 DOCS = Path(__file__).parent
@@ -35,6 +47,7 @@ SEEDS = (0, 1, 2)
 INSIDE = ("attention", "rollout", "distance", "positions", "filters", "mistakes")  # figures of docs/inside.md
 TITLES = {"seconds": "ms", "ratio": "ratio to torch eager", "memory_mb": "MB", "images_per_second": "images/s"}
 TITLES |= {"share_of_peak": "share of peak"}
+SEEN_IN = {"gelu": "gelu_backward", "unpatchify": "patchify_backward"}  # forward functions: in whose check they show
 OTHERS = [  # published by others: seconds, test accuracy in %, whose
     (278, 96.59, "ViT-NumPy, 3,742 parameters"),
     (5354, 98.22, "ViT-NumPy, 28,106 parameters"),
@@ -202,6 +215,189 @@ def figure():
     canvas.savefig(DOCS / "figures" / "mnist.png", dpi=160)
 
 
+class Room(NamedTuple):
+    """A folder or a file of the house."""
+
+    floor: int
+    name: str
+    neighbours: tuple  # the names that share its room, its own among them
+    files: dict  # {module: its path}
+    uses: list  # the names, in the order of the house, of what it imports
+
+
+def rooms():
+    """The house from the top floor down, read from its files."""
+    known, found = modules(HOUSE), []
+    for name, (floor, neighbours) in ROOMS.items():
+        files = {module: path for module, path in known.items() if module.partition(".")[0] == name}
+        targets = {t.partition(".")[0] for module, path in files.items() for t, _ in imports(module, path, known)}
+        if files:
+            found.append(Room(floor, name, neighbours, files, targets - {name}))
+    found.sort(key=lambda room: -room.floor)
+    return [room._replace(uses=[other.name for other in found if other.name in room.uses]) for room in found]
+
+
+def architecture():
+    """The house: a table of its rooms, and a drawing."""
+    house = rooms()
+    lines = ["| floor | room | files | lines | what it holds | imports from |", "|--:|---|--:|--:|---|---|"]
+    for room in house:
+        first = next(iter(room.files.values()))
+        path = (first.parent if len(room.files) > 1 else first).relative_to(HOUSE.parent).as_posix()
+        size = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in room.files.values())
+        about = ast.get_docstring(ast.parse(first.read_text(encoding="utf-8"))) or ""
+        about = about.partition("\n")[0].replace("|", "\\|")
+        words = [room.floor, f"[`{room.name}`](../{path})", len(room.files), round(size, -2) or "< 50", about]
+        lines.append(f"| {' | '.join(map(str, words))} | {', '.join(room.uses) or 'nothing'} |")
+    replace(
+        DOCS / "architecture.md",
+        "floors",
+        [*lines, "", "`python docs/measure.py architecture`; lines are in hundreds."],
+    )
+    (DOCS / "figures" / "architecture.svg").write_text(drawing(house), encoding="utf-8")
+
+
+STYLE = """
+text { font: 11px system-ui, sans-serif; fill: #222 } .end { text-anchor: end }
+.name { font-size: 13px; font-weight: 600 } .small { font-size: 10px; fill: #555 }
+.paper { fill: #fff } .room { fill: #d6e9f5; stroke: #0072b2 } .dot { fill: #d55e00 }
+.grid { stroke: #ddd } .never { fill: #eee }
+@media (prefers-color-scheme: dark) {
+text { fill: #e6e6e6 } .small { fill: #b5b5b5 } .paper { fill: #16191d } .room { fill: #12384f; stroke: #56b4e9 }
+.grid { stroke: #33383e } .never { fill: #22262b } }
+"""
+
+
+def drawing(house):
+    """The house as SVG: its rooms on their floors, and below them a matrix of who imports whom."""
+    width, left, line, parts, y = 860, 70, 13, [], 20
+    for floor in sorted({room.floor for room in house}, reverse=True):
+        row = [room for room in house if room.floor == floor]
+        gaps = [0] + [a.neighbours != b.neighbours for a, b in itertools.pairwise(row)]
+        wide = (width - left - 20 - 14 * sum(gaps)) / len(row)
+        texts = [
+            textwrap.wrap(", ".join(m.partition(".")[2] for m in room.files if "." in m), int(wide / 5.4))
+            for room in row
+        ]
+        high = 28 + line * max(map(len, texts))
+        parts.append(f'<text class="small" x="14" y="{y + 18}">floor {floor}</text>')
+        x = left
+        for room, gap, text in zip(row, gaps, texts, strict=True):
+            x += 14 * gap
+            parts.append(f'<rect class="room" x="{x:.1f}" y="{y}" width="{wide:.1f}" height="{high}"/>')
+            parts.append(f'<text class="name" x="{x + 8:.1f}" y="{y + 18}">{room.name}</text>')
+            for i, words in enumerate(text):
+                parts.append(f'<text class="small" x="{x + 8:.1f}" y="{y + 33 + line * i}">{words}</text>')
+            x += wide
+        y += high + 8
+    y += 30
+    words = "Who imports whom: a dot says that the row imports from the column. Upwards and across, all stays grey."
+    parts.append(f'<text x="14" y="{y}">{words}</text>')
+    return svg(width, *matrix(house, y + 90, parts))
+
+
+def matrix(house, top, parts):
+    """Draw the imports below `top`; returns where they end, and all parts."""
+    left, cell = 110, 22
+    end = cell * len(house)
+    for i, room in enumerate(house):
+        x, y = left + cell * i, top + cell * i
+        allowed = [other.floor < room.floor or other.neighbours == room.neighbours for other in house]
+        for j in (j for j in range(len(house)) if not allowed[j]):
+            parts.append(f'<rect class="never" x="{left + cell * j}" y="{y}" width="{cell}" height="{cell}"/>')
+        parts.append(f'<path class="grid" d="M{left} {y}h{end}M{x} {top}v{end}"/>')
+        parts.append(f'<text class="end" x="{left - 8}" y="{y + 15}">{room.name}</text>')
+        parts.append(f'<text transform="translate({x + 15} {top - 8}) rotate(-60)">{room.name}</text>')
+    for i, room in enumerate(house):
+        for j, other in enumerate(house):
+            if other.name in room.uses:
+                parts.append(f'<circle class="dot" cx="{left + cell * j + 11}" cy="{top + cell * i + 11}" r="5"/>')
+    return top + end + 20, parts
+
+
+def svg(width, height, parts):
+    """The parts as a file that reads well on light and on dark."""
+    title = "<title>The floors of tinyvit, their rooms, and who imports whom</title>"
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
+    paper = '<rect class="paper" width="100%" height="100%"/>'
+    return "\n".join([head, title, f"<style>{STYLE}</style>", paper, *parts, "</svg>\n"])
+
+
+def mistakes():
+    """A table of the known mistakes of each derivation's functions: <!-- mistakes FUNCTION... --> names them."""
+    where = "`python docs/measure.py mistakes`, each mistake alone. 1e-7 is allowed; without a mistake, all agree."
+    for page in sorted((DOCS / "derivations").glob("*.md")):
+        for names in re.findall(r"<!-- mistakes (.+?) -->", page.read_text(encoding="utf-8")):
+            lines = ["| mistake | what stands there | what was written | what the gradient check says |"]
+            lines += ["|---|---|---|---|"]
+            for mistake in (m for name in names.split() for m in known_mistakes(name) if keeps_result(m)):
+                wrong = "forgotten" if mistake.wrong == FORGOTTEN else code(mistake.wrong)
+                lines.append(f"| {prose(mistake.says)} | {code(mistake.right)} | {wrong} | {verdict(mistake)} |")
+            replace(page, f"mistakes {names}", [*lines, "", where])
+
+
+def keeps_result(mistake):
+    """Whether it is a matter of gradients: not a mistake of a forward pass that another y gives away."""
+    exercise = exercises()[mistake.function]
+    if exercise.backward or not exercise.has_cache:
+        return True
+    inputs, keywords = exercise.calls[0]
+    return np.array_equal(
+        edited(exercise.function, mistake.edit)(*inputs, **keywords)[0], exercise.function(*inputs, **keywords)[0]
+    )
+
+
+def verdict(mistake):
+    """What the gradient check says of a mistake, in a cell: the worst over the exercise's calls.
+
+    Calls at which the check cannot tell that the right function is right (a step is too coarse for them) say nothing.
+    """
+    right = exercises()[SEEN_IN.get(mistake.function, mistake.function)]
+    wrong = planted(right, edited(exercises()[mistake.function].function, mistake.edit))
+    found, stopped = {}, set()
+    for call in (call for call in right.calls if right.case(right.backward, call).check()):
+        try:
+            report = wrong.case(wrong.backward, call).check()
+        except Exception as error:  # whatever shapes that do not fit raise
+            stopped.add(f"`{type(error).__name__}`")
+            continue
+        stopped |= {prose(report.problem)} - {""}
+        for row in (row for row in report.rows if row.error > report.rtol):
+            found[row.name] = max(found.get(row.name, (0, "")), (row.error, row.problem))
+    names = sorted(found, key=lambda name: -found[name][0])
+    words = []
+    if names:
+        error, problem = found[names[0]]
+        words.append(f"`{names[0]}`: {prose(problem) or f'{error:#.2g}'}")
+        words += [f"also wrong: {', '.join(f'`{name}`' for name in names[1:])}"] if names[1:] else []
+    if stopped:
+        words.append(f"{'in other shapes it stops' if names else 'stops'}: {', '.join(sorted(stopped))}")
+    return "; ".join(words) or "passes"
+
+
+def planted(exercise, wrong):
+    """The exercise with this function in the place of its namesake, be it one of the two passes or called by one."""
+    passes = {}
+    for name in ("forward", "backward"):
+        copy = edited(getattr(exercise, name))  # with globals of its own
+        copy.__globals__[wrong.__name__] = wrong
+        passes[name] = copy.__globals__[copy.__name__]
+    return dataclasses.replace(exercise, **passes)
+
+
+def prose(text):
+    """Text in a cell, with no character that Markdown would read."""
+    return re.sub(r"([\\`*_|<\[$~])", r"\\\1", text)
+
+
+def code(text):
+    """Lines of code in a cell: a bar ends a cell even within code, and code with backticks needs longer quotes."""
+    quoted = []
+    for line in text.replace("|", "\\|").splitlines():
+        quoted.append(f"`` {line.strip()} ``" if "`" in line else f"`{line.strip()}`")
+    return "<br>".join(quoted)
+
+
 def replace(path, name, lines):
     """Put the lines between the markers of this name in a file."""
     text = path.read_text(encoding="utf-8")
@@ -215,7 +411,9 @@ def replace(path, name, lines):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=("gradients", "speed", "results", "figure", "inside"))
+    parser.add_argument(
+        "what", choices=("gradients", "speed", "results", "figure", "inside", "architecture", "mistakes")
+    )
     parser.add_argument("names", nargs="*", help="presets, for results (default: all); a folder, for inside")
     args = parser.parse_args()
     if args.what == "results":
