@@ -1,8 +1,8 @@
 """Measure what the README and docs/ say, and write it there: nobody types these tables.
 
     python docs/measure.py gradients     every gradient check -> README.md
-    python docs/measure.py speed         tinyvit bench -> docs/speed.md, and its short form in README.md
-    python docs/measure.py results       test accuracy and training time, three seeds -> README.md, docs/results.json
+    python docs/measure.py speed         tinyvit bench -> docs/speed.md, and its short form in both READMEs
+    python docs/measure.py results       test accuracy and training time, three seeds -> both READMEs, docs/results.json
     python docs/measure.py figure        accuracy against seconds, from docs/results.json -> docs/figures/mnist.png
     python docs/measure.py inside RUN    tinyvit plot of a finished run -> docs/inside.md, README.md, docs/figures
     python docs/measure.py architecture  rooms and imports of the package -> docs/architecture.md, docs/figures
@@ -42,6 +42,7 @@ from tinyvit.training.run import open_run
 
 DOCS = Path(__file__).parent
 README, SPEED, RESULTS = DOCS.parent / "README.md", DOCS / "speed.md", DOCS / "results.json"
+READMES = (README, DOCS / "README.zh.md")
 PRESETS = ("digits", "mnist-quick", "mnist", "mnist-best")
 SEEDS = (0, 1, 2)
 INSIDE = ("attention", "rollout", "distance", "positions", "filters", "mistakes")  # figures of docs/inside.md
@@ -79,7 +80,7 @@ def gradients():
 
 
 def speed():
-    """Tables of the benchmark: whole in docs/speed.md, the training rows and B/16 on all cores in the README."""
+    """Tables of the benchmark: whole in docs/speed.md, the training rows and B/16 on all cores in the READMEs."""
     before = os.getloadavg()[0]
     rows = json.loads(tinyvit("bench", "--json"))
     torch = subprocess.run(
@@ -104,7 +105,8 @@ def speed():
         words = [*map(str, which), *(f"{t:,.1f} ms" for t in ms), f"**{shares[0]:.2f}**", f"{shares[1]:.2f}"]
         memory = " / ".join(f"{row[name]['memory_mb']:.0f}" for name in ("tinyvit", "torch eager"))
         lines.append(f"| {' | '.join([*words, memory])} |")
-    replace(README, "speed", [*lines, "", where])
+    for readme in READMES:
+        replace(readme, "speed", [*lines, "", where])
 
 
 def table(rows, columns):
@@ -146,7 +148,8 @@ def results(names):
         "`tinyvit train --preset PRESET --seed SEED` for the seeds 0, 1 and 2; accuracy and seconds are means.",
     ]
     lines += [f"{', '.join(names)}: {where}." for where, names in machines.items()]
-    replace(README, "results", lines)
+    for readme in READMES:
+        replace(readme, "results", lines)
 
 
 def inside(folder):

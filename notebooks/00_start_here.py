@@ -11,6 +11,9 @@
 #
 # This first notebook goes backwards. We train a model, look at what it does, and only then open it. Nothing needs to be understood at first
 # reading: every part has a notebook of its own. Run the cells from top to bottom, with Shift and Enter.
+#
+# What you need to know beforehand: Python; NumPy's arrays, their shapes and how they broadcast; the product of matrices; what a derivative is, and
+# the chain rule. Nothing about neural networks or Transformers. Names and symbols are collected in [notation](../docs/notation.md).
 
 # %%
 import math
@@ -46,8 +49,8 @@ figure
 # ## Train
 #
 # A model is a function with a great many adjustable numbers, its **parameters**. Training shows it a few dozen images at a time, measures by one
-# number, the **loss**, how wrong its answers are, computes how each parameter would have to move for the loss to fall (the **gradient**), and moves
-# all of them a little. That is one step.
+# number, the **loss**, how wrong its answers are, computes how fast the loss rises with each parameter (the **gradient**), and moves all of them a
+# little the other way. That is one step.
 #
 # The next cell takes 1,260 of them: some seven seconds on four cores, a little more on two.
 
@@ -69,11 +72,16 @@ figure.set_size_inches(7.5, 3)
 figure
 
 # %% [markdown]
-# On the left, the loss falls; it is measured in nats, which [the notebook on training](09_training.ipynb) explains. On the right, the share of
-# right answers on some images that were held out of training rises. The blue loss stays above the orange one for two reasons: while it learns, the
-# model is shown images that are slightly turned, scaled and sheared, so that it hardly ever sees the same picture twice; and its targets are
-# **smoothed**, so it is asked never to be quite sure. The orange loss is measured without either. The smoothed loss cannot reach 0, however good
-# the model is. Its floor is the entropy of the target, 95.5 % on the right class and 0.5 % on each of the nine others:
+# On the left, the loss falls. For one image it is minus the natural logarithm of the probability that the model gives to the right class: 0 where it
+# is sure and right. (The unit of such a logarithm is the nat.) On the right, the share of right answers rises. Both orange lines are measured on
+# **validation** images, which were held out of training, and with a running average of the parameters over the last steps, which is also what `fit`
+# returns.
+#
+# The blue loss stays above the orange one for two reasons: while it learns, the model is shown images that are slightly turned, scaled and sheared,
+# so that it hardly ever sees the same picture twice; and its targets are **smoothed**, so it is asked never to be quite sure. The orange loss is
+# measured without either. The smoothed loss adds up minus the logarithms of all ten probabilities, the right class weighted by 95.5 % and each of
+# the nine others by 0.5 %. It is least where the model's probabilities are just these ([the notebook on training](09_training.ipynb) says why), and
+# even there it is not 0:
 
 # %%
 K = config.classes
@@ -87,7 +95,7 @@ print(f"target {right:.3f} and {K - 1} times {wrong:.3f}: a loss of at least {fl
 # ## Look
 #
 # What does it say about images from the test? For each image, the model gives a probability to every class. Above each picture stands the most
-# probable class.
+# probable class. (Where the model is sure, it says 95 or 96 %: that is what the smoothed targets asked for.)
 
 # %%
 probabilities = predict(x_test, p, config)  # [360, 10]
@@ -159,9 +167,9 @@ for name, array in {
     print(f"{name:13} {list(array.shape)}")
 
 # %% [markdown]
-# **Logits** are ten numbers for each image, one for each class; the larger, the more probable. A fresh model knows nothing: its last layer starts
-# at zero, so every class gets the probability $1/10$, and the loss is $-\ln \frac{1}{10} = \ln 10$. If the first loss of such a model is something
-# else, there is a mistake in it.
+# **Logits** are ten numbers for each image, one for each class; the larger, the more probable. `cross_entropy` makes probabilities of them, and of
+# these the loss. A fresh model knows nothing: its last layer starts at zero, so every class gets the probability $1/10$, and the loss is
+# $-\ln \frac{1}{10} = \ln 10$. If the first loss of such a model is something else, there is a mistake in it.
 #
 # The letter d in front of a name stands for the gradient of the loss by it: `dlogits` is $\partial\,\mathrm{loss} / \partial\,\mathrm{logits}$, and
 # has the shape of `logits`. Parameters, gradients and caches are trees, that is, nested dictionaries and lists, and `g` has the keys and shapes of
@@ -194,15 +202,16 @@ figure
 # ## What a layer looks like
 #
 # Everything inside is made of small pairs of functions, one forward, one backward. The smallest that learns is the **linear** layer, $y = x w + b$,
-# which multiplies each row of $x$ with a matrix $w$ and adds a vector $b$. Here is all of it, as it runs in the training above:
+# which multiplies each row of $x$ with a matrix $w$ and adds a vector $b$. Here is all of it, as it runs in the training above (`column_sums` adds up
+# the rows of a matrix):
 
 # %%
 print(exercises.source(linear), exercises.source(linear_backward), sep="\n\n\n")
 
 # %% [markdown]
 # Larger layers are made of smaller ones. The **MLP** (short for multi-layer perceptron) is two linear layers with a bent function, GELU, between
-# them, and a place for dropout after each, which the exercise below is about. Read the forward pass from top to bottom, and then the backward pass:
-# it is the same lines in reverse.
+# them (the dictionary `GELU` has two forms of it), and a place for dropout after each, which the exercise below is about. Read the forward pass from
+# top to bottom, and then the backward pass: it is the same lines in reverse.
 
 # %%
 print(exercises.source(mlp), exercises.source(mlp_backward), sep="\n\n\n")
@@ -297,9 +306,6 @@ exercises.check("dropout_backward", my_dropout_backward)
 # | [10 Training on MNIST](10_training_on_mnist.ipynb) | Does it work on 70,000 larger images? |
 # | [11 Looking inside](11_looking_inside.ipynb) | What has the model learned, and where does it look? |
 # | [12 Speed](12_speed.ipynb) | Where does the time go, and how is it made less? |
-#
-# What you need to know beforehand: Python; NumPy's arrays, their shapes and how they broadcast; the product of matrices; what a derivative is, and
-# the chain rule. Nothing about neural networks or Transformers. Names and symbols are collected in [notation](../docs/notation.md).
 #
 # The last cell of every notebook asserts what it has shown.
 

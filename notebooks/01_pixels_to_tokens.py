@@ -136,10 +136,10 @@ except tinyvit.TinyvitError as error:
 # %% [markdown]
 # ## Project
 #
-# The patch is still made of raw pixels. Inside, the Transformer has vectors of one width $D$ everywhere. So each patch $x_n$, a row of $P^2 C$
+# The patch is still made of raw pixels. Inside, the Transformer has vectors of one width $D$ everywhere. So each patch $x_r$, a row of $P^2 C$
 # numbers, is multiplied with a matrix $E$ $[P^2 C, D]$, and a bias $b$ $[D]$ is added. Matrix and bias are learned, and all patches share them:
 #
-# $$ y_n = x_n E + b $$
+# $$ y_r = x_r E + b $$
 #
 # The result is called a **token**, and the whole step the **patch embedding**. In the end a **class token** is put before the others, of which more
 # below. Here are all stages for ViT-B/16, the *base* model with patches of 16 pixels, with $D = 768$, and the smaller ViT-S/16 (Touvron et al.
@@ -187,7 +187,7 @@ for name in ("B/16", "S/16"):
 #
 # ## What the projection learns
 #
-# Look at one column of $E$. It has as many numbers as a patch has, so it can be drawn as a patch. Its product with $x_n$ is large where the patch
+# Look at one column of $E$. It has as many numbers as a patch has, so it can be drawn as a patch. Its product with $x_r$ is large where the patch
 # looks like it, and negative where the patch looks like its opposite. A column is a **filter**, and a token is a list of $D$ answers, one for each
 # filter.
 #
@@ -208,7 +208,8 @@ figure
 
 # %% [markdown]
 # In a space of four dimensions, 32 filters cannot all be different in kind: each is a mixture of four patterns. The singular value decomposition
-# finds the four that say most, one after the other, each at right angles to all before. Above each, its share of the sum of squares of all filters:
+# finds the four that say most, one after the other, each at right angles to all before. Grey is 0 again, and
+# each is drawn at its own scale. Above each, its share of the sum of squares of all filters:
 
 # %%
 filters_figure(p["patch"]["w"], channels=1)
@@ -221,11 +222,11 @@ print("shares after training    ", principal_filters(w, channels=1)[1].round(2))
 print("rank of E as drawn       ", np.linalg.matrix_rank(w_drawn), "of", len(w_drawn))
 
 # %% [markdown]
-# A pattern that is even answers to brightness, one with two halves to an edge, a chequered one to a diagonal. But look at the numbers below the
-# picture: the filters are still much as they were drawn at random. They need not change, since 32 random mixtures of four numbers lose nothing of
-# them (the rank is 4), and the layers that follow can sort them out. It is different where a patch has 3072 numbers and the model has seen millions
-# of photographs: there, the patterns "resemble plausible basis functions for a low-dimensional representation of the fine structure within each
-# patch", as the paper says of its figure 7.
+# A pattern of nearly equal numbers answers to brightness, one with two halves to an edge, a chequered one to a diagonal. But look at the numbers
+# below the picture: the filters are still much as they were drawn at random. They need not change, since 32 random mixtures of four numbers lose
+# nothing of them (the rank is 4), and the layers that follow can sort them out. It is different in the paper's ViT-L/32, where a patch has
+# $32 \cdot 32 \cdot 3 = 3072$ numbers and the model has seen millions of photographs: there, the patterns "resemble plausible basis functions for a
+# low-dimensional representation of the fine structure within each patch", as the paper says of its figure 7.
 #
 # ## The same numbers as a convolution
 #
@@ -273,7 +274,7 @@ print(f"one entry by the formula: {by_hand:.12f}, by the function: {y_convolutio
 #
 # Below, a digit is shifted to the right by 0, 1 or 2 pixels (what leaves on the right comes in on the left, so that nothing is lost), and embedded
 # with the trained patches of 2 x 2 pixels. In the formula above, a shift by $P$ pixels turns $jP + q$ into $(j - 1)P + q$, and so $y[i, j]$ into
-# $y[i, j - 1]$. At stride 1 that would hold for every pixel; at stride $P$ it holds for whole patches only:
+# $y[i, j - 1]$. At stride 1 that would hold for a shift by any number of pixels; at stride $P$ it holds for whole patches only:
 
 # %%
 E = {name: array.astype(np.float64) for name, array in p["patch"].items()}
@@ -331,7 +332,7 @@ print(broken)
 # %% [markdown]
 # ## Why patches?
 #
-# Why not one token for each pixel? Because in attention, which comes two notebooks on, every token compares itself with every other: $T$ tokens
+# Why not one token for each pixel? Because in attention, which comes two notebooks on, every token is compared with every token: $T$ tokens
 # make $T^2$ scores. An image of 224 x 224 pixels has 50,176 of them. As float32, four bytes each, the scores of one head of one layer, for one
 # image, take
 
@@ -346,7 +347,7 @@ for what, T in {"pixels": pixels, "patches": N}.items():
 print(f"that is {pixels**2 // N**2:,} times as many: {pixels // N} pixels to a patch, squared")
 
 # %% [markdown]
-# B/16 has 12 layers with 12 heads each, so 144 such tables of scores. (The class token, one more, makes no difference here.) And the time?
+# B/16 has 12 layers with 12 heads each, so 144 such tables of scores. (The class token, left out here, would add 1 % to the second line.) And the time?
 # Attention by one head of width 64, for more and more tokens, each the median of seven runs:
 
 # %%
@@ -392,8 +393,8 @@ figure
 # It is often explained as a start-of-sentence symbol, since it stands at the beginning. But a start symbol tells a decoder to begin to write; this
 # token **aggregates**, like the `[CLS]` token of BERT (Devlin et al. 2019), from which the paper has it. That it stands first is a convention: one
 # only has to know which row to read. We can watch it gather. At the entrance of each of the three encoder blocks of the model trained above, and
-# before the head, how far are the class tokens of 64 images from their mean? Each has the length $\sqrt{32} = 5.66$ there, since LayerNorm scales
-# every token of 32 numbers to that.
+# before the head, its last layer, how far are the class tokens of 64 images from their mean? At each of these places a
+# [LayerNorm](06_layer_norm_and_gelu.ipynb) scales every token to the same length, $\sqrt{32} = 5.66$ for 32 numbers, so that the four can be compared.
 
 # %%
 _, c = tinyvit.vit(digits[:64], p, config)
@@ -411,7 +412,7 @@ for place, spread in zip(["block 1", "block 2", "block 3", "head"], spreads, str
 #
 # $$ \mathbf{d}p = \sum_{b=1}^{B} \mathbf{d}y_{b0} $$
 #
-# where $\mathbf{d}p$ stands for the gradient of the loss by $p$.
+# where $\mathbf{d}p$ stands for the gradient of the loss by $p$. (In the code, `xp` is NumPy, or CuPy where the arrays are on a GPU.)
 
 # %%
 print(exercises.source(class_token), exercises.source(class_token_backward), sep="\n\n\n")
@@ -448,14 +449,15 @@ for name, verdict in verdicts.items():
     print("" if verdict.ok else f": analytic / numeric = {worst.analytic / worst.numeric:.3f}")
 
 # %% [markdown]
-# The mean is off by $1/B$, here a third. The first image's gradient is off by something that is no constant, so a missing term is the likelier
-# suspect than a missing factor.
+# The mean is off by the factor $1/B$, here a third. What the first image's gradient lacks is the sum over the other two images, another number in
+# every entry: no factor mends that, and $-0.331$ is only the ratio at the worst entry. A ratio that is a plain number of the shapes hints at a
+# missing factor, any other at a missing term.
 #
 # ## Exercises
 #
 # Write the bodies. `exercises.check` says whether the answer is right, and if it is not, what kind of mistake it looks like.
 # `exercises.hint("patchify")` gives a first hint, `exercises.hint("patchify", 2)` a second; `print(exercises.solution("patchify"))` shows how the
-# package does it. Loops are as welcome as vectorised code.
+# package does it. Loops are as welcome as vectorised code. Keep the dtype: what comes in as float32 goes out as float32.
 
 
 # %%

@@ -7,7 +7,8 @@
 # Two small functions do most of it. **LayerNorm** brings every token to the same mean and spread. **GELU** is the bend without which all linear
 # layers would collapse into one. Both act on each token alone.
 #
-# First a picture. Four tokens A to D of 256 features each, of different spread and offset, before and after LayerNorm. Each stroke is a feature:
+# First a picture. Four tokens A to D before and after LayerNorm, of 256 numbers each, with different means and spreads. The numbers of a token are
+# called its **features**, and each stroke is one of them:
 
 # %%
 import math
@@ -46,7 +47,7 @@ figure
 #
 # A token $x$ has $D$ features $x_1, \ldots, x_D$, with mean $\mu$ and variance $v$. LayerNorm (Ba, Kiros and Hinton 2016) takes the mean away,
 # divides by the standard deviation, and lets two learned vectors scale and shift each feature, $\gamma$ (gamma) and $\beta$ (beta), which start at
-# 1 and 0:
+# 1 and 0. The $\varepsilon$ is a tiny constant, of which more below:
 #
 # $$ \mu = \frac{1}{D} \sum_i x_i, \qquad v = \frac{1}{D} \sum_i (x_i - \mu)^2, \qquad \hat{x}_i = \frac{x_i - \mu}{\sqrt{v + \varepsilon}}, \qquad y_i = \gamma_i \hat{x}_i + \beta_i $$
 
@@ -54,8 +55,8 @@ figure
 print(exercises.source(layer_norm))
 
 # %% [markdown]
-# (`row_sums` and `row_dots` are sums along the last axis, of $x$ and of $x \cdot x$. `rstd` is the reciprocal standard deviation,
-# $1 / \sqrt{v + \varepsilon}$.) Three details matter.
+# (`row_sums(x)` is the sum of $x$ along the last axis, and `row_dots(x, y)` that of the products $x_i y_i$. `rstd` is the reciprocal standard
+# deviation, $1 / \sqrt{v + \varepsilon}$.) Three details matter.
 #
 # The sums run over the *features of one token*: not over tokens, and not over the batch, so a batch of one gives the same result. Change one token,
 # and the others do not notice:
@@ -88,7 +89,7 @@ for width in (5, 768):
     print(f"D = {width:3}: ratio {(unbiased / biased).mean():.6f}, sqrt((D - 1) / D) = {expected:.6f}")
 
 # %% [markdown]
-# The small number $\varepsilon$, $10^{-6}$ in ViT, stands **inside the root**, and is in units of the variance. It is there for the token whose
+# The small number $\varepsilon$, here $10^{-6}$, stands **inside the root**, and is in units of the variance. It is there for the token whose
 # features are all equal: $v = 0$, and without $\varepsilon$ that is 0 / 0. A token whose variance is near $\varepsilon$ is only partly normalised:
 # its standard deviation becomes $\sqrt{v / (v + \varepsilon)}$.
 
@@ -204,8 +205,8 @@ apart = abs(dx - layer_norm_backward(dy, p, c)[0]).max()
 print(f"line 6 less line 5 {abs(dx - dx_steps).max():.0e}, less the package {apart:.0e}")
 
 # %% [markdown]
-# The package's function is line 6, with sums that are quicker than NumPy's, and one array of scratch paper that is used twice. The same derivation
-# on [a page of its own](../docs/derivations/layer_norm.md).
+# The package's function is line 6, with one array of scratch paper that is used twice; `column_sums` adds over all tokens. The same derivation is on
+# [a page of its own](../docs/derivations/layer_norm.md).
 
 # %%
 print(exercises.source(layer_norm_backward))
@@ -302,8 +303,8 @@ for token in ((0, 0), (1, 2)):
 #
 # $$ y = x\, \Phi(x), \qquad \Phi(x) = \frac{1}{2} \left( 1 + \mathrm{erf}\left( \frac{x}{\sqrt{2}} \right) \right). $$
 #
-# So a large number passes, a very negative one is stopped, and between them the gate opens smoothly. Tried out with random numbers, that is what
-# `gelu` does on average:
+# (erf, the error function, is the name of an integral; it is what one computes $\Phi$ with.) So a large number passes, a very negative one is
+# stopped, and between them the gate $\Phi$ opens smoothly. Is it that probability? With the share of many random numbers in its place:
 
 # %%
 first = {"w": rng.standard_normal((5, 7)), "b": rng.standard_normal(7)}
@@ -320,8 +321,7 @@ print("x * share of draws  ", (some * gates).round(3))
 print("gelu(x)             ", gelu(some)[0].round(3))
 
 # %% [markdown]
-# There are two forms of it. The one above needs the error function erf. The other, from the same paper, replaces $\Phi$ by a tanh, and is what
-# Google's ViT code computes:
+# There are two forms of it. The other one, from the same paper, has a tanh in place of the erf, and is what Google's ViT code computes:
 #
 # $$ y = \frac{x}{2} \left( 1 + \tanh\left( \sqrt{2 / \pi} \left( x + 0.044715\, x^3 \right) \right) \right) $$
 
@@ -348,8 +348,9 @@ print(f"lowest value {exact.min():.4f}, at x = {line[exact.argmin()]:.3f}")
 figure
 
 # %% [markdown]
-# On the left the two forms cover each other. They differ by less than 0.0005, but that is far more than rounding, and whoever compares with
-# published weights must know which form they were trained with. GELU also has a lowest point: it falls before it rises.
+# Dotted on the left, for comparison, is **ReLU**, which is $x$ for $x > 0$ and else 0. The two forms of GELU cover each other. They differ by less
+# than 0.0005, but that is far more than rounding, and whoever compares with published weights must know which form they were trained with. GELU also
+# has a lowest point: it falls before it rises.
 #
 # ## Its gradient, line by line
 #
@@ -377,7 +378,7 @@ print(exercises.source(gelu_backward))
 
 # %% [markdown]
 # The derivative needs the same exponential as the value, so the forward pass computes it and keeps it. One `gelu_backward` then serves both forms;
-# the tanh form's derivative is [on its page](../docs/derivations/gelu.md). Now as a picture, beside ReLU, which is $x$ for $x > 0$ and else 0:
+# the tanh form's derivative is [on its page](../docs/derivations/gelu.md). Now as a picture, beside that of ReLU:
 
 
 # %%
@@ -408,7 +409,7 @@ figure
 # %% [markdown]
 # ReLU has a kink at 0, where it has no derivative. A central difference reports the mean of its two sides, 0.5, for every $h$; code returns 0 or 1,
 # and a gradient check that happens to hit the kink fails. GELU is smooth, and its slope at 0 is truly 0.5. For every negative $x$, ReLU's gradient
-# is exactly 0 and such a feature learns nothing from this token; GELU's is small and not 0 (but where it crosses zero, at its lowest point).
+# is exactly 0 and such a feature learns nothing from this token; GELU's is small but not 0 (except at GELU's lowest point).
 #
 # ## The MLP: each token thinks for itself
 #
@@ -427,7 +428,7 @@ in_mlp, in_attention = 2 * D_b * M_b + M_b + D_b, 4 * (D_b * D_b + D_b)
 print(f"ViT-B, each block: {in_mlp:,} parameters in the MLP, {in_attention:,} in attention")
 
 # %% [markdown]
-# (`dropout` is off without masks.) Two thirds of a block's matrix parameters are here, not in attention. And nothing here looks at another token:
+# (`dropout` is off without masks.) Two thirds of a block's parameters are here, not in attention. And nothing here looks at another token:
 # with the tokens in another order, the results are the same in that other order.
 
 # %%
@@ -535,7 +536,8 @@ print(f"1 / sqrt(12 / 2) = {math.sqrt(2 / 12):.2f}")
 #
 # Write the bodies. `exercises.check` says whether the answer is right, and if it is not, what kind of mistake it looks like.
 # `exercises.hint("layer_norm")` gives a first hint, `exercises.hint("layer_norm", 2)` a second; `print(exercises.solution("layer_norm"))` shows how
-# the package does it. In a composite such as the MLP, call the package's `linear`, `gelu` and their backward passes, or your own.
+# the package does it. In the MLP, call the package's `linear`, `gelu` and their backward passes, or your own; `linear_backward` is still to be
+# imported from `tinyvit.layers.linear`.
 
 
 # %%

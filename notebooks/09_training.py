@@ -47,13 +47,13 @@ print(f"{history[-1]['step']} steps, test accuracy {history[-1]['test_accuracy']
 figure
 
 # %% [markdown]
-# A **step** takes a batch of images, here 64 of 1,293, and moves all parameters once. When every training image has been used once, an **epoch**
-# is over. This run had 30 of them. Now we take one step apart.
+# A **step** takes a batch of images, here 64 of 1,293, and moves all parameters once. When every training image has been used once, an **epoch** is
+# over. This run had 30 of them. Now we take one step apart.
 #
 # ## The loss
 #
-# The model gives $K$ logits for each image, one for each class, and the loss is their **cross-entropy**: the mean over the batch of
-# $-\ln q$, where $q$ is the probability that the softmax of the logits gives to the right class (derived on
+# The model gives $K$ logits for each image, one for each class, and the loss is their **cross-entropy**: the mean over the batch of $-\ln q$, where
+# $q$ is the probability that the softmax of the logits gives to the right class (derived on
 # [a page of its own](../docs/derivations/cross_entropy.md)). A fresh model's head is zero, so all logits are 0, every $q$ is $1/K$, and the first
 # loss is $\ln K$, whatever the images:
 
@@ -64,13 +64,14 @@ first_loss, c_loss = tinyvit.cross_entropy(logits, y[:64])
 print(f"first loss {first_loss:.6f}, ln {config.classes} = {math.log(config.classes):.6f}")
 
 # %% [markdown]
-# This is the cheapest test of all. A first loss above $\ln K$ means that the model is sure of something before it has seen anything; one
-# below, that it was told the answers.
+# This is the cheapest test of all. Another first loss means that the model is sure of something before it has seen anything, or that the loss is
+# computed wrongly.
 #
 # ## The gradient, of a batch and of its parts
 #
 # The backward pass gives one slope for each parameter. In the very first step nearly all of them are zero: the head passes back
-# $\mathbf{d}y\, w^\top$, and its $w$ is still zero. So the first step moves the head alone, and the second step everything.
+# $\mathbf{d}y\, w^\top$, and its $w$ is still zero. So in the first step the gradient moves the head alone, and only afterwards what lies before
+# it.
 
 # %%
 _, g = tinyvit.vit_backward(tinyvit.cross_entropy_backward(1.0, c_loss), fresh, c, config)
@@ -113,8 +114,8 @@ print(f"a plain mean of the parts:   largest difference {abs(unweighted - whole)
 # ## The step: AdamW
 #
 # Gradient descent subtracts the gradient, times a **learning rate**. Its trouble is that one rate must suit all parameters. **Adam** (Kingma and Ba
-# 2015) gives each parameter a scale of its own. It keeps two running means for each: $m$ of its gradients $g$, and $v$ of their squares. With $t$ for the
-# number of the step, $\eta$ for the learning rate and $w$ for the parameter,
+# 2015) gives each parameter a scale of its own. It keeps two running means for each: $m$ of its gradients $g$, and $v$ of their squares. With $t$
+# for the number of the step, $\eta$ for the learning rate and $w$ for the parameter,
 #
 # $$ m \leftarrow \beta_1 m + (1 - \beta_1)\, g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\, g^2, \qquad
 #    \hat{m} = \frac{m}{1 - \beta_1^t}, \qquad \hat{v} = \frac{v}{1 - \beta_2^t}, \qquad
@@ -124,7 +125,8 @@ print(f"a plain mean of the parts:   largest difference {abs(unweighted - whole)
 # too small. After $t$ steps of equal gradients, $m = (1 - \beta_1^t)\, g$, and $\hat{m}$ undoes just that.
 #
 # It follows that in the first step $\hat{m} = g$ and $\sqrt{\hat{v}} = |g|$: every parameter moves by exactly $\eta$, up or down, whether its
-# gradient is large or small. And if all gradients were a thousand times larger, nothing at all would change:
+# gradient is large or small. And if the gradients of all steps were a thousand times larger, nothing at all would change. (Both but for
+# $\varepsilon$, which is made smaller still in this cell.)
 
 
 # %%
@@ -147,10 +149,10 @@ print(f"first step: every parameter moves by {first_step.min():.6f} to {first_st
 print(f"gradients 1000 times larger: difference after three steps {abs(path_of_large - path).max():.1e}")
 
 # %% [markdown]
-# A picture: a valley $f(a, b) = (a^2 + 50\, b^2) / 2$, fifty times as steep across as along. Gradient descent must keep its rate small for the
-# sake of $b$, jumps from side to side, and creeps along $a$. AdamW, with a scale for each, walks in both directions at the same pace. (It runs past the
-# bottom, since $m$ remembers where it came from; shorter steps towards the end are the cure.) On the right,
-# $\sqrt{\hat{v}}$ of a parameter whose gradients are random, with mean 0.5 and standard deviation 1; dashed, without the correction of the start.
+# A picture: a valley $f(a, b) = (a^2 + 50\, b^2) / 2$, fifty times as steep across as along. Gradient descent must keep its rate small for the sake
+# of $b$, jumps from side to side, and creeps along $a$. AdamW, with a scale for each, walks in both directions at the same pace. (It runs past the
+# bottom, since $m$ remembers where it came from; shorter steps towards the end are the cure.) On the right, $\sqrt{\hat{v}}$ of a parameter whose
+# gradients are random, with mean 0.5 and standard deviation 1; dashed, without the correction of the start.
 
 # %%
 curvature = np.array([1.0, 50.0])
@@ -184,11 +186,11 @@ plain(right)
 figure
 
 # %% [markdown]
-# Without the correction $\sqrt{v}$ would be thirty times too small at first, and the steps that much too long. Even with it, the first values rest
-# on a handful of gradients.
+# Without the corrections, $m$ would be ten times too small in the first step and $\sqrt{v}$ thirty times, so that step would be three times too
+# long. Even with them, the first values rest on a handful of gradients.
 #
-# All of it is a few lines. It works in place, on one flat vector that holds all parameters, a block of it at a time; the parameters' tree is a
-# set of views into that vector.
+# All of it is a few lines. It works in place, on one flat vector that holds all parameters, a block of it at a time; the parameters' tree is a set
+# of views into that vector.
 
 # %%
 print(exercises.source(adamw_step))
@@ -196,9 +198,10 @@ print(exercises.source(adamw_step))
 # %% [markdown]
 # ## Weight decay, decoupled
 #
-# **Weight decay** pulls parameters towards zero, so that none grows without need. The old way adds $\lambda w$ to the gradient, where $\lambda$ (lambda) is the strength
-# of the decay. In Adam that goes wrong: the sum is divided by $\sqrt{\hat{v}}$, so parameters with large gradients hardly decay at all. **AdamW**
-# (Loshchilov and Hutter 2019) therefore leaves the gradient alone, and shrinks the parameter itself by the factor $1 - \eta \lambda$ in each step.
+# **Weight decay** pulls parameters towards zero, so that none grows without need. The old way adds $\lambda w$ to the gradient, where $\lambda$
+# (lambda) is the strength of the decay. In Adam that goes wrong: the sum is divided by $\sqrt{\hat{v}}$, so parameters with large gradients hardly
+# decay at all. **AdamW** (Loshchilov and Hutter 2019) therefore leaves the gradient alone, and shrinks the parameter itself by the factor
+# $1 - \eta \lambda$ in each step.
 #
 # Two kinds of parameters that start at 1, and whose gradients are nothing but noise, small or large. After 1,000 steps:
 
@@ -224,13 +227,13 @@ print(f"{np.count_nonzero(decay):,} of {len(decay):,} parameters decay; the entr
 # %% [markdown]
 # ## The learning rate over a run, and the length of a gradient
 #
-# The learning rate rises linearly over the first tenth of the run, the **warm-up**, and then falls as half a cosine to zero. At first the
-# means $m$ and $v$ are poor and gradients change from step to step, so steps are short; in the middle they are long, to get somewhere; at the end
-# they are short again, to settle.
+# The learning rate rises linearly over the first tenth of the run, the **warm-up**, and then falls as half a cosine to zero. At first the means $m$
+# and $v$ are poor and gradients change from step to step, so steps are short; in the middle they are long, to get somewhere; at the end they are
+# short again, to settle.
 #
 # **Clipping** guards against a single wild batch. If the gradient, taken as one long vector, has a norm above a limit (here 1), it is scaled down
-# to that norm; its direction stays. As we saw, Adam does not mind a factor that all gradients share, so what clipping changes is the weight of one step beside
-# others: a wild gradient does not swamp $m$ and $v$.
+# to that norm; its direction stays. As we saw, Adam does not mind a factor that the gradients of all steps share, so what clipping changes is the
+# weight of one step beside others: a wild gradient does not swamp $m$ and $v$.
 
 # %%
 norms = np.array([record["gradient_norm"] for record in steps])
@@ -282,8 +285,8 @@ right.plot(q, -np.log(q), ":", color="black", label="s = 0")
 for (s, values), colour in zip(smoothed.items(), (BLUE, ORANGE), strict=True):
     right.plot(q, values, "-" if colour == BLUE else "--", color=colour, label=f"s = {s:g}")
     right.plot(1 - s + s / K, floor(s), "o", color=colour)
-right.set(xlabel="probability of the right class", title="loss (nats)", ylim=(0, None))
-right.legend(loc="lower left")
+right.set(xlabel="probability of the right class", title="loss (nats)", ylim=(0, 1.15))
+right.legend(loc="upper left", ncols=3, fontsize=8)
 plain(left)
 plain(right)
 for s, values in smoothed.items():
@@ -293,13 +296,13 @@ for s, values in smoothed.items():
 figure
 
 # %% [markdown]
-# Right of its dot a smoothed loss rises again: to be surer than asked is punished. So the training loss of a perfect model stays at the floor.
-# A loss is measured in **nats** because the logarithm is natural; a nat is $1 / \ln 2$, about 1.44, bits.
+# Right of its dot a smoothed loss rises again: to be surer than asked is punished. So the training loss of a perfect model stays at the floor. A
+# loss is measured in **nats** because the logarithm is natural; a nat is $1 / \ln 2$, about 1.44, bits.
 #
 # ## The loop
 #
-# That is everything. Put together, and given only eight images, it must learn them by heart; a model that cannot do that has a mistake in it, and more data
-# will not help. This is the second test to make, after the first loss, and it takes a second.
+# That is everything. Put together, and given only eight images, it must learn them by heart; a model that cannot do that has a mistake in it, and
+# more data will not help. This is the second test to make, after the first loss, and it takes a second.
 
 # %%
 vector = flat(tinyvit.vit_init(np.random.default_rng(0), config))
@@ -356,13 +359,14 @@ print("the same training losses, to the bit:", train_losses[0] == train_losses[1
 figure
 
 # %% [markdown]
-# From the fifth epoch on the average is ahead, and smoother. At the end the schedule has made the steps so short that the two agree.
+# From the fifth epoch to the fifteenth the average is clearly ahead, and it is smoother. At the end the schedule has made the steps so short that
+# the two agree.
 #
 # ## A whole run, looked at
 #
 # Back to the run of 30 epochs. The images are in three parts. From the **training** part the gradients come. The **validation** part, a tenth of
-# the training images, is held out, and looked at after every epoch: by it one chooses rates, sizes and lengths. The **test** part is looked at once, at the end. It must not
-# be used for choosing: the best of many tries is partly the luckiest, and its number is then too good.
+# the training images, is held out, and looked at after every epoch: by it one chooses rates, sizes and lengths. The **test** part is looked at
+# once, at the end. It must not be used for choosing: the best of many tries is partly the luckiest, and its number is then too good.
 
 # %%
 figure = curves(history)
@@ -392,9 +396,9 @@ mistakes_figure(x_test[mistakes], y_test[mistakes], probabilities[mistakes], cla
 #
 # Now nine things that go wrong, each as a run of 8 epochs. Three are about the step: the learning rate is a hundred times too high, or too low, or
 # ten times too high without a warm-up. Three are about the data: the labels are shuffled; the pixels run from 0 to 255 instead of -1 to 1; the file
-# had the images along its last axis, $[H, W, B]$, and someone wrote `reshape` where `transpose` was needed. Three are about the model: it has no positions;
-# and two exhibits of [the museum](08_museum_of_gradient_bugs.ipynb), a sign in softmax's backward pass and the lost mean in LayerNorm's. (A bug is
-# planted in this process only, so those two runs have one worker.)
+# had the images along its last axis, $[H, W, B]$, and someone wrote `reshape` where `transpose` was needed. Three are about the model: it has no
+# positions; and two exhibits of [the museum](08_museum_of_gradient_bugs.ipynb), a sign in softmax's backward pass and the lost mean in LayerNorm's.
+# (A bug is planted in this process only, so those two runs have one worker.)
 #
 # Before you look at the curves: which of the nine learn nothing, which learn worse, and which would you not notice?
 
@@ -452,10 +456,10 @@ print(", ".join(f"{name} {accuracy:.0%}" for name, accuracy in ends.items() if a
 figure
 
 # %% [markdown]
-# Only three learn nothing at all. The others learn, and that is the trouble. A model without positions sees a bag of patches, and still gets three
-# in five right. Pixels from 0 to 255 make the patches a hundred times as long as they should be, beside the positions that are added to them. The sign
-# in softmax's backward pass makes the digits look like a hard problem. And the lost mean cannot be told from the truth by its curve. (The
-# validation part has 144 images: one or two percent are luck.)
+# Only three learn nothing at all. The others learn something, and that is the trouble. A model without positions sees a bag of patches, and still
+# gets three in five right. Pixels from 0 to 255 make the patches a hundred times as long as they should be, beside the positions that are added to
+# them. The sign in softmax's backward pass makes the digits look like a hard problem. And the lost mean cannot be told from the truth by its curve.
+# (The validation part has 144 images: one or two percent are luck.)
 #
 # It is often said that a Transformer does not train without a warm-up. Here, with the pre-norm blocks of ViT, that depends on the rate:
 
@@ -469,14 +473,14 @@ for rate, pair in ((0.005, (baseline, unwarmed)), (0.05, (warmed, runs["rate 0.0
 # ## The doctor
 #
 # Guessing from curves is slow. `tinyvit.examine` asks in the order in which one would look for a fault: images, labels, the first loss, whether the
-# order of the patches matters, whether gradients agree with measured slopes, whether a few images can be learned by heart, whether a quite different
-# learning rate does better, what units and attention do. It yields its findings one by one, and what comes first may explain what comes later. So here is
-# the first about each of seven:
+# order of the patches matters, whether gradients agree with measured slopes, whether a few images can be learned by heart, whether a quite
+# different learning rate does better, what units and attention do. It yields its findings one by one, and what comes first may explain what comes
+# later. So here is the first about each of seven:
 
 
 # %%
-def first_finding(*, config=config, data=data, workers=None, **changes):
-    """What the doctor says first about a model, its data and its recipe."""
+def first_finding(*, config=config, data=data, workers=1, **changes):
+    """What the doctor, who always works alone, says first about a model, its data and its recipe."""
     return next(tinyvit.examine(config, data, recipe=dataclasses.replace(recipe, **changes)))
 
 
@@ -488,20 +492,20 @@ for name, (changes, bug) in faults.items():
         print(textwrap.fill(f"{name.upper()}: {found[name].words}", 135, subsequent_indent="    "))
 
 # %% [markdown]
-# Every one of them is named, and the lost mean too, whose curve was perfect: its gradient along a random direction is off by one or two percent, and one percent is
-# enough to know.
+# Every one of them is named, and the lost mean too, whose curve was perfect: its gradient along a random direction is off by one or two percent,
+# and one percent is enough to know.
 #
-# How to read the finding about softmax? The doctor goes from the loss back to the image, and names the first array that is wrong: in the last block, the
-# output projection and the values are right, the keys are not. What lies between values and keys is the softmax. And the bias of the keys rises the loss "by 0",
-# which is no accident: it adds the same number to all scores of a query, and the softmax does not see that. `tinyvit doctor RUN` asks the same about
-# a run, from the command line.
+# How to read the finding about softmax? The doctor goes from the loss back to the image, and names the first array that is wrong: in the last
+# block, the output projection and the values are right, the keys are not. What lies between values and keys is the softmax. And by the bias of the
+# keys the loss rises "by 0", which is no accident: that bias adds the same number to all scores of a query, and the softmax does not see it.
+# `tinyvit doctor RUN` asks the same about a run, from the command line.
 #
 # ## Regularisation: the paper's, and ours
 #
 # **Regularisation** is whatever keeps a model from learning its training images by heart instead of what they have in common. Trained from scratch
 # on ImageNet, the models of the paper (Dosovitskiy et al. 2021) needed much of it: Adam with $\beta_1 = 0.9$, $\beta_2 = 0.999$, batches of 4096
-# images, 10,000 steps of warm-up, learning rate 0.003 falling as a cosine, weight decay 0.3, dropout 0.1, gradients clipped to norm 1. Beside it, what
-# is used here:
+# images, 10,000 steps of warm-up, learning rate 0.003 falling as a cosine, weight decay 0.3, dropout 0.1, gradients clipped to norm 1. Beside it,
+# what is used here:
 
 # %%
 for name in ("digits", "mnist", "mnist-best"):
@@ -517,7 +521,7 @@ for name in ("digits", "mnist", "mnist-best"):
 
 # %% [markdown]
 # The two learning rates are nearly alike; the batches are not. Ours has less decay and no dropout. In their place stand augmentation, smoothed
-# labels and the average of the weights, which cost less time. What do the paper's two settings do here, in 8 epochs?
+# labels and the average of the weights. What do the paper's two settings do here, in 8 epochs?
 
 # %%
 with_dropout = outcome(config=dataclasses.replace(config, dropout=0.1))
@@ -527,8 +531,8 @@ for name, run in compared.items():
     print(f"{name:17} validation accuracy {over_epochs(run, 'validation_accuracy')[-1]:.1%}")
 
 # %% [markdown]
-# In so short a run dropout only slows the learning down: there is no time to learn anything by heart, so there is nothing to prevent. The decay makes no
-# difference that 144 images could show. This says nothing about long runs of large models, for which the paper chose them.
+# Neither makes a difference that 144 images could show, on which the standard error is nearly two percent. This says nothing about long runs of
+# large models, for which the paper chose them: there is time enough to learn a training set by heart.
 #
 # ## An exercise: predict before you run
 #
@@ -538,8 +542,8 @@ for name, run in compared.items():
 # - **b**: the 64 pixels of every image are put into another order, the same for all images;
 # - **c**: the 64 pixels of every image are put into another order, a new one for each image.
 #
-# Which of the three learns? Does any of them learn worse than the untouched digits? Write your answers down, with a reason, before you
-# run the second of the next two cells. (If you read this as a page: the answer stands right below the picture.)
+# Which of the three learns? Does any of them learn worse than the untouched digits? Write your answers down, with a reason, before you run the
+# second of the next two cells. (If you read this as a page: the answer stands right below the picture.)
 
 # %%
 order = rng.permutation(64)
@@ -578,10 +582,10 @@ for name, accuracy in answers_to.items():
     print(f"{name:10} test accuracy {accuracy:.1%}{note}")
 
 # %% [markdown]
-# **a** is the same task with other names, and learns the same. **b** learns as well as the untouched images, which may surprise: no human reads them.
-# But a Vision Transformer is not told which pixels are neighbours. To it a patch is a list of numbers and a position is a number in a table, and any
-# fixed order will do. (A convolution, which only ever combines neighbours, would miss them. That is what the paper means when it says that ViT has less
-# *inductive bias*.) **c** destroys the picture: only the number of dark and light pixels is left.
+# **a** is the same task with other names, and learns the same. **b** learns as well as the untouched images, which may surprise: no human reads
+# them. But a Vision Transformer is not told which pixels are neighbours. To it a patch is a list of numbers and a position is a number in a table,
+# and any fixed order will do. (A convolution, which only ever combines neighbours, would miss them. That is what the paper means when it says that
+# ViT has less *inductive bias*.) **c** destroys the picture: only the number of dark and light pixels is left.
 #
 # ## What we know now
 #

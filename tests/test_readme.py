@@ -1,4 +1,4 @@
-"""What the README shows is what the project does."""
+"""What the README shows is what the project does, and the Chinese one shows the same."""
 
 import ast
 import re
@@ -11,7 +11,7 @@ from tests.training.helpers import call
 from tinyvit.checks import cases
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/README.zh.md"))
 
 
 def blocks(language):
@@ -80,10 +80,27 @@ def test_the_results_are_of_the_presets_as_they_are():
         assert len(seeds) == 3 and float(mean) == pytest.approx(sum(seeds) / 3, abs=0.011)
 
 
-def test_every_link_inside_leads_somewhere():
-    links = re.findall(r"\]\(([^)#:]+)\)", README)
+@pytest.mark.parametrize(("text", "folder"), [(README, "."), (CHINESE, "docs")], ids=["README", "README.zh"])
+def test_every_link_inside_leads_somewhere(text, folder):
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
     assert len(links) > 8
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link in links if not (ROOT / folder / link).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "part", ["^```.*?^```$", "<!-- results -->.*<!-- /results -->", "<!-- speed -->.*<!-- /speed -->"]
+)
+def test_the_chinese_readme_shows_the_same(part):
+    english, chinese = (re.findall(part, text, re.MULTILINE | re.DOTALL) for text in (README, CHINESE))
+    assert english
+    assert chinese == english
+
+
+def test_the_chinese_readme_has_every_section_and_one_of_its_own():
+    english, chinese = (re.findall("^## .+", text, re.MULTILINE) for text in (README, CHINESE))
+    own = [title for title in chinese if "笔记" in title]
+    assert len(own) == 1
+    assert len(chinese) == len(english) + len(own)
 
 
 def test_ci_runs_the_command_that_the_readme_gives():

@@ -38,7 +38,7 @@ class Exhibit(NamedTuple):
         return edited(exercises()[self.function].function, self.mistake.edit)
 
     def planted(self):
-        """A context in which the package itself has this mistake: to see what training makes of it."""
+        """A context in which this process has the mistake: what does training, with one worker, make of it?"""
         return planted(exercises()[self.function].function, self.mistake.edit)
 
     def check(self):

@@ -1,0 +1,388 @@
+# %% [markdown]
+# # Speed: where the time goes
+#
+# **All times in this notebook are those of the machine on which it was last run.** Run it yourself, and they are yours. What holds on any machine
+# is asserted in the last cell.
+#
+# **The question.** Training is millions of multiplications, and a processor does billions in a second. How near does readable NumPy come to what
+# the processor can do, and where is the rest lost?
+#
+# We look at one training step of a small model, forward and backward: 32 images of 28 by 28 pixels, patches of 4 by 4, width 64, six blocks.
+
+# %%
+import contextlib
+import time
+import tracemalloc
+from unittest import mock
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import tinyvit
+from tinyvit import exercises, trees
+from tinyvit.arrays import flat, gpu_module, to_device, to_host, xp_of
+from tinyvit.bench.compare import MODELS
+from tinyvit.errors import DeviceError
+from tinyvit.layers import encoder_block, mlp, multi_head_attention
+from tinyvit.ops.gelu import gelu
+from tinyvit.ops.sums import row_sums
+from tinyvit.training.cores import usable_cores
+from tinyvit.training.crew import start_crew
+from tinyvit.training.gradients import batch_gradient
+from tinyvit.training.memory import keep_freed_memory
+from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
+
+threadpool_limits(1, "blas")  # one thread for the matrix products: more about this below
+rng = np.random.default_rng(0)
+config, B = MODELS["S"], 32
+p = tinyvit.vit_init(rng, config)
+images, labels = rng.standard_normal((B, 28, 28, 1), dtype=np.float32), rng.integers(0, 10, B)
+
+
+def seconds(f, *inputs, repeat=9, **keywords):
+    """The median time of a call, after one that does not count."""
+    f(*inputs, **keywords)
+    times = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        f(*inputs, **keywords)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def gradient(images, labels, p, micro_batch=B):
+    """Forward and backward pass: the gradient of a batch."""
+    recipe = tinyvit.Recipe(batch=len(labels), micro_batch=micro_batch)
+    return batch_gradient(images, labels, p, config, recipe, seed=0, step=1)[1]
+
+
+before = seconds(gradient, images, labels, p)
+keep_freed_memory()
+after = seconds(gradient, images, labels, p)
+print(f"a step on {B} images: {1e3 * before:.0f} ms; once freed memory is kept: {1e3 * after:.0f} ms")
+
+# %% [markdown]
+# That was a first saving. By default the C library of Linux hands large blocks that are freed back to the system, and the next step gets them anew,
+# page by page, each cleared first. `tinyvit.fit` asks it to keep them ([memory.py](../tinyvit/training/memory.py)); elsewhere the call does
+# nothing.
+#
+# Now a stopwatch is put around the layers, while the whole step runs. Next to each part's time stands its **arithmetic**: the multiply-adds of its
+# matrix products, forward and backward, read from the shape ledger `tinyvit.shapes`. (The backward pass of $y = x w$ takes twice as many as the
+# forward pass, for $\mathbf{d}x$ and for $\mathbf{d}w$.)
+
+# %%
+parts = {  # the module in which each is called, and its name
+    "q, k, v, o": (multi_head_attention, "linear"),
+    "attention": (multi_head_attention, "attention"),
+    "fc1, fc2": (mlp, "linear"),
+    "GELU": (mlp, "gelu"),
+    "LayerNorm": (encoder_block, "layer_norm"),
+}
+times = {(part, way): [] for part in [*parts, "whole"] for way in ("forward", "backward")}
+
+
+def stopwatch(f, part, way):
+    """f, which adds the time of each call to what its part has taken in this step."""
+
+    def timed(*inputs, **keywords):
+        start = time.perf_counter()
+        result = f(*inputs, **keywords)
+        times[part, way][-1] += time.perf_counter() - start
+        return result
+
+    return timed
+
+
+def watched_step():
+    for taken in times.values():
+        taken.append(0.0)
+    logits, c = stopwatch(tinyvit.vit, "whole", "forward")(images, p, config)
+    _, c_loss = tinyvit.cross_entropy(logits, labels)
+    stopwatch(tinyvit.vit_backward, "whole", "backward")(tinyvit.cross_entropy_backward(1.0, c_loss), p, c, config)
+
+
+with contextlib.ExitStack() as stack:
+    for part, (module, name) in parts.items():
+        backward = f"{name}_backward"
+        watch = stopwatch(getattr(module, backward), part, "backward")
+        stack.enter_context(mock.patch.object(module, backward, watch))
+        if name == "gelu":  # it has two forms, and they are called from a table
+            stack.enter_context(mock.patch.dict(mlp.GELU, erf=stopwatch(gelu, part, "forward")))
+        else:
+            watch = stopwatch(getattr(module, name), part, "forward")
+            stack.enter_context(mock.patch.object(module, name, watch))
+    for _ in range(25):
+        watched_step()
+
+spent = {part: np.median([times[part, "forward"], times[part, "backward"]], axis=1) for part in [*parts, "whole"]}
+whole = spent.pop("whole")
+spent["all else"] = whole - sum(spent.values())
+
+ledger = tinyvit.shapes(config, B)
+
+
+def arithmetic(*ends):
+    """Multiply-adds, forward and backward, of the tensors whose names in the ledger end so."""
+    return 3 * sum(row.multiply_adds for row in ledger if row.name.endswith(ends))
+
+
+work = {
+    "q, k, v, o": arithmetic("/msa/q", "/msa/k", "/msa/v", "/msa/o"),
+    "attention": arithmetic("/msa/att/scores", "/msa/att"),
+    "fc1, fc2": arithmetic("/fc1", "/fc2"),
+    "GELU": 0,
+    "LayerNorm": 0,
+    "all else": arithmetic("patch", "head"),
+}
+
+figure = new_figure(7.5, 2.6)
+left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
+names = list(spent)[::-1]
+forward, backward = 1e3 * np.array([spent[name] for name in names]).T
+left.barh(names, forward, color=BLUE, label="forward")
+left.barh(names, backward, left=forward, color=ORANGE, hatch="//", edgecolor="white", label="backward")
+left.set(xlabel="ms", title=f"time of a step, {1e3 * whole.sum():.0f} ms")
+left.legend()
+right.barh(names, [1e-9 * work[name] for name in names], color="#777777")
+right.set(xlabel="1,000 million multiply-adds", title="arithmetic")
+for axes in (left, right):
+    plain(axes)
+figure
+
+# %% [markdown]
+# LayerNorm and GELU have no matrix product at all, and all else (residual sums, the scale, splitting heads, the first and the last layer) next to
+# none. They take a good part of the time nevertheless. And attention takes more than its arithmetic would let us expect: its products are many and
+# small, and there is a softmax between them.
+#
+# ## What could the machine do?
+#
+# The best that a core can do is one large product of square matrices, with everything in place. The number of multiply-adds in a second there is
+# its **peak**. What share of it do the parts reach, and the whole step?
+
+# %%
+side = 1536
+square = rng.standard_normal((side, side), dtype=np.float32)
+peak = side**3 / seconds(np.matmul, square, square, repeat=5)
+print(f"peak of one core: {1e-6 * peak:,.0f} million multiply-adds in a second, in float32\n")
+
+for name in ("q, k, v, o", "fc1, fc2", "attention"):
+    print(f"{name:11} {work[name] / spent[name].sum() / peak:4.0%} of the peak")
+print(f"{'whole step':11} {sum(work.values()) / whole.sum() / peak:4.0%} of the peak")
+
+# %% [markdown]
+# A step in which every multiply-add ran at the peak, and all else took no time, would be the fastest possible; no library reaches it on a model so
+# small. [The page on speed](../docs/speed.md) measures the same share for PyTorch, on the same cores, for several models.
+#
+# ## One large product, not many small ones
+#
+# The linear layers come closest. They have $x$ of three axes, $[B, T, I]$, and a matrix $w$ $[I, O]$, for which NumPy's `x @ w` runs $B$ products,
+# one for each image. Each row of $x$ meets the same $w$, so the leading axes can be merged, $[B T, I]$, and it is one product. Its backward pass
+# needs $\mathbf{d}w$, a sum over all rows: as $B$ products of which each gives a whole $[I, O]$, to be added up; or as one, which adds inside.
+#
+# Always 1,600 rows of 64 numbers and $w$ $[64, 256]$, in images of $T$ rows each:
+
+
+# %%
+
+
+def dw_by_images(x, dy):
+    return (x.swapaxes(1, 2) @ dy).sum(axis=0)
+
+
+w = p["blocks"][0]["mlp"]["fc1"]["w"]
+print(f"{'':7} forward:  {'many':>8} {'one':>8}      dw:  {'many':>8} {'one':>8}")
+many_over_one, largest = {}, 0.0
+for T in (1, 5, 50):
+    x, dy = (rng.standard_normal((1600 // T, T, width), dtype=np.float32) for width in w.shape)
+    rows, drows = x.reshape(-1, 64), dy.reshape(-1, 256)
+    y_gap = abs((x @ w).reshape(-1, 256) - rows @ w).max()
+    largest = max(largest, y_gap, abs(dw_by_images(x, dy) - rows.T @ drows).max())
+    many, one = 1e3 * seconds(np.matmul, x, w), 1e3 * seconds(np.matmul, rows, w)
+    dw_many, dw_one = 1e3 * seconds(dw_by_images, x, dy), 1e3 * seconds(np.matmul, rows.T, drows)
+    many_over_one[T] = dw_many / dw_one
+    print(f"T = {T:2}            {many:6.2f} ms {one:5.2f} ms       {dw_many:8.2f} ms {dw_one:5.2f} ms")
+print(f"largest difference between the two ways: {largest:.0e}")
+
+# %% [markdown]
+# It is often said that products of three axes are slow. With 50 rows in each image they are not. They are with one row, and that case is ours: the
+# last block works on the class token alone. And $\mathbf{d}w$ by images is a disaster there: a whole matrix for every single row. Merged, it is
+# always the same one product, and that is the one tuned line of [linear.py](../tinyvit/layers/linear.py). Both ways sum the same numbers, in
+# another order, so they differ by rounding.
+#
+# ## Sums along a row
+#
+# LayerNorm and softmax need sums along the last axis. NumPy adds each short row in a loop of its own. A matrix product with a vector of ones does
+# the same sum, and the processor is made for products:
+
+# %%
+print(exercises.source(row_sums), "\n")
+x = rng.standard_normal((B, config.tokens, config.dim), dtype=np.float32)
+ways = {
+    "x.mean(axis=-1)": lambda: x.mean(axis=-1, keepdims=True),
+    "x.sum(axis=-1)": lambda: x.sum(axis=-1, keepdims=True),
+    "row_sums(x)": lambda: row_sums(x),
+}
+for name, way in ways.items():
+    print(f"{name:16} {1e3 * seconds(way, repeat=25):.3f} ms")
+error = abs(row_sums(x) - x.sum(axis=-1, keepdims=True)).max()
+print(f"largest difference {error:.1e}")
+
+# %% [markdown]
+# Such things stand in the leaves, `ops` and `linear`, each beside a comment that says why. The composites (encoder block, MLP, the whole model) are
+# the textbook's. For every tuned leaf the tests hold a plain twin that it must agree with.
+#
+# ## Memory: micro-batches keep it flat
+#
+# The backward pass needs what the forward pass has kept, so memory grows with the batch. But
+# [the gradient of a batch is a sum over parts of it](09_training.ipynb). A part of 32 images, a **micro-batch**, can be finished, forward and
+# backward, before the next one begins. On the left the bytes that the cache holds according to the ledger, and the peak of memory that Python saw
+# during a gradient, with all that is in passing. (The ledger counts the whole last block, of which training computes the class token's row alone:
+# hence the gap.)
+#
+# On the right, the time for each image against the size of the micro-batch. Small ones waste time on calls. Beyond some size nothing more is
+# gained, so the memory can stay small at no cost.
+
+
+# %%
+def peak_memory(batch, micro_batch):
+    """The most megabytes that Python held during a gradient."""
+    some, their = np.zeros((batch, 28, 28, 1), np.float32), np.zeros(batch, np.int64)
+    tracemalloc.start()
+    gradient(some, their, p, micro_batch)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return 1e-6 * most
+
+
+batches = [32, 64, 128, 256]
+at_once = [peak_memory(batch, batch) for batch in batches]
+in_parts = [peak_memory(batch, B) for batch in batches]
+in_cache = [1e-6 * tinyvit.shapes(config, batch).kept for batch in batches]
+
+many_images, many_labels = np.tile(images, (4, 1, 1, 1)), np.tile(labels, 4)
+sizes = [1, 2, 4, 8, 16, 32, 64, 128]
+each = [1e3 * seconds(gradient, many_images, many_labels, p, size, repeat=3) / len(many_labels) for size in sizes]
+
+figure = new_figure(7.5, 2.6)
+left, right = figure.subplots(1, 2)
+left.plot(batches, at_once, "o-", color=ORANGE, label="at once, measured")
+left.plot(batches, in_cache, ":", color="black", label="the cache, by the ledger")
+left.plot(batches, in_parts, "s-", color=BLUE, label=f"{B} at a time, measured")
+left.set(xlabel="batch", title="memory (MB)", ylim=(0, None))
+left.legend(fontsize=8)
+right.plot(sizes, each, "o-", color=BLUE)
+right.set(
+    xscale="log", xticks=sizes, xticklabels=sizes, xlabel="micro-batch", title="ms for each image", ylim=(0, None)
+)
+right.minorticks_off()
+for axes in (left, right):
+    plain(axes)
+figure
+
+# %% [markdown]
+# ## Half the digits, half the time?
+#
+# The models here are trained in float32: numbers of 4 bytes, with about seven decimal digits. float64 has sixteen digits and takes twice the
+# memory, and the processor multiplies half as many of them at a time. Gradient checks need it; training does not:
+
+# %%
+p64 = trees.map(lambda a: a.astype(np.float64), p)
+p64["head"] = {
+    "w": 0.1 * rng.standard_normal((config.dim, 10)),
+    "b": np.zeros(10),
+}  # zeros would let no gradient through
+p32 = trees.map(lambda a: a.astype(np.float32), p64)
+images64 = images.astype(np.float64)
+exact, rounded = gradient(images64, labels, p64), gradient(images, labels, p32)
+in32, in64 = seconds(gradient, images, labels, p32, repeat=5), seconds(gradient, images64, labels, p64, repeat=3)
+off = abs(rounded - exact).max() / abs(exact).max()
+print(f"a step in float32 {1e3 * in32:.0f} ms, in float64 {1e3 * in64:.0f} ms: {in64 / in32:.1f} times as long")
+hidden = rng.standard_normal((B, config.tokens, config.mlp_dim))
+for name, f in {"a large product": lambda a: a @ a.T, "GELU": gelu}.items():
+    a = hidden.reshape(-1, config.mlp_dim) if name != "GELU" else hidden
+    ratio = seconds(f, a, repeat=3) / seconds(f, a.astype(np.float32), repeat=3)
+    print(f"  {name}: {ratio:.1f} times")
+print(f"error of the gradient in float32, against its largest entry: {off:.0e}")
+
+# %% [markdown]
+# The products take about twice as long. GELU is another matter: to be exact to the last digits of float64, its error function is summed up as a
+# long series ([erf.py](../tinyvit/ops/erf.py)), which only checks pay for.
+#
+# ## More cores: workers
+#
+# A processor has several cores. BLAS, the library behind `@`, can share each product out over **threads**, but these products are so small that
+# handing them out costs more than it saves ([docs/speed.md](../docs/speed.md)): that is why it has one thread here. Better to share out the images.
+# Each **worker** takes whole micro-batches.
+#
+# Could workers be threads of Python? Only one thread at a time may run Python itself, and they wait for each other at every call, the more of them
+# there are, the longer. So workers are **processes**, over memory that all of them see. What makes a run the same on any machine is the order: each
+# micro-batch's gradient has a row of its own, the rows are added in the order of their index, and it does not matter who computed which. So a
+# number of workers changes the time, and not one bit of the result:
+
+
+# %%
+def steps_of(workers, kind="processes", count=4):
+    """Seconds of a training step of 128 images, and the parameters after `count` steps."""
+    recipe = tinyvit.Recipe(batch=128)
+    with start_crew(config, recipe, 0, workers=workers, kind=kind) as crew:
+        crew.work.arrays["parameters"][...] = flat(p, like=crew.work.p)
+        times = []
+        for step in range(1, count + 1):
+            start = time.perf_counter()
+            crew.gradient(step, many_images, many_labels)
+            crew.do("update", step, 1e-3)
+            times.append(time.perf_counter() - start)
+        return min(times), crew.work.arrays["parameters"].copy()
+
+
+several = max(2, usable_cores())
+alone, parameters_alone = steps_of(1)
+shared, parameters_shared = steps_of(several)
+threaded, parameters_threaded = steps_of(several, kind="threads")
+for name, taken in {"1 worker": alone, f"{several} processes": shared, f"{several} threads": threaded}.items():
+    print(f"{name:12} {1e3 * taken:4.0f} ms a step, {alone / taken:.1f} times as fast")
+same_bits = parameters_alone.tobytes() == parameters_shared.tobytes() == parameters_threaded.tobytes()
+print("after four steps the parameters are equal to the bit:", same_bits)
+
+# %% [markdown]
+# ## A GPU: the same source
+#
+# CuPy has NumPy's functions for NVIDIA's GPUs. Operators, `@` and methods go where their arrays live. Only functions that create or combine arrays
+# need to know which of the two libraries to ask, and take it from an array at hand. This is all of it:
+
+# %%
+print(exercises.source(xp_of))
+
+# %% [markdown]
+# It is in `row_sums`, further up. There is no second copy of a layer for the GPU. Is there one here?
+
+# %%
+try:
+    gpu_module()  # imports CuPy, and asks it for a GPU
+except DeviceError:
+    print("No GPU here: everything in this notebook ran on the CPU.")
+else:
+    on_gpu, _ = tinyvit.vit(to_device(images), to_device(p32), config)
+    apart = abs(to_host(on_gpu) - tinyvit.vit(images, p32, config)[0]).max()
+    print(f"A GPU, and the same code on it: logits as on the CPU to {apart:.0e}.")
+
+# %% [markdown]
+# Where there is one, `tinyvit train --device gpu` trains on it.
+#
+# ## What we know now
+#
+# Time goes into products where it must, and otherwise into many small operations and into memory. What helped: one large product instead of many,
+# sums as products, parts of a batch that fit the cache, memory that is kept, whole micro-batches for each core. None of it changed a formula. What
+# all of it comes to, beside PyTorch on the same cores, is measured in [docs/speed.md](../docs/speed.md); `tinyvit bench` measures your machine.
+
+# %%
+assert error < 1e-4 and largest < 1e-3 and many_over_one[1] > 3
+assert in_cache[-1] == 8 * in_cache[0] and at_once[-1] > 5 * at_once[0]
+assert in_parts[-1] < 1.5 * in_parts[0] and 0.8 < at_once[-1] / in_cache[-1] < 1.2
+assert sum(work.values()) == 3 * ledger.totals[1]  # no product is forgotten
+assert off < 1e-5
+assert same_bits
+
+# %% [markdown]
+# This is the last notebook. From here: [how to add a layer or a model of your own](../docs/extending.md), or back
+# [to the start](00_start_here.ipynb).
