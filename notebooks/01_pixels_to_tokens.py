@@ -347,8 +347,8 @@ for what, T in {"pixels": pixels, "patches": N}.items():
 print(f"that is {pixels**2 // N**2:,} times as many: {pixels // N} pixels to a patch, squared")
 
 # %% [markdown]
-# B/16 has 12 layers with 12 heads each, so 144 such tables of scores. (The class token, left out here, would add 1 % to the second line.) And the time?
-# Attention by one head of width 64, for more and more tokens, each the median of seven runs:
+# B/16 has 12 layers with 12 heads each, so 144 such tables of scores. (The class token, left out here, would add 1 % to the second line.) And the
+# time? Attention by one head of width 64, for more and more tokens, each the median of seven runs:
 
 # %%
 counts = np.array([14, 20, 28, 40, 56]) ** 2
@@ -450,8 +450,7 @@ for name, verdict in verdicts.items():
 
 # %% [markdown]
 # The mean is off by the factor $1/B$, here a third. What the first image's gradient lacks is the sum over the other two images, another number in
-# every entry: no factor mends that, and $-0.331$ is only the ratio at the worst entry. A ratio that is a plain number of the shapes hints at a
-# missing factor, any other at a missing term.
+# every entry: no factor mends that. (Only the ratio at the worst entry is shown, and that it is near $-1/3$ is chance.)
 #
 # ## Exercises
 #

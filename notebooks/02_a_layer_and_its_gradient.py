@@ -41,9 +41,9 @@ figure
 # %% [markdown]
 # ## What a gradient is
 #
-# The layer is $y = x w + b$: the pixels $x$ $[B, 64]$ of $B$ images, the weights $w$ $[64, 2]$, one column for each class, and a bias $b$ $[2]$.
-# How wrong it is, is said by one number, the **loss** $L$. Ours is the cross-entropy: the mean surprise at the true label, further down. A layer
-# that knows nothing gives both classes the same score, and its loss is $\ln 2$.
+# The layer is $y = x w + b$: the pixels $x$ $[B, 64]$ of $B$ images, the weights $w$ $[64, 2]$, one column for each class, and a bias $b$ $[2]$. How
+# wrong it is, is said by one number, the **loss** $L$. Ours is the cross-entropy, minus the logarithm of the probability that the true label gets, as
+# a mean over images; the formula comes further down. A layer that knows nothing gives both classes the same score, and its loss is $\ln 2$.
 #
 # Everything but $w$ and $b$ is fixed, so $L$ is a function of 130 numbers. Turn one of them, and $L$ draws a curve, which has a slope at the place
 # where we stand. The **gradient** is the array of all 130 slopes. `dw` is its part for $w$, and has $w$'s shape: `dw[i, o]` says by how much $L$
@@ -94,7 +94,8 @@ figure
 # connect places of equal loss, darker where it is lower. The arrow points against the gradient. It crosses the lines at right angles: no direction
 # leads down faster.
 #
-# So the recipe is: take a small step against the gradient, and again. How small is small? Three step lengths, each for 30 steps:
+# So the recipe is: move all weights against the gradient, by a small multiple of it, and again. The multiple is called the **learning rate**. How
+# small is small? Three rates, each for 30 steps:
 
 
 # %%
@@ -113,14 +114,14 @@ def train(rate, steps=30):
 runs = {rate: train(rate) for rate in (0.01, 0.1, 0.4)}
 answers = linear(test_pixels, runs[0.1][1][-1])[0].argmax(axis=1)
 accuracy = (answers == test_labels).mean()
-print(f"step length 0.1: {accuracy:.1%} of {len(answers)} new images are right after 30 steps")
+print(f"learning rate 0.1: {accuracy:.1%} of {len(answers)} new images are right after 30 steps")
 
 figure = new_figure(7.5, 2.4)
 left, *panels = figure.subplots(1, 4, width_ratios=(2.4, 1, 1, 1))
 for (rate, (losses, _)), style in zip(runs.items(), ("--", "-", ":"), strict=True):
     left.plot(losses, style, color=ORANGE if rate == 0.4 else BLUE, label=f"{rate:g}")
 left.set(xlabel="step", ylabel="loss", ylim=(0, None))
-left.legend(title="step length")
+left.legend(title="learning rate")
 plain(left)
 for axes, step in zip(panels, (1, 5, 30), strict=True):
     w = runs[0.1][1][step]["w"].reshape(8, 8, 2)
@@ -130,7 +131,7 @@ for axes, step in zip(panels, (1, 5, 30), strict=True):
 figure
 
 # %% [markdown]
-# Too short a step is slow. Too long a step overshoots, since the slope is only true nearby: the loss jumps to nearly three times its start. Here it
+# Too low a rate is slow. Too high a rate overshoots, since the slope is only true nearby: the loss jumps to nearly three times its start. Here it
 # recovers, and even ends lowest; nothing promises that.
 #
 # On the right, the weights of class 1 less those of class 0, as a picture: a bright stroke on a light pixel speaks for an 8, on a dark one for a 3.
@@ -198,7 +199,9 @@ d_middle, g_second = linear_backward(r, square, c_second)
 _, g_first = linear_backward(d_middle, square, c_first)
 of_functions = g_first["w"] + g_second["w"]
 
-truth = numeric_gradient(lambda: (r * linear(linear(x, square)[0], square)[0]).sum(), square["w"])
+truth = numeric_gradient(  # moves each entry of the array a little, in place, and puts it back
+    lambda: (r * linear(linear(x, square)[0], square)[0]).sum(), square["w"]
+)
 print(f"class:     error of dw {abs(of_class - truth).max():.1e}")
 print(f"functions: error of dw {abs(of_functions - truth).max():.1e}")
 
@@ -275,8 +278,8 @@ compare("line 4, x^T dy", x.T @ dy, loss_of_w)
 compare("line 5, sum of dy over rows", dy.sum(axis=0), loss_of_b)
 
 # %% [markdown]
-# Three formulas, and the code is these formulas. The reshapes are there because in a Transformer $x$ is $[B, T, I]$, images by tokens by inputs; to
-# this layer they are $B \cdot T$ rows.
+# Three formulas, and the code is these formulas (`column_sums` is the sum over rows). The reshapes are there because in a Transformer $x$ is
+# $[B, T, I]$, images by tokens by inputs; to this layer they are $B \cdot T$ rows.
 
 # %%
 print(exercises.source(linear))
@@ -287,15 +290,16 @@ print(exercises.source(linear_backward))
 # ## The loss and its gradient
 #
 # For one image the layer gives scores, called **logits**, $x_1, \ldots, x_K$, one for each of $K$ classes. The softmax turns them into
-# probabilities $s_k = e^{x_k} / \sum_j e^{x_j}$. The target $t_k$ is 1 for the true class and 0 for the others. The cross-entropy is the mean, over
-# the batch of $B$ images, of
+# probabilities $s_k = e^{x_k} / \sum_j e^{x_j}$. (A constant added to all logits cancels in the fraction, so code may first subtract the largest: then
+# no exponential overflows.) The target $t_k$ is 1 for the true class and 0 for the others. The cross-entropy $L$ is the mean, over the batch of $B$
+# images, of each image's
 #
-# $$ L = - \sum_k t_k \ln s_k, \qquad \ln s_k = x_k - \ln \sum_j e^{x_j}. $$
+# $$ \ell = - \sum_k t_k \ln s_k, \qquad \ln s_k = x_k - \ln \sum_j e^{x_j}. $$
 #
 # **Line 1.** The derivative of $x_k$ by $x_i$ is $\delta_{ik}$. The derivative of $\ln \sum_j e^{x_j}$ by $x_i$ is
 # $e^{x_i} / \sum_j e^{x_j} = s_i$. So $\partial \ln s_k / \partial x_i = \delta_{ik} - s_i$.
 #
-# **Line 2.** Weighted by $-t_k$ and summed over $k$, with $\sum_k t_k = 1$: $\;\mathbf{d}x_i = s_i - t_i$.
+# **Line 2.** Weighted by $-t_k$ and summed over $k$, with $\sum_k t_k = 1$: $\;\partial \ell / \partial x_i = s_i - t_i$.
 #
 # **Line 3.** The mean over the batch divides by $B$: $\;\mathbf{d}x = (s - t) / B$.
 
@@ -310,7 +314,7 @@ compare("the package", cross_entropy_backward(1.0, cross_entropy(logits, targets
 
 # %% [markdown]
 # What the model says, less what is true: that is the whole gradient of a classifier's loss. The $1/B$ stands here, once. All layers below it *sum*
-# over the batch; one that took a mean would divide twice. (The derivation on [a page of its own](../docs/derivations/cross_entropy.md), with label
+# over the batch; one that took a mean would divide twice. ([A page of its own](../docs/derivations/cross_entropy.md) has the derivation with label
 # smoothing.)
 #
 # ## The chain rule is composition
@@ -406,8 +410,9 @@ figure
 # %% [markdown]
 # Each curve is a V: rounding on the left, falling as $1/h$, and the finite step on the right, rising as $h^2$. In float32 the best that can be had
 # is a few digits, which would hide many mistakes; in float64 there are ten. (At the far left of float32 the step is lost altogether: $x + h$ rounds
-# to $x$.) `tinyvit.gradcheck` uses four points, so that the $h^2$ term cancels too, and what remains rises as $h^4$; its step is $h = 10^{-4}$. So
-# a gradient check is done in float64, and a difference of $10^{-7}$ is a mistake.
+# to $x$.) `tinyvit.gradcheck` uses four points, so that the $h^2$ term cancels too, and what remains rises as $h^4$; its step is $h = 10^{-4}$,
+# left of the best one here, since a function that bends more sharply has its right branch further left. So a gradient check is done in float64, and
+# an error above $10^{-7}$ is a mistake.
 #
 # ## Reading the report
 
@@ -419,8 +424,9 @@ print(report)
 
 # %% [markdown]
 # One line for each array that has a gradient. *entries*: how many were moved, all of them. *worst error*: the largest difference from the measured
-# slope, relative to the larger of the two, over all entries. *analytic* and *numeric*: what the backward pass said and what was measured, at that
-# worst entry, and *at* is its index. The last line is the verdict. `report.ok` is True or False.
+# slope, over all entries, divided by the larger of the two numbers, or by 0.01 where both are smaller (the reason comes below). *analytic* and
+# *numeric*: what the backward pass said and what was measured, at that worst entry, and *at* is its index. The last line is the verdict. `report.ok`
+# is True or False.
 #
 # ## Break it
 #
@@ -450,8 +456,8 @@ print(broken)
 #
 # ## How a check lies
 #
-# A gradient check can pass wrong code, and it can condemn code that is right. Seven ways, each run. The dictionary `lies` collects, for each, the
-# error that a careless check reports, and an honest one.
+# A gradient check can pass wrong code, and it can condemn code that is right. Seven ways, each run. The dictionary `lies` collects, for the first
+# six, the error that a careless check reports, and an honest one.
 #
 # **An upstream gradient of ones.** The rows of a softmax sum to 1, whatever the input. So with $r = 1$ everywhere, $L$ is constant and its gradient
 # is zero, and a backward pass that returns nothing but zeros passes:
@@ -490,7 +496,7 @@ careless, honest = (tinyvit.gradcheck(layer_norm, forgets_gamma, x, p) for p in 
 lie("gamma = 1", careless.worst_error, honest.worst_error)
 
 # %% [markdown]
-# A bias that starts at zero does the same. Here the backward pass computes the GELU's input again, and leaves out the bias:
+# **A bias that starts at zero** does the same. Here the backward pass computes the GELU's input again, and leaves out the bias:
 
 
 # %%
@@ -510,9 +516,9 @@ careless, honest = (tinyvit.gradcheck(bent, forgets_bias, x, p) for p in (square
 lie("zero bias", careless.worst_error, honest.worst_error)
 
 # %% [markdown]
-# **Axes of equal size.** A check of shapes would have passed the missing transpose above, and passes a `dw` that is transposed. A gradient check
-# passes neither, unless $w$ is also symmetric, as the unit matrix is: then the missing transpose is right. So every axis gets a size of its own,
-# and every matrix random entries. (ViT-B/16 has such a coincidence built in: a patch has $16 \cdot 16 \cdot 3 = 768$ numbers, and so has a token.)
+# **A symmetric matrix.** If $w$ is the unit matrix, the missing transpose above is no mistake, and the check passes it. And axes of equal size hide a
+# wrong shape: a `dw` that is transposed is refused at once where $w$ is not square, and found only by its numbers where it is. So every axis gets a
+# size of its own, and every matrix random entries.
 
 
 # %%
@@ -545,8 +551,8 @@ print(f"analytic / numeric = {wrong.analytic / wrong.numeric:.6f}, one over {x[.
 # %% [markdown]
 # **A relative error alone.** This one condemns code that is right. Some gradients are exactly zero: a constant added to a whole row of scores does
 # not change their softmax, so the gradient by that constant is zero. Computed, it is a rounding error, and a rounding error differs from zero, or
-# from another one, by 100 %. `gradcheck` therefore accepts any difference below `atol`, $10^{-9}$. First with `atol` all but switched off, then as
-# it is:
+# from another one, by 100 %. `gradcheck` therefore accepts any difference below `atol`, $10^{-9}$: it divides by $10^{-9} / 10^{-7} = 0.01$ at least.
+# First with `atol` all but switched off, then as it is:
 
 
 # %%
@@ -567,7 +573,7 @@ lie("relative error alone", careless.worst_error, honest.worst_error)
 print(f"analytic {careless.rows[1].analytic:.1e}, numeric {careless.rows[1].numeric:.1e}")
 
 # %% [markdown]
-# (The bias of an attention layer's keys is such a parameter: it adds the same number to all scores of a query.)
+# ([Heads](04_heads.ipynb) shows such a parameter in a Vision Transformer, the bias of the keys.)
 #
 # **A function that is not pure.** If two calls with the same input give two results, differences measure nothing. Dropout, which sets random
 # entries to zero, must be handed its mask and not draw one. And a function that changes its own argument spoils every later call. `gradcheck`

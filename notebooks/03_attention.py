@@ -5,7 +5,8 @@
 # gradient?
 #
 # First, where this leads. A small Vision Transformer is trained for two seconds on handwritten digits. In each of these images one patch
-# (framed) asks all others; the lighter a patch is drawn, the more is taken from it.
+# (framed) asks all patches, itself included; the lighter a patch is drawn, the more is taken from it. (This is the first head of the second layer;
+# [heads](04_heads.ipynb) are the next notebook.)
 
 # %%
 import math
@@ -44,8 +45,8 @@ ages = {"Ada": 36, "Alan": 41, "Grace": 85}
 ages["Alan"]
 
 # %% [markdown]
-# Nothing here can be learned: the query matches or it does not, and neither has a derivative. So let queries and keys be vectors, and let
-# the match be a matter of degree, their inner product. Three keys in the plane, each with a value:
+# Nothing here can be learned: the query matches or it does not, and there is no slope from the one to the other. So let queries and keys be vectors,
+# and let the match be a matter of degree, their inner product. Three keys in the plane, each with a value:
 
 # %%
 keys = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])  # [S, d]: S = 3 keys of d = 2 numbers
@@ -64,7 +65,8 @@ print("answer ", weights @ values)
 # $$ y_j = \frac{e^{x_j}}{\sum_{k=1}^{S} e^{x_k}} $$
 #
 # The answer is a **weighted sum** of all values. (Notes on attention often write $Z_1 = V_1 + V_2 + V_3$. That is this sum without its weights,
-# and the weights are the whole point.) A longer query makes the scores larger and the weights sharper. In the limit, the soft dictionary is the hard one:
+# and the weights are the whole point.) A longer query makes the scores larger and the weights sharper. In the limit, the soft dictionary is hard
+# again, and answers with the value of the key whose score is largest:
 
 # %%
 for length in (0.5, 1, 4, 16):
@@ -72,8 +74,8 @@ for length in (0.5, 1, 4, 16):
     print(f"query x {length:4}: weights {weights[0].round(4)}, answer {(weights @ values).item():.3f}")
 
 # %% [markdown]
-# One detail of the softmax. $e^{1000}$ is larger than any floating point number, but only differences of scores matter, since a constant that is added to a
-# whole row cancels in the fraction. So the largest score is subtracted first, and no score is too large:
+# One detail of the softmax. $e^{1000}$ is larger than any floating point number, but only differences of scores matter, since a constant that is
+# added to a whole row cancels in the fraction. So the largest score is subtracted first, and no score is too large:
 
 # %%
 huge = np.array([[1e4, 0.0, -1e4], [1e4, 1e4, -1e4]])
@@ -82,8 +84,9 @@ softmax(huge)[0]
 # %% [markdown]
 # ## The shapes
 #
-# All queries at once are a matrix $Q$ $[T, d]$, the keys $K$ $[S, d]$, the values $V$ $[S, d]$; in front stand any number of other axes, such as the images of
-# a batch. In the encoder every token asks every token, so $S = T$. Here they differ, so that no axis can be mistaken for another.
+# All queries at once are a matrix $Q$ $[T, d]$, the keys $K$ $[S, d]$, the values $V$ $[S, d]$; in front stand any number of other axes, such as the
+# images of a batch. In a Vision Transformer every token asks every token, so $S = T$. Here they differ, so that no axis can be mistaken for another.
+# Why the scores are divided by $\sqrt{d}$ is the next section.
 #
 # $$ \mathrm{attention}(Q, K, V) = \mathrm{softmax}\left(\frac{Q K^\top}{\sqrt{d}}\right) V $$
 
@@ -96,8 +99,8 @@ for name, array in {"q": q, "k": k, "v": v, "a, the weights": c["a"], "y": y}.it
     print(f"{name:15} {list(array.shape)}")
 
 # %% [markdown]
-# The product needs $K$ transposed in its last two axes, whatever stands before them. A snippet that makes the rounds writes `k.transpose(2, 3)` for three-dimensional
-# `k`: there is no axis 3 to exchange, and the snippet forgets the scale as well.
+# The product needs $K$ transposed in its last two axes, whatever stands before them. A snippet that makes the rounds writes `k.transpose(2, 3)` for
+# three-dimensional `k`: there is no axis 3 to exchange, and the snippet forgets the scale as well.
 
 # %%
 try:
@@ -107,7 +110,7 @@ except ValueError as error:
 print("k.swapaxes(-1, -2):", list(k.swapaxes(-1, -2).shape))
 
 # %% [markdown]
-# The whole function is four lines. There is nothing else in it:
+# The whole function. The bias, an array that may be added to the scores, is put to use in [the next notebook](04_heads.ipynb):
 
 # %%
 print(exercises.source(attention))
@@ -116,12 +119,14 @@ print(exercises.source(attention))
 # ## Why divide by $\sqrt{d}$?
 #
 # Let the entries of a query and of a key be independent random numbers of mean 0 and variance 1. Their inner product is a sum of $d$ products, and
-# each product $q_i k_i$ has mean $0 \cdot 0 = 0$ and variance $E[q_i^2]\, E[k_i^2] = 1$. Variances of independent numbers add up:
+# each product $q_i k_i$ has mean $0 \cdot 0 = 0$ and variance $E[q_i^2]\, E[k_i^2] = 1$, where $E$ is the mean. Variances of independent numbers add
+# up:
 #
 # $$ \mathrm{Var}(q \cdot k) = \sum_{i=1}^{d} \mathrm{Var}(q_i k_i) = d. $$
 #
-# So scores have a typical size of $\sqrt{d}$, and dividing by it brings them back to 1, whatever the width. (Here $d$ is the width of one head: 64 in ViT-B and in BERT-base.
-# The 512 of BERT is something else, the length of its longest input.) Measured, with 20,000 pairs for each width:
+# So scores have a typical size of $\sqrt{d}$, and dividing by it brings them back to 1, whatever the width. (Here $d$ is the width of one head: 64 in
+# ViT-B and in BERT-base, a Transformer for text (Devlin et al. 2019). The 512 of BERT is something else, the length of its longest input.) Measured,
+# with 20,000 pairs for each width:
 
 # %%
 widths = [2, 4, 8, 16, 32, 64, 128, 256]
@@ -131,11 +136,12 @@ for d, variance in zip(widths, variances, strict=True):
     print(f"d = {d:3}   variance of q.k = {variance:7.2f}   after the scale {(products[d] / math.sqrt(d)).var():.3f}")
 
 # %% [markdown]
-# Why does the size of the scores matter? Because of what softmax does to large ones: one weight goes to 1, all others to 0, and the gradient to nothing.
+# Why does the size of the scores matter? Because of what softmax does to large ones: one weight goes to 1, all others to 0, and the gradient to
+# nothing.
 #
-# Below, 2,000 random queries, each over 16 random keys. On the left, the largest weight of a typical query (the median): without the scale, a wide head
-# sees one token and nothing else. On the right, how much of a gradient comes back through the softmax: the norm of `softmax_backward`'s result, for a
-# random upstream gradient of norm 1.
+# Below, 2,000 random queries, each over 16 random keys. On the left, the largest weight of a typical query (the median): without the scale, a wide
+# head sees one token and nothing else. On the right, how much of a gradient comes back through the softmax: the norm of `softmax_backward`'s result,
+# for a random upstream gradient of norm 1.
 
 
 # %%
@@ -162,29 +168,32 @@ axes.legend()
 figure
 
 # %% [markdown]
-# Without the scale, the gradient of a typical query dies as heads get wider. With it, width makes no difference.
+# Without the scale, the gradient of a typical query dies as heads get wider. With it, the width makes hardly any difference.
 #
 # ## The way back
 #
-# Write $\mathbf{d}y$ for the gradient of the loss by $y$: an array of $y$'s shape, which comes from above. Attention is two products with a softmax between them, and each is undone in turn.
-# For the product $y = a v$, in index form $y_{tj} = \sum_s a_{ts} v_{sj}$, the chain rule sums over everything that $a_{ts}$ and $v_{sj}$ touch:
+# Write $\mathbf{d}y$ for the gradient of the loss by $y$: an array of $y$'s shape, which comes from above. Attention is two products with a softmax
+# between them, and each is undone in turn. For the product $y = a v$, in index form $y_{tj} = \sum_s a_{ts} v_{sj}$, the chain rule sums over
+# everything that $a_{ts}$ and $v_{sj}$ touch:
 #
 # $$ \mathbf{d}a_{ts} = \sum_j \mathbf{d}y_{tj}\, v_{sj} \;\; \Rightarrow \;\; \mathbf{d}a = \mathbf{d}y\, v^\top, \qquad
 #    \mathbf{d}v_{sj} = \sum_t a_{ts}\, \mathbf{d}y_{tj} \;\; \Rightarrow \;\; \mathbf{d}v = a^\top \mathbf{d}y. $$
 #
-# The softmax: raising one score raises its own weight and lowers all others, $\partial y_j / \partial x_i = y_j (\delta_{ij} - y_i)$, where $\delta_{ij}$ is 1 for $i = j$ and else 0. Summed against
-# the upstream gradient,
+# The softmax, from scores $x$ to weights $y$ as above: raising one score raises its own weight and lowers all others. By the quotient rule
+# $\partial y_j / \partial x_i = y_j (\delta_{ij} - y_i)$, where $\delta_{ij}$ is 1 for $i = j$ and else 0. Summed against the upstream gradient,
 #
 # $$ \mathbf{d}x_i = \sum_j \mathbf{d}y_j\, y_j (\delta_{ij} - y_i) = y_i \left( \mathbf{d}y_i - \sum_j \mathbf{d}y_j\, y_j \right). $$
 #
-# And the scores are a product like the first. Step by step, in [a page of its own](../docs/derivations/attention.md). The code is these formulas:
+# And the scores $q k^\top$ are a product like the first: $\mathbf{d}q = \mathbf{d}x\, k$ and $\mathbf{d}k = \mathbf{d}x^\top q$. Step by step, in
+# [a page of its own](../docs/derivations/attention.md). The code is these formulas. (`_sum_to` is for the bias: if one bias was added to many
+# tables of scores, its gradient is the sum over them.)
 
 # %%
 print(exercises.source(attention_backward))
 
 # %% [markdown]
-# Do we believe it? A **gradient check** moves every single entry of q, k and v a little, and looks at what the output does. It knows nothing of our formulas
-# ([the previous notebook](02_a_layer_and_its_gradient.ipynb) explains it).
+# Do we believe it? A **gradient check** moves every single entry of q, k and v a little, and looks at what the output does. It knows nothing of our
+# formulas ([the previous notebook](02_a_layer_and_its_gradient.ipynb) explains it).
 
 # %%
 report = tinyvit.gradcheck(attention, lambda dy, c: attention_backward(dy, c)[:3], q, k, v)
@@ -193,8 +202,7 @@ print(report)
 # %% [markdown]
 # ## Break it
 #
-# The most common mistake: the scale is there on the way forward, and forgotten on the way back. Nothing crashes, every shape is right, and training
-# even works, a little worse.
+# The most common mistake: the scale is there on the way forward, and forgotten on the way back. Nothing crashes, and every shape is right.
 
 
 # %%
@@ -211,7 +219,8 @@ broken = tinyvit.gradcheck(scaled_attention, forgetful_backward, q, k, v)
 print(broken)
 
 # %% [markdown]
-# The check names the tensor: k and v are right, q is not, and its gradient is too large by `analytic / numeric`, which is $\sqrt{4} = 2$. Before you read on: which line would you add?
+# The check names the tensor: k and v are right, q is not, and its gradient is too large by `analytic / numeric`, which is $\sqrt{4} = 2$. What was
+# multiplied by $1 / \sqrt{d}$ on the way forward is multiplied by it on the way back: `dq / math.sqrt(d)`.
 #
 # ## What the gradient does not see
 #
@@ -225,13 +234,14 @@ print("largest row sum of the gradient:", abs(row_sums).max())
 print("with an upstream gradient of ones:", abs(softmax_backward(np.ones(x.shape), c)).max())
 
 # %% [markdown]
-# The second line is a trap: with an upstream gradient of ones everywhere, softmax's gradient is zero, so a backward pass that returns nothing but zeros would pass such a check. Checks need
-# a random upstream gradient.
+# The second line is the trap of [the previous notebook](02_a_layer_and_its_gradient.ipynb): with an upstream gradient of ones everywhere, softmax's
+# gradient is zero, so a backward pass that returns nothing but zeros would pass such a check.
 #
 # ## Exercises
 #
-# Write the bodies. `exercises.check` says whether the answer is right, and if it is not, what kind of mistake it looks like. `exercises.hint("softmax")` gives a first
-# hint, `exercises.hint("softmax", 2)` a second; `print(exercises.solution("softmax"))` shows how the package does it. Loops are as welcome as vectorised code.
+# Write the bodies. `exercises.check` says whether the answer is right, and if it is not, what kind of mistake it looks like.
+# `exercises.hint("softmax")` gives a first hint, `exercises.hint("softmax", 2)` a second; `print(exercises.solution("softmax"))` shows how the
+# package does it. Loops are as welcome as vectorised code.
 
 
 # %%
@@ -257,7 +267,8 @@ exercises.check("softmax_backward", my_softmax_backward)
 def my_attention(q, k, v, bias=None):
     """Queries [..., T, d], already scaled, keys and values [..., S, d] -> y [..., T, d].
 
-    The bias [T, S], if there is one, is added to the scores. The cache is {"q": q, "k": k, "v": v, "a": the weights}, and "bias" where there is one.
+    The bias, if there is one, is added to the scores; its shape is [T, S], or has some of the axes before them.
+    The cache is {"q": q, "k": k, "v": v, "a": the weights}, and "bias" where there is one.
     """
 
 
@@ -268,7 +279,8 @@ exercises.check("attention", my_attention)
 def my_attention_backward(dy, c):
     """dy [..., T, d] and the cache {q, k, v, a, and bias where there is one} -> dq, dk, dv, dbias.
 
-    Without a bias, dbias is the gradient of all scores.
+    dbias has the bias's shape: the gradient of the scores, summed over the axes that the bias lacks.
+    Without a bias, it is the gradient of all scores.
     """
 
 
@@ -277,8 +289,8 @@ exercises.check("attention_backward", my_attention_backward)
 # %% [markdown]
 # ## What we know now
 #
-# Attention is a weighted sum of values, and the weights come from comparing a query with keys. The scale keeps the scores at size 1, whatever the width. All of it is
-# differentiable, and the gradient is checked. The last cell of every notebook asserts what it has shown.
+# Attention is a weighted sum of values, and the weights come from comparing a query with keys. The scale keeps the scores at size 1, whatever the
+# width. All of it is differentiable, and the gradient is checked. The last cell of every notebook asserts what it has shown.
 
 # %%
 weights, _ = softmax(huge)

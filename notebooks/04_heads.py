@@ -118,8 +118,8 @@ axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 figure
 
 # %% [markdown]
-# At best, one head looks at one side only, and explains half. The reason is in its form. One head's answer is $w \sum_s a_s x_s$, and no weight
-# $a_s$ is negative, so both neighbours are multiplied by numbers of the same sign; a difference needs two signs. A wider head does not help, since
+# At best, one head looks at one side only, and explains half. The reason is in its form. One head's answer is $w \sum_j a_j x_j$, and no weight
+# $a_j$ is negative, so both neighbours are multiplied by numbers of the same sign; a difference needs two signs. A wider head does not help, since
 # it multiplies all its columns by the same weights. Two heads have two sets of weights, and a number of either sign for each.
 #
 # (This is about weights that depend on *where* a pixel is. Weights may also depend on *what* it is, and then one head can do more; but it is still
@@ -139,7 +139,8 @@ figure
 B, T, D, h = 5, 4, 6, 2
 d = D // h
 x = rng.standard_normal((B, T, D))
-p_small = trees.map(lambda leaf: rng.standard_normal(leaf.shape) / math.sqrt(D), multi_head_attention_init(None, D))
+shapes = multi_head_attention_init(None, D)  # without a generator, only the shapes count
+p_small = trees.map(lambda leaf: rng.standard_normal(leaf.shape) / math.sqrt(D), shapes)
 
 q, k, v = (linear(x, p_small[name])[0] for name in "qkv")
 print("q, k, v:", list(q.shape), "  parameters:", {name: list(leaf.shape) for name, leaf in p_small["q"].items()})
@@ -147,8 +148,8 @@ print("q, k, v:", list(q.shape), "  parameters:", {name: list(leaf.shape) for na
 # %% [markdown]
 # ## Splitting, and the mistake that is made there
 #
-# Head $i$ gets the columns $i d$ to $(i + 1) d$ of $q$, $k$ and $v$. It works with these $d$ columns as if there were nothing else. So the plainest
-# program is a loop:
+# Head $i$, counted from 0, gets the columns $i d$ to $(i + 1) d$ of $q$, $k$ and $v$. It works with these $d$ columns as if there were nothing else.
+# So the plainest program is a loop:
 
 
 # %%
@@ -164,7 +165,7 @@ def in_a_loop(q, k, v):
 in_a_loop(q, k, v).shape
 
 # %% [markdown]
-# It is faster to run all heads in one matrix product. For that the heads need an axis of their own, in front of the tokens:
+# One matrix product can run all heads at once. For that the heads need an axis of their own, in front of the tokens:
 # $[B, T, D] \rightarrow [B, h, T, d]$. Then each head's $[T, d]$ are the last two axes, as in a batch.
 
 # %%
@@ -256,7 +257,7 @@ print("plain reshape:", *sees(lambda q, k, v: unswapped(q, k, v)[0]), sep="\n")
 # With the heads' answers side by side we are not done. A last linear layer, the **output projection** $w_o$ $[D, D]$, belongs to multi-head
 # attention:
 #
-# $$ y = \left[ \mathrm{head}_1, \ldots, \mathrm{head}_h \right] w_o + b_o, \qquad
+# $$ y = \left[ \mathrm{head}_0, \ldots, \mathrm{head}_{h-1} \right] w_o + b_o, \qquad
 #    \mathrm{head}_i = \mathrm{softmax}\left( \frac{q_i k_i^\top}{\sqrt{d}} \right) v_i $$
 #
 # (Vaswani et al. 2017, section 3.2.2. Notes often stop at the concatenation.) In the example of the edges it was $w_o$ that took the difference. The
@@ -291,7 +292,7 @@ print("w_o as drawn:", *mixed.round(2), sep="\n")
 
 # %% [markdown]
 # There is another way to read the same product. The rows $i d$ to $(i + 1) d$ of $w_o$ meet head $i$ only, so $y$ is a sum over heads, each with its
-# own $d \times D$ piece of $w_o$. Every head adds something to the common stream:
+# own $d \times D$ piece of $w_o$. Every head adds something to every token:
 
 # %%
 heads_alone = in_a_loop(q, k, v)  # [B, T, h d]
@@ -317,14 +318,14 @@ for name in ("Ti/16", "S/16", "B/16", "L/16", "H/14"):
     print(f"{name:5}  D = {size.dim:4}   h = {size.heads:2}   d = {width}   parameters {parameters:9,}")
 
 # %% [markdown]
-# The head width is 64 in ViT-B, and also in BERT-base (Devlin et al. 2019), which has $D = 768$ and $h = 12$ as well. One can read that it is 512.
-# That is the length of BERT's longest input, in tokens: a $T$, not a $d$.
+# The head width is 64 in ViT-B, and also in BERT-base (Devlin et al. 2019), which has $D = 768$ and $h = 12$ as well. The 512 that one can
+# read is the length of BERT's longest input: a $T$, not a $d$.
 #
 # ## One product instead of three
 #
-# The ViT paper writes $[q, k, v] = z\, U_{qkv}$, with one matrix (its equation 5, which is about a single head of width $D_h$, so there it has
-# $3 D_h$ columns). Many programs do the same, for all heads at once, and split afterwards. This is the same function with its parameters laid side
-# by side. The package keeps three, because then the queries may come from somewhere else than keys and values.
+# The ViT paper writes $[q, k, v] = z\, U_{qkv}$, with the tokens $z$ and one matrix (its equation 5, which is about a single head of width $D_h$, so
+# there it has $3 D_h$ columns). Many programs do the same, for all heads at once, and split afterwards. This is the same function with its parameters
+# laid side by side. The package keeps three, because then the queries may come from somewhere else than keys and values.
 
 # %%
 fused = fuse_projections(p_small)
@@ -415,7 +416,7 @@ print("x", list(x.shape), "  kv", list(kv.shape), "  maps", list(c_cross["att"][
 
 # %% [markdown]
 # A Vision Transformer uses this form as well. The answer is read from the class token alone, so in the last layer only that token need ask;
-# `tinyvit.vit` does so with `full=False`. Its row is the same number by number, and the other rows are not computed:
+# `tinyvit.vit` does so with `full=False`. Its row is the same but for rounding, and the other rows are not computed:
 
 # %%
 row_error = abs(multi_head_attention(x[:, :1], x, p_small, heads=h)[0] - y[:, :1]).max()
@@ -444,7 +445,7 @@ print("another last token changes the outputs by", later.round(2))
 #
 # Do heads specialise in distances, some looking nearby, others across the image? The paper asks this with a measure (its figure 7): the **mean
 # attention distance**, in pixels, between a patch and the patches that it looks at, weighted by attention. Here it is for the model above, over all
-# test images. The line is a head that looks everywhere alike: without it, the number says nothing.
+# test images, a dot for each head. The line is a head that looks everywhere alike: without it, the number says nothing.
 
 # %%
 distances = attention_distance(maps, patch=config.patch)  # [L, h]
@@ -536,7 +537,7 @@ exercises.check("merge_heads", my_merge_heads)
 
 # %%
 def my_multi_head_attention(x, kv, p, *, heads, bias=None):
-    """Tokens x [B, T, D] ask tokens kv [B, S, D] -> y [B, T, D] = concat(head_1, ..., head_h) w_o + b_o.
+    """Tokens x [B, T, D] ask tokens kv [B, S, D] -> y [B, T, D] = concat(head_0, ..., head_(h-1)) w_o + b_o.
 
     q = linear(x, p["q"]), k and v = linear(kv, p["k"]) and linear(kv, p["v"]), each split into heads;
     head_i = softmax(q_i k_i^T / sqrt(d) + bias) v_i. Use linear, split_heads, attention, merge_heads.

@@ -3,9 +3,9 @@
 #
 # **The question.** The encoder is handed the patches of an image, one after the other. Does it know which was where? And if not, who tells it?
 #
-# An experiment. Two models are trained on handwritten digits. They differ in one setting: one has **position embeddings**, the other has none. Each
-# is trained with three seeds, since one run of anything proves little; all six take a few seconds. Then each is shown a digit, and the same digit
-# with its 16 patches shuffled. The bars are the **logits**, one number for each of the ten classes.
+# An experiment. Two models are trained on handwritten digits. They differ in one setting: one has **position embeddings**, of which more below, the
+# other has none. Each is trained with three seeds, since one run of anything proves little; all six take a few seconds. Then each is shown a digit,
+# and the same digit with its 16 patches shuffled. The bars are the **logits**, one number for each of the ten classes.
 
 # %%
 import dataclasses
@@ -57,14 +57,14 @@ for axes, (position, title) in zip(others, {"none": "no positions", "1d": "with 
     axes.bar(np.arange(10) - 0.2, logits[0], width=0.4, color=BLUE, label="a digit")
     axes.bar(np.arange(10) + 0.2, logits[1], width=0.4, color=ORANGE, label="shuffled")
     axes.set_title(title, fontsize=9)
-    axes.set(xticks=range(10), ylim=(-4, 6))
+    axes.set(xlabel="class", xticks=range(10), ylim=(-4, 6))
     plain(axes)
-others[0].legend(fontsize=8)
+others[1].legend(fontsize=8)
 figure
 
 # %% [markdown]
-# Without positions, the answer is the same (and here, where a 3 was shown, it is wrong). To that model an image is a bag of patches. Is it really
-# the same, or only nearly? In float64, with random parameters everywhere, for 60 test images:
+# Without positions, the answer is the same, right or wrong. To that model an image is a bag of patches. Is it really the same, or only nearly? In
+# float64, with random parameters everywhere, for 60 test images:
 
 
 # %%
@@ -87,9 +87,10 @@ for position in ("none", "1d"):
 # ## Why attention does not see order
 #
 # Let $\Pi$ be a permutation matrix: it has a single 1 in each row and column, $\Pi X$ are the rows of $X$ in another order, and $\Pi^\top \Pi = I$.
-# Linear layers, LayerNorm and the MLP work on each token by itself, so permuted tokens give permuted results. Attention lets tokens meet, so there
-# something could happen. The queries, keys and values are $\Pi Q$, $\Pi K$, $\Pi V$; the softmax works on each row by itself, and the order within a
-# row does not matter to its sum (the scale $1 / \sqrt{d}$ changes nothing in this, and is left out):
+# Linear layers, LayerNorm and the MLP ([the next notebook](06_layer_norm_and_gelu.ipynb) is about the last two) work on each token by itself, so
+# permuted tokens give permuted results. Attention lets tokens meet, so there something could happen. The queries, keys and values are $\Pi Q$,
+# $\Pi K$, $\Pi V$; the softmax works on each row by itself, and the order within a row does not matter to its sum (the scale $1 / \sqrt{d}$
+# changes nothing in this, and is left out):
 #
 # $$ \mathrm{softmax}\left( \Pi Q\, (\Pi K)^\top \right) \Pi V
 #    = \mathrm{softmax}\left( \Pi\, Q K^\top \Pi^\top \right) \Pi V
@@ -117,7 +118,7 @@ print(f"the class token's output changes by {abs(y[:, 0] - y_moved[:, 0]).max():
 
 # %% [markdown]
 # The class token was not moved, so its output does not change at all: it is **invariant**. (What is left is rounding: the same numbers are added in
-# another order.) The answer is read from the class token, and so the picture above.
+# another order.) The answer is read from the class token: hence the picture above.
 #
 # ## Does it matter?
 #
@@ -145,7 +146,8 @@ for position, three in runs.items():
 #
 # The Vision Transformer's remedy is a table $E_\mathrm{pos}$ $[T, D]$ with one row for each position, which is added to the tokens (the paper's
 # equation 1). Row 0 is the class token's. The rows start as random numbers, and are learned as every other parameter is. With $x_1, \ldots, x_N$ for
-# the patches' pixels, $E$ for the matrix that makes tokens of them, and $x_\mathrm{class}$ for the class token:
+# the patches' pixels, $E$ for the matrix that makes tokens of them, $x_\mathrm{class}$ for the class token, and a semicolon between rows that stand
+# one below the other (like the paper, we do not write the bias of the patch embedding):
 #
 # $$ z_0 = \left[ x_\mathrm{class};\; x_1 E;\; \ldots;\; x_N E \right] + E_\mathrm{pos} $$
 
@@ -158,10 +160,10 @@ print("tokens", list(z.shape), "+ table", list(table.shape), "=", list(learned_p
 print("what a config can name:", ", ".join(POSITION))
 
 # %% [markdown]
-# The shapes say how the gradient must look. Write $P$ for the table. NumPy adds it to each of the $B$ images, $y_{bti} = z_{bti} + P_{ti}$. So an
+# The shapes say how the gradient must look. Write $U$ for the table. NumPy adds it to each of the $B$ images, $y_{bti} = z_{bti} + U_{ti}$. So an
 # entry of the table reaches the loss through $B$ outputs, and its gradient is a sum over the batch:
 #
-# $$ \mathbf{d}P_{ti} = \sum_{b=1}^{B} \mathbf{d}y_{bti} $$
+# $$ \mathbf{d}U_{ti} = \sum_{b=1}^{B} \mathbf{d}y_{bti} $$
 #
 # What the forward pass copies, the backward pass adds.
 
@@ -195,10 +197,10 @@ except ValueError as error:
 # Adding looks careless. The patch says one thing, the position another, and the sum of two vectors does not say what the summands were. Would it not
 # be better to lay them side by side?
 #
-# It is the same. Write $e_i$ for the position as a **one-hot** vector, all zeros but for a 1 in place $i$. Then $e_i P$ picks row $i$ of the
-# table, and with $E$ and $P$ stacked into one matrix,
+# It is the same. Write $e_i$ for the position as a **one-hot** vector, all zeros but for a 1 in place $i$. Then $e_i U$ is row $i$ of the table,
+# $U_i$, and with $E$ and $U$ stacked into one matrix,
 #
-# $$ x E + P_i = x E + e_i P = \left[\, x,\; e_i \,\right] \begin{pmatrix} E \\ P \end{pmatrix}. $$
+# $$ x E + U_i = x E + e_i U = \left[\, x,\; e_i \,\right] \begin{pmatrix} E \\ U \end{pmatrix}. $$
 #
 # So adding a learned position *is* concatenating: the position is laid beside the pixels as a one-hot vector, and one linear layer takes both. In
 # numbers, with the patches of the 60 images:
@@ -206,19 +208,20 @@ except ValueError as error:
 # %%
 config, p = random_model("1d")
 patches, _ = patchify(x, config.patch)  # [B, N, P*P*C]
-E, P = p["patch"], p["pos"][1:]  # the patch embedding {w, b}, and the patches' rows of the table
-added = linear(patches, E)[0] + P
+E, U = p["patch"], p["pos"][1:]  # the patch embedding {w, b}, and the patches' rows of the table
+added = linear(patches, E)[0] + U
 
-one_hot = np.broadcast_to(np.eye(len(P)), (len(x), len(P), len(P)))  # [B, N, N]
+one_hot = np.broadcast_to(np.eye(len(U)), (len(x), len(U), len(U)))  # [B, N, N]
 beside = np.concatenate([patches, one_hot], axis=-1)  # [B, N, P*P*C + N]
-stacked = {"w": np.concatenate([E["w"], P]), "b": E["b"]}  # [P*P*C + N, D]
+stacked = {"w": np.concatenate([E["w"], U]), "b": E["b"]}  # [P*P*C + N, D]
 concatenated, _ = linear(beside, stacked)
 print("beside", list(beside.shape), "  stacked", list(stacked["w"].shape), "  result", list(concatenated.shape))
 print(f"added, and concatenated: {abs(added - concatenated).max():.0e} apart")
 
 # %% [markdown]
-# And whatever linear layer $W$ comes next, it takes the sum of contents $Z$ and positions $P$ apart again, $(Z + P)\, W = Z W + P W$: a query is a
-# query of the content plus a query of the position. (The LayerNorm in between only divides both parts by the same number, once the mean is gone.)
+# And whatever linear layer $W$ comes next, it takes the sum of contents $Z$ and positions $U$ apart again, $(Z + U)\, W = Z W + U W$: a query is a
+# query of the content plus a query of the position. (The LayerNorm in between treats both parts alike: from each it takes away its own mean, and it
+# divides both by the same number.)
 
 # %%
 W = rng.standard_normal((D, D))
@@ -227,7 +230,7 @@ print(f"together, and in parts: {parts_error:.0e} apart")
 
 # %% [markdown]
 # There is also room to keep both apart. A patch here has 4 pixels, so the embeddings of all patches lie in 4 of the 32 dimensions of a token (up to
-# the bias, which is common to all). A table of random directions would have 4/32 = 12.5 % of its squared length in the same 4 dimensions. The
+# the bias, which is common to all). A table of random directions has, on average, 4/32 = 12.5 % of its squared length in the same 4 dimensions. The
 # trained tables:
 
 # %%
@@ -239,15 +242,16 @@ for _, p, _ in runs["1d"]:
 print("share of the positions that lies where the content is:", ", ".join(f"{overlap:.1%}" for overlap in overlaps))
 
 # %% [markdown]
-# They began as random tables and did not have to change in this: seven eighths of their squared length lies where no patch has anything.
+# They began as random tables, and in this they have stayed so: about seven eighths of their squared length lies where no patch has anything.
 #
 # ## What has been learned?
 #
-# Each small square below is a patch's place in the grid, and shows how similar its row of the table is to all others: the cosine of the angle
-# between them. With itself, it is exactly 1. This figure is the paper's figure 7, middle, for our digits.
+# Each of the 16 squares below belongs to one patch, and stands where that patch stands in the image. Its own 4 x 4 cells show how similar the patch's
+# row of the table is to that of every patch: the cosine of the angle between the two, exactly 1 for a row with itself. This figure is the paper's
+# figure 7, middle, for our digits.
 #
 # One change is made for it. The preset draws its table with a standard deviation of 0.5, which learns fast, and after twelve epochs the random
-# numbers of the start still hide what was learned. So these are trained from the paper's 0.02.
+# numbers of the start still hide what was learned. So these are trained from 0.02, as in the paper's own code.
 
 # %%
 small_start = [train(seed, position_std=0.02) for seed in range(3)]
@@ -262,10 +266,10 @@ for name, three in {"std 0.5": runs["1d"], "std 0.02": small_start}.items():
         print(f"{name:8}  {side_by_side:z6.2f} {others:z6.2f}   test accuracy {accuracy:.1%}")
 
 # %% [markdown]
-# Not what one expects. Here neighbours are *less* alike than patches farther apart: the model tells them apart, in all three seeds. In the paper's
-# figure, and in our [larger run on MNIST](../docs/inside.md) with 49 patches, neighbours are *more* alike, and the model has found out by itself
-# that images have two dimensions. With 16 patches of 2 x 2 pixels it seems to have more use for telling them apart; that is a guess, and the numbers
-# say only that it is so. They also say why the preset starts from 0.5: twelve epochs from 0.02 end with more mistakes.
+# Not what one expects. Trained from 0.02, neighbours are *less* alike than patches farther apart, in all three seeds. In the paper's figure, and in
+# our [larger run on MNIST](../docs/inside.md) with 49 patches, neighbours are *more* alike, and the model has found out by itself that images have
+# two dimensions. With 16 patches of 2 x 2 pixels it seems to have more use for telling them apart; that is a guess, and the numbers say only that
+# it is so. They also say why the preset starts from 0.5: twelve epochs from 0.02 end with more mistakes.
 #
 # ## Other tables
 #
@@ -320,11 +324,13 @@ print(f"cosine of two different patches after LayerNorm: at most {clock_alike:.2
 figure = new_figure(7.5, 2.3)
 axes = figure.subplots()
 shade = axes.imshow(clock.T, cmap=HEAT, aspect="auto", interpolation="nearest")
-axes.set(xlabel="position t", ylabel="column")
+axes.set(xlabel="position t", ylabel="column of the table")
 figure.colorbar(shade, label="entry of the table")
 figure
 
 # %% [markdown]
+# At the top of the picture are the fast hands, at the bottom those that hardly move: their sines stay near 0, their cosines near 1.
+#
 # Why sine *and* cosine? Because then a shift is a rotation. By the addition theorems, going on by $k$ turns each hand by the angle $\omega k$,
 # wherever it stands:
 #
@@ -333,8 +339,8 @@ figure
 #    \begin{pmatrix} \sin \omega t \\ \cos \omega t \end{pmatrix} $$
 #
 # The matrix does not contain $t$. So "five to the right" is one linear map for all positions, which a layer can learn. With the sine alone there
-# would be none. So the matrix of the formula is built, and then, for the first hand, the best matrix is sought by least squares: with its cosine,
-# and without.
+# would be none. To see it, we build the matrix of the formula,
+# and then, for the first hand alone, seek the best matrix by least squares: with its cosine, and without.
 
 
 # %%
@@ -358,7 +364,7 @@ print(f"the best matrix errs by {both:.0e} for the first sine and cosine, by {si
 # **Two dimensions.** Patches are counted row by row, so the last of a row and the first of the next are neighbours in the sequence, and far apart in
 # the image. The paper's 2-D positions use two smaller tables, $X$ for columns and $Y$ for rows, with $D/2$ numbers each, laid side by side:
 #
-# $$ P_{\mathrm{row}, \mathrm{column}} = \left[\, X_\mathrm{column},\; Y_\mathrm{row} \,\right] $$
+# $$ U_{\mathrm{row}, \mathrm{column}} = \left[\, X_\mathrm{column},\; Y_\mathrm{row} \,\right] $$
 #
 # For a grid of $G \times G$ patches that is $2G \cdot D/2 = G D$ numbers instead of $G^2 D$. They can be learned, as in the paper, or be sinusoidal,
 # as here:
@@ -392,9 +398,9 @@ figure.colorbar(shade, ax=panels, label="cosine similarity", shrink=0.9)
 figure
 
 # %% [markdown]
-# How similar is the position in row 3, column 3 to all others of an 8 x 8 grid? One-hot positions know themselves only. Integers, being multiples of
-# one vector, all point the same way, and differ in length alone. The sinusoidal ones know the neighbours to the left and right, but above and below
-# are eight steps away. With two tables, up and down count as left and right do.
+# How similar is the position in row 3, column 3 (counted from 0) to all others of an 8 x 8 grid? One-hot positions know themselves only. Integers,
+# being multiples of one vector, all point the same way, and differ in length alone. The sinusoidal ones know the neighbours to the left and right,
+# but above and below are eight steps away. With two tables, up and down count as left and right do.
 #
 # Each of these is a table $[T, D]$, so the model runs with it as it is. For the digits, $T = 17$ and $D = 32$:
 
@@ -426,9 +432,9 @@ for name, table_of in tables_digits.items():
 #
 # ## Which kind is best?
 #
-# The paper's table 8: ViT-B/16, and how well ImageNet can be classified by a linear map of its features that is fitted to five images of each class.
-# The columns differ in where the positions are added: before the first layer, before every layer with tables of their own, or before every layer
-# with one table for all.
+# The paper's table 8: ViT-B/16, and how well ImageNet can be classified by a linear map of its features that is fitted to five images of each class
+# (by regularised least squares, which has a closed form; it is not logistic regression). The columns differ in where the positions are added:
+# before the first layer, before every layer with tables of their own, or before every layer with one table for all.
 #
 # | positions | before the first layer | every layer | every layer, shared |
 # |---|---|---|---|
@@ -445,7 +451,7 @@ print(f"from the worst to the best with positions: {100 * np.ptp(with_positions)
 # %% [markdown]
 # Positions matter; which kind hardly does. The gap to "none" is about eight times as wide as all differences between kinds and places, and the paper
 # gives no spread over seeds, so the small differences may mean nothing. Its explanation, which it calls a speculation: with 14 x 14 patches instead
-# of 224 x 224 pixels, it is easy to learn where each is, in whatever form. The simplest is the default there, and so here.
+# of 224 x 224 pixels, it is equally easy to learn where each is, in whatever form. The simplest is the default there, and so here.
 #
 # (Next to this, around its figure 9, the paper speaks of a difference that is explained by the learning rate. That is sometimes read as a remark
 # about positions. It is about the class token against average pooling: the two work equally well, but need different learning rates.)

@@ -59,8 +59,8 @@ plain(panels[5])
 figure
 
 # %% [markdown]
-# Colours are the 32 numbers of each token: orange and purple are the two signs. The code above is the model, every part of it known. It is the
-# same as one call of `vit`:
+# Each row has the 32 numbers of one token, orange where they are positive, purple where they are negative. The code above is the model, every part
+# of it known. It is the same as one call of `vit`:
 
 # %%
 by_vit, c = vit(images, p, config)
@@ -70,9 +70,10 @@ print("by hand and by vit, largest difference:", abs(logits - by_vit).max())
 # ## The four equations
 #
 # They are equations (1) to (4) of Dosovitskiy et al. (2021). The letters: $x_p^n$ is patch $n$ of $N$, written as one row of $P^2 C$ pixels, for
-# patches of side $P$ with $C$ channels; $E$ $[P^2 C, D]$ is the matrix that turns it into a token of width $D$; $x_{\mathrm{class}}$ is the
-# class token; $E_{\mathrm{pos}}$ $[N+1, D]$ holds a row for each position. $L$ is the number of blocks, and $z_l$ is the table after block $l$.
-# LN is LayerNorm, MSA is multi-head self-attention, MLP is two linear layers with a GELU between them. A line of code that belongs to each:
+# patches of side $P$ with $C$ channels; $E$ $[P^2 C, D]$ is the matrix that turns it into a token of width $D$; $x_{\mathrm{class}}$ is the class
+# token; $E_{\mathrm{pos}}$ $[N+1, D]$ holds a row for each position; semicolons stand between rows. (The paper does not write the bias of the patch
+# embedding; in the code it has one.) $L$ is the number of blocks, and $z_l$ is the table after block $l$. LN is LayerNorm, MSA is multi-head
+# self-attention, MLP is two linear layers with a GELU between them. Below each stand the lines of code that belong to it:
 
 
 # %%
@@ -109,7 +110,7 @@ print(lines(encoder_block, 'c["ln2"]', 'c["mlp"]', "(3)"))
 print(lines(vit, 'c["class_row"]', 'c["ln"]', 'c["head"]'))
 
 # %% [markdown]
-# Two kinds of mixing take turns. In (2) tokens talk to each other: MSA is the only place of the whole model where one token's numbers reach
+# Two kinds of work take turns. In (2) tokens talk to each other: MSA is the only place of the whole model where one token's numbers reach
 # another's. In (3) each token is on its own: the MLP is applied to every row alike.
 #
 # ## The block, whole
@@ -118,14 +119,13 @@ print(lines(vit, 'c["class_row"]', 'c["ln"]', 'c["head"]'))
 print(exercises.source(encoder_block))
 
 # %% [markdown]
-# Line by line. `c` will hold what the backward pass must remember. LayerNorm brings each token to mean 0 and variance 1. Attention takes queries
-# from the first `rows` tokens (all of them, if `rows` is `None`), keys and values from all. Dropout does nothing unless a mask is handed in; we
-# come to it below. The sum is equation (2). Then LayerNorm, MLP, sum: equation (3).
+# Line by line. `c` will hold what the backward pass must remember. LayerNorm brings each token to one scale. Attention takes queries from the first
+# `rows` tokens (all of them, if `rows` is `None`), keys and values from all. Dropout does nothing unless a mask is handed in; we come to it below.
+# The sum is equation (2). Then LayerNorm, MLP, sum: equation (3).
 #
-# It is often written that ViT's encoder is the Transformer's, unmodified. Two things differ from Vaswani et al. (2017). There the norm stands
-# behind the sum, $\mathrm{LN}(z + \mathrm{MSA}(z))$, called **post-norm**; here it stands inside the branch, called **pre-norm**, and so nothing
-# but additions lies between $z_0$ and $z_L$. (That is why one more LayerNorm is needed at the end, in (4).) And there the MLP's nonlinearity is
-# a ReLU; here it is a GELU.
+# As [the last notebook](06_layer_norm_and_gelu.ipynb) has it, this is not quite the encoder of Vaswani et al. (2017): the MLP has a GELU for a ReLU,
+# and the norm stands inside the branch. So nothing but additions lies between $z_0$ and $z_L$, no norm has touched $z_L$, and that is why there is
+# one more LayerNorm at the end, in (4).
 #
 # ## The residual stream
 #
@@ -169,9 +169,10 @@ left.set_ylabel("mean norm of a row")
 figure
 
 # %% [markdown]
-# Nothing is overwritten: what a branch adds is large beside the stream, but the stream stays in the sum. The class row starts with the same
-# numbers for every image, so all that it knows of an image at the end, the branches have added. It is often taken for a start-of-sentence
-# symbol. It is something else: a place without content of its own, where attention can gather what the head will need.
+# The bars are what a branch adds, the dots the stream that it is added to. A branch may add as much as there was, but it overwrites nothing: the
+# stream stays in the sum. The class row starts with the same numbers for every image, so all that it knows of an image at the end, the branches
+# have added. It is often taken for a start-of-sentence symbol. It is something else: a place without content of its own, where attention can gather
+# what the head will need.
 #
 # ## The model, whole
 
@@ -180,7 +181,7 @@ print(exercises.source(vit))
 
 # %% [markdown]
 # A loop over blocks, between an embedding and a head. `rows` is `None` for all blocks, and for the last one `None` or 1. `keep=False` throws
-# each block's cache away, for prediction.
+# each block's cache away, for prediction. `pre_logits` is one more layer, which some published models have before the head, and ours have not.
 #
 # ## Only the class row reaches the head
 #
@@ -255,8 +256,8 @@ for name, array in trees.walk(c):
 
 # %% [markdown]
 # `xhat` is LayerNorm's normalised input and `rstd` one over its standard deviation; `att` has queries, keys, values and the attention maps `a`;
-# `dydx` is GELU's derivative. There are no hooks to set and no modes to switch on. Whoever wants to know what a model did reads its cache, and
-# [looking inside](11_looking_inside.ipynb) does nothing else.
+# `dydx` is GELU's derivative. Whoever wants to know what a model did reads its cache, and [looking inside](11_looking_inside.ipynb) does nothing
+# else.
 #
 # ## The shape ledger
 #
@@ -284,13 +285,11 @@ for name in ("digits", "B/16"):
             print(f"{row.name:18} {list(row.shape)!s:>20} {row.parameters:>11,} {row.multiply_adds:>14,}")
 
 # %% [markdown]
-# `print(tinyvit.shapes(config))` shows them all, and `tinyvit shapes B/16 --figure` draws [the dataflow](../docs/figures/dataflow.svg). B/16
-# hides a trap: a patch has $16 \cdot 16 \cdot 3 = 768$ numbers, and $D$ is 768 as well, so a forgotten projection would pass every test of
-# shapes. S/16, with $D = 384$, would not let it pass.
+# `print(tinyvit.shapes(config))` shows them all, and `tinyvit shapes B/16 --figure` draws [the dataflow](../docs/figures/dataflow.svg).
 #
 # ## Every parameter, by hand
 #
-# $M$ is the MLP's hidden width, $K$ the number of classes. Colour images have $C = 3$:
+# $M$ is the MLP's hidden width, $K$ the number of classes. For colour images, with $C = 3$:
 #
 # $$ (3P^2 D + D) + D + (N+1) D + L\,(4D^2 + 2DM + 9D + M) + 2D + DK + K $$
 #
@@ -320,7 +319,8 @@ for name, number in by_hand(b16).items():
     print(f"{name:7} {number:>12,} {trees.count(tree[name]):>12,}")
 
 # %% [markdown]
-# And the sum, for all presets: by the formula, and by counting the entries of every array.
+# And the sum, for all presets: by the formula, and by counting the entries of every array. (Ti, S, B, L and H are sizes, from tiny to huge; the
+# number is the side of a patch.)
 
 # %%
 counts = {name: (sum(by_hand(c).values()), tinyvit.parameter_count(c)) for name, c in tinyvit.PRESETS.items()}
@@ -343,13 +343,13 @@ for name in ("digits", "mnist", "B/16"):
         print(f"{name:8} {batch:6} {size:12.2f} {size:10.2f} {2 * size:12.2f} {1e-6 * ledger.kept:10.2f}")
 
 # %% [markdown]
-# For a single image the parameters weigh more, for a batch the cache does. So tinyvit cuts a batch into smaller ones, whose gradients are added
-# up: the cache then never holds more than one of them.
+# For a single image the parameters weigh more, for a batch the cache does. So tinyvit cuts a batch into smaller ones, one after the other, whose
+# gradients are added up: then there is never a cache for more than one of them (on several cores, one for each core).
 #
 # ## The way back
 #
-# The backward pass is the forward pass in a mirror: the same lines, last line first. Each has an inverse that asks for the same parameters and
-# the same cache. Of the whole model, the last line first:
+# The backward pass is the forward pass in a mirror: the same lines, last line first. Each has a partner that asks for the same parameters and for
+# the cache that it left. Of the whole model:
 
 # %%
 for forward, backward in (
@@ -472,19 +472,21 @@ figure
 # %% [markdown]
 # It is often written that without residual connections the gradient vanishes. What is measured is more interesting. Read the middle from right
 # to left, as the gradient goes: with residual connections it grows, since every block hands on what it got and adds what came through its
-# branches (here they add up more than they cancel). Without, it falls, but to a fraction and not to nothing, because each LayerNorm scales a
-# small input up to size 1, and on the way back the gradient by the same factor.
+# branches (here they add up more than they cancel). Without, it drops to a fraction, but not to nothing, because each LayerNorm scales a small
+# input up to size 1, and on the way back the gradient by the same factor.
 #
 # What dies is on the left. Attention is an average, and averages of averages are alike: after three or four blocks without residual connections
 # all tokens are the same (Dong et al. 2021 prove it for attention alone, "Attention is not all you need"). Then it makes no difference where a
-# query looks, all values being equal, and queries and keys get no gradient: on the right. The stream keeps the tokens apart.
+# query looks, all values being equal, and queries and keys get no gradient: on the right, where what is left is rounding. The stream keeps the
+# tokens apart.
 #
 # ## Dropout
 #
 # One part is left. **Dropout** (Srivastava et al. 2014) sets each number to 0 with probability $r$, the **rate**, in training only, so that no
 # unit can rely on another. What is kept is divided by $1 - r$, so that the mean stays:
-# $E[\mathrm{mask}] = r \cdot 0 + (1 - r) \cdot \frac{1}{1 - r} = 1$, and evaluation need not do anything. The paper puts it after every dense
-# layer except q, k and v, and directly after the positions are added. That is one mask at the stem, and three in each block:
+# $E[\mathrm{mask}] = r \cdot 0 + (1 - r) \cdot \frac{1}{1 - r} = 1$, and evaluation need not do anything. The paper puts it after every linear
+# layer of a block except q, k and v, and directly after the positions are added. That is one mask at the entrance, the `stem`, and three in each
+# block:
 
 # %%
 dropping = dataclasses.replace(config, dropout=0.25)
@@ -508,26 +510,7 @@ print("no masks, no dropout:   ", np.array_equal(vit(images, p, dropping)[0], by
 # Write the bodies, with the package's smaller functions (`layer_norm`, `multi_head_attention`, `mlp`, ...) at hand; those not imported above are
 # found under `tinyvit.layers` and `tinyvit.ops`. `exercises.check` says whether the answer is right, and if not, what kind of mistake it looks
 # like. `exercises.hint("vit")` gives a first hint, `exercises.hint("vit", 2)` a second; `print(exercises.solution("vit"))` shows how the package
-# does it.
-
-
-# %%
-def my_dropout(x, mask=None):
-    """x [...] and a mask of its shape -> y = x mask, and the cache {"mask": mask}.
-
-    Without a mask: x itself, and the cache {}.
-    """
-
-
-exercises.check("dropout", my_dropout)
-
-
-# %%
-def my_dropout_backward(dy, c):
-    """The upstream gradient dy and the cache {"mask": mask}, or {} -> dx."""
-
-
-exercises.check("dropout_backward", my_dropout_backward)
+# does it. (Dropout was the exercise of [the first notebook](00_start_here.ipynb).)
 
 
 # %%
@@ -571,7 +554,7 @@ exercises.check("vit_backward", my_vit_backward)
 # %% [markdown]
 # ## What we know now
 #
-# A Vision Transformer is a table of tokens to which 2L branches add their findings, and of which the first row is read at the end. Its cache
+# A Vision Transformer is a table of tokens to which $2 L$ branches add their findings, and of which the first row is read at the end. Its cache
 # says what it did, its ledger what it costs, to the last integer, and its gradient is checked, to the last entry.
 
 # %%

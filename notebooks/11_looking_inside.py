@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Looking inside a trained model
 #
-# **The question.** A Vision Transformer that reads digits is right 98 times out of 100. Where does it look, and does that explain what it says?
+# **The question.** A Vision Transformer that reads digits is right about 98 times out of 100. Where does it look, and does that explain what it says?
 #
 # We train one, which takes a few seconds, and run it on the 360 test images. Everything that follows is read from the parameters `p` and from
 # the cache `c` of this one forward pass.
@@ -38,8 +38,8 @@ print(f"accuracy on {len(images)} test images: {accuracy:.1%}")
 look(images[:3], class_attention(c)[:3], config.patch, titles=[f"a {label}" for label in labels[:3]])
 
 # %% [markdown]
-# On the right: how much the class token, from which the answer is read, takes from each patch in the last block, as a mean over the heads. The
-# image shines through as a veil, to see what lies where.
+# On the right: how much the class token, from which the answer is read, takes from each patch in the last block, as a mean over the heads. A pale
+# copy of the image lies over the colours, to see what lies where.
 #
 # ## Every layer, every head
 #
@@ -56,8 +56,9 @@ for number, a in enumerate(maps):
 attention_figure(images[0], [a[0] for a in maps])
 
 # %% [markdown]
-# The same image, all three layers and four heads, the class token's row. Heads of one layer look at different places: this is the division of
-# labour that [heads](04_heads.ipynb) are for.
+# The same image, all three layers and four heads, the class token's row. (Figures count layers and heads from 1, lists and arrays from 0.) Heads of
+# one layer look at different places: this is the division of labour that [heads](04_heads.ipynb) are for. What the class token takes from itself is
+# not drawn, so a panel may be dark throughout: that head takes most from there.
 #
 # And here with a hand on it: point at a patch, and see what that patch attends to. (Where scripts may not run, a picture stands in its place.)
 
@@ -71,9 +72,9 @@ tinyvit.Explorer(images[:4], p, config, titles=[f"a {label}" for label in labels
 # many. Three reasons.
 #
 # A large weight on a patch whose value vector is small, or is ignored by the output projection, moves nothing. By the second block a token is no
-# longer its patch: it has already taken from others. And the stream that attention adds to goes around it as well. (The dispute is an old one:
-# Jain and Wallace 2019, "Attention is not explanation"; Wiegreffe and Pinter 2019, "Attention is not not explanation".) What is said here, we
-# test at the end.
+# longer its patch: it has already taken from others. And the residual stream goes around attention as well. (The dispute is an old one: Jain and
+# Wallace 2019, "Attention is not explanation"; Wiegreffe and Pinter 2019, "Attention is not not explanation".) At the end we test what such maps are
+# worth.
 #
 # The first reason, measured. What token $s$ sends to the class token through head $i$ is $a_{0s}\, v_s$, a weight times a vector. If weights
 # told everything, the vectors would all have one length:
@@ -114,20 +115,18 @@ overlay_figure(images[:2], {"with identity": with_identity[:2, 0, 1:], "without"
 
 # %% [markdown]
 # The last number (the spread of a column of $R$ over its mean) says what the identity does: without it, the product of averages makes all rows
-# alike, and every token seems to come from the same places. For the class token alone, whose row is drawn, the two look much the same here.
+# alike, and every token seems to come from the same places. For the class token alone, whose row is drawn, the two do not look so different.
 #
 # ## What speaks for the class
 #
 # Attention knows nothing of the answer. A gradient does. Let $y_k$ be the logit of class $k$. If a weight $a_{ts}$ were changed a little, $y_k$
-# would change by $\mathbf{d}a_{ts}$ times as much, and so $a_{ts}\, \mathbf{d}a_{ts}$ is, to first order, what $y_k$ owes to that weight. Of
-# each head, the part that speaks for the class, $\max(0, a\, \mathbf{d}a)$, then the mean over heads (Chefer et al. 2021). The backward pass
-# computes $\mathbf{d}a$ on its way, so it costs nothing to derive:
+# would change by $\mathbf{d}a_{ts}$ times as much, and so $a_{ts}\, \mathbf{d}a_{ts}$ is, to first order, what $y_k$ would lose if that weight were
+# 0. Of each head, only the part that speaks for the class is kept, $\max(0, a\, \mathbf{d}a)$, then the mean over heads is taken (Chefer et al.
+# 2021, who then go through the layers as rollout does; we simply add up the layers). The backward pass computes $\mathbf{d}a$ on its way:
 
 # %%
-right_class = np.eye(config.classes, dtype="float32")[
-    labels
-]  # the upstream gradient that asks for the true class's logit
-weighted = weighted_attention(right_class, p, c)
+true_class = np.eye(config.classes, dtype="float32")[labels]  # the gradient, by the logits, of the true class's logit
+weighted = weighted_attention(true_class, p, c)
 for_class = sum(a[:, 0, 1:] for a in weighted)  # the class token's rows, of all layers
 kinds = {
     "last block": class_attention(c),
@@ -153,23 +152,23 @@ distance_figure(distances, uniform)
 
 # %% [markdown]
 # In the paper's large models some heads of the first layers look only close by, as a convolution does. Here no head does: all lie near the line,
-# on images four patches wide. Near the line does not mean evenly spread: a head may look at single patches that are as often far as near, as the
-# maps above show.
+# on images four patches wide. Near the line does not mean evenly spread: a head may look at single patches that are as often far as near, like the
+# one made by hand in [heads](04_heads.ipynb).
 #
 # ## What the embeddings have learned
 #
 # The patch embedding's 32 filters have $2 \times 2$ pixels each, so they are mixtures of only four patterns. Which four, and how much of the
-# filters each accounts for (grey is 0; the sign is of no concern):
+# filters each accounts for (medium grey is 0; the sign is of no concern):
 
 # %%
 filters_figure(p["patch"]["w"], config.channels)
 
 # %% [markdown]
-# An even pattern answers to brightness, one with two halves to an edge, a chequered one to a diagonal.
+# An even pattern answers to brightness, one that is lighter on one side to an edge, a chequered one to a diagonal.
 #
-# Nobody told the model that an image is a square. It was given 16 rows of $E_{\mathrm{pos}}$, drawn at random. Below, the small square at row
-# $i$ and column $j$ shows how alike the position of patch $(i, j)$ is to all positions: the cosine of the angle between two rows, which is 1 for
-# a row with itself.
+# Nobody told the model that an image is a square. For its 16 patches it was given 16 rows of $E_{\mathrm{pos}}$, drawn at random. Below, the small
+# square at row $i$ and column $j$ shows how alike the position of patch $(i, j)$ is to all positions: the cosine of the angle between two rows, which
+# is 1 for a row with itself.
 
 # %%
 alike = similarity(p["pos"])
@@ -181,17 +180,19 @@ similarity_figure(p["pos"])
 
 # %% [markdown]
 # In the paper's model, and in [one of MNIST](../docs/inside.md), neighbours have become more alike than others: the model has found out that
-# images have two dimensions. Here it has not: neighbours are no more alike than any two, as in a new model. It does very well without. With 16
-# places, each can be learned by itself.
+# images have two dimensions. Here no trace of it is seen: neighbours are no more alike than any two, as in a new model, and the model does very well.
+# (The table starts large, and [what was drawn hides what was learned](05_positions.ipynb).)
 #
 # ## What a wrong answer looked at
+#
+# The mistakes, the surest first, each above its rollout with the identity:
 
 # %%
 wrong = worst_mistakes(labels, probabilities)
 mistakes_figure(images[wrong], labels[wrong], probabilities[wrong], with_identity[wrong, 0, 1:], digits)
 
 # %% [markdown]
-# And what is taken for what. Colour is for mistakes alone; right answers would drown them.
+# And what is taken for what. Colour is for mistakes alone; the many right answers, on the diagonal, would drown them.
 
 # %%
 counts = confusion(labels, probabilities.argmax(-1), config.classes)
@@ -205,7 +206,7 @@ confusion_figure(counts, digits)
 # error of the mean, $s / \sqrt{n}$ ($s$ the standard deviation of the $n = 360$ drops).
 #
 # A drop means nothing by itself, since hiding anything does harm. It needs rivals that know less. Here are three: patches drawn at **random**;
-# the **brightest** patches, that is, those with most ink; and the hardest one, the **average rollout** of all test images, which hides the same
+# the **brightest** patches, that is, those with most ink; and the hardest rival, the **average rollout** of all test images, which hides the same
 # patches in every image. And what does it mean to hide? A black patch may look like the background of another digit. So everything is done
 # twice: once the patch becomes black, once it becomes that of the average training image.
 
@@ -280,9 +281,10 @@ for fill in fills:
 #   far below rollout.
 # - **What speaks for the class** does more harm than random patches, too, and where patches become average the most of all measures of one
 #   image, for the first two. (It was told the answer. The others were not.)
-# - **Brightness, which knows nothing of the model, does nearly as well as rollout where patches are made black**, and little better than chance
-#   where they become average. What seems important depends on what it is replaced with: an explanation is always one of a difference.
-# - **The average rollout, the same patches in every image, is no worse than the image's own.** Sometimes it does less harm, sometimes more.
+# - **Brightness, which knows nothing of the model, does nearly as well as rollout where patches are made black**, and far less well where they
+#   become average. So what counts as important depends on what is put in its place.
+# - **The average rollout, the same patches in every image, is on the whole no worse than the image's own.** Sometimes it does less harm, sometimes
+#   more.
 #
 # The last is a comparison of two measures on the same images, so what counts is the mean and the standard error of the differences, image by
 # image:
@@ -305,7 +307,7 @@ for fill in fills:
 # ## An exercise of another kind
 #
 # All of this began with reading the cache. Do it yourself: find the map of one block, head and image in `c`, and compute it once more from the
-# queries and keys that lie beside it.
+# queries and keys that lie beside it. ([The names in the cache](07_the_vision_transformer.ipynb) are listed in the notebook on the model.)
 
 
 # %%
