@@ -32,6 +32,8 @@ from tinyvit.ops.class_row import class_row_backward
 from tinyvit.ops.convolution import patch_convolution_backward
 from tinyvit.ops.gelu import gelu
 from tinyvit.ops.heads import split_heads
+from tinyvit.ops.resize import resize_backward
+from tinyvit.ops.resize_positions import resize_positions_backward
 from tinyvit.ops.tanh import tanh_backward
 
 BUGS = [  # function, the case that must fail, {mistake: (what stands there, how it is easily written)}
@@ -74,6 +76,20 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
     (learned_position_backward, "position/1d", {"wrong rows": ("dy.sum(axis=0)", "dy.sum(axis=0)[::-1]")}),
     (patch_convolution_backward, "patch_convolution", {"dx only reshaped": ("dgrid.swapaxes(2, 3)", "dgrid")}),
     (class_row_backward, "class_row", {"dy given to every row": ("dz[:, 0] = dy", "dz[:] = dy[:, None]")}),
+    (
+        resize_backward,
+        "resize/bicubic",
+        {"resized back, not transposed": ('c["rows"].T, c["columns"].T', 'c["columns"], c["rows"]')},
+    ),
+    (
+        resize_positions_backward,
+        "resize_positions",
+        {
+            "no gradient for the class token": ("[dy[:1],", "[0 * dy[:1],"),
+            "rows off by the class token's": ("dy[1:].reshape", "dy[:-1].reshape"),
+            "rows and columns exchanged": ("dpatches.reshape(", "dpatches.swapaxes(0, 1).reshape("),
+        },
+    ),
     (
         encoder_block_backward,
         "encoder_block/rows",

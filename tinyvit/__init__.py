@@ -24,6 +24,8 @@ from tinyvit.training.recipe import RECIPES, Recipe
 from tinyvit.trees import count
 from tinyvit.viz.attention import attention_maps, rollout
 from tinyvit.viz.ledger import shapes
+from tinyvit.weights.load import load_weights
+from tinyvit.weights.save import save_weights
 
 __version__ = "0.1.0"
 
@@ -43,9 +45,11 @@ __all__ = [
     "gradcheck",
     "load",
     "load_data",
+    "load_weights",
     "parameter_count",
     "rollout",
     "save",
+    "save_weights",
     "shapes",
     "to_device",
     "to_host",

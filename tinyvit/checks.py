@@ -18,6 +18,8 @@ from tinyvit.layers.position import POSITION
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops import attention, class_row, convolution, cross_entropy, dropout, gelu, heads, patches, softmax, tanh
+from tinyvit.ops.resize import RESIZE, resize, resize_backward
+from tinyvit.ops.resize_positions import resize_positions, resize_positions_backward
 
 B, T, S, D, M = 2, 3, 5, 8, 7  # batch, tokens, source tokens, width, MLP width; h = 4 heads of d = 2
 SMALL = dict(image=6, patch=3, channels=2, dim=6, depth=2, heads=3, mlp_dim=7, classes=8)
@@ -81,6 +83,14 @@ def _ops(array):
             dict(smoothing=0.1),
         ),
     }
+
+
+def _resizes(rng):
+    """Cases for resizing: one side grows and the other shrinks, and a table from a grid of 3 to one of 5."""
+    x, pos, size = rng.standard_normal((B, 3, 5, 4)), rng.standard_normal((1 + 3 * 3, 4)), dict(height=5, width=3)
+    cases = {f"resize/{name}": Case(resize, resize_backward, (x,), size | dict(method=name)) for name in RESIZE}
+    to_five = dict(grid=5, method="bicubic antialias")
+    return cases | {"resize_positions": Case(resize_positions, resize_positions_backward, (pos,), to_five)}
 
 
 def _layers(array, randomised, rng):
@@ -192,7 +202,8 @@ def cases(names=None):
     def randomised(tree):
         return trees.map(lambda leaf: 0.5 * array(*leaf.shape) + np.asarray(leaf, np.float64), tree)
 
-    found = _ops(array) | _layers(array, randomised, rng) | _models(array, randomised)
+    resizes = _resizes(np.random.default_rng(2))  # of its own: what the other cases draw stays what it was
+    found = _ops(array) | resizes | _layers(array, randomised, rng) | _models(array, randomised)
     if not names:
         return found
     chosen = {}

@@ -11,7 +11,8 @@ import tinyvit
 from tinyvit.commands.options import Parser
 from tinyvit.errors import TinyvitError
 
-COMMANDS = ("train", "evaluate", "predict", "gradcheck", "shapes", "bench", "plot", "report", "doctor")
+COMMANDS = ("train", "evaluate", "predict", "features", "probe", "convert", "numerics")
+COMMANDS += ("gradcheck", "shapes", "bench", "plot", "report", "doctor")
 
 
 def parser():

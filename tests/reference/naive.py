@@ -168,6 +168,67 @@ def convolution_backward(dy, x, w, stride):
     return dx, dw, db
 
 
+def cubic(t, a):
+    """Keys' piecewise cubic, the polynomials multiplied out."""
+    t = abs(t)
+    if t < 1:
+        return (a + 2) * t**3 - (a + 3) * t**2 + 1
+    return a * t**3 - 5 * a * t**2 + 8 * a * t - 4 * a if t < 2 else 0.0
+
+
+def resize_weights(old, new, i, method):
+    """What each of the old pixels gives to the new pixel i, one axis: a case for each of the five methods."""
+    weights = [0.0] * old
+    place = (i + 0.5) * old / new - 0.5
+    if method == "bilinear aligned":
+        place = i * (old - 1) / (new - 1) if new > 1 else 0.0
+    left = math.floor(place)
+    if method in ("bilinear aligned", "bilinear"):  # between two pixels, the nearer one counts more
+        weights[min(max(left, 0), old - 1)] += 1 - (place - left)
+        weights[min(max(left + 1, 0), old - 1)] += place - left
+    elif method == "bicubic":  # four pixels; the edge's stands for those beyond it
+        for j in range(left - 1, left + 3):
+            weights[min(max(j, 0), old - 1)] += cubic(j - place, -0.75)
+    else:  # antialias: a kernel as wide as what becomes one pixel, over the pixels that there are
+        width = max(1.0, old / new)
+        for j in range(old):
+            t = (j - place) / width
+            weights[j] = max(0.0, 1 - abs(t)) if method == "bilinear antialias" else cubic(t, -0.5)
+        weights = [weight / math.fsum(weights) for weight in weights]
+    return weights
+
+
+def resize(x, height, width, method):
+    """Each new pixel: the weighted sum of all old ones."""
+    B, H, W, C = x.shape
+    y = np.zeros((B, height, width, C))
+    for i, j in np.ndindex(height, width):
+        down, across = resize_weights(H, height, i, method), resize_weights(W, width, j, method)
+        for k, m in np.ndindex(H, W):
+            y[:, i, j] += down[k] * across[m] * x[:, k, m]
+    return y
+
+
+def resize_backward(dy, x, method):
+    """dx: every product of the forward pass hands dy on to the old pixel, with the same weight."""
+    _, height, width, _ = dy.shape
+    _, H, W, _ = x.shape
+    dx = np.zeros_like(x)
+    for i, j in np.ndindex(height, width):
+        down, across = resize_weights(H, height, i, method), resize_weights(W, width, j, method)
+        for k, m in np.ndindex(H, W):
+            dx[:, k, m] += down[k] * across[m] * dy[:, i, j]
+    return dx
+
+
+def resize_positions(pos, grid, method):
+    """Row 0, then the patches' rows: laid out, resized, and read row by row."""
+    side = round(math.sqrt(len(pos) - 1))
+    image = [[pos[1 + row * side + column] for column in range(side)] for row in range(side)]
+    resized = resize(np.array([image]), grid, grid, method)[0]
+    return np.array([pos[0]] + [resized[i, j] for i, j in np.ndindex(grid, grid)])
+
+
 def mlp(x, p, activation=gelu, masks=None):
     """Two linear layers, each followed by its dropout mask, with a GELU between them."""
     masks = masks or {"fc1": 1, "fc2": 1}

@@ -4,7 +4,7 @@ import json
 import sys
 
 from tinyvit.commands.options import add_data_dir, add_json, new_command
-from tinyvit.data import load_data
+from tinyvit.commands.runs import data_of
 from tinyvit.doctor.examine import examine
 from tinyvit.errors import CheckpointError
 from tinyvit.models.config import PRESETS
@@ -43,7 +43,7 @@ def run(args):
         bars.append(tqdm(checks, unit="check", leave=False, disable=None))
         return bars[0]
 
-    data = load_data(settings.data, args.data_dir)
+    data = data_of(settings, args.data_dir)
     findings = []
     for finding in examine(
         settings.config, data, recipe=settings.recipe, seed=settings.seed, p=p, history=history, watch=watch

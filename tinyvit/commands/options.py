@@ -8,7 +8,7 @@ import re
 from tinyvit.arrays import DEVICES
 from tinyvit.errors import UsageError
 
-FROM_THE_DATA = ("image", "channels", "classes")  # sizes that no option sets
+FROM_THE_DATA = ("image", "channels", "classes")  # sizes of the data set; the images' may be another, by resizing
 
 
 class Parser(argparse.ArgumentParser):
@@ -39,7 +39,7 @@ def add_options(parser, title, cls):
     """An option for each field of a dataclass."""
     group, texts = parser.add_argument_group(title), documented(cls)
     for f in dataclasses.fields(cls):
-        if f.name not in FROM_THE_DATA:
+        if f.name not in ("channels", "classes"):
             group.add_argument(
                 "--" + f.name.replace("_", "-"), type=f.type, metavar=f.type.__name__.upper(), help=texts[f.name]
             )

@@ -25,7 +25,14 @@ def finished_model(folder, device):
     if not run.model.exists():
         raise CheckpointError(f"the run in {folder} is not finished: go on with `{run.resume_command}`")
     p, config = load(run.model)
+    if config != run.settings.config:
+        raise CheckpointError(f"{run.model} is of another model than {run.folder / 'config.json'}: restore either")
     return run, to_device(p, device), config
+
+
+def data_of(settings, data_dir):
+    """The data set of a run, at the size that its model takes."""
+    return load_data(settings.data, data_dir, size=settings.config.image)
 
 
 def finished_run(args):
@@ -35,7 +42,7 @@ def finished_run(args):
     run, p, config = finished_model(args.run, "cpu")
     if run.metrics() is None:
         raise CheckpointError(f"the run in {args.run} has lost its metrics.json: train it again, with --force")
-    _, test = load_data(run.settings.data, args.data_dir)
+    _, test = data_of(run.settings, args.data_dir)
     return look_inside(run, p, config, test, workers=args.workers or usable_cores())
 
 

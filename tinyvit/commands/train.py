@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tinyvit.arrays import choose_device
+from tinyvit.commands.models import open_model
 from tinyvit.commands.options import FROM_THE_DATA, add_data_dir, add_device, add_options, new_command
-from tinyvit.commands.runs import save_figure
-from tinyvit.data import DATASETS, held_out_count, load_data
+from tinyvit.commands.runs import data_of, save_figure
+from tinyvit.data import DATASETS, held_out_count
+from tinyvit.errors import UsageError
 from tinyvit.files import clear_side_files
 from tinyvit.models.config import PRESETS, ViTConfig
 from tinyvit.models.vit import parameter_count
@@ -17,12 +19,14 @@ from tinyvit.training.cores import workers_for
 from tinyvit.training.loop import fit
 from tinyvit.training.recipe import RECIPES, Recipe
 from tinyvit.training.run import Settings, latest_run, new_run, next_folder, open_run
+from tinyvit.weights.adapt import adapt
 
 
 def add(commands):
     """Declare the options."""
     examples = ["train", "train mnist --out runs/first --seed 1", "train --out runs/first --resume"]
-    parser = new_command(commands, "train", run, [*examples, "train mnist --preset mnist-best"])
+    examples += ["train mnist --preset mnist-best", "train mnist --from model.safetensors --freeze 6"]
+    parser = new_command(commands, "train", run, examples)
     parser.add_argument(
         "data",
         nargs="?",
@@ -34,6 +38,12 @@ def add(commands):
         "--resume", action="store_true", help="go on with the run in --out, or with the latest that is not finished"
     )
     parser.add_argument("--force", action="store_true", help="replace the run in --out")
+    parser.add_argument(
+        "--from",
+        dest="weights",
+        metavar="WEIGHTS",
+        help="fine-tune published weights, or a model of tinyvit's own, under a fresh head; see also --freeze",
+    )
     parser.add_argument("--seed", type=int, help="of everything random (default 0)")
     parser.add_argument(
         "--preset", metavar="NAME", choices=RECIPES, help="model and training: %(choices)s; the data set's without"
@@ -56,9 +66,13 @@ def run(args):
     if args.resume and not (found and found.checkpoint.exists()):
         print(f"nothing saved in {folder or 'runs'} yet: starting from the beginning", file=sys.stderr)
     settings = found.settings if found else _settings(args)
+    p = None
+    if settings.weights and not (found and found.checkpoint.exists()):
+        p, settings, said = _from_weights(args, settings)
+        print("\n".join(said), file=sys.stderr)
     device = choose_device(args.device)
     workers = workers_for(settings.recipe, args.workers, device)
-    data = load_data(settings.data, args.data_dir)
+    data = data_of(settings, args.data_dir)
     held_out = held_out_count(len(data[0][0]), settings.recipe.validation)  # fails before there is a folder, if it does
     run = found or new_run(folder or next_folder(settings.data), settings, force=args.force)
     config, images = settings.config, len(data[0][0])
@@ -73,7 +87,7 @@ def run(args):
 
     with _stop_requests() as stop:
         how = {"recipe": settings.recipe, "seed": settings.seed, "workers": workers, "device": device}
-        fit(config, data, **how, run=run, draw=draw, stop=stop)
+        fit(config, data, p=p, **how, run=run, draw=draw, stop=stop)
     return _print_result(run)
 
 
@@ -89,8 +103,39 @@ def _settings(args):
     preset = args.preset or args.data or "digits"
     name = args.data or next(data for data in DATASETS if preset.startswith(data))
     sizes = {size: getattr(PRESETS[name], size) for size in FROM_THE_DATA}
-    config = dataclasses.replace(PRESETS[preset], **sizes | _given(args, ViTConfig))
-    return Settings(name, config, dataclasses.replace(RECIPES[preset], **_given(args, Recipe)), args.seed or 0)
+    recipe = RECIPES[preset]
+    if args.weights:
+        config, gentle = (
+            PRESETS[preset],
+            {"learning_rate": recipe.learning_rate / 10},
+        )  # so as not to undo what was learned
+    else:
+        config, gentle = dataclasses.replace(PRESETS[preset], **sizes | _given(args, ViTConfig)), {}
+    recipe = dataclasses.replace(recipe, **gentle | _given(args, Recipe))
+    return Settings(name, config, recipe, args.seed or 0, args.weights)
+
+
+def _from_weights(args, settings):
+    """The parameters to start from, fitted to the data, the settings with their model, and what was done."""
+    read = open_model(settings.weights, args)
+    dataset, config = DATASETS[settings.data], read.config
+    fixed = _given(args, ViTConfig)
+    free = {name: fixed.pop(name) for name in ("dropout", "image", "heads", "gelu", "eps") if name in fixed}
+    for name, value in fixed.items():
+        if value != getattr(config, name):
+            option = "--" + name.replace("_", "-")
+            raise UsageError(
+                f"{option} {value} contradicts the weights, which have {getattr(config, name)}: leave it out"
+            )
+    image = free.get("image") or -(-dataset.side // config.patch) * config.patch  # the least that the patch divides
+    channels = dataset.channels if dataset.channels != config.channels else None
+    p, config, said = adapt(read.p, config, read.source, image=image, channels=channels, classes=dataset.classes)
+    config = dataclasses.replace(config, dropout=free.get("dropout", 0.0))
+    if settings.recipe.freeze > config.depth:
+        raise UsageError(
+            f"--freeze {settings.recipe.freeze}: the model has {config.depth} blocks, expected at most that"
+        )
+    return p, dataclasses.replace(settings, config=config), (*read.said, *said)
 
 
 def _given(args, cls):

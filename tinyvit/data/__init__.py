@@ -14,6 +14,7 @@ from tinyvit.data.images import read_image
 from tinyvit.data.split import held_out_count, hold_out
 from tinyvit.data.transforms import affine, affine_matrices, shift
 from tinyvit.ops.cross_entropy import check_labels
+from tinyvit.ops.resize import resize
 
 __all__ = [
     "DATASETS",
@@ -22,6 +23,7 @@ __all__ = [
     "affine_matrices",
     "augment",
     "dataset_named",
+    "fitted",
     "held_out_count",
     "hold_out",
     "load_data",
@@ -31,7 +33,7 @@ __all__ = [
 ]
 
 
-def load_data(name, data_dir=None):
+def load_data(name, data_dir=None, *, size=None):
     """Load a data set by its name, ready for training.
 
     Parameters
@@ -41,6 +43,8 @@ def load_data(name, data_dir=None):
         Where the files of mnist and fashion-mnist are: in it, in its subfolder of the set's name, or where torchvision
         puts them. Without it they are looked for in $TINYVIT_DATA and the user's cache folder, and downloaded to the
         latter if they are in neither. digits is bundled and needs none.
+    size : int, optional
+        Resize the images to so many pixels, bilinearly: for a model of another size.
 
     Returns
     -------
@@ -56,6 +60,12 @@ def load_data(name, data_dir=None):
     """
     dataset = dataset_named(name)
     parts = digits.load() if name == "digits" else mnist.load(name, data_dir)
-    return tuple(
-        (scale(images, dataset.maximum)[..., None], check_labels(labels, dataset.classes)) for images, labels in parts
-    )
+    scaled = [(scale(images, dataset.maximum)[..., None], labels) for images, labels in parts]
+    return tuple((fitted(x, size or dataset.side), check_labels(y, dataset.classes)) for x, y in scaled)
+
+
+def fitted(images, size):
+    """Images [B, H, W, C] of this size: themselves, if they have it, else resized bilinearly."""
+    if images.shape[1:3] == (size, size):
+        return images
+    return resize(images, size, size, "bilinear antialias")[0]

@@ -59,6 +59,16 @@ def decay_of(p, weight_decay):
     return xp.concatenate(parts)
 
 
+def learns(p, freeze):
+    """1 for each parameter that is trained, 0 for what is frozen: the first `freeze` blocks, and the embedding below.
+
+    With a gradient of zero and no decay, AdamW leaves a parameter as it is, to the bit.
+    """
+    xp = xp_of(trees.leaves(p)[0])
+    frozen = ("patch/", "cls", "pos", *(f"blocks/{i}/" for i in range(freeze)))
+    return xp.concatenate([xp.full(w.size, not name.startswith(frozen), w.dtype) for name, w in trees.walk(p)])
+
+
 def clip_factor(norm, limit):
     """What a gradient of this norm is multiplied by, so that its norm is at most `limit`.
 

@@ -31,7 +31,18 @@ SAVE_EVERY = 30.0  # seconds between two checkpoints within an epoch
 
 
 def fit(
-    config, data, *, recipe=None, seed=0, workers=None, device="cpu", run=None, progress=True, draw=None, stop=lambda: 0
+    config,
+    data,
+    *,
+    p=None,
+    recipe=None,
+    seed=0,
+    workers=None,
+    device="cpu",
+    run=None,
+    progress=True,
+    draw=None,
+    stop=lambda: 0,
 ):
     """Train a model: what `tinyvit train` calls.
 
@@ -41,6 +52,8 @@ def fit(
     data : ((x, y), (x_test, y_test))
         As from `load_data`. A part of the training set is held out for validation; the test set is looked at once, at
         the end.
+    p : tree, optional
+        Parameters to start from, as from `load_weights`: fine-tuning. Without them, random ones.
     recipe : Recipe, optional
     seed : int
         Of everything random.
@@ -89,13 +102,13 @@ def fit(
         np.errstate(over="ignore", invalid="ignore", divide="ignore"),
         start_crew(config, recipe, seed, workers=workers_for(recipe, workers, device), device=device) as crew,
     ):
-        return _Training(crew, data, run, progress, draw, stop).run_to_end()
+        return _Training(crew, data, p, run, progress, draw, stop).run_to_end()
 
 
 class _Training:
     """A run in progress: the crew, the data, and how far it has come."""
 
-    def __init__(self, crew, data, run, progress, draw, stop):
+    def __init__(self, crew, data, p, run, progress, draw, stop):
         self.crew, self.work, self.arrays = crew, crew.work, crew.work.arrays
         self.config, self.recipe, self.seed = crew.work.config, crew.work.recipe, crew.work.seed
         (x, y), self.test = data
@@ -104,17 +117,18 @@ class _Training:
         self.steps = self.recipe.epochs * self.steps_per_epoch
         self.run, self.progress, self.draw, self.stop = run, progress, draw, stop
         self.history, self.shown, self.validated = [], {}, None
-        self.step = self._start()
+        self.step = self._start(p)
         self.saved = self.begun = time.perf_counter()
         self.seconds_before = self.history[-1]["seconds"] if self.history else 0.0
 
-    def _start(self):
-        """Fill the state, with the checkpoint's or a fresh one; returns the steps taken."""
+    def _start(self, p):
+        """Fill the state, with the checkpoint's, or a fresh one from p; returns the steps taken."""
         n, xp = len(self.arrays["parameters"]), xp_of(self.arrays["parameters"])
         if self.run and self.run.checkpoint.exists():
             p, training = self._load(n)
         else:
-            p, training = vit_init(np.random.default_rng(self.seed), self.config), {"step": 0}
+            p = vit_init(np.random.default_rng(self.seed), self.config) if p is None else _checked_start(p, self.config)
+            training = {"step": 0}
         parameters = flat(p, like=self.work.p)
         step = int(training.pop("step"))
         if step == 0:
@@ -282,6 +296,16 @@ def _checked_seed(seed):
     if number < 0:
         raise UsageError(f"seed is {seed!r}: expected a whole number of at least 0")
     return number
+
+
+def _checked_start(p, config):
+    """The parameters to start from; raises UsageError unless they are those of the configuration."""
+    found, expected = trees.named(p), trees.named(vit_init(None, config))
+    for name in [*expected, *found]:
+        shapes = [list(tree[name].shape) if name in tree else "absent" for tree in (found, expected)]
+        if shapes[0] != shapes[1]:
+            raise UsageError(f"the parameters to start from: {name} is {shapes[0]}, the model expects {shapes[1]}")
+    return to_host(p)
 
 
 def checked_data(config, data):

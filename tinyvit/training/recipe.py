@@ -42,6 +42,8 @@ class Recipe:
         Random scalings, up or down by up to such a share.
     shear : float
         Random shears, up to so many pixels across for each pixel down.
+    freeze : int
+        Blocks, from the first, that stay as they are, and with them the embedding before them; 0 trains everything.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class Recipe:
     rotate: float = 0.0
     zoom: float = 0.0
     shear: float = 0.0
+    freeze: int = 0
 
     def __post_init__(self):
         for f in dataclasses.fields(self):

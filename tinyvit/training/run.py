@@ -39,6 +39,7 @@ class Settings:
     config: ViTConfig
     recipe: Recipe
     seed: int = 0
+    weights: str | None = None  # the file of the parameters that it started from
 
     def __post_init__(self):
         dataset_named(self.data)
@@ -48,7 +49,8 @@ class Settings:
     @classmethod
     def from_dict(cls, values):
         """Settings as config.json has them."""
-        return cls(values["data"], ViTConfig.from_dict(values["config"]), Recipe(**values["recipe"]), values["seed"])
+        config, recipe = ViTConfig.from_dict(values["config"]), Recipe(**values["recipe"])
+        return cls(values["data"], config, recipe, values["seed"], values.get("weights"))
 
     @property
     def command(self):
@@ -56,6 +58,11 @@ class Settings:
         asked = {"seed": (self.seed, 0)}
         for own, preset in ((self.config, PRESETS[self.data]), (self.recipe, RECIPES[self.data])):
             asked |= {name: (value, getattr(preset, name)) for name, value in vars(own).items()}
+        if self.weights:  # the model is theirs
+            asked = {
+                name: pair for name, pair in asked.items() if name in ("image", "dropout", "seed", *vars(self.recipe))
+            }
+            asked = {"from": (shlex.quote(self.weights), None)} | asked
         options = [f"--{name.replace('_', '-')} {own}" for name, (own, usual) in asked.items() if own != usual]
         return " ".join(["tinyvit train", self.data, *options])
 

@@ -11,7 +11,7 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.models.vit import parameter_count, vit, vit_init
-from tinyvit.training.adamw import BLOCK, adamw_step, clip_factor, decay_of, update_average
+from tinyvit.training.adamw import BLOCK, adamw_step, clip_factor, decay_of, learns, update_average
 from tinyvit.training.gradients import batch_gradient
 
 LARGEST_ROWS = 2**28  # entries of all rows of gradients together: 1 GiB
@@ -46,6 +46,9 @@ class Work:
         self.p = trees.views(arrays["parameters"], shapes)
         self.average = trees.views(arrays["average"], shapes)
         self.decay = decay_of(self.p, recipe.weight_decay)
+        self.learns = learns(self.p, recipe.freeze) if recipe.freeze else None
+        if self.learns is not None:
+            self.decay = self.decay * self.learns
 
     def gradients(self, worker, workers, step, count, full=False):
         """The gradients of the first `count` images, each micro-batch's in its row; `full` as in vit."""
@@ -78,6 +81,8 @@ class Work:
             part = slice(block * BLOCK, (block + 1) * BLOCK)
             for row in others:
                 first[part] += row[part]
+            if self.learns is not None:  # before clipping: what is frozen has no part in the gradient's length
+                first[part] *= self.learns[part]
             self.arrays["squares"][block] = first[part] @ first[part]
 
     def update(self, worker, workers, step, learning_rate):

@@ -1,0 +1,77 @@
+"""A model by any path: a finished run, a checkpoint of tinyvit's own, or published weights."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tinyvit import npz
+from tinyvit.arrays import to_device
+from tinyvit.commands.runs import finished_model
+from tinyvit.data import DATASETS, Dataset, fitted, prepare, read_image
+from tinyvit.data.photos import Preparation, imagenet_names, prepare_photo
+from tinyvit.errors import CheckpointError, DataError
+from tinyvit.models.config import ViTConfig
+from tinyvit.training.checkpoint import load
+from tinyvit.weights.load import load_weights
+
+
+class Model(NamedTuple):
+    """A model, and what is to be known to use it."""
+
+    p: dict
+    config: ViTConfig
+    source: str  # whose habits it follows: "google", "timm", "huggingface", or "tinyvit"
+    said: tuple  # about the weights, sentences
+    preparation: Preparation  # of a photograph
+    class_names: tuple
+    has_head: bool = True
+    dataset: Dataset | None = None  # which it was trained on here: pictures are arranged as the set's are
+
+
+def add_model(parser):
+    """MODEL, and what published weights may not say."""
+    parser.add_argument(
+        "model", metavar="MODEL", help="a finished run, an .npz file of tinyvit's or Google's, or .safetensors weights"
+    )
+    parser.add_argument("--heads", type=int, metavar="H", help="attention heads, where the weights do not say")
+    parser.add_argument("--gelu", choices=("erf", "tanh"), help="in place of the source's")
+    parser.add_argument("--eps", type=float, help="of LayerNorm, in place of the source's")
+
+
+def open_model(path, args, device="cpu"):
+    """The model at a path; args has the options of `add_model`, for what published weights do not say."""
+    path = Path(path)
+    if (path.is_dir() or not path.suffix) and not (path / "model.safetensors").exists():
+        run, p, config = finished_model(path, device)
+        dataset = DATASETS[run.settings.data]
+        return Model(p, config, "tinyvit", (), Preparation(config.image), dataset.class_names, dataset=dataset)
+    if _is_own(path):
+        p, config = load(path)
+        return Model(to_device(p, device), config, "tinyvit", (), Preparation(config.image), _numbered(config))
+    p, config, notes = load_weights(path, heads=args.heads, gelu=args.gelu, eps=args.eps)
+    names = notes.class_names or (imagenet_names() if config.classes == 1000 else _numbered(config))
+    return Model(to_device(p, device), config, notes.source, notes.said, notes.preparation, names, notes.has_head)
+
+
+def prepared(model, path):
+    """The picture in a file as the model's input [H, W, C], and what was done to it, a list of sentences."""
+    image = read_image(path)
+    try:
+        if model.dataset is None:
+            return prepare_photo(image, model.preparation, model.config.channels), []
+        image, notes = prepare(image, model.dataset)
+        return fitted(image[None], model.config.image)[0], notes
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _numbered(config):
+    return tuple(f"class {k}" for k in range(config.classes))
+
+
+def _is_own(path):
+    """Whether a file is a checkpoint that tinyvit wrote."""
+    try:
+        with npz.opened(path, "") as archive:
+            return "config.npy" in archive.namelist()
+    except CheckpointError:  # which load_weights will say better
+        return False

@@ -1,0 +1,32 @@
+"""tinyvit numerics"""
+
+import json
+import sys
+
+from tinyvit.commands.models import add_model, open_model
+from tinyvit.commands.options import add_json, new_command
+from tinyvit.data import read_image
+from tinyvit.weights.numerics import numerics
+
+
+def add(commands):
+    """Declare the options."""
+    parser = new_command(commands, "numerics", run, ["numerics model.safetensors cat.jpg"])
+    add_model(parser)
+    parser.add_argument("image", metavar="IMAGE", help="a picture")
+    add_json(parser)
+
+
+def run(args):
+    """How far do the logits drift under another GELU, eps, resize or precision? One picture, one change at a time."""
+    model = open_model(args.model, args)
+    for line in model.said:
+        print(line, file=sys.stderr)
+    rows = numerics(model.p, model.config, model.preparation, model.source, read_image(args.image))
+    if args.json:
+        print(json.dumps([row._asdict() for row in rows]))
+        return
+    print(f"{'what':32} {'usual':28} {'other':28} {'logits':>9} {'probability':>11}  best class")
+    for row in rows:
+        same = "the same" if row.same_class else "ANOTHER"
+        print(f"{row.what:32} {row.usual:28} {row.other:28} {row.logits:9.1e} {row.probability:+11.1e}  {same}")

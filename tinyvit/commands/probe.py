@@ -1,0 +1,63 @@
+"""tinyvit probe"""
+
+import json
+import sys
+
+import numpy as np
+
+from tinyvit.commands.models import add_model, open_model
+from tinyvit.commands.options import add_data_dir, add_json, count, new_command
+from tinyvit.data import DATASETS, fitted, load_data
+from tinyvit.errors import UsageError
+from tinyvit.training.features import features_of
+from tinyvit.training.probe import ridge, shots
+from tinyvit.weights.adapt import adapt
+
+SHOTS = (1, 2, 5, 10, 25)
+DRAWS = 3  # of which images the shots are
+
+
+def add(commands):
+    """Declare the options."""
+    parser = new_command(
+        commands, "probe", run, ["probe runs/mnist-1 digits", "probe model.safetensors mnist --shots 5"]
+    )
+    add_model(parser)
+    parser.add_argument("data", metavar="DATA", choices=DATASETS, help="data set: %(choices)s")
+    parser.add_argument(
+        "--shots", type=count, nargs="+", default=SHOTS, metavar="N", help="images of each class (default 1 2 5 10 25)"
+    )
+    parser.add_argument("--test", type=count, default=1000, metavar="N", help="test images (default %(default)s)")
+    parser.add_argument("--image", type=count, metavar="SIDE", help="side of the images (default: the model's)")
+    parser.add_argument("--strength", type=float, default=0.1, help="of the regularisation (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of which images (default %(default)s)")
+    add_data_dir(parser)
+    add_json(parser)
+
+
+def run(args):
+    """Few-shot accuracy of frozen features: a linear map, fitted in closed form to a few images of each class."""
+    if args.strength < 0 or args.seed < 0:
+        raise UsageError("--strength and --seed: expected numbers of at least 0")
+    found, dataset = open_model(args.model, args), DATASETS[args.data]
+    channels = dataset.channels if found.config.channels != dataset.channels else None
+    p, config, said = adapt(found.p, found.config, found.source, image=args.image, channels=channels)
+    for line in (*found.said, *said):
+        print(line, file=sys.stderr)
+    (x, y), (x_test, y_test) = load_data(args.data, args.data_dir)
+    x_test, y_test = fitted(x_test[: args.test], config.image), y_test[: args.test]
+    drawn = [shots(np.random.default_rng([args.seed, draw]), y, max(args.shots)) for draw in range(DRAWS)]
+    test = features_of(x_test, p, config)
+    rows = {n: [] for n in args.shots}
+    for draw, indices in enumerate(drawn):
+        features = features_of(fitted(x[indices], config.image), p, config)
+        for n in args.shots:
+            few = shots(np.random.default_rng([args.seed, draw, n]), y[indices], n)
+            head = ridge(features[few], y[indices][few], dataset.classes, args.strength)
+            rows[n].append(float(((test @ head["w"] + head["b"]).argmax(-1) == y_test).mean()))
+    results = [{"shots": n, "accuracy": float(np.mean(a)), "spread": float(np.std(a, ddof=1))} for n, a in rows.items()]
+    if args.json:
+        print(json.dumps(results))
+    else:
+        for row in results:
+            print(f"{row['shots']:4} of each class: {100 * row['accuracy']:.1f} % (spread {100 * row['spread']:.1f})")

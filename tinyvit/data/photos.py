@@ -1,0 +1,140 @@
+"""A photograph as a model was shown them when it was trained: resized, cropped and normalised as its source does it.
+
+Sources differ in small things (which pixels a resize averages, whether the border is cut off), and a model that is
+shown pictures prepared in another way answers a little differently: `tinyvit numerics` says how much.
+"""
+
+import math
+import reprlib
+from dataclasses import dataclass, replace
+from importlib import resources
+
+import numpy as np
+
+from tinyvit.data.arrangement import LUMA
+from tinyvit.errors import DataError
+from tinyvit.ops.resize import resize
+
+PILLOW = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers, which config files use
+HALF = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a picture becomes a model's input.
+
+    Parameters
+    ----------
+    size : int
+        Side of the input, in pixels.
+    resample : "bilinear", "bicubic", "lanczos" or "nearest"
+    antialias : bool
+        Whether shrinking averages over all pixels, as Pillow does, or reads the nearest four only, as TensorFlow does.
+    crop : float, optional
+        The shorter side is resized to size / crop, and the middle cut out. None: both sides are resized to size.
+    mean, std : three floats each
+        Of red, green and blue from 0 to 1: the input is (x - mean) / std.
+    """
+
+    size: int
+    resample: str = "bilinear"
+    antialias: bool = True
+    crop: float | None = None
+    mean: tuple = HALF
+    std: tuple = HALF
+
+    def __str__(self):
+        how = self.resample if self.antialias else f"{self.resample}, four pixels"
+        return how if self.crop is None else f"{how}, crop {self.crop:g}"
+
+    @classmethod
+    def of(cls, source, size):
+        """The habit of a source: "google", "timm" or "huggingface"."""
+        if source == "google":
+            return cls(size, antialias=False)
+        if source == "timm":
+            return cls(size, "bicubic", crop=0.9 if size <= 224 else 1.0)
+        return cls(size)
+
+    def as_described(self, described):
+        """Changed as a source's own file says: timm's pretrained_cfg, or Hugging Face's preprocessor_config.json.
+
+        Raises
+        ------
+        DataError
+            If it says what cannot be.
+        """
+        try:
+            found = {}
+            for ours, theirs in (("mean", "image_mean"), ("std", "image_std")):
+                if (values := described.get(ours, described.get(theirs))) is not None:
+                    found[ours] = _three_numbers(values)
+            if (resample := described.get("interpolation", described.get("resample"))) is not None:
+                found["resample"] = PILLOW.get(resample, resample)
+            if described.get("crop_pct") is not None:
+                found["crop"] = float(described["crop_pct"])
+            size = described.get("size")
+            if described.get("do_center_crop") and isinstance(size, dict) and "shortest_edge" in size:
+                # Just below, because size / crop is rounded down.
+                found["crop"] = math.nextafter(self.size / float(size["shortest_edge"]), 0)
+            changed = replace(self, **found)
+            sharp = changed.crop is None or 0.05 < changed.crop <= 1
+            if min(changed.std) < 1e-6 or changed.resample not in PILLOW.values() or not sharp:
+                raise ValueError(reprlib.repr(found))
+        except (AttributeError, TypeError, ValueError, KeyError, ArithmeticError) as error:
+            raise DataError(f"the description of how pictures are prepared cannot be read: {error}") from None
+        return changed
+
+
+def _three_numbers(values):
+    """Of red, green and blue; ValueError if they are none."""
+    if not isinstance(values, list) or len(values) != 3:
+        raise ValueError(f"{reprlib.repr(values)}, expected three numbers")
+    if not all(type(value) in (int, float) and abs(value) < 1e6 for value in values):
+        raise ValueError(f"{reprlib.repr(values)}, expected three numbers")
+    return tuple(map(float, values))
+
+
+def prepare_photo(image, preparation, channels=3):
+    """uint8 [H, W, 1 or 3] as read_image returns it -> float32 [size, size, channels].
+
+    Raises
+    ------
+    DataError
+        If one side is so long that the other would vanish.
+    """
+    size, crop = preparation.size, preparation.crop
+    image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+    height, width = image.shape[:2]
+    if max(height, width) > 1000 * min(height, width):
+        raise DataError(f"found a picture of {width} x {height} pixels, expected one of ordinary proportions")
+    if crop is None:
+        pixels = _resized(image, size, size, preparation)
+    else:
+        shorter = math.floor(size / crop)
+        longer = int(shorter * max(height, width) / min(height, width))
+        pixels = _resized(image, *((shorter, longer) if height <= width else (longer, shorter)), preparation)
+        top, left = (round((side - size) / 2) for side in pixels.shape[:2])
+        pixels = pixels[top : top + size, left : left + size]
+    if channels == 1:
+        grey = (pixels @ np.array(LUMA, np.float32))[..., None]
+        return (grey / 255 - np.float32(np.mean(preparation.mean))) / np.float32(np.mean(preparation.std))
+    return (pixels / 255 - np.float32(preparation.mean)) / np.float32(preparation.std)
+
+
+def _resized(image, height, width, preparation):
+    """float32 [height, width, 3], from 0 to 255."""
+    if image.shape[:2] == (height, width):
+        return image.astype(np.float32)
+    if not preparation.antialias:
+        return resize(image.astype(np.float32), height, width, preparation.resample)[0]
+    from PIL import Image
+
+    how = Image.Resampling[preparation.resample.upper()]
+    return np.asarray(Image.fromarray(image).resize((width, height), how), np.float32)
+
+
+def imagenet_names():
+    """The names of ImageNet's 1,000 classes, in the order of every published model's logits."""
+    text = resources.files(__package__).joinpath("imagenet.txt").read_text(encoding="utf-8")
+    return tuple(line for line in text.splitlines() if not line.startswith("#"))

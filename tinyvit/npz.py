@@ -1,0 +1,143 @@
+"""Arrays out of an .npz file, none of them believed: each header is read and checked before any array is.
+
+An .npz is a zip archive of .npy files. A header may declare more than the file holds, and a pickle may do anything, so
+what is read here is plain numbers, of the size that is really there.
+"""
+
+import math
+import os
+import zipfile
+import zlib
+from contextlib import contextmanager
+
+import numpy as np
+
+from tinyvit.errors import CheckpointError, TinyvitError
+
+MOST_ARRAYS = 20_000  # the deepest model has 16,000
+LONGEST_NAME = 200
+LONGEST_LINE = 300
+AT_ONCE = 2**20  # bytes read at a time, so that no array is in memory twice
+
+
+@contextmanager
+def opened(path, expected):
+    """The archive at a path; whatever is wrong with it is said in one line, which says what was `expected`.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+        raise CheckpointError(f"cannot read {path}: it is no ordinary file; expected {expected}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except TinyvitError:
+        raise
+    except PermissionError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}; expected {expected}") from None
+    except FileNotFoundError:
+        raise CheckpointError(f"no checkpoint at {path}: expected {expected}") from None
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(f"{path} is damaged or no checkpoint: {error}; expected {expected}") from None
+    except (OSError, EOFError, zlib.error, RuntimeError, ValueError, OverflowError) as error:
+        raise CheckpointError(
+            f"cannot read {path}: {error}; the file is damaged, copy it again or use an earlier one"
+        ) from None
+
+
+def entries(path, archive, *, compressed=False):
+    """{name: entry} of an archive whose entries declare no more than the file can hold.
+
+    An archive may be `compressed`, but numbers that were learned hardly can be: together they are at most twice as long
+    as the file.
+
+    Raises
+    ------
+    CheckpointError
+    """
+    archive.fp.seek(0, 2)
+    size = archive.fp.tell()
+    names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
+    check_names(path, names)
+    found = dict(zip(names, archive.infolist(), strict=True))
+    kinds = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) if compressed else (zipfile.ZIP_STORED,)
+    for name, info in found.items():
+        declared = info.compress_size if compressed else max(info.compress_size, info.file_size)
+        if info.compress_type not in kinds or declared > size:
+            wanted = "at most that, as NumPy compresses" if compressed else "less, uncompressed"
+            raise CheckpointError(f"{path}: {name} declares {declared} bytes in a file of {size}: expected {wanted}")
+    if (total := sum(info.file_size for info in found.values())) > 2 * size:
+        raise CheckpointError(f"{path} declares {total} bytes in a file of {size}: expected at most twice as many")
+    return found
+
+
+def header(path, archive, entry, name):
+    """Shape and dtype of an array, from its header."""
+    with archive.open(entry) as file:
+        return _read_header(path, file, name)[:2]
+
+
+def read(path, archive, entry, name):
+    """An array, every number of it finite.
+
+    Raises
+    ------
+    CheckpointError
+        Naming the array: what was found, what was expected.
+    """
+    with archive.open(entry) as file:
+        shape, dtype, order = _read_header(path, file, name)
+        size = entry.file_size - file.tell()
+        if size != math.prod(shape) * dtype.itemsize:
+            raise CheckpointError(f"{path}: {name} holds {size} bytes, expected {form(shape, dtype)}")
+        data = memoryview(bytearray(size))
+        for start in range(0, size, AT_ONCE):
+            piece = data[start : start + AT_ONCE]
+            if file.readinto(piece) != len(piece):
+                raise CheckpointError(f"{path}: {name} ends before its {size} bytes; the file is damaged")
+    array = np.asarray(np.frombuffer(data, dtype).reshape(shape, order=order), order="C")
+    check_finite(path, name, array)
+    return array
+
+
+def check_names(path, names):
+    """Raise CheckpointError unless there is one array of each name, and a line can show it."""
+    different = len(set(names))
+    if not different == len(names) <= MOST_ARRAYS:
+        raise CheckpointError(
+            f"{path} has {len(names)} arrays of {different} names, expected at most {MOST_ARRAYS}, one of each"
+        )
+    for name in names:
+        if not name.isprintable() or len(name) > LONGEST_NAME:
+            raise CheckpointError(f"{path}: {name[:LONGEST_NAME]!a} is no name of an array; the file is damaged")
+
+
+def check_finite(path, name, array):
+    """Raise CheckpointError if an array of floating-point numbers holds one that is infinite or no number."""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        where = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+        raise CheckpointError(f"{path}: {name} holds {array[tuple(where)]} at {where}, expected finite numbers")
+
+
+def form(shape, dtype):
+    """Shape and dtype in words."""
+    return f"{dtype} {list(shape)}"
+
+
+def _read_header(path, file, name):
+    try:
+        version = np.lib.format.read_magic(file)
+        parse = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, fortran_order, dtype = parse(file)
+    except zipfile.BadZipFile:
+        raise
+    except Exception as error:  # NumPy parses headers with Python's own tokenizer, which fails in half a dozen ways
+        raise CheckpointError(f"{path}: {name} is no array that can be read: {first_line(error)}") from None
+    return shape, dtype, "F" if fortran_order else "C"
+
+
+def first_line(error):
+    """What an error says, in one line of ordinary length."""
+    return str(error).partition("\n")[0][:LONGEST_LINE] or type(error).__name__

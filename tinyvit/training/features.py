@@ -1,0 +1,53 @@
+"""What a model makes of images, for others to use: the features before its head, or after any of its blocks."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tinyvit.arrays import to_host, xp_of
+from tinyvit.errors import UsageError
+from tinyvit.models.vit import vit
+
+POOLS = ("class", "mean")
+
+
+def features_of(images, p, config, *, layer=None, pool="class", batch=32):
+    """Features [N, D] of images [N, H, W, C], on the host.
+
+    Parameters
+    ----------
+    images : array [N, H, W, C]
+    p, config
+        The model.
+    layer : int, optional
+        The residual stream after so many blocks, 1 to L, as it is. Without it, what the head reads: the class token
+        after the last block and the last LayerNorm, and the pre-logits layer where there is one.
+    pool : "class" or "mean"
+        The class token, or the mean over the patches; of a layer only.
+    batch : int
+        Images computed at once.
+
+    Raises
+    ------
+    UsageError
+        If there is no such layer, or the mean is asked for without one.
+    """
+    if pool not in POOLS:
+        raise UsageError(f"pool {pool!r}: expected one of {', '.join(POOLS)}")
+    if layer is None and pool != "class":
+        raise UsageError("the mean over the patches is of a layer: say which")
+    if layer is not None and not 1 <= layer <= config.depth:
+        raise UsageError(f"layer {layer}: expected 1 to {config.depth}, the model's blocks")
+    if layer is not None:  # the model cut off behind this block; its head is not looked at
+        p, config = p | {"blocks": p["blocks"][:layer]}, replace(config, depth=layer)
+    found = [_features(images[i : i + batch], p, config, layer, pool) for i in range(0, len(images), batch)]
+    return np.concatenate(found) if found else np.empty((0, config.pre_logits or config.dim), np.float32)
+
+
+def _features(images, p, config, layer, pool):
+    whole = layer is not None and pool == "mean"
+    _, c = vit(xp_of(p["cls"]).asarray(images), p, config, full=whole)
+    if layer is None:
+        return to_host(c["head"]["x"])
+    z = to_host(c["class_row"]["z"])  # [B, T, D], or the class row alone
+    return z[:, 1:].mean(axis=1) if whole else z[:, 0]

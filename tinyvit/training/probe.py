@@ -1,0 +1,59 @@
+"""The linear probe: how much do frozen features say about the classes, to a linear map fitted in closed form?
+
+The paper's few-shot accuracies (section 4.1) are of this kind: not logistic regression, but regularised least squares
+from features to targets in {-1, 1}^K, which needs no training loop.
+"""
+
+import numpy as np
+
+from tinyvit.errors import DataError
+
+
+def ridge(features, labels, classes, strength=1.0):
+    """Regularised least squares from features to classes.
+
+    With X the features, less their mean, and T the targets (1 for the true class, -1 for the others), less theirs,
+
+        W = argmin |X W - T|^2 + lambda |W|^2 = (X^T X + lambda 1)^-1 X^T T    (the normal equations)
+          = X^T (X X^T + lambda 1)^-1 T,
+
+    which is the smaller system where there are fewer images than features. The means give the bias, which so is not
+    regularised. lambda is `strength` times the mean square length of a row of X: then it does not matter how the
+    features are scaled.
+
+    Parameters
+    ----------
+    features : array [N, D]
+    labels : integer array [N]
+    classes : int
+        K
+    strength : float
+        At least 0; 0 is plain least squares.
+
+    Returns
+    -------
+    {w [D, K], b [K]} : float64, as a linear layer takes it
+
+    Raises
+    ------
+    DataError
+        If there are no images.
+    """
+    if not len(features):
+        raise DataError("there are no images to fit a probe to: expected at least one")
+    x = np.asarray(features, np.float64)
+    targets = 2.0 * (np.arange(classes) == np.asarray(labels)[:, None]) - 1
+    middle, mean = x.mean(axis=0), targets.mean(axis=0)
+    x, targets = x - middle, targets - mean
+    decay = max(strength * (x * x).sum() / len(x), 1e-12)
+    if x.shape[1] <= len(x):
+        w = np.linalg.solve(x.T @ x + decay * np.eye(x.shape[1]), x.T @ targets)
+    else:
+        w = x.T @ np.linalg.solve(x @ x.T + decay * np.eye(len(x)), targets)
+    return {"w": w, "b": mean - middle @ w}
+
+
+def shots(rng, labels, count):
+    """The indices of `count` images of each class, drawn at random; of all, where there are fewer."""
+    found = [rng.permutation(np.flatnonzero(labels == k))[:count] for k in np.unique(labels)]
+    return np.sort(np.concatenate(found))

@@ -1,0 +1,1 @@
+"""Published weights: read into the parameter tree, and written back, under each source's own names."""

@@ -1,0 +1,52 @@
+"""Weights made fit for another task: other classes, another image size, grey pictures."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tinyvit.errors import UsageError
+from tinyvit.ops.convolution import kernel_from_matrix, matrix_from_kernel
+from tinyvit.ops.resize_positions import resize_positions
+
+POSITION_RESIZE = {
+    "google": "bilinear aligned",
+    "timm": "bicubic antialias",
+    "huggingface": "bicubic",
+    "tinyvit": "bicubic",  # our own checkpoints
+}
+
+
+def adapt(p, config, source, *, image=None, channels=None, classes=None):
+    """The model for other pictures or other classes; what is None stays as it is.
+
+    Returns
+    -------
+    p, config, and what was done, a list of sentences
+
+    Raises
+    ------
+    UsageError
+        If the patch does not divide the image, or the channels cannot be made from those that there are.
+    """
+    said, p = [], dict(p)
+    if channels not in (None, config.channels):
+        if (config.channels, channels) != (3, 1):
+            raise UsageError(f"the weights take {config.channels} channels, not {channels}: only 3 can become 1")
+        kernel = kernel_from_matrix(p["patch"]["w"], 3).sum(axis=2, keepdims=True)  # the same grey in all three
+        p["patch"] = p["patch"] | {"w": matrix_from_kernel(kernel)}
+        config = replace(config, channels=1)
+        said.append("grey pictures: kernels summed over red, green and blue")
+    if image not in (None, config.image):
+        wanted = replace(config, image=image)
+        p["pos"], _ = resize_positions(p["pos"], wanted.grid, POSITION_RESIZE[source])
+        said.append(
+            f"images of {image} pixels: positions resized from {config.grid} x {config.grid} to {wanted.grid} x "
+            f"{wanted.grid}, {POSITION_RESIZE[source]}"
+        )
+        config = wanted
+    if classes is not None:
+        config = replace(config, classes=classes)
+        width = config.pre_logits or config.dim
+        p["head"] = {"w": np.zeros((width, classes), p["cls"].dtype), "b": np.zeros(classes, p["cls"].dtype)}
+        said.append(f"a fresh head for {classes} classes, zero")
+    return p, config, said

@@ -1,0 +1,118 @@
+"""How a source names and arranges the arrays of a ViT: a table of rules, read in one direction or the other.
+
+A rule pairs the name of a leaf of our tree with the source's name for it, and with the form the array has there. Every
+form is the same numbers in another arrangement, so that what is written can be read back to the bit.
+"""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from tinyvit import trees
+from tinyvit.errors import CheckpointError
+from tinyvit.models.vit import vit_init
+
+
+class Form(NamedTuple):
+    """How an array of ours is arranged in the source."""
+
+    shape: Callable  # (our shape, config) -> the shape there
+    read: Callable  # (the array there, our shape) -> ours
+    write: Callable  # (ours, the shape there) -> the array there
+
+
+def reshaped(shape):
+    """The same numbers in the same order; `shape` gives the shape there."""
+    return Form(shape, lambda a, ours: a.reshape(ours), lambda a, theirs: a.reshape(theirs))
+
+
+SAME = reshaped(lambda ours, config: ours)
+ONE_MORE_AXIS = reshaped(lambda ours, config: (1, *ours))  # [1, 1, D] for the class token, [1, T, D] for positions
+TRANSPOSED = Form(lambda ours, config: ours[::-1], lambda a, ours: a.T, lambda a, theirs: a.T)  # [out, in]
+HWIO = reshaped(lambda ours, config: (config.patch, config.patch, config.channels, ours[1]))  # [P, P, C, D]
+OIHW = Form(  # [D, C, P, P]
+    lambda ours, config: (ours[1], config.channels, config.patch, config.patch),
+    lambda a, ours: a.transpose(2, 3, 1, 0).reshape(ours),
+    lambda a, theirs: a.reshape(*theirs[2:], theirs[1], theirs[0]).transpose(3, 2, 0, 1),
+)
+TO_HEADS = reshaped(lambda ours, config: (*ours[:-1], config.heads, config.dim // config.heads))  # [D, h, d], [h, d]
+FROM_HEADS = reshaped(lambda ours, config: (config.heads, config.dim // config.heads, ours[-1]))  # [h, d, D]
+
+
+class Part(NamedTuple):
+    """One of three parts, along the first axis, of an array that holds query, key and value."""
+
+    number: int
+    form: Form
+
+
+class Naming(NamedTuple):
+    """A source's rules, and what else is particular to it."""
+
+    source: str
+    rules: dict  # {our name: (their name, form)}, with {i} for the number of a block
+    gelu: str
+    eps: float
+
+    def forms(self, config):
+        """[(our name, our shape, their name, form)] for every leaf of a model.
+
+        A part's name is that of the whole.
+        """
+        found = []
+        for name, leaf in trees.walk(vit_init(None, config)):
+            block = re.match(r"blocks/(\d+)/", name)
+            pattern = name if block is None else name.replace(block[0], "blocks/{i}/")
+            theirs, form = self.rules[pattern]
+            found.append((name, leaf.shape, theirs if block is None else theirs.replace("{i}", block[1]), form))
+        return found
+
+
+def read_parameters(path, tensors, naming, config):
+    """The parameter tree, out of {their name: Tensor}.
+
+    Raises
+    ------
+    CheckpointError
+        If an array is missing, misshapen, or left over: its name, what was found and what was expected.
+    """
+    arrays, used, whole = {}, set(), {}
+    for name, shape, theirs, form in naming.forms(config):
+        if theirs not in tensors:
+            if re.search(r"/msa/[qkv]/b$", name):  # a model without them is one in which they are zero
+                arrays[name] = np.zeros(shape, np.float32)
+                continue
+            raise CheckpointError(f"{path}: {theirs} is missing")
+        used.add(theirs)
+        part, form = (form.number, form.form) if isinstance(form, Part) else (None, form)
+        expected = form.shape(shape, config)
+        if part is not None:
+            expected = (3 * expected[0], *expected[1:])
+        if tensors[theirs].shape != expected:
+            raise CheckpointError(f"{path}: {theirs} is {list(tensors[theirs].shape)}, expected {list(expected)}")
+        array = whole.pop(theirs, None) if part else None
+        array = tensors[theirs].read() if array is None else array
+        if part is not None:
+            whole[theirs] = array
+            array = np.split(array, 3)[part]
+        arrays[name] = form.read(array, shape)
+    if left := [name for name in tensors if name not in used]:
+        raise CheckpointError(
+            f"{path}: {left[0]} has no place in a ViT with {config.depth} blocks ({len(left)} such arrays)"
+        )
+    kinds = {array.dtype for array in arrays.values()}
+    if len(kinds) > 1:
+        arrays = {name: array.astype(np.result_type(*kinds)) for name, array in arrays.items()}
+    return trees.from_names(arrays, like=vit_init(None, config))
+
+
+def written(p, naming, config):
+    """{their name: array, fresh and contiguous} of a model."""
+    leaves, found = trees.named(p), {}
+    for name, shape, theirs, form in naming.forms(config):
+        inner = form.form if isinstance(form, Part) else form
+        array = np.ascontiguousarray(inner.write(leaves[name], inner.shape(shape, config)))
+        found[theirs] = np.concatenate([found[theirs], array]) if theirs in found else array
+    return found

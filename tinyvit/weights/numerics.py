@@ -1,0 +1,91 @@
+"""How much do small choices matter? The same weights under other sources' numerics, and how far the logits drift.
+
+Published weights come with numerics of their own: which GELU, which eps, how a picture is resized. A reader that mixes
+them up is not wrong enough to fail, only a little off. Here each is exchanged for another, alone.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from tinyvit import trees
+from tinyvit.data.photos import Preparation, prepare_photo
+from tinyvit.models.vit import vit
+from tinyvit.ops.resize_positions import resize_positions
+from tinyvit.ops.softmax import softmax
+from tinyvit.weights.adapt import POSITION_RESIZE
+
+EPS = (1e-12, 1e-6, 1e-5)
+LARGER = 1.5  # times the image size, to compare the ways to resize positions
+
+
+class Drift(NamedTuple):
+    """What one exchange does to the logits of one picture."""
+
+    what: str
+    usual: str
+    other: str
+    logits: float  # the largest difference of any logit
+    probability: float  # of the best class: other less usual
+    same_class: bool
+
+
+def numerics(p, config, preparation, source, image):
+    """Exchange one choice after the other.
+
+    Parameters
+    ----------
+    p, config : the model, as `load_weights` returns it
+    preparation : Preparation
+    source : "google", "timm" or "huggingface"
+    image : uint8 array [H, W, C]
+
+    Returns
+    -------
+    list of Drift
+    """
+    x = _input(image, preparation, config)
+    usual = _logits(x, p, config)
+    other = {"erf": "tanh", "tanh": "erf"}[config.gelu]
+    found = [_drift("GELU", config.gelu, other, usual, _logits(x, p, replace(config, gelu=other)))]
+    for eps in EPS:
+        if eps != config.eps:
+            logits = _logits(x, p, replace(config, eps=eps))
+            found.append(_drift("LayerNorm's eps", f"{config.eps:g}", f"{eps:g}", usual, logits))
+    for habit in ("google", "timm", "huggingface"):
+        theirs = replace(Preparation.of(habit, config.image), mean=preparation.mean, std=preparation.std)
+        if theirs != preparation:
+            logits = _logits(_input(image, theirs, config), p, config)
+            found.append(_drift("the picture's resize", str(preparation), str(theirs), usual, logits))
+    found += _position_drifts(p, config, preparation, source, image)
+    double = trees.map(lambda leaf: leaf.astype(np.float64), p)
+    logits = _logits(x.astype(np.float64), double, config)
+    return [*found, _drift("precision", str(usual.dtype), "float64", usual, logits)]
+
+
+def _position_drifts(p, config, preparation, source, image):
+    """At a larger image size: the source's way to resize positions against the others'."""
+    larger = replace(config, image=round(config.grid * LARGER) * config.patch)
+    x = _input(image, replace(preparation, size=larger.image), larger)
+    logits = {}
+    for way in dict.fromkeys(POSITION_RESIZE.values()):
+        resized = p | {"pos": resize_positions(p["pos"], larger.grid, way)[0]}
+        logits[way] = _logits(x, resized, larger)
+    own = POSITION_RESIZE[source]
+    what = f"positions, {config.grid} x {config.grid} to {larger.grid} x {larger.grid}"
+    return [_drift(what, own, way, logits[own], logits[way]) for way in logits if way != own]
+
+
+def _drift(what, usual, other, before, after):
+    best = int(before.argmax())
+    change = float(softmax(after[None])[0][0, best] - softmax(before[None])[0][0, best])
+    return Drift(what, usual, other, float(abs(after - before).max()), change, int(after.argmax()) == best)
+
+
+def _input(image, preparation, config):
+    return prepare_photo(image, preparation, config.channels)[None]
+
+
+def _logits(x, p, config):
+    return vit(x, p, config, full=False, keep=False)[0][0]

@@ -1,0 +1,123 @@
+"""The safetensors format: the length of a header, the header in JSON, and the numbers.
+
+    8 bytes        the header's length n, an unsigned little-endian integer
+    n bytes        {"name": {"dtype": "F32", "shape": [768, 3, 16, 16], "data_offsets": [begin, end]}, ...}
+    the rest       the numbers, row by row; offsets count from here
+
+The numbers are mapped into memory, not read: opening a file costs next to nothing, and what is not used is never
+loaded. So every number in the header is checked against the file's length first. Writing is left to the package of the
+same name.
+"""
+
+import json
+import math
+import os
+
+import numpy as np
+
+from tinyvit.errors import CheckpointError
+from tinyvit.npz import check_finite, check_names, first_line
+
+LONGEST_HEADER = 1_000_000  # bytes; ViT-H/14's has less than a tenth of that
+MOST_AXES = 8
+SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+OTHERS = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "U16": 2, "I32": 4, "U32": 4, "I64": 8, "U64": 8}
+
+
+def read(path):
+    """{name: (shape, function that returns the array)} of a file.
+
+    Arrays of float32 and float64 are views into the file, which must not be written to as long as they live; shorter
+    ones become float32.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is cut short, or its header says what cannot be true: which tensor, and what of it.
+    """
+    length = os.path.getsize(path)
+    header, start = _header(path, length)
+    _check(path, header, length - start)
+    data = np.memmap(path, mode="r") if length > start else np.zeros(0, np.uint8)
+    return {
+        name: (tuple(entry["shape"]), lambda name=name, entry=entry: _array(path, data[start:], name, entry))
+        for name, entry in header.items()
+    }
+
+
+def from_bfloat16(bits):
+    """float32 from bfloat16, which is its upper half: uint16 of any shape."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def _header(path, length):
+    """The header without its remarks, and where the numbers begin."""
+    try:
+        with open(path, "rb") as file:
+            n = int.from_bytes(file.read(8), "little")
+            if length < 8 or not 2 <= n <= min(length - 8, LONGEST_HEADER):
+                raise ValueError(f"it begins with a header of {n} bytes, in a file of {length}")
+            header = json.loads(file.read(n).decode(), object_pairs_hook=_without_twins)
+        if not isinstance(header, dict):
+            raise ValueError("the header is no table of tensors")
+    except (ValueError, RecursionError) as error:  # JSON's errors and Unicode's are ValueErrors
+        raise CheckpointError(f"{path} is damaged or no safetensors file: {first_line(error)}") from None
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
+    header.pop("__metadata__", None)
+    check_names(path, list(header))
+    return header, 8 + n
+
+
+def _without_twins(pairs):
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands in the header twice")
+    return found
+
+
+def _check(path, header, length):
+    """Raise CheckpointError unless the tensors lie in the file one behind the other, each as long as its shape says."""
+    places = []
+    for name, entry in header.items():
+        try:
+            dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+            whole = all(type(number) is int and 0 <= number < 2**63 for number in (*shape, begin, end))
+            listed = isinstance(shape, list) and len(shape) <= MOST_AXES
+            size = (SIZES | OTHERS)[dtype] * math.prod(shape) if whole and listed else None
+        except (KeyError, TypeError, ValueError):
+            size = None
+        if size is None:
+            raise CheckpointError(
+                f"{path}: {name} has no dtype, shape and offsets that can be read; the file is damaged"
+            )
+        if end - begin != size:
+            raise CheckpointError(f"{path}: {name} takes {end - begin} bytes, expected {size} for {dtype} {shape}")
+        if end > length:
+            raise CheckpointError(
+                f"{path}: {name} ends at byte {end} of {length}; the file is cut short, copy it again"
+            )
+        places.append((begin, end, name))
+    behind = 0
+    for begin, end, name in sorted(places):
+        if begin != behind:
+            raise CheckpointError(f"{path}: {name} begins at byte {begin}, expected {behind}; the file is damaged")
+        behind = end
+    if behind != length:
+        raise CheckpointError(f"{path}: the last tensor ends at byte {behind} of {length}; the file is damaged")
+
+
+def _array(path, data, name, entry):
+    begin, end = entry["data_offsets"]
+    if entry["dtype"] not in SIZES:
+        raise CheckpointError(f"{path}: {name} is of {entry['dtype']}, expected one of {', '.join(SIZES)}")
+    piece = data[begin:end]
+    if entry["dtype"] == "BF16":
+        array = from_bfloat16(piece.view("<u2"))
+    else:
+        array = piece.view(f"<f{SIZES[entry['dtype']]}")
+        if entry["dtype"] == "F16" or not array.flags.aligned:
+            array = array.astype(np.float64 if entry["dtype"] == "F64" else np.float32)
+    array = array.reshape(entry["shape"]).view(np.ndarray)
+    check_finite(path, name, array)
+    return array

@@ -1,0 +1,141 @@
+"""The way back: a model as safetensors under timm's or Hugging Face's names, with the config.json that they ask for."""
+
+import json
+import math
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tinyvit.arrays import to_host
+from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.files import replacing
+from tinyvit.weights.naming import written
+from tinyvit.weights.sources import SOURCES
+
+ACTIVATIONS = {"erf": "gelu", "tanh": "gelu_pytorch_tanh"}
+TARGETS = ("huggingface", "timm")
+
+
+def save_weights(folder, p, config, target="huggingface", *, class_names=None, mean=(0.5,) * 3, std=(0.5,) * 3):
+    """Write model.safetensors and config.json into a folder, which is made if it is not there.
+
+    With target "huggingface", `transformers.ViTForImageClassification.from_pretrained(folder)` opens it. With "timm",
+    `timm.create_model(name, checkpoint_path=".../model.safetensors", num_classes=K, ...)` does, with the arguments that
+    config.json names.
+
+    Parameters
+    ----------
+    folder : path
+    p, config : the model
+    target : "huggingface" or "timm"
+    class_names : list of str, optional
+    mean, std : three floats each
+        How pictures are normalised: (x - mean) / std of x from 0 to 1.
+
+    Raises
+    ------
+    UsageError
+        If the target has no place for something in the model.
+    CheckpointError
+        If a file cannot be written.
+    """
+    if target not in TARGETS:
+        raise UsageError(f"no target {target!r}: expected one of {', '.join(TARGETS)}")
+    if config.pre_logits:
+        raise UsageError(f"the model has a pre-logits layer, for which {SOURCES[target].source} has no place")
+    try:
+        from safetensors.numpy import save
+    except ImportError:
+        raise UsageError("writing safetensors needs the package of that name: pip install safetensors") from None
+    p, config = _with_positions(to_host(p), config)
+    folder = Path(folder)
+    names = class_names or [f"class {k}" for k in range(config.classes)]
+    files = {"config.json": DESCRIBED[target](config, names, mean, std)}
+    if target == "huggingface":
+        files["preprocessor_config.json"] = _preprocessor(config, mean, std)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:  # all of them are written before the first takes its place
+            file = stack.enter_context(replacing(folder / "model.safetensors"))
+            file.write(save(written(p, SOURCES[target], config), metadata={"format": "pt"}))
+            for name, content in files.items():
+                file = stack.enter_context(replacing(folder / name, "w"))
+                json.dump(content, file, indent=2)
+                file.flush()
+    except OSError as error:
+        raise CheckpointError(f"cannot write into {folder}: {error.strerror or error}; choose another place") from None
+
+
+def _with_positions(p, config):
+    """Without positions there is no table; a table of zeros is the same model."""
+    if config.position == "1d":
+        return p, config
+    table = np.zeros((config.tokens, config.dim), p["cls"].dtype)
+    return p | {"pos": table}, replace(config, position="1d")
+
+
+def _hugging_face(config, names, mean, std):
+    return {
+        "architectures": ["ViTForImageClassification"],
+        "model_type": "vit",
+        "image_size": config.image,
+        "patch_size": config.patch,
+        "num_channels": config.channels,
+        "hidden_size": config.dim,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.mlp_dim,
+        "hidden_act": ACTIVATIONS[config.gelu],
+        "layer_norm_eps": config.eps,
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": 0.0,
+        "qkv_bias": True,
+        "id2label": {str(k): name for k, name in enumerate(names)},
+        "label2id": {name: k for k, name in enumerate(names)},
+    }
+
+
+def _timm(config, names, mean, std):
+    return {
+        "architecture": "vit_base_patch16_224",  # whose sizes the arguments replace
+        "num_classes": config.classes,
+        "num_attention_heads": config.heads,
+        "layer_norm_eps": config.eps,
+        "model_args": {
+            "img_size": config.image,
+            "patch_size": config.patch,
+            "in_chans": config.channels,
+            "embed_dim": config.dim,
+            "depth": config.depth,
+            "num_heads": config.heads,
+            "mlp_ratio": math.nextafter(config.mlp_dim / config.dim, math.inf),  # timm rounds dim * mlp_ratio down
+            "act_layer": {"erf": "gelu", "tanh": "gelu_tanh"}[config.gelu],
+        },
+        "pretrained_cfg": {
+            "input_size": [config.channels, config.image, config.image],
+            "mean": list(mean),
+            "std": list(std),
+            "interpolation": "bicubic",
+            "crop_pct": 1.0,
+        },
+        "label_names": list(names),
+    }
+
+
+def _preprocessor(config, mean, std):
+    return {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": config.image, "width": config.image},
+        "resample": 2,
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(mean),
+        "image_std": list(std),
+    }
+
+
+DESCRIBED = {"huggingface": _hugging_face, "timm": _timm}
