@@ -73,6 +73,7 @@ def main():
     names = options.names or NAMES
     if unknown := [name for name in names if name not in NAMES]:
         parser.error(f"no notebook {unknown[0]}: expected one of {', '.join(NAMES)}")
+    options.out.mkdir(parents=True, exist_ok=True)  # before the first has run for minutes
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         runs = {name: pool.submit(run, name) for name in names}
     failed = 0
@@ -83,6 +84,9 @@ def main():
         except CellExecutionError as error:
             failed += 1
             print(f"{name}: not written; this cell failed with {error.ename}: {error.evalue}\n{error}")
+        except (TimeoutError, RuntimeError) as error:  # a cell that does not end, or a kernel that died
+            failed += 1
+            print(f"{name}: not written; {type(error).__name__}: {error}")
     raise SystemExit(failed > 0)
 
 

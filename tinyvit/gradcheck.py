@@ -12,12 +12,12 @@ subtracted above lose their leading digits; float32 would leave none.
 """
 
 import inspect
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from tinyvit import trees
-from tinyvit.arrays import to_host, xp_of
+from tinyvit.arrays import is_on_gpu, to_host, xp_of
 
 UPSTREAM = 1  # in the seed, so that r is not what default_rng(seed) draws first: an input, perhaps; and x is where
 # LayerNorm's gradient vanishes
@@ -41,7 +41,7 @@ class Row:
 class Report:
     """The result of a gradient check: one row for each tensor, and the verdict over all of them."""
 
-    rows: list = field(repr=False)
+    rows: list
     rtol: float
     problem: str = ""
 
@@ -73,6 +73,8 @@ class Report:
         lines += [self.problem] if self.problem else []
         verdict = "gradients agree" if self.ok else "GRADIENTS DISAGREE"
         return "\n".join([*lines, f"{verdict}: worst error {self.worst_error:.1e}, allowed {self.rtol:.0e}"])
+
+    __repr__ = __str__  # a notebook shows the table
 
 
 def numeric_gradient(loss, x, step=STEP):
@@ -125,20 +127,20 @@ def gradcheck(f, f_backward, *inputs, rtol=1e-7, atol=1e-9, seed=0, **keywords):
     TypeError
         If an input is float32: the check would measure rounding.
     """
-    names, inputs = _argument_names(f, inputs), [_copy(x) if _is_checked(x) else x for x in inputs]
+    names, inputs = _argument_names(f, inputs), [copied(x) if _is_checked(x) else x for x in inputs]
     parameters = [x for x in inputs if isinstance(x, (dict, list))]
     arrays = [i for i, x in enumerate(inputs) if _is_checked(x) and not isinstance(x, (dict, list))]
     checked = arrays + [i for i, x in enumerate(inputs) if isinstance(x, (dict, list))]
 
-    before = [_copy(inputs[i]) for i in checked]
+    before = [copied(inputs[i]) for i in checked]
     y, c = f(*inputs, **keywords)
-    if not _equal([inputs[i] for i in checked], before):
+    if not same([inputs[i] for i in checked], before):
         return Report([], rtol, "the forward pass changed its arguments")
     r = xp_of(y).asarray(np.random.default_rng([seed, UPSTREAM]).standard_normal(y.shape))
-    handed = [_copy(r), *parameters, c]
-    before = _copy(handed)
+    handed = [copied(r), *parameters, c]
+    before = copied(handed)
     gradients = f_backward(*handed)
-    if not _equal(handed, before):
+    if not same(handed, before):
         return Report([], rtol, "the backward pass changed its arguments: dy, the parameters or the cache")
     gradients = list(gradients) if isinstance(gradients, tuple) else [gradients]
     if len(gradients) != len(checked):
@@ -187,21 +189,25 @@ def _is_checked(x):
     return True
 
 
-def _copy(tree):
+def copied(tree):
     """The same tree with arrays of its own; what is no array is kept."""
-    return trees.map(lambda x: xp_of(x).array(x) if hasattr(x, "dtype") else x, tree)
+    return trees.map(lambda x: xp_of(x).array(x) if _is_array(x) else x, tree)
 
 
-def _equal(one, other):
+def same(one, other):
     """Whether two trees hold the same bits (a NaN equals itself); what is no array is not compared."""
     one, other = trees.named(one), trees.named(other)
     return one.keys() == other.keys() and all(_same_bits(one[name], other[name]) for name in one)
 
 
 def _same_bits(a, b):
-    if not hasattr(a, "dtype"):
+    if not _is_array(a):
         return True
-    return a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+    return _is_array(b) and a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def _is_array(x):
+    return isinstance(x, np.ndarray | np.generic) or is_on_gpu(x)
 
 
 def _argument_names(f, inputs):

@@ -4,6 +4,7 @@ They are written from the formulas, not derived from the package's source as its
 """
 
 import math
+import sys
 
 import numpy as np
 
@@ -22,11 +23,70 @@ def along(x, axis):
     return e / e.sum(axis=axis, keepdims=True)
 
 
+def as_type(dtype):
+    """Softmax, in an array of another type."""
+    return lambda x: (along(x, -1).astype(dtype), {})
+
+
 def softmax_in_place(x):
     x -= x.max(axis=-1, keepdims=True)
     y = np.exp(x)
     y /= y.sum(axis=-1, keepdims=True)
     return y, {"y": y}
+
+
+def mask_in_place(x, mask=None):
+    """The keyword is changed, so that the next call would find another mask."""
+    if mask is None:
+        return x, {}
+    mask *= x
+    return mask, {"mask": mask}
+
+
+def softmax_popping(dy, c):
+    y = c.pop("y")
+    return softmax_jacobian(dy, {"y": y})
+
+
+def softmax_adding(dy, c):
+    c["dx"] = softmax_jacobian(dy, c)
+    return c["dx"]
+
+
+def softmax_keeping_x(x):
+    return along(x, -1), {"kept": (x, along(x, -1))}
+
+
+def softmax_backward_spoiling_x(dy, c):
+    x, y = c["kept"]
+    x *= 0
+    return softmax_jacobian(dy, {"y": y})
+
+
+SPOILS_WHAT_IT_KEPT = softmax_backward_spoiling_x, softmax_keeping_x
+
+
+def linear_emptying(x, p):
+    b = p.pop("b", None)
+    return linear(x, p if b is None else p | {"b": b})
+
+
+class Silent(Exception):
+    """An error that cannot say what it is."""
+
+    def __str__(self):
+        raise ZeroDivisionError
+
+
+def fails_silently(x):
+    raise Silent
+
+
+def post_norm_of_one(z, p, *, heads):
+    """The residual starts behind the LayerNorm, around attention only."""
+    y = layer_norm(z, p["ln1"])[0]
+    z = y + multi_head_attention(y, y, p["msa"], heads=heads)[0]
+    return z + mlp(layer_norm(z, p["ln2"])[0], p["mlp"])[0], {}
 
 
 def softmax_unshifted(x):
@@ -148,11 +208,13 @@ def patches_loop(x, patch):
     return np.stack(cut, axis=1), {"x": x}
 
 
-def heads_loop(x, kv, p, *, heads):
+def heads_loop(x, kv, p, *, heads, bias=None):
     """Head by head, with the package's attention."""
     q, k, v = (t @ p[name]["w"] + p[name]["b"] for t, name in zip((x, kv, kv), "qkv", strict=True))
-    d = q.shape[-1] // heads
-    found = [attention(*(t[..., i * d : (i + 1) * d] for t in (q / math.sqrt(d), k, v)))[0] for i in range(heads)]
+    d, biases = q.shape[-1] // heads, [None] * heads if bias is None else bias
+    found = [
+        attention(*(t[..., i * d : (i + 1) * d] for t in (q / math.sqrt(d), k, v)), biases[i])[0] for i in range(heads)
+    ]
     return linear(np.concatenate(found, axis=-1), p["o"])[0], {}
 
 
@@ -211,6 +273,108 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     "an error": ("softmax", "error", "NameError: name 'expp'", lambda x: (expp(x), {})),  # noqa: F821
     "its argument changed": ("softmax", "argument", "compute a new one", softmax_in_place),
     "overflow": ("softmax", "overflow", "infinite or no number", softmax_unshifted),
+    "numbers of Python's": ("softmax", "dtype", "object when all that comes in is float64", as_type(object)),
+    "text for numbers": ("softmax", "dtype", "make it float64", as_type(str)),
+    "complex numbers": ("softmax", "dtype", "complex128", as_type(complex)),
+    "whole numbers": ("softmax", "dtype", "int64", as_type(np.int64)),
+    "always float32": ("softmax", "dtype", "float32 when all that comes in is float64", as_type(np.float32)),
+    "a class as y": ("softmax", "form", "y is type: expected an array", lambda x: (np.float64, {})),
+    "no dictionary as g": ("linear_backward", "form", "does not return g/w, g/b", lambda dy, p, c: (dy, None)),
+    "a keyword changed": ("dropout", "argument", "compute a new one", mask_in_place),
+    "taken from the cache": ("softmax_backward", "argument", "takes from it", softmax_popping),
+    "added to the cache": ("softmax_backward", "argument", "adds to what it was given", softmax_adding),
+    "taken from the parameters": ("linear", "argument", "takes from it", linear_emptying),
+    "an end of the program": ("softmax", "error", "SystemExit: enough", lambda x: sys.exit("enough")),
+    "an error without words": ("softmax", "error", "Silent, in the line: raise Silent", fails_silently),
+    "too few arguments": ("softmax", "error", "it is called as softmax(x)", lambda: 1),
+    "a keyword missing": (
+        "multi_head_attention",
+        "error",
+        "it is called as multi_head_attention(x, kv, p, heads=...)",
+        lambda x, kv, p: heads_loop(x, kv, p, heads=4),
+    ),
+    "a key of another cache": (
+        "softmax_backward",
+        "error",
+        "its keys are: y; with one of your own, hand in its forward pass",
+        lambda dy, c: dy * c["saved"],
+    ),
+    "no gradient for many": (
+        "vit_backward",
+        "form",
+        "g/blocks/0/mlp/fc2/w and 35 more.",
+        lambda dy, p, c, config: (c["patch"]["patches"]["x"], {}),
+    ),
+    "eleven axes": ("softmax", "shape", "expected [2, 3, 5]", lambda x: (0 * x.reshape((1,) * 8 + x.shape), {})),
+    "one entry lost": (
+        "softmax",
+        "overflow",
+        "no number in 1 of 30 entries",
+        lambda x: (np.where(np.arange(x.size).reshape(x.shape), along(x, -1), np.nan), {}),
+    ),
+    "a tiny eps": (
+        "layer_norm",
+        "value",
+        "eps is always 1e-6",
+        lambda x, p, eps=1e-6: (p["gamma"] * standardise(x, 1e-6) + p["beta"], {}),
+    ),
+    "another eps": (
+        "layer_norm",
+        "value",
+        "by at most 6.3e-05",
+        lambda x, p, eps=1e-6: (p["gamma"] * standardise(x, 1e-5) + p["beta"], {}),
+    ),
+    "a bias ignored": (
+        "multi_head_attention",
+        "missing term",
+        "bias is not handed",
+        lambda x, kv, p, *, heads, bias=None: heads_loop(x, kv, p, heads=heads),
+    ),
+    "a scalar that is nothing known": (
+        "cross_entropy",
+        "value",
+        "loss is 1.25, expected 2.4999",
+        lambda logits, labels, smoothing=0.0: (np.float64(1.25), {}),
+    ),
+    "neither dloss nor the batch": (
+        "cross_entropy_backward",
+        "scale",
+        "two things",
+        lambda dloss, c: c["probabilities"] - c["targets"],
+    ),
+    "normalised over the batch": (
+        "layer_norm",
+        "axis",
+        "over the batch",
+        norm_by(lambda x, eps: (x - x.mean(0, keepdims=True)) / np.sqrt(x.var(0, keepdims=True) + eps)),
+    ),
+    "y before the sum only": (
+        "softmax_backward",
+        "missing term",
+        "has no factor y_i",
+        lambda dy, c: dy * c["y"] - (dy * c["y"]).sum(axis=-1, keepdims=True),
+    ),
+    "the sum over everything": (
+        "softmax_backward",
+        "axis",
+        "over all entries",
+        lambda dy, c: c["y"] * (dy - (dy * c["y"]).sum()),
+    ),
+    "dw of one image": (
+        "linear_backward",
+        "missing term",
+        "dw comes from the first",
+        lambda dy, p, c: (linear_backward(dy, p, c)[0], linear_backward(dy, p, c)[1] | {"w": c["x"][0].T @ dy[0]}),
+    ),
+    "the derivative alone": ("gelu_backward", "missing term", "dy is not used", lambda dy, c: c["dydx"]),
+    "an MLP with tanh": ("mlp", "value", "tanh form", lambda x, p: mlp(x, p, gelu="tanh")),
+    "patches without a bias": (
+        "patch_embedding",
+        "missing term",
+        "bias b",
+        lambda x, p, *, patch: (patches_loop(x, patch)[0] @ p["w"], {}),
+    ),
+    "a residual behind the LayerNorm": ("encoder_block", "order", "behind the LayerNorm", post_norm_of_one),
     "softmax over the tokens": ("softmax", "axis", "last axis", lambda x: (along(x, 1), {})),
     "softmax over the batch": ("softmax", "axis", "over the batch", lambda x: (along(x, 0), {})),
     "a float64 leak": ("softmax", "dtype", "float64", lambda x: (along(x, -1) * np.float64(1), {})),
@@ -419,7 +583,7 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
         "sum it over axis 0",
         lambda dy, p, c: (dy, dy),
     ),
-    "post-norm": ("encoder_block", "value", "is wrong in", post_norm),
+    "post-norm": ("encoder_block", "order", "post-norm", post_norm),
     "no residual": (
         "encoder_block",
         "missing term",

@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 
+from tests.exercises import answers
 from tests.exercises.answers import RIGHT, WRONG
 from tinyvit import exercises
 from tinyvit.errors import UsageError
+from tinyvit.exercises.answer import Wrong, returned
+from tinyvit.exercises.diagnosis import agrees, any_factor, known_factor
 from tinyvit.exercises.exercise import exercises as all_exercises
 from tinyvit.exercises.hints import hints
 from tinyvit.exercises.mistakes import FORGOTTEN, mistakes
 from tinyvit.exercises.source import edited
+from tinyvit.gradcheck import copied, same
 
 KNOWN = [
     pytest.param(name, mistake, id=f"{name}: {mistake.says}") for name in all_exercises() for mistake in mistakes(name)
@@ -77,8 +81,11 @@ def test_the_verdict_reads_well():
         'A hint: exercises.hint("softmax")',
     ]
     assert repr(exercises.check("linear", all_exercises()["linear"].function)) == (
-        "linear: right. It agrees with the package, and float32 stays float32."
+        "linear: right. It agrees with the package, and float32 stays float32. Its cache is not marked here: "
+        'exercises.check("linear_backward", yours, forward=this) does that.'
     )
+    for name in ("linear_backward", "merge_heads"):  # without a cache of their own
+        assert exercises.check(name, all_exercises()[name].function).says.endswith("float32 stays float32.")
 
 
 def test_what_cannot_be_marked_is_said_in_one_line():
@@ -88,6 +95,11 @@ def test_what_cannot_be_marked_is_said_in_one_line():
         exercises.check("softmax", np.ones(3))
     with pytest.raises(UsageError, match="no exercise 'x'"):
         exercises.hint("x")
+    for name in (["softmax"], np.ones(2), np.exp, None):
+        with pytest.raises(UsageError, match=f"the name comes first, .* found {type(name).__name__}"):
+            exercises.check(name, "softmax")
+    with pytest.raises(UsageError, match="the number of a hint: found '2'"):
+        exercises.hint("softmax", "2")
 
 
 def test_the_line_of_an_error_is_quoted():
@@ -98,6 +110,55 @@ def test_the_line_of_an_error_is_quoted():
     says = exercises.check("softmax", answer).says
     assert says.startswith("ValueError: matmul") and says.endswith("in the line: total = x @ x")
     assert "\n" not in says
+
+
+@pytest.mark.parametrize(
+    "name, answer, forward",
+    [
+        ("dropout", answers.mask_in_place, None),
+        ("softmax_backward", *answers.SPOILS_WHAT_IT_KEPT),
+    ],
+)
+def test_no_answer_can_spoil_an_exercise(name, answer, forward):
+    before = copied([list(inputs) + [keywords] for inputs, keywords in all_exercises()[name].calls])
+    exercises.check(name, answer, forward)
+    assert same(before, [list(inputs) + [keywords] for inputs, keywords in all_exercises()[name].calls])
+
+
+def test_an_interrupt_stops_the_marker():
+    def answer(x):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        exercises.check("softmax", answer)
+
+
+def test_a_key_that_only_some_parameters_have_is_no_matter_of_the_cache():
+    answer = lambda dy, p, c: (dy, {"w": p["w"], "b": p["b"]})  # noqa: E731
+    exercise = all_exercises()["linear_backward"]
+    _, p, _ = exercise.arguments(exercise.calls[2], exercise.forward)[0]
+    with pytest.raises(Wrong) as caught:
+        returned(exercise, exercise.calls[2], answer, exercise.forward)
+    assert "b" not in p and caught.value.args[1].startswith("KeyError: 'b', in the line")
+    assert "cache" not in caught.value.args[1]
+
+
+def test_a_mistake_of_the_forward_pass_is_looked_for_in_the_same_call():
+    """The cache of the other eps shows in the last call of layer_norm only."""
+    norm, norm_backward = (all_exercises()[name].function for name in ("layer_norm", "layer_norm_backward"))
+    verdict = exercises.check(
+        "layer_norm_backward", norm_backward, lambda x, p, eps=1e-6: (norm(x, p, eps=eps)[0], norm(x, p)[1])
+    )
+    assert verdict.kind == "value" and "eps is always 1e-6" in verdict.says
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_one_number_is_no_multiple_of_another(size):
+    found, expected = np.full(size, 3.0), np.full(size, 7.0)
+    assert (any_factor(found, expected) is None) == (size == 1)
+    assert "1/B = 1/3" in known_factor(expected / 3, expected, {"B": 3})[1]
+    assert known_factor(-2 * expected, expected, {"B": 2})[1].startswith("has the wrong sign, and its size is 2 times")
+    assert not agrees(expected, None) and not agrees(np.float64(7), None)
 
 
 def test_source_is_without_docstring_and_edits_stand_once():

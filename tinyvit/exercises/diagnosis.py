@@ -6,11 +6,16 @@ import math
 import numpy as np
 
 RTOL, ATOL = 1e-9, 1e-12  # two ways to compute the same in float64 differ by less
+MOST_AXES = 6  # the orders of more axes are too many to try
 
 
 def agrees(found, expected):
-    """Whether two arrays are the same but for rounding."""
-    return np.shape(found) == np.shape(expected) and np.allclose(found, expected, rtol=RTOL, atol=ATOL)
+    """Whether two arrays are the same but for rounding; None agrees with nothing."""
+    return (
+        expected is not None
+        and np.shape(found) == np.shape(expected)
+        and np.allclose(found, expected, rtol=RTOL, atol=ATOL)
+    )
 
 
 def wrong_shape(found, expected):
@@ -20,6 +25,8 @@ def wrong_shape(found, expected):
     words = f"has shape {list(found.shape)}, expected {list(expected.shape)}"
     if found.size == expected.size and agrees(found.reshape(expected.shape), expected):
         return f"{words}: the numbers are right, reshape them"
+    if found.ndim > MOST_AXES:
+        return words
     for axes in itertools.permutations(range(found.ndim)):
         if agrees(found.transpose(axes), expected):
             return f"{words}: the numbers are right, exchange the axes"
@@ -35,20 +42,21 @@ def wrong_shape(found, expected):
     return words
 
 
-def wrong_factor(found, expected, sizes):
-    """(kind, words) if all entries are off by one factor, which is named if it follows from the sizes of axes."""
-    nonzero = abs(expected) > ATOL
-    if not nonzero.any() or not found.any():
-        return None
-    factor = float((found[nonzero] / expected[nonzero]).flat[0])
-    if not math.isfinite(factor) or not agrees(found / factor, expected):
+def known_factor(found, expected, sizes):
+    """(kind, words) if all entries are off by one factor that is -1, or follows from the sizes of axes."""
+    factor = _factor(found, expected)
+    if factor is None:
         return None
     if math.isclose(factor, -1, rel_tol=1e-6):
-        return "sign", "has the wrong sign in every entry"
-    sign, size = ("and has the wrong sign, and its size is " if factor < 0 else "is "), abs(factor)
-    large = f"{size:.6g} times" if size > 1 else f"1/{1 / size:.6g} of"
-    names = " or ".join(name for name, value in _factors(sizes) if math.isclose(size, value, rel_tol=1e-6))
-    return "scale", f"{sign}{large} what is expected in every entry" + (f"; {names} is such a number" if names else "")
+        return "sign", "has the wrong sign" + _in_every_entry(found)
+    names = [name for name, value in _factors(sizes) if math.isclose(abs(factor), value, rel_tol=1e-6)]
+    return ("scale", f"{_times(factor, found)}; {' or '.join(names)} is such a number") if names else None
+
+
+def any_factor(found, expected):
+    """(kind, words) if all entries are off by one factor, whatever it is. Two single numbers always are: None."""
+    factor = _factor(found, expected) if found.size > 1 else None
+    return None if factor is None else ("scale", _times(factor, found))
 
 
 def wrong_order(found, expected):
@@ -68,13 +76,34 @@ def where_wrong(found, expected):
     """Where the wrong entries are, in words."""
     wrong = ~np.isclose(found, expected, rtol=RTOL, atol=ATOL)
     first = tuple(int(i) for i in np.argwhere(wrong)[0])
-    words = f"is wrong in {wrong.sum()} of {wrong.size} entries"
+    if wrong.size == 1:
+        return f"is {found.item():.9g}, expected {expected.item():.9g}"
+    words = f"is wrong in {wrong.sum()} of {wrong.size} entries, by at most {abs(found - expected).max():.2g}"
     for axis in range(found.ndim):
         others = tuple(i for i in range(found.ndim) if i != axis)
         at = np.flatnonzero(wrong.any(axis=others))
         if len(at) == 1 and found.shape[axis] > 1 and wrong.sum() > 1:
             words += f", all at index {at[0]} of axis {axis}"
     return f"{words}; first at {list(first)}: found {found[first]:.6g}, expected {expected[first]:.6g}"
+
+
+def _factor(found, expected):
+    """The number that all entries are off by, or None."""
+    nonzero = abs(expected) > ATOL
+    if not nonzero.any() or not found.any():
+        return None
+    factor = float((found[nonzero] / expected[nonzero]).flat[0])
+    return factor if math.isfinite(factor) and agrees(found / factor, expected) else None
+
+
+def _times(factor, found):
+    sign, size = ("has the wrong sign, and its size is" if factor < 0 else "is"), abs(factor)
+    large = f"{size:.6g} times" if size > 1 else f"1/{1 / size:.6g} of"
+    return f"{sign} {large} what is expected" + _in_every_entry(found)
+
+
+def _in_every_entry(found):
+    return " in every entry" if found.size > 1 else ""
 
 
 def _axes(axes):

@@ -3,16 +3,18 @@
 exhibit = museum.EXHIBITS[0]
 exhibit  # its source, every line with its number
 exhibit.check()  # the report of the gradient check: which tensor, how far off
-exhibit.answer(4)  # line 4 is wrong, or something is missing right behind it
+exhibit.answer(4)  # line 4 is wrong, or something is missing right before or behind it
 exhibit.reveal()
 """
 
 import functools
 from typing import NamedTuple
 
+from tinyvit.exercises.answer import listed
+from tinyvit.exercises.check import check
 from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.mistakes import FORGOTTEN, mistakes
-from tinyvit.exercises.source import Text, edited, edited_source, planted
+from tinyvit.exercises.source import Text, edited, edited_source, planted, source
 
 
 class Exhibit(NamedTuple):
@@ -48,15 +50,14 @@ class Exhibit(NamedTuple):
     def answer(self, line):
         """Whether the mistake is in this line, or, if something is missing, right before or behind it."""
         if line in self._where():
-            return Text(f"Exhibit {self.number}: found. {self.mistake.says[0].upper()}{self.mistake.says[1:]}.")
-        wrong = [row.name for row in self.check().rows if row.error > 1e-7]
-        return Text(
-            f"Exhibit {self.number}: not line {line}. The check finds {', '.join(wrong)} wrong: which lines make it so?"
-        )
+            return Text(f"Exhibit {self.number}: found. Here {self.mistake.says}.")
+        report = self.check()
+        wrong = listed(row.name for row in report.rows if row.error > report.rtol)
+        return Text(f"Exhibit {self.number}: not line {line}. The check finds {wrong} wrong: which lines make it so?")
 
     def reveal(self):
         """The mistake, and what stands in its place in the package."""
-        return Text(f"{self.mistake.says[0].upper()}{self.mistake.says[1:]}. In the package:\n    {self.mistake.right}")
+        return Text("\n".join([f"Here {self.mistake.says}. In the package:", *self._right()]))
 
     def _lines(self):
         """The lines of its source; what is forgotten has left no trace."""
@@ -64,14 +65,19 @@ class Exhibit(NamedTuple):
 
     def _where(self):
         """The numbers of the lines that are an answer."""
-        lines = self._marked()
+        if len(self._lines()) < len(self._marked()):
+            return {line for gap in _gaps(self) for line in (gap, gap + 1)}
         first = self._first()
-        if self.mistake.wrong == FORGOTTEN and lines[first].strip() == FORGOTTEN:
-            return {first, first + 1}  # the lines before and behind the gap
         return set(range(first + 1, first + 1 + len(self.mistake.wrong.splitlines())))
 
     def _marked(self):
         return edited_source(exercises()[self.function].function, self.mistake.edit).splitlines()
+
+    def _right(self):
+        """The lines of the package that the edit changes."""
+        first = self._first()
+        lines = source(exercises()[self.function].function).splitlines()
+        return lines[first : first + len(self.mistake.right.splitlines())]
 
     def _first(self):
         """The index of the first line that the edit changes."""
@@ -84,6 +90,22 @@ def _report(exhibit):
     return exercises()[exhibit.function].case(exhibit.backward).check()
 
 
+@functools.cache
+def _gaps(exhibit):
+    """Where the forgotten lines can be put back: behind each of these lines they make the function right."""
+    lines = exhibit._lines()
+    return [i for i in range(1, len(lines)) if _is_right(exhibit, [*lines[:i], *exhibit._right(), *lines[i:]])]
+
+
+def _is_right(exhibit, lines):
+    function = exercises()[exhibit.function].function
+    try:
+        tried = edited(function, (source(function), "\n".join(lines)))
+    except SyntaxError:  # where a line is put between an if and its body
+        return False
+    return bool(check(exhibit.function, tried))
+
+
 EXHIBITS = [
     Exhibit(number, *exhibit)
     for number, exhibit in enumerate(
@@ -91,14 +113,14 @@ EXHIBITS = [
             ("the mean that was a sum", "linear_backward", "db is a mean"),
             ("square, so nobody complained", "linear_backward", "dx is dy times w"),
             ("true, less what is said", "cross_entropy_backward", "the sign"),
-            ("ten classes, four images", "cross_entropy_backward", "divided by the number of classes"),
+            ("seven classes, three images", "cross_entropy_backward", "the gradient is divided by the number"),
             ("deaf to what comes from above", "cross_entropy_backward", "the upstream gradient"),
             ("a neighbour's gradient", "softmax_backward", "the terms for i other"),
-            ("one sign", "softmax_backward", "the sum over dy y is to be subtracted"),
+            ("one sign", "softmax_backward", "the sum over dy y is added"),
             ("across the rows", "softmax_backward", "the sum over dy y runs over the wrong axis"),
             ("on or off", "gelu_backward", "this is like ReLU"),
-            ("scaled up, once", "dropout_backward", "what was kept was scaled up"),
-            ("the lost mean", "layer_norm_backward", "the mean of dxhat is to be subtracted"),
+            ("scaled up, once", "dropout_backward", "the gradient is not scaled up"),
+            ("the lost mean", "layer_norm_backward", "the mean of dxhat is not"),
             ("the lost variance", "layer_norm_backward", "the term with xhat is missing"),
             ("all tokens in one pot", "layer_norm_backward", "the mean of dxhat runs over"),
             ("gamma is one, is it not?", "layer_norm_backward", "gamma is forgotten"),

@@ -52,7 +52,9 @@ class Explorer:
         self.maps = attention_maps(vit(xp_of(p["cls"]).asarray(self.images), p, config)[1])
 
     def __repr__(self):
-        return f"Explorer({len(self.images)} images, {self.config.depth} layers, {self.config.heads} heads)"
+        sizes = {"image": len(self.images), "layer": self.config.depth, "head": self.config.heads}
+        words = [f"{count} {name}" + "s" * (count != 1) for name, count in sizes.items()]
+        return f"Explorer({', '.join(words)})"
 
     def _repr_html_(self):
         return self.html()

@@ -77,7 +77,7 @@ def pictures(inside):
     found = {"curves": _curves, "confusion": _confusion, "mistakes": _mistakes, "attention": _attention}
     found |= {"rollout": _rollout, "distance": _distance, "filters": _filters, "positions": _positions}
     found |= {"dataflow": _dataflow}
-    if inside.config.position == "none":
+    if inside.config.position == "none" or inside.config.grid == 1:  # one patch has nothing beside it
         del found["positions"]
     if not any(record["kind"] == "epoch" for record in inside.run.history()):
         del found["curves"]

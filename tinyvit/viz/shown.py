@@ -8,7 +8,10 @@ SCREEN = 100  # a notebook's pixels per inch; the picture has more, for screens 
 
 
 class ShownFigure(Figure):
-    """A figure that is shown when a cell returns it, at its size in inches, with nothing cut off or added."""
+    """A figure that is shown when a cell returns it, at its size in inches, with nothing cut off or added.
+
+    Once a notebook has made pyplot's inline backend active, IPython's own printer for figures takes precedence.
+    """
 
     def _repr_png_(self):
         file = io.BytesIO()
