@@ -306,6 +306,7 @@ exercises.check("dropout_backward", my_dropout_backward)
 # | [10 Training on MNIST](10_training_on_mnist.ipynb) | Does it work on 70,000 larger images? |
 # | [11 Looking inside](11_looking_inside.ipynb) | What has the model learned, and where does it look? |
 # | [12 Speed](12_speed.ipynb) | Where does the time go, and how is it made less? |
+# | [13 Real weights](13_real_weights.ipynb) | What is in a published file of weights, and what must be known besides? |
 #
 # The last cell of every notebook asserts what it has shown.
 

@@ -384,5 +384,4 @@ assert off < 1e-5
 assert same_bits
 
 # %% [markdown]
-# This is the last notebook. From here: [how to add a layer or a model of your own](../docs/extending.md), or back
-# [to the start](00_start_here.ipynb).
+# Next: [real weights](13_real_weights.ipynb), or what others have trained, read into these layers.

@@ -19,6 +19,7 @@ from tests.training.helpers import (
     command,
     contents,
     environment,
+    fails,
     put_run,
     small_run,
     toy_run,
@@ -38,18 +39,6 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "cache" / project)
     monkeypatch.setattr("socket.getaddrinfo", no_network)
     return tmp_path
-
-
-def fails(here, argv, *words, code=None):
-    """The command fails in one line that holds these words, and nothing on the disk changes."""
-    before = contents(here)
-    result = call(*argv)
-    assert result.code in ((1, 2) if code is None else (code,)), result
-    assert result.err.startswith("tinyvit: ") and result.err.count("\n") == 1 and result.err.endswith("\n"), result.err
-    assert not result.out, "an error is no result"
-    assert contents(here) == before, "something was left, or lost, on the disk"
-    for word in words:
-        assert word in result.err, f"{word!r} is not in: {result.err}"
 
 
 # ---- words and numbers

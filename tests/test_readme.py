@@ -1,14 +1,19 @@
 """What the README shows is what the project does, and the Chinese one shows the same."""
 
 import ast
+import contextlib
+import io
 import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import tinyvit
+from tests.golden.make_weights import FOLDER
 from tests.training.helpers import call
 from tinyvit.checks import cases
+from tinyvit.data.photos import imagenet_names
 
 ROOT = Path(__file__).parents[1]
 README, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/README.zh.md"))
@@ -45,9 +50,24 @@ def test_the_exercise_shown_is_marked_as_shown():
     assert repr(names["verdict"]).splitlines() == shown.strip().split("\n# ")
 
 
+def test_a_photograph_is_classified_as_shown(tmp_path):
+    """On a small model of transformers' and a small picture; for those named there one needs the file."""
+    photo = tmp_path / "cat.jpg"
+    Image.new("RGB", (50, 40), "green").save(photo)
+    text = blocks("python")[2]
+    for name, here in (("vit-base-patch16-224", FOLDER / "classifier"), ("cat.jpg", photo)):
+        assert f'"{name}"' in text
+        text = text.replace(f'"{name}"', repr(str(here)))
+    names, out = {}, io.StringIO()
+    with contextlib.redirect_stdout(out):
+        exec(text, names)
+    assert out.getvalue().strip() in imagenet_names()
+    assert names["notes"].source == "huggingface" and names["image"].shape == (32, 32, 3)
+
+
 def test_the_python_shown_runs():
     names = {}
-    exec(blocks("python")[2], names)
+    exec(blocks("python")[3], names)
     assert names["dimages"].shape == (32, 8, 8, 1)
     assert float(names["loss"]) == pytest.approx(2.302585)
 

@@ -39,6 +39,9 @@ def main(argv=None):
     except BrokenPipeError:  # nobody reads on, as before `| head`; nor is the rest to be written when Python ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except MemoryError as error:
+        print(f"tinyvit: not enough memory: {str(error) or 'try smaller sizes'}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"tinyvit: {error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
         return 1

@@ -40,10 +40,10 @@ def opened(path, expected):
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint at {path}: expected {expected}") from None
     except zipfile.BadZipFile as error:
-        raise CheckpointError(f"{path} is damaged or no checkpoint: {error}; expected {expected}") from None
-    except (OSError, EOFError, zlib.error, RuntimeError, ValueError, OverflowError) as error:
+        raise CheckpointError(f"{path} is damaged or no checkpoint: {first_line(error)}; expected {expected}") from None
+    except (OSError, EOFError, zlib.error, RuntimeError, ValueError) as error:
         raise CheckpointError(
-            f"cannot read {path}: {error}; the file is damaged, copy it again or use an earlier one"
+            f"cannot read {path}: {first_line(error)}; the file is damaged, copy it again or use an earlier one"
         ) from None
 
 

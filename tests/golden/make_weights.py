@@ -68,6 +68,7 @@ def answer(model, images, dtype):
     """What a model, cast in place, makes of images [B, H, W, C]: logits, or a ViTModel's pooled features."""
     import torch
 
+    torch.set_num_threads(1)  # for so small a model more threads only wait, and the sums keep one order
     kind = getattr(torch, dtype)
     with torch.no_grad():
         y = model.to(kind)(torch.tensor(np.asarray(images), dtype=kind).permute(0, 3, 1, 2).contiguous())

@@ -102,6 +102,18 @@ def call(*argv):
     return Result(code, out.getvalue(), err.getvalue())
 
 
+def fails(here, argv, *words, code=None):
+    """The command fails in one line that holds these words, and nothing on the disk changes."""
+    before = contents(here)
+    result = call(*argv)
+    assert result.code in ((1, 2) if code is None else (code,)), result
+    assert result.err.startswith("tinyvit: ") and result.err.count("\n") == 1 and result.err.endswith("\n"), result.err
+    assert not result.out, "an error is no result"
+    assert contents(here) == before, "something was left, or lost, on the disk"
+    for word in words:
+        assert word in result.err, f"{word!r} is not in: {result.err}"
+
+
 def environment(**more):
     """For a subprocess: it imports the package that this process has imported."""
     return os.environ | {"PYTHONPATH": str(Path(sys.modules["tinyvit"].__file__).parents[1])} | more

@@ -1,6 +1,7 @@
 """tinyvit convert"""
 
 import sys
+from pathlib import Path
 
 from tinyvit.commands.models import add_model, open_model
 from tinyvit.commands.options import new_command
@@ -24,17 +25,25 @@ def add(commands):
 
 def run(args):
     """Write a model as safetensors under Hugging Face's or timm's names, or as tinyvit's own .npz."""
+    if not args.out.endswith(".npz"):
+        _check_folder(Path(args.out))
     model = open_model(args.model, args)
     p, config, preparation = model.p, model.config, model.preparation
-    for line in model.said:
-        print(line, file=sys.stderr)
     if args.out.endswith(".npz"):
         save(args.out, p, config)
-    elif args.out.endswith(".safetensors"):
-        raise UsageError(
-            f"{args.out}: name the folder; the file in it will be model.safetensors, beside its config.json"
-        )
     else:
         how = {"mean": preparation.mean, "std": preparation.std}
         save_weights(args.out, p, config, args.to, class_names=model.class_names, **how)
+    for line in model.said:
+        print(line, file=sys.stderr)
+    if not model.has_head:
+        print(f"the head that is written is of zeros, for {config.classes} classes", file=sys.stderr)
     print(f"{args.out}: written")
+
+
+def _check_folder(folder):
+    """Raise UsageError unless the weights and their config.json may be written there."""
+    if folder.suffix == ".safetensors":
+        raise UsageError(f"{folder}: name the folder; the file in it will be model.safetensors, beside its config.json")
+    if (folder / "config.json").exists() and not (folder / "model.safetensors").exists():
+        raise UsageError(f"{folder} holds a config.json that is not of weights: choose another folder")

@@ -45,9 +45,8 @@ def run(args):
 
     data = data_of(settings, args.data_dir)
     findings = []
-    for finding in examine(
-        settings.config, data, recipe=settings.recipe, seed=settings.seed, p=p, history=history, watch=watch
-    ):
+    how = {"recipe": settings.recipe, "seed": settings.seed, "fine_tuned": settings.weights is not None}
+    for finding in examine(settings.config, data, **how, p=p, history=history, watch=watch):
         findings.append(finding)
         if not args.json:
             bars[0].clear()

@@ -33,6 +33,8 @@ def run(args):
     if not args.out.endswith(".npy"):
         raise UsageError(f"--out {args.out}: expected a name that ends in .npy")
     model = open_model(args.model, args)
+    for line in model.said:
+        print(line, file=sys.stderr)
     found, read, failed = [], [], 0
     for ready, wrong in in_parts(model, args.image):
         failed, read = failed or wrong, [*read, *(path for path, _, _ in ready)]

@@ -1,5 +1,6 @@
 """A model by any path: a finished run, a checkpoint of tinyvit's own, or published weights."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ class Model(NamedTuple):
 
 
 def add_model(parser):
-    """MODEL, and what published weights may not say."""
+    """MODEL, and what it may not say, or is to be otherwise."""
     parser.add_argument(
         "model", metavar="MODEL", help="a finished run, an .npz file of tinyvit's or Google's, or .safetensors weights"
     )
@@ -38,16 +39,18 @@ def add_model(parser):
 
 
 def open_model(path, args, device="cpu"):
-    """The model at a path; args has the options of `add_model`, for what published weights do not say."""
-    path = Path(path)
+    """The model at a path; args has the options of `add_model`, each in place of what the model says."""
+    path, chosen = Path(path), {name: getattr(args, name) for name in ("heads", "gelu", "eps")}
+    asked = {name: value for name, value in chosen.items() if value is not None}
     if (path.is_dir() or not path.suffix) and not (path / "model.safetensors").exists():
         run, p, config = finished_model(path, device)
-        dataset = DATASETS[run.settings.data]
+        dataset, config = DATASETS[run.settings.data], replace(config, **asked)
         return Model(p, config, "tinyvit", (), Preparation(config.image), dataset.class_names, dataset=dataset)
     if _is_own(path):
         p, config = load(path)
+        config = replace(config, **asked)
         return Model(to_device(p, device), config, "tinyvit", (), Preparation(config.image), _numbered(config))
-    p, config, notes = load_weights(path, heads=args.heads, gelu=args.gelu, eps=args.eps)
+    p, config, notes = load_weights(path, **chosen)
     names = notes.class_names or (imagenet_names() if config.classes == 1000 else _numbered(config))
     return Model(to_device(p, device), config, notes.source, notes.said, notes.preparation, names, notes.has_head)
 

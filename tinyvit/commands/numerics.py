@@ -6,6 +6,7 @@ import sys
 from tinyvit.commands.models import add_model, open_model
 from tinyvit.commands.options import add_json, new_command
 from tinyvit.data import read_image
+from tinyvit.errors import UsageError
 from tinyvit.weights.numerics import numerics
 
 
@@ -20,9 +21,12 @@ def add(commands):
 def run(args):
     """How far do the logits drift under another GELU, eps, resize or precision? One picture, one change at a time."""
     model = open_model(args.model, args)
+    if not model.has_head:
+        raise UsageError(f"{args.model} has no head, so it has no logits that could drift")
+    image = read_image(args.image)
     for line in model.said:
         print(line, file=sys.stderr)
-    rows = numerics(model.p, model.config, model.preparation, model.source, read_image(args.image))
+    rows = numerics(model.p, model.config, model.preparation, model.source, image)
     if args.json:
         print(json.dumps([row._asdict() for row in rows]))
         return

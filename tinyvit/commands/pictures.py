@@ -35,7 +35,7 @@ def in_parts(model, names):
                 try:
                     ready.append((path, *prepared(model, path)))
                 except TinyvitError as error:
-                    print(f"tinyvit: {error}", file=sys.stderr)
+                    bar.write(f"tinyvit: {error}", file=sys.stderr)
                     failed = error.exit_code
                 bar.update()
             yield ready, failed

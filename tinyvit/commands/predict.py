@@ -53,8 +53,19 @@ def run(args):
     if drawn:
         titles = [_short(result["classes"][0]["class"]) for result in results]
         _, c = vit(xp_of(model.p["cls"]).asarray(np.stack(drawn)), model.p, model.config, full=False)
-        save_figure(look(np.stack(drawn), to_host(class_attention(c)), model.config.patch, titles[:DRAWN]), args.figure)
+        save_figure(
+            look(_drawable(drawn, model.preparation), to_host(class_attention(c)), model.config.patch, titles[:DRAWN]),
+            args.figure,
+        )
     return failed
+
+
+def _drawable(images, preparation):
+    """The inputs as a figure shows them, from -1 to 1."""
+    means, deviations = (np.array(three, np.float32) for three in (preparation.mean, preparation.std))
+    grey = images[0].shape[-1] == 1
+    mean, deviation = (means.mean(), deviations.mean()) if grey else (means, deviations)
+    return 2 * (np.stack(images) * deviation + mean) - 1
 
 
 def _classified(model, ready, args):

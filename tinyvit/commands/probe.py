@@ -37,14 +37,14 @@ def add(commands):
 
 def run(args):
     """Few-shot accuracy of frozen features: a linear map, fitted in closed form to a few images of each class."""
-    if args.strength < 0 or args.seed < 0:
-        raise UsageError("--strength and --seed: expected numbers of at least 0")
+    if not 0 <= args.strength < 1e9 or args.seed < 0:
+        raise UsageError("--strength and --seed: expected ordinary numbers of at least 0")
     found, dataset = open_model(args.model, args), DATASETS[args.data]
     channels = dataset.channels if found.config.channels != dataset.channels else None
     p, config, said = adapt(found.p, found.config, found.source, image=args.image, channels=channels)
+    (x, y), (x_test, y_test) = load_data(args.data, args.data_dir)
     for line in (*found.said, *said):
         print(line, file=sys.stderr)
-    (x, y), (x_test, y_test) = load_data(args.data, args.data_dir)
     x_test, y_test = fitted(x_test[: args.test], config.image), y_test[: args.test]
     drawn = [shots(np.random.default_rng([args.seed, draw]), y, max(args.shots)) for draw in range(DRAWS)]
     test = features_of(x_test, p, config)

@@ -1,5 +1,6 @@
 """tinyvit train"""
 
+import argparse
 import dataclasses
 import signal
 import sys
@@ -11,14 +12,14 @@ from tinyvit.commands.models import open_model
 from tinyvit.commands.options import FROM_THE_DATA, add_data_dir, add_device, add_options, new_command
 from tinyvit.commands.runs import data_of, save_figure
 from tinyvit.data import DATASETS, held_out_count
-from tinyvit.errors import UsageError
+from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import clear_side_files
 from tinyvit.models.config import PRESETS, ViTConfig
 from tinyvit.models.vit import parameter_count
 from tinyvit.training.cores import workers_for
-from tinyvit.training.loop import fit
-from tinyvit.training.recipe import RECIPES, Recipe
-from tinyvit.training.run import Settings, latest_run, new_run, next_folder, open_run
+from tinyvit.training.loop import check_freeze, fit
+from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
+from tinyvit.training.run import FREE, Settings, latest_run, new_run, next_folder, open_run
 from tinyvit.weights.adapt import adapt
 
 
@@ -65,11 +66,8 @@ def run(args):
         return _print_result(found)
     if args.resume and not (found and found.checkpoint.exists()):
         print(f"nothing saved in {folder or 'runs'} yet: starting from the beginning", file=sys.stderr)
-    settings = found.settings if found else _settings(args)
-    p = None
-    if settings.weights and not (found and found.checkpoint.exists()):
-        p, settings, said = _from_weights(args, settings)
-        print("\n".join(said), file=sys.stderr)
+    settings, p, said = _start(args, found)
+    check_freeze(settings.config, settings.recipe)
     device = choose_device(args.device)
     workers = workers_for(settings.recipe, args.workers, device)
     data = data_of(settings, args.data_dir)
@@ -80,6 +78,8 @@ def run(args):
     where = device if device == "gpu" else f"{workers} worker{'s' * (workers > 1)}"
     if args.workers and workers < args.workers:
         where += f" (a batch of {settings.recipe.batch} has no more micro-batches)"
+    for line in said:
+        print(line, file=sys.stderr)
     print(f"{about}; {parameter_count(config)} parameters; {where}; {run.folder}", file=sys.stderr)
 
     def draw(history):
@@ -98,44 +98,48 @@ def _print_result(run):
     print(f"test accuracy {100 * metrics['test_accuracy']:.2f} %")
 
 
+def _start(args, found):
+    """The settings; the parameters to start from, if weights are given; and what was done to those."""
+    settings = found.settings if found else _settings(args)
+    if not settings.weights or (found and found.checkpoint.exists()):
+        return settings, None, []
+    saved = {name: getattr(settings.config, name) for name in FREE}
+    p, config, said = _from_weights(settings, saved if found else _given(args, ViTConfig))
+    if found and config != settings.config:
+        raise CheckpointError(f"{settings.weights} is no longer the model that {found.folder} started from: restore it")
+    return dataclasses.replace(settings, config=config), p, said
+
+
 def _settings(args):
     """What the options ask for, over the data set's presets; a preset's own data set if none is named."""
     preset = args.preset or args.data or "digits"
     name = args.data or next(data for data in DATASETS if preset.startswith(data))
     sizes = {size: getattr(PRESETS[name], size) for size in FROM_THE_DATA}
     recipe = RECIPES[preset]
-    if args.weights:
-        config, gentle = (
-            PRESETS[preset],
-            {"learning_rate": recipe.learning_rate / 10},
-        )  # so as not to undo what was learned
+    if args.weights:  # the model will be theirs
+        config, recipe = PRESETS[preset], fine_tuning(recipe)
     else:
-        config, gentle = dataclasses.replace(PRESETS[preset], **sizes | _given(args, ViTConfig)), {}
-    recipe = dataclasses.replace(recipe, **gentle | _given(args, Recipe))
+        config = dataclasses.replace(PRESETS[preset], **sizes | _given(args, ViTConfig))
+    recipe = dataclasses.replace(recipe, **_given(args, Recipe))
     return Settings(name, config, recipe, args.seed or 0, args.weights)
 
 
-def _from_weights(args, settings):
-    """The parameters to start from, fitted to the data, the settings with their model, and what was done."""
-    read = open_model(settings.weights, args)
+def _from_weights(settings, asked):
+    """The parameters to start from, fitted to the data, their model, and what was done; `asked` has its options."""
+    free = {name: asked.get(name) for name in FREE}
+    read = open_model(settings.weights, argparse.Namespace(**free))
     dataset, config = DATASETS[settings.data], read.config
-    fixed = _given(args, ViTConfig)
-    free = {name: fixed.pop(name) for name in ("dropout", "image", "heads", "gelu", "eps") if name in fixed}
-    for name, value in fixed.items():
-        if value != getattr(config, name):
+    for name, value in asked.items():
+        if name not in FREE and value != getattr(config, name):
             option = "--" + name.replace("_", "-")
             raise UsageError(
                 f"{option} {value} contradicts the weights, which have {getattr(config, name)}: leave it out"
             )
-    image = free.get("image") or -(-dataset.side // config.patch) * config.patch  # the least that the patch divides
+    least = -(-dataset.side // config.patch) * config.patch  # that the patch divides
+    image = least if free["image"] is None else free["image"]
     channels = dataset.channels if dataset.channels != config.channels else None
     p, config, said = adapt(read.p, config, read.source, image=image, channels=channels, classes=dataset.classes)
-    config = dataclasses.replace(config, dropout=free.get("dropout", 0.0))
-    if settings.recipe.freeze > config.depth:
-        raise UsageError(
-            f"--freeze {settings.recipe.freeze}: the model has {config.depth} blocks, expected at most that"
-        )
-    return p, dataclasses.replace(settings, config=config), (*read.said, *said)
+    return p, dataclasses.replace(config, dropout=free["dropout"] or 0.0), (*read.said, *said)
 
 
 def _given(args, cls):
@@ -148,7 +152,7 @@ def _resumed(args, folder):
     """The saved run; its own settings win, and an option that contradicts them is an error."""
     run = open_run(folder)
     clear_side_files(folder)
-    asked = {"data": args.data, "seed": args.seed}
+    asked = {"data": args.data, "seed": args.seed, "from": args.weights}
     if args.preset:
         asked |= {k: v for k, v in vars(PRESETS[args.preset]).items() if k not in FROM_THE_DATA}
         asked |= vars(RECIPES[args.preset])

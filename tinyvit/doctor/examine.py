@@ -22,7 +22,7 @@ class Finding(NamedTuple):
     words: str
 
 
-def examine(config, data, *, recipe, seed=0, p=None, history=(), watch=iter):
+def examine(config, data, *, recipe, seed=0, p=None, history=(), fine_tuned=False, watch=iter):
     """Why does it not train?
 
     Parameters
@@ -37,6 +37,9 @@ def examine(config, data, *, recipe, seed=0, p=None, history=(), watch=iter):
         A trained model, whose units and attention are looked at; without one, those of a short trial.
     history : list of dict
         Of a run.
+    fine_tuned : bool
+        The run started from given weights. Its learning rate is not judged then: the trials start from random ones,
+        which want a higher.
     watch : callable
         Wraps the list of checks, as tqdm does.
 
@@ -73,6 +76,8 @@ def examine(config, data, *, recipe, seed=0, p=None, history=(), watch=iter):
         "attention": lambda: model.check_attention(trained_cache()),
         "progress": lambda: learning.check_progress(history, len(x), config, recipe),
     }
+    if fine_tuned:
+        del checks["learning rate"]
     for name in watch(checks):
         with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             found = list(checks[name]())

@@ -38,10 +38,11 @@ def features_of(images, p, config, *, layer=None, pool="class", batch=32):
         raise UsageError("the mean over the patches is of a layer: say which")
     if layer is not None and not 1 <= layer <= config.depth:
         raise UsageError(f"layer {layer}: expected 1 to {config.depth}, the model's blocks")
+    width = config.pre_logits or config.dim if layer is None else config.dim
     if layer is not None:  # the model cut off behind this block; its head is not looked at
         p, config = p | {"blocks": p["blocks"][:layer]}, replace(config, depth=layer)
     found = [_features(images[i : i + batch], p, config, layer, pool) for i in range(0, len(images), batch)]
-    return np.concatenate(found) if found else np.empty((0, config.pre_logits or config.dim), np.float32)
+    return np.concatenate(found) if found else np.empty((0, width), np.float32)
 
 
 def _features(images, p, config, layer, pool):

@@ -92,6 +92,7 @@ def fit(
     from threadpoolctl import threadpool_limits
 
     recipe, seed = recipe or Recipe(), _checked_seed(seed)
+    check_freeze(config, recipe)
     data = checked_data(config, data)
     keep_freed_memory()
     # BLAS on one thread: the bits depend on the number of threads, and products as small as these are faster on one.
@@ -296,6 +297,12 @@ def _checked_seed(seed):
     if number < 0:
         raise UsageError(f"seed is {seed!r}: expected a whole number of at least 0")
     return number
+
+
+def check_freeze(config, recipe):
+    """Raise UsageError if more blocks are to be frozen than there are."""
+    if recipe.freeze > config.depth:
+        raise UsageError(f"freeze is {recipe.freeze}: the model has {config.depth} blocks, expected at most that")
 
 
 def _checked_start(p, config):

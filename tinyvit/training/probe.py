@@ -8,6 +8,8 @@ import numpy as np
 
 from tinyvit.errors import DataError
 
+LEAST = 1e-12  # strength: enough that there is one solution
+
 
 def ridge(features, labels, classes, strength=1.0):
     """Regularised least squares from features to classes.
@@ -28,7 +30,7 @@ def ridge(features, labels, classes, strength=1.0):
     classes : int
         K
     strength : float
-        At least 0; 0 is plain least squares.
+        At least 0; 0 is plain least squares, of all solutions the shortest.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def ridge(features, labels, classes, strength=1.0):
     targets = 2.0 * (np.arange(classes) == np.asarray(labels)[:, None]) - 1
     middle, mean = x.mean(axis=0), targets.mean(axis=0)
     x, targets = x - middle, targets - mean
-    decay = max(strength * (x * x).sum() / len(x), 1e-12)
+    decay = max(strength, LEAST) * ((x * x).sum() / len(x) or 1)
     if x.shape[1] <= len(x):
         w = np.linalg.solve(x.T @ x + decay * np.eye(x.shape[1]), x.T @ targets)
     else:

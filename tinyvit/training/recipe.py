@@ -79,6 +79,11 @@ class Recipe:
                 raise UsageError(f"{f.name} is {value!r}: expected {kind} {bound}")
 
 
+def fine_tuning(recipe):
+    """The recipe for a model that has learned already: gentle steps, so as not to undo it."""
+    return dataclasses.replace(recipe, learning_rate=recipe.learning_rate / 10)
+
+
 RECIPES = {
     "digits": Recipe(epochs=60, batch=64, learning_rate=5e-3, average=0.99, rotate=10.0, zoom=0.15, shear=0.15),
     "mnist-quick": Recipe(epochs=4, learning_rate=5e-3, shift=1, validation=1 / 12),

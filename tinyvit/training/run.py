@@ -19,7 +19,7 @@ from tinyvit.data import dataset_named
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import clear_side_files, replacing
 from tinyvit.models.config import PRESETS, ViTConfig
-from tinyvit.training.recipe import RECIPES, Recipe
+from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
 
 RECORDS = {  # what a record of the history has at least, by its kind
     "step": ("loss",),
@@ -27,7 +27,7 @@ RECORDS = {  # what a record of the history has at least, by its kind
     "test": ("test_loss", "test_accuracy"),
 }
 FILES = ("config.json", "history.jsonl", "checkpoint.npz", "model.npz", "metrics.json", "curves.png")
-
+FREE = ("image", "heads", "gelu", "eps", "dropout")  # of a model whose weights are given; the rest follows from them
 METRICS = ("test_accuracy", "validation_accuracy", "parameters", "training_images", "epochs", "seconds")  # at least
 
 
@@ -45,6 +45,8 @@ class Settings:
         dataset_named(self.data)
         if type(self.seed) is not int or self.seed < 0:
             raise UsageError(f"seed is {self.seed!r}: expected a whole number of at least 0")
+        if not isinstance(self.weights, str | None):
+            raise UsageError(f"weights is {self.weights!r}: expected the name of a file")
 
     @classmethod
     def from_dict(cls, values):
@@ -55,14 +57,13 @@ class Settings:
     @property
     def command(self):
         """What a user types for a run with these settings: what differs from the data set's presets."""
-        asked = {"seed": (self.seed, 0)}
-        for own, preset in ((self.config, PRESETS[self.data]), (self.recipe, RECIPES[self.data])):
-            asked |= {name: (value, getattr(preset, name)) for name, value in vars(own).items()}
-        if self.weights:  # the model is theirs
-            asked = {
-                name: pair for name, pair in asked.items() if name in ("image", "dropout", "seed", *vars(self.recipe))
-            }
-            asked = {"from": (shlex.quote(self.weights), None)} | asked
+        model, usual, asked = vars(self.config), vars(PRESETS[self.data]), {}
+        recipe = RECIPES[self.data]
+        if self.weights:  # whose habits are unknown here, so that all is said
+            model, usual, recipe = {name: model[name] for name in FREE}, {"dropout": 0.0}, fine_tuning(recipe)
+            asked = {"from": (shlex.quote(self.weights), None)}
+        asked |= {"seed": (self.seed, 0)} | {name: (value, usual.get(name)) for name, value in model.items()}
+        asked |= {name: (value, getattr(recipe, name)) for name, value in vars(self.recipe).items()}
         options = [f"--{name.replace('_', '-')} {own}" for name, (own, usual) in asked.items() if own != usual]
         return " ".join(["tinyvit train", self.data, *options])
 
@@ -96,6 +97,7 @@ class Run:
         known = {
             "data": self.settings.data,
             "seed": self.settings.seed,
+            "from": self.settings.weights,
             **vars(self.settings.config),
             **vars(self.settings.recipe),
         }

@@ -94,6 +94,8 @@ class Work:
         g *= clip_factor(self.norm(), self.recipe.clip)
         adamw_step(p, g, m, v, step=step, learning_rate=learning_rate, decay=self.decay[part])
         update_average(average, p, step=step, decay=self.recipe.average)
+        if self.learns is not None:  # the average of equal numbers may differ from them in the last bit
+            average[...] = xp_of(p).where(self.learns[part] > 0, average, p)
 
     def loss(self, count):
         """The mean loss of the batch of `count` images, in nats."""

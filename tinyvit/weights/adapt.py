@@ -38,11 +38,12 @@ def adapt(p, config, source, *, image=None, channels=None, classes=None):
         said.append("grey pictures: kernels summed over red, green and blue")
     if image not in (None, config.image):
         wanted = replace(config, image=image)
-        p["pos"], _ = resize_positions(p["pos"], wanted.grid, POSITION_RESIZE[source])
-        said.append(
-            f"images of {image} pixels: positions resized from {config.grid} x {config.grid} to {wanted.grid} x "
-            f"{wanted.grid}, {POSITION_RESIZE[source]}"
-        )
+        if config.position == "1d":
+            p["pos"], _ = resize_positions(p["pos"], wanted.grid, POSITION_RESIZE[source])
+            said.append(
+                f"images of {image} pixels: positions resized from {config.grid} x {config.grid} to {wanted.grid} x "
+                f"{wanted.grid}, {POSITION_RESIZE[source]}"
+            )
         config = wanted
     if classes is not None:
         config = replace(config, classes=classes)

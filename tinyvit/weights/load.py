@@ -110,7 +110,7 @@ def _config(path, tensors, naming, described, heads):
     kernel = shape["patch/w"]
     patch, channels = (kernel[0], kernel[2]) if naming.source == "Google" else (kernel[2], kernel[1])
     grid = math.isqrt(max(tokens - 1, 0))
-    if grid**2 != tokens - 1:
+    if not 0 < grid**2 == tokens - 1:
         raise CheckpointError(
             f"{path}: {naming.rules['pos'][0]} has {tokens} rows, expected the class token's and those of a square grid"
         )
@@ -139,8 +139,8 @@ def _config(path, tensors, naming, described, heads):
 def _depth(path, tensors, naming):
     """How many blocks there are, numbered from 0 on."""
     name = naming.rules["blocks/{i}/ln1/gamma"][0]
-    pattern = re.escape(name).replace(re.escape("{i}"), "([0-9]{1,4})")
-    numbers = {int(found[1]) for theirs in tensors if (found := re.fullmatch(pattern, theirs))}
+    pattern = re.compile(re.escape(name.partition("{i}")[0]) + "([0-9]{1,4})[./]")
+    numbers = {int(found[1]) for theirs in tensors if (found := pattern.match(theirs))}
     missing = next(i for i in itertools.count() if i not in numbers)
     if missing != len(numbers) or not numbers:
         found = f"{len(numbers)} blocks, up to number {max(numbers)}" if numbers else "no blocks"
@@ -156,8 +156,8 @@ def _shapes(path, tensors, naming):
         theirs = naming.rules[ours][0].replace("{i}", "0")
         if theirs in tensors:
             found[ours] = tensors[theirs].shape
-            if len(found[ours]) != axes:
-                raise CheckpointError(f"{path}: {theirs} is {list(found[ours])}, expected {axes} axes")
+            if len(found[ours]) != axes or 0 in found[ours]:
+                raise CheckpointError(f"{path}: {theirs} is {list(found[ours])}, expected {axes} axes, none of them 0")
         elif layer not in ("head", "pre_logits") or naming.rules[f"{layer}/{OTHER[leaf]}"][0] in tensors:
             raise CheckpointError(f"{path}: {theirs} is missing")
     return found
@@ -173,7 +173,7 @@ def _heads(path, tensors, naming, described, dim, said):
     if "num_attention_heads" in described:
         return described["num_attention_heads"]
     if dim % HEAD_WIDTH:
-        raise UsageError(f"{path}: width {dim} is no multiple of {HEAD_WIDTH}: say how many heads it has, with heads=")
+        raise UsageError(f"{path}: width {dim} is no multiple of {HEAD_WIDTH}: say heads=, or --heads")
     said.append(f"{dim // HEAD_WIDTH} heads: assumed, {HEAD_WIDTH} numbers each; the file does not say")
     return dim // HEAD_WIDTH
 
@@ -227,6 +227,10 @@ def _preparation(path, source, config, described):
 def _class_names(described, config):
     """The names of the classes, if the description has one for each."""
     names = described.get("id2label")
+    if isinstance(described.get("label_names"), list):  # timm's: often short ones, with descriptions beside them
+        words = described.get("label_descriptions")
+        words = words if isinstance(words, dict) else {}
+        names = {str(k): words.get(str(name), name) for k, name in enumerate(described["label_names"])}
     if isinstance(names, dict) and set(names) == {str(k) for k in range(config.classes)}:
         if names["0"] == "LABEL_0":  # transformers' word for a class without a name
             return None

@@ -38,7 +38,7 @@ def numerics(p, config, preparation, source, image):
     ----------
     p, config : the model, as `load_weights` returns it
     preparation : Preparation
-    source : "google", "timm" or "huggingface"
+    source : "google", "timm", "huggingface" or "tinyvit"
     image : uint8 array [H, W, C]
 
     Returns
@@ -58,7 +58,8 @@ def numerics(p, config, preparation, source, image):
         if theirs != preparation:
             logits = _logits(_input(image, theirs, config), p, config)
             found.append(_drift("the picture's resize", str(preparation), str(theirs), usual, logits))
-    found += _position_drifts(p, config, preparation, source, image)
+    if config.position == "1d":
+        found += _position_drifts(p, config, preparation, source, image)
     double = trees.map(lambda leaf: leaf.astype(np.float64), p)
     logits = _logits(x.astype(np.float64), double, config)
     return [*found, _drift("precision", str(usual.dtype), "float64", usual, logits)]

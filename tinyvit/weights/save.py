@@ -52,17 +52,17 @@ def save_weights(folder, p, config, target="huggingface", *, class_names=None, m
     p, config = _with_positions(to_host(p), config)
     folder = Path(folder)
     names = class_names or [f"class {k}" for k in range(config.classes)]
-    files = {"config.json": DESCRIBED[target](config, names, mean, std)}
+    described = {"config.json": DESCRIBED[target](config, names, mean, std)}
     if target == "huggingface":
-        files["preprocessor_config.json"] = _preprocessor(config, mean, std)
+        described["preprocessor_config.json"] = _preprocessor(config, mean, std)
+    files = {"model.safetensors": save(written(p, SOURCES[target], config), metadata={"format": "pt"})}
+    files |= {name: json.dumps(content, indent=2).encode() for name, content in described.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:  # all of them are written before the first takes its place
-            file = stack.enter_context(replacing(folder / "model.safetensors"))
-            file.write(save(written(p, SOURCES[target], config), metadata={"format": "pt"}))
             for name, content in files.items():
-                file = stack.enter_context(replacing(folder / name, "w"))
-                json.dump(content, file, indent=2)
+                file = stack.enter_context(replacing(folder / name))
+                file.write(content)
                 file.flush()
     except OSError as error:
         raise CheckpointError(f"cannot write into {folder}: {error.strerror or error}; choose another place") from None

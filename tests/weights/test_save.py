@@ -1,0 +1,182 @@
+"""Models written for others: read back to the bit, opened by the libraries, and never half there."""
+
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.golden.make_weights import FOLDER, answer
+from tests.reference.compare import assert_close, assert_same_bits, cast, random_vit
+from tests.weights.tables import SMALL, logits, pictures
+from tinyvit import Recipe, fit, load_data, load_weights, save_weights
+from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.models.config import PRESETS
+from tinyvit.weights.save import TARGETS
+
+CONFIG = replace(SMALL, depth=2, gelu="erf")
+every_target = pytest.mark.parametrize("target", TARGETS)
+VARIANTS = [{}, {"gelu": "tanh"}, {"eps": 1e-3}, {"channels": 1, "heads": 8}, {"mlp_dim": 34, "dim": 33}]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@every_target
+def test_there_and_back(tmp_path, target, variant, dtype):
+    config = replace(CONFIG, **variant)
+    p = cast(random_vit(config), dtype)
+    folder = tmp_path / "not yet" / "there"
+    save_weights(folder, p, config, target)
+    q, same, notes = load_weights(folder)
+    assert same == config and notes.source == target and q["cls"].dtype == dtype
+    assert "assumed" not in str(notes)
+    assert_same_bits(q, p)
+
+
+@every_target
+def test_from_the_golden_files_and_back(tmp_path, target):
+    p, config, _ = load_weights(FOLDER / "classifier")
+    save_weights(tmp_path, p, config, target)
+    q, same, _ = load_weights(tmp_path)
+    assert same == config
+    assert_same_bits(q, p)
+    save_weights(tmp_path, q, same, target)  # over the file that q is mapped to
+    assert_same_bits(q, p)
+    assert_same_bits(load_weights(tmp_path)[0], p)
+
+
+@every_target
+def test_names_and_preparation(tmp_path, target):
+    p, names = random_vit(CONFIG), ["crane", "crane", *"abcde"]  # ImageNet has both the bird and the machine
+    save_weights(tmp_path, p, CONFIG, target, class_names=names, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    preparation = load_weights(tmp_path)[2].preparation
+    assert (preparation.mean, preparation.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert preparation.size == 8 and preparation.crop == (None if target == "huggingface" else 1.0)
+    assert preparation.resample == ("bilinear" if target == "huggingface" else "bicubic")
+    assert load_weights(tmp_path)[2].class_names == tuple(names)
+
+
+def test_timms_own_names_of_classes(tmp_path):
+    """Its files have the names of ImageNet's folders, and words for each of them beside."""
+    save_weights(tmp_path, random_vit(CONFIG), CONFIG, "timm")
+    for words, expected in (({}, tuple("abcdefg")), ({"b": "a bee", "z": "?"}, ("a", "a bee", *"cdefg"))):
+        described = json.loads((tmp_path / "config.json").read_text())
+        described |= {"label_names": list("abcdefg"), "label_descriptions": words}
+        (tmp_path / "config.json").write_text(json.dumps(described))
+        assert load_weights(tmp_path)[2].class_names == expected
+
+
+@every_target
+def test_without_positions(tmp_path, target):
+    config = replace(CONFIG, position="none")
+    p = random_vit(config)
+    save_weights(tmp_path, p, config, target)
+    q, same, _ = load_weights(tmp_path)
+    assert same == CONFIG and not q["pos"].any() and q["pos"].shape == (5, 24)
+    images = pictures(config)
+    assert_close(logits(q, same, images), logits(p, config, images), 1e-13)
+
+
+@every_target
+def test_what_has_no_place(tmp_path, target):
+    config = replace(CONFIG, pre_logits=10)
+    with pytest.raises(UsageError, match="pre-logits"):
+        save_weights(tmp_path / "a", random_vit(config), config, target)
+    with pytest.raises(UsageError, match="expected one of huggingface, timm"):
+        save_weights(tmp_path / "a", random_vit(CONFIG), CONFIG, "google")
+    assert not (tmp_path / "a").exists()
+
+
+def test_saved_by_everyone_for_everyone(tmp_path):
+    save_weights(tmp_path, random_vit(CONFIG), CONFIG)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+    assert set(modes) == {"model.safetensors", "config.json", "preprocessor_config.json"}
+    assert len(set(modes.values())) == 1
+
+
+@pytest.fixture
+def room():
+    """Sets how many bytes a file may have: for the next, writing fails as it does when the disk is full."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("full_at", ["model.safetensors", "config.json", "preprocessor_config.json"])
+def test_a_full_disk(tmp_path, monkeypatch, room, before, full_at):
+    """Whichever file does not fit: an older model stays whole, and where there was none there is none."""
+    config = replace(CONFIG, image=4, dim=2, depth=1, heads=1, mlp_dim=2)  # of 3 kB
+    if before:
+        save_weights(tmp_path, random_vit(config, seed=1), config)
+    there = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    long = "a" * 3000  # two of them do not fit, but wait in a buffer until the file is closed
+    names = [long, *"bcdefg"] if full_at == "config.json" else None
+    if full_at == "preprocessor_config.json":
+        monkeypatch.setattr("tinyvit.weights.save._preprocessor", lambda *_: [long, long])
+    p = random_vit(config)
+    room(2000 if full_at == "model.safetensors" else 6000)
+    with pytest.raises(CheckpointError, match=r"cannot write into .*; choose another place"):
+        save_weights(tmp_path, p, config, class_names=names)
+    room(2**40)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == there
+
+
+def test_a_folder_that_cannot_be(tmp_path):
+    (tmp_path / "a").touch()
+    with pytest.raises(CheckpointError, match="cannot write into"):
+        save_weights(tmp_path / "a", random_vit(CONFIG), CONFIG)
+    (tmp_path / "b" / "config.json").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="cannot write into"):
+        save_weights(tmp_path / "b", random_vit(CONFIG), CONFIG)
+    assert os.listdir(tmp_path / "b") == ["config.json"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_transformers_opens_it_live(tmp_path, variant):
+    pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    config = replace(CONFIG, **variant)
+    p, images = random_vit(config), pictures(config)
+    for dtype, tolerance in (("float64", 1e-10), ("float32", 1e-4)):
+        save_weights(tmp_path, cast(p, dtype), config, class_names=list("abcdefg"))
+        options = dict(dtype=dtype, output_loading_info=True)
+        model, info = transformers.ViTForImageClassification.from_pretrained(tmp_path, **options)
+        assert not any(info.values()), info
+        expected = logits(cast(p, dtype), config, images.astype(dtype))
+        assert abs(answer(model.eval(), images, dtype) - expected).max() < tolerance * max(1, abs(expected).max())
+        assert model.config.id2label == dict(enumerate("abcdefg"))
+
+
+def test_a_trained_model_opens_live(tmp_path):
+    pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    data, config = load_data("digits"), PRESETS["digits"]
+    p, _ = fit(config, data, recipe=Recipe(epochs=1), progress=False)
+    save_weights(tmp_path, p, config, class_names=[str(digit) for digit in range(10)])
+    images = data[1][0][:20]
+    model = transformers.ViTForImageClassification.from_pretrained(tmp_path).eval()
+    expected = logits(p, config, images)
+    assert expected.std() > 0.1
+    assert abs(answer(model, images, "float32") - expected).max() < 1e-4
+    assert_same_bits(load_weights(tmp_path)[0], p)
+
+
+@pytest.mark.parametrize("variant", [{}, {"gelu": "tanh"}, {"channels": 1}, {"mlp_dim": 34, "dim": 33}], ids=str)
+def test_timm_opens_it_live(tmp_path, variant):
+    pytest.importorskip("torch")
+    timm = pytest.importorskip("timm")
+    config = replace(CONFIG, **variant)
+    p, images = cast(random_vit(config), np.float32), pictures(config)
+    save_weights(tmp_path, p, config, "timm")
+    described = json.loads((tmp_path / "config.json").read_text())
+    model = timm.create_model(
+        described["architecture"],
+        checkpoint_path=str(tmp_path / "model.safetensors"),
+        num_classes=described["num_classes"],
+        **described["model_args"],
+    )
+    expected = logits(cast(p, float), config, images)
+    assert abs(answer(model.eval(), images, "float64") - expected).max() < 1e-10 * max(1, abs(expected).max())
