@@ -11,6 +11,7 @@ from tests.golden.make_weights import FOLDER, answer
 from tests.reference.compare import assert_close, assert_same_bits, cast, random_vit
 from tests.weights.tables import SMALL, logits, pictures
 from tinyvit import Recipe, fit, load_data, load_weights, save_weights
+from tinyvit.data.photos import Preparation, prepare_photo
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.models.config import PRESETS
 from tinyvit.weights.save import TARGETS
@@ -49,12 +50,25 @@ def test_from_the_golden_files_and_back(tmp_path, target):
 @every_target
 def test_names_and_preparation(tmp_path, target):
     p, names = random_vit(CONFIG), ["crane", "crane", *"abcde"]  # ImageNet has both the bird and the machine
-    save_weights(tmp_path, p, CONFIG, target, class_names=names, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
-    preparation = load_weights(tmp_path)[2].preparation
-    assert (preparation.mean, preparation.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
-    assert preparation.size == 8 and preparation.crop == (None if target == "huggingface" else 1.0)
-    assert preparation.resample == ("bilinear" if target == "huggingface" else "bicubic")
-    assert load_weights(tmp_path)[2].class_names == tuple(names)
+    for crop, resample in ((None, "bilinear"), (0.9, "bicubic"), (1.0, "lanczos")):
+        preparation = Preparation(8, resample, crop=crop, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+        assert save_weights(tmp_path, p, CONFIG, target, class_names=names, preparation=preparation) == []
+        found = load_weights(tmp_path)[2]
+        assert found.class_names == tuple(names)
+        image = np.random.default_rng(0).integers(0, 256, (21, 33, 3), dtype=np.uint8)
+        assert_same_bits(prepare_photo(image, found.preparation), prepare_photo(image, preparation))
+    assert save_weights(tmp_path, p, CONFIG, target) == []
+    assert load_weights(tmp_path)[2].preparation == Preparation(8)
+
+
+def test_what_cannot_be_said_is_returned(tmp_path):
+    p, config = random_vit(CONFIG), replace(CONFIG, eps=1e-12)
+    nearest = Preparation(8, antialias=False)
+    assert [line.split()[0] for line in save_weights(tmp_path, p, config, "timm", preparation=nearest)] == [
+        "timm's",
+        "pictures",
+    ]
+    assert save_weights(tmp_path, p, config, "huggingface") == []
 
 
 def test_timms_own_names_of_classes(tmp_path):

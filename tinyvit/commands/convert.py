@@ -28,13 +28,13 @@ def run(args):
     if not args.out.endswith(".npz"):
         _check_folder(Path(args.out))
     model = open_model(args.model, args)
-    p, config, preparation = model.p, model.config, model.preparation
+    p, config, lost = model.p, model.config, []
     if args.out.endswith(".npz"):
         save(args.out, p, config)
     else:
-        how = {"mean": preparation.mean, "std": preparation.std}
-        save_weights(args.out, p, config, args.to, class_names=model.class_names, **how)
-    for line in model.said:
+        how = {"class_names": model.class_names, "preparation": model.preparation}
+        lost = save_weights(args.out, p, config, args.to, **how)
+    for line in (*model.said, *lost):
         print(line, file=sys.stderr)
     if not model.has_head:
         print(f"the head that is written is of zeros, for {config.classes} classes", file=sys.stderr)

@@ -72,7 +72,7 @@ class Preparation:
             if (resample := described.get("interpolation", described.get("resample"))) is not None:
                 found["resample"] = PILLOW.get(resample, resample)
             if described.get("crop_pct") is not None:
-                found["crop"] = float(described["crop_pct"])
+                found["crop"] = None if described.get("crop_mode") == "squash" else float(described["crop_pct"])
             size = described.get("size")
             if described.get("do_center_crop") and isinstance(size, dict) and "shortest_edge" in size:
                 # Just below, because size / crop is rounded down.

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyvit.arrays import to_host
+from tinyvit.data.photos import PILLOW, Preparation
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import replacing
 from tinyvit.weights.naming import written
@@ -18,7 +19,7 @@ ACTIVATIONS = {"erf": "gelu", "tanh": "gelu_pytorch_tanh"}
 TARGETS = ("huggingface", "timm")
 
 
-def save_weights(folder, p, config, target="huggingface", *, class_names=None, mean=(0.5,) * 3, std=(0.5,) * 3):
+def save_weights(folder, p, config, target="huggingface", *, class_names=None, preparation=None):
     """Write model.safetensors and config.json into a folder, which is made if it is not there.
 
     With target "huggingface", `transformers.ViTForImageClassification.from_pretrained(folder)` opens it. With "timm",
@@ -31,8 +32,13 @@ def save_weights(folder, p, config, target="huggingface", *, class_names=None, m
     p, config : the model
     target : "huggingface" or "timm"
     class_names : list of str, optional
-    mean, std : three floats each
-        How pictures are normalised: (x - mean) / std of x from 0 to 1.
+    preparation : Preparation, optional
+        Of photographs: `load_weights` returns it among its notes. Without it, they are resized and scaled to -1 ... 1.
+
+    Returns
+    -------
+    list of str
+        What the target's description cannot say, a sentence each.
 
     Raises
     ------
@@ -52,9 +58,10 @@ def save_weights(folder, p, config, target="huggingface", *, class_names=None, m
     p, config = _with_positions(to_host(p), config)
     folder = Path(folder)
     names = class_names or [f"class {k}" for k in range(config.classes)]
-    described = {"config.json": DESCRIBED[target](config, names, mean, std)}
+    preparation = preparation or Preparation(config.image)
+    described = {"config.json": DESCRIBED[target](config, names, preparation)}
     if target == "huggingface":
-        described["preprocessor_config.json"] = _preprocessor(config, mean, std)
+        described["preprocessor_config.json"] = _preprocessor(preparation)
     files = {"model.safetensors": save(written(p, SOURCES[target], config), metadata={"format": "pt"})}
     files |= {name: json.dumps(content, indent=2).encode() for name, content in described.items()}
     try:
@@ -66,6 +73,14 @@ def save_weights(folder, p, config, target="huggingface", *, class_names=None, m
                 file.flush()
     except OSError as error:
         raise CheckpointError(f"cannot write into {folder}: {error.strerror or error}; choose another place") from None
+    lost = []
+    if target == "timm" and config.eps != SOURCES["timm"].eps:
+        lost.append(
+            f"timm's LayerNorm has eps {SOURCES['timm'].eps:g}, the model {config.eps:g}: logits will differ a little"
+        )
+    if not preparation.antialias:
+        lost.append("pictures will be resized over all pixels, as Pillow does, not over the nearest four")
+    return lost
 
 
 def _with_positions(p, config):
@@ -76,7 +91,7 @@ def _with_positions(p, config):
     return p | {"pos": table}, replace(config, position="1d")
 
 
-def _hugging_face(config, names, mean, std):
+def _hugging_face(config, names, preparation):
     return {
         "architectures": ["ViTForImageClassification"],
         "model_type": "vit",
@@ -97,7 +112,7 @@ def _hugging_face(config, names, mean, std):
     }
 
 
-def _timm(config, names, mean, std):
+def _timm(config, names, preparation):
     return {
         "architecture": "vit_base_patch16_224",  # whose sizes the arguments replace
         "num_classes": config.classes,
@@ -115,26 +130,31 @@ def _timm(config, names, mean, std):
         },
         "pretrained_cfg": {
             "input_size": [config.channels, config.image, config.image],
-            "mean": list(mean),
-            "std": list(std),
-            "interpolation": "bicubic",
-            "crop_pct": 1.0,
+            "mean": list(preparation.mean),
+            "std": list(preparation.std),
+            "interpolation": preparation.resample,
+            "crop_pct": preparation.crop or 1.0,
+            "crop_mode": "squash" if preparation.crop is None else "center",
         },
         "label_names": list(names),
     }
 
 
-def _preprocessor(config, mean, std):
+def _preprocessor(preparation):
+    size, crop = preparation.size, preparation.crop
+    square = {"height": size, "width": size}
     return {
         "image_processor_type": "ViTImageProcessor",
         "do_resize": True,
-        "size": {"height": config.image, "width": config.image},
-        "resample": 2,
+        "size": square if crop is None else {"shortest_edge": math.floor(size / crop)},
+        "resample": next(number for number, name in PILLOW.items() if name == preparation.resample),
+        "do_center_crop": crop is not None,
+        "crop_size": square,
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": list(mean),
-        "image_std": list(std),
+        "image_mean": list(preparation.mean),
+        "image_std": list(preparation.std),
     }
 
 
