@@ -88,7 +88,7 @@ print(f"{len(moved)} of {len(trees.leaves(g))} arrays have a gradient in the fir
 # another, as one flat vector. Here 64 images at once, and as 24 + 24 + 16, in float64:
 
 # %%
-plain_recipe = tinyvit.Recipe(batch=64, smoothing=0.0)  # no augmentation: the same images every time
+plain_recipe = tinyvit.Recipe(batch=64, smoothing=0.0)  # nothing random: the same images every time
 p64 = trees.map(lambda w: w.astype(np.float64), p)
 batch = x[:64].astype(np.float64), y[:64]
 
@@ -108,8 +108,8 @@ print(f"in parts:                    largest difference {abs(parts - whole).max(
 print(f"a plain mean of the parts:   largest difference {abs(unweighted - whole).max():.1e}")
 
 # %% [markdown]
-# The last line is a mistake that is easily made: the third part has 16 images and not 24, so a plain mean over the parts counts each of its images
-# one and a half times. Nothing crashes.
+# The last line is a mistake that is easily made: the third part has 16 images and not 24, so in a plain mean over the parts each of its images
+# counts one and a half times as much as one of the others. Nothing crashes.
 #
 # ## The step: AdamW
 #
@@ -125,8 +125,8 @@ print(f"a plain mean of the parts:   largest difference {abs(unweighted - whole)
 # too small. After $t$ steps of equal gradients, $m = (1 - \beta_1^t)\, g$, and $\hat{m}$ undoes just that.
 #
 # It follows that in the first step $\hat{m} = g$ and $\sqrt{\hat{v}} = |g|$: every parameter moves by exactly $\eta$, up or down, whether its
-# gradient is large or small. And if the gradients of all steps were a thousand times larger, nothing at all would change. (Both but for
-# $\varepsilon$, which is made smaller still in this cell.)
+# gradient is large or small, unless it is zero. And if the gradients of all steps were a thousand times larger, nothing at all would change. (Both
+# but for $\varepsilon$, which is made smaller still in this cell.)
 
 
 # %%
@@ -152,7 +152,8 @@ print(f"gradients 1000 times larger: difference after three steps {abs(path_of_l
 # A picture: a valley $f(a, b) = (a^2 + 50\, b^2) / 2$, fifty times as steep across as along. Gradient descent must keep its rate small for the sake
 # of $b$, jumps from side to side, and creeps along $a$. AdamW, with a scale for each, walks in both directions at the same pace. (It runs past the
 # bottom, since $m$ remembers where it came from; shorter steps towards the end are the cure.) On the right, $\sqrt{\hat{v}}$ of a parameter whose
-# gradients are random, with mean 0.5 and standard deviation 1; dashed, without the correction of the start.
+# gradients are random, with mean 0.5 and standard deviation 1; dashed, without the correction of the start. The truth is the root of their mean
+# square, $\sqrt{0.5^2 + 1^2}$.
 
 # %%
 curvature = np.array([1.0, 50.0])
@@ -200,8 +201,8 @@ print(exercises.source(adamw_step))
 #
 # **Weight decay** pulls parameters towards zero, so that none grows without need. The old way adds $\lambda w$ to the gradient, where $\lambda$
 # (lambda) is the strength of the decay. In Adam that goes wrong: the sum is divided by $\sqrt{\hat{v}}$, so parameters with large gradients hardly
-# decay at all. **AdamW** (Loshchilov and Hutter 2019) therefore leaves the gradient alone, and shrinks the parameter itself by the factor
-# $1 - \eta \lambda$ in each step.
+# decay at all, and those with small ones too much. **AdamW** (Loshchilov and Hutter 2019) therefore leaves the gradient
+# alone, and shrinks the parameter itself by the factor $1 - \eta \lambda$ in each step.
 #
 # Two kinds of parameters that start at 1, and whose gradients are nothing but noise, small or large. After 1,000 steps:
 
@@ -216,8 +217,8 @@ for name, w in {"decay through the gradient": coupled, "decay of the weight (Ada
 print(f"\n(1 - 0.001 x 0.5)^1000 = {(1 - 0.001 * 0.5) ** 1000:.3f}")
 
 # %% [markdown]
-# With AdamW both shrink as the factor says. And not everything decays: only matrices, whose size sets how much a layer magnifies. Biases, norms,
-# the class token and positions have no such gain.
+# With AdamW both shrink as the factor says. And not everything decays: only matrices, whose size sets how much a layer magnifies. Biases, the
+# class token and positions only add something, and a norm's scale $\gamma$ starts at 1, not at 0: these are left alone.
 
 # %%
 decay = decay_of(p, recipe.weight_decay)
@@ -248,8 +249,9 @@ print(
 # ## Smoothed labels
 #
 # The loss $-\ln q$ is zero only at $q = 1$, for which a logit would have to be infinite. **Label smoothing** (Szegedy et al. 2016) asks for less:
-# of the target, a share $s$ is spread evenly over all $K$ classes. The right class then has $1 - s + s/K$, each other one $s/K$. The loss is least
-# where the model's probabilities are just these, and there it is not zero but the target's own entropy,
+# of the target, a share $s$ is spread evenly over all $K$ classes. The right class then has $1 - s + s/K$, each other one $s/K$. The gradient by
+# the logits is the probabilities less these targets ([derived here](../docs/derivations/cross_entropy.md)), so the loss is least where the two are
+# equal, and there it is not zero but the target's own entropy,
 #
 # $$ -\left(1 - s + \frac{s}{K}\right) \ln \left(1 - s + \frac{s}{K}\right) - (K - 1)\, \frac{s}{K} \ln \frac{s}{K}. $$
 #
@@ -326,8 +328,9 @@ print(f"loss: first {losses[0]:.4f}, after 20 steps {losses[20]:.4f}, after 59 {
 # `tinyvit.fit` is this loop, with a fresh order of the images in every epoch, augmentation (images slightly turned, scaled and sheared, anew each
 # time), several cores and a record of what happened.
 #
-# The last line of the loop is the **average of the weights**, $\bar{w} \leftarrow d\, \bar{w} + (1 - d)\, w$, with $d$ below 1. Single steps jump
-# about on the sides of a valley; their average lies nearer to its middle. It takes no part in training, and is what `fit` evaluates and returns.
+# The last line of the loop is the **average of the weights**, $\bar{w} \leftarrow d\, \bar{w} + (1 - d)\, w$, with $d$ below 1 (it is small in the
+# first steps, and grows to its final value, so that the random start is soon forgotten). Single steps jump about on the sides of a valley; their
+# average lies nearer to its middle. It takes no part in training, and is what `fit` evaluates and returns.
 # Here is the run from the top again, but with $d = 0$: it returns the last weights, and differs in nothing else.
 
 
@@ -382,8 +385,9 @@ for name, accuracy, count in (("validation", validation_accuracy, held_out), ("t
 
 # %% [markdown]
 # Accuracy is a share of a few hundred images, and would be another one for other images. If each is right with probability $a$, independently, the
-# share of $n$ images has the standard deviation $\sqrt{a (1 - a) / n}$. So half a percent between two runs on this test set says nothing; and both
-# have a seed besides. Its surest mistakes, each above where the class token looked:
+# share of $n$ images has the standard deviation $\sqrt{a (1 - a) / n}$, which is called its **standard error**. So half a percent between two runs
+# on this test set says little; and with another seed both would end elsewhere. The surest mistakes of this run, each above where the class token
+# looked:
 
 # %%
 probabilities = predict(x_test, p, config)
@@ -457,9 +461,9 @@ figure
 
 # %% [markdown]
 # Only three learn nothing at all. The others learn something, and that is the trouble. A model without positions sees a bag of patches, and still
-# gets three in five right. Pixels from 0 to 255 make the patches a hundred times as long as they should be, beside the positions that are added to
-# them. The sign in softmax's backward pass makes the digits look like a hard problem. And the lost mean cannot be told from the truth by its curve.
-# (The validation part has 144 images: one or two percent are luck.)
+# gets three in five right. Pixels from 0 to 255 make the patches more than a hundred times as long as they should be, beside the positions that are
+# added to them. The sign in softmax's backward pass makes the digits look like a hard problem. And the lost mean cannot be told from the truth by
+# its curve. (The validation part has 144 images: one or two percent are luck.)
 #
 # It is often said that a Transformer does not train without a warm-up. Here, with the pre-norm blocks of ViT, that depends on the rate:
 
@@ -474,8 +478,8 @@ for rate, pair in ((0.005, (baseline, unwarmed)), (0.05, (warmed, runs["rate 0.0
 #
 # Guessing from curves is slow. `tinyvit.examine` asks in the order in which one would look for a fault: images, labels, the first loss, whether the
 # order of the patches matters, whether gradients agree with measured slopes, whether a few images can be learned by heart, whether a quite
-# different learning rate does better, what units and attention do. It yields its findings one by one, and what comes first may explain what comes
-# later. So here is the first about each of seven:
+# different learning rate does better, what attention and the hidden features of the MLPs do. It yields its findings one by one, and what comes
+# first may explain what comes later. So here is the first about each of seven:
 
 
 # %%
@@ -492,8 +496,8 @@ for name, (changes, bug) in faults.items():
         print(textwrap.fill(f"{name.upper()}: {found[name].words}", 135, subsequent_indent="    "))
 
 # %% [markdown]
-# Every one of them is named, and the lost mean too, whose curve was perfect: its gradient along a random direction is off by one or two percent,
-# and one percent is enough to know.
+# Every one of them is found (the mixed-up images as labels that do not fit them), and the lost mean too, whose curve was
+# perfect: its gradient along a random direction is off by one or two percent, and one percent is enough to know.
 #
 # How to read the finding about softmax? The doctor goes from the loss back to the image, and names the first array that is wrong: in the last
 # block, the output projection and the values are right, the keys are not. What lies between values and keys is the softmax. And by the bias of the
@@ -520,7 +524,7 @@ for name in ("digits", "mnist", "mnist-best"):
     )
 
 # %% [markdown]
-# The two learning rates are nearly alike; the batches are not. Ours has less decay and no dropout. In their place stand augmentation, smoothed
+# The learning rates are nearly alike; the batches are not. Ours has less decay and no dropout. In their place stand augmentation, smoothed
 # labels and the average of the weights. What do the paper's two settings do here, in 8 epochs?
 
 # %%

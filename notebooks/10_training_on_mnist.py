@@ -154,8 +154,8 @@ for name, row in zip(("prepared", "only shrunk"), own, strict=True):
 look(both, class_attention(c), config.patch, titles=["prepared", "only shrunk"])
 
 # %% [markdown]
-# The same strokes, the same model. Many a "the model is bad" is a picture that was prepared differently in training and in use. And a model always
-# answers: it has no way to say that a picture is no digit.
+# The same strokes, the same model. (In the last picture, the white of the paper pales the colours of the attention.) Many a "the model is bad" is a
+# picture that was prepared differently in training and in use. And a model always answers: it has no way to say that a picture is no digit.
 #
 # ## Keep it
 #

@@ -4,8 +4,8 @@
 # **All times in this notebook are those of the machine on which it was last run.** Run it yourself, and they are yours. What holds on any machine
 # is asserted in the last cell.
 #
-# **The question.** Training is millions of multiplications, and a processor does billions in a second. How near does readable NumPy come to what
-# the processor can do, and where is the rest lost?
+# **The question.** A training step is more than a thousand million multiplications, and a processor does many times that in a second. How near
+# does readable NumPy come to what the processor can do, and where is the rest lost?
 #
 # We look at one training step of a small model, forward and backward: 32 images of 28 by 28 pixels, patches of 4 by 4, width 64, six blocks.
 
@@ -68,7 +68,8 @@ print(f"a step on {B} images: {1e3 * before:.0f} ms; once freed memory is kept: 
 #
 # Now a stopwatch is put around the layers, while the whole step runs. Next to each part's time stands its **arithmetic**: the multiply-adds of its
 # matrix products, forward and backward, read from the shape ledger `tinyvit.shapes`. (The backward pass of $y = x w$ takes twice as many as the
-# forward pass, for $\mathbf{d}x$ and for $\mathbf{d}w$.)
+# forward pass, for $\mathbf{d}x$ and for $\mathbf{d}w$. Here the whole last block is computed, of which training needs the class token's row
+# alone, so the step takes longer than above.)
 
 # %%
 parts = {  # the module in which each is called, and its name
@@ -372,7 +373,7 @@ else:
 # ## What we know now
 #
 # Time goes into products where it must, and otherwise into many small operations and into memory. What helped: one large product instead of many,
-# sums as products, parts of a batch that fit the cache, memory that is kept, whole micro-batches for each core. None of it changed a formula. What
+# sums as products, a batch in parts, memory that is kept, whole micro-batches for each core. None of it changed a formula. What
 # all of it comes to, beside PyTorch on the same cores, is measured in [docs/speed.md](../docs/speed.md); `tinyvit bench` measures your machine.
 
 # %%

@@ -462,6 +462,11 @@ answer = tinyvit.vit(image[None], p_read, config_read)[0].argmax()
 print(f"found: {notes.class_names[answer]}; it is a {y_test[0]}")
 
 # %% [markdown]
+# Three things are often written about such models, and not so in the paper. *They can only be used at the size they were trained at*: positions are
+# interpolated, as above (section 3.2). *They need labels*: the paper also trains one by predicting masked patches, which gains 2 points over training from
+# scratch, and stays 4 points behind training with labels (section 4.6). *Hybrids, which have a ResNet in front, fall behind as data grow*: they lead a
+# little at small cost, and their lead vanishes for larger models; the axis is compute, not data (section 4.4, figure 5).
+#
 # ## Exercises
 #
 # Write the bodies; run the cell again. These two are not marked by `exercises.check`: the cells compare your result with the package's, and say
