@@ -20,6 +20,7 @@ from tests.training.helpers import (
     contents,
     environment,
     fails,
+    isolated,
     put_run,
     small_run,
     toy_run,
@@ -30,15 +31,7 @@ from tinyvit import save, vit_init
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     """An empty working folder, no data set to be found by accident, and no network."""
-
-    def no_network(*args, **keywords):
-        raise OSError("Network is unreachable")
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TINYVIT_DATA", raising=False)
-    monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "cache" / project)
-    monkeypatch.setattr("socket.getaddrinfo", no_network)
-    return tmp_path
+    return isolated(tmp_path, monkeypatch)
 
 
 # ---- words and numbers

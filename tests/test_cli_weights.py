@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 import tinyvit
 from tests.golden.make_weights import FOLDER
 from tests.reference.compare import assert_close, assert_same_bits, cast, random_vit
-from tests.training.helpers import SMALL, call, changed_json, contents, fails, put_run
+from tests.training.helpers import SMALL, call, changed_json, contents, fails, isolated, put_run
 from tests.weights.tables import arrays
 from tinyvit import ViTConfig, load_weights, save_weights, vit
 from tinyvit.commands import predict
@@ -33,15 +33,7 @@ HEADLESS = FOLDER / "features"
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     """An empty working folder, no data set to be found by accident, and no network."""
-
-    def no_network(*args, **keywords):
-        raise OSError("Network is unreachable")
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TINYVIT_DATA", raising=False)
-    monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "cache" / project)
-    monkeypatch.setattr("socket.getaddrinfo", no_network)
-    return tmp_path
+    return isolated(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -134,11 +126,14 @@ def test_tinyvits_own_file():
 
 
 def test_a_run_and_the_file_in_it():
-    """The run's pictures are arranged as its data set's are; the file alone does not know of one."""
+    """The run's pictures are arranged as its data set's are; the file elsewhere does not know of one."""
     put_run("run")
     result = json.loads(call("predict", "run", draw("a.png"), "--json").out)[0]
     assert any("inverted" in note or "cropped" in note for note in result["notes"])
-    alone = json.loads(call("predict", "run/model.npz", "a.png", "--json").out)[0]
+    shutil.copy("run/model.npz", "alone.npz")
+    if Path("run/history.jsonl").exists():
+        assert json.loads(call("predict", "run/model.npz", "a.png", "--json").out)[0] == result
+    alone = json.loads(call("predict", "alone.npz", "a.png", "--json").out)[0]
     assert not alone["notes"] and alone["classes"][0]["class"].startswith("class ")
 
 
@@ -768,3 +763,30 @@ def test_a_forged_name_of_weights_in_a_run(here):
     put_run("run", config=changed_json((data / "config.json").read_bytes(), weights=7))
     for argv in (["eval", "run"], ["report", "run"], ["train", "--resume", "--out=run"]):
         fails(here, argv, "weights is 7", code=1)
+
+
+# ---- what cannot go along is said
+
+
+def test_a_run_that_is_converted_says_what_is_lost(here):
+    put_run("run")
+    for out in ("hf", "own.npz"):
+        assert "not kept: predict arranges a picture as the data set's are" in call("convert", "run", out).err
+    assert "kept: the model alone" in call("convert", "hf", "other.npz").err
+    with pytest.raises(tinyvit.TinyvitError, match=r"read it with tinyvit\.load"):
+        load_weights("own.npz")
+
+
+def test_numerics_of_a_run_begin_with_what_predict_sees(here):
+    put_run("run")
+    dark_on_light = 255 - np.pad(np.full((12, 4), 255, np.uint8), ((4, 4), (8, 8)))
+    draw("ink.png", dark_on_light)
+    draw("inverted.png", 255 - dark_on_light)
+    tables = [call("numerics", "run", name).out for name in ("ink.png", "inverted.png")]
+    assert tables[0] == tables[1] and "the picture's resize" not in tables[0]
+
+
+def test_probe_says_that_images_are_not_normalised_as_they_were(here):
+    p, config = tinyvit.load(put_run("run") / "model.npz")
+    save_weights("vit", p, config, preparation=Preparation(config.image, mean=(0.4,) * 3, std=(0.2,) * 3))
+    assert "the weights were trained with mean 0.4, 0.4, 0.4" in call("probe", "vit", "digits", "--shots=1").err

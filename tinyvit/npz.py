@@ -50,8 +50,8 @@ def opened(path, expected):
 def entries(path, archive, *, compressed=False):
     """{name: entry} of an archive whose entries declare no more than the file can hold.
 
-    An archive may be `compressed`, but numbers that were learned hardly can be: together they are at most twice as long
-    as the file.
+    An archive may be `compressed`, but numbers that were learned hardly can be: together they are at most eight times
+    as long as the file (bfloat16, kept as float32, comes to about twice).
 
     Raises
     ------
@@ -68,8 +68,8 @@ def entries(path, archive, *, compressed=False):
         if info.compress_type not in kinds or declared > size:
             wanted = "at most that, as NumPy compresses" if compressed else "less, uncompressed"
             raise CheckpointError(f"{path}: {name} declares {declared} bytes in a file of {size}: expected {wanted}")
-    if (total := sum(info.file_size for info in found.values())) > 2 * size:
-        raise CheckpointError(f"{path} declares {total} bytes in a file of {size}: expected at most twice as many")
+    if (total := sum(info.file_size for info in found.values())) > 8 * size:
+        raise CheckpointError(f"{path} declares {total} bytes in a file of {size}: expected at most 8 times that")
     return found
 
 

@@ -214,3 +214,27 @@ def test_a_crop_by_the_shorter_side():
 def test_descriptions_that_cannot_be(described):
     with pytest.raises(DataError, match="cannot be read"):
         Preparation(224).as_described(described)
+
+
+@pytest.mark.parametrize("size", [256, {"height": 256, "width": 256}])
+def test_both_sides_resized_and_the_middle_cut_out(size):
+    """As facebook/deit-base-patch16-224 asks for: 256 x 256, then the middle 224 x 224."""
+    said = {"size": size, "do_center_crop": True, "crop_size": 224, "resample": 3}
+    found = Preparation.of("huggingface", 224).as_described(said)
+    assert found.squash and found.resample == "bicubic"
+    pixels = photo((300, 200))
+    squashed = np.asarray(Image.fromarray(pixels).resize((256, 256), Image.Resampling.BICUBIC), np.float32)[
+        16:240, 16:240
+    ]
+    np.testing.assert_allclose(prepare_photo(pixels, found), squashed / 127.5 - 1, atol=1e-6)
+
+
+def test_what_is_not_to_be_done():
+    usual = Preparation.of("huggingface", 224)
+    found = usual.as_described({"do_normalize": False})
+    assert (found.mean, found.std) == ((0, 0, 0), (1, 1, 1))
+    for step in ("do_resize", "do_rescale"):
+        with pytest.raises(DataError, match=f"{step} is false"):
+            usual.as_described({step: False})
+    with pytest.raises(DataError, match="expected 4 channels"):
+        prepare_photo(photo((8, 8)), Preparation(8), 4)

@@ -161,6 +161,19 @@ def small_run():
         return contents(f"{folder}/run")
 
 
+def isolated(folder, monkeypatch):
+    """Make the folder the working one, let no data set be found by accident, and take the network away."""
+
+    def no_network(*args, **keywords):
+        raise OSError("Network is unreachable")
+
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("TINYVIT_DATA", raising=False)
+    monkeypatch.setattr("pooch.os_cache", lambda project: folder / "cache" / project)
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    return folder
+
+
 def put_run(folder, **changed):
     """Write the small finished run into a folder; changed={"model": None} leaves files out, bytes replace them."""
     folder = Path(folder)

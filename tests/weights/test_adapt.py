@@ -58,10 +58,12 @@ def test_a_fresh_head(written, source):
     assert not load_weights(file, heads=3, classes=7)[0]["head"]["w"].any()  # as many as before, yet fresh
 
 
-def test_a_fresh_head_behind_pre_logits(tmp_path):
+def test_a_fresh_head_takes_the_place_of_pre_logits_as_well(tmp_path):
+    """As in the paper, section 3.2: the whole head is removed."""
     np.savez(tmp_path / "a.npz", **arrays("google", CONFIG, pre_logits=10))
-    p, config, _ = load_weights(tmp_path / "a.npz", classes=3)
-    assert p["head"]["w"].shape == (10, 3) and config.pre_logits == 10
+    p, config, notes = load_weights(tmp_path / "a.npz", classes=3)
+    assert p["head"]["w"].shape == (CONFIG.dim, 3) and config.pre_logits == 0 and "pre_logits" not in p
+    assert any("pre-logits layer" in line for line in notes.said)
     assert not logits(p, config, pictures(config)).any()
 
 

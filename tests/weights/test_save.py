@@ -194,3 +194,28 @@ def test_timm_opens_it_live(tmp_path, variant):
     )
     expected = logits(cast(p, float), config, images)
     assert abs(answer(model.eval(), images, "float64") - expected).max() < 1e-10 * max(1, abs(expected).max())
+
+
+def test_names_and_parameters_that_do_not_fit(tmp_path):
+    p = random_vit(CONFIG)
+    with pytest.raises(UsageError, match="found 2 names of classes, expected one for each of the model's 7"):
+        save_weights(tmp_path / "a", p, CONFIG, class_names=["a", "b"])
+    with pytest.raises(UsageError, match="the parameters to save: blocks/2/ln1/gamma is absent"):
+        save_weights(tmp_path / "a", p, replace(CONFIG, depth=3))
+    assert not (tmp_path / "a").exists()
+
+
+def test_timms_heads_are_read_back(tmp_path):
+    config = replace(CONFIG, heads=2)
+    save_weights(tmp_path, random_vit(config), config, "timm")
+    described = json.loads((tmp_path / "config.json").read_text())
+    del described["num_attention_heads"]
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    assert load_weights(tmp_path)[1].heads == 2
+
+
+def test_a_model_that_was_fine_tuned_from_a_vit_model_can_be_saved(tmp_path):
+    """Hugging Face's ViTModel has a pooler, which a fresh head takes the place of."""
+    p, config, _ = load_weights(FOLDER / "features", classes=3)
+    assert save_weights(tmp_path, p, config) == []
+    assert_same_bits(load_weights(tmp_path)[0], p)

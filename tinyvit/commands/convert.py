@@ -31,9 +31,13 @@ def run(args):
     p, config, lost = model.p, model.config, []
     if args.out.endswith(".npz"):
         save(args.out, p, config)
+        lost.append("kept: the model alone, not its classes' names, nor how pictures are prepared")
     else:
         how = {"class_names": model.class_names, "preparation": model.preparation}
         lost = save_weights(args.out, p, config, args.to, **how)
+    if model.dataset:
+        arranged = "predict arranges a picture as the data set's are (light on dark, cropped, centred) for a run only"
+        lost.append(f"not kept: {arranged}")
     for line in (*model.said, *lost):
         print(line, file=sys.stderr)
     if not model.has_head:

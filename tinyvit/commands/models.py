@@ -8,7 +8,7 @@ from tinyvit import npz
 from tinyvit.arrays import to_device
 from tinyvit.commands.runs import finished_model
 from tinyvit.data import DATASETS, Dataset, fitted, prepare, read_image
-from tinyvit.data.photos import Preparation, imagenet_names, prepare_photo
+from tinyvit.data.photos import HALF, Preparation, imagenet_names, prepare_photo
 from tinyvit.errors import CheckpointError, DataError
 from tinyvit.models.config import ViTConfig
 from tinyvit.training.checkpoint import load
@@ -42,7 +42,11 @@ def open_model(path, args, device="cpu"):
     """The model at a path; args has the options of `add_model`, each in place of what the model says."""
     path, chosen = Path(path), {name: getattr(args, name) for name in ("heads", "gelu", "eps")}
     asked = {name: value for name, value in chosen.items() if value is not None}
+    if path.name == "model.npz" and (path.parent / "history.jsonl").exists():
+        path = path.parent  # a run's own: it knows how pictures are arranged
     if (path.is_dir() or not path.suffix) and not (path / "model.safetensors").exists():
+        if not (path / "config.json").exists():
+            raise CheckpointError(f"no run in {path}: expected what `tinyvit train` makes, or model.safetensors")
         run, p, config = finished_model(path, device)
         dataset, config = DATASETS[run.settings.data], replace(config, **asked)
         return Model(p, config, "tinyvit", (), Preparation(config.image), dataset.class_names, dataset=dataset)
@@ -78,3 +82,10 @@ def _is_own(path):
             return "config.npy" in archive.namelist()
     except CheckpointError:  # which load_weights will say better
         return False
+
+
+def feeding(model):
+    """A sentence on images that are fed from -1 to 1 to a model that was trained on others; or none."""
+    if (model.preparation.mean, model.preparation.std) == (HALF, HALF):
+        return ()
+    return (f"images go in from -1 to 1; the weights were trained with {model.preparation.normalisation}",)

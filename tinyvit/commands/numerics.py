@@ -3,11 +3,11 @@
 import json
 import sys
 
-from tinyvit.commands.models import add_model, open_model
+from tinyvit.commands.models import add_model, open_model, prepared
 from tinyvit.commands.options import add_json, new_command
-from tinyvit.data import read_image
+from tinyvit.data import fitted, read_image
 from tinyvit.errors import UsageError
-from tinyvit.weights.numerics import numerics
+from tinyvit.weights.numerics import drifts, numerics
 
 
 def add(commands):
@@ -23,10 +23,13 @@ def run(args):
     model = open_model(args.model, args)
     if not model.has_head:
         raise UsageError(f"{args.model} has no head, so it has no logits that could drift")
-    image = read_image(args.image)
+    if model.dataset:  # pictures are arranged as the data set's are, whatever other sources do
+        x, _ = prepared(model, args.image)
+        rows = drifts(model.p, model.config, model.source, lambda size: fitted(x[None], size)[0])
+    else:
+        rows = numerics(model.p, model.config, model.preparation, model.source, read_image(args.image))
     for line in model.said:
         print(line, file=sys.stderr)
-    rows = numerics(model.p, model.config, model.preparation, model.source, image)
     if args.json:
         print(json.dumps([row._asdict() for row in rows]))
         return

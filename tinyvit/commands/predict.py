@@ -52,12 +52,19 @@ def run(args):
         print("\n".join(map(_said, results)))
     if drawn:
         titles = [_short(result["classes"][0]["class"]) for result in results]
-        _, c = vit(xp_of(model.p["cls"]).asarray(np.stack(drawn)), model.p, model.config, full=False)
-        save_figure(
-            look(_drawable(drawn, model.preparation), to_host(class_attention(c)), model.config.patch, titles[:DRAWN]),
-            args.figure,
-        )
+        shown = _drawable(drawn, model.preparation)
+        save_figure(look(shown, _attention(model, drawn), model.config.patch, titles[:DRAWN]), args.figure)
+        print(f"{args.figure}: written", file=sys.stderr)
     return failed
+
+
+def _attention(model, images):
+    """Where the class token looks in each image; one at a time, for each keeps its whole cache."""
+    found, xp = [], xp_of(model.p["cls"])
+    for image in images:
+        _, c = vit(xp.asarray(image[None]), model.p, model.config, full=False)
+        found.append(to_host(class_attention(c)))
+    return np.concatenate(found)
 
 
 def _drawable(images, preparation):

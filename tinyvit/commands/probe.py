@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from tinyvit.commands.models import add_model, open_model
+from tinyvit.commands.models import add_model, feeding, open_model
 from tinyvit.commands.options import add_data_dir, add_json, count, new_command
 from tinyvit.data import DATASETS, fitted, load_data
 from tinyvit.errors import UsageError
@@ -43,7 +43,7 @@ def run(args):
     channels = dataset.channels if found.config.channels != dataset.channels else None
     p, config, said = adapt(found.p, found.config, found.source, image=args.image, channels=channels)
     (x, y), (x_test, y_test) = load_data(args.data, args.data_dir)
-    for line in (*found.said, *said):
+    for line in (*found.said, *said, *feeding(found)):
         print(line, file=sys.stderr)
     x_test, y_test = fitted(x_test[: args.test], config.image), y_test[: args.test]
     drawn = [shots(np.random.default_rng([args.seed, draw]), y, max(args.shots)) for draw in range(DRAWS)]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tinyvit.arrays import choose_device
-from tinyvit.commands.models import open_model
+from tinyvit.commands.models import feeding, open_model
 from tinyvit.commands.options import FROM_THE_DATA, add_data_dir, add_device, add_options, new_command
 from tinyvit.commands.runs import data_of, save_figure
 from tinyvit.data import DATASETS, held_out_count
@@ -139,7 +139,7 @@ def _from_weights(settings, asked):
     image = least if free["image"] is None else free["image"]
     channels = dataset.channels if dataset.channels != config.channels else None
     p, config, said = adapt(read.p, config, read.source, image=image, channels=channels, classes=dataset.classes)
-    return p, dataclasses.replace(config, dropout=free["dropout"] or 0.0), (*read.said, *said)
+    return p, dataclasses.replace(config, dropout=free["dropout"] or 0.0), (*read.said, *said, *feeding(read))
 
 
 def _given(args, cls):

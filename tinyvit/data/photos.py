@@ -34,6 +34,8 @@ class Preparation:
         The shorter side is resized to size / crop, and the middle cut out. None: both sides are resized to size.
     mean, std : three floats each
         Of red, green and blue from 0 to 1: the input is (x - mean) / std.
+    squash : bool
+        With a crop: both sides are resized to size / crop, whatever the picture's proportions.
     """
 
     size: int
@@ -42,10 +44,17 @@ class Preparation:
     crop: float | None = None
     mean: tuple = HALF
     std: tuple = HALF
+    squash: bool = False
 
     def __str__(self):
         how = self.resample if self.antialias else f"{self.resample}, four pixels"
-        return how if self.crop is None else f"{how}, crop {self.crop:g}"
+        return how if self.crop is None else f"{how}, {'squash, ' * self.squash}crop {self.crop:g}"
+
+    @property
+    def normalisation(self):
+        """mean and std in words."""
+        mean, std = (", ".join(f"{value:g}" for value in three) for three in (self.mean, self.std))
+        return f"mean {mean} and standard deviation {std}"
 
     @classmethod
     def of(cls, source, size):
@@ -73,10 +82,13 @@ class Preparation:
                 found["resample"] = PILLOW.get(resample, resample)
             if described.get("crop_pct") is not None:
                 found["crop"] = None if described.get("crop_mode") == "squash" else float(described["crop_pct"])
-            size = described.get("size")
-            if described.get("do_center_crop") and isinstance(size, dict) and "shortest_edge" in size:
-                # Just below, because size / crop is rounded down.
-                found["crop"] = math.nextafter(self.size / float(size["shortest_edge"]), 0)
+            if described.get("do_center_crop"):
+                found |= self._cropped(described.get("size"))
+            for step in ("do_resize", "do_rescale"):
+                if described.get(step) is False:
+                    raise ValueError(f"{step} is false")
+            if described.get("do_normalize") is False:
+                found |= {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
             changed = replace(self, **found)
             sharp = changed.crop is None or 0.05 < changed.crop <= 1
             if min(changed.std) < 1e-6 or changed.resample not in PILLOW.values() or not sharp:
@@ -84,6 +96,17 @@ class Preparation:
         except (AttributeError, TypeError, ValueError, KeyError, ArithmeticError) as error:
             raise DataError(f"the description of how pictures are prepared cannot be read: {error}") from None
         return changed
+
+    def _cropped(self, size):
+        """Crop and squash, from Hugging Face's size: {"shortest_edge"}, {"height", "width"} or one number for both."""
+        edge = size.get("shortest_edge") if isinstance(size, dict) else None
+        squash = edge is None
+        if squash:
+            edge = size["height"] if isinstance(size, dict) else size
+            if isinstance(size, dict) and size["width"] != edge:
+                raise ValueError(f"{reprlib.repr(size)}, expected a square")
+        # Just below, because size / crop is rounded down.
+        return {"crop": min(1.0, math.nextafter(self.size / float(edge), 0)), "squash": squash}
 
 
 def _three_numbers(values):
@@ -101,21 +124,20 @@ def prepare_photo(image, preparation, channels=3):
     Raises
     ------
     DataError
-        If one side is so long that the other would vanish.
+        If one side is so long that the other would vanish, or the model takes other channels.
     """
     size, crop = preparation.size, preparation.crop
     image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
     height, width = image.shape[:2]
     if max(height, width) > 1000 * min(height, width):
         raise DataError(f"found a picture of {width} x {height} pixels, expected one of ordinary proportions")
-    if crop is None:
-        pixels = _resized(image, size, size, preparation)
-    else:
-        shorter = math.floor(size / crop)
-        longer = int(shorter * max(height, width) / min(height, width))
-        pixels = _resized(image, *((shorter, longer) if height <= width else (longer, shorter)), preparation)
-        top, left = (round((side - size) / 2) for side in pixels.shape[:2])
-        pixels = pixels[top : top + size, left : left + size]
+    shorter = size if crop is None else math.floor(size / crop)
+    longer = shorter if crop is None or preparation.squash else int(shorter * max(height, width) / min(height, width))
+    pixels = _resized(image, *((shorter, longer) if height <= width else (longer, shorter)), preparation)
+    top, left = (round((side - size) / 2) for side in pixels.shape[:2])
+    pixels = pixels[top : top + size, left : left + size]
+    if channels not in (1, 3):
+        raise DataError(f"found a picture of red, green and blue, expected {channels} channels, as the model takes")
     if channels == 1:
         grey = (pixels @ np.array(LUMA, np.float32))[..., None]
         return (grey / 255 - np.float32(np.mean(preparation.mean))) / np.float32(np.mean(preparation.std))

@@ -14,6 +14,7 @@ from tinyvit import trees
 from tinyvit.arrays import choose_device, flat, to_host, xp_of
 from tinyvit.data import hold_out
 from tinyvit.errors import CheckpointError, DataError, DivergedError, Interrupted, UsageError, WorkerError
+from tinyvit.models.parameters import check_parameters
 from tinyvit.models.vit import vit_init
 from tinyvit.ops.cross_entropy import check_labels
 from tinyvit.training.checkpoint import load_training, save
@@ -53,7 +54,8 @@ def fit(
         As from `load_data`. A part of the training set is held out for validation; the test set is looked at once, at
         the end.
     p : tree, optional
-        Parameters to start from, as from `load_weights`: fine-tuning. Without them, random ones.
+        Parameters to start from, as from `load_weights`: fine-tuning. Without them, random ones. If the run has a
+        checkpoint, that goes before them.
     recipe : Recipe, optional
     seed : int
         Of everything random.
@@ -128,8 +130,10 @@ class _Training:
         if self.run and self.run.checkpoint.exists():
             p, training = self._load(n)
         else:
-            p = vit_init(np.random.default_rng(self.seed), self.config) if p is None else _checked_start(p, self.config)
-            training = {"step": 0}
+            if p is None:
+                p = vit_init(np.random.default_rng(self.seed), self.config)
+            check_parameters(p, self.config, "the parameters to start from")
+            p, training = to_host(p), {"step": 0}
         parameters = flat(p, like=self.work.p)
         step = int(training.pop("step"))
         if step == 0:
@@ -303,16 +307,6 @@ def check_freeze(config, recipe):
     """Raise UsageError if more blocks are to be frozen than there are."""
     if recipe.freeze > config.depth:
         raise UsageError(f"freeze is {recipe.freeze}: the model has {config.depth} blocks, expected at most that")
-
-
-def _checked_start(p, config):
-    """The parameters to start from; raises UsageError unless they are those of the configuration."""
-    found, expected = trees.named(p), trees.named(vit_init(None, config))
-    for name in [*expected, *found]:
-        shapes = [list(tree[name].shape) if name in tree else "absent" for tree in (found, expected)]
-        if shapes[0] != shapes[1]:
-            raise UsageError(f"the parameters to start from: {name} is {shapes[0]}, the model expects {shapes[1]}")
-    return to_host(p)
 
 
 def checked_data(config, data):

@@ -43,7 +43,8 @@ class Recipe:
     shear : float
         Random shears, up to so many pixels across for each pixel down.
     freeze : int
-        Blocks, from the first, that stay as they are, and with them the embedding before them; 0 trains everything.
+        Blocks, from the first, that stay as they are, and with them the embedding before them; 0 trains everything. It
+        keeps what was learned, and saves no time.
 
     Raises
     ------

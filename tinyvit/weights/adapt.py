@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-import numpy as np
-
+from tinyvit.arrays import xp_of
 from tinyvit.errors import UsageError
 from tinyvit.ops.convolution import kernel_from_matrix, matrix_from_kernel
 from tinyvit.ops.resize_positions import resize_positions
@@ -46,8 +45,10 @@ def adapt(p, config, source, *, image=None, channels=None, classes=None):
             )
         config = wanted
     if classes is not None:
-        config = replace(config, classes=classes)
-        width = config.pre_logits or config.dim
-        p["head"] = {"w": np.zeros((width, classes), p["cls"].dtype), "b": np.zeros(classes, p["cls"].dtype)}
+        if p.pop("pre_logits", None):  # the paper removes the whole head (section 3.2)
+            said.append("the pre-logits layer of the old head is removed")
+        config = replace(config, classes=classes, pre_logits=0)
+        xp = xp_of(p["cls"])
+        p["head"] = {"w": xp.zeros((config.dim, classes), p["cls"].dtype), "b": xp.zeros(classes, p["cls"].dtype)}
         said.append(f"a fresh head for {classes} classes, zero")
     return p, config, said

@@ -55,8 +55,9 @@ def load_weights(path, heads=None, *, gelu=None, eps=None, image=None, channels=
     heads : int, optional
         Attention heads; files by timm, and by Hugging Face without config.json, do not say.
     gelu : "erf" or "tanh", optional
+        The form of GELU, in place of the source's.
     eps : float, optional
-        In place of the source's.
+        Of every LayerNorm, in place of the source's.
     image : int, optional
         Run at another image size: positions are interpolated, as the source does it.
     channels : int, optional
@@ -170,8 +171,9 @@ def _heads(path, tensors, naming, described, dim, said):
         if name not in tensors or len(tensors[name].shape) != 3:
             raise CheckpointError(f"{path}: {name} is missing or has not three axes, [{dim}, heads, width of a head]")
         return tensors[name].shape[1]
-    if "num_attention_heads" in described:
-        return described["num_attention_heads"]
+    for place, name in ((described, "num_attention_heads"), (described.get("model_args"), "num_heads")):
+        if isinstance(place, dict) and name in place:
+            return place[name]
     if dim % HEAD_WIDTH:
         raise UsageError(f"{path}: width {dim} is no multiple of {HEAD_WIDTH}: say heads=, or --heads")
     said.append(f"{dim // HEAD_WIDTH} heads: assumed, {HEAD_WIDTH} numbers each; the file does not say")

@@ -32,7 +32,7 @@ class Drift(NamedTuple):
 
 
 def numerics(p, config, preparation, source, image):
-    """Exchange one choice after the other.
+    """Exchange one choice after the other, for a photograph.
 
     Parameters
     ----------
@@ -45,7 +45,35 @@ def numerics(p, config, preparation, source, image):
     -------
     list of Drift
     """
-    x = _input(image, preparation, config)
+    habits = []
+    for other in ("google", "timm", "huggingface"):
+        theirs = replace(Preparation.of(other, config.image), mean=preparation.mean, std=preparation.std)
+        if theirs != preparation:
+            habits.append((str(preparation), str(theirs), prepare_photo(image, theirs, config.channels)))
+
+    def at(size):
+        return prepare_photo(image, replace(preparation, size=size), config.channels)
+
+    return drifts(p, config, source, at, habits)
+
+
+def drifts(p, config, source, at, habits=()):
+    """Exchange one choice after the other, for a picture that is prepared in whatever way.
+
+    Parameters
+    ----------
+    p, config : the model
+    source : "google", "timm", "huggingface" or "tinyvit"
+    at : callable
+        at(size) is the picture as the model's input of so many pixels, [size, size, C].
+    habits : list of (usual, other, input)
+        The same picture as others would prepare it, where that is a question: two descriptions, and the input.
+
+    Returns
+    -------
+    list of Drift
+    """
+    x = at(config.image)
     usual = _logits(x, p, config)
     other = {"erf": "tanh", "tanh": "erf"}[config.gelu]
     found = [_drift("GELU", config.gelu, other, usual, _logits(x, p, replace(config, gelu=other)))]
@@ -53,23 +81,20 @@ def numerics(p, config, preparation, source, image):
         if eps != config.eps:
             logits = _logits(x, p, replace(config, eps=eps))
             found.append(_drift("LayerNorm's eps", f"{config.eps:g}", f"{eps:g}", usual, logits))
-    for habit in ("google", "timm", "huggingface"):
-        theirs = replace(Preparation.of(habit, config.image), mean=preparation.mean, std=preparation.std)
-        if theirs != preparation:
-            logits = _logits(_input(image, theirs, config), p, config)
-            found.append(_drift("the picture's resize", str(preparation), str(theirs), usual, logits))
+    for ours, theirs, prepared in habits:
+        found.append(_drift("the picture's resize", ours, theirs, usual, _logits(prepared, p, config)))
     if config.position == "1d":
-        found += _position_drifts(p, config, preparation, source, image)
-    double = trees.map(lambda leaf: leaf.astype(np.float64), p)
-    logits = _logits(x.astype(np.float64), double, config)
-    return [*found, _drift("precision", str(usual.dtype), "float64", usual, logits)]
+        found += _position_drifts(p, config, source, at)
+    dtype = np.float32 if usual.dtype == np.float64 else np.float64
+    cast = trees.map(lambda leaf: leaf.astype(dtype), p)
+    logits = _logits(x.astype(dtype), cast, config)
+    return [*found, _drift("precision", str(usual.dtype), np.dtype(dtype).name, usual, logits)]
 
 
-def _position_drifts(p, config, preparation, source, image):
+def _position_drifts(p, config, source, at):
     """At a larger image size: the source's way to resize positions against the others'."""
     larger = replace(config, image=round(config.grid * LARGER) * config.patch)
-    x = _input(image, replace(preparation, size=larger.image), larger)
-    logits = {}
+    x, logits = at(larger.image), {}
     for way in dict.fromkeys(POSITION_RESIZE.values()):
         resized = p | {"pos": resize_positions(p["pos"], larger.grid, way)[0]}
         logits[way] = _logits(x, resized, larger)
@@ -84,9 +109,5 @@ def _drift(what, usual, other, before, after):
     return Drift(what, usual, other, float(abs(after - before).max()), change, int(after.argmax()) == best)
 
 
-def _input(image, preparation, config):
-    return prepare_photo(image, preparation, config.channels)[None]
-
-
 def _logits(x, p, config):
-    return vit(x, p, config, full=False, keep=False)[0][0]
+    return vit(x[None].astype(p["cls"].dtype), p, config, full=False, keep=False)[0][0]

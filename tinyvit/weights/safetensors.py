@@ -4,9 +4,9 @@
     n bytes        {"name": {"dtype": "F32", "shape": [768, 3, 16, 16], "data_offsets": [begin, end]}, ...}
     the rest       the numbers, row by row; offsets count from here
 
-The numbers are mapped into memory, not read: opening a file costs next to nothing, and what is not used is never
-loaded. So every number in the header is checked against the file's length first. Writing is left to the package of the
-same name.
+The numbers are mapped into memory, not copied: they are read once, to see that every one is finite, and the system may
+drop and read them again. So every number in the header is checked against the file's length first. Writing is left to
+the package of the same name.
 """
 
 import json

@@ -12,6 +12,7 @@ from tinyvit.arrays import to_host
 from tinyvit.data.photos import PILLOW, Preparation
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import replacing
+from tinyvit.models.parameters import check_parameters
 from tinyvit.weights.naming import written
 from tinyvit.weights.sources import SOURCES
 
@@ -43,7 +44,7 @@ def save_weights(folder, p, config, target="huggingface", *, class_names=None, p
     Raises
     ------
     UsageError
-        If the target has no place for something in the model.
+        If the target has no place for something in the model, or parameters or names do not fit the configuration.
     CheckpointError
         If a file cannot be written.
     """
@@ -55,9 +56,12 @@ def save_weights(folder, p, config, target="huggingface", *, class_names=None, p
         from safetensors.numpy import save
     except ImportError:
         raise UsageError("writing safetensors needs the package of that name: pip install safetensors") from None
+    names = list(class_names or (f"class {k}" for k in range(config.classes)))
+    if len(names) != config.classes:
+        raise UsageError(f"found {len(names)} names of classes, expected one for each of the model's {config.classes}")
+    check_parameters(p, config, "the parameters to save")
     p, config = _with_positions(to_host(p), config)
     folder = Path(folder)
-    names = class_names or [f"class {k}" for k in range(config.classes)]
     preparation = preparation or Preparation(config.image)
     described = {"config.json": DESCRIBED[target](config, names, preparation)}
     if target == "huggingface":
@@ -143,10 +147,12 @@ def _timm(config, names, preparation):
 def _preprocessor(preparation):
     size, crop = preparation.size, preparation.crop
     square = {"height": size, "width": size}
+    edge = size if crop is None else math.floor(size / crop)
+    resized = {"height": edge, "width": edge} if crop is None or preparation.squash else {"shortest_edge": edge}
     return {
         "image_processor_type": "ViTImageProcessor",
         "do_resize": True,
-        "size": square if crop is None else {"shortest_edge": math.floor(size / crop)},
+        "size": resized,
         "resample": next(number for number, name in PILLOW.items() if name == preparation.resample),
         "do_center_crop": crop is not None,
         "crop_size": square,

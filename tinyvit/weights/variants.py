@@ -27,6 +27,8 @@ def canonical(path, tensors):
         renamed = rename(tensors)
         if SOURCES[source].rules["patch/w"][0] in renamed:
             return source, renamed
+    if "config" in tensors:
+        raise CheckpointError(f"{path} is a checkpoint of tinyvit's own: read it with tinyvit.load")
     tried = ", ".join(f"{naming.source}'s {naming.rules['patch/w'][0]}" for naming in SOURCES.values())
     found = ", ".join(list(tensors)[:3]) or "none"
     raise CheckpointError(f"{path}: its {len(tensors)} names ({found}, ...) are nobody's; looked for {tried}")
