@@ -98,7 +98,7 @@ def load_weights(path, heads=None, *, gelu=None, eps=None, image=None, channels=
     preparation = _preparation(file, source, config, described)
     names = _class_names(described, config)
     p, adapted, more = adapt(p, config, source, image=image, channels=channels, classes=classes)
-    if adapted.classes != config.classes or classes is not None:
+    if classes is not None:
         names, has_head = None, False
     preparation = replace(preparation, size=adapted.image)
     return p, adapted, Notes(source, (*said, *more), preparation, names, has_head)
