@@ -18,12 +18,14 @@ from tests.training.helpers import SMALL, call, changed_json, contents, fails, i
 from tests.weights.tables import arrays
 from tinyvit import ViTConfig, load_weights, save_weights, vit
 from tinyvit.commands import predict
+from tinyvit.commands.models import Model
 from tinyvit.commands.train import _settings
 from tinyvit.data import read_image
 from tinyvit.data.photos import Preparation, prepare_photo
 from tinyvit.ops.softmax import softmax
 from tinyvit.training.features import features_of
 from tinyvit.training.run import FILES, open_run
+from tinyvit.viz.look import class_attention
 
 SIZES = ViTConfig(image=16, patch=4, dim=24, depth=2, heads=3, mlp_dim=40, classes=7)
 QUICK = ["--epochs=1", "--batch=256", "--seed=3"]
@@ -131,8 +133,7 @@ def test_a_run_and_the_file_in_it():
     result = json.loads(call("predict", "run", draw("a.png"), "--json").out)[0]
     assert any("inverted" in note or "cropped" in note for note in result["notes"])
     shutil.copy("run/model.npz", "alone.npz")
-    if Path("run/history.jsonl").exists():
-        assert json.loads(call("predict", "run/model.npz", "a.png", "--json").out)[0] == result
+    assert json.loads(call("predict", "run/model.npz", "a.png", "--json").out)[0] == result
     alone = json.loads(call("predict", "alone.npz", "a.png", "--json").out)[0]
     assert not alone["notes"] and alone["classes"][0]["class"].startswith("class ")
 
@@ -790,3 +791,11 @@ def test_probe_says_that_images_are_not_normalised_as_they_were(here):
     p, config = tinyvit.load(put_run("run") / "model.npz")
     save_weights("vit", p, config, preparation=Preparation(config.image, mean=(0.4,) * 3, std=(0.2,) * 3))
     assert "the weights were trained with mean 0.4, 0.4, 0.4" in call("probe", "vit", "digits", "--shots=1").err
+
+
+def test_the_figures_attention_is_that_of_each_picture(here):
+    p, config = tinyvit.load(put_run("run") / "model.npz")
+    model = Model(p, config, "tinyvit", (), Preparation(config.image), ())
+    images = np.random.default_rng(0).standard_normal((3, config.image, config.image, config.channels), np.float32)
+    _, c = vit(images, p, config)
+    assert_close(predict._attention(model, list(images)), class_attention(c), 1e-6)

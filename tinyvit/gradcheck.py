@@ -19,9 +19,9 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.arrays import is_on_gpu, to_host, xp_of
 
-UPSTREAM = 1  # in the seed, so that r is not what default_rng(seed) draws first: an input, perhaps; and x is where
-# LayerNorm's gradient vanishes
-STEP = 1e-4  # truncation (h^4) leaves about 1e-12 here, rounding (1/h) about 1e-11
+# Part of r's seed. An input is often the first that default_rng(0) draws, and with r = x LayerNorm's gradient vanishes.
+UPSTREAM = 1
+STEP = 1e-4  # rounding (1/h) leaves about 1e-11 here, and truncation (h^4) less
 
 
 @dataclass(frozen=True)

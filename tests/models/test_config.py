@@ -6,21 +6,11 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
+from tests.reference.published import PARAMETERS
 from tinyvit.errors import UsageError
 from tinyvit.models.config import PRESETS, ViTConfig
 from tinyvit.models.vit import parameter_count
 
-PARAMETERS = {
-    "Ti/16": 5_717_416,
-    "S/16": 22_050_664,
-    "S/32": 22_878_952,
-    "B/32": 88_224_232,
-    "B/16": 86_567_656,
-    "B/8": 86_576_872,
-    "L/16": 304_326_632,
-    "L/32": 306_535_400,
-    "H/14": 632_045_800,
-}
 SIZES = "image", "channels", "patch", "dim", "depth", "heads", "mlp_dim", "classes"
 
 

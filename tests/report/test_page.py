@@ -101,6 +101,12 @@ def test_an_explorer_of_what_does_not_fit(inside, count, titles):
         Explorer(inside.images[:count], inside.p, inside.config, titles)
 
 
+def test_the_same_images_twice_on_a_page_are_two_explorers(inside):
+    explorer = Explorer(inside.images[:1], inside.p, inside.config)
+    first, second = (re.search(r'id="([^"]+)"', explorer.html())[1] for _ in range(2))
+    assert first != second
+
+
 # ---- the commands
 
 

@@ -6,6 +6,7 @@ import pytest
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit, vit_init
 from tinyvit.viz.look import class_attention, look
+from tinyvit.viz.picture import new_figure, outline
 
 CONFIG = ViTConfig(image=6, channels=1, patch=2, dim=8, depth=2, heads=2, mlp_dim=6, classes=3)
 
@@ -57,3 +58,11 @@ def test_colour_images():
     figure = look(np.zeros((1, 6, 4, 3)), np.full((1, 6), 1 / 6), 2)
     image, _, shade = panels(figure, 0)
     assert image.shape == (6, 4, 3) and shade.shape == (3, 2)
+
+
+def test_a_frame_lies_around_its_patch():
+    """Patch 6 of a grid four wide is in row 1 and column 2: from pixel 2 down and pixel 4 across."""
+    axes = new_figure(1, 1).subplots()
+    outline(axes, number=6, grid=4, patch=2)
+    (frame,) = axes.patches
+    assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((3.5, 1.5), 2, 2)

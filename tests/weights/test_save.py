@@ -50,8 +50,10 @@ def test_from_the_golden_files_and_back(tmp_path, target):
 @every_target
 def test_names_and_preparation(tmp_path, target):
     p, names = random_vit(CONFIG), ["crane", "crane", *"abcde"]  # ImageNet has both the bird and the machine
-    for crop, resample in ((None, "bilinear"), (0.9, "bicubic"), (1.0, "lanczos")):
-        preparation = Preparation(8, resample, crop=crop, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    ways = ((None, False, "bilinear"), (0.9, False, "bicubic"), (1.0, False, "lanczos"), (0.7, True, "bicubic"))
+    for crop, squash, resample in ways:
+        how = dict(crop=crop, squash=squash, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+        preparation = Preparation(8, resample, **how)
         assert save_weights(tmp_path, p, CONFIG, target, class_names=names, preparation=preparation) == []
         found = load_weights(tmp_path)[2]
         assert found.class_names == tuple(names)

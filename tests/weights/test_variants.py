@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.reference.compare import assert_same_bits, cast
+from tests.reference.published import PARAMETERS
 from tests.weights.tables import (
     SMALL,
     TABLES,
@@ -29,18 +30,6 @@ from tinyvit.weights import load
 from tinyvit.weights.naming import Part
 from tinyvit.weights.sources import SOURCES
 from tinyvit.weights.tensors import Tensor
-
-COUNTS = {  # systems.md, section D
-    "Ti/16": 5_717_416,
-    "S/16": 22_050_664,
-    "S/32": 22_878_952,
-    "B/32": 88_224_232,
-    "B/16": 86_567_656,
-    "B/8": 86_576_872,
-    "L/16": 304_326_632,
-    "L/32": 306_535_400,
-    "H/14": 632_045_800,
-}
 
 
 def with_others(a):
@@ -238,7 +227,7 @@ def hollow(source, config):
 def test_parameter_counts(tmp_path, monkeypatch, source):
     file = tmp_path / ("model.npz" if source == "google" else "model.safetensors")
     file.touch()
-    for name, expected in COUNTS.items():
+    for name, expected in PARAMETERS.items():
         monkeypatch.setattr(load, "open_tensors", lambda path, name=name: hollow(source, PRESETS[name]))
         p, config, notes = load_weights(file, heads=PRESETS[name].heads)
         assert notes.source == source and count(p) == expected

@@ -81,7 +81,9 @@ class Preparation:
             if (resample := described.get("interpolation", described.get("resample"))) is not None:
                 found["resample"] = PILLOW.get(resample, resample)
             if described.get("crop_pct") is not None:
-                found["crop"] = None if described.get("crop_mode") == "squash" else float(described["crop_pct"])
+                found |= {"crop": float(described["crop_pct"]), "squash": described.get("crop_mode") == "squash"}
+                if found["squash"] and found["crop"] == 1:  # nothing is cut off
+                    found |= {"crop": None, "squash": False}
             if described.get("do_center_crop"):
                 found |= self._cropped(described.get("size"))
             for step in ("do_resize", "do_rescale"):

@@ -138,7 +138,7 @@ def _timm(config, names, preparation):
             "std": list(preparation.std),
             "interpolation": preparation.resample,
             "crop_pct": preparation.crop or 1.0,
-            "crop_mode": "squash" if preparation.crop is None else "center",
+            "crop_mode": "squash" if preparation.crop is None or preparation.squash else "center",
         },
         "label_names": list(names),
     }
