@@ -498,6 +498,25 @@ exercises.check("patch_embedding_backward", my_patch_embedding_backward)
 
 
 # %%
+def my_patch_convolution(x, w, b):
+    """Images x [B, H, W, C], a kernel w [P, P, C, D] and b [D] -> y [B, H/P, W/P, D]: kernel and stride are the patch.
+
+    The cache is {"x": x, "w": w}.
+    """
+
+
+exercises.check("patch_convolution", my_patch_convolution)
+
+
+# %%
+def my_patch_convolution_backward(dy, c):
+    """dy [B, H/P, W/P, D] and the cache {"x", "w"} -> dx [B, H, W, C], dw [P, P, C, D] and db [D]."""
+
+
+exercises.check("patch_convolution_backward", my_patch_convolution_backward)
+
+
+# %%
 def my_class_token(x, p):
     """Tokens x [B, N, D] and the class token p [1, D] -> y [B, 1+N, D] with p as row 0 of every image; the cache is {}."""
 

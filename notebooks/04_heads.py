@@ -559,6 +559,25 @@ def my_multi_head_attention_backward(dy, p, c):
 
 exercises.check("multi_head_attention_backward", my_multi_head_attention_backward)
 
+
+# %%
+def my_fused_projection(x, p):
+    """x [B, T, D], p {"w": [D, 3D], "b": [3D]} -> y [3, B, T, D], so that q, k, v = y.
+
+    The columns of w are q's, then k's, then v's. The cache is {"linear": that of the linear layer}.
+    """
+
+
+exercises.check("fused_projection", my_fused_projection)
+
+
+# %%
+def my_fused_projection_backward(dy, p, c):
+    """dy [3, B, T, D], p and the cache of the forward pass -> dx [B, T, D] and g {"w": [D, 3D], "b": [3D]}."""
+
+
+exercises.check("fused_projection_backward", my_fused_projection_backward)
+
 # %% [markdown]
 # ## What we know now
 #

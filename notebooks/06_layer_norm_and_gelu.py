@@ -568,6 +568,14 @@ exercises.check("gelu", my_gelu)
 
 
 # %%
+def my_gelu_tanh(x):
+    """x, any shape -> y = x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), and the cache {"dydx"}."""
+
+
+exercises.check("gelu_tanh", my_gelu_tanh)
+
+
+# %%
 def my_gelu_backward(dy, c):
     """dy of x's shape and the cache {"dydx"} -> dx."""
 

@@ -533,6 +533,58 @@ exercises.check("encoder_block_backward", my_encoder_block_backward)
 
 
 # %%
+def my_class_row(z):
+    """z [B, T, D] -> y [B, D], row 0 of every image, and the cache {"z": z}."""
+
+
+exercises.check("class_row", my_class_row)
+
+
+# %%
+def my_class_row_backward(dy, c):
+    """dy [B, D] and the cache {"z": [B, T, D]} -> dz [B, T, D]."""
+
+
+exercises.check("class_row_backward", my_class_row_backward)
+
+
+# %% [markdown]
+# A head may have a layer of its own before the last, called pre-logits: a linear layer, then tanh, whose derivative is $1 - \tanh^2$.
+
+
+# %%
+def my_tanh(x):
+    """x, any shape -> y = tanh(x) and the cache {"y": y}."""
+
+
+exercises.check("tanh", my_tanh)
+
+
+# %%
+def my_tanh_backward(dy, c):
+    """dy of y's shape and the cache {"y"} -> dx."""
+
+
+exercises.check("tanh_backward", my_tanh_backward)
+
+
+# %%
+def my_pre_logits(x, p):
+    """x [B, D], p {"w": [D, R], "b": [R]} -> y [B, R] = tanh(x w + b), and the cache {"linear", "tanh"} of the parts."""
+
+
+exercises.check("pre_logits", my_pre_logits)
+
+
+# %%
+def my_pre_logits_backward(dy, p, c):
+    """dy [B, R], p and the cache of the forward pass -> dx [B, D] and g {"w", "b"}."""
+
+
+exercises.check("pre_logits_backward", my_pre_logits_backward)
+
+
+# %%
 def my_vit(images, p, config):
     """Images [B, H, W, C], p {patch, cls, pos, blocks [...], ln, head} -> logits [B, K], by equations (1) to (4).
 

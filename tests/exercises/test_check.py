@@ -1,11 +1,14 @@
 """The marker accepts every right answer, and says of a wrong one what kind of wrong it is."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tests.exercises import answers
 from tests.exercises.answers import RIGHT, WRONG
 from tinyvit import exercises
+from tinyvit.checks import cases
 from tinyvit.errors import UsageError
 from tinyvit.exercises.answer import Wrong, returned
 from tinyvit.exercises.diagnosis import agrees, any_factor, known_factor
@@ -166,3 +169,15 @@ def test_source_is_without_docstring_and_edits_stand_once():
     assert '"""' not in text and text.startswith("def softmax(x):\n    y = x - x.max")
     with pytest.raises(ValueError, match="contains 0 times"):
         edited(all_exercises()["softmax"].function, ("nowhere", FORGOTTEN))
+
+
+def test_every_op_and_layer_is_an_exercise():
+    """Whatever the gradient checks know, but for resizing, which is no part of the model, and the absent position."""
+    checked = {name.partition("/")[0] for name in cases()} - {"resize", "resize_positions", "position"}
+    assert checked | {"learned_position"} <= set(all_exercises())
+
+
+def test_every_exercise_stands_in_a_notebook():
+    notebooks = Path(__file__).parents[2] / "notebooks"
+    text = "".join(file.read_text(encoding="utf-8") for file in notebooks.glob("[0-9]*.py"))
+    assert {name for name in all_exercises() if f'exercises.check("{name}", ' not in text} == {"unpatchify"}

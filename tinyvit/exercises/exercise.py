@@ -13,9 +13,19 @@ import numpy as np
 
 from tinyvit import checks
 from tinyvit.gradcheck import copied
-from tinyvit.layers import embedding, encoder_block, layer_norm, linear, mlp, multi_head_attention, position
+from tinyvit.layers import (
+    embedding,
+    encoder_block,
+    fused_projection,
+    layer_norm,
+    linear,
+    mlp,
+    multi_head_attention,
+    position,
+    pre_logits,
+)
 from tinyvit.models import vit
-from tinyvit.ops import attention, cross_entropy, dropout, gelu, heads, patches, softmax
+from tinyvit.ops import attention, class_row, convolution, cross_entropy, dropout, gelu, heads, patches, softmax, tanh
 
 SIZES = {"B": checks.B, "T": checks.T, "D": checks.D, "M": checks.M}
 
@@ -92,6 +102,8 @@ def exercises():
 
     pair(softmax.softmax, softmax.softmax_backward, of("softmax") + [((1e4 * x,), {})], ("dx",))
     pair(gelu.gelu, gelu.gelu_backward, of("gelu") + [((60 * x,), {})], ("dx",))
+    pair(gelu.gelu_tanh, None, of("gelu_tanh"), None)
+    pair(tanh.tanh, tanh.tanh_backward, of("tanh"), ("dx",))
     pair(
         attention.attention,
         attention.attention_backward,
@@ -104,6 +116,13 @@ def exercises():
     pair(patches.patchify, patches.patchify_backward, of("patchify"), ("dx",))
     patched, image = patches.patchify(*of("patchify")[0][0], 3)
     pair(patches.unpatchify, None, [((patched, image["x"].shape), {})], None, ("x",), has_cache=False)
+    pair(
+        convolution.patch_convolution,
+        convolution.patch_convolution_backward,
+        of("patch_convolution"),
+        ("dx", "dw", "db"),
+        sizes={"B": 2, "P": 3, "C": 4, "D": 5},
+    )
     pair(dropout.dropout, dropout.dropout_backward, of("dropout") + [((x,), {})], ("dx",))
     pair(
         cross_entropy.cross_entropy,
@@ -137,6 +156,12 @@ def exercises():
         sizes=heads_sizes,
     )
     pair(
+        fused_projection.fused_projection,
+        fused_projection.fused_projection_backward,
+        of("fused_projection"),
+        ("dx", "g"),
+    )
+    pair(
         embedding.patch_embedding,
         embedding.patch_embedding_backward,
         of("patch_embedding"),
@@ -153,6 +178,8 @@ def exercises():
         ("z",),
         sizes=heads_sizes,
     )
+    pair(class_row.class_row, class_row.class_row_backward, of("class_row"), ("dz",))
+    pair(pre_logits.pre_logits, pre_logits.pre_logits_backward, of("pre_logits"), ("dx", "g"))
     (images, p), config = cases["vit"].inputs, cases["vit"].keywords["config"]
     pair(vit.vit, vit.vit_backward, [((images, p, config), {})], ("dimages", "g"), ("logits",))
     return found
