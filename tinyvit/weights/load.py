@@ -89,10 +89,7 @@ def load_weights(path, heads=None, *, gelu=None, eps=None, image=None, channels=
         has_head = naming.rules["head/w"][0] in tensors
         if not has_head:
             said.append("no head: features only, unless it is given one")
-            tensors = tensors | {
-                naming.rules[f"head/{leaf}"][0]: Tensor(shape, lambda shape=shape: np.zeros(shape, np.float32))
-                for leaf, shape in (("w", _head_shape(source, config)), ("b", (config.classes,)))
-            }
+            tensors = tensors | _zero_head(naming, config)
         p = read_parameters(file, tensors, naming, config)
     said.append(f"GELU with {config.gelu}, LayerNorm with eps {config.eps:g}")
     preparation = _preparation(file, source, config, described)
@@ -191,10 +188,14 @@ def _gelu(path, naming, described):
     return ACTIVATIONS[place[name]]
 
 
-def _head_shape(source, config):
-    """The head's kernel, as the source arranges it."""
-    shape = (config.pre_logits or config.dim, config.classes)
-    return shape if source == "google" else shape[::-1]
+def _zero_head(naming, config):
+    """The head of a file that has none, under the source's names and in its arrangement."""
+    found, ours = {}, {"w": (config.pre_logits or config.dim, config.classes), "b": (config.classes,)}
+    for leaf in ours:
+        name, form = naming.rules[f"head/{leaf}"]
+        shape = form.shape(ours[leaf], config)
+        found[name] = Tensor(shape, lambda shape=shape: np.zeros(shape, np.float32))
+    return found
 
 
 def _description(path):
