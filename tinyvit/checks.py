@@ -13,13 +13,24 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.gradcheck import gradcheck
 from tinyvit.layers import embedding, encoder_block, fused_projection, layer_norm, linear, mlp, multi_head_attention
+from tinyvit.layers import pool as pool_layer
 from tinyvit.layers import pre_logits as pre_logits_layer
 from tinyvit.layers.position import POSITION
+from tinyvit.layers.positioned_block import (
+    positioned_block,
+    positioned_block_backward,
+    relative_block,
+    relative_block_backward,
+)
+from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_backward
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops import attention, class_row, convolution, cross_entropy, dropout, gelu, heads, patches, softmax, tanh
+from tinyvit.ops.mean_row import mean_row, mean_row_backward
+from tinyvit.ops.relative_bias import relative_bias, relative_bias_backward
 from tinyvit.ops.resize import RESIZE, resize, resize_backward
 from tinyvit.ops.resize_positions import resize_positions, resize_positions_backward
+from tinyvit.ops.scale import scale_queries, scale_queries_backward
 
 B, T, S, D, M = 2, 3, 5, 8, 7  # batch, tokens, source tokens, width, MLP width; h = 4 heads of d = 2
 SMALL = dict(image=6, patch=3, channels=2, dim=6, depth=2, heads=3, mlp_dim=7, classes=8)
@@ -85,6 +96,78 @@ def _ops(array):
     }
 
 
+def _variants(rng):
+    """Cases for what a config may choose instead of the paper's: positions, pooling, scale, blocks."""
+    array, randomised = _drawing(rng)
+    x, grid = array(B, T, D), array(B, 1 + 9, D)
+    positions = {
+        "position/2d": (grid, randomised(POSITION["2d"].init(None, 10, D))),
+        "position/2d, no class token": (grid[:, 1:], randomised(POSITION["2d"].init(None, 9, D))),
+        "position/sinusoidal": (x, {}),
+    }
+    cases = {
+        name: Case(kind.forward, kind.backward, inputs)
+        for name, inputs in positions.items()
+        for kind in [POSITION[name.split("/")[1].split(",")[0]]]
+    }
+    block_p = randomised(encoder_block.encoder_block_init(None, D, M))
+    plain = (encoder_block.encoder_block, encoder_block.encoder_block_backward)
+    dropping = {"msa": dropout.dropout_mask(rng, (B, T, D), 0.4, np.float64)}
+    table, keys = array(T, D), array(2 * T - 1, D)
+
+    def surrounded(forward, backward, pos, **fixed):
+        """A case of a block with positions; what it surrounds is fixed, for either pass."""
+        return Case(
+            lambda z, p, **options: forward(z, p, heads=4, **fixed, **options),
+            lambda dz, p, c: backward(dz, p, c, **fixed),
+            (x, block_p | {"pos": pos}),
+        )
+
+    return cases | {
+        "scale_queries": Case(scale_queries, scale_queries_backward, (array(B, 4, T, 5),)),
+        "relative_bias": Case(relative_bias, relative_bias_backward, (array(B, 4, S, 2), array(4, 2 * S - 1, 2))),
+        "relative_bias/rows": Case(relative_bias, relative_bias_backward, (array(B, 4, T, 2), array(4, 2 * S - 1, 2))),
+        "mean_row": Case(mean_row, mean_row_backward, (array(B, T, D),)),
+        "class_readout": Case(
+            pool_layer.class_readout, pool_layer.class_readout_backward, (x, randomised(block_p["ln1"]))
+        ),
+        "mean_readout": Case(
+            pool_layer.mean_readout, pool_layer.mean_readout_backward, (x, randomised(block_p["ln1"]))
+        ),
+        "multi_head_attention/no scale": _cross_attention(x, array(B, S, D), None, block_p["msa"], scale="none"),
+        "multi_head_attention/relative": _cross_attention(
+            x, array(B, S, D), array(B, 4, T, S), block_p["msa"] | {"r": array(2 * S - 1, D)}
+        ),
+        "post_norm_block": Case(post_norm_block, post_norm_block_backward, (x, block_p), dict(heads=4)),
+        "post_norm_block/rows": Case(post_norm_block, post_norm_block_backward, (x, block_p), dict(heads=4, rows=2)),
+        "post_norm_block/dropout": Case(
+            post_norm_block, post_norm_block_backward, (x, block_p), dict(heads=4, masks=dropping, scale="none")
+        ),
+        "positioned_block": surrounded(
+            positioned_block, positioned_block_backward, table, block=plain, position=POSITION["1d"]
+        ),
+        "relative_block": surrounded(relative_block, relative_block_backward, keys, block=plain),
+        "relative_block/rows": surrounded(
+            lambda *a, **k: relative_block(*a, rows=2, **k), relative_block_backward, keys, block=plain
+        ),
+    }
+
+
+def _cross_attention(x, kv, bias, p, **keywords):
+    """A case of attention from one sequence to another, with or without a bias."""
+    forward, backward = multi_head_attention.multi_head_attention, multi_head_attention.multi_head_attention_backward
+    if bias is not None:
+        return Case(
+            lambda x, kv, bias, p, **k: forward(x, kv, p, heads=4, bias=bias, **k), backward, (x, kv, bias, p), keywords
+        )
+
+    def without_bias(dy, p, c):
+        dx, dkv, _, g = backward(dy, p, c)
+        return dx, dkv, g
+
+    return Case(lambda x, kv, p, **k: forward(x, kv, p, heads=4, **k), without_bias, (x, kv, p), keywords)
+
+
 def _resizes(rng):
     """Cases for resizing: one side grows and the other shrinks, and a table from a grid of 3 to one of 5."""
     x, pos, size = rng.standard_normal((B, 3, 5, 4)), rng.standard_normal((1 + 3 * 3, 4)), dict(height=5, width=3)
@@ -148,10 +231,21 @@ def _layers(array, randomised, rng):
         "encoder_block/dropout": Case(*block, (x, block_p), dict(heads=4, masks=masks)),
     }
     cases["class_token"] = _array_parameter(cases["class_token"])
-    for name, position in POSITION.items():
-        case = Case(position.forward, position.backward, (x, randomised(position.init(None, T, D))))
-        cases[f"position/{name}"] = case if isinstance(case.inputs[1], dict) else _array_parameter(case)
-    return cases
+    learned, none = POSITION["1d"], POSITION["none"]
+    case = Case(learned.forward, learned.backward, (x, randomised(learned.init(None, T, D))))
+    return cases | {"position/1d": _array_parameter(case), "position/none": Case(none.forward, none.backward, (x, {}))}
+
+
+def _drawing(rng):
+    """array(*shape) draws one; randomised(tree) draws every parameter of a tree."""
+
+    def array(*shape):
+        return rng.standard_normal(shape)
+
+    def randomised(tree):
+        return trees.map(lambda leaf: 0.5 * array(*leaf.shape) + np.asarray(leaf, np.float64), tree)
+
+    return array, randomised
 
 
 def _array_parameter(case):
@@ -162,15 +256,44 @@ def _array_parameter(case):
 
 def _models(array, randomised):
     """Cases for the whole model: every entry of every parameter, and of the images."""
-    variants = {
-        "vit": ({}, True),
-        "vit/class row": ({}, False),
-        "vit/no position": (dict(position="none"), True),
-        "vit/dropout, pre_logits, tanh": (dict(dropout=0.3, pre_logits=5, gelu="tanh"), False),
+    return _vits(
+        {
+            "vit": ({}, True),
+            "vit/class row": ({}, False),
+            "vit/no position": (dict(position="none"), True),
+            "vit/dropout, pre_logits, tanh": (dict(dropout=0.3, pre_logits=5, gelu="tanh"), False),
+        },
+        array,
+        randomised,
+    )
+
+
+def _model_variants(rng):
+    """Cases for the whole model in every variant: of the less expensive kind, one block where one will do."""
+    two = {
+        f"vit/{kind}, {place}": (dict(position=kind, position_at=place), False)
+        for kind in ("1d", "2d", "sinusoidal", "relative")
+        for place in ("layers", "shared")
     }
+    one = {
+        "vit/2d": dict(position="2d"),
+        "vit/sinusoidal": dict(position="sinusoidal"),
+        "vit/mean": dict(pool="mean"),
+        "vit/mean, 2d, dropout": dict(pool="mean", position="2d", dropout=0.3),
+        "vit/mean, relative, post-norm": dict(pool="mean", position="relative", position_at="shared", norm="post"),
+        "vit/post-norm": dict(norm="post"),
+        "vit/post-norm, no scale, shared": dict(norm="post", scale="none", position_at="shared"),
+        "vit/no scale": dict(scale="none"),
+    }
+    variants = two | {name: (options | {"depth": 1}, False) for name, options in one.items()}
+    return _vits(variants, *_drawing(rng))
+
+
+def _vits(variants, array, randomised):
+    """A case of the whole model for each variant: what its config has other than SMALL, and whether it runs in full."""
     cases = {}
     for name, (options, full) in variants.items():
-        config = ViTConfig(**SMALL, **options)
+        config = ViTConfig(**SMALL | options)
         masks = vit_masks(np.random.default_rng(1), config, 4, full=full, dtype=np.float64)
         cases[name] = Case(
             vit,
@@ -195,15 +318,11 @@ def cases(names=None):
         With the first name that there is no case of.
     """
     rng = np.random.default_rng(0)
-
-    def array(*shape):
-        return rng.standard_normal(shape)
-
-    def randomised(tree):
-        return trees.map(lambda leaf: 0.5 * array(*leaf.shape) + np.asarray(leaf, np.float64), tree)
-
-    resizes = _resizes(np.random.default_rng(2))  # of its own: what the other cases draw stays what it was
-    found = _ops(array) | resizes | _layers(array, randomised, rng) | _models(array, randomised)
+    array, randomised = _drawing(rng)
+    # Generators of their own: what the other cases draw stays what it was.
+    resizes, variants = _resizes(np.random.default_rng(2)), _variants(np.random.default_rng(3))
+    found = _ops(array) | resizes | _layers(array, randomised, rng) | variants
+    found |= _models(array, randomised) | _model_variants(np.random.default_rng(4))
     if not names:
         return found
     chosen = {}

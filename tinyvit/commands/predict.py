@@ -60,7 +60,7 @@ def run(args):
 
 def _attention(model, images):
     """Where the class token looks in each image; one at a time, for each keeps its whole cache."""
-    found, xp = [], xp_of(model.p["cls"])
+    found, xp = [], xp_of(model.p["head"]["w"])
     for image in images:
         _, c = vit(xp.asarray(image[None]), model.p, model.config, full=False)
         found.append(to_host(class_attention(c)))

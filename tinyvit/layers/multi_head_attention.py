@@ -1,10 +1,10 @@
 """Multi-head attention (Vaswani et al. 2017, section 3.2.2; the ViT paper's equation 8)."""
 
-import math
-
 from tinyvit.layers.linear import linear, linear_backward, linear_init
 from tinyvit.ops.attention import attention, attention_backward
 from tinyvit.ops.heads import merge_heads, split_heads
+from tinyvit.ops.relative_bias import relative_bias, relative_bias_backward
+from tinyvit.ops.scale import scale_queries, scale_queries_backward
 
 
 def multi_head_attention_init(rng, dim, *, dtype="float32"):
@@ -12,30 +12,30 @@ def multi_head_attention_init(rng, dim, *, dtype="float32"):
     return {name: linear_init(rng, dim, dim, dtype=dtype) for name in "qkvo"}
 
 
-def multi_head_attention(x, kv, p, *, heads, bias=None):
+def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt"):
     """Let every token of x gather from the tokens of kv, in h different ways at once.
 
         y = concat(head_1, ..., head_h) w_o + b_o,    head_i = softmax(q_i k_i^T / sqrt(d_k) + bias) v_i
 
     q comes from x, k and v from kv; with kv = x this is self-attention. Each head has its own d_k = D/h columns of each
-    projection.
-
-    Why the scale: if the entries of q and k are independent with mean 0 and variance 1, their inner product has
-    variance d_k; divided by sqrt(d_k) it has variance 1 whatever the width, and softmax stays where it has a gradient.
+    projection. Why the scale, a step of its own before attention: see `scale_queries`.
 
     Parameters
     ----------
     x : array [B, T, D]
     kv : array [B, S, D]
     p : {q, k, v, o}
+        And, for relative positions, r [2S-1, D], an extra key for each offset (see `relative_bias`).
     heads : int
         h; it divides D.
     bias : array, optional
         Added to the scores [B, h, T, S]; may be broadcast along any axis.
+    scale : "sqrt" or "none"
+        With the scale 1 / sqrt(d_k), or without.
 
     Returns
     -------
-    y : array [B, T, D], and the cache {q, k, v, att, o}
+    y : array [B, T, D], and the cache {q, k, v, scale, att, o}
         att holds q (scaled), k, v and the attention maps a [B, h, T, S].
     """
     c = {}
@@ -43,7 +43,11 @@ def multi_head_attention(x, kv, p, *, heads, bias=None):
     k, c["k"] = linear(kv, p["k"])
     v, c["v"] = linear(kv, p["v"])
     q, k, v = (split_heads(t, heads) for t in (q, k, v))  # [B, T, D] -> [B, h, T, d]
-    q = q * (1 / math.sqrt(q.shape[-1]))
+    if scale == "sqrt":
+        q, c["scale"] = scale_queries(q)
+    if "r" in p:
+        relative, c["r"] = relative_bias(q, split_heads(p["r"][None], heads)[0])
+        bias = relative if bias is None else relative + bias
     y, c["att"] = attention(q, k, v, bias)
     y, c["o"] = linear(merge_heads(y), p["o"])  # [B, h, T, d] -> [B, T, D]
     return y, c
@@ -57,12 +61,17 @@ def multi_head_attention_backward(dy, p, c):
     Returns
     -------
     dx [B, T, D], dkv [B, S, D], dbias, g
-        For self-attention the gradient of the one input is dx + dkv. dbias is as in attention_backward.
+        For self-attention the gradient of the one input is dx + dkv. dbias is as in attention_backward; with relative
+        positions, whose bias is a part of it, all of dscores.
     """
-    g, (_, heads, _, d) = {}, c["att"]["q"].shape
+    g, heads = {}, c["att"]["q"].shape[1]
     dy, g["o"] = linear_backward(dy, p["o"], c["o"])
     dq, dk, dv, dbias = attention_backward(split_heads(dy, heads), c["att"])
-    dq = dq * (1 / math.sqrt(d))
+    if "r" in c:
+        dq_relative, dr = relative_bias_backward(dbias, c["r"])
+        dq, g["r"] = dq + dq_relative, merge_heads(dr[None])[0]
+    if "scale" in c:
+        dq = scale_queries_backward(dq, c["scale"])
     dq, dk, dv = (merge_heads(t) for t in (dq, dk, dv))
     dkv, g["v"] = linear_backward(dv, p["v"], c["v"])
     dk, g["k"] = linear_backward(dk, p["k"], c["k"])

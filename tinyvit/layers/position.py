@@ -1,14 +1,19 @@
 """Position embeddings, of which a config names one: how the encoder learns where a patch was.
 
 Attention treats its input as a set: without positions, permuting the patches permutes the outputs and changes nothing
-else. Each kind is a triple (init, forward, backward) in the table POSITION; a further kind is a further entry, and no
-model changes.
+else. Each kind is an entry in the table POSITION; a further kind is a further entry, and no model changes. Where they
+are added, before the first block or before each, is another question: see placement.py.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
+from tinyvit.arrays import xp_of
 from tinyvit.layers.initializers import normal
+from tinyvit.layers.nothing import nothing, nothing_backward, nothing_init
 
 
 def learned_position_init(rng, tokens, dim, *, std=0.02, dtype="float32"):
@@ -40,30 +45,93 @@ def learned_position_backward(dy, p, c):
     return dy, dy.sum(axis=0)
 
 
-def no_position_init(rng, tokens, dim, *, std=0.02, dtype="float32"):
-    """No parameters: {}."""
-    return {}
+def grid_position_init(rng, tokens, dim, *, std=0.02, dtype="float32"):
+    """Two tables for a G x G grid, x [G, D/2] of columns and y [G, D/2] of rows; cls [1, D] if there is a class token.
+
+    There is one if the tokens are one more than a square number: no square but 0 is.
+    """
+    side = math.isqrt(tokens)
+    p = {"x": normal(rng, (side, dim // 2), std, dtype), "y": normal(rng, (side, dim - dim // 2), std, dtype)}
+    return p | ({"cls": normal(rng, (1, dim), std, dtype)} if tokens > side**2 else {})
 
 
-def no_position(z, p):
-    """y = z: the model sees a bag of patches (the first row of the paper's table 8)."""
-    return z, {}
+def grid_position(z, p):
+    """Learned positions in two dimensions: each half of a token says one coordinate (ViT paper, appendix D.4).
+
+        y = z + E,    E_(row, column) = [x_column, y_row]
+
+    The class token is nowhere in the grid, and has a row of its own.
+
+    Parameters
+    ----------
+    z : array [B, T, D]
+        Patches in raster order, after the class token if there is one.
+    p : {x [G, D/2], y [G, D/2], cls [1, D]}
+
+    Returns
+    -------
+    y : array [B, T, D], and the cache {}
+    """
+    xp, side = xp_of(z), len(p["x"])
+    columns = xp.broadcast_to(p["x"], (side, *p["x"].shape))  # the same in every row
+    rows = xp.broadcast_to(p["y"][:, None], (side, *p["y"].shape))  # the same in every column
+    table = xp.concatenate([columns, rows], axis=-1).reshape(side * side, -1)
+    return z + (xp.concatenate([p["cls"], table]) if "cls" in p else table), {}
 
 
-def no_position_backward(dy, p, c):
-    """dz = dy, and no parameters."""
-    return dy, {}
+def grid_position_backward(dy, p, c):
+    """The gradients of z and of both tables: a column's embedding serves all its rows, so dx is a sum over rows."""
+    dtable, side, half = dy.sum(axis=0), len(p["x"]), p["x"].shape[1]
+    grid = dtable[len(dtable) - side * side :].reshape(side, side, -1)
+    g = {"x": grid[..., :half].sum(axis=0), "y": grid[..., half:].sum(axis=1)}
+    return dy, g | ({"cls": dtable[:1]} if "cls" in p else {})
+
+
+def sinusoidal_position(z, p):
+    """Add to token t sines and cosines of t, of D/2 wavelengths (Vaswani et al. 2017, section 3.5). Nothing is learned.
+
+        y = z + E,    E_{t,2i} = sin(t w_i),    E_{t,2i+1} = cos(t w_i),    w_i = 10000^(-2i/D)
+
+    Parameters
+    ----------
+    z : array [B, T, D]
+        The class token stands at t = 0.
+    p : {}
+
+    Returns
+    -------
+    y : array [B, T, D], and the cache {}
+    """
+    xp, (T, D) = xp_of(z), z.shape[1:]
+    angle = xp.arange(T, dtype=z.dtype)[:, None] * 10_000 ** (-xp.arange(0, D, 2, dtype=z.dtype) / D)  # [T, D/2]
+    waves = xp.stack([np.sin(angle), np.cos(angle)], axis=-1)  # [T, D/2, 2]
+    return z + waves.reshape(T, -1)[:, :D], {}
+
+
+def relative_position_init(rng, tokens, dim, *, std=0.02, dtype="float32"):
+    """A table [2T-1, D], one row for each offset from -(T-1) to T-1: extra keys, of which each head has d columns.
+
+    The paper does not say what the class token's offset is. Here it stands at position 0 of the sequence, before the
+    patches: patch n (from 1) is n away from it, as from a patch n places before it.
+    """
+    return normal(rng, (2 * tokens - 1, dim), std, dtype)
 
 
 class Position(NamedTuple):
-    """One kind of position embedding: its three functions."""
+    """One kind of position embedding: its parameters, and the two functions that add it to tokens.
+
+    A kind that is not added to tokens, but acts within attention, has none: None.
+    """
 
     init: Callable
-    forward: Callable
-    backward: Callable
+    forward: Callable | None
+    backward: Callable | None
 
 
 POSITION = {
     "1d": Position(learned_position_init, learned_position, learned_position_backward),
-    "none": Position(no_position_init, no_position, no_position_backward),
+    "2d": Position(grid_position_init, grid_position, grid_position_backward),
+    "sinusoidal": Position(nothing_init, sinusoidal_position, nothing_backward),
+    "relative": Position(relative_position_init, None, None),
+    "none": Position(nothing_init, nothing, nothing_backward),
 }

@@ -4,12 +4,16 @@ import dataclasses
 from dataclasses import dataclass
 
 from tinyvit.errors import UsageError
+from tinyvit.layers.pool import POOL
 from tinyvit.layers.position import POSITION
+from tinyvit.models.placement import NORM, PLACEMENT
 from tinyvit.ops.gelu import GELU
+from tinyvit.ops.scale import SCALE
 
 LARGEST = 100_000  # of any size: far beyond every model
 DEEPEST = 1_000
 LARGEST_MATRIX = 2**40  # entries: so that no product of sizes overflows
+CHOICES = {"pool": POOL, "position": POSITION, "position_at": PLACEMENT, "norm": NORM, "scale": SCALE, "gelu": GELU}
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,19 @@ class ViTConfig:
         M: hidden width of the MLPs.
     classes : int
         K: number of classes.
+    pool : str
+        What the head reads: "class", the class token, or "mean", the mean of all patches; there is no class token then.
     position : str
-        Position embedding: "1d" (learned) or "none".
+        Position embedding: "1d" or "2d" (learned), "sinusoidal", "relative" or "none".
+    position_at : str
+        Where it enters: "stem", before the first block; "layers", in every block, each with its own; or "shared", in
+        every block, all with the same. Relative positions have no stem.
     position_std : float
         Standard deviation with which learned positions start.
+    norm : str
+        Where LayerNorm stands in a block: "pre" or "post".
+    scale : str
+        Of the attention scores: "sqrt" (1 / sqrt(d)) or "none".
     gelu : str
         "erf" (exact) or "tanh".
     eps : float
@@ -61,8 +74,12 @@ class ViTConfig:
     heads: int = 12
     mlp_dim: int = 3072
     classes: int = 1000
+    pool: str = "class"
     position: str = "1d"
+    position_at: str = "stem"
     position_std: float = 0.02
+    norm: str = "pre"
+    scale: str = "sqrt"
     gelu: str = "erf"
     eps: float = 1e-6
     dropout: float = 0.0
@@ -78,9 +95,13 @@ class ViTConfig:
             value = getattr(self, name)
             if type(value) not in (int, float) or not least <= value < below:
                 raise UsageError(f"{name} is {value!r}: expected a number from {least:g} to below {below:g}")
-        for name, table in (("position", POSITION), ("gelu", GELU)):
+        for name, table in CHOICES.items():
             if getattr(self, name) not in list(table):
                 raise UsageError(f"{name} is {getattr(self, name)!r}: expected one of {', '.join(table)}")
+        if self.position_at == "stem" and POSITION[self.position].forward is None:
+            raise UsageError(
+                f"position {self.position} acts within attention: position_at is stem, expected layers or shared"
+            )
         if self.image % self.patch:
             raise UsageError(
                 f"patch {self.patch} does not divide image {self.image}: choose a patch that does{_near(self.image)}"
@@ -103,8 +124,8 @@ class ViTConfig:
 
     @property
     def tokens(self):
-        """T: the patches and the class token, N + 1."""
-        return self.grid**2 + 1
+        """T: the patches and the class token, N + 1; without a class token, N."""
+        return self.grid**2 + POOL[self.pool].tokens
 
     def check_images(self, images):
         """Raise UsageError unless images are [B, H, W, C] as this model takes them."""

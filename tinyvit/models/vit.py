@@ -1,21 +1,15 @@
 """The Vision Transformer (Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021), equations 1 to 4."""
 
 from tinyvit import trees
-from tinyvit.layers.embedding import (
-    class_token,
-    class_token_backward,
-    class_token_init,
-    patch_embedding,
-    patch_embedding_backward,
-    patch_embedding_init,
-)
-from tinyvit.layers.encoder_block import encoder_block, encoder_block_backward, encoder_block_init
+from tinyvit.layers.embedding import patch_embedding, patch_embedding_backward, patch_embedding_init
+from tinyvit.layers.encoder_block import encoder_block_init
 from tinyvit.layers.initializers import zeros
-from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward, layer_norm_init
+from tinyvit.layers.layer_norm import layer_norm_init
 from tinyvit.layers.linear import linear, linear_backward
+from tinyvit.layers.pool import POOL
 from tinyvit.layers.position import POSITION
 from tinyvit.layers.pre_logits import pre_logits, pre_logits_backward, pre_logits_init
-from tinyvit.ops.class_row import class_row, class_row_backward
+from tinyvit.models.placement import PLACEMENT, block_of, stem_of
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward, dropout_mask
 
 
@@ -28,11 +22,15 @@ def vit_init(rng, config, *, dtype="float32"):
         And pre_logits {w, b} before head, where the config asks for it. The head starts at zero: every class is then
         equally likely, and the first loss is ln K. With rng=None, the shapes alone (see initializers).
     """
-    dim, position = config.dim, POSITION[config.position]
+    dim = config.dim
+
+    def position():
+        return POSITION[config.position].init(rng, config.tokens, dim, std=config.position_std, dtype=dtype)
+
     p = {
         "patch": patch_embedding_init(rng, config.patch, config.channels, dim, dtype=dtype),
-        "cls": class_token_init(rng, dim, dtype=dtype),
-        "pos": position.init(rng, config.tokens, dim, std=config.position_std, dtype=dtype),
+        "cls": POOL[config.pool].token_init(rng, dim, dtype=dtype),
+        "pos": PLACEMENT[config.position_at].init(position, config.depth),
         "blocks": [encoder_block_init(rng, dim, config.mlp_dim, dtype=dtype) for _ in range(config.depth)],
         "ln": layer_norm_init(rng, dim, dtype=dtype),
     }
@@ -51,6 +49,10 @@ def vit(images, p, config, *, masks=NO_MASKS, full=True, keep=True):
         z_l  = MLP(LN(z'_l)) + z'_l                            (3)
         y    = LN(z_L^0),  logits = y w + b                    (4)
 
+    So the paper's model, and the defaults. What a config may choose instead is found in the files of these lines: the
+    token and what is read of it in pool.py, positions in position.py, blocks, and where positions enter, in
+    placement.py.
+
     Parameters
     ----------
     images : array [B, H, W, C]
@@ -59,8 +61,8 @@ def vit(images, p, config, *, masks=NO_MASKS, full=True, keep=True):
     masks : tree, optional
         Dropout masks of `vit_masks`, for training; without them, evaluation.
     full : bool
-        False computes the last block for the class row alone: the same logits and gradients, sooner. The default keeps
-        every map.
+        False computes of the last block only the rows that are read, the class token's: the same logits and gradients,
+        sooner. The default keeps every map.
     keep : bool
         False drops each block's cache as soon as the next block has its input: for prediction, where there is no
         backward pass.
@@ -76,20 +78,21 @@ def vit(images, p, config, *, masks=NO_MASKS, full=True, keep=True):
         If the images are not of the size that the model takes.
     """
     config.check_images(images)
+    pool, position, (encoder_block, _) = POOL[config.pool], stem_of(config), block_of(config)
     c = {}
     z, c["patch"] = patch_embedding(images, p["patch"], patch=config.patch)
-    z, c["cls"] = class_token(z, p["cls"])
-    z, c["pos"] = POSITION[config.position].forward(z, p["pos"])  # (1)
+    z, c["cls"] = pool.token(z, p["cls"])
+    z, c["pos"] = position.forward(z, p["pos"])  # (1)
     z, c["dropout"] = dropout(z, masks.get("stem"))
     c["blocks"] = []
-    rows = [None] * (config.depth - 1) + [None if full else 1]
+    rows = [None] * (config.depth - 1) + [None if full else pool.rows]
     block_masks = masks.get("blocks", [NO_MASKS] * config.depth)
-    for block, r, m in zip(p["blocks"], rows, block_masks, strict=True):
-        z, cache = encoder_block(z, block, heads=config.heads, rows=r, gelu=config.gelu, eps=config.eps, masks=m)
+    for block, r, m in zip(PLACEMENT[config.position_at].blocks(p), rows, block_masks, strict=True):
+        z, cache = encoder_block(z, block, rows=r, masks=m)
         c["blocks"].append(cache if keep else {})  # (2), (3)
         del cache  # with keep=False it is gone before the next block needs the room
-    y, c["class_row"] = class_row(z)
-    y, c["ln"] = layer_norm(y, p["ln"], eps=config.eps)  # (4)
+    y, read = pool.read(z, p["ln"], eps=config.eps)  # (4)
+    c |= read
     if "pre_logits" in p:
         y, c["pre_logits"] = pre_logits(y, p["pre_logits"])
     y, c["head"] = linear(y, p["head"])
@@ -109,28 +112,28 @@ def vit_backward(dy, p, c, config):
     dimages : array [B, H, W, C]
     g : the gradients of all parameters, a tree like p
     """
-    g = {}
+    pool, position, (_, encoder_block_backward) = POOL[config.pool], stem_of(config), block_of(config)
+    placement, g = PLACEMENT[config.position_at], {}
     dy, g["head"] = linear_backward(dy, p["head"], c["head"])
     if "pre_logits" in p:
         dy, g["pre_logits"] = pre_logits_backward(dy, p["pre_logits"], c["pre_logits"])
-    dy, g["ln"] = layer_norm_backward(dy, p["ln"], c["ln"])  # (4)
-    dz = class_row_backward(dy, c["class_row"])
+    dz, g["ln"] = pool.read_backward(dy, p["ln"], c)  # (4)
     g["blocks"] = []
-    for block, cache in zip(reversed(p["blocks"]), reversed(c["blocks"]), strict=True):
+    for block, cache in zip(reversed(placement.blocks(p)), reversed(c["blocks"]), strict=True):
         dz, gradient = encoder_block_backward(dz, block, cache)  # (3), (2)
         g["blocks"].insert(0, gradient)
     dz = dropout_backward(dz, c["dropout"])
-    dz, g["pos"] = POSITION[config.position].backward(dz, p["pos"], c["pos"])  # (1)
-    dz, g["cls"] = class_token_backward(dz, p["cls"], c["cls"])
+    dz, g["pos"] = position.backward(dz, p["pos"], c["pos"])  # (1)
+    dz, g["cls"] = pool.token_backward(dz, p["cls"], c["cls"])
     dimages, g["patch"] = patch_embedding_backward(dz, p["patch"], c["patch"])
-    return dimages, g
+    return dimages, placement.gradients(g)
 
 
 def vit_masks(rng, config, batch, *, full=True, dtype="float32"):
     """Draw the dropout masks of one training step: the tree that `vit` takes as `masks`; none at all at rate 0.
 
     Where the paper's code has them: after adding positions, and after every dense layer but q, k, v. With full=False,
-    the last block's masks have the class row only.
+    the last block's masks have the rows that are read only.
     """
     if not config.dropout:
         return NO_MASKS
@@ -145,7 +148,7 @@ def vit_masks(rng, config, batch, *, full=True, dtype="float32"):
         }
 
     T = config.tokens
-    rows = [T] * (config.depth - 1) + [T if full else 1]
+    rows = [T] * (config.depth - 1) + [T if full else POOL[config.pool].rows or T]
     return {"stem": mask(T, config.dim), "blocks": [block(r) for r in rows]}
 
 

@@ -49,7 +49,7 @@ class Explorer:
         count = max(1, min(len(images), BUDGET // (config.depth * config.heads * config.tokens**2)))
         self.images, self.config = images[:count], config
         self.titles = (titles or [f"image {i + 1}" for i in range(count)])[:count]
-        self.maps = attention_maps(vit(xp_of(p["cls"]).asarray(self.images), p, config)[1])
+        self.maps = attention_maps(vit(xp_of(p["head"]["w"]).asarray(self.images), p, config)[1])
 
     def __repr__(self):
         sizes = {"image": len(self.images), "layer": self.config.depth, "head": self.config.heads}

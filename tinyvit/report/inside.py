@@ -64,7 +64,7 @@ def look_inside(run, p, config, test, *, workers=1):
     workers : int
     """
     x, y = test
-    xp = xp_of(p["cls"])
+    xp = xp_of(p["head"]["w"])
     _, c = vit(xp.asarray(x[:SAMPLES]), p, config)
     maps = attention_maps(c)
     _, c = vit(xp.asarray(x[:SHOWN]), p, config)
@@ -138,7 +138,7 @@ def _times(count):
 
 def _mistakes(inside):
     worst = worst_mistakes(inside.labels, inside.probabilities)
-    xp = xp_of(inside.p["cls"])
+    xp = xp_of(inside.p["head"]["w"])
     if len(worst):
         _, c = vit(xp.asarray(inside.images[worst]), inside.p, inside.config)
         attention = rollout(attention_maps(c))[:, 0, 1:]
@@ -166,8 +166,8 @@ def _attention(inside):
 def _rollout(inside):
     images, maps = inside.images[:SHOWN], [a[:SHOWN] for a in inside.maps]
     best = inside.probabilities[:SHOWN].argmax(-1)
-    dlogits = np.eye(inside.config.classes, dtype=inside.p["cls"].dtype)[best]
-    weighted = weighted_attention(xp_of(inside.p["cls"]).asarray(dlogits), inside.p, inside.cache)
+    dlogits = np.eye(inside.config.classes, dtype=inside.p["head"]["w"].dtype)[best]
+    weighted = weighted_attention(xp_of(inside.p["head"]["w"]).asarray(dlogits), inside.p, inside.cache)
     columns = {
         "rollout": rollout(maps)[:, 0, 1:],
         "without identity": rollout(maps, identity=False)[:, 0, 1:],

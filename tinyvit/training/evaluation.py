@@ -40,17 +40,17 @@ def logits_of(images, p, config, *, batch=32, workers=1):
         return np.empty((0, config.classes), images.dtype)
     keep_freed_memory()
     large = is_large(config)
-    if is_on_gpu(p["cls"]):
+    if is_on_gpu(p["head"]["w"]):
         workers = 1
     processes = min(workers, -(-len(images) // batch))
-    if processes > 1 and not large and len(images) >= MANY and p["cls"].dtype == images.dtype == np.float32:
+    if processes > 1 and not large and len(images) >= MANY and p["head"]["w"].dtype == images.dtype == np.float32:
         recipe = Recipe(batch=batch * processes, micro_batch=batch)
         with threadpool_limits(1, "blas"), start_crew(config, recipe, 0, workers=processes) as crew:
             crew.work.arrays["average"][...] = flat(p, like=crew.work.average)
             return crew_logits(crew, images)
     streams = min(workers, len(images)) if len(images) >= workers or not large else 1
     size = min(batch, -(-len(images) // streams))
-    xp = xp_of(p["cls"])
+    xp = xp_of(p["head"]["w"])
 
     def forward(start):
         y, _ = vit(xp.asarray(images[start : start + size]), p, config, full=False, keep=False)

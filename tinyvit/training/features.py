@@ -49,7 +49,7 @@ def features_of(images, p, config, *, layer=None, pool="class", batch=4):
 
 def _features(images, p, config, layer, pool):
     whole = layer is not None and pool == "mean"
-    _, c = vit(xp_of(p["cls"]).asarray(images), p, config, full=whole)
+    _, c = vit(xp_of(p["head"]["w"]).asarray(images), p, config, full=whole)
     if layer is None:
         return to_host(c["head"]["x"])
     z = to_host(c["class_row"]["z"])  # [B, T, D], or the class row alone

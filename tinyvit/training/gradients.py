@@ -58,9 +58,9 @@ def batch_gradient(images, labels, p, config, recipe, *, seed, step, full=False,
 
 def _micro_batch_gradient(images, labels, p, config, recipe, rng, share, full):
     """The mean loss of one micro-batch, and its share of the batch's gradient, as a tree."""
-    xp = xp_of(p["cls"])
+    xp = xp_of(p["head"]["w"])
     images = augment(rng, images, shift=recipe.shift, rotate=recipe.rotate, zoom=recipe.zoom, shear=recipe.shear)
-    masks = trees.map(xp.asarray, vit_masks(rng, config, len(images), full=full, dtype=p["cls"].dtype))
+    masks = trees.map(xp.asarray, vit_masks(rng, config, len(images), full=full, dtype=p["head"]["w"].dtype))
     logits, c = vit(xp.asarray(images), p, config, masks=masks, full=full)
     loss, c_loss = cross_entropy(logits, labels, smoothing=recipe.smoothing)
     _, g = vit_backward(cross_entropy_backward(share, c_loss), p, c, config)

@@ -48,7 +48,7 @@ def adapt(p, config, source, *, image=None, channels=None, classes=None):
         if p.pop("pre_logits", None):  # the paper removes the whole head (section 3.2)
             said.append("the pre-logits layer of the old head is removed")
         config = replace(config, classes=classes, pre_logits=0)
-        xp = xp_of(p["cls"])
-        p["head"] = {"w": xp.zeros((config.dim, classes), p["cls"].dtype), "b": xp.zeros(classes, p["cls"].dtype)}
+        xp, dtype = xp_of(p["patch"]["w"]), p["patch"]["w"].dtype
+        p["head"] = {"w": xp.zeros((config.dim, classes), dtype), "b": xp.zeros(classes, dtype)}
         said.append(f"a fresh head for {classes} classes, zero")
     return p, config, said

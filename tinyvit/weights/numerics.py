@@ -110,4 +110,4 @@ def _drift(what, usual, other, before, after):
 
 
 def _logits(x, p, config):
-    return vit(x[None].astype(p["cls"].dtype), p, config, full=False, keep=False)[0][0]
+    return vit(x[None].astype(p["patch"]["w"].dtype), p, config, full=False, keep=False)[0][0]

@@ -91,7 +91,7 @@ def _with_positions(p, config):
     """Without positions there is no table; a table of zeros is the same model."""
     if config.position == "1d":
         return p, config
-    table = np.zeros((config.tokens, config.dim), p["cls"].dtype)
+    table = np.zeros((config.tokens, config.dim), p["patch"]["w"].dtype)
     return p | {"pos": table}, replace(config, position="1d")
 
 
