@@ -15,7 +15,8 @@ from tinyvit.doctor.examine import examine
 from tinyvit.errors import TinyvitError
 from tinyvit.gradcheck import gradcheck
 from tinyvit.models.config import PRESETS, ViTConfig
-from tinyvit.models.vit import parameter_count, vit, vit_backward, vit_init, vit_masks
+from tinyvit.models.model import parameter_count
+from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from tinyvit.report.explorer import Explorer
 from tinyvit.training.checkpoint import load, save

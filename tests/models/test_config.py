@@ -9,7 +9,7 @@ from hypothesis import strategies
 from tests.reference.published import PARAMETERS
 from tinyvit.errors import UsageError
 from tinyvit.models.config import PRESETS, ViTConfig
-from tinyvit.models.vit import parameter_count
+from tinyvit.models.model import parameter_count
 
 SIZES = "image", "channels", "patch", "dim", "depth", "heads", "mlp_dim", "classes"
 

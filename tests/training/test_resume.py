@@ -8,7 +8,7 @@ import pytest
 
 from tests.training.helpers import CONFIG, RECIPE, STEPS, assert_same_outcome, outcome, toy, toy_run, untimed
 from tinyvit.errors import CheckpointError
-from tinyvit.models.vit import parameter_count
+from tinyvit.models.model import parameter_count
 from tinyvit.training import loop
 from tinyvit.training.checkpoint import load_training, save
 from tinyvit.training.run import open_run

@@ -9,7 +9,8 @@ from tinyvit import trees
 from tinyvit.layers import encoder_block, multi_head_attention
 from tinyvit.models import vit as vit_module
 from tinyvit.models.config import PRESETS, ViTConfig
-from tinyvit.models.vit import parameter_count, vit, vit_backward, vit_init, vit_masks
+from tinyvit.models.model import parameter_count
+from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.viz.ledger import shapes
 
 GIGA = {"Ti/16": 1.25, "S/16": 4.60, "S/32": 1.14, "B/32": 4.41, "B/16": 17.56, "B/8": 78.15, "L/16": 61.55}

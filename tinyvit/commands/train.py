@@ -15,7 +15,7 @@ from tinyvit.data import DATASETS, held_out_count
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import clear_side_files
 from tinyvit.models.config import PRESETS, ViTConfig
-from tinyvit.models.vit import parameter_count
+from tinyvit.models.model import parameter_count
 from tinyvit.training.cores import workers_for
 from tinyvit.training.loop import check_freeze, fit
 from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning

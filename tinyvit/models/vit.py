@@ -1,6 +1,5 @@
 """The Vision Transformer (Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021), equations 1 to 4."""
 
-from tinyvit import trees
 from tinyvit.layers.embedding import patch_embedding, patch_embedding_backward, patch_embedding_init
 from tinyvit.layers.encoder_block import encoder_block_init
 from tinyvit.layers.initializers import zeros
@@ -150,8 +149,3 @@ def vit_masks(rng, config, batch, *, full=True, dtype="float32"):
     T = config.tokens
     rows = [T] * (config.depth - 1) + [T if full else POOL[config.pool].rows or T]
     return {"stem": mask(T, config.dim), "blocks": [block(r) for r in rows]}
-
-
-def parameter_count(config):
-    """How many parameters a configuration has, without making any."""
-    return trees.count(vit_init(None, config))

@@ -19,6 +19,7 @@ import numpy as np
 
 from tinyvit.arrays import gpu_module
 from tinyvit.errors import UsageError, WorkerError
+from tinyvit.models.model import name_of
 from tinyvit.training.shared import SharedMemory, arrays_in, size_of
 from tinyvit.training.work import Work, array_shapes
 
@@ -128,7 +129,8 @@ class Processes(Alone):
     def __init__(self, config, recipe, seed, shapes, workers):
         self.workers, self.others, self.ready = workers, [], False
         memory = SharedMemory(size_of(shapes))
-        run = {"config": dataclasses.asdict(config), "recipe": dataclasses.asdict(recipe), "seed": seed}
+        run = {"model": name_of(config), "config": dataclasses.asdict(config)}
+        run |= {"recipe": dataclasses.asdict(recipe), "seed": seed}
         run |= {"memory": memory.handle, "shapes": shapes, "workers": workers}
         try:
             super().__init__(Work(config, recipe, seed, arrays_in(memory.buffer, shapes)))

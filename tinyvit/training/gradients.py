@@ -10,7 +10,7 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.arrays import flat, xp_of
 from tinyvit.data.augmentation import augment
-from tinyvit.models.vit import vit, vit_backward, vit_masks
+from tinyvit.models.model import model_of
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
 
 ORDER, MICRO_BATCH = 1, 2  # streams of random numbers, apart from each other and from the model's own (the bare seed)
@@ -25,7 +25,7 @@ def batch_gradient(images, labels, p, config, recipe, *, seed, step, full=False,
         On the host; each micro-batch is taken to where p is.
     p : tree
         Parameters of the model.
-    config : ViTConfig
+    config : ViTConfig, or that of another of MODELS
     recipe : Recipe
         Its micro_batch, smoothing and augmentation.
     seed, step : int
@@ -60,8 +60,9 @@ def _micro_batch_gradient(images, labels, p, config, recipe, rng, share, full):
     """The mean loss of one micro-batch, and its share of the batch's gradient, as a tree."""
     xp = xp_of(p["head"]["w"])
     images = augment(rng, images, shift=recipe.shift, rotate=recipe.rotate, zoom=recipe.zoom, shear=recipe.shear)
-    masks = trees.map(xp.asarray, vit_masks(rng, config, len(images), full=full, dtype=p["head"]["w"].dtype))
-    logits, c = vit(xp.asarray(images), p, config, masks=masks, full=full)
-    loss, c_loss = cross_entropy(logits, labels, smoothing=recipe.smoothing)
-    _, g = vit_backward(cross_entropy_backward(share, c_loss), p, c, config)
+    model, dtype = model_of(config), p["head"]["w"].dtype
+    masks, targets = model.draw(rng, config, images, labels, full=full, dtype=dtype)
+    logits, c = model.forward(xp.asarray(images), p, config, masks=trees.map(xp.asarray, masks), full=full)
+    loss, c_loss = cross_entropy(logits, targets, smoothing=recipe.smoothing)
+    _, g = model.backward(cross_entropy_backward(share, c_loss), p, c, config)
     return loss, g

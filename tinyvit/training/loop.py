@@ -14,8 +14,8 @@ from tinyvit import trees
 from tinyvit.arrays import choose_device, flat, to_host, xp_of
 from tinyvit.data import hold_out
 from tinyvit.errors import CheckpointError, DataError, DivergedError, Interrupted, UsageError, WorkerError
+from tinyvit.models.model import model_of
 from tinyvit.models.parameters import check_parameters
-from tinyvit.models.vit import vit_init
 from tinyvit.ops.cross_entropy import check_labels
 from tinyvit.training.checkpoint import load_training, save
 from tinyvit.training.cores import workers_for
@@ -50,6 +50,7 @@ def fit(
     Parameters
     ----------
     config : ViTConfig
+        Or the configuration of another of MODELS; only a ViT's run can be kept in a folder.
     data : ((x, y), (x_test, y_test))
         As from `load_data`. A part of the training set is held out for validation; the test set is looked at once, at
         the end.
@@ -131,7 +132,7 @@ class _Training:
             p, training = self._load(n)
         else:
             if p is None:
-                p = vit_init(np.random.default_rng(self.seed), self.config)
+                p = model_of(self.config).init(np.random.default_rng(self.seed), self.config)
             check_parameters(p, self.config, "the parameters to start from")
             p, training = to_host(p), {"step": 0}
         parameters = flat(p, like=self.work.p)

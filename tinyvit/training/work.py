@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.arrays import to_host, xp_of
-from tinyvit.models.vit import parameter_count, vit, vit_init
+from tinyvit.models.model import model_of, parameter_count
 from tinyvit.training.adamw import BLOCK, adamw_step, clip_factor, decay_of, learns, update_average
 from tinyvit.training.gradients import batch_gradient
 
@@ -42,7 +42,8 @@ class Work:
     def __init__(self, config, recipe, seed, arrays):
         self.config, self.recipe, self.seed = config, recipe, seed
         self.arrays = arrays
-        shapes = vit_init(None, config)
+        self.model = model_of(config)
+        shapes = self.model.init(None, config)
         self.p = trees.views(arrays["parameters"], shapes)
         self.average = trees.views(arrays["average"], shapes)
         self.decay = decay_of(self.p, recipe.weight_decay)
@@ -111,7 +112,7 @@ class Work:
         xp = xp_of(self.arrays["average"])
         for i in share(-(-count // size), worker, workers):
             part = slice(i * size, min((i + 1) * size, count))
-            y, _ = vit(xp.asarray(images[part]), self.average, self.config, full=False, keep=False)
+            y, _ = self.model.forward(xp.asarray(images[part]), self.average, self.config, full=False, keep=False)
             logits[part] = to_host(y)
 
 

@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from tinyvit.models.config import ViTConfig
+from tinyvit.models.model import MODELS
 from tinyvit.training.memory import keep_freed_memory
 from tinyvit.training.recipe import Recipe
 from tinyvit.training.shared import arrays_in, open_memory, size_of
@@ -40,7 +40,8 @@ def main():
 def _set_up(run):
     """The first line; returns what does the others."""
     arrays = arrays_in(open_memory(run["memory"], size_of(run["shapes"])), run["shapes"])
-    work = Work(ViTConfig.from_dict(run["config"]), Recipe(**run["recipe"]), run["seed"], arrays)
+    config = MODELS[run["model"]].config(**run["config"])
+    work = Work(config, Recipe(**run["recipe"]), run["seed"], arrays)
 
     def do(task):
         name, *arguments = task
