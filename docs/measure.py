@@ -15,11 +15,9 @@
 
 import argparse
 import ast
-import datetime
 import itertools
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -38,6 +36,7 @@ from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.mistakes import FORGOTTEN
 from tinyvit.exercises.mistakes import mistakes as known_mistakes
 from tinyvit.exercises.source import edited, planted
+from tinyvit.training.machine import machine
 from tinyvit.training.run import open_run
 
 DOCS = Path(__file__).parent
@@ -53,15 +52,6 @@ OTHERS = [  # published by others: seconds, test accuracy in %, whose
     (278, 96.59, "ViT-NumPy, 3,742 parameters"),
     (5354, 98.22, "ViT-NumPy, 28,106 parameters"),
 ]
-
-
-def machine():
-    """This machine, these versions, today."""
-    info = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
-    processor = names[0] if names else platform.processor() or platform.machine()
-    versions = f"Python {platform.python_version()}, NumPy {np.__version__}"
-    return f"{processor}, {os.cpu_count()} cores, {platform.system()}; {versions}; {datetime.date.today()}"
 
 
 def tinyvit(*words, check=True):

@@ -12,7 +12,7 @@ from tinyvit.commands.options import Parser
 from tinyvit.errors import TinyvitError
 
 COMMANDS = ("train", "evaluate", "predict", "features", "probe", "convert", "numerics")
-COMMANDS += ("gradcheck", "shapes", "bench", "plot", "report", "doctor")
+COMMANDS += ("gradcheck", "shapes", "bench", "plot", "report", "doctor", "lab")
 
 
 def parser():

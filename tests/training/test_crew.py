@@ -220,7 +220,7 @@ def test_workers_import_this_very_package_wherever_it_was_found(monkeypatch):
     monkeypatch.setattr(sys, "path", ["", Path("elsewhere"), "/elsewhere"])  # "": the current folder, in a notebook
     started = []
     monkeypatch.setattr(crews.subprocess, "Popen", lambda *args, env, **options: started.append(env["PYTHONPATH"]))
-    crews._start(())
+    crews.start_process("tinyvit.training.worker")
     package = Path(sys.modules["tinyvit"].__file__).parents[1]
     assert started == [os.pathsep.join([str(package), "/elsewhere"])]
 
@@ -245,8 +245,8 @@ def test_a_crew_that_cannot_be_set_up_keeps_no_descriptor(monkeypatch):
 
 def test_a_worker_that_cannot_open_the_memory_says_so(monkeypatch):
     shapes = crews.array_shapes(CONFIG, NINE)
-    start = crews._start
-    monkeypatch.setattr(crews, "_start", lambda descriptors: start(()))  # it inherits no memory
+    start = crews.start_process
+    monkeypatch.setattr(crews, "start_process", lambda module, descriptors: start(module))  # it inherits no memory
     with (
         pytest.raises(WorkerError, match=r"worker 1 of 2 failed: OSError: .*Bad file descriptor"),
         crews.Processes(CONFIG, NINE, 0, shapes, 2) as crew,

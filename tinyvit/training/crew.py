@@ -135,7 +135,7 @@ class Processes(Alone):
         try:
             super().__init__(Work(config, recipe, seed, arrays_in(memory.buffer, shapes)))
             for worker in range(1, workers):
-                self.others.append(_start(memory.descriptors))
+                self.others.append(start_process("tinyvit.training.worker", memory.descriptors))
                 self._send(worker, run | {"worker": worker})
         except BaseException:
             self.close()
@@ -170,8 +170,8 @@ class Processes(Alone):
             answer = process.stdout.readline()
             if not answer:
                 self._lost(worker)
-            if problem := json.loads(answer):
-                raise WorkerError(f"worker {worker} of {self.workers} failed: {problem}")
+            if failed := json.loads(answer):
+                raise WorkerError(f"worker {worker} of {self.workers} failed: {failed['problem']}")
 
     def _lost(self, worker):
         code = self.others[worker - 1].wait()
@@ -196,10 +196,17 @@ def import_path():
     return os.pathsep.join([str(package), *(entry for entry in sys.path if isinstance(entry, str) and entry)])
 
 
-def _start(descriptors):
-    """A worker process: with this very package, one BLAS thread, its pipes and the shared memory; deaf to Ctrl-C.
+def start_process(module, descriptors=()):
+    """A process that runs a module of this very package, with one BLAS thread and pipes; deaf to Ctrl-C.
 
     -P: a file of the user's called random.py, where the run was started, is not Python's.
+
+    Parameters
+    ----------
+    module : str
+        One that serves its standard input (see `serve` in worker.py).
+    descriptors : sequence of int
+        Of open files that it is to have, too, as shared memory.
     """
     one_thread = dict.fromkeys(BLAS_THREADS, "1")  # set before NumPy loads: BLAS then makes no others
     if os.name == "nt":
@@ -207,7 +214,7 @@ def _start(descriptors):
     else:
         apart = {"start_new_session": True, "pass_fds": descriptors}
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "tinyvit.training.worker"],
+        [sys.executable, "-P", "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | one_thread | {"PYTHONPATH": import_path()},

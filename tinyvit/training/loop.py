@@ -306,8 +306,9 @@ def _checked_seed(seed):
 
 def check_freeze(config, recipe):
     """Raise UsageError if more blocks are to be frozen than there are."""
-    if recipe.freeze > config.depth:
-        raise UsageError(f"freeze is {recipe.freeze}: the model has {config.depth} blocks, expected at most that")
+    blocks = len(model_of(config).init(None, config).get("blocks", ()))
+    if recipe.freeze > blocks:
+        raise UsageError(f"freeze is {recipe.freeze}: the model has {blocks} blocks, expected at most that")
 
 
 def checked_data(config, data):

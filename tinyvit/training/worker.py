@@ -1,7 +1,8 @@
 """A worker process: `python -m tinyvit.training.worker`, started by crew.py and by nobody else.
 
 It reads lines of JSON from its standard input, first the run, then [task, arguments...], and answers each with a line:
-null, or what went wrong. When its standard input ends it ends, and that is when its parent does, however it does.
+null, or {"problem": what went wrong}. When its standard input ends it ends, and that is when its parent does, however
+it does.
 """
 
 import json
@@ -18,21 +19,31 @@ from tinyvit.training.shared import arrays_in, open_memory, size_of
 from tinyvit.training.work import Work
 
 
-def main():
-    """Serve until the standard input ends."""
+def serve(first):
+    """Answer each line of the standard input until it ends.
+
+    Parameters
+    ----------
+    first : callable
+        Given the first line's JSON, it returns what is called with that of every other; what that returns is the
+        answer.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where a session of its own does not keep Ctrl-C away
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints is no answer
     keep_freed_memory()
-    do = _set_up
+    do = None
     try:
         for line in sys.stdin.buffer:
-            problem = None
+            answer = None
             try:
-                do = do(json.loads(line)) or do
+                if do is None:
+                    do = first(json.loads(line))
+                else:
+                    answer = do(json.loads(line))
             except Exception as error:
-                problem = f"{type(error).__name__}: {error}"
-            answers.write(json.dumps(problem).encode() + b"\n")
+                answer = {"problem": f"{type(error).__name__}: {error}"}
+            answers.write(json.dumps(answer).encode() + b"\n")
     except OSError:  # nobody reads the answers: the parent is gone
         pass
 
@@ -52,4 +63,4 @@ def _set_up(run):
 
 
 if __name__ == "__main__":
-    main()
+    serve(_set_up)

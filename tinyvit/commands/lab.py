@@ -1,0 +1,99 @@
+"""tinyvit lab"""
+
+import json
+import sys
+from pathlib import Path
+
+from tinyvit.commands.options import add_data_dir, add_json, add_workers, count, new_command
+from tinyvit.data import DATASETS
+from tinyvit.errors import Interrupted, UsageError
+from tinyvit.lab.experiment import Results
+from tinyvit.lab.experiments import EXPERIMENTS
+from tinyvit.lab.job import BUDGETS
+from tinyvit.lab.run import FIGURE, RESULTS, experiment_named, table, write
+from tinyvit.lab.run import run as run_experiment
+from tinyvit.training.cores import usable_cores
+
+
+def add(commands):
+    """Declare the options."""
+    parser = new_command(
+        commands, "lab", run, ["lab position", "lab pooling --data mnist --seeds 5 --budget full", "lab"]
+    )
+    parser.add_argument("name", metavar="NAME", nargs="?", help=f"{', '.join(EXPERIMENTS)}; what they are without")
+    parser.add_argument("--data", choices=DATASETS, default="digits", help="data set (default %(default)s)")
+    parser.add_argument(
+        "--seeds", type=count, default=3, metavar="N", help="runs of each setting (default %(default)s)"
+    )
+    parser.add_argument(
+        "--budget", choices=BUDGETS, default="quick", help="a quick look, or the full recipe (default %(default)s)"
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder of the results; runs/lab/NAME-DATA-BUDGET without")
+    add_data_dir(parser)
+    add_workers(parser)
+    add_json(parser)
+
+
+def run(args):
+    """Repeat one of the paper's experiments, with error bars."""
+    if args.name is None:
+        for experiment in EXPERIMENTS.values():
+            print(f"{experiment.name:18} {experiment.question} ({experiment.source})")
+        return
+    experiment = experiment_named(args.name)
+    folder = Path(args.out or Path("runs") / "lab" / f"{args.name}-{args.data}-{args.budget}")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: choose another --out")
+    what = {"budget": args.budget, "seeds": args.seeds, "data_dir": args.data_dir}
+    workers = args.workers or usable_cores()
+    with _Progress(args, folder) as progress:
+        records = run_experiment(experiment, args.data, **what, workers=workers, folder=folder, watch=progress.begin)
+    report = experiment.report(Results(records))
+    about = f"{experiment.question} ({experiment.source}.) `{_command(args)}`, {args.seeds} seeds, 95 % intervals."
+    text = table(report, records, about)
+    write(folder, report, text)
+    if args.json:
+        print(json.dumps([{k: v for k, v in record.items() if k != "key"} for record in records]))
+    else:
+        print(text, end="")
+    print(f"{folder / RESULTS}, {folder / FIGURE}", file=sys.stderr)
+
+
+def _command(args):
+    """What a user types for this experiment."""
+    return f"tinyvit lab {args.name} --data {args.data} --seeds {args.seeds} --budget {args.budget}"
+
+
+class _Progress:
+    """A bar over all runs, by the work that each is; and what is said when the lab is stopped."""
+
+    def __init__(self, args, folder):
+        self.args, self.folder, self.bar, self.done, self.all = args, folder, None, 0, 0
+
+    def begin(self, missing):
+        """The runs that are to do are known."""
+        from tqdm import tqdm
+
+        self.all = len(missing)
+        shape = "{l_bar}{bar}| {postfix} [{elapsed}<{remaining}]"
+        self.bar = tqdm(total=sum(job.work for job in missing) or 1, desc=self.args.name, bar_format=shape)
+        self._say()
+        return self._advance
+
+    def _advance(self, job):
+        self.done += 1
+        self.bar.update(job.work)
+        self._say()
+
+    def _say(self):
+        self.bar.set_postfix_str(f"{self.done} of {self.all} runs")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if self.bar is not None:
+            self.bar.close()
+        if kind is KeyboardInterrupt:
+            kept = f"{self.done} of {self.all} runs are done and kept in {self.folder}; the same command goes on"
+            raise Interrupted(f"stopped: {kept}", 2) from None

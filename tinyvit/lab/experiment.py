@@ -1,0 +1,79 @@
+"""What an experiment is, and what it says in the end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from tinyvit.lab.statistics import estimate
+
+
+class Report(NamedTuple):
+    """The outcome: a table, the paper's beside ours; a figure; and sentences that the data bear out.
+
+    columns   names
+    rows      lists of words, as long
+    figure    matplotlib's
+    verdict   sentences
+    """
+
+    columns: list
+    rows: list
+    figure: object
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question of the paper's, as settings to compare.
+
+    name       in `tinyvit lab NAME`
+    question   in a sentence
+    source     where the paper asks it
+    jobs       jobs(data, budget): one for each setting
+    report     report(results): of the Results of some, or all, of them
+    alone      one run at a time, since it is time that is measured
+    """
+
+    name: str
+    question: str
+    source: str
+    jobs: Callable
+    report: Callable
+    alone: bool = False
+
+    def runs(self, data, budget, seeds):
+        """Every setting with every seed, the first seed of all of them first."""
+        return [replace(job, seed=seed) for seed in range(seeds) for job in self.jobs(data, budget)]
+
+
+class Results:
+    """The records of an experiment, to be asked by setting."""
+
+    def __init__(self, records):
+        self.records = records
+
+    def settings(self, *names):
+        """The different settings, by these of their names, in the order of the jobs."""
+        return list(dict.fromkeys(tuple(r["setting"][name] for name in names) for r in self.records))
+
+    def values(self, measure, **setting):
+        """A measure of all runs of a setting, one for each seed; `measure` is a name, or a function of the result."""
+        read = measure if callable(measure) else lambda result: result[measure]
+        chosen = [r for r in self.records if setting.items() <= r["setting"].items()]
+        return [read(r["result"]) for r in sorted(chosen, key=lambda r: r["seed"])]
+
+    def estimate(self, measure, **setting):
+        """Its mean and interval."""
+        return estimate(self.values(measure, **setting))
+
+    def diverged(self, **setting):
+        """How many runs of a setting diverged."""
+        return sum(r["result"].get("diverged", False) for r in self.records if setting.items() <= r["setting"].items())
+
+    @property
+    def seeds(self):
+        """How many seeds each setting has: the least."""
+        counts = {}
+        for r in self.records:
+            counts[str(r["setting"])] = counts.get(str(r["setting"]), 0) + 1
+        return min(counts.values())

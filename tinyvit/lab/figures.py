@@ -1,0 +1,42 @@
+"""Figures of the lab: means, with the intervals of `estimate`."""
+
+import math
+
+import numpy as np
+
+from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
+
+GREEN, PURPLE = "#009e73", "#cc79a7"  # Okabe and Ito, too
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
+MARKS = "os^D"
+
+
+def panels(count, width=9.0, height=3.6):
+    """A figure with so many plots side by side; returns it and their axes."""
+    figure = new_figure(width, height)
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    for each in axes:
+        plain(each)
+    return figure, axes
+
+
+def points(axes, names, estimates, *, factor=100, colour=BLUE, mark="o"):
+    """One point above another, with intervals: for settings that have names."""
+    places = np.arange(len(names))[::-1]
+    means, halves = _numbers(estimates, factor)
+    axes.errorbar(means, places, xerr=halves, fmt=mark, color=colour, markersize=4, capsize=3, linewidth=1)
+    axes.set_yticks(places, names)
+    axes.set_ylim(-0.7, len(names) - 0.3)
+
+
+def line(axes, x, estimates, label, number=0, *, factor=100):
+    """A line with intervals: for settings that are numbers. `number` chooses colour and mark."""
+    means, halves = _numbers(estimates, factor)
+    style = dict(color=COLOURS[number % len(COLOURS)], marker=MARKS[number % len(MARKS)], markersize=4, linewidth=1.5)
+    axes.errorbar(x, means, yerr=halves, label=label, capsize=3, **style)
+
+
+def _numbers(estimates, factor):
+    """Means and half widths; an infinite one is not drawn."""
+    halves = [factor * e.half if math.isfinite(e.half) else 0.0 for e in estimates]
+    return [factor * e.mean for e in estimates], halves

@@ -1,0 +1,81 @@
+"""A run of an experiment: all that decides how it ends, and nothing else."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+from tinyvit.models.config import PRESETS
+from tinyvit.models.model import name_of
+from tinyvit.training.recipe import RECIPES
+
+BUDGETS = ("quick", "full")
+QUICK = {"digits": dict(epochs=15), "mnist": dict(epochs=2), "fashion-mnist": dict(epochs=2)}
+FULL = {"digits": "digits", "mnist": "mnist-quick", "fashion-mnist": "mnist-quick"}
+QUICK_IMAGES = 10_000  # of which a quick look learns, at most
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of one setting.
+
+    setting     what the tables and figures call it, {name: value}
+    task        which function of tasks.py does it
+    arguments   what that is called with, in JSON
+    seed        of everything random
+    work        how long it takes, in units of any size: for the time left
+    """
+
+    setting: dict
+    task: str
+    arguments: dict
+    seed: int = 0
+    work: float = 1.0
+
+    @property
+    def key(self):
+        """What decides the outcome, as text: two jobs with one key have one result."""
+        return json.dumps([self.task, self.arguments, self.seed], sort_keys=True)
+
+
+def base_config(data):
+    """The model that the experiments vary: the data set's own preset."""
+    return PRESETS[data]
+
+
+def base_recipe(data, budget, **changes):
+    """How its runs are trained: a few epochs on part of the images for a quick look; the preset's for the full."""
+    recipe = RECIPES[FULL[data]]
+    return dataclasses.replace(recipe, **(QUICK[data] if budget == "quick" else {}) | changes)
+
+
+def base_images(data, budget):
+    """How many training images a run has; None is all."""
+    return QUICK_IMAGES if budget == "quick" and data != "digits" else None
+
+
+def training(setting, config, recipe, images=None, *, task="train", **more):
+    """A job that trains a model.
+
+    Parameters
+    ----------
+    setting : dict
+    config : ViTConfig or that of another of MODELS
+    recipe : Recipe
+    images : int, optional
+        Only so many of the training images.
+    task : str
+    more
+        Further arguments of the task.
+    """
+    arguments = {"model": name_of(config), "config": dataclasses.asdict(config)}
+    arguments |= {"recipe": dataclasses.asdict(recipe), "images": images} | more
+    return Job(setting, task, arguments, work=_work(config, recipe, images))
+
+
+def _work(config, recipe, images):
+    """Roughly proportional to the seconds that a training run takes: images seen, times the model's products."""
+    seen = recipe.epochs * (images or 60_000)
+    if not hasattr(config, "mlp_dim"):
+        return seen * 2e6
+    T, D, M, L = config.tokens, config.dim, config.mlp_dim, config.depth
+    return seen * (T * (L * (4 * D * D + 2 * D * M + 2 * T * D) + 60 * L * (8 * D + M + T * config.heads)))

@@ -1,0 +1,87 @@
+"""Do positions matter, and does it matter which? The ViT paper's table 8."""
+
+from dataclasses import replace
+
+from tinyvit.lab.experiment import Experiment, Report
+from tinyvit.lab.figures import panels, points
+from tinyvit.lab.job import base_config, base_images, base_recipe, training
+from tinyvit.lab.statistics import difference
+
+PLACES = ("stem", "layers", "shared")
+SETTINGS = [("none", "stem")]
+SETTINGS += [(kind, place) for kind in ("1d", "2d", "sinusoidal", "relative") for place in PLACES]
+SETTINGS.remove(("relative", "stem"))  # it acts within attention
+PAPER = {  # table 8: ViT-B/16, ImageNet, 5-shot linear
+    ("none", "stem"): 0.61382,
+    ("1d", "stem"): 0.64206,
+    ("1d", "layers"): 0.63964,
+    ("1d", "shared"): 0.64292,
+    ("2d", "stem"): 0.64001,
+    ("2d", "layers"): 0.64046,
+    ("2d", "shared"): 0.64022,
+    ("relative", "layers"): 0.64032,  # the paper does not say whether its layers share the table
+}
+
+
+def jobs(data, budget):
+    """Every kind of position, in every place."""
+    recipe, images = base_recipe(data, budget), base_images(data, budget)
+    return [
+        training(
+            {"position": kind, "at": place},
+            replace(base_config(data), position=kind, position_at=place),
+            recipe,
+            images,
+        )
+        for kind, place in SETTINGS
+    ]
+
+
+def report(results):
+    """All settings with their intervals; none against the others, and the others among themselves."""
+    settings = results.settings("position", "at")
+    values = {s: results.values("test_accuracy", position=s[0], at=s[1]) for s in settings}
+    estimates = {s: results.estimate("test_accuracy", position=s[0], at=s[1]) for s in settings}
+    names = {s: s[0] if s[0] == "none" else f"{s[0]}, {s[1]}" for s in settings}
+    rows = [[*s, estimates[s].text(), f"{100 * PAPER[s]:.2f}" if s in PAPER else ""] for s in settings]
+
+    figure, axes = panels(3, 10.5, 3.8)
+    points(axes[0], names.values(), estimates.values())
+    kinds = [s for s in settings if s[0] != "none"]
+    points(axes[1], [names[s] for s in kinds], [estimates[s] for s in kinds])
+    published = [s for s in settings if s in PAPER]
+    axes[2].plot([100 * PAPER[s] for s in published], range(len(published))[::-1], "D", color="grey", markersize=4)
+    axes[2].set_yticks(range(len(published))[::-1], [names[s] for s in published])
+    axes[0].set(title="here", xlabel="test accuracy (%)")
+    axes[1].set(title="here, without the first", xlabel="test accuracy (%)")
+    axes[2].set(title="the paper's table 8", xlabel="5-shot accuracy, ImageNet (%)")
+    return Report(["position", "at", "test accuracy (%)", "the paper's (%)"], rows, figure, _verdict(values, names))
+
+
+def _verdict(values, names):
+    kinds = [s for s in values if s[0] != "none"]
+    mean = {s: sum(v) / len(v) for s, v in values.items()}
+    worst, best = min(kinds, key=mean.get), max(kinds, key=mean.get)
+    gap = difference(values[worst], values["none", "stem"])
+    pairs = len(kinds) * (len(kinds) - 1) // 2
+    among = difference(values[best], values[worst], comparisons=pairs)
+    if gap.mean > gap.half:
+        matter = f"Positions matter: without them accuracy is {gap.text()} points lower than with the worst kind."
+    else:
+        matter = f"That positions matter is not shown: the worst kind is {gap.text()} points better than none."
+    largest = f"the largest of {pairs} differences, {names[best]} over {names[worst]}, is {among.text()} points"
+    if among.mean > among.half:
+        which = f"Some kinds are better than others here: {largest}, more than chance makes of it."
+    else:
+        which = f"Between the kinds no difference is shown: {largest}, within what chance makes of it."
+    published = [value for (kind, _), value in PAPER.items() if kind != "none"]
+    paper = (
+        f"In the paper, none is {100 * (min(published) - PAPER['none', 'stem']):.1f} points below the worst kind, and the "
+        f"kinds differ by {100 * (max(published) - min(published)):.1f}; it gives no intervals."
+    )
+    return " ".join([matter, which, paper])
+
+
+POSITION = Experiment(
+    "position", "Do positions matter, and does it matter which kind?", "ViT paper, table 8", jobs, report
+)

@@ -1,0 +1,82 @@
+"""An experiment from beginning to end: its runs, what is missing of them, its report on disk."""
+
+from pathlib import Path
+
+from tinyvit.errors import UsageError
+from tinyvit.files import replacing
+from tinyvit.lab.experiments import EXPERIMENTS
+from tinyvit.lab.job import BUDGETS
+from tinyvit.lab.spread import Store, spread
+
+RESULTS, TABLE, FIGURE = "results.jsonl", "table.md", "figure.png"
+
+
+def experiment_named(name):
+    """The entry of EXPERIMENTS with that name.
+
+    Raises
+    ------
+    UsageError
+        If there is none; the line names the choices.
+    """
+    if name not in EXPERIMENTS:
+        raise UsageError(f"no experiment is named {name!r}: expected one of {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]
+
+
+def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_dir=None, watch=None):
+    """Do the runs of an experiment that have no result yet.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    data, data_dir
+        The data set, as in `load_data`.
+    budget : "quick" or "full"
+    seeds : int
+        Runs of each setting.
+    workers : int
+    folder : Path
+        Where the results are kept.
+    watch : callable, optional
+        Called with the jobs that are to do, it returns what is called after each with the job that is done.
+
+    Returns
+    -------
+    list of records of all runs
+
+    Raises
+    ------
+    WorkerError, CheckpointError
+        As `spread` and `Store`; what was finished is kept.
+    """
+    if budget not in BUDGETS:
+        raise UsageError(f"budget is {budget!r}: expected one of {', '.join(BUDGETS)}")
+    jobs = experiment.runs(data, budget, seeds)
+    folder.mkdir(parents=True, exist_ok=True)
+    store = Store(folder / RESULTS)
+    missing = store.missing(jobs)
+    done = watch(missing) if watch else lambda job: None
+    for job, result, seconds in spread(missing, 1 if experiment.alone else workers, data, data_dir):
+        store.add(job, result, seconds)
+        done(job)
+    return store.of(jobs)
+
+
+def table(report, records, about):
+    """The report as Markdown: what was run, a table, what it says, and where and how long it was measured."""
+    lines = [about, "", "| " + " | ".join(report.columns) + " |", "|" + "---|" * len(report.columns)]
+    lines += ["| " + " | ".join(map(str, row)) + " |" for row in report.rows]
+    where = "; ".join(dict.fromkeys(record["machine"] for record in records))
+    seconds = sum(record["seconds"] for record in records)
+    lines += ["", report.verdict, "", f"{len(records)} runs, {seconds:,.0f} seconds of one core in all; {where}."]
+    return "\n".join(lines) + "\n"
+
+
+def write(folder, report, text):
+    """Put the report beside the results: table.md and figure.png."""
+    folder = Path(folder)
+    with replacing(folder / TABLE, "w") as file:
+        file.write(text)
+    with replacing(folder / FIGURE) as file:
+        report.figure.savefig(file, format="png")

@@ -1,0 +1,138 @@
+"""Jobs, shared out over worker processes, and their results, kept as they come.
+
+Each worker has a thread that hands it one job after another. What is finished is a line of results.jsonl at once: a lab
+that is stopped, or killed, goes on where it was, and a job whose result is there is not done again.
+"""
+
+import json
+import queue
+import threading
+from contextlib import ExitStack, contextmanager
+from time import perf_counter
+
+from tinyvit.errors import CheckpointError, WorkerError
+from tinyvit.training.crew import start_process
+from tinyvit.training.machine import machine
+
+
+class Store:
+    """The results in a file of JSON lines: {key, setting, seed, result, seconds, machine}."""
+
+    def __init__(self, path):
+        self.path, self.records = path, {}
+        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
+            try:
+                record = json.loads(line)
+                self.records[record["key"]] = record
+            except (ValueError, TypeError, KeyError):  # half a line, of a lab that was killed
+                continue
+
+    def of(self, jobs):
+        """The records of these jobs that are there, in their order, each under the name that its job has now."""
+        found = [(job, self.records[job.key]) for job in jobs if job.key in self.records]
+        return [record | {"setting": job.setting} for job, record in found]
+
+    def missing(self, jobs):
+        """The jobs that have no result, the longest first: so that no worker is left with one at the end."""
+        return sorted((job for job in jobs if job.key not in self.records), key=lambda job: -job.work)
+
+    def add(self, job, result, seconds):
+        """Keep a result.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be written.
+        """
+        record = {"key": job.key, "setting": job.setting, "seed": job.seed, "result": result}
+        record |= {"seconds": round(seconds, 2), "machine": machine()}
+        whole = not self.path.exists() or self.path.read_bytes()[-1:] in (b"", b"\n")
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write("\n" * (not whole) + json.dumps(record) + "\n")
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot write {self.path}: {error.strerror or error}; free some space and start again"
+            ) from None
+        self.records[job.key] = record
+
+
+def spread(jobs, workers, data, data_dir=None):
+    """Do jobs in worker processes.
+
+    Parameters
+    ----------
+    jobs : list of Job
+    workers : int
+        Processes, each on one core.
+    data, data_dir
+        The data set, as in `load_data`.
+
+    Yields
+    ------
+    job, result, seconds
+        As each is finished.
+
+    Raises
+    ------
+    WorkerError
+        If a worker is killed, or a job fails. What was yielded before is done.
+    """
+    waiting, finished = queue.SimpleQueue(), queue.SimpleQueue()
+    for job in jobs:
+        waiting.put(job)
+    with ExitStack() as stack:
+        for _ in range(min(workers, len(jobs))):
+            process = stack.enter_context(_worker({"data": data, "data_dir": data_dir}))
+            threading.Thread(target=_keep_busy, args=(process, waiting, finished), daemon=True).start()
+        for _ in jobs:
+            outcome = finished.get()
+            if isinstance(outcome, Exception):
+                raise outcome
+            yield outcome
+
+
+@contextmanager
+def _worker(where):
+    """A worker process that is gone when this ends, finished or not."""
+    process = start_process("tinyvit.lab.worker")
+    try:
+        process.stdin.write(json.dumps(where).encode() + b"\n")
+        process.stdin.flush()
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+def _keep_busy(process, waiting, finished):
+    """One worker's thread: until there is no job left, or it fails."""
+    try:
+        _answer(process)
+        while True:
+            job, begun = waiting.get_nowait(), perf_counter()
+            process.stdin.write(json.dumps({"task": job.task, "arguments": job.arguments, "seed": job.seed}).encode())
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            finished.put((job, _answer(process)["result"], perf_counter() - begun))
+    except queue.Empty:
+        pass
+    except Exception as error:
+        finished.put(error if isinstance(error, WorkerError) else WorkerError(f"a worker of the lab is gone: {error}"))
+
+
+def _answer(process):
+    """The worker's next line."""
+    line = process.stdout.readline()
+    if not line:
+        code = process.wait()
+        raise WorkerError(
+            f"a worker of the lab is gone ({f'killed by signal {-code}' if code < 0 else f'exit status {code}'}); "
+            "what was finished is kept"
+        )
+    answer = json.loads(line)
+    if answer and "problem" in answer:
+        raise WorkerError(f"a run of the lab failed: {answer['problem']}")
+    return answer
