@@ -5,7 +5,7 @@ from dataclasses import replace
 from tinyvit.lab.experiment import Experiment, Report
 from tinyvit.lab.figures import panels, points
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
-from tinyvit.lab.statistics import difference
+from tinyvit.lab.statistics import difference, largest_difference
 
 PLACES = ("stem", "layers", "shared")
 SETTINGS = [("none", "stem")]
@@ -54,30 +54,30 @@ def report(results):
     axes[2].set_yticks(range(len(published))[::-1], [names[s] for s in published])
     axes[0].set(title="here", xlabel="test accuracy (%)")
     axes[1].set(title="here, without the first", xlabel="test accuracy (%)")
-    axes[2].set(title="the paper's table 8", xlabel="5-shot accuracy, ImageNet (%)")
+    axes[2].set(title="the paper's table 8", xlabel="5-shot, ImageNet (%)")
     return Report(["position", "at", "test accuracy (%)", "the paper's (%)"], rows, figure, _verdict(values, names))
 
 
 def _verdict(values, names):
-    kinds = [s for s in values if s[0] != "none"]
-    mean = {s: sum(v) / len(v) for s, v in values.items()}
-    worst, best = min(kinds, key=mean.get), max(kinds, key=mean.get)
-    gap = difference(values[worst], values["none", "stem"])
-    pairs = len(kinds) * (len(kinds) - 1) // 2
-    among = difference(values[best], values[worst], comparisons=pairs)
+    kinds = {s: v for s, v in values.items() if s[0] != "none"}
+    among = largest_difference(kinds)
+    gap = difference(values[among.worst], values["none", "stem"])
     if gap.mean > gap.half:
         matter = f"Positions matter: without them accuracy is {gap.text()} points lower than with the worst kind."
     else:
         matter = f"That positions matter is not shown: the worst kind is {gap.text()} points better than none."
-    largest = f"the largest of {pairs} differences, {names[best]} over {names[worst]}, is {among.text()} points"
-    if among.mean > among.half:
+    largest = (
+        f"the largest of {among.comparisons} differences, {names[among.best]} over {names[among.worst]}, is "
+        f"{among.difference.text()} points"
+    )
+    if among.shown:
         which = f"Some kinds are better than others here: {largest}, more than chance makes of it."
     else:
         which = f"Between the kinds no difference is shown: {largest}, within what chance makes of it."
     published = [value for (kind, _), value in PAPER.items() if kind != "none"]
+    below, apart = 100 * (min(published) - PAPER["none", "stem"]), 100 * (max(published) - min(published))
     paper = (
-        f"In the paper, none is {100 * (min(published) - PAPER['none', 'stem']):.1f} points below the worst kind, and the "
-        f"kinds differ by {100 * (max(published) - min(published)):.1f}; it gives no intervals."
+        f"In the paper, none is {below:.1f} points below the worst kind, the kinds differ by {apart:.1f}; no intervals."
     )
     return " ".join([matter, which, paper])
 

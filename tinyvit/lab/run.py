@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tinyvit.data import load_data
 from tinyvit.errors import UsageError
 from tinyvit.files import replacing
 from tinyvit.lab.experiments import EXPERIMENTS
@@ -56,6 +57,8 @@ def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_di
     folder.mkdir(parents=True, exist_ok=True)
     store = Store(folder / RESULTS)
     missing = store.missing(jobs)
+    if missing:
+        load_data(data, data_dir)  # if it is not to be had, that is said here and not by a worker
     done = watch(missing) if watch else lambda job: None
     for job, result, seconds in spread(missing, 1 if experiment.alone else workers, data, data_dir):
         store.add(job, result, seconds)

@@ -38,19 +38,12 @@ def estimate(values, level=LEVEL):
     return Estimate(float(x.mean()), t_quantile(n - 1, level) * float(x.std(ddof=1)) / math.sqrt(n), n)
 
 
-def difference(a, b, comparisons=1, level=LEVEL):
+def difference(a, b, level=LEVEL):
     """The difference of two means, a - b, whose values may spread differently (Welch 1947).
 
     Its degrees of freedom are Welch's and Satterthwaite's; where all values of both are equal, its interval is 0.
-
-    Parameters
-    ----------
-    a, b : sequences of floats
-    comparisons : int
-        How many such differences are looked at, of which the largest is told: the level is then that of all intervals
-        together (Bonferroni), 1 - (1 - level) / comparisons.
     """
-    (a, b), level = (np.asarray(x, float) for x in (a, b)), 1 - (1 - level) / comparisons
+    a, b = (np.asarray(x, float) for x in (a, b))
     mean, n = float(a.mean() - b.mean()), min(len(a), len(b))
     if n < 2:
         return Estimate(mean, math.inf, n)
@@ -61,9 +54,46 @@ def difference(a, b, comparisons=1, level=LEVEL):
     return Estimate(mean, t_quantile(freedom, level) * math.sqrt(sum(parts)), n)
 
 
-def paired(a, b, level=LEVEL):
-    """The mean of the differences a_i - b_i of values that belong together, as those of one seed do."""
-    return estimate(np.subtract(a, b), level)
+class Largest(NamedTuple):
+    """The largest of all differences between groups: of the best and the worst, by name."""
+
+    best: object
+    worst: object
+    difference: Estimate
+    comparisons: int
+
+    @property
+    def shown(self):
+        """Whether it is larger than chance makes the largest of so many."""
+        return self.difference.mean > self.difference.half
+
+
+def largest_difference(groups, level=LEVEL):
+    """Between which of many groups is the difference largest, and is that more than chance?
+
+    Somebody who looks at k (k-1) / 2 differences and tells the largest will find one in any noise. So its interval is
+    that of all of them together: at level 1 - (1 - level) / comparisons (Bonferroni). The spread is taken to be the
+    same in all groups, and estimated from all: with a few seeds in each, a group's own says little.
+
+    Parameters
+    ----------
+    groups : {name: sequence of floats}
+
+    Returns
+    -------
+    Largest
+    """
+    means = {name: float(np.mean(values)) for name, values in groups.items()}
+    best, worst = max(means, key=means.get), min(means, key=means.get)
+    comparisons = len(groups) * (len(groups) - 1) // 2
+    freedom = sum(len(values) - 1 for values in groups.values())
+    half = math.inf
+    if freedom:
+        variance = sum(float(np.var(values)) * len(values) for values in groups.values()) / freedom
+        spread = math.sqrt(variance * (1 / len(groups[best]) + 1 / len(groups[worst])))
+        half = t_quantile(freedom, 1 - (1 - level) / max(comparisons, 1)) * spread
+    count = min(map(len, groups.values()))
+    return Largest(best, worst, Estimate(means[best] - means[worst], half, count), comparisons)
 
 
 def slope(x, y):

@@ -3,9 +3,11 @@
 import numpy as np
 
 from tinyvit.errors import DivergedError
+from tinyvit.lab.cost import cost
+from tinyvit.lab.fewshot import fewshot
 from tinyvit.lab.train import train
 
-TASKS = {"train": train}
+TASKS = {"train": train, "fewshot": fewshot, "cost": cost}
 
 
 def do(name, data, arguments, seed):

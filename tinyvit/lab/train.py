@@ -25,9 +25,8 @@ def train(data, seed, *, model, config, recipe, images, gradients=False):
     """
     config, recipe = MODELS[model].config(**config), Recipe(**recipe)
     (x, y), test = data
-    if images is not None:
-        few = some(seed, len(x), images)
-        x, y = x[few], y[few]
+    few = some(seed, len(x), images)
+    x, y = x[few], y[few]
     found = _at_the_start(x, y, config, seed) if gradients else {}
     begun = perf_counter()
     p, history = fit(config, ((x, y), test), recipe=recipe, seed=seed, workers=1, progress=False)
@@ -41,7 +40,7 @@ def train(data, seed, *, model, config, recipe, images, gradients=False):
 
 
 def some(seed, there, wanted):
-    """The indices of `wanted` of the images, drawn at random."""
+    """The indices of `wanted` of the images, drawn at random; None wants all."""
     return np.sort(np.random.default_rng([seed, SUBSET]).permutation(there)[:wanted])
 
 

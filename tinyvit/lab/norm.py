@@ -1,0 +1,90 @@
+"""LayerNorm before or after? What a deep stack's gradient and accuracy say."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tinyvit.lab.experiment import Experiment, Report
+from tinyvit.lab.figures import line, panels
+from tinyvit.lab.job import base_config, base_images, base_recipe, training
+from tinyvit.lab.statistics import difference, estimate
+
+NORMS = {"pre": "pre-norm", "post": "post-norm"}
+DEPTHS = {"quick": (2, 4, 8), "full": (2, 4, 8, 16)}
+EPOCHS = 0.5  # of the recipe's: a deep model's take long
+
+
+def jobs(data, budget):
+    """Both, at several depths."""
+    recipe, images = base_recipe(data, budget), base_images(data, budget)
+    recipe = replace(recipe, epochs=max(1, round(EPOCHS * recipe.epochs)))
+    return [
+        training(
+            {"norm": norm, "depth": depth},
+            replace(base_config(data), norm=norm, depth=depth),
+            recipe,
+            images,
+            gradients=True,
+        )
+        for norm in NORMS
+        for depth in DEPTHS[budget]
+    ]
+
+
+def report(results):
+    """Accuracy against depth; the gradient of each block before the first step, in the deepest model."""
+    depths = [depth for (depth,) in results.settings("depth")]
+    rows = []
+    for norm, name in NORMS.items():
+        for depth in depths:
+            setting = {"norm": norm, "depth": depth}
+            diverged = results.diverged(**setting)
+            accuracy = results.estimate("test_accuracy", **setting).text()
+            ends = [f"{results.estimate(_of_block(i), **setting).mean:.3f}" if not diverged else "" for i in (0, -1)]
+            rows.append([name, depth, *ends, accuracy + (f", {diverged} diverged" if diverged else "")])
+
+    figure, axes = panels(2)
+    for number, (norm, name) in enumerate(NORMS.items()):
+        estimates = [results.estimate("test_accuracy", norm=norm, depth=depth) for depth in depths]
+        line(axes[0], depths, estimates, name, number)
+        norms = np.array(results.values(lambda r: r.get("gradient_norms"), norm=norm, depth=depths[-1]))
+        line(axes[1], range(1, depths[-1] + 1), [estimate(n) for n in norms.T], name, number, factor=1)
+    axes[0].set(xscale="log", xlabel="depth (blocks)", ylabel="test accuracy (%)")
+    axes[0].set_xticks(depths, depths)
+    axes[0].minorticks_off()
+    axes[1].set(xlabel="block", ylabel="norm of its gradient at the start", yscale="log")
+    axes[1].set_title(f"{depths[-1]} blocks, before the first step", fontsize=9)
+    for each in axes:
+        each.legend(frameon=False)
+    columns = ["norm", "depth", "gradient, first block", "gradient, last block", "test accuracy (%)"]
+    return Report(columns, rows, figure, _verdict(results, depths))
+
+
+def _of_block(i):
+    return lambda result: result["gradient_norms"][i]
+
+
+def _verdict(results, depths):
+    said = []
+    for depth in (depths[0], depths[-1]):
+        values = [results.values("test_accuracy", norm=norm, depth=depth) for norm in NORMS]
+        gap = difference(*values)
+        shown = "" if abs(gap.mean) > gap.half else ", which does not tell them apart"
+        said.append(f"With {depth} blocks pre-norm's accuracy less post-norm's is {gap.text()} points{shown}.")
+    said.append(
+        "Before the first step of the deepest, the norm of the first block's gradient over the last one's is "
+        + " and ".join(f"{_ratio(results, norm, depths[-1]).text(1)} ({name})" for norm, name in NORMS.items())
+        + "."
+    )
+    said.append("The ViT paper uses pre-norm throughout, and compares nothing; Vaswani et al. 2017 used post-norm.")
+    return " ".join(said)
+
+
+def _ratio(results, norm, depth):
+    """The first block's gradient over the last one's, at the start."""
+    return estimate(results.values(lambda r: r["gradient_norms"][0] / r["gradient_norms"][-1], norm=norm, depth=depth))
+
+
+NORM = Experiment(
+    "norm", "LayerNorm before or after attention and MLP, at which depth?", "ViT paper, section 3.1", jobs, report
+)

@@ -1,0 +1,39 @@
+"""How much do features say? A linear map, fitted in closed form to a few images of each class."""
+
+import numpy as np
+
+from tinyvit.training.probe import ridge, shots
+
+STRENGTH = 0.1  # of the regularisation, as in `tinyvit probe`
+SHOTS = (1, 2, 5, 10, 20, 50)  # images of each class
+DRAW = 4  # a stream of random numbers, apart from the training loop's
+
+
+def probe(features, labels, test, answers, seed):
+    """The accuracy of ridge regression on few images, for several numbers of them.
+
+    Parameters
+    ----------
+    features : array [N, D]
+        With at least max(SHOTS) of each class, as far as there are.
+    labels : integer array [N]
+    test, answers
+        Features and labels of the images to classify.
+    seed : int
+        Which images are taken.
+
+    Returns
+    -------
+    {shots: share}, the shots as text, as JSON has them
+    """
+    classes, found = int(labels.max()) + 1, {}
+    for count in SHOTS:
+        few = shots(np.random.default_rng([seed, DRAW, count]), labels, count)
+        head = ridge(features[few], labels[few], classes, STRENGTH)
+        found[str(count)] = float(((test @ head["w"] + head["b"]).argmax(-1) == answers).mean())
+    return found
+
+
+def drawn(labels, seed):
+    """The indices of as many images of each class as any probe takes."""
+    return shots(np.random.default_rng([seed, DRAW]), labels, max(SHOTS))

@@ -1,0 +1,69 @@
+"""Deeper, wider, or smaller patches? The ViT paper's figure 8: what extra computation is best spent on."""
+
+from dataclasses import replace
+
+from tinyvit.lab.experiment import Experiment, Report
+from tinyvit.lab.figures import line, panels
+from tinyvit.lab.job import base_config, base_images, base_recipe, training
+from tinyvit.lab.statistics import difference
+from tinyvit.viz.ledger import shapes
+
+CHANGES = {  # of the data set's model, one thing at a time; MLPs keep their proportion to the width
+    "depth": (1, 2, 4, 8),
+    "width": (16, 32, 64, 128),
+    "MLP width": (64, 128, 256, 512),
+    "patch": {28: (14, 7, 4), 8: (4, 2, 1)},
+}
+
+
+def jobs(data, budget):
+    """The model with one of its sizes changed; the unchanged one stands in each series."""
+    config, recipe, images = base_config(data), base_recipe(data, budget), base_images(data, budget)
+    found = []
+    for what, values in CHANGES.items():
+        for value in values[config.image] if isinstance(values, dict) else values:
+            changed = _changed(config, what, value)
+            work = shapes(changed).totals[1]
+            found.append(training({"changed": what, "to": value, "multiply-adds": work}, changed, recipe, images))
+    return found
+
+
+def _changed(config, what, value):
+    if what == "width":
+        return replace(config, dim=value, mlp_dim=value * config.mlp_dim // config.dim)
+    return replace(config, **{{"depth": "depth", "MLP width": "mlp_dim", "patch": "patch"}[what]: value})
+
+
+def report(results):
+    """Accuracy against the multiply-adds of one image, a line for each size that is changed."""
+    settings = results.settings("changed", "to", "multiply-adds")
+    estimates = {s: results.estimate("test_accuracy", changed=s[0], to=s[1]) for s in settings}
+    rows = [[what, to, f"{work / 1e6:.2f}", estimates[what, to, work].text()] for what, to, work in settings]
+    figure, (axes,) = panels(1, 6.5, 4.2)
+    for number, what in enumerate(CHANGES):
+        series = sorted((work, to) for changed, to, work in settings if changed == what)
+        line(axes, [w / 1e6 for w, _ in series], [estimates[what, to, w] for w, to in series], what, number)
+        for w, to in series:
+            axes.annotate(f" {to}", (w / 1e6, 100 * estimates[what, to, w].mean), fontsize=7, va="top")
+    axes.set(xscale="log", xlabel="multiply-adds of one image (millions)", ylabel="test accuracy (%)")
+    axes.legend(frameon=False, title="changed")
+    return Report(
+        ["changed", "to", "multiply-adds (M)", "test accuracy (%)"], rows, figure, _verdict(results, settings)
+    )
+
+
+def _verdict(results, settings):
+    said = []
+    for what in CHANGES:
+        series = sorted((work, to) for changed, to, work in settings if changed == what)
+        ends = [results.values("test_accuracy", changed=what, to=to) for _, to in (series[-1], series[0])]
+        gap = difference(*ends)
+        times = series[-1][0] / series[0][0]
+        shown = "" if abs(gap.mean) > gap.half else " (not shown to be a difference)"
+        ends = f"{what} {series[0][1]} to {series[-1][1]}"
+        said.append(f"{ends}, {times:.1f} times the computation: {gap.text()} points{shown}")
+    paper = "The paper, on JFT-300M: depth gains most, width least, and smaller patches gain without more parameters."
+    return f"What changes from the smallest to the largest: {'; '.join(said)}. {paper}"
+
+
+SHAPE = Experiment("depth-width-patch", "Deeper, wider, or smaller patches?", "ViT paper, figure 8", jobs, report)
