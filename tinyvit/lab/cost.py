@@ -105,16 +105,17 @@ def report(results):
 def _verdict(results, tokens):
     fitted = [n for n in tokens if n >= FITTED]
     exponents = {(part, m): _exponent(results, part, m, fitted) for part in PARTS for m in ("seconds", "megabytes")}
+    powers = {key: f"T^{exponent.text(1)}" for key, exponent in exponents.items()}
     said = [
-        f"{name}: time like T^{exponents[part, 'seconds'].text(1)}, memory like T^{exponents[part, 'megabytes'].text(1)}"
+        f"{name}: time like {powers[part, 'seconds']}, memory like {powers[part, 'megabytes']}"
         for part, name in PARTS.items()
     ]
     time = exponents["attention", "seconds"]
     more = " (time grows faster: larger maps leave the processor's caches, presumably)" * (time.mean - time.half > 2)
     return (
-        f"From {FITTED} tokens on, {'; '.join(said)}. The scores of attention are T^2 numbers, so both should grow like T^2 "
-        f"there{more}, and like T in the projections. An image of 224 x 224 pixels has {PIXELS:,}^2 = {PIXELS**2:,} scores "
-        f"in each head with a token for each pixel, {PATCHES}^2 = {PATCHES**2:,} with one for each patch of 16 x 16: "
+        f"From {FITTED} tokens on, {'; '.join(said)}. The scores of attention are T^2 numbers, so both should grow like "
+        f"T^2 there{more}, and like T in the projections. If every pixel of an image of 224 x 224 is a token, a head has "
+        f"{PIXELS:,}^2 = {PIXELS**2:,} scores; if every patch of 16 x 16 is, {PATCHES}^2 = {PATCHES**2:,}, which is "
         f"{PIXELS**2 // PATCHES**2:,} times fewer (ViT paper, section 3.1)."
     )
 

@@ -83,11 +83,11 @@ def _verdict(results):
         pixels, trained = (results.values(_with(n), features=kind) for kind in ("pixels", "trained"))
         gap = difference(trained, pixels)
         shown = "" if abs(gap.mean) > gap.half else ", no difference"
-        said.append(f"With {n} images of each class, learned features less pixels: {gap.text()} points{shown}")
+        said.append(f"With {n} images of each class, learned features less pixels: {gap.text()} points{shown}.")
     return (
-        f"{said[0]}. {said[1]}. The model has seen none of these {KNOWN} classes. The paper classifies ImageNet so, from 5 "
-        "images of each of 1000 classes (its table 8: 64.2 % with ViT-B/16 trained on JFT), as a cheap measure while it "
-        "trains; the sizes differ too much to compare numbers."
+        f"{' '.join(said)} The model has seen none of these {KNOWN} classes. The paper classifies ImageNet so, from 5 "
+        "images of each of 1000 classes (its table 8: 64.2 % with ViT-B/16 trained on JFT), as a cheap measure while "
+        "it trains; the sizes differ too much to compare numbers."
     )
 
 

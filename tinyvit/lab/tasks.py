@@ -5,9 +5,10 @@ import numpy as np
 from tinyvit.errors import DivergedError
 from tinyvit.lab.cost import cost
 from tinyvit.lab.fewshot import fewshot
+from tinyvit.lab.masked import masked
 from tinyvit.lab.train import train
 
-TASKS = {"train": train, "fewshot": fewshot, "cost": cost}
+TASKS = {"train": train, "fewshot": fewshot, "masked": masked, "cost": cost}
 
 
 def do(name, data, arguments, seed):
