@@ -8,6 +8,9 @@
     python docs/measure.py architecture  rooms and imports of the package -> docs/architecture.md, docs/figures
     python docs/measure.py mistakes      what the gradient check says of each known mistake -> docs/derivations
     python docs/measure.py numerics      tinyvit numerics of a model trained for it -> docs/weights.md
+    python docs/measure.py lab [RUNS]    results of tinyvit lab --data mnist --budget full -> docs/lab.md, docs/figures
+
+`lab` reads the folders NAME-mnist-full in RUNS and keeps their results in docs/lab; without RUNS, those that it kept.
 
 `results NAME...` measures these presets only and keeps the others' results. Each table replaces what stands between
 <!-- NAME --> and <!-- /NAME --> in its file.
@@ -36,6 +39,11 @@ from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.mistakes import FORGOTTEN
 from tinyvit.exercises.mistakes import mistakes as known_mistakes
 from tinyvit.exercises.source import edited, planted
+from tinyvit.lab.experiment import Results
+from tinyvit.lab.experiments import EXPERIMENTS
+from tinyvit.lab.run import RESULTS as LAB_RESULTS
+from tinyvit.lab.run import table as lab_table
+from tinyvit.lab.spread import Store
 from tinyvit.training.machine import machine
 from tinyvit.training.run import open_run
 
@@ -43,6 +51,7 @@ DOCS = Path(__file__).parent
 README, SPEED, RESULTS = DOCS.parent / "README.md", DOCS / "speed.md", DOCS / "results.json"
 READMES = (README, DOCS / "README.zh.md")
 PRESETS = ("digits", "mnist-quick", "mnist", "mnist-best")
+LAB = DOCS / "lab"
 SEEDS = (0, 1, 2)
 INSIDE = ("attention", "rollout", "distance", "positions", "filters", "mistakes")  # figures of docs/inside.md
 TITLES = {"seconds": "ms", "ratio": "ratio to torch eager", "memory_mb": "MB", "images_per_second": "images/s"}
@@ -401,6 +410,26 @@ def code(text):
     return "<br>".join(quoted)
 
 
+def lab(folder=None):
+    """Table, verdict and figure of every experiment of the lab; its results are kept: the page can be made again."""
+    for name, experiment in EXPERIMENTS.items():
+        kept = LAB / f"{name}.jsonl"
+        if folder:
+            kept.write_bytes(Path(folder, f"{name}-mnist-full", LAB_RESULTS).read_bytes())
+        store = Store(kept)
+        seeds = 1 + max(record["seed"] for record in store.records.values())
+        jobs = experiment.runs("mnist", "full", seeds)
+        if missing := store.missing(jobs):
+            sys.exit(f"{kept} lacks {len(missing)} of {len(jobs)} runs: finish tinyvit lab {name}")
+        records = store.of(jobs)
+        report = experiment.report(Results(records))
+        report.figure.savefig(DOCS / "figures" / f"lab-{name}.png")
+        about = f"`tinyvit lab {name} --data mnist --budget full --seeds {seeds}`, 95 % intervals:"
+        picture = f"![{experiment.question}](figures/lab-{name}.png)"
+        lines = [picture, "", *lab_table(report, records, about).splitlines()]
+        replace(LAB.with_suffix(".md"), f"lab {name}", lines)
+
+
 def replace(path, name, lines):
     """Put the lines between the markers of this name in a file."""
     text = path.read_text(encoding="utf-8")
@@ -416,9 +445,10 @@ def main():
     """Measure what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "what", choices=("gradients", "speed", "results", "figure", "inside", "architecture", "mistakes", "numerics")
+        "what",
+        choices=("gradients", "speed", "results", "figure", "inside", "architecture", "mistakes", "numerics", "lab"),
     )
-    parser.add_argument("names", nargs="*", help="presets, for results (default: all); a folder, for inside")
+    parser.add_argument("names", nargs="*", help="presets, for results (default: all); a folder, for inside and lab")
     args = parser.parse_args()
     if args.what == "results":
         if unknown := [name for name in args.names if name not in PRESETS]:
@@ -428,6 +458,10 @@ def main():
         if len(args.names) != 1 or not Path(args.names[0]).is_dir():
             parser.error(f"found {' '.join(args.names) or 'no name'}: inside takes the folder of one finished run")
         inside(args.names[0])
+    elif args.what == "lab":
+        if len(args.names) > 1 or not all(Path(name).is_dir() for name in args.names):
+            parser.error(f"found {' '.join(args.names)}: lab takes one folder of results, or none")
+        lab(*args.names)
     elif args.names:
         parser.error(f"found {args.names[0]}: {args.what} takes no names")
     else:
