@@ -428,6 +428,8 @@ def lab(folder=None):
         picture = f"![{experiment.question}](figures/lab-{name}.png)"
         lines = [picture, "", *lab_table(report, records, about).splitlines()]
         replace(LAB.with_suffix(".md"), f"lab {name}", lines)
+        if name == "position":
+            replace(README, "lab", [about, report.verdict])
 
 
 def replace(path, name, lines):

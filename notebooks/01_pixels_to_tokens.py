@@ -27,12 +27,15 @@ from tinyvit.layers.embedding import (
 from tinyvit.layers.encoder_block import encoder_block, encoder_block_init
 from tinyvit.ops.attention import attention
 from tinyvit.ops.convolution import (
+    convolution,
+    convolution_backward,
     kernel_from_matrix,
     matrix_from_kernel,
     patch_convolution,
     patch_convolution_backward,
 )
 from tinyvit.ops.patches import patchify, patchify_backward, unpatchify
+from tinyvit.ops.unfold import unfold
 from tinyvit.viz.embedding import filters_figure, principal_filters
 from tinyvit.viz.picture import BLUE, ORANGE, bare, new_figure, plain, show
 
@@ -301,6 +304,38 @@ for pixels in (0, 1, 2):
 # and gives tokens that were not there before. (The mean over all places survives the shift by a whole patch, as the last column says, but not that
 # by one pixel.)
 #
+# ### A convolution that overlaps
+#
+# The networks that ViT is compared with use convolutions otherwise: the stride is smaller than the kernel, so their windows overlap, and a pixel is
+# seen several times. The recipe is the same, with one function exchanged. `unfold` cuts an image into windows and flattens each, as `patchify` does
+# for patches, and around the image it puts zeros, so that with a stride of 1 there is a window for every pixel:
+
+# %%
+windows, _ = unfold(places[None, :, :, None].astype(float), 3)  # windows of 3 x 3 pixels of the small image from above
+print(list(windows.shape), "= [B, H, W, K*K*C]; the window around pixel 22, and that in the upper left corner:")
+print(windows[0, 1, 1].astype(int), windows[0, 0, 0].astype(int))
+print(exercises.source(convolution))
+print(exercises.source(convolution_backward))
+
+# %% [markdown]
+# On the way back, a pixel gets the sum of what its windows hand back (`unfold_backward`): what is used several times has the sum of its gradients.
+# With the stride as large as the kernel, nothing overlaps, and it is the convolution from above. And at stride 1, is it true that every shift is
+# followed, by one pixel, too? Zeros are put around the image, not what leaves it on the other side; so the digit gets a margin of zeros first.
+
+# %%
+overlapping = tinyvit.gradcheck(convolution, convolution_backward, x, rng.standard_normal((P, P, C, D)), e["b"])
+print(f"gradient check: {overlapping.entries} entries, worst error {overlapping.worst_error:.0e}, ok: {overlapping.ok}")
+same_as_patches = abs(convolution(x, kernel_from_matrix(e["w"], C), e["b"], stride=P)[0] - y_convolution).max()
+print(f"stride = kernel, and patch_convolution: {same_as_patches:.0e} apart")
+
+wide, kernel = np.pad(image, ((0, 0), (4, 4), (4, 4), (0, 0))), rng.standard_normal((3, 3, 1, 5))
+seen, _ = convolution(wide, kernel, np.zeros(5))
+shift_error = abs(convolution(np.roll(wide, 1, axis=2), kernel, np.zeros(5))[0] - np.roll(seen, 1, axis=2)).max()
+print(f"shifted by one pixel, the result is shifted by one pixel, up to {shift_error:.0e}")
+
+# %% [markdown]
+# A small network of such layers, [cnn.py](../tinyvit/models/cnn.py), stands beside the ViT in [the paper lab](../docs/lab.md).
+#
 # So the patch embedding brings a little of what a convolution knows about images into the model, once, at its entrance. What follows treats the
 # tokens as a set, and [learns where they are](05_positions.ipynb).
 #
@@ -394,7 +429,8 @@ figure
 # token **aggregates**, like the `[CLS]` token of BERT (Devlin et al. 2019), from which the paper has it. That it stands first is a convention: one
 # only has to know which row to read. We can watch it gather. At the entrance of each of the three encoder blocks of the model trained above, and
 # before the head, its last layer, how far are the class tokens of 64 images from their mean? At each of these places a
-# [LayerNorm](06_layer_norm_and_gelu.ipynb) scales every token to the same length, $\sqrt{32} = 5.66$ for 32 numbers, so that the four can be compared.
+# [LayerNorm](06_layer_norm_and_gelu.ipynb) scales every token to the same length, $\sqrt{32} = 5.66$ for 32 numbers, so that the four can be
+# compared.
 
 # %%
 _, c = tinyvit.vit(digits[:64], p, config)
@@ -517,6 +553,47 @@ exercises.check("patch_convolution_backward", my_patch_convolution_backward)
 
 
 # %%
+def my_unfold(x, kernel, stride=1):
+    """Images x [B, H, W, C] and the side K of a window -> y [B, ceil(H/s), ceil(W/s), K*K*C], s the stride; the cache is {"x": x}.
+
+    Windows in raster order; within a window, row by row, and the channels of a pixel side by side. Outside of the image
+    are zeros: (ceil(H/s) - 1) s + K - H rows of them (if that is more than 0), half of them, rounded down, above; likewise
+    columns.
+    """
+
+
+exercises.check("unfold", my_unfold)
+
+
+# %%
+def my_unfold_backward(dy, c, stride=1):
+    """dy [B, ceil(H/s), ceil(W/s), K*K*C] and the cache {"x": [B, H, W, C]} -> dx [B, H, W, C]."""
+
+
+exercises.check("unfold_backward", my_unfold_backward)
+
+
+# %%
+def my_convolution(x, w, b, stride=1):
+    """Images x [B, H, W, C], a kernel w [K, K, C, D] and b [D] -> y [B, ceil(H/s), ceil(W/s), D], s the stride.
+
+    Each window of `unfold`, times the kernel, plus b. The cache is {"unfold": unfold's cache, "windows": the windows as
+    rows [-1, K*K*C], "w": w}.
+    """
+
+
+exercises.check("convolution", my_convolution)
+
+
+# %%
+def my_convolution_backward(dy, c, stride=1):
+    """dy [B, ceil(H/s), ceil(W/s), D] and the cache {"unfold", "windows", "w"} -> dx [B, H, W, C], dw [K, K, C, D], db [D]."""
+
+
+exercises.check("convolution_backward", my_convolution_backward)
+
+
+# %%
 def my_class_token(x, p):
     """Tokens x [B, N, D] and the class token p [1, D] -> y [B, 1+N, D] with p as row 0 of every image; the cache is {}."""
 
@@ -544,6 +621,7 @@ assert list(shapes["B/16"].values()) == [(224, 224, 3), (14, 14, 768), (196, 768
 assert list(shapes["S/16"].values()) == [(224, 224, 3), (14, 14, 384), (196, 768), (196, 384), (197, 384)]
 assert max(differences.values()) < 1e-12 and abs(by_hand - y_convolution[1, 1, 2, 4]) < 1e-12
 assert followed == {0: (True, True, True), 1: (False, False, False), 2: (False, True, True)}
+assert overlapping.ok and same_as_patches < 1e-12 and shift_error < 1e-12
 assert report.ok and not broken.ok
 assert round(memory_exponent, 6) == 2 and 1 < exponent < 3
 assert spreads[0] < 1e-4 < 1 < spreads[-1]

@@ -471,14 +471,14 @@ def lie(name, careless, honest):
     print(f"careless check: error {careless:.1e}     honest check: error {honest:.1e}")
 
 
-def nothing(dy, c):
+def silent_backward(dy, c):
     return np.zeros_like(dy)
 
 
 ones = np.ones(x.shape)
 y, c = softmax(x)
-careless = abs(nothing(ones, c) - slopes(lambda x: (ones * softmax(x)[0]).sum(), x)).max()
-lie("ones upstream", careless, tinyvit.gradcheck(softmax, nothing, x).worst_error)
+careless = abs(silent_backward(ones, c) - slopes(lambda x: (ones * softmax(x)[0]).sum(), x)).max()
+lie("ones upstream", careless, tinyvit.gradcheck(softmax, silent_backward, x).worst_error)
 
 # %% [markdown]
 # **Parameters as they start.** LayerNorm multiplies by a parameter $\gamma$ (gamma), which starts at 1. A backward pass that forgets to multiply by

@@ -16,6 +16,7 @@ import numpy as np
 import tinyvit
 from tinyvit import exercises
 from tinyvit.ops.attention import attention, attention_backward
+from tinyvit.ops.scale import scale_queries, scale_queries_backward
 from tinyvit.ops.softmax import softmax, softmax_backward
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, outline, plain, shine, show
 
@@ -94,7 +95,8 @@ softmax(huge)[0]
 B, T, S, d = 2, 3, 5, 4
 q, k, v = rng.standard_normal((B, T, d)), rng.standard_normal((B, S, d)), rng.standard_normal((B, S, d))
 
-y, c = attention(q / math.sqrt(d), k, v)  # the scale is a step of its own, before
+scaled, _ = scale_queries(q)  # the scale is a step of its own, before
+y, c = attention(scaled, k, v)
 for name, array in {"q": q, "k": k, "v": v, "a, the weights": c["a"], "y": y}.items():
     print(f"{name:15} {list(array.shape)}")
 
@@ -168,7 +170,16 @@ axes.legend()
 figure
 
 # %% [markdown]
-# Without the scale, the gradient of a typical query dies as heads get wider. With it, the width makes hardly any difference.
+# Without the scale, the gradient of a typical query dies as heads get wider. With it, the width makes hardly any difference. The step, and the way
+# back through it, where a constant factor acts on the gradient as it did on the queries:
+
+# %%
+print(exercises.source(scale_queries))
+print(exercises.source(scale_queries_backward))
+
+# %% [markdown]
+# A config can leave it out, `scale="none"`. Random numbers are not a trained model, though: what it costs to train without the scale is another
+# question, which `tinyvit lab scale` asks and [the paper lab](../docs/lab.md) answers.
 #
 # ## The way back
 #
@@ -207,7 +218,7 @@ print(report)
 
 # %%
 def scaled_attention(q, k, v):
-    return attention(q / math.sqrt(q.shape[-1]), k, v)
+    return attention(scale_queries(q)[0], k, v)
 
 
 def forgetful_backward(dy, c):
@@ -220,7 +231,7 @@ print(broken)
 
 # %% [markdown]
 # The check names the tensor: k and v are right, q is not, and its gradient is too large by `analytic / numeric`, which is $\sqrt{4} = 2$. What was
-# multiplied by $1 / \sqrt{d}$ on the way forward is multiplied by it on the way back: `dq / math.sqrt(d)`.
+# multiplied by $1 / \sqrt{d}$ on the way forward is multiplied by it on the way back, by `scale_queries_backward`.
 #
 # ## What the gradient does not see
 #
@@ -285,6 +296,22 @@ def my_attention_backward(dy, c):
 
 
 exercises.check("attention_backward", my_attention_backward)
+
+
+# %%
+def my_scale_queries(q):
+    """Queries q [..., T, d] -> y [..., T, d] = q / sqrt(d), and the cache {}."""
+
+
+exercises.check("scale_queries", my_scale_queries)
+
+
+# %%
+def my_scale_queries_backward(dy, c):
+    """dy [..., T, d] and the cache {} -> dq [..., T, d]."""
+
+
+exercises.check("scale_queries_backward", my_scale_queries_backward)
 
 # %% [markdown]
 # ## What we know now

@@ -267,6 +267,8 @@ print("plain reshape:", *sees(lambda q, k, v: unswapped(q, k, v)[0]), sep="\n")
 print(exercises.source(multi_head_attention))
 
 # %% [markdown]
+# (`scale_queries` divides by $\sqrt{d}$; the lines with `"r"` are relative positions, of which [the next notebook](05_positions.ipynb) tells.)
+#
 # The weights of the values are changed in the columns of one head, and the change of the output is measured in each of its $D = 6$ columns. If $w_o$
 # is the identity, the heads are only laid side by side: head $i$ touches its own $d = 3$ columns and no others, and what two heads have found can
 # never be put together by this layer. With $w_o$ every head writes into all columns.
@@ -542,7 +544,8 @@ def my_multi_head_attention(x, kv, p, *, heads, bias=None):
     q = linear(x, p["q"]), k and v = linear(kv, p["k"]) and linear(kv, p["v"]), each split into heads;
     head_i = softmax(q_i k_i^T / sqrt(d) + bias) v_i. Use linear, split_heads, attention, merge_heads.
 
-    The cache is {"q", "k", "v", "o": the caches of the four linear layers, "att": attention's}, whose q is already scaled.
+    The cache is {"q", "k", "v", "o": the caches of the four linear layers, "att": attention's, whose q is already scaled,
+    "scale": that of scale_queries, {}}. Relative positions, p["r"], do not occur here.
     """
 
 
@@ -551,7 +554,7 @@ exercises.check("multi_head_attention", my_multi_head_attention)
 
 # %%
 def my_multi_head_attention_backward(dy, p, c):
-    """dy [B, T, D], p {q, k, v, o} and the cache {q, k, v, att, o} -> dx [B, T, D], dkv [B, S, D], dbias, g {q, k, v, o}.
+    """dy [B, T, D], p {q, k, v, o} and the cache {q, k, v, scale, att, o} -> dx [B, T, D], dkv [B, S, D], dbias, g {q, k, v, o}.
 
     The heads' number and width are found in the shape of c["att"]["q"], [B, h, T, d]. Both k and v come from kv.
     """

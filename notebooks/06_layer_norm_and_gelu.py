@@ -22,7 +22,7 @@ from tinyvit.layers.encoder_block import encoder_block, encoder_block_backward, 
 from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward, layer_norm_init
 from tinyvit.layers.linear import linear
 from tinyvit.layers.mlp import mlp, mlp_backward, mlp_init
-from tinyvit.layers.multi_head_attention import multi_head_attention, multi_head_attention_backward
+from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_backward
 from tinyvit.ops.erf import normal_distribution
 from tinyvit.ops.gelu import gelu, gelu_backward, gelu_tanh
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
@@ -447,28 +447,20 @@ print(mlp_report)
 #
 # $$ \text{post-norm: } z \leftarrow \mathrm{LN}(z + f(z)), \qquad \text{pre-norm: } z \leftarrow z + f(\mathrm{LN}(z)). $$
 #
-# What does it change? The package has the pre-norm block, and a post-norm block is a few lines of its parts. Its gradient check first:
-
+# The parameters are the same, and in the package so is the form: a config chooses with `norm="pre"`, the default, or `norm="post"`. The post-norm
+# block ([source](../tinyvit/layers/post_norm_block.py)), and its backward pass:
 
 # %%
-def post_norm_block(z, p, *, heads):
-    c = {}
-    y, c["msa"] = multi_head_attention(z, z, p["msa"], heads=heads)
-    z, c["ln1"] = layer_norm(z + y, p["ln1"])
-    y, c["mlp"] = mlp(z, p["mlp"])
-    z, c["ln2"] = layer_norm(z + y, p["ln2"])
-    return z, c
+print(exercises.source(post_norm_block))
+print()
+print(exercises.source(post_norm_block_backward))
 
+# %% [markdown]
+# Beside the lines of the pre-norm block, which [the next notebook](07_the_vision_transformer.ipynb) shows whole: the norm of a sum stands on the
+# stream itself. So on the way back, too, the whole gradient passes through `layer_norm_backward`, and only then is it handed both to the branch and
+# around it. (`rows` and dropout are explained there as well.) What else does it change? First a gradient check:
 
-def post_norm_block_backward(dz, p, c):
-    g = {}
-    dz, g["ln2"] = layer_norm_backward(dz, p["ln2"], c["ln2"])
-    dy, g["mlp"] = mlp_backward(dz, p["mlp"], c["mlp"])
-    dz, g["ln1"] = layer_norm_backward(dz + dy, p["ln1"], c["ln1"])
-    dq, dkv, _, g["msa"] = multi_head_attention_backward(dz, p["msa"], c["msa"])
-    return dz + dq + dkv, g
-
-
+# %%
 small = encoder_block_init(rng, 4, 6, dtype="float64")
 post_report = tinyvit.gradcheck(
     post_norm_block, post_norm_block_backward, rng.standard_normal((2, 3, 4)), small, heads=2
@@ -524,7 +516,8 @@ figure
 # the root of it: the factor $r$ of line 6.
 #
 # Xiong et al. (2020) derive a bound of this form, with the factor $1 / \sqrt{\mathrm{depth}}$, and take it for the reason why post-norm models need
-# a gentle start of the learning rate and pre-norm models can do with less of one. What we have measured is only the gradient at the start.
+# a gentle start of the learning rate and pre-norm models can do with less of one. What we have measured is only the gradient at the start; what
+# becomes of either in training, at several depths, is measured by `tinyvit lab norm` ([the paper lab](../docs/lab.md)).
 
 # %%
 ratio, post_ratio = (values[-1, 1] / values[0, 1] for values in found.values())
@@ -601,6 +594,29 @@ def my_mlp_backward(dy, p, c):
 
 
 exercises.check("mlp_backward", my_mlp_backward)
+
+
+# %% [markdown]
+# And the post-norm block, from `multi_head_attention`, `layer_norm` and `mlp`; what is not imported above is in `tinyvit.layers`.
+
+
+# %%
+def my_post_norm_block(z, p, *, heads):
+    """z [B, T, D], p {ln1, msa, ln2, mlp} -> z' = LN(MSA(z) + z), and then LN(MLP(z') + z'), [B, T, D].
+
+    The cache holds those of the parts: {msa, dropout, ln1, mlp, ln2}; that of dropout, which has no mask here, is {}.
+    """
+
+
+exercises.check("post_norm_block", my_post_norm_block)
+
+
+# %%
+def my_post_norm_block_backward(dz, p, c):
+    """The gradient dz [B, T, D] of the output -> that of the input, and g {ln1, msa, ln2, mlp}."""
+
+
+exercises.check("post_norm_block_backward", my_post_norm_block_backward)
 
 # %% [markdown]
 # ## What we know now

@@ -21,6 +21,7 @@ from tinyvit.layers.embedding import class_token, patch_embedding
 from tinyvit.layers.encoder_block import encoder_block, encoder_block_backward, encoder_block_init
 from tinyvit.layers.layer_norm import layer_norm
 from tinyvit.layers.linear import linear
+from tinyvit.layers.pool import class_readout
 from tinyvit.layers.position import learned_position
 from tinyvit.models.vit import vit, vit_backward
 from tinyvit.ops.class_row import class_row, class_row_backward
@@ -90,6 +91,10 @@ def lines(function, *words):
 print(lines(vit, 'c["patch"]', 'c["cls"]', 'c["pos"]'))
 
 # %% [markdown]
+# `pool` and `position` stand for what the model's `config` names: there are other ways to begin than the paper's ([positions](05_positions.ipynb),
+# [class token or average](14_class_token_or_average.ipynb)). Unless it says otherwise, `pool.token` is `class_token` and `position.forward` is
+# `learned_position`, as in the cell above.
+#
 # $$ z'_l = \mathrm{MSA}(\mathrm{LN}(z_{l-1})) + z_{l-1}, \qquad l = 1, \ldots, L \qquad (2) $$
 
 # %%
@@ -104,10 +109,13 @@ print(lines(encoder_block, 'c["ln2"]', 'c["mlp"]', "(3)"))
 # %% [markdown]
 # $$ y = \mathrm{LN}(z_L^0) \qquad (4) $$
 #
-# $z_L^0$ is row 0 of $z_L$, the class token's. One linear layer, the **head**, turns $y$ into $K$ logits, one for each class.
+# $z_L^0$ is row 0 of $z_L$, the class token's. Here `pool.read` is `class_readout`, two lines of its own file,
+# [pool.py](../tinyvit/layers/pool.py). One linear layer, the **head**, turns $y$ into $K$ logits, one for each class.
 
 # %%
-print(lines(vit, 'c["class_row"]', 'c["ln"]', 'c["head"]'))
+print(lines(vit, "pool.read(", 'c["head"]'))
+print("\nclass_readout:")
+print(lines(class_readout, 'c["class_row"]', 'c["ln"]'))
 
 # %% [markdown]
 # Two kinds of work take turns. In (2) tokens talk to each other: MSA is the only place of the whole model where one token's numbers reach
@@ -180,8 +188,10 @@ figure
 print(exercises.source(vit))
 
 # %% [markdown]
-# A loop over blocks, between an embedding and a head. `rows` is `None` for all blocks, and for the last one `None` or 1. `keep=False` throws
-# each block's cache away, for prediction. `pre_logits` is one more layer, which some published models have before the head, and ours have not.
+# A loop over blocks, between an embedding and a head. The second line looks up what the config names; `stem_of` and `block_of` do so for positions
+# and blocks ([placement.py](../tinyvit/models/placement.py)), and `PLACEMENT` hands each block its parameters. `c |= read` adds the caches of
+# equation (4), `class_row` and `ln`, to the others. `rows` is `None` for all blocks, and for the last one `None` or 1. `keep=False` throws each
+# block's cache away, for prediction. `pre_logits` is one more layer, which some published models have before the head, and ours have not.
 #
 # ## Only the class row reaches the head
 #
@@ -352,11 +362,11 @@ for name in ("digits", "mnist", "B/16"):
 # the cache that it left. Of the whole model:
 
 # %%
-for forward, backward in (
-    [(f'c["{name}"]', f'c["{name}"]') for name in ("head", "ln", "class_row")]
-    + [("encoder_block(", "encoder_block_backward(")]
-    + [(f'c["{name}"]', f'c["{name}"]') for name in ("dropout", "pos", "cls", "patch")]
-):
+for forward, backward in [
+    ('c["head"]', 'c["head"]'),
+    ("pool.read(", "pool.read_backward("),
+    ("encoder_block(", "encoder_block_backward("),
+] + [(f'c["{name}"]', f'c["{name}"]') for name in ("dropout", "pos", "cls", "patch")]:
     print(lines(vit, forward))
     print("    ", lines(vit_backward, backward))
 

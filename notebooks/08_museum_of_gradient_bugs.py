@@ -168,8 +168,9 @@ for number in (14, 15):
 #
 # Here a bug may show in many tensors at once, in all that comes after it on the way back. The first wrong one on that way is the one to look at; the
 # list is in the order of the forward pass, more or less, so read it from below. The right functions are derived, or shown, in the notebooks on
-# [attention](03_attention.ipynb), [heads](04_heads.ipynb), [the MLP](06_layer_norm_and_gelu.ipynb) and
-# [the model](07_the_vision_transformer.ipynb). In exhibit 17, `_sum_to` adds up a bias's gradient over the axes along which the bias was repeated.
+# [attention](03_attention.ipynb), [heads](04_heads.ipynb), [the MLP](06_layer_norm_and_gelu.ipynb) and [the model](07_the_vision_transformer.ipynb).
+# In exhibit 17, `_sum_to` adds up a bias's gradient over the axes along which the bias was repeated. The lines with `"r"` are [relative
+# positions](05_positions.ipynb), which do not occur in these checks.
 
 # %%
 for number in (16, 17):

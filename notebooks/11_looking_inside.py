@@ -126,7 +126,7 @@ overlay_figure(images[:2], {"with identity": with_identity[:2, 0, 1:], "without"
 
 # %%
 true_class = np.eye(config.classes, dtype="float32")[labels]  # the gradient, by the logits, of the true class's logit
-weighted = weighted_attention(true_class, p, c)
+weighted = weighted_attention(true_class, p, c, config)
 for_class = sum(a[:, 0, 1:] for a in weighted)  # the class token's rows, of all layers
 kinds = {
     "last block": class_attention(c),

@@ -534,5 +534,4 @@ assert (left["trained"] > left["pixels"]).all() and (left["pixels"] > left["rand
 assert (right["pixels"] > right["random start"]).all() and (right["random start"] > right["trained"]).all()
 
 # %% [markdown]
-# This is the last notebook. From here: [how to add a layer or a model of your own](../docs/extending.md), or back
-# [to the start](00_start_here.ipynb).
+# Next: [class token or average](14_class_token_or_average.ipynb), a question of the paper's that the learning rate decides.

@@ -4,15 +4,18 @@ Those that learners make are known to the exercises (tinyvit/exercises/mistakes.
 wrong gradient, and so are some more, with a case of tinyvit.checks that must then fail. Each is one edit of one
 function: what stands there, and how it is easily written.
 A mistake made alike in both passes (a scale left out of either) is a different function with a right gradient: no
-gradient check sees it, and the tests against reference implementations do.
+gradient check sees it, and the tests against reference implementations do. So some of these are planted as well: the
+gradient check must pass, and the twin disagree.
 """
 
+import contextlib
 import functools
 
 import numpy as np
 import pytest
 
 from docs.measure import keeps_result
+from tests.models.test_vit import naive_vit
 from tinyvit import trees
 from tinyvit.checks import Case, cases
 from tinyvit.exercises.exercise import exercises
@@ -23,14 +26,37 @@ from tinyvit.layers.encoder_block import encoder_block, encoder_block_backward
 from tinyvit.layers.layer_norm import layer_norm_backward
 from tinyvit.layers.linear import linear_backward
 from tinyvit.layers.mlp import mlp_backward
-from tinyvit.layers.multi_head_attention import multi_head_attention_backward
-from tinyvit.layers.position import learned_position_backward
+from tinyvit.layers.multi_head_attention import multi_head_attention, multi_head_attention_backward
+from tinyvit.layers.pool import (
+    class_readout,
+    class_readout_backward,
+    mean_readout,
+    mean_readout_backward,
+)
+from tinyvit.layers.position import (
+    grid_position,
+    grid_position_backward,
+    learned_position_backward,
+    sinusoidal_position,
+)
+from tinyvit.layers.positioned_block import (
+    positioned_block,
+    positioned_block_backward,
+    relative_block,
+    relative_block_backward,
+)
+from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_backward
+from tinyvit.models import placement
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.placement import PLACEMENT, block_of, stem_of
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.attention import _sum_to, attention_backward
 from tinyvit.ops.heads import split_heads
+from tinyvit.ops.mean_row import mean_row, mean_row_backward
+from tinyvit.ops.relative_bias import _offsets, relative_bias_backward
 from tinyvit.ops.resize import resize_backward
 from tinyvit.ops.resize_positions import resize_positions_backward
+from tinyvit.ops.scale import scale_queries, scale_queries_backward
 
 BUGS = [  # function, the case that must fail, {mistake: (what stands there, how it is easily written)}
     (
@@ -91,13 +117,165 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
         "small vit",
         {"dropout after the positions forgotten": ('dz = dropout_backward(dz, c["dropout"])', NOTHING)},
     ),
+    (
+        scale_queries_backward,
+        "multi_head_attention",
+        {
+            "the scale forgotten": ("(1 / math.sqrt(dy.shape[-1]))", "1"),
+            "divided by d": ("math.sqrt(dy.shape[-1])", "dy.shape[-1]"),
+        },
+    ),
+    (
+        multi_head_attention_backward,
+        "multi_head_attention/no scale",
+        {
+            "scaled although the forward pass is not": (
+                'if "scale" in c:',
+                'c = c | {"scale": {}}\n    if "scale" in c:',
+            )
+        },
+    ),
+    (
+        multi_head_attention_backward,
+        "multi_head_attention/relative",
+        {
+            "q has no gradient through the offsets": ("dq + dq_relative", "dq"),
+            "q has no other": ("dq + dq_relative", "dq_relative"),
+            "the offsets' part is subtracted": ("dq + dq_relative", "dq - dq_relative"),
+            "the offsets' part is not scaled": (
+                'dq = scale_queries_backward(dq, c["scale"])',
+                'dq = scale_queries_backward(dq - dq_relative, c["scale"]) + dq_relative',
+            ),
+            "heads merged by a reshape alone": ("merge_heads(dr[None])[0]", "dr.reshape(dr.shape[1], -1)"),
+        },
+    ),
+    (
+        relative_bias_backward,
+        "relative_bias/rows",
+        {
+            "the other direction": ("= _offsets(q, r)", "= _offsets(q, r); offsets = r.shape[-2] - 1 - offsets"),
+            "one place further": ("= _offsets(q, r)", "= _offsets(q, r); offsets = offsets - 1"),
+            "dr averaged over the batch": (".sum(axis=0)", ".mean(axis=0)"),
+            "dr of the last image": (".sum(axis=0)", "[-1]"),
+            "dr summed over the heads as well": (".sum(axis=0)", ".sum(axis=(0, 1))"),
+            "dq without the offsets": ("dproducts @ r,", "0 * q,"),
+        },
+    ),
+    (
+        mean_row_backward,
+        "mean_row",
+        {
+            "1/N forgotten": ("(1 / x.shape[1])", "1"),
+            "1/B": ("(1 / x.shape[1])", "(1 / x.shape[0])"),
+            "1/D": ("(1 / x.shape[1])", "(1 / x.shape[2])"),
+        },
+    ),
+    (
+        mean_readout_backward,
+        "mean_readout",
+        {
+            "all of dy for each row": ('mean_row_backward(dy, c["mean_row"])', 'dy[:, None] + 0 * c["mean_row"]["x"]'),
+            "the LayerNorm passed by": (
+                "return layer_norm_backward(",
+                'return mean_row_backward(dy, c["mean_row"]), layer_norm_backward(',
+            ),
+        },
+    ),
+    (
+        class_readout_backward,
+        "class_readout",
+        {"the LayerNorm passed by": ("dy, g = layer_norm_backward", "_, g = layer_norm_backward")},
+    ),
+    (
+        post_norm_block_backward,
+        "post_norm_block/rows",
+        {
+            "no residual around attention": ("+= dq + dz", "+= dq"),
+            "no residual around the MLP": ("dy + dz, p", "dy, p"),
+            "no queries": ("+= dq + dz", "+= dz"),
+            "in the last rows": ("dy[:, : dq.shape[1]] +=", "dy[:, -dq.shape[1] :] +="),
+            "the residual past the LayerNorm": (
+                'dz, g["ln1"] = layer_norm_backward(dy + dz,',
+                'dz, g["ln1"] = layer_norm_backward(dy, p["ln1"], c["ln1"])[0] + dz, layer_norm_backward(dy + dz,',
+            ),
+            "the other LayerNorm": ('p["ln2"], c["ln2"]', 'p["ln1"], c["ln1"]'),
+        },
+    ),
+    (
+        post_norm_block_backward,
+        "post_norm_block/dropout",
+        {
+            "dropout forgotten": ('dy = dropout_backward(dz, c["dropout"])', "dy = dz"),
+            "dropout of the residual, too": (
+                'dy = dropout_backward(dz, c["dropout"])',
+                'dy = dz = dropout_backward(dz, c["dropout"])',
+            ),
+        },
+    ),
+    (
+        post_norm_block,
+        "post_norm_block",
+        {"a stale cache, of the other LayerNorm": ("return z, c", 'return z, c | {"ln2": c["ln1"]}')},
+    ),
+    (
+        grid_position_backward,
+        "position/2d",
+        {
+            "x summed over the columns": ("[..., :half].sum(axis=0)", "[..., :half].sum(axis=1)"),
+            "y summed over the rows": ("[..., half:].sum(axis=1)", "[..., half:].sum(axis=0)"),
+            "the halves exchanged": (
+                '{"x": grid[..., :half].sum(axis=0), "y": grid[..., half:].sum(axis=1)}',
+                '{"x": grid[..., half:].sum(axis=0), "y": grid[..., :half].sum(axis=1)}',
+            ),
+            "one image's": ("dy.sum(axis=0)", "dy[0]"),
+            "no gradient for the class token": ('"cls": dtable[:1]', '"cls": 0 * dtable[:1]'),
+            "rows off by the class token's": ("dtable[len(dtable) - side * side :]", "dtable[: side * side]"),
+        },
+    ),
+    (
+        positioned_block_backward,
+        "positioned_block",
+        {
+            "the block passed by": (
+                'dz, g = block[1](dz, p, c)\n    dz, g["pos"] = position.backward(dz,',
+                'given = dz\n    dz, g = block[1](dz, p, c)\n    dz, g["pos"] = position.backward(given,',
+            ),
+            "positions without a gradient": ("return dz, g", 'return dz, g | {"pos": 0 * g["pos"]}'),
+        },
+    ),
+    (
+        relative_block_backward,
+        "relative_block/rows",
+        {"another key's": ('g["msa"].pop("r")', 'g["msa"].pop("r")[::-1]')},
+    ),
+    (
+        placement._add,
+        "small vit/1d, shared",
+        {
+            "the last block's only": ("reduce(partial(trees.map, lambda a, b: a + b), parts)", "parts[-1]"),
+            "the first block's only": ("reduce(partial(trees.map, lambda a, b: a + b), parts)", "parts[0]"),
+            "averaged over the blocks": ("a + b", "(a + b) / 2"),
+        },
+    ),
+    (placement._add, "small vit/2d, shared", {"the last block's only": ("a + b", "b")}),
+    (placement._add, "small vit/relative, shared", {"the first block's only": ("a + b", "a")}),
 ]
 
 
-def small_vit():
-    """A whole model with everything in it, small enough to be checked in no time."""
-    sizes = dict(image=4, channels=1, patch=2, dim=4, depth=2, heads=2, mlp_dim=3, classes=3, pre_logits=2)
-    config = ViTConfig(**sizes, gelu="tanh", dropout=0.3)
+SMALL = {  # whole models: what their configurations have other than the paper's
+    "small vit": dict(gelu="tanh", dropout=0.3, pre_logits=2),
+    **{
+        f"small vit/{kind}, {place}": dict(position=kind, position_at=place)
+        for kind in ("1d", "2d", "relative")
+        for place in ("layers", "shared")
+    },
+}
+
+
+def small_vit(**options):
+    """A whole model, small enough to be checked in no time."""
+    sizes = dict(image=4, channels=1, patch=2, dim=4, depth=2, heads=2, mlp_dim=3, classes=3)
+    config = ViTConfig(**sizes | options)
     rng = np.random.default_rng(0)
     p = trees.map(lambda leaf: rng.standard_normal(leaf.shape), vit_init(None, config))
     keywords = dict(config=config, masks=vit_masks(rng, config, 2, dtype=np.float64))
@@ -107,7 +285,7 @@ def small_vit():
 
 def check(name):
     """The report on the case of this name."""
-    return (small_vit() if name == "small vit" else cases([name])[name]).check()
+    return (small_vit(**SMALL[name]) if name in SMALL else cases([name])[name]).check()
 
 
 @functools.cache
@@ -129,6 +307,169 @@ def test_the_gradient_check_finds(function, case, right, wrong):
     with planted(function, (right, wrong)):
         report = check(case)
     assert not report.ok, f"\n{report}"
+
+
+def reversed_gradients(g):
+    """The tables' gradients, in the wrong order of layers."""
+    return g | {"pos": [block.pop("pos") for block in reversed(g["blocks"])]}
+
+
+@pytest.mark.parametrize("kind", ["1d", "2d", "relative"])
+def test_the_gradient_check_finds_layers_mixed_up(kind, monkeypatch):
+    name = f"small vit/{kind}, layers"
+    assert is_right(name)
+    monkeypatch.setitem(PLACEMENT, "layers", PLACEMENT["layers"]._replace(gradients=reversed_gradients))
+    assert not check(name).ok
+
+
+FEWER = ("(1 / x.shape[1])", "1")  # a sum for a mean
+LATER = (  # the offsets' keys meet queries that are not scaled yet
+    'if scale == "sqrt":\n        q, c["scale"] = scale_queries(q)\n    if "r" in p:\n'
+    '        relative, c["r"] = relative_bias(q, split_heads(p["r"][None], heads)[0])\n'
+    "        bias = relative if bias is None else relative + bias",
+    'if "r" in p:\n        relative, c["r"] = relative_bias(q, split_heads(p["r"][None], heads)[0])\n'
+    "        bias = relative if bias is None else relative + bias\n"
+    '    if scale == "sqrt":\n        q, c["scale"] = scale_queries(q)',
+)
+LATER_BACK = (
+    'if "r" in c:\n        dq_relative, dr = relative_bias_backward(dbias, c["r"])\n'
+    '        dq, g["r"] = dq + dq_relative, merge_heads(dr[None])[0]\n'
+    '    if "scale" in c:\n        dq = scale_queries_backward(dq, c["scale"])',
+    'if "scale" in c:\n        dq = scale_queries_backward(dq, c["scale"])\n'
+    '    if "r" in c:\n        dq_relative, dr = relative_bias_backward(dbias, c["r"])\n'
+    '        dq, g["r"] = dq + dq_relative, merge_heads(dr[None])[0]',
+)
+COLUMNS = '{"x": grid[..., :half].sum(axis=0), "y": grid[..., half:].sum(axis=1)}'
+ROWS = '{"x": grid[..., :half].sum(axis=1), "y": grid[..., half:].sum(axis=0)}'
+HALVES = '{"x": grid[..., half:].sum(axis=0), "y": grid[..., :half].sum(axis=1)}'
+WAVES, GRID, RELATIVE = (dict(position=kind) for kind in ("sinusoidal", "2d", "relative"))
+LAYERS, SHARED = (dict(position_at=place) for place in ("layers", "shared"))
+POST, MEAN = dict(norm="post"), dict(pool="mean")
+BLIND = {  # wrong in both passes alike: {mistake: (a model that has it, [(function, edit), ...])}
+    "waves ten times as long": (WAVES, [(sinusoidal_position, ("10_000", "100_000"))]),
+    "cosine before sine": (
+        WAVES,
+        [(sinusoidal_position, ("[np.sin(angle), np.cos(angle)]", "[np.cos(angle), np.sin(angle)]"))],
+    ),
+    "all sines, then all cosines": (WAVES, [(sinusoidal_position, ("axis=-1)", "axis=1)"))]),
+    "positions from 1": (WAVES, [(sinusoidal_position, ("xp.arange(T,", "1 + xp.arange(T,"))]),
+    "one wave for all": (
+        WAVES | LAYERS,
+        [
+            (
+                sinusoidal_position,
+                ("(-xp.arange(0, D, 2, dtype=z.dtype) / D)", "(0 * xp.arange(0, D, 2, dtype=z.dtype))"),
+            )
+        ],
+    ),
+    "at the stem as well": (
+        WAVES | LAYERS,
+        [(stem_of, ('kind if config.position_at == "stem"', "kind if kind.forward"))],
+    ),
+    "offsets t - s": (
+        RELATIVE | SHARED,
+        [(_offsets, ("S - 1 + xp.arange(S) - rows", "S - 1 - xp.arange(S) + rows"))],
+    ),
+    "the middle is not the offset 0": (
+        RELATIVE | LAYERS,
+        [(_offsets, ("S - 1 + xp.arange(S) - rows", "(S + xp.arange(S) - rows) % (2 * S - 1)"))],
+    ),
+    "queries unscaled where they meet offsets": (
+        RELATIVE | SHARED,
+        [(multi_head_attention, LATER), (multi_head_attention_backward, LATER_BACK)],
+    ),
+    "x says the row, y the column": (
+        GRID,
+        [
+            (grid_position, ('p["x"], (side,', 'p["x"][:, None], (side,')),
+            (grid_position, ('p["y"][:, None], (side,', 'p["y"], (side,')),
+            (grid_position_backward, (COLUMNS, ROWS)),
+        ],
+    ),
+    "the halves exchanged": (
+        GRID | LAYERS,
+        [(grid_position, ("[columns, rows]", "[rows, columns]")), (grid_position_backward, (COLUMNS, HALVES))],
+    ),
+    "the scale is 1/d": (
+        {},
+        [
+            (scale_queries, ("math.sqrt(q.shape[-1])", "q.shape[-1]")),
+            (scale_queries_backward, ("math.sqrt(dy.shape[-1])", "dy.shape[-1]")),
+        ],
+    ),
+    "no scale, whatever is asked for": ({}, [(block_of, ("scale=config.scale", 'scale="none"'))]),
+    "a scale, whatever is asked for": (dict(scale="none"), [(block_of, ("scale=config.scale", 'scale="sqrt"'))]),
+    "pre-norm, whatever is asked for": (POST, [(block_of, ("NORM[config.norm]", 'NORM["pre"]'))]),
+    "the other activation": (POST, [(block_of, ("gelu=config.gelu", 'gelu="tanh"'))]),
+    "a sum for a mean": (MEAN, [(mean_row, FEWER), (mean_row_backward, FEWER)]),
+    "the mean normalised": (
+        MEAN,
+        [
+            (
+                mean_readout,
+                (
+                    'z, c["ln"] = layer_norm(z, p, eps=eps)\n    y, c["mean_row"] = mean_row(z)',
+                    'y, c["mean_row"] = mean_row(z)\n    y, c["ln"] = layer_norm(y, p, eps=eps)',
+                ),
+            ),
+            (
+                mean_readout_backward,
+                (
+                    'return layer_norm_backward(mean_row_backward(dy, c["mean_row"]), p, c["ln"])',
+                    'dy, g = layer_norm_backward(dy, p, c["ln"])\n    return mean_row_backward(dy, c["mean_row"]), g',
+                ),
+            ),
+        ],
+    ),
+    "the last row for the class row": (
+        {},
+        [
+            (class_readout, ("class_row(z)", "class_row(z[:, ::-1])")),
+            (
+                class_readout_backward,
+                ('class_row_backward(dy, c["class_row"])', 'class_row_backward(dy, c["class_row"])[:, ::-1]'),
+            ),
+        ],
+    ),
+    "no residual around the MLP": (
+        POST,
+        [
+            (post_norm_block, ("layer_norm(y + z, p", "layer_norm(y, p")),
+            (post_norm_block_backward, ("dy + dz, p", "dy, p")),
+        ],
+    ),
+    "positions that are never added": (
+        LAYERS,
+        [
+            (
+                positioned_block,
+                ('z, c_pos = position.forward(z, p["pos"])', '_, c_pos = position.forward(z, p["pos"])'),
+            ),
+            (positioned_block_backward, ("return dz, g", 'return dz, g | {"pos": 0 * g["pos"]}')),
+        ],
+    ),
+    "the keys of the offsets back to front": (
+        RELATIVE | LAYERS,
+        [
+            (relative_block, ("_with_keys(p)", '_with_keys(p | {"pos": p["pos"][::-1]})')),
+            (relative_block_backward, ('g["msa"].pop("r")', 'g["msa"].pop("r")[::-1]')),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("options, edits", BLIND.values(), ids=BLIND)
+def test_the_twin_finds_what_the_gradient_check_cannot(options, edits):
+    case = small_vit(depth=1, **options)
+    (images, p), config = case.inputs, case.keywords["config"]
+    expected = naive_vit(images, p, config, None)
+    assert abs(vit(images, p, config)[0] - expected).max() < 1e-12
+    with contextlib.ExitStack() as bugs:
+        for function in dict.fromkeys(function for function, _ in edits):
+            bugs.enter_context(planted(function, *(edit for other, edit in edits if other is function)))
+        report = case.check()
+        assert report.ok, f"the gradient check sees it, so it belongs to the other bugs:\n{report}"
+        assert abs(vit(images, p, config)[0] - expected).max() > 1e-6
 
 
 @functools.cache

@@ -23,14 +23,19 @@ from tinyvit.layers.positioned_block import (
     relative_block_backward,
 )
 from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_backward
+from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_init, masked_masks
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops import attention, class_row, convolution, cross_entropy, dropout, gelu, heads, patches, softmax, tanh
+from tinyvit.ops.corrupt import corrupt, corrupt_backward
 from tinyvit.ops.mean_row import mean_row, mean_row_backward
 from tinyvit.ops.relative_bias import relative_bias, relative_bias_backward
 from tinyvit.ops.resize import RESIZE, resize, resize_backward
 from tinyvit.ops.resize_positions import resize_positions, resize_positions_backward
 from tinyvit.ops.scale import scale_queries, scale_queries_backward
+from tinyvit.ops.take_rows import take_rows, take_rows_backward
+from tinyvit.ops.unfold import unfold, unfold_backward
 
 B, T, S, D, M = 2, 3, 5, 8, 7  # batch, tokens, source tokens, width, MLP width; h = 4 heads of d = 2
 SMALL = dict(image=6, patch=3, channels=2, dim=6, depth=2, heads=3, mlp_dim=7, classes=8)
@@ -304,6 +309,54 @@ def _vits(variants, array, randomised):
     return cases
 
 
+def _convolutional(rng):
+    """Cases for convolutions whose windows overlap, end at the image's edge, or leave gaps; and for the CNN."""
+    array, randomised = _drawing(rng)
+    x, config = array(B, 5, 6, 4), CNNConfig(image=7, channels=2, classes=6, widths=(3, 4))
+    cases = {}
+    for variant, kernel, stride in ("", 3, 1), ("/stride", 3, 2), ("/even", 2, 1), ("/gaps", 2, 3):
+        cases["unfold" + variant] = Case(
+            unfold,
+            lambda dy, c, stride=stride: unfold_backward(dy, c, stride),
+            (x,),
+            dict(kernel=kernel, stride=stride),
+        )
+        cases["convolution" + variant] = Case(
+            convolution.convolution,
+            lambda dy, c, stride=stride: convolution.convolution_backward(dy, c, stride),
+            (x, array(kernel, kernel, 4, 3), array(3)),
+            dict(stride=stride),
+        )
+    p = randomised(cnn_init(None, config))
+    model = Case(cnn, lambda dy, p, c: cnn_backward(dy, p, c, config), (array(5, 7, 7, 2), p), dict(config=config))
+    return cases | {"cnn": model}
+
+
+def _masked(rng):
+    """Cases for rows that are taken twice or not at all, and for masked patch prediction."""
+    array, randomised = _drawing(rng)
+    rows, source = np.array([[2, 0, 2, 1], [4, 4, 4, 3]]), np.array([[5, 1, 1, 3, 5], [0, 4, 2, 5, 4]])
+    found = {
+        "take_rows": Case(take_rows, take_rows_backward, (array(B, S, D), rows)),
+        "corrupt": Case(corrupt, corrupt_backward, (array(B, S, D), array(D), source)),
+    }
+    variants = {
+        "masked": {},
+        "masked/mean, relative, post-norm": dict(pool="mean", position="relative", position_at="shared", norm="post"),
+        "masked/dropout": dict(dropout=0.3, depth=1),
+    }
+    for name, options in variants.items():
+        config = MaskedConfig(ViTConfig(**SMALL | dict(channels=1, patch=2) | options))
+        images = array(3, 6, 6, 1)
+        found[name] = Case(
+            masked,
+            lambda dy, p, c, config=config: masked_backward(dy, p, c, config),
+            (images, randomised(masked_init(None, config))),
+            dict(config=config, masks=masked_masks(rng, config, images, dtype=np.float64)),
+        )
+    return found
+
+
 def cases(names=None):
     """The cases by name, freshly drawn, always the same.
 
@@ -323,6 +376,7 @@ def cases(names=None):
     resizes, variants = _resizes(np.random.default_rng(2)), _variants(np.random.default_rng(3))
     found = _ops(array) | resizes | _layers(array, randomised, rng) | variants
     found |= _models(array, randomised) | _model_variants(np.random.default_rng(4))
+    found |= _convolutional(np.random.default_rng(5)) | _masked(np.random.default_rng(6))
     if not names:
         return found
     chosen = {}

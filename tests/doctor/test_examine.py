@@ -17,6 +17,7 @@ from tinyvit.errors import DataError
 from tinyvit.layers import encoder_block, multi_head_attention
 from tinyvit.models import vit as vit_module
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.placement import NORM
 from tinyvit.training import work
 from tinyvit.training.recipe import Recipe
 
@@ -50,6 +51,11 @@ def trained(change=lambda p: None):
 # ---- healthy
 
 VARIANTS = [{}, dict(dropout=0.1), dict(pre_logits=8), dict(gelu="tanh"), dict(depth=4), dict(heads=1)]
+VARIANTS += [
+    dict(pool="mean", norm="post", scale="none", position="relative", position_at="shared"),
+    dict(pool="mean", position="2d"),
+    dict(norm="post", position="sinusoidal", position_at="layers"),
+]
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
@@ -123,6 +129,11 @@ IN_WHAT_IS_EXAMINED = {
         "input",
         "order of the patches",
     ),
+    "no positions, nor a class token": (
+        lambda: dict(config=dataclasses.replace(CONFIG, position="none", position_at="layers", pool="mean")),
+        "input",
+        "order of the patches",
+    ),
     "learning rate x 100": (lambda: rate(100), "learning rate", "too high"),
     "learning rate x 30": (lambda: rate(30), "learning rate", "too high"),
     "learning rate / 30": (lambda: rate(1 / 30), "learning rate", "too low"),
@@ -186,13 +197,13 @@ def scale_forgotten(monkeypatch):
 
 def no_residual(monkeypatch):
     """The gradient takes no way around the blocks."""
-    whole = vit_module.encoder_block_backward
+    forward, backward = NORM["pre"]
 
     def broken(dz, p, c):
-        dx, g = whole(dz, p, c)
+        dx, g = backward(dz, p, c)
         return 1e-4 * dx, g
 
-    monkeypatch.setattr(vit_module, "encoder_block_backward", broken)
+    monkeypatch.setitem(NORM, "pre", (forward, broken))
 
 
 def uphill(monkeypatch):

@@ -236,6 +236,93 @@ def pre_norm(z, p, *, heads):
     return z + mlp(layer_norm(z, p["ln2"])[0], p["mlp"])[0], {}
 
 
+def relative_by(row):
+    """Query by query and key by key, with the row of r for the query t and the key s."""
+
+    def answer(q, r):
+        S = (r.shape[1] + 1) // 2
+        bias = [[np.einsum("bhd,hd->bh", q[:, :, t], r[:, row(t, s, S)]) for s in range(S)] for t in range(q.shape[2])]
+        return np.moveaxis(np.array(bias), (0, 1), (2, 3)), {"q": q, "r": r}
+
+    return answer
+
+
+def relative_backward_loop(dbias, c):
+    return naive.relative_bias_backward(dbias, c["q"], c["r"])
+
+
+def relative_backward_unsummed(dbias, c):
+    dr = [naive.relative_bias_backward(dbias[b : b + 1], c["q"][b : b + 1], c["r"])[1] for b in range(len(dbias))]
+    return relative_backward_loop(dbias, c)[0], np.array(dr)
+
+
+def windows_loop(x, kernel, stride):
+    (top, bottom), (left, right) = (naive.same_padding(size, kernel, stride) for size in x.shape[1:3])
+    padded, (B, H, W, _) = np.pad(x, [(0, 0), (top, bottom), (left, right), (0, 0)]), x.shape
+    rows, columns = -(-H // stride), -(-W // stride)
+    y = [
+        padded[:, i * stride : i * stride + kernel, j * stride : j * stride + kernel].reshape(B, -1)
+        for i, j in np.ndindex(rows, columns)
+    ]
+    return np.stack(y, axis=1).reshape(B, rows, columns, -1), {"x": x}
+
+
+def convolution_by(kernel):
+    def answer(x, w, b, stride):
+        return windows_loop(x, len(w), stride)[0] @ kernel(w).reshape(-1, w.shape[-1]) + b, {}
+
+    return answer
+
+
+def grid_by(table):
+    """Add a table [G, G, D] made of x and y, and the class token's row where there is one."""
+
+    def answer(z, p):
+        side = len(p["x"])
+        rows = table(p["x"], p["y"], side).reshape(side * side, -1)
+        return z + (np.concatenate([p["cls"], rows]) if "cls" in p else rows), {}
+
+    return answer
+
+
+def columns_then_rows(x, y, side):
+    return np.array([[np.concatenate([x[j], y[i]]) for j in range(side)] for i in range(side)])
+
+
+def rows_then_columns(x, y, side):
+    return np.array([[np.concatenate([y[i], x[j]]) for j in range(side)] for i in range(side)])
+
+
+def grid_backward_by(gradients):
+    def answer(dy, p, c):
+        table, side = dy.sum(axis=0), len(p["x"])
+        g = gradients(table[-side * side :].reshape(side, side, -1), p["x"].shape[1])
+        return dy, g | ({"cls": table[:1]} if "cls" in p else {})
+
+    return answer
+
+
+def waves(z, p):
+    T, D = z.shape[1:]
+    angles = [[t / 10_000 ** (2 * i / D) for i in range(D // 2)] for t in range(T)]
+    table = np.zeros((T, D), z.dtype)
+    table[:, 0::2], table[:, 1::2] = np.sin(angles), np.cos(angles)
+    return z + table, {}
+
+
+def sines_first(z, p):
+    y, _ = waves(0 * z, p)
+    return z + np.concatenate([y[..., 0::2], y[..., 1::2]], axis=-1), {}
+
+
+def mean_backward_by(share):
+    return lambda dy, c: np.repeat(dy[:, None] * share(c["x"]), c["x"].shape[1], axis=1)
+
+
+def readout_by(read):
+    return lambda z, p: (read(z, lambda x: p["gamma"] * standardise(x, 1e-6) + p["beta"]), {})
+
+
 RIGHT = {  # (exercise, answer, and for a backward pass with a cache of its own, its forward pass)
     "softmax, as everywhere": ("softmax", lambda x: (along(x, -1), {})),
     "softmax, row by row": ("softmax", lambda x: (naive.softmax(x - x.max()), {})),
@@ -263,6 +350,23 @@ RIGHT = {  # (exercise, answer, and for a backward pass with a cache of its own,
     "patchify, loops": ("patchify", patches_loop),
     "multi_head_attention, head by head": ("multi_head_attention", heads_loop),
     "encoder_block": ("encoder_block", pre_norm),
+    "scale_queries": ("scale_queries", lambda q: (q / math.sqrt(q.shape[-1]), {})),
+    "scale_queries_backward": ("scale_queries_backward", lambda dy, c: dy / math.sqrt(dy.shape[-1])),
+    "relative_bias, a loop": ("relative_bias", relative_by(lambda t, s, S: S - 1 + s - t)),
+    "relative_bias_backward, a loop": ("relative_bias_backward", relative_backward_loop),
+    "unfold, a loop": ("unfold", windows_loop),
+    "convolution, over the windows": ("convolution", convolution_by(lambda w: w)),
+    "grid_position, patch by patch": ("grid_position", grid_by(columns_then_rows)),
+    "grid_position_backward": (
+        "grid_position_backward",
+        grid_backward_by(lambda grid, half: {"x": grid[:, :, :half].sum(axis=0), "y": grid[:, :, half:].sum(axis=1)}),
+    ),
+    "sinusoidal_position, a loop": ("sinusoidal_position", waves),
+    "post_norm_block": ("post_norm_block", post_norm),
+    "mean_row": ("mean_row", lambda x: (x.mean(axis=1), {})),
+    "mean_row_backward": ("mean_row_backward", mean_backward_by(lambda x: 1 / x.shape[1])),
+    "class_readout": ("class_readout", readout_by(lambda z, norm: norm(z)[:, 0])),
+    "mean_readout": ("mean_readout", readout_by(lambda z, norm: norm(z).mean(axis=1))),
 }
 
 WRONG = {  # (exercise, the kind, words that are to be said, answer, and its forward pass)
@@ -593,6 +697,46 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
             {},
         ),
     ),
+    "q divided by its width": ("scale_queries", "scale", "square root", lambda q: (q / q.shape[-1], {})),
+    "the scale of one pass only": ("scale_queries_backward", "scale", "forgotten", lambda dy, c: dy),
+    "offsets the other way round": (
+        "relative_bias",
+        "sign",
+        "s - t away",
+        relative_by(lambda t, s, S: S - 1 + t - s),
+    ),
+    "rows from the middle": ("relative_bias", "order", "S - 1 + o", relative_by(lambda t, s, S: s - t)),
+    "places, not distances": ("relative_bias", "missing term", "distance", relative_by(lambda t, s, S: S - 1 + s)),
+    "dr for each image": ("relative_bias_backward", "shape", "sum it over axis 0", relative_backward_unsummed),
+    "queries that learn nothing": (
+        "relative_bias_backward",
+        "missing term",
+        "q has no gradient",
+        lambda dbias, c: (0 * c["q"], relative_backward_loop(dbias, c)[1]),
+    ),
+    "a kernel turned over": ("convolution", "order", "turned over", convolution_by(lambda w: w[::-1, ::-1])),
+    "the row before the column": ("grid_position", "order", "halves", grid_by(rows_then_columns)),
+    "rows for columns on the way back": (
+        "grid_position_backward",
+        "axis",
+        "sum over the columns",
+        grid_backward_by(lambda grid, half: {"x": grid[:, :, :half].sum(axis=1), "y": grid[:, :, half:].sum(axis=1)}),
+    ),
+    "one row for a column": (
+        "grid_position_backward",
+        "shape",
+        "sum it over axis 0",
+        grid_backward_by(lambda grid, half: {"x": grid[:, :, :half], "y": grid[:, :, half:].sum(axis=1)}),
+    ),
+    "sines, then cosines": ("sinusoidal_position", "order", "take turns", sines_first),
+    "waves in place of tokens": ("sinusoidal_position", "missing term", "tokens", lambda z, p: waves(0 * z, p)),
+    "pre-norm": ("post_norm_block", "order", "pre-norm", pre_norm),
+    "a sum for a mean": ("mean_row", "scale", "sum over the rows", lambda x: (x.sum(axis=1), {})),
+    "a mean over the features": ("mean_row", "shape", "has shape [2, 3]", lambda x: (x.mean(axis=-1), {})),
+    "all of dy for each row": ("mean_row_backward", "scale", "share", mean_backward_by(lambda x: 1)),
+    "one row for all": ("mean_row_backward", "shape", "expected [2, 3, 8]", lambda dy, c: dy / c["x"].shape[1]),
+    "the mean normalised": ("mean_readout", "order", "mean is normalised", readout_by(lambda z, norm: norm(z.mean(1)))),
+    "the last token read": ("class_readout", "order", "last row", readout_by(lambda z, norm: norm(z)[:, -1])),
 }
 
 

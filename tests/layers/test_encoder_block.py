@@ -23,11 +23,12 @@ def masks(rng):
     return {"msa": draw(D), "mlp": {"fc1": draw(M), "fc2": draw(D)}}
 
 
+@pytest.mark.parametrize("scale", ["sqrt", "none"])
 @pytest.mark.parametrize("activation", ["erf", "tanh"])
-def test_agrees_with_its_twin(rng, p, activation):
+def test_agrees_with_its_twin(rng, p, activation, scale):
     z, twin = rng.standard_normal((B, T, D)), {"erf": naive.gelu, "tanh": naive.gelu_tanh}[activation]
-    y, _ = encoder_block(z, p, heads=3, gelu=activation, eps=0.1)
-    assert_close(y, naive.encoder_block(z, p, 3, twin, eps=0.1))
+    y, _ = encoder_block(z, p, heads=3, gelu=activation, eps=0.1, scale=scale)
+    assert_close(y, naive.encoder_block(z, p, 3, twin, eps=0.1, scale=scale))
 
 
 def test_dropout_agrees_with_its_twin(rng, p, masks):

@@ -1,13 +1,30 @@
 """Position embeddings, and why they may be added."""
 
+import math
+
 import numpy as np
 import pytest
 
-from tests.reference.compare import assert_close, assert_same_bits
+from tests.reference import naive
+from tests.reference.compare import assert_close, assert_same_bits, randomised
+from tinyvit import trees
 from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.layers.position import POSITION
 
 B, T, D, I = 2, 3, 5, 4  # noqa: E741
+
+
+ADDED = [name for name, kind in POSITION.items() if kind.forward]
+
+
+@pytest.mark.parametrize("tokens", [1, 4, 5, 9, 10])
+@pytest.mark.parametrize("dim", [5, 6])
+@pytest.mark.parametrize("name", ADDED)
+def test_agrees_with_its_twin(rng, name, dim, tokens):
+    """Square numbers of tokens are patches; one more, and there is a class token. The width may be odd."""
+    z = rng.standard_normal((B, tokens, dim))
+    p = randomised(POSITION[name].init(None, tokens, dim))
+    assert_close(POSITION[name].forward(z, p)[0], naive.POSITIONS[name](z, p))
 
 
 def test_learned_positions_are_added_to_every_image(rng):
@@ -30,10 +47,69 @@ def test_no_positions_change_nothing(rng):
 
 
 @pytest.mark.parametrize("std", [0.02, 0.5])
-def test_learned_positions_start_with_the_given_deviation(rng, std):
-    p = POSITION["1d"].init(rng, 100, 200, std=std)
-    assert p.shape == (100, 200)
-    assert np.std(p) == pytest.approx(std, rel=0.03)
+@pytest.mark.parametrize(
+    "name, shapes",
+    [
+        ("1d", {"": (101, 200)}),
+        ("2d", {"x": (10, 100), "y": (10, 100), "cls": (1, 200)}),
+        ("relative", {"": (201, 200)}),
+        ("sinusoidal", {}),
+        ("none", {}),
+    ],
+)
+def test_learned_positions_start_with_the_given_deviation(rng, name, shapes, std):
+    p = POSITION[name].init(rng, 101, 200, std=std)
+    assert {name: leaf.shape for name, leaf in trees.walk(p)} == shapes
+    for leaf in trees.leaves(p):
+        assert np.std(leaf) == pytest.approx(std, rel=0.2 if len(leaf) == 1 else 0.05)
+
+
+def test_in_two_dimensions_a_token_says_its_column_and_its_row(rng):
+    p = randomised(POSITION["2d"].init(None, 10, 6))
+    y, _ = POSITION["2d"].forward(np.zeros((1, 10, 6)), p)
+    grid = y[0, 1:].reshape(3, 3, 6)
+    assert_same_bits(y[0, :1], p["cls"])
+    for i in range(3):
+        assert_same_bits(grid[i, :, :3], p["x"])  # from left to right, the same in every row
+        assert_same_bits(grid[:, i, 3:], p["y"])  # from top to bottom, the same in every column
+
+
+def test_a_row_of_a_grids_table_has_the_gradients_of_all_patches_that_it_served(rng):
+    p, dy = randomised(POSITION["2d"].init(None, 10, 6)), rng.standard_normal((B, 10, 6))
+    dz, g = POSITION["2d"].backward(dy, p, {})
+    grid = dy[:, 1:].reshape(B, 3, 3, 6)
+    assert_same_bits(dz, dy)
+    assert_close(g["cls"], (dy[0] + dy[1])[:1])
+    for i in range(3):
+        assert_close(g["x"][i], grid[:, :, i, :3].sum(axis=(0, 1)))
+        assert_close(g["y"][i], grid[:, i, :, 3:].sum(axis=(0, 1)))
+
+
+def test_waves_of_many_lengths(rng):
+    """Position 0 is 0 and 1 in turn; the first wave has the length 2 pi, the last one 2 pi 10000^(1 - 2/D)."""
+    D = 8
+    y = POSITION["sinusoidal"].forward(np.zeros((1, 50, D)), {})[0][0]
+    assert_close(y[0], np.array([0, 1] * 4))
+    for i in range(4):
+        t = np.arange(50) / 10_000 ** (2 * i / D)
+        assert_close(y[:, 2 * i], np.sin(t))
+        assert_close(y[:, 2 * i + 1], np.cos(t))
+    assert_close((y**2).sum(axis=1), np.full(50, D / 2))  # every position is as far from the origin
+
+
+def test_the_wave_of_a_sum_is_a_rotation_of_the_wave(rng):
+    """Why these waves: the step from t to t + s turns each pair by an angle that does not depend on t."""
+    y = POSITION["sinusoidal"].forward(np.zeros((1, 30, 6)), {})[0][0].reshape(30, 3, 2)
+    for i, s in np.ndindex(3, 10):
+        angle = s / 10_000 ** (2 * i / 6)
+        turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+        assert_close(y[s:, i], y[: 30 - s, i] @ turn)
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_the_gradient_of_what_is_added_passes_unchanged(rng, name):
+    p, dy = randomised(POSITION[name].init(None, 5, 6)), rng.standard_normal((B, 5, 6))
+    assert_same_bits(POSITION[name].backward(dy, p, {})[0], dy)
 
 
 def test_a_projection_acts_on_content_and_position_alike(rng):

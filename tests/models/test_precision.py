@@ -19,10 +19,19 @@ def _dtypes(tree):
     return {name: leaf.dtype for name, leaf in trees.walk(tree)}
 
 
+VARIANTS = [
+    dict(gelu="erf"),
+    dict(gelu="tanh"),
+    dict(position="sinusoidal", norm="post"),
+    dict(position="2d", position_at="layers", pool="mean"),
+    dict(position="relative", position_at="shared", pool="mean", norm="post", scale="none"),
+]
+
+
 @pytest.mark.parametrize("full", [True, False])
-@pytest.mark.parametrize("gelu", ["erf", "tanh"])
-def test_float32_in_and_out_and_close_to_float64(rng, gelu, full):
-    config = ViTConfig(**CONFIG, gelu=gelu)
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_float32_in_and_out_and_close_to_float64(rng, variant, full):
+    config = ViTConfig(**CONFIG, **variant)
     images, labels = rng.standard_normal((5, 12, 12, 3)), rng.integers(9, size=5)
     p = randomised(vit_init(rng, config), noise=0.1)
 
@@ -37,7 +46,9 @@ def test_float32_in_and_out_and_close_to_float64(rng, gelu, full):
     assert_close(results(np.float32), results(np.float64), 1e-5)
 
 
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_parameters_start_in_the_dtype_asked_for(rng, dtype):
+def test_parameters_start_in_the_dtype_asked_for(rng, dtype, variant):
     for generator in None, rng:
-        assert set(_dtypes(vit_init(generator, ViTConfig(**CONFIG), dtype=dtype)).values()) == {np.dtype(dtype)}
+        p = vit_init(generator, ViTConfig(**CONFIG, **variant), dtype=dtype)
+        assert set(_dtypes(p).values()) == {np.dtype(dtype)}

@@ -104,3 +104,48 @@ def test_the_whole_model(rng, config, images, full):
         "head/b": (1000,),
     }
     assert _shapes(g) == _shapes(p)
+
+
+@pytest.mark.parametrize(
+    "variant, tokens, caches, gradients",
+    [
+        (
+            dict(pool="mean"),
+            196,
+            {"ln/xhat": (B, 196, 384), "ln/rstd": (B, 196, 1), "mean_row/x": (B, 196, 384), "head/x": (B, 384)},
+            {"pos": (196, 384)},
+        ),
+        (dict(position="2d"), 197, {}, {"pos/x": (14, 192), "pos/y": (14, 192), "pos/cls": (1, 384)}),
+        (dict(position="2d", pool="mean"), 196, {}, {"pos/x": (14, 192), "pos/y": (14, 192)}),
+        (dict(position="sinusoidal"), 197, {}, {}),
+        (dict(position="1d", position_at="layers"), 197, {}, {"pos/0": (197, 384)}),
+        (
+            dict(position="relative", position_at="shared"),
+            197,
+            {"blocks/0/msa/r/q": (B, 6, 197, 64), "blocks/0/msa/r/r": (6, 393, 64)},
+            {"pos": (393, 384)},
+        ),
+        (
+            dict(position="relative", position_at="layers", norm="post", scale="none"),
+            197,
+            {"blocks/0/ln2/xhat": (B, 197, 384), "blocks/0/mlp/fc1/x": (B, 197, 384)},
+            {"pos/0": (393, 384)},
+        ),
+    ],
+    ids=str,
+)
+def test_a_variant(rng, images, variant, tokens, caches, gradients):
+    """Of S/16: what its cache has, and the gradients of its positions."""
+    config = dataclasses.replace(PRESETS["S/16"], depth=1, **variant)
+    p = vit_init(rng, config)
+    logits, c = vit(images, p, config)
+    found = _shapes(c)
+    assert config.tokens == tokens and logits.shape == (B, 1000)
+    assert found["blocks/0/msa/att/a"] == (B, 6, tokens, tokens)
+    assert {name: found.get(name) for name in caches} == caches
+    assert ("class_row/z" in found, "mean_row/x" in found) == (tokens == 197, tokens == 196)
+    dimages, g = vit_backward(np.ones_like(logits), p, c, config)
+    assert dimages.shape == images.shape
+    assert _shapes(g) == _shapes(p)
+    assert {name: shape for name, shape in _shapes(g).items() if name.partition("/")[0] == "pos"} == gradients
+    assert ("cls" in g, "cls" in _shapes(g)) == (True, tokens == 197)

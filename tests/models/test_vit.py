@@ -1,6 +1,7 @@
 """The whole Vision Transformer."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -8,14 +9,35 @@ import pytest
 from tests.reference import naive
 from tests.reference.compare import assert_close, assert_same_bits, random_vit
 from tinyvit import trees
-from tinyvit.models.config import ViTConfig
+from tinyvit.layers.pool import POOL
+from tinyvit.layers.position import POSITION
+from tinyvit.models.config import CHOICES, ViTConfig
+from tinyvit.models.placement import NORM, PLACEMENT
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.dropout import NO_MASKS
 from tinyvit.ops.patches import patchify, unpatchify
+from tinyvit.ops.scale import SCALE
 
 CONFIG = ViTConfig(image=6, channels=2, patch=2, dim=8, depth=2, heads=4, mlp_dim=7, classes=5)
 B, T = 3, 10
-VARIANTS = [{}, {"position": "none"}, {"gelu": "tanh"}, {"pre_logits": 6}, {"dropout": 0.3}, {"eps": 0.1}]
+PLACED = [  # every kind of position in every place; relative positions have no stem
+    {"position": kind, "position_at": place}
+    for kind, place in itertools.product(POSITION, PLACEMENT)
+    if (kind, place) != ("relative", "stem")
+]
+COMBINED = [
+    {"pool": "mean", "norm": "post", "scale": "none", "dropout": 0.3},
+    {"pool": "mean", "position": "2d", "position_at": "shared", "norm": "post", "eps": 0.1, "pre_logits": 6},
+    {"pool": "mean", "position": "relative", "position_at": "layers", "gelu": "tanh", "dropout": 0.3},
+    {"position": "relative", "position_at": "shared", "norm": "post", "scale": "none"},
+    {"position": "sinusoidal", "position_at": "layers", "norm": "post", "dropout": 0.3},
+]
+EVERY_COMBINATION = [
+    placed | {"pool": pool, "norm": norm, "scale": scale}
+    for placed, pool, norm, scale in itertools.product(PLACED, POOL, NORM, SCALE)
+]
+VARIANTS = [{}, {"gelu": "tanh"}, {"pre_logits": 6}, {"dropout": 0.3}, {"eps": 0.1}]
+VARIANTS += [{"pool": "mean"}, {"norm": "post"}, {"scale": "none"}, *PLACED, *COMBINED]
 
 
 @pytest.fixture
@@ -23,30 +45,43 @@ def images(rng):
     return rng.standard_normal((B, 6, 6, 2))
 
 
+def naive_vit(images, p, config, masks):
+    """The logits of the twin, whatever the configuration."""
+    activation = {"erf": naive.gelu, "tanh": naive.gelu_tanh}[config.gelu]
+    chosen = {name: getattr(config, name) for name in ("patch", "heads", "eps", "pool", "position", "position_at")}
+    chosen |= {"norm": config.norm, "scale": config.scale}
+    return naive.vit(images, p, activation=activation, masks=masks, **chosen)
+
+
 def _masks(config, full=True):
     return vit_masks(np.random.default_rng(1), config, B, full=full, dtype=np.float64)
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+@pytest.mark.parametrize("variant", [*VARIANTS, *EVERY_COMBINATION], ids=str)
 def test_agrees_with_its_twin(images, variant):
     config = dataclasses.replace(CONFIG, **variant)
     p, masks = random_vit(config), _masks(config)
-    activation = naive.gelu_tanh if config.gelu == "tanh" else naive.gelu
-    expected = naive.vit(images, p, patch=2, heads=4, activation=activation, eps=config.eps, masks=masks)
-    assert_close(vit(images, p, config, masks=masks)[0], expected)
+    assert_close(vit(images, p, config, masks=masks)[0], naive_vit(images, p, config, masks))
+
+
+def test_every_value_of_every_choice_is_a_variant():
+    for name, table in CHOICES.items():
+        assert {getattr(dataclasses.replace(CONFIG, **variant), name) for variant in VARIANTS} == set(table)
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-def test_the_class_row_alone_gives_the_same_logits_and_gradients(rng, images, variant):
+def test_the_rows_that_are_read_alone_give_the_same_logits_and_gradients(rng, images, variant):
+    """Of the class token, its row; a mean reads all."""
     config = dataclasses.replace(CONFIG, **variant)
+    rows, tokens = (1, T) if config.pool == "class" else (T - 1, T - 1)
     p, masks, dy = random_vit(config), _masks(config), rng.standard_normal((B, 5))
     short = NO_MASKS
     if masks:
-        last = trees.map(lambda mask: mask[:, :1], masks["blocks"][-1])
+        last = trees.map(lambda mask: mask[:, :rows], masks["blocks"][-1])
         short = masks | {"blocks": [*masks["blocks"][:-1], last]}
     logits, c = vit(images, p, config, masks=masks)
     short_logits, c_short = vit(images, p, config, masks=short, full=False)
-    assert c_short["blocks"][-1]["msa"]["att"]["a"].shape == (B, 4, 1, T)
+    assert c_short["blocks"][-1]["msa"]["att"]["a"].shape == (B, 4, rows, tokens)
     assert_close(short_logits, logits)
     assert_close(vit_backward(dy, p, c_short, config), vit_backward(dy, p, c, config))
 
@@ -60,21 +95,38 @@ def _permuted(images, order):
     return unpatchify(patchify(images, 2)[0][:, order], images.shape)
 
 
-def test_without_positions_permuted_patches_give_permuted_tokens_and_the_same_logits(rng, images):
-    config, order = dataclasses.replace(CONFIG, position="none"), rng.permutation(T - 1)
-    p = random_vit(config)
+@pytest.mark.parametrize("place", PLACEMENT)
+@pytest.mark.parametrize("norm", NORM)
+@pytest.mark.parametrize("pool", POOL)
+def test_without_positions_permuted_patches_give_permuted_tokens_and_the_same_logits(rng, images, pool, norm, place):
+    config = dataclasses.replace(CONFIG, position="none", position_at=place, pool=pool, norm=norm)
+    p, order = random_vit(config), rng.permutation(T - 1)
     logits, c = vit(images, p, config)
     permuted_logits, c_permuted = vit(_permuted(images, order), p, config)
-    tokens = np.concatenate([[0], 1 + order])
+    tokens = np.concatenate([[0], 1 + order]) if pool == "class" else order
+    last = lambda c: c["class_row"]["z"] if pool == "class" else c["mean_row"]["x"]  # noqa: E731
     assert_close(permuted_logits, logits)
-    assert_close(c_permuted["class_row"]["z"], c["class_row"]["z"][:, tokens])
+    assert_close(last(c_permuted), last(c)[:, tokens])
     for permuted, block in zip(c_permuted["blocks"], c["blocks"], strict=True):
         assert_close(permuted["msa"]["att"]["a"], block["msa"]["att"]["a"][:, :, tokens][..., tokens])
 
 
-def test_with_positions_the_order_of_the_patches_matters(rng, images):
-    p, order = random_vit(CONFIG), rng.permutation(T - 1)
-    assert abs(vit(_permuted(images, order), p, CONFIG)[0] - vit(images, p, CONFIG)[0]).max() > 0.01
+@pytest.mark.parametrize("norm", NORM)
+@pytest.mark.parametrize("pool", POOL)
+@pytest.mark.parametrize("placed", [placed for placed in PLACED if placed["position"] != "none"], ids=str)
+def test_with_positions_the_order_of_the_patches_matters(rng, images, placed, pool, norm):
+    config = dataclasses.replace(CONFIG, **placed, pool=pool, norm=norm)
+    p, order = random_vit(config), rng.permutation(T - 1)
+    assert abs(vit(_permuted(images, order), p, config)[0] - vit(images, p, config)[0]).max() > 0.01
+
+
+def test_with_columns_alone_the_order_of_the_rows_does_not_matter(images):
+    """Positions in two dimensions say two things: a table of zeros for one of them says the other alone."""
+    config, rows = dataclasses.replace(CONFIG, position="2d"), np.array([3, 4, 5, 6, 7, 8, 0, 1, 2])
+    p = random_vit(config)
+    blind = p | {"pos": p["pos"] | {"y": np.zeros_like(p["pos"]["y"])}}
+    assert_close(vit(_permuted(images, rows), blind, config)[0], vit(images, blind, config)[0])
+    assert abs(vit(_permuted(images, rows), p, config)[0] - vit(images, p, config)[0]).max() > 0.01
 
 
 def test_the_class_tokens_gradient_is_the_batch_sum_of_row_zero(rng, images):
@@ -92,12 +144,38 @@ def test_key_biases_have_no_gradient(rng, images):
         assert abs(block["msa"]["k"]["b"]).max() < 1e-13 * abs(block["msa"]["k"]["w"]).max()
 
 
-def test_the_tree_of_parameters(rng):
-    p = vit_init(rng, CONFIG)
-    assert list(p) == ["patch", "cls", "pos", "blocks", "ln", "head"]
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_the_tree_of_parameters(rng, variant):
+    """Everywhere the same, but for the positions and the class token."""
+    config = dataclasses.replace(CONFIG, **variant)
+    p = vit_init(rng, config)
+    assert [name for name in p if name != "pre_logits"] == ["patch", "cls", "pos", "blocks", "ln", "head"]
     assert [list(block) for block in p["blocks"]] == [["ln1", "msa", "ln2", "mlp"]] * 2
     assert "blocks/1/msa/q/w" in trees.named(p)
-    assert vit_init(rng, dataclasses.replace(CONFIG, position="none"))["pos"] == {}
+    assert ("cls" in trees.named(p)) == (config.pool == "class")
+
+
+TABLES = {  # the positions, by kind and pool: names and shapes
+    ("1d", "class"): {"": (T, 8)},
+    ("1d", "mean"): {"": (T - 1, 8)},
+    ("2d", "class"): {"x": (3, 4), "y": (3, 4), "cls": (1, 8)},
+    ("2d", "mean"): {"x": (3, 4), "y": (3, 4)},
+    ("relative", "class"): {"": (2 * T - 1, 8)},
+    ("relative", "mean"): {"": (2 * T - 3, 8)},
+}
+
+
+@pytest.mark.parametrize("pool", POOL)
+@pytest.mark.parametrize("placed", PLACED, ids=str)
+def test_the_tables_of_positions(rng, placed, pool):
+    """One at the stem, one that all blocks share, or as many as there are blocks, each drawn for itself."""
+    pos = vit_init(rng, dataclasses.replace(CONFIG, **placed, pool=pool))["pos"]
+    tables = pos if placed["position_at"] == "layers" else [pos]
+    assert len(tables) == (2 if placed["position_at"] == "layers" else 1)
+    for table in tables:
+        assert {name: leaf.shape for name, leaf in trees.walk(table)} == TABLES.get((placed["position"], pool), {})
+    leaves = trees.leaves(tables)
+    assert not any(np.array_equal(a, b) for i, a in enumerate(leaves) for b in leaves[:i])
 
 
 def test_pre_logits_come_before_the_head(rng):
@@ -107,8 +185,9 @@ def test_pre_logits_come_before_the_head(rng):
     assert p["head"]["w"].shape == (6, 5)
 
 
-def test_what_starts_at_zero_at_one_and_at_random(rng):
-    p = vit_init(rng, dataclasses.replace(CONFIG, pre_logits=6))
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_what_starts_at_zero_at_one_and_at_random(rng, variant):
+    p = vit_init(rng, dataclasses.replace(CONFIG, **{"pre_logits": 6} | variant))
     for name, leaf in trees.walk(p):
         if name.endswith("gamma"):
             assert (leaf == 1).all(), name
@@ -124,21 +203,34 @@ def test_one_seed_gives_one_model():
     assert not np.array_equal(first["pos"], other["pos"])
 
 
-def test_shapes_alone_are_the_same_tree(rng):
-    drawn, described = vit_init(rng, CONFIG), vit_init(None, CONFIG)
+@pytest.mark.parametrize("std", [0.02, 0.5])
+@pytest.mark.parametrize("placed", PLACED, ids=str)
+def test_positions_start_with_the_given_deviation(rng, placed, std):
+    config = dataclasses.replace(CONFIG, **placed, image=24, dim=64, position_std=std)
+    for leaf in trees.leaves(vit_init(rng, config)["pos"]):
+        if leaf.shape[0] > 1:
+            assert np.std(leaf) == pytest.approx(std, rel=0.1)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_shapes_alone_are_the_same_tree(rng, variant):
+    config = dataclasses.replace(CONFIG, **variant)
+    drawn, described = vit_init(rng, config), vit_init(None, config)
     shapes = lambda tree: [(name, leaf.shape, leaf.dtype) for name, leaf in trees.walk(tree)]  # noqa: E731
     assert shapes(described) == shapes(drawn)
 
 
-@pytest.mark.parametrize("full", [True, False])
-def test_masks_are_where_the_paper_puts_them(full):
-    masks = _masks(dataclasses.replace(CONFIG, dropout=0.3), full)
-    rows = T if full else 1
+@pytest.mark.parametrize(
+    "pool, full, tokens, rows",
+    [("class", True, T, T), ("class", False, T, 1), ("mean", True, T - 1, T - 1), ("mean", False, T - 1, T - 1)],
+)
+def test_masks_are_where_the_paper_puts_them(pool, full, tokens, rows):
+    masks = _masks(dataclasses.replace(CONFIG, dropout=0.3, pool=pool), full)
     assert {name: mask.shape for name, mask in trees.walk(masks)} == {
-        "stem": (B, T, 8),
-        "blocks/0/msa": (B, T, 8),
-        "blocks/0/mlp/fc1": (B, T, 7),
-        "blocks/0/mlp/fc2": (B, T, 8),
+        "stem": (B, tokens, 8),
+        "blocks/0/msa": (B, tokens, 8),
+        "blocks/0/mlp/fc1": (B, tokens, 7),
+        "blocks/0/mlp/fc2": (B, tokens, 8),
         "blocks/1/msa": (B, rows, 8),
         "blocks/1/mlp/fc1": (B, rows, 7),
         "blocks/1/mlp/fc2": (B, rows, 8),

@@ -71,8 +71,28 @@ def attention(q, k, v, bias=None):
     return y
 
 
-def multi_head_attention(x, kv, p, heads, bias=None):
-    """A loop over images and heads; each head reads its own columns of the projections."""
+def relative_bias(q, r):
+    """For each image, head, query and key: the query's product with the row that the key's offset s - t has in r."""
+    B, h, T, _ = q.shape
+    S = (r.shape[1] + 1) // 2
+    bias = np.zeros((B, h, T, S))
+    for b, i, t, s in np.ndindex(B, h, T, S):
+        rows = dict(zip(range(1 - S, S), r[i], strict=True))
+        bias[b, i, t, s] = np.dot(q[b, i, t], rows[s - t])
+    return bias
+
+
+def relative_bias_backward(dbias, q, r):
+    """dq, dr: every product hands dbias on to both of its factors."""
+    dq, dr, S = np.zeros_like(q), np.zeros_like(r), dbias.shape[-1]
+    for b, i, t, s in np.ndindex(dbias.shape):
+        dq[b, i, t] += dbias[b, i, t, s] * r[i, S - 1 + s - t]
+        dr[i, S - 1 + s - t] += dbias[b, i, t, s] * q[b, i, t]
+    return dq, dr
+
+
+def multi_head_attention(x, kv, p, heads, bias=None, scale="sqrt"):
+    """A loop over images and heads; each head reads its own columns of the projections, and of the offsets' keys."""
     B, T, D = x.shape
     S, d = kv.shape[1], D // heads
     bias = np.broadcast_to(0.0 if bias is None else bias, (B, heads, T, S))
@@ -84,7 +104,11 @@ def multi_head_attention(x, kv, p, heads, bias=None):
             q = x[b] @ p["q"]["w"][:, columns] + p["q"]["b"][columns]
             k = kv[b] @ p["k"]["w"][:, columns] + p["k"]["b"][columns]
             v = kv[b] @ p["v"]["w"][:, columns] + p["v"]["b"][columns]
-            outputs.append(softmax(q @ k.T / math.sqrt(d) + bias[b, i]) @ v)
+            q = q / {"sqrt": math.sqrt(d), "none": 1}[scale]
+            scores = q @ k.T + bias[b, i]
+            if "r" in p:
+                scores = scores + relative_bias(q[None, None], p["r"][None, :, columns])[0, 0]
+            outputs.append(softmax(scores) @ v)
         y[b] = np.concatenate(outputs, axis=1) @ p["o"]["w"] + p["o"]["b"]
     return y
 
@@ -235,27 +259,102 @@ def mlp(x, p, activation=gelu, masks=None):
     return linear(activation(linear(x, p["fc1"])) * masks["fc1"], p["fc2"]) * masks["fc2"]
 
 
-def encoder_block(z, p, heads, activation=gelu, eps=1e-6, masks=None):
+def encoder_block(z, p, heads, activation=gelu, eps=1e-6, masks=None, scale="sqrt"):
     """z' = MSA(LN(z)) + z, then z = MLP(LN(z')) + z'."""
     masks = masks or {"msa": 1, "mlp": None}
     y = layer_norm(z, p["ln1"], eps)
-    z = z + multi_head_attention(y, y, p["msa"], heads) * masks["msa"]
+    z = z + multi_head_attention(y, y, p["msa"], heads, scale=scale) * masks["msa"]
     return z + mlp(layer_norm(z, p["ln2"], eps), p["mlp"], activation, masks["mlp"])
 
 
-def vit(images, p, *, patch, heads, activation=gelu, eps=1e-6, masks=None):
-    """Equations 1 to 4. Positions are added where p["pos"] is an array, and pre_logits where p has it."""
-    z = []
-    for patches in patchify(images, patch):
-        z.append(np.concatenate([p["cls"], patches @ p["patch"]["w"] + p["patch"]["b"]]))
-    z = np.array(z)
-    if len(p["pos"]):
-        z = z + p["pos"]
+def post_norm_block(z, p, heads, activation=gelu, eps=1e-6, masks=None, scale="sqrt"):
+    """z' = LN(MSA(z) + z), then z = LN(MLP(z') + z')."""
+    masks = masks or {"msa": 1, "mlp": None}
+    z = layer_norm(z + multi_head_attention(z, z, p["msa"], heads, scale=scale) * masks["msa"], p["ln1"], eps)
+    return layer_norm(z + mlp(z, p["mlp"], activation, masks["mlp"]), p["ln2"], eps)
+
+
+def mean_row(x):
+    """Row by row, added up and divided by their number."""
+    return sum(x[:, n] for n in range(x.shape[1])) / x.shape[1]
+
+
+def class_readout(z, p, eps=1e-6):
+    """Row 0 of all the rows, normalised."""
+    return layer_norm(z, p, eps)[:, 0]
+
+
+def mean_readout(z, p, eps=1e-6):
+    """Each row normalised, then their mean."""
+    return mean_row(layer_norm(z, p, eps))
+
+
+def learned_position(z, p):
+    """Row t of the table is added to token t of every image."""
+    return np.array([[z[b, t] + p[t] for t in range(z.shape[1])] for b in range(len(z))])
+
+
+def grid_position(z, p):
+    """To the patch in row i and column j: column j's embedding, followed by row i's."""
+    side, first = len(p["x"]), len(p.get("cls", ()))
+    y = z.copy()
+    for b, i, j in np.ndindex(len(z), side, side):
+        y[b, first + i * side + j] += np.concatenate([p["x"][j], p["y"][i]])
+    if first:
+        y[:, 0] += p["cls"][0]
+    return y
+
+
+def sinusoidal_position(z, p=None):
+    """Feature j of token t: the sine, for even j, or the cosine, of t / 10000^(2i/D), i the pair's number."""
+    B, T, D = z.shape
+    y = z.copy()
+    for b, t, j in np.ndindex(B, T, D):
+        y[b, t, j] += (math.cos if j % 2 else math.sin)(t / 10000 ** (2 * (j // 2) / D))
+    return y
+
+
+POSITIONS = {
+    "1d": learned_position,
+    "2d": grid_position,
+    "sinusoidal": sinusoidal_position,
+    "none": lambda z, p: z,
+    "relative": lambda z, p: z,  # nothing is added to the tokens
+}
+
+
+def vit(
+    images,
+    p,
+    *,
+    patch,
+    heads,
+    activation=gelu,
+    eps=1e-6,
+    masks=None,
+    pool="class",
+    position="1d",
+    position_at="stem",
+    norm="pre",
+    scale="sqrt",
+):
+    """Equations 1 to 4 and their variants. pre_logits are where p has them."""
+    add, block = POSITIONS[position], {"pre": encoder_block, "post": post_norm_block}[norm]
+    z = patchify(images, patch) @ p["patch"]["w"] + p["patch"]["b"]
+    if pool == "class":
+        z = np.array([np.concatenate([p["cls"], tokens]) for tokens in z])
+    if position_at == "stem":
+        z = add(z, p["pos"])
     if masks:
         z = z * masks["stem"]
-    for i, block in enumerate(p["blocks"]):
-        z = encoder_block(z, block, heads, activation, eps, masks and masks["blocks"][i])
-    y = layer_norm(z[:, 0], p["ln"], eps)
+    for i, q in enumerate(p["blocks"]):
+        if position_at != "stem":
+            pos = p["pos"][i] if position_at == "layers" else p["pos"]
+            z = add(z, pos)
+            if position == "relative":
+                q = q | {"msa": q["msa"] | {"r": pos}}
+        z = block(z, q, heads, activation, eps, masks and masks["blocks"][i], scale)
+    y = {"class": class_readout, "mean": mean_readout}[pool](z, p["ln"], eps)
     if "pre_logits" in p:
         y = elementwise(math.tanh, linear(y, p["pre_logits"]))
     return linear(y, p["head"])
@@ -298,3 +397,54 @@ def adamw(p, g, m, v, *, step, learning_rate, weight_decay, beta1=0.9, beta2=0.9
         decay = weight_decay if name.endswith("/w") else 0.0
         new_p[name] = p[name] - learning_rate * decay * p[name] - learning_rate * mhat / (np.sqrt(vhat) + eps)
     return new_p, new_m, new_v
+
+
+def same_padding(size, kernel, stride):
+    """The zeros before and after an axis: as few as let ceil(size / stride) windows end, the odd one after."""
+    missing = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+    return missing // 2, missing - missing // 2
+
+
+def same_convolution(x, w, b, stride):
+    """The sliding window over the image with its zeros around."""
+    padding = [same_padding(size, len(w), stride) for size in x.shape[1:3]]
+    return convolution(np.pad(x, [(0, 0), *padding, (0, 0)]), w, b, stride)
+
+
+def same_convolution_backward(dy, x, w, stride):
+    """dx without the zeros around, dw, db."""
+    padding = [same_padding(size, len(w), stride) for size in x.shape[1:3]]
+    dx, dw, db = convolution_backward(dy, np.pad(x, [(0, 0), *padding, (0, 0)]), w, stride)
+    (top, _), (left, _) = padding
+    return dx[:, top : top + x.shape[1], left : left + x.shape[2]], dw, db
+
+
+def cnn(images, p):
+    """Convolutions of stride 2, each followed by GELU; the mean over all places; a linear layer."""
+    x = images
+    for layer in p["convolutions"]:
+        x = gelu(same_convolution(x, layer["w"], layer["b"], 2))
+    return linear(np.mean(x, axis=(1, 2)), p["head"])
+
+
+def take_rows(x, rows):
+    """Row by row."""
+    return np.array([[x[b, t] for t in rows[b]] for b in range(len(x))])
+
+
+def corrupt(x, mask, source):
+    """Patch by patch: the mask for number N, else the patch of that number."""
+    N = x.shape[1]
+    return np.array([[mask if s == N else x[b, s] for s in source[b]] for b in range(len(x))])
+
+
+def patch_colours(images, patch):
+    """Patch by patch: the eighth of -1 to 1 that each channel's mean lies in; the first channel counts least."""
+    colours = []
+    for image in images:
+        row = []
+        for i, j in np.ndindex(len(image) // patch, len(image) // patch):
+            means = np.mean(image[i * patch : (i + 1) * patch, j * patch : (j + 1) * patch], axis=(0, 1))
+            row.append(sum(min(max(math.floor((m + 1) * 4), 0), 7) * 8**n for n, m in enumerate(means)))
+        colours.append(row)
+    return np.array(colours)

@@ -1,5 +1,6 @@
 """The report in a real browser: hover, focus, keys, layer, head and image change the map as the numbers say."""
 
+import dataclasses
 import json
 import re
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.browser import driven
+from tests.reference.compare import random_vit
 from tinyvit.models.vit import vit
 from tinyvit.report.explorer import Explorer
 from tinyvit.report.page import page
@@ -120,6 +122,30 @@ def test_what_is_chosen_is_marked_and_said(found, inside):
     words = seen["right, down"]["words"]
     assert "In layer 1, head 2, the patch in row 2, column 2 takes most from" in words
     assert "on average over the heads, the class token takes" in seen["start"]["words"]
+
+
+def test_without_a_class_token_all_buttons_are_patches_and_the_answer_is_their_mean(inside, tmp_path):
+    config = dataclasses.replace(inside.config, pool="mean", position="2d")
+    p = random_vit(config)
+    found, console = driven(
+        f"<!DOCTYPE html><body>{Explorer(inside.images[:2], p, config).html()}</body>", DRIVER, tmp_path
+    )
+    assert console == [] and found["errors"] == []
+    maps = np.stack(attention_maps(vit(inside.images[:2], p, config)[1]), axis=1)  # [B, L, h, T, T]
+    last, side = config.depth - 1, config.grid
+    expected = {
+        "start": (-1, maps[0, last].mean(axis=(0, 1))),
+        "hover 6": (6, maps[0, last].mean(axis=0)[6]),
+        "right, down": (1 + side, maps[0, 0, 1, 1 + side]),
+        "class token": (-1, maps[1, 0, 1].mean(axis=0)),
+        "held 3": (3, maps[1, 0, 1, 3]),
+    }
+    for name, (chosen, weights) in expected.items():
+        np.testing.assert_allclose(found["seen"][name]["weights"], weights, atol=1e-4, err_msg=name)
+        assert found["seen"][name]["chosen"] == chosen
+    words = found["seen"]["start"]["words"]
+    assert "on average over the heads, the average patch takes most from row" in words and "class token" not in words
+    assert "the patch in row 2, column 2 takes most from" in found["seen"]["right, down"]["words"]
 
 
 def test_several_explorers_on_a_page_and_titles_that_look_like_markup(inside, tmp_path):

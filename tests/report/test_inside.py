@@ -6,6 +6,7 @@ import functools
 import numpy as np
 import pytest
 
+from tests.reference.compare import random_vit
 from tinyvit.report import inside as module
 from tinyvit.report.inside import _confusion, _curves, _distance, _positions, pictures
 from tinyvit.viz.attention import attention_distance, rollout, uniform_distance, weighted_attention
@@ -42,6 +43,14 @@ def test_probabilities_are_the_models(inside):
 def test_a_model_without_positions_has_no_picture_of_them(inside):
     bare = inside._replace(config=dataclasses.replace(inside.config, position="none"))
     assert [name for name in NAMES if name != "positions"] == list(pictures(bare))
+
+
+@pytest.mark.parametrize(("kind", "words"), [("2d", "half of that is given"), ("sinusoidal", "nothing is learned")])
+def test_an_order_that_is_given_is_not_said_to_be_found(inside, kind, words):
+    config = dataclasses.replace(inside.config, position=kind)
+    p = inside.p | {"pos": random_vit(config)["pos"]}
+    said = _positions(inside._replace(p=p, config=config)).words
+    assert words in said and "has found out" not in said and said.count(". ") == 1
 
 
 def test_a_model_that_makes_no_mistake(inside):
@@ -115,7 +124,8 @@ def test_positions_that_have_an_order_and_that_have_none(inside):
     random = np.random.default_rng(0).normal(size=(16, 64))
     for pos, words in ((smooth, "has found out that images have two dimensions"), (random, "no order is to be seen")):
         p = inside.p | {"pos": np.concatenate([np.zeros_like(pos[:1]), pos])}
-        assert words in _positions(inside._replace(p=p)).words
+        config = dataclasses.replace(inside.config, dim=pos.shape[1])
+        assert words in _positions(inside._replace(p=p, config=config)).words
 
 
 def test_what_is_drawn_are_the_measures(inside, monkeypatch):
@@ -129,7 +139,7 @@ def test_what_is_drawn_are_the_measures(inside, monkeypatch):
     np.testing.assert_array_equal(columns["rollout"], rollout(maps)[:, 0, 1:])
     np.testing.assert_array_equal(columns["without identity"], rollout(maps, identity=False)[:, 0, 1:])
     said = np.eye(10, dtype=np.float32)[inside.probabilities[:4].argmax(-1)]
-    expected = sum(weighted_attention(said, inside.p, inside.cache))[:, 0, 1:]
+    expected = sum(weighted_attention(said, inside.p, inside.cache, inside.config))[:, 0, 1:]
     np.testing.assert_array_equal(columns["for the class"], expected)
     np.testing.assert_array_equal(drawn["distance_figure"][0], attention_distance(inside.maps, 2))
 

@@ -8,31 +8,55 @@ import pytest
 
 from tests.reference.compare import random_vit
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.vit import vit
+from tinyvit.models.vit import vit, vit_masks
 from tinyvit.ops import attention as op
 from tinyvit.viz.attention import (
+    answers_row,
     attention_distance,
     attention_maps,
+    class_tokens,
     patch_distances,
     rollout,
     uniform_distance,
     weighted_attention,
+    who_answers,
 )
 
 CONFIG = ViTConfig(image=6, channels=2, patch=2, dim=8, depth=3, heads=2, mlp_dim=6, classes=4)
 
 
-@pytest.fixture(params=[{}, {"pre_logits": 5, "gelu": "tanh"}], ids=["plain", "pre_logits"])
-def model(request):
-    config = dataclasses.replace(CONFIG, **request.param)
+VARIANTS = [
+    {},
+    dict(pre_logits=5, gelu="tanh"),
+    dict(pool="mean", norm="post", position="2d", position_at="layers"),
+    dict(norm="post", position="relative", position_at="shared", scale="none"),
+    dict(pool="mean", position="sinusoidal"),
+]
+WITH_CLASS = [variant for variant in VARIANTS if variant.get("pool") != "mean"]
+
+
+def drawn(variant):
+    """Images, parameters and configuration."""
+    config = dataclasses.replace(CONFIG, **variant)
     images = np.random.default_rng(0).standard_normal((3, 6, 6, 2))
     return images, random_vit(config), config
+
+
+@pytest.fixture(params=VARIANTS, ids=str)
+def model(request):
+    return drawn(request.param)
+
+
+@pytest.fixture(params=WITH_CLASS, ids=str)
+def with_class(request):
+    return drawn(request.param)
 
 
 def test_maps_are_the_caches_and_their_rows_sum_to_1(model):
     _, c = vit(*model)
     maps = attention_maps(c)
-    assert [a.shape for a in maps] == [(3, 2, 10, 10)] * 3
+    T = model[2].tokens
+    assert [a.shape for a in maps] == [(3, 2, T, T)] * 3
     for a, block in zip(maps, c["blocks"], strict=True):
         assert a is block["msa"]["att"]["a"]
         np.testing.assert_allclose(a.sum(-1), 1, atol=1e-12)
@@ -47,8 +71,8 @@ def test_rollout_by_hand():
 
 
 @pytest.mark.parametrize("identity", [True, False])
-def test_rollouts_rows_sum_to_1_and_the_class_row_alone_is_its_first(model, identity):
-    full, row = (attention_maps(vit(*model, full=full)[1]) for full in (True, False))
+def test_rollouts_rows_sum_to_1_and_the_class_row_alone_is_its_first(with_class, identity):
+    full, row = (attention_maps(vit(*with_class, full=full)[1]) for full in (True, False))
     found = rollout(full, identity)
     np.testing.assert_allclose(found.sum(-1), 1, atol=1e-12)
     np.testing.assert_allclose(rollout(row, identity), found[:, :1], atol=1e-12)
@@ -56,14 +80,14 @@ def test_rollouts_rows_sum_to_1_and_the_class_row_alone_is_its_first(model, iden
 
 def test_distance_against_a_loop(model):
     maps = attention_maps(vit(*model)[1])
-    found = attention_distance(maps, 2)
+    found, first = attention_distance(maps, 2), model[2].tokens - 9
     assert found.shape == (3, 2)
     for layer, a in enumerate(maps):
         for head in range(2):
             total = 0.0
             for b in range(3):
                 for t in range(9):
-                    weights = [a[b, head, t + 1, s + 1] for s in range(9)]
+                    weights = [a[b, head, t + first, s + first] for s in range(9)]
                     way = [2 * math.hypot(t // 3 - s // 3, t % 3 - s % 3) for s in range(9)]
                     total += sum(w * d for w, d in zip(weights, way, strict=True)) / sum(weights)
             assert found[layer, head] == pytest.approx(total / 27, rel=1e-12)
@@ -73,6 +97,7 @@ def test_distance_at_its_ends():
     nowhere, everywhere = np.eye(10)[None, None], np.full((1, 1, 10, 10), 0.1)
     assert attention_distance([nowhere], 7)[0, 0] == 0
     assert attention_distance([everywhere], 7)[0, 0] == pytest.approx(uniform_distance(9, 7))
+    assert attention_distance([np.full((1, 1, 9, 9), 1 / 9)], 7)[0, 0] == pytest.approx(uniform_distance(9, 7))
     assert patch_distances(9, 7)[0].tolist()[:4] == [0, 7, 14, 7], "raster order"
     assert uniform_distance(4, 1) == pytest.approx((0 + 1 + 1 + math.sqrt(2)) / 4)
 
@@ -83,9 +108,16 @@ def test_the_gradient_of_the_maps_is_what_a_change_of_a_map_does(model, monkeypa
     dlogits = np.zeros((3, 4))
     dlogits[[0, 1, 2], [3, 0, 2]] = 1
     _, c = vit(*model)
-    found = weighted_attention(dlogits, p, c)
-    softmax, calls, h = op.softmax, [], 1e-5
-    for layer, (b, t, s) in [(0, (1, 4, 2)), (1, (0, 0, 7)), (2, (2, 0, 5)), (2, (2, 1, 5))]:
+    found = weighted_attention(dlogits, p, c, config)
+    softmax, calls, h, moved = op.softmax, [], 1e-5, []
+    for layer, (b, t, s) in [
+        (0, (1, 4, 2)),
+        (0, (2, 5, 8)),
+        (1, (0, 0, 7)),
+        (1, (1, 3, 0)),
+        (2, (2, 0, 5)),
+        (2, (2, 1, 5)),
+    ]:
         products = []
         for head in range(2):
 
@@ -107,13 +139,37 @@ def test_the_gradient_of_the_maps_is_what_a_change_of_a_map_does(model, monkeypa
             da = (score(h) - score(-h)) / (2 * h)
             products.append(max(0.0, c["blocks"][layer]["msa"]["att"]["a"][b, head, t, s] * da))
         assert found[layer][b, t, s] == pytest.approx(sum(products) / 2, abs=1e-9)
+        moved.append(sum(products))
+    assert max(moved) > 1e-4, "nothing was seen to move"
 
 
-def test_the_last_layer_speaks_through_the_class_row_alone(model):
-    _, p, _ = model
-    _, c = vit(*model)
-    last = weighted_attention(np.ones((3, 4)), p, c)[-1]
+def test_the_last_layer_speaks_through_the_class_row_alone(with_class):
+    _, p, config = with_class
+    _, c = vit(*with_class)
+    last = weighted_attention(np.ones((3, 4)), p, c, config)[-1]
     assert (last[:, 1:] == 0).all() and (last[:, 0] > 0).any()
-    short = weighted_attention(np.ones((3, 4)), p, vit(*model, full=False)[1])
+    short = weighted_attention(np.ones((3, 4)), p, vit(*with_class, full=False)[1], config)
     np.testing.assert_allclose(short[-1], last[:, :1], atol=1e-12)
-    np.testing.assert_allclose(short[0], weighted_attention(np.ones((3, 4)), p, c)[0], atol=1e-12)
+    np.testing.assert_allclose(short[0], weighted_attention(np.ones((3, 4)), p, c, config)[0], atol=1e-12)
+
+
+def test_dropouts_masks_are_on_the_way_back():
+    """With masks, what attention says is not what is added: the gradient of a head that is dropped is zero."""
+    images, p, config = drawn({})
+    masks = vit_masks(np.random.default_rng(0), dataclasses.replace(config, dropout=0.5), 3, dtype=np.float64)
+    masks["blocks"][1]["msa"][...] = 0
+    _, c = vit(images, p, config, masks=masks)
+    first, silent, last = weighted_attention(np.ones((3, 4)), p, c, config)
+    assert first.any() and last.any() and not silent.any()
+
+
+@pytest.mark.parametrize("tokens", [1, 4, 9, 196])
+def test_who_answers(tokens):
+    """The class token's row; without one, the average patch's: and patches alone are its columns."""
+    rng = np.random.default_rng(0)
+    assert (class_tokens(tokens), class_tokens(tokens + 1)) == (0, 1)
+    assert (who_answers(tokens), who_answers(tokens + 1)) == ("the average patch", "the class token")
+    mean, with_class = rng.uniform(size=(2, tokens, tokens)), rng.uniform(size=(2, tokens + 1, tokens + 1))
+    np.testing.assert_allclose(answers_row(mean), sum(mean[:, t] for t in range(tokens)) / tokens)
+    np.testing.assert_array_equal(answers_row(with_class), with_class[:, 0, 1:])
+    np.testing.assert_array_equal(answers_row(with_class[:, :1]), with_class[:, 0, 1:])

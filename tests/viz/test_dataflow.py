@@ -11,6 +11,8 @@ from tinyvit.viz.ledger import block_number, shapes
 
 CONFIG = ViTConfig(image=8, channels=1, patch=2, dim=12, depth=3, heads=3, mlp_dim=20, classes=7)
 VARIANTS = [{}, dict(depth=1), dict(position="none"), dict(pre_logits=5), dict(dropout=0.2)]
+VARIANTS += [dict(pool="mean", norm="post", position="relative", position_at="shared"), dict(position_at="layers")]
+VARIANTS += [dict(norm="post", scale="none", position="2d", position_at="layers", dropout=0.2)]
 
 
 def boxes(axes):
@@ -47,3 +49,9 @@ def test_the_numbers_beside_are_those_of_the_line_and_of_the_whole_model():
     texts = [text.get_text() for text in axes.texts]
     for expected in ("1,771,776", "348,585,984", "86,567,656", "17,563,828,224", "block × 12"):
         assert expected in texts, expected
+
+
+def test_products_with_relative_positions_are_not_on_the_way_of_the_keys():
+    (axes,) = dataflow_figure(shapes(dataclasses.replace(CONFIG, position="relative", position_at="shared"))).axes
+    x = {text.partition("\n")[0]: box.get_x() for text, box in boxes(axes)}
+    assert x["msa/r"] == x["msa/att/bias"] == x["msa/att/q"] < x["msa/att/k"] == x["msa/att/scores"]

@@ -1,9 +1,16 @@
 """Filters and positions."""
 
+import itertools
+import math
+
 import numpy as np
 import pytest
 
-from tinyvit.viz.embedding import filters_figure, principal_filters, similarity, similarity_figure
+from tests.reference.compare import random_vit
+from tinyvit.layers.position import POSITION
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.placement import PLACEMENT
+from tinyvit.viz.embedding import filters_figure, position_table, principal_filters, similarity, similarity_figure
 
 RNG = np.random.default_rng(0)
 
@@ -37,6 +44,37 @@ def test_similarity_against_a_loop_and_exactly_1_with_itself():
         for j in range(9):
             x, y = pos[i + 1].astype(float), pos[j + 1].astype(float)
             assert found[i, j] == pytest.approx(x @ y / (x @ x * (y @ y)) ** 0.5)
+
+
+def test_every_row_of_a_table_without_class_token_is_a_patchs():
+    pos = RNG.standard_normal((10, 4))
+    np.testing.assert_array_equal(similarity(pos[1:]), similarity(pos))
+
+
+@pytest.mark.parametrize("pool", ["class", "mean"])
+@pytest.mark.parametrize(
+    ("kind", "place"), [pair for pair in itertools.product(POSITION, PLACEMENT) if pair != ("relative", "stem")]
+)
+def test_the_table_is_what_the_model_adds(kind, place, pool):
+    sizes = dict(image=6, channels=1, patch=2, dim=8, depth=2, heads=2, mlp_dim=6, classes=3)
+    config = ViTConfig(**sizes, position=kind, position_at=place, pool=pool)
+    p = random_vit(config)
+    found = position_table(p, config)
+    if kind in ("relative", "none") or place == "layers":
+        assert found is None
+        return
+    by_hand = {
+        "1d": lambda: p["pos"],
+        "2d": lambda: np.stack([[*p["pos"]["x"][n % 3], *p["pos"]["y"][n // 3]] for n in range(9)]),
+        "sinusoidal": lambda: np.array(
+            [
+                [f(t / 10_000 ** (2 * i / 8)) for i in range(4) for f in (math.sin, math.cos)]
+                for t in range(config.tokens)
+            ]
+        ),
+    }[kind]()
+    np.testing.assert_allclose(found[-len(by_hand) :], by_hand, atol=1e-12)
+    assert found.shape == (config.tokens, 8)
 
 
 def test_the_grid_of_grids():

@@ -6,18 +6,33 @@ import numpy as np
 import pytest
 
 from tinyvit import trees
-from tinyvit.layers import encoder_block, multi_head_attention
+from tinyvit.layers import encoder_block, multi_head_attention, pool, post_norm_block
+from tinyvit.layers.nothing import nothing
+from tinyvit.layers.pool import POOL
+from tinyvit.layers.position import POSITION
 from tinyvit.models import vit as vit_module
 from tinyvit.models.config import PRESETS, ViTConfig
 from tinyvit.models.model import parameter_count
+from tinyvit.models.placement import NORM
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
+from tinyvit.ops.scale import SCALE
 from tinyvit.viz.ledger import shapes
 
 GIGA = {"Ti/16": 1.25, "S/16": 4.60, "S/32": 1.14, "B/32": 4.41, "B/16": 17.56, "B/8": 78.15, "L/16": 61.55}
 GIGA |= {"L/32": 15.38, "H/14": 167.3}
 CONFIG = ViTConfig(image=8, channels=1, patch=2, dim=12, depth=3, heads=3, mlp_dim=20, classes=7)
-VARIANTS = [{}, dict(position="none"), dict(pre_logits=5), dict(gelu="tanh"), dict(dropout=0.2), dict(depth=1)]
-VARIANTS = pytest.mark.parametrize("options", VARIANTS, ids=str)
+OPTIONS = [{}, dict(position="none"), dict(pre_logits=5), dict(gelu="tanh"), dict(dropout=0.2), dict(depth=1)]
+OPTIONS += [dict(pool="mean"), dict(norm="post"), dict(scale="none"), dict(position="2d"), dict(position="sinusoidal")]
+OPTIONS += [
+    dict(position=kind, position_at=place)
+    for kind in ("1d", "2d", "sinusoidal", "relative", "none")
+    for place in ("layers", "shared")
+]
+OPTIONS += [
+    dict(pool="mean", norm="post", scale="none", position="relative", position_at="shared", dropout=0.2),
+    dict(pool="mean", norm="post", position="2d", position_at="layers", pre_logits=5),
+]
+VARIANTS = pytest.mark.parametrize("options", OPTIONS, ids=str)
 
 
 @pytest.mark.parametrize("name", GIGA)
@@ -50,6 +65,32 @@ def test_a_block():
     assert rows["blocks/3/mlp/fc2"].shape == (197, 384)
 
 
+@pytest.mark.parametrize("scale", SCALE)
+def test_heads_are_views_but_for_the_scaled_queries(scale, monkeypatch):
+    """What linear returned, and what attention is given, are the same memory where the ledger says so."""
+    config, made = dataclasses.replace(CONFIG, scale=scale, depth=1), []
+    linear = multi_head_attention.linear
+    monkeypatch.setattr(multi_head_attention, "linear", lambda x, p: made.append(linear(x, p)) or made[-1])
+    _, c, _ = run(config)
+    rows = {row.name: row for row in shapes(config)}
+    for name, (y, _) in zip("qkv", made, strict=False):
+        same = rows[f"blocks/0/msa/att/{name}"].memory == f"blocks/0/msa/{name}"
+        assert np.shares_memory(y, c["blocks"][0]["msa"]["att"][name]) == same == (name != "q" or scale == "none")
+
+
+@pytest.mark.parametrize(("place", "tables"), [("layers", [1, 1, 1]), ("shared", [1, 0, 0])])
+def test_relative_positions_are_a_product_with_all_offsets(place, tables):
+    config = dataclasses.replace(CONFIG, position="relative", position_at=place)
+    rows, T, D = {row.name: row for row in shapes(config, backward=True)}, config.tokens, config.dim
+    for i, table in enumerate(tables):
+        products = rows[f"blocks/{i}/msa/r"]
+        assert products.shape == (3, T, 2 * T - 1) and products.multiply_adds == T * (2 * T - 1) * D
+        assert products.parameters == table * (2 * T - 1) * D
+    used = {name: row.multiply_adds for name, row in rows.items() if name.startswith("g/pos")}
+    once = T * (2 * T - 1) * D
+    assert used == ({f"g/pos/{i}": once for i in range(3)} if place == "layers" else {"g/pos": 3 * once})
+
+
 def test_the_batch_multiplies_work_and_bytes_but_not_shapes_parameters_and_their_gradients():
     for one, five in zip(shapes(CONFIG, backward=True), shapes(CONFIG, 5, backward=True), strict=True):
         assert one._replace(multiply_adds=0, bytes=0) == five._replace(multiply_adds=0, bytes=0)
@@ -77,7 +118,10 @@ def run(config, batch=2):
 def test_every_buffer_of_a_real_cache_stands_in_it_once_under_all_its_names(options):
     config = dataclasses.replace(CONFIG, **options)
     p, c, g = run(config)
-    cache, rows, seen = trees.named(c), shapes(config, 2, backward=True), {}
+    parameters = {id(owner(leaf)) for leaf in trees.leaves(p)}
+    cache = {name: array for name, array in trees.walk(c) if id(owner(array)) not in parameters}
+    assert set(trees.named(c)) - set(cache) == {name for name in trees.named(c) if name.endswith("msa/r/r")}
+    rows, seen = shapes(config, 2, backward=True), {}
     kept = [row for row in rows if row.cached]
     assert sorted(name for row in kept for name in row.cached) == sorted(cache)
     for row in kept:
@@ -86,7 +130,7 @@ def test_every_buffer_of_a_real_cache_stands_in_it_once_under_all_its_names(opti
         assert not owners & set(seen), f"{row.name} is the same memory as {seen[owners.pop()]}"
         seen |= dict.fromkeys(owners, row.name)
         for name in row.cached:
-            views = ("patch/linear/x", "/att/k", "/att/v")  # kept in another shape than they are made in
+            views = ("patch/linear/x", "/att/q", "/att/k", "/att/v", "/r/q")  # kept in another shape than made in
             assert cache[name].shape[1:] == row.shape or name.endswith(views)
             assert cache[name].nbytes == row.bytes
     assert rows.kept == sum(row.bytes for row in kept)
@@ -105,6 +149,12 @@ def test_names_are_unique_and_inputs_come_before(options):
         seen.add(row.name)
 
 
+def gradient(name):
+    """blocks/0/ln1 -> blocks/0/dln1"""
+    path, slash, last = name.rpartition("/")
+    return f"{path}{slash}d{last}"
+
+
 @VARIANTS
 def test_the_backward_pass(options):
     config = dataclasses.replace(CONFIG, **options)
@@ -118,71 +168,106 @@ def test_the_backward_pass(options):
             assert last[0] == "d"
             assert by_name[f"{path}/{last[1:]}".lstrip("/")].shape == row.shape
     assert sum(row.multiply_adds for row in backward) == 2 * forward.totals[1]
-    assert [row.name for row in backward[:2]] == ["dhead", "g/head/w"] and backward[-1].name == "dimage"
+    names = [row.name for row in backward]
+    assert names[:2] == ["dhead", "g/head/w"]
+    after = [name for name, _ in trees.walk(vit_init(None, config)) if name.startswith("pos")]
+    assert names[names.index("dimage") + 1 :] == ([f"g/{n}" for n in after] if config.position_at == "shared" else [])
     work = {row.name: row.multiply_adds for row in backward}
-    D, T, N = config.dim, config.tokens, config.tokens - 1
-    assert work["blocks/0/dln1"] == 3 * T * D * D, "q, k and v each hand one back"
+    D, T, N = config.dim, config.tokens, config.grid**2
+    (x,) = by_name["blocks/0/msa/q"].inputs
+    assert work[gradient(x)] == 3 * T * D * D, "q, k and v each hand one back"
     assert work["dpatches"] == work["g/patch/w"] == N * 4 * D
     assert work["blocks/0/msa/att/dv"] == work["blocks/0/msa/att/da"] == T * T * D
 
 
+def noting(whole, calls, seen):
+    """The function, whose first argument and first results are noted under the names of each call; None is not."""
+
+    def noted(dy, *rest, **options):
+        result = whole(dy, *rest, **options)
+        arrays = (dy, *result) if isinstance(result, tuple) else (dy, result)
+        seen.update({name: array for name, array in zip(calls.pop(0), arrays, strict=False) if name})
+        return result
+
+    return noted
+
+
+def handed(config):
+    """The gradients that a backward pass hands from function to function, by their names in the ledger.
+
+    [(module, or entry of a table, where the function is; the function; names of its first argument and its first
+    results, for each call)]
+    """
+    post, relative = config.norm == "post", config.position == "relative"
+    position, readout = POSITION[config.position], POOL[config.pool]
+    added, at_stem, with_class = position.forward not in (None, nothing), config.position_at == "stem", readout.tokens
+    token = "dcls" if with_class else "dsequence"
+    blocks = [f"blocks/{i}/" for i in range(config.depth)]
+    ends = [f"{b}d{'ln2' if post else 'z'}" for b in blocks]
+    begins = ["dpos" if added and at_stem else token, *ends[:-1]]
+    entered = [f"{b}dpos" for b in blocks] if added and not at_stem else begins
+    module, mha = (post_norm_block if post else encoder_block), multi_head_attention
+    scores = ("k", "v", "scores")
+    calls = [
+        (vit_module, "patch_embedding_backward", [("dpatch", "dimage")]),
+        ((NORM, config.norm), NORM[config.norm][1], list(zip(ends, entered, strict=True))),
+        (module, "mlp_backward", [(f"{b}mlp/dfc2", None if post else f"{b}dln2") for b in blocks]),
+        (module, "dropout_backward", [(f"{b}dsum1" if post else f"{b}dz'", f"{b}msa/do") for b in blocks]),
+        # dx is made of dxhat in place, so what comes out of a LayerNorm is both.
+        (module, "layer_norm_backward", [(f"{b}d{n}", f"{b}{n}/dxhat") for b in blocks for n in ("ln1", "ln2")]),
+        (pool, "layer_norm_backward", [("dln", "ln/dxhat")]),
+        (mha, "linear_backward", [(f"{b}msa/d{n}", f"{b}msa/dconcat" * (n == "o")) for b in blocks for n in "qkvo"]),
+        (
+            mha,
+            "attention_backward",
+            [
+                (f"{b}msa/datt", "" if relative else f"{b}msa/att/dq", *(f"{b}msa/att/d{n}" for n in scores))
+                for b in blocks
+            ],
+        ),
+    ]
+    if added:
+        calls.append(
+            (
+                (POSITION, config.position),
+                position.backward,
+                [("dpos", token)] if at_stem else list(zip(entered, begins, strict=True)),
+            )
+        )
+    if with_class:
+        calls.append(((POOL, "class"), readout.token_backward, [("dcls", "dsequence")]))
+        calls.append((pool, "class_row_backward", [("dclass_row", ends[-1])]))
+    else:
+        calls.append((pool, "mean_row_backward", [("dmean_row", "dln")]))
+    if relative:
+        calls.append((mha, "relative_bias_backward", [(f"{b}msa/att/dbias",) for b in blocks]))
+    if config.scale == "sqrt":
+        calls.append((mha, "scale_queries_backward", [(f"{b}msa/att/dq",) for b in blocks]))
+    return calls
+
+
 def captured(config, monkeypatch):
-    """The gradients that a backward pass hands from function to function, by their names in the ledger."""
-    seen, block = {}, iter(reversed(range(config.depth)))
-
-    def watch(module, function, came, went, each=lambda: None):
-        """Note a function's first argument and its first results under these names; None is not noted."""
-        whole = getattr(module, function)
-
-        def watched(dy, *rest):
-            each()
-            prefix = watched.prefix()
-            result = whole(dy, *rest)
-            results = result if isinstance(result, tuple) else (result,)
-            names, arrays = (came(), *went()), (dy, *results)
-            seen.update({prefix + name: a for name, a in zip(names, arrays, strict=False) if name})
-            return result
-
-        watched.prefix = lambda: f"blocks/{state['block']}/" if module is not vit_module else ""
-        monkeypatch.setattr(module, function, watched)
-
-    state = {"block": None}
-    norms, linears = [], []
-
-    def one(*names):
-        return lambda: names
-
-    def previous():
-        return (f"blocks/{state['block'] - 1}/dz" if state["block"] else "dpos",)
-
-    def enter():
-        state["block"], norms[:], linears[:] = next(block), ["ln2", "ln1"], ["o", "v", "k", "q"]
-
-    watch(vit_module, "encoder_block_backward", lambda: f"blocks/{state['block']}/dz", previous, enter)
-    watch(encoder_block, "mlp_backward", lambda: "mlp/dfc2", one("dln2"))
-    watch(encoder_block, "dropout_backward", lambda: "dz'", one("msa/do"))
-    # dx is made of dxhat in place, so what comes out of a LayerNorm is both.
-    watch(encoder_block, "layer_norm_backward", lambda: f"d{norms[0]}", lambda: (f"{norms.pop(0)}/dxhat",))
-    watch(vit_module, "layer_norm_backward", lambda: "dln", one("ln/dxhat"))
-
-    def projected():
-        return ("msa/dconcat",) if linears.pop(0) == "o" else (None,)
-
-    watch(multi_head_attention, "linear_backward", lambda: f"msa/d{linears[0]}", projected)
-    watch(multi_head_attention, "attention_backward", lambda: "msa/datt", one("msa/att/dq", "msa/att/dk", "msa/att/dv"))
-    watch(vit_module, "class_row_backward", lambda: "dclass_row", one(f"blocks/{config.depth - 1}/dz"))
-    watch(vit_module, "class_token_backward", lambda: "dcls", one("dsequence"))
-    watch(vit_module, "patch_embedding_backward", lambda: "dpatch", one("dimage"))
+    """Those gradients, from a run; every call is met."""
+    seen, calls = {}, handed(config)
+    for where, function, names in calls:
+        names.reverse()  # as the backward pass meets them
+        if isinstance(where, tuple):
+            table, key = where
+            noted = [noting(f, names, seen) if f is function else f for f in table[key]]
+            monkeypatch.setitem(table, key, getattr(table[key], "_make", tuple)(noted))
+        else:
+            monkeypatch.setattr(where, function, noting(getattr(where, function), names, seen))
     run(config)
+    assert not any(names for _, _, names in calls), "not called"
     return seen
 
 
-@pytest.mark.parametrize("options", [{}, dict(depth=1), dict(position="none")], ids=str)
+@pytest.mark.parametrize("options", [o for o in OPTIONS if "dropout" not in o], ids=str)
 def test_gradients_share_memory_as_it_says(options, monkeypatch):
     config = dataclasses.replace(CONFIG, **options)
     rows = {row.name: row for row in shapes(config, backward=True)}
     seen = captured(config, monkeypatch)
-    assert len(seen) >= 12 * config.depth + 5
+    assert len(seen) >= 15 * config.depth + 4
 
     def holder(name):
         """The row whose memory this one's is, at the end of the chain."""
@@ -206,3 +291,14 @@ def test_a_table_shows_a_block_once_and_adds_up():
         rows = shapes(PRESETS["B/16"], backward=True)
         assert sum(row[column] for row in rows.folded()) == rows.totals[column - 2]
     assert "blocks/1 " in str(shapes(dataclasses.replace(CONFIG, depth=2)))
+
+
+@pytest.mark.parametrize("kind", ["1d", "2d", "relative"])
+def test_the_positions_of_a_layer_fold_with_it(kind):
+    ledger = shapes(dataclasses.replace(CONFIG, position=kind, position_at="layers"), backward=True)
+    lines = str(ledger).splitlines()
+    assert sum(line.startswith("blocks/1 to 0") for line in lines) == 1
+    assert any(line.startswith("g/pos/2") for line in lines)
+    assert not any(line.startswith(("g/pos/1", "g/pos/0")) for line in lines)
+    for column in (2, 3, 4):
+        assert sum(row[column] for row in ledger.folded()) == ledger.totals[column - 2]

@@ -1,5 +1,7 @@
 """The picture of where a model looks shows the numbers that it was given, where they belong."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,19 @@ def test_the_attention_of_the_class_token(full):
             assert found[b, n] == pytest.approx((a[b, 0, 0, n + 1] + a[b, 1, 0, n + 1]) / 2, abs=1e-7)
     own = a[:, :, 0, 0].mean(axis=1)
     np.testing.assert_allclose(found.sum(axis=1) + own, 1, atol=1e-6)
+
+
+def test_without_a_class_token_it_is_the_average_patchs():
+    config, rng = (
+        dataclasses.replace(CONFIG, pool="mean", position="relative", position_at="shared"),
+        np.random.default_rng(0),
+    )
+    _, c = vit(rng.normal(size=(4, 6, 6, 1)).astype("f"), vit_init(rng, config), config)
+    found = class_attention(c)
+    np.testing.assert_allclose(found, c["blocks"][-1]["msa"]["att"]["a"].mean(axis=(1, 2)), atol=1e-7)
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-6)
+    figure = look(np.zeros((4, 6, 6, 1)), found, 2, None, "the average patch")
+    assert [axes.get_title() for axes in figure.axes[1:3]] == ["9 patches", "attention of the average patch"]
 
 
 def panels(figure, row):

@@ -13,6 +13,7 @@ from tinyvit import load_weights, save_weights, trees
 from tinyvit.errors import UsageError
 from tinyvit.layers.embedding import patch_embedding
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.vit import vit_init
 from tinyvit.ops.cross_entropy import cross_entropy
 from tinyvit.ops.resize import resize
 from tinyvit.weights.adapt import adapt
@@ -111,6 +112,40 @@ def test_another_size(written, source, image):
     assert_same_bits(p["pos"][1:].reshape(grid, grid, -1), expected)
     assert_same_bits(without(p, "pos"), without(q, "pos"))
     assert np.isfinite(logits(p, config, pictures(config))).all()
+
+
+@pytest.mark.parametrize("pool", ["class", "mean"])
+@pytest.mark.parametrize("place", ["stem", "shared", "layers"])
+def test_learned_positions_are_resized_wherever_they_enter(place, pool):
+    config = replace(CONFIG, position_at=place, pool=pool)
+    q = random_vit(config)
+    p, larger, said = adapt(q, config, "timm", image=32)
+    assert larger == replace(config, image=32) and "from 5 x 5 to 8 x 8" in said[0]
+    assert {name: leaf.shape for name, leaf in trees.walk(p)} == {
+        name: leaf.shape for name, leaf in trees.walk(vit_init(None, larger))
+    }
+    first = config.tokens - 25
+    for found, table in zip(trees.leaves(p["pos"]), trees.leaves(q["pos"]), strict=True):
+        assert_same_bits(found[:first], table[:first])
+        expected, _ = resize(table[first:].reshape(5, 5, -1), 8, 8, "bicubic antialias")
+        assert_same_bits(found[first:].reshape(8, 8, -1), expected)
+    assert np.isfinite(logits(p, larger, pictures(larger))).all()
+
+
+@pytest.mark.parametrize("pool", ["class", "mean"])
+@pytest.mark.parametrize("place", ["stem", "layers"])
+def test_waves_need_no_resizing(place, pool):
+    config = replace(CONFIG, position="sinusoidal", position_at=place, pool=pool)
+    p, larger, said = adapt(random_vit(config), config, "tinyvit", image=32)
+    assert said == [] and np.isfinite(logits(p, larger, pictures(larger))).all()
+
+
+@pytest.mark.parametrize(("kind", "place"), [("2d", "stem"), ("2d", "layers"), ("relative", "shared")])
+def test_positions_that_cannot_be_resized(kind, place):
+    config = replace(CONFIG, position=kind, position_at=place)
+    with pytest.raises(UsageError, match=f"of kind {kind} cannot be resized from 5 x 5: expected images of 20 pixels"):
+        adapt(random_vit(config), config, "tinyvit", image=32)
+    assert adapt(random_vit(config), config, "tinyvit", image=20)[1] == config
 
 
 @every_source

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.reference.compare import cast, random_vit
-from tinyvit import ViTConfig, vit
+from tinyvit import ViTConfig, trees, vit
 from tinyvit.data.photos import Preparation, prepare_photo
 from tinyvit.ops.resize_positions import resize_positions
 from tinyvit.weights.numerics import numerics
@@ -23,7 +23,8 @@ def model(source, dtype=np.float32, **changed):
     """p, config and preparation with the habits of a source."""
     config = replace(SIZES, gelu=SOURCES[source].gelu, eps=SOURCES[source].eps, **changed)
     p = cast(random_vit(config), dtype)
-    return p | {"pos": 4 * p["pos"]} if config.position == "1d" else p, config, Preparation.of(source, config.image)
+    louder = {"pos": trees.map(lambda table: 4 * table, p["pos"])} if config.position == "1d" else {}
+    return p | louder, config, Preparation.of(source, config.image)
 
 
 def logits(p, config, preparation, image=PHOTO, dtype=np.float32):
@@ -132,6 +133,20 @@ def test_grey_pictures_and_a_model_without_positions():
     rows = numerics(p, config, preparation, "tinyvit", PHOTO[:, :, :1])
     assert not any("positions" in row.what for row in rows) and rows[-1].what == "precision"
     by_hand(rows[0], *(logits(p, replace(config, gelu=g), preparation, PHOTO[:, :, :1]) for g in ("erf", "tanh")))
+
+
+@pytest.mark.parametrize(("pool", "place"), [("mean", "stem"), ("class", "layers"), ("mean", "shared")])
+def test_learned_positions_drift_wherever_they_enter(pool, place):
+    p, config, preparation = model("timm", pool=pool, position_at=place)
+    drifts = [row.logits for row in numerics(p, config, preparation, "timm", PHOTO) if row.what.startswith("positions")]
+    assert len(drifts) == 2 and min(drifts) > 0
+
+
+@pytest.mark.parametrize("kind", ["2d", "sinusoidal", "relative"])
+def test_positions_that_are_not_resized_are_not_compared(kind):
+    p, config, preparation = model("timm", position=kind, position_at="shared", norm="post", scale="none")
+    rows = numerics(p, config, preparation, "timm", PHOTO)
+    assert rows and not any("positions" in row.what for row in rows)
 
 
 def test_a_grid_of_one_patch():

@@ -14,6 +14,7 @@ from tinyvit import Recipe, fit, load_data, load_weights, save_weights
 from tinyvit.data.photos import Preparation, prepare_photo
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.models.config import PRESETS
+from tinyvit.models.placement import PLACEMENT
 from tinyvit.weights.save import TARGETS
 
 CONFIG = replace(SMALL, depth=2, gelu="erf")
@@ -83,9 +84,10 @@ def test_timms_own_names_of_classes(tmp_path):
         assert load_weights(tmp_path)[2].class_names == expected
 
 
+@pytest.mark.parametrize("place", PLACEMENT)
 @every_target
-def test_without_positions(tmp_path, target):
-    config = replace(CONFIG, position="none")
+def test_without_positions(tmp_path, target, place):
+    config = replace(CONFIG, position="none", position_at=place)
     p = random_vit(config)
     save_weights(tmp_path, p, config, target)
     q, same, _ = load_weights(tmp_path)
@@ -102,6 +104,29 @@ def test_what_has_no_place(tmp_path, target):
     with pytest.raises(UsageError, match="expected one of huggingface, timm"):
         save_weights(tmp_path / "a", random_vit(CONFIG), CONFIG, "google")
     assert not (tmp_path / "a").exists()
+
+
+UNPUBLISHED = [
+    (dict(pool="mean"), "pool is mean", "class"),
+    (dict(position="2d"), "position is 2d", "1d or none"),
+    (dict(position="sinusoidal"), "position is sinusoidal", "1d or none"),
+    (dict(position="relative", position_at="layers"), "position is relative", "1d or none"),
+    (dict(position_at="layers"), "position_at is layers", "stem"),
+    (dict(position_at="shared"), "position_at is shared", "stem"),
+    (dict(norm="post"), "norm is post", "pre"),
+    (dict(scale="none"), "scale is none", "sqrt"),
+]
+
+
+@pytest.mark.parametrize(("variant", "found", "expected"), UNPUBLISHED, ids=str)
+@every_target
+def test_a_variant_that_was_never_published(tmp_path, target, variant, found, expected):
+    config = replace(CONFIG, **variant)
+    with pytest.raises(UsageError) as error:
+        save_weights(tmp_path / "a", random_vit(config), config, target)
+    name = {"huggingface": "Hugging Face", "timm": "timm"}[target]
+    assert f"the model's {found}, for which {name} has no place: expected {expected}; " in str(error.value)
+    assert "\n" not in str(error.value) and not (tmp_path / "a").exists()
 
 
 def test_saved_by_everyone_for_everyone(tmp_path):

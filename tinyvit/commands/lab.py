@@ -49,7 +49,8 @@ def run(args):
     with _Progress(args, folder) as progress:
         records = run_experiment(experiment, args.data, **what, workers=workers, folder=folder, watch=progress.begin)
     report = experiment.report(Results(records))
-    about = f"{experiment.question} ({experiment.source}.) `{_command(args)}`, {args.seeds} seeds, 95 % intervals."
+    sure = f"{args.seeds} seeds, 95 % intervals" if args.seeds > 1 else "1 seed, and so no intervals"
+    about = f"{experiment.question} ({experiment.source}.) `{_command(args)}`, {sure}."
     text = table(report, records, about)
     write(folder, report, text)
     if args.json:
@@ -76,7 +77,8 @@ class _Progress:
 
         self.all = len(missing)
         shape = "{l_bar}{bar}| {postfix} [{elapsed}<{remaining}]"
-        self.bar = tqdm(total=sum(job.work for job in missing) or 1, desc=self.args.name, bar_format=shape)
+        total = sum(job.work for job in missing)
+        self.bar = tqdm(total=total, desc=self.args.name, bar_format=shape, disable=not missing)
         self._say()
         return self._advance
 
@@ -92,8 +94,9 @@ class _Progress:
         return self
 
     def __exit__(self, kind, *_):
-        if self.bar is not None:
-            self.bar.close()
+        if self.bar is None:
+            return
+        self.bar.close()
         if kind is KeyboardInterrupt:
             kept = f"{self.done} of {self.all} runs are done and kept in {self.folder}; the same command goes on"
             raise Interrupted(f"stopped: {kept}", 2) from None

@@ -14,6 +14,7 @@ from tinyvit.errors import UsageError
 from tinyvit.models.vit import vit
 from tinyvit.training.cores import usable_cores
 from tinyvit.training.evaluation import predict
+from tinyvit.viz.attention import who_answers
 from tinyvit.viz.look import class_attention, look
 
 DRAWN = 16  # pictures in a figure, at most
@@ -53,13 +54,14 @@ def run(args):
     if drawn:
         titles = [_short(result["classes"][0]["class"]) for result in results]
         shown = _drawable(drawn, model.preparation)
-        save_figure(look(shown, _attention(model, drawn), model.config.patch, titles[:DRAWN]), args.figure)
+        who = who_answers(model.config.tokens)
+        save_figure(look(shown, _attention(model, drawn), model.config.patch, titles[:DRAWN], who), args.figure)
         print(f"{args.figure}: written", file=sys.stderr)
     return failed
 
 
 def _attention(model, images):
-    """Where the class token looks in each image; one at a time, for each keeps its whole cache."""
+    """Where the answer looks in each image; one at a time, for each keeps its whole cache."""
     found, xp = [], xp_of(model.p["head"]["w"])
     for image in images:
         _, c = vit(xp.asarray(image[None]), model.p, model.config, full=False)

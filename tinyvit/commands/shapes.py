@@ -1,17 +1,19 @@
 """tinyvit shapes"""
 
+import dataclasses
 import json
 import sys
 
-from tinyvit.commands.options import add_json, count, new_command
+from tinyvit.commands.options import add_json, add_options, count, new_command
 from tinyvit.commands.runs import save_figure
-from tinyvit.models.config import PRESETS
+from tinyvit.models.config import PRESETS, ViTConfig
 from tinyvit.viz.ledger import shapes
 
 
 def add(commands):
     """Declare the options."""
     examples = ["shapes", "shapes S/16 --batch 8 --backward", "shapes digits --figure digits.svg"]
+    examples += ["shapes B/16 --pool mean --position relative --position-at shared"]
     parser = new_command(commands, "shapes", run, examples)
     parser.add_argument(
         "preset", metavar="PRESET", nargs="?", default="B/16", choices=PRESETS, help=f"{', '.join(PRESETS)}"
@@ -19,12 +21,15 @@ def add(commands):
     parser.add_argument("--batch", type=count, default=1, metavar="N", help="images (default %(default)s)")
     parser.add_argument("--backward", action="store_true", help="the gradients as well")
     parser.add_argument("--figure", metavar="FILE", help="also draw the forward pass, as .svg, .png or .pdf")
+    add_options(parser, "the model (default: the preset's)", ViTConfig)
     add_json(parser)
 
 
 def run(args):
     """Show every tensor of a model: name, shape, parameters, work, memory."""
-    rows = shapes(PRESETS[args.preset], args.batch, backward=args.backward)
+    fields = (field.name for field in dataclasses.fields(ViTConfig))
+    asked = {name: value for name in fields if (value := getattr(args, name, None)) is not None}
+    rows = shapes(dataclasses.replace(PRESETS[args.preset], **asked), args.batch, backward=args.backward)
     if args.figure:
         from tinyvit.viz.dataflow import dataflow_figure
 

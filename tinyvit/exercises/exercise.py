@@ -21,11 +21,28 @@ from tinyvit.layers import (
     linear,
     mlp,
     multi_head_attention,
+    pool,
     position,
+    post_norm_block,
     pre_logits,
 )
 from tinyvit.models import vit
-from tinyvit.ops import attention, class_row, convolution, cross_entropy, dropout, gelu, heads, patches, softmax, tanh
+from tinyvit.ops import (
+    attention,
+    class_row,
+    convolution,
+    cross_entropy,
+    dropout,
+    gelu,
+    heads,
+    mean_row,
+    patches,
+    relative_bias,
+    scale,
+    softmax,
+    tanh,
+    unfold,
+)
 
 SIZES = {"B": checks.B, "T": checks.T, "D": checks.D, "M": checks.M}
 
@@ -111,6 +128,21 @@ def exercises():
         ("dq", "dk", "dv", "dbias"),
         sizes=heads_sizes | {"d": checks.D},
     )
+    pair(
+        scale.scale_queries,
+        scale.scale_queries_backward,
+        of("scale_queries"),
+        ("dq",),
+        sizes=heads_sizes | {"d": 5},
+    )
+    pair(
+        relative_bias.relative_bias,
+        relative_bias.relative_bias_backward,
+        of("relative_bias", "relative_bias/rows"),
+        ("dq", "dr"),
+        ("bias",),
+        sizes=heads_sizes,
+    )
     pair(heads.split_heads, None, [((x, 4), {})], None, has_cache=False)
     pair(heads.merge_heads, None, of("merge_heads"), None, has_cache=False)
     pair(patches.patchify, patches.patchify_backward, of("patchify"), ("dx",))
@@ -122,6 +154,15 @@ def exercises():
         of("patch_convolution"),
         ("dx", "dw", "db"),
         sizes={"B": 2, "P": 3, "C": 4, "D": 5},
+    )
+    window = {"B": 2, "H": 5, "W": 6, "K": 3, "C": 4, "D": 3}
+    pair(unfold.unfold, unfold.unfold_backward, of("unfold", "unfold/stride", "unfold/even"), ("dx",), sizes=window)
+    pair(
+        convolution.convolution,
+        convolution.convolution_backward,
+        of("convolution", "convolution/stride", "convolution/even"),
+        ("dx", "dw", "db"),
+        sizes=window,
     )
     pair(dropout.dropout, dropout.dropout_backward, of("dropout") + [((x,), {})], ("dx",))
     pair(
@@ -171,6 +212,14 @@ def exercises():
     pair(embedding.class_token, embedding.class_token_backward, of("class_token"), ("dx", "dp"))
     pair(position.learned_position, position.learned_position_backward, of("position/1d"), ("dz", "dp"))
     pair(
+        position.grid_position,
+        position.grid_position_backward,
+        of("position/2d", "position/2d, no class token"),
+        ("dz", "g"),
+        sizes={"B": 2, "T": 10, "G": 3, "D": 8},
+    )
+    pair(position.sinusoidal_position, None, of("position/sinusoidal"), None)
+    pair(
         encoder_block.encoder_block,
         encoder_block.encoder_block_backward,
         of("encoder_block"),
@@ -178,7 +227,18 @@ def exercises():
         ("z",),
         sizes=heads_sizes,
     )
+    pair(
+        post_norm_block.post_norm_block,
+        post_norm_block.post_norm_block_backward,
+        of("post_norm_block"),
+        ("dz", "g"),
+        ("z",),
+        sizes=heads_sizes,
+    )
     pair(class_row.class_row, class_row.class_row_backward, of("class_row"), ("dz",))
+    pair(mean_row.mean_row, mean_row.mean_row_backward, of("mean_row"), ("dx",))
+    pair(pool.class_readout, pool.class_readout_backward, of("class_readout"), ("dz", "g"))
+    pair(pool.mean_readout, pool.mean_readout_backward, of("mean_readout"), ("dz", "g"))
     pair(pre_logits.pre_logits, pre_logits.pre_logits_backward, of("pre_logits"), ("dx", "g"))
     (images, p), config = cases["vit"].inputs, cases["vit"].keywords["config"]
     pair(vit.vit, vit.vit_backward, [((images, p, config), {})], ("dimages", "g"), ("logits",))

@@ -1,5 +1,6 @@
 """What an experiment is, and what it says in the end."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -57,10 +58,14 @@ class Results:
         return list(dict.fromkeys(tuple(r["setting"][name] for name in names) for r in self.records))
 
     def values(self, measure, **setting):
-        """A measure of all runs of a setting, one for each seed; `measure` is a name, or a function of the result."""
+        """A measure of all runs of a setting, one for each seed; `measure` is a name, or a function of the result.
+
+        It is nan for a run that diverged before it was taken, and so is all that is computed from it: then nothing
+        is shown.
+        """
         read = measure if callable(measure) else lambda result: result[measure]
-        chosen = [r for r in self.records if setting.items() <= r["setting"].items()]
-        return [read(r["result"]) for r in sorted(chosen, key=lambda r: r["seed"])]
+        chosen = [r["result"] for r in sorted(self.records, key=lambda r: r["seed"]) if _is(r, setting)]
+        return [_taken(read, result) for result in chosen]
 
     def estimate(self, measure, **setting):
         """Its mean and interval."""
@@ -68,12 +73,17 @@ class Results:
 
     def diverged(self, **setting):
         """How many runs of a setting diverged."""
-        return sum(r["result"].get("diverged", False) for r in self.records if setting.items() <= r["setting"].items())
+        return sum(r["result"].get("diverged", False) for r in self.records if _is(r, setting))
 
-    @property
-    def seeds(self):
-        """How many seeds each setting has: the least."""
-        counts = {}
-        for r in self.records:
-            counts[str(r["setting"])] = counts.get(str(r["setting"]), 0) + 1
-        return min(counts.values())
+
+def _is(record, setting):
+    return setting.items() <= record["setting"].items()
+
+
+def _taken(read, result):
+    try:
+        return read(result)
+    except KeyError:
+        if result.get("diverged"):
+            return math.nan
+        raise

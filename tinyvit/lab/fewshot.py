@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import line, panels
+from tinyvit.lab.figures import accuracy_axis, line, panels
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
 from tinyvit.lab.probing import SHOTS, drawn, probe
 from tinyvit.lab.statistics import difference
@@ -66,7 +66,8 @@ def report(results):
     figure, (axes,) = panels(1, 6, 4)
     for number, kind in enumerate(kinds):
         line(axes, SHOTS, [estimates[kind, n] for n in SHOTS], FEATURES[kind], number)
-    axes.set(xscale="log", xlabel="images of each new class", ylabel="test accuracy on the new classes (%)")
+    axes.set(xscale="log", xlabel="images of each new class")
+    accuracy_axis(axes, "test accuracy on the new classes (%)")
     axes.set_xticks(SHOTS, SHOTS)
     axes.minorticks_off()
     axes.legend(frameon=False)
@@ -82,11 +83,14 @@ def _verdict(results):
     for n in (5, SHOTS[-1]):
         pixels, trained = (results.values(_with(n), features=kind) for kind in ("pixels", "trained"))
         gap = difference(trained, pixels)
-        shown = "" if abs(gap.mean) > gap.half else ", no difference"
-        said.append(f"With {n} images of each class, learned features less pixels: {gap.text()} points{shown}.")
+        shown = "" if gap.shown else ", which does not tell them apart"
+        said.append(
+            f"With {n} images of each class, accuracy on learned features less that on pixels is {gap.text()} "
+            f"points{shown}."
+        )
     return (
         f"{' '.join(said)} The model has seen none of these {KNOWN} classes. The paper classifies ImageNet so, from 5 "
-        "images of each of 1000 classes (its table 8: 64.2 % with ViT-B/16 trained on JFT), as a cheap measure while "
+        "images of each of 1000 classes (its table 8: 64.2 % with ViT-B/16), as a cheap measure while "
         "it trains; the sizes differ too much to compare numbers."
     )
 

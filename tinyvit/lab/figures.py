@@ -9,6 +9,7 @@ from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
 GREEN, PURPLE = "#009e73", "#cc79a7"  # Okabe and Ito, too
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
 MARKS = "os^D"
+APART = 4  # points of print, from one line's intervals to the next one's
 
 
 def panels(count, width=9.0, height=3.6):
@@ -29,14 +30,29 @@ def points(axes, names, estimates, *, factor=100, colour=BLUE, mark="o"):
     axes.set_ylim(-0.7, len(names) - 0.3)
 
 
-def line(axes, x, estimates, label, number=0, *, factor=100):
-    """A line with intervals: for settings that are numbers. `number` chooses colour and mark."""
+def line(axes, x, estimates, label, number=0, *, factor=100, apart=APART):
+    """A line with intervals: for settings that are numbers.
+
+    `number` chooses colour and mark, and how far to the right it is printed: intervals at one place hide each other.
+    `apart` 0 leaves them there.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
     means, halves = _numbers(estimates, factor)
     style = dict(color=COLOURS[number % len(COLOURS)], marker=MARKS[number % len(MARKS)], markersize=4, linewidth=1.5)
-    axes.errorbar(x, means, yerr=halves, label=label, capsize=3, **style)
+    drawn, caps, bars = axes.errorbar(x, means, yerr=halves, label=label, capsize=3, **style)
+    aside = ScaledTranslation(number * apart / 72, 0, axes.figure.dpi_scale_trans)
+    for artist in (drawn, *caps, *bars):
+        artist.set_transform(axes.transData + aside)
+
+
+def accuracy_axis(axes, label, name="y"):
+    """Name an axis that has accuracies in per cent; what an interval of few seeds has beyond 0 and 100 is cut off."""
+    low, high = getattr(axes, f"get_{name}lim")()
+    axes.set(**{f"{name}label": label, f"{name}lim": (max(low, -1), min(high, 101))})
 
 
 def _numbers(estimates, factor):
     """Means and half widths; an infinite one is not drawn."""
-    halves = [factor * e.half if math.isfinite(e.half) else 0.0 for e in estimates]
+    halves = [factor * e.half if math.isfinite(e.half) else math.nan for e in estimates]
     return [factor * e.mean for e in estimates], halves

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import line, panels, points
+from tinyvit.lab.figures import accuracy_axis, line, panels, points
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
 from tinyvit.lab.probing import SHOTS, drawn, probe
 from tinyvit.lab.statistics import difference
@@ -99,12 +99,13 @@ def report(results):
     figure, axes = panels(2, 9.5, 3.8)
     for number, start in enumerate(starts):
         line(axes[0], SHOTS, [results.estimate(_with(n), start=start) for n in SHOTS], STARTS[start], number)
-    axes[0].set(xscale="log", xlabel="images of each class", ylabel="test accuracy of a linear probe (%)")
+    axes[0].set(xscale="log", xlabel="images of each class")
+    accuracy_axis(axes[0], "test accuracy of a linear probe (%)")
     axes[0].set_xticks(SHOTS, SHOTS)
     axes[0].minorticks_off()
     axes[0].legend(frameon=False)
     points(axes[1], [STARTS[s] for s in starts], [results.estimate("fine_tuned", start=s) for s in starts])
-    axes[1].set(xlabel="test accuracy, fine-tuned on few labels (%)")
+    accuracy_axis(axes[1], "test accuracy, fine-tuned on few labels (%)", "x")
     columns = ["start", *(f"probe, {n} shots (%)" for n in SHOTS), "fine-tuned (%)"]
     return Report(columns, rows, figure, _verdict(results))
 
@@ -114,15 +115,15 @@ def _with(shots):
 
 
 def _verdict(results):
-    first, last = (np.mean(results.values(name, start="masked")) for name in ("first_loss", "last_loss"))
-    n, said = SHOTS[-1], [f"Predicting masked patches, the loss goes from {first:.2f} to {last:.2f} nats."]
+    first, last = (results.estimate(name, start="masked").text(1) for name in ("first_loss", "last_loss"))
+    n, said = SHOTS[-1], [f"Predicting masked patches, the loss goes from {first} to {last} nats."]
     for words, measure in (
-        (f"The probe of {n} images of each class gains", _with(n)),
-        ("Fine-tuning on few labels gains", "fine_tuned"),
+        (f"In the probe of {n} images of each class", _with(n)),
+        ("After fine-tuning on few labels", "fine_tuned"),
     ):
         gain = difference(*(results.values(measure, start=start) for start in ("masked", "random")))
-        shown = "" if abs(gain.mean) > gain.half else ", which is no more than chance"
-        said.append(f"{words} {gain.text()} points from it over no training{shown}.")
+        shown = "" if gain.shown else ", which may be chance"
+        said.append(f"{words} accuracy from this start less that from no training is {gain.text()} points{shown}.")
     said.append(
         "The paper: ViT-B/16 so pretrained reaches 79.9 % on ImageNet, 2 points more than from scratch and 4 less than "
         "pretrained with labels."

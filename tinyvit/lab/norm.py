@@ -2,10 +2,8 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import line, panels
+from tinyvit.lab.figures import accuracy_axis, line, panels
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
 from tinyvit.lab.statistics import difference, estimate
 
@@ -40,16 +38,17 @@ def report(results):
             setting = {"norm": norm, "depth": depth}
             diverged = results.diverged(**setting)
             accuracy = results.estimate("test_accuracy", **setting).text()
-            ends = [f"{results.estimate(_of_block(i), **setting).mean:.3f}" if not diverged else "" for i in (0, -1)]
+            ends = [results.estimate(_of_block(i), **setting).text(1) for i in (0, -1)]
             rows.append([name, depth, *ends, accuracy + (f", {diverged} diverged" if diverged else "")])
 
     figure, axes = panels(2)
     for number, (norm, name) in enumerate(NORMS.items()):
         estimates = [results.estimate("test_accuracy", norm=norm, depth=depth) for depth in depths]
         line(axes[0], depths, estimates, name, number)
-        norms = np.array(results.values(lambda r: r.get("gradient_norms"), norm=norm, depth=depths[-1]))
-        line(axes[1], range(1, depths[-1] + 1), [estimate(n) for n in norms.T], name, number, factor=1)
-    axes[0].set(xscale="log", xlabel="depth (blocks)", ylabel="test accuracy (%)")
+        norms = [results.estimate(_of_block(i), norm=norm, depth=depths[-1]) for i in range(depths[-1])]
+        line(axes[1], range(1, depths[-1] + 1), norms, name, number, factor=1)
+    axes[0].set(xscale="log", xlabel="depth (blocks)")
+    accuracy_axis(axes[0], "test accuracy (%)")
     axes[0].set_xticks(depths, depths)
     axes[0].minorticks_off()
     axes[1].set(xlabel="block", ylabel="norm of its gradient at the start", yscale="log")
@@ -69,14 +68,14 @@ def _verdict(results, depths):
     for depth in (depths[0], depths[-1]):
         values = [results.values("test_accuracy", norm=norm, depth=depth) for norm in NORMS]
         gap = difference(*values)
-        shown = "" if abs(gap.mean) > gap.half else ", which does not tell them apart"
+        shown = "" if gap.shown else ", which does not tell them apart"
         said.append(f"With {depth} blocks pre-norm's accuracy less post-norm's is {gap.text()} points{shown}.")
     said.append(
-        "Before the first step of the deepest, the norm of the first block's gradient over the last one's is "
+        f"Before the first step of {depths[-1]} blocks, the norm of the first one's gradient over the last one's is "
         + " and ".join(f"{_ratio(results, norm, depths[-1]).text(1)} ({name})" for norm, name in NORMS.items())
         + "."
     )
-    said.append("The ViT paper uses pre-norm throughout, and compares nothing; Vaswani et al. 2017 used post-norm.")
+    said.append("The ViT paper uses pre-norm and does not compare the two; Vaswani et al. 2017 used post-norm.")
     return " ".join(said)
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import panels, points
+from tinyvit.lab.figures import accuracy_axis, panels, points
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
 from tinyvit.lab.statistics import difference, largest_difference
 
@@ -11,6 +11,7 @@ PLACES = ("stem", "layers", "shared")
 SETTINGS = [("none", "stem")]
 SETTINGS += [(kind, place) for kind in ("1d", "2d", "sinusoidal", "relative") for place in PLACES]
 SETTINGS.remove(("relative", "stem"))  # it acts within attention
+SETTINGS.remove(("sinusoidal", "shared"))  # nothing is learned: the same model as in all layers
 PAPER = {  # table 8: ViT-B/16, ImageNet, 5-shot linear
     ("none", "stem"): 0.61382,
     ("1d", "stem"): 0.64206,
@@ -42,7 +43,7 @@ def report(results):
     settings = results.settings("position", "at")
     values = {s: results.values("test_accuracy", position=s[0], at=s[1]) for s in settings}
     estimates = {s: results.estimate("test_accuracy", position=s[0], at=s[1]) for s in settings}
-    names = {s: s[0] if s[0] == "none" else f"{s[0]}, {s[1]}" for s in settings}
+    names = {s: s[0] if s[0] == "none" else f"{s[0]} ({s[1]})" for s in settings}
     rows = [[*s, estimates[s].text(), f"{100 * PAPER[s]:.2f}" if s in PAPER else ""] for s in settings]
 
     figure, axes = panels(3, 10.5, 3.8)
@@ -52,9 +53,11 @@ def report(results):
     published = [s for s in settings if s in PAPER]
     axes[2].plot([100 * PAPER[s] for s in published], range(len(published))[::-1], "D", color="grey", markersize=4)
     axes[2].set_yticks(range(len(published))[::-1], [names[s] for s in published])
-    axes[0].set(title="here", xlabel="test accuracy (%)")
-    axes[1].set(title="here, without the first", xlabel="test accuracy (%)")
-    axes[2].set(title="the paper's table 8", xlabel="5-shot, ImageNet (%)")
+    for each, title in zip(axes, ("here", "here, without the first", "the paper's table 8"), strict=True):
+        each.set_title(title)
+    for each in axes[:2]:
+        accuracy_axis(each, "test accuracy (%)", "x")
+    axes[2].set_xlabel("5-shot, ImageNet (%)")
     return Report(["position", "at", "test accuracy (%)", "the paper's (%)"], rows, figure, _verdict(values, names))
 
 
@@ -65,19 +68,20 @@ def _verdict(values, names):
     if gap.mean > gap.half:
         matter = f"Positions matter: without them accuracy is {gap.text()} points lower than with the worst kind."
     else:
-        matter = f"That positions matter is not shown: the worst kind is {gap.text()} points better than none."
+        matter = f"That positions matter is not shown: the worst kind's accuracy less none's is {gap.text()} points."
     largest = (
         f"the largest of {among.comparisons} differences, {names[among.best]} over {names[among.worst]}, is "
-        f"{among.difference.text()} points"
+        f"{among.difference.text()} points (an interval for all of them together)"
     )
     if among.shown:
-        which = f"Some kinds are better than others here: {largest}, more than chance makes of it."
+        which = f"Some kinds are better than others here: {largest}, more than chance would make it."
     else:
-        which = f"Between the kinds no difference is shown: {largest}, within what chance makes of it."
+        which = f"Between the kinds no difference is shown: {largest}, and chance alone may make it that large."
     published = [value for (kind, _), value in PAPER.items() if kind != "none"]
     below, apart = 100 * (min(published) - PAPER["none", "stem"]), 100 * (max(published) - min(published))
     paper = (
-        f"In the paper, none is {below:.1f} points below the worst kind, the kinds differ by {apart:.1f}; no intervals."
+        f"In the paper, none is {below:.1f} points below the worst kind, and the kinds differ by up to {apart:.1f}; it "
+        "gives no intervals."
     )
     return " ".join([matter, which, paper])
 

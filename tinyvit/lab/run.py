@@ -54,11 +54,12 @@ def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_di
     if budget not in BUDGETS:
         raise UsageError(f"budget is {budget!r}: expected one of {', '.join(BUDGETS)}")
     jobs = experiment.runs(data, budget, seeds)
-    folder.mkdir(parents=True, exist_ok=True)
     store = Store(folder / RESULTS)
     missing = store.missing(jobs)
     if missing:
         load_data(data, data_dir)  # if it is not to be had, that is said here and not by a worker
+        folder.mkdir(parents=True, exist_ok=True)
+        store.check()
     done = watch(missing) if watch else lambda job: None
     for job, result, seconds in spread(missing, 1 if experiment.alone else workers, data, data_dir):
         store.add(job, result, seconds)
@@ -71,8 +72,12 @@ def table(report, records, about):
     lines = [about, "", "| " + " | ".join(report.columns) + " |", "|" + "---|" * len(report.columns)]
     lines += ["| " + " | ".join(map(str, row)) + " |" for row in report.rows]
     where = "; ".join(dict.fromkeys(record["machine"] for record in records))
-    seconds = sum(record["seconds"] for record in records)
-    lines += ["", report.verdict, "", f"{len(records)} runs, {seconds:,.0f} seconds of one core in all; {where}."]
+    runs = {record["key"]: record for record in records}.values()  # a run may stand for several settings
+    seconds, diverged = sum(run["seconds"] for run in runs), sum(run["result"].get("diverged", False) for run in runs)
+    lines += ["", report.verdict, ""]
+    if diverged:
+        lines += [f"Of the runs {diverged} diverged; their accuracy counts as that of guessing.", ""]
+    lines += [f"{len(runs)} runs, {seconds:,.0f} seconds of one core in all; {where}."]
     return "\n".join(lines) + "\n"
 
 

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import line, panels
+from tinyvit.lab.figures import accuracy_axis, line, panels
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
-from tinyvit.lab.statistics import difference
+from tinyvit.lab.statistics import difference, estimate
 
 SCALES = {"sqrt": "divided by sqrt(d)", "none": "not scaled"}
 HEADS = (16, 4, 1)
@@ -38,6 +38,7 @@ def report(results):
             start = [results.estimate(measure, **setting).text(1) for measure in ("score_variance", "entropy")]
             rows.append([name, d, *start, results.estimate("test_accuracy", **setting).text()])
     figure, axes = panels(3, 10.5, 3.4)
+    axes[0].set(yscale="log", ylabel="variance of the scores at the start")
     measures = {"score_variance": 1, "entropy": 1, "test_accuracy": 100}
     for each, (measure, factor) in zip(axes, measures.items(), strict=True):
         for number, (scale, name) in enumerate(SCALES.items()):
@@ -47,26 +48,30 @@ def report(results):
         each.set(xscale="log", xlabel="width d of a head")
         each.set_xticks(widths, widths)
         each.minorticks_off()
-    axes[0].set(yscale="log", title="variance of the scores at the start")
-    axes[1].set(ylim=(0, 1.05), title="entropy of attention at the start / ln T")
-    axes[2].set(title="test accuracy (%)")
+    axes[1].set(ylim=(0, 1.05), ylabel="entropy of attention at the start / ln T")
+    accuracy_axis(axes[2], "test accuracy (%)")
     axes[0].legend(frameon=False)
     columns = ["scores", "d", "their variance at the start", "entropy at the start / ln T", "test accuracy (%)"]
     return Report(columns, rows, figure, _verdict(results, widths))
 
 
 def _verdict(results, widths):
-    grown = [results.estimate("score_variance", scale="none", d=d).mean for d in (widths[0], widths[-1])]
-    flat = [results.estimate("score_variance", scale="sqrt", d=d).mean for d in (widths[0], widths[-1])]
     d = widths[-1]
     gap = difference(*(results.values("test_accuracy", scale=scale, d=d) for scale in SCALES))
-    shown = "" if abs(gap.mean) > gap.half else ", no difference,"
+    shown = "" if gap.shown else ", which does not tell them apart"
     return (
-        f"From d = {widths[0]} to {d}, {d / widths[0]:.0f} times, the variance of unscaled scores at the start grows "
-        f"{grown[1] / grown[0]:.1f} times, that of scaled ones {flat[1] / flat[0]:.1f} times. At d = {d} accuracy with "
-        f"the scale less that without is {gap.text()} points{shown} here, where training can shrink the queries "
-        "itself. Vaswani et al. 2017 give the argument for the scale; the ViT paper has no numbers on it."
+        f"From d = {widths[0]} to {d}, {d / widths[0]:.0f} times, the variance of unscaled scores at the start becomes "
+        f"{_growth(results, 'none', widths).text(1, 1)} times as large, that of scaled ones "
+        f"{_growth(results, 'sqrt', widths).text(1, 1)} times. At d = {d} accuracy with the scale less that without is "
+        f"{gap.text()} points{shown}; training can shrink the queries itself. Vaswani et al. 2017 give the argument "
+        "for the scale; the ViT paper has no numbers on it."
     )
+
+
+def _growth(results, scale, widths):
+    """The variance of the scores at the widest over that at the narrowest, of the same seed."""
+    narrow, wide = (results.values("score_variance", scale=scale, d=d) for d in (widths[0], widths[-1]))
+    return estimate([large / small for small, large in zip(narrow, wide, strict=True)])
 
 
 SCALE = Experiment(

@@ -4,26 +4,29 @@ Each worker has a thread that hands it one job after another. What is finished i
 that is stopped, or killed, goes on where it was, and a job whose result is there is not done again.
 """
 
+import contextlib
 import json
+import os
 import queue
 import threading
-from contextlib import ExitStack, contextmanager
 from time import perf_counter
 
 from tinyvit.errors import CheckpointError, WorkerError
 from tinyvit.training.crew import start_process
 from tinyvit.training.machine import machine
 
+FIELDS = ("key", "setting", "seed", "result", "seconds", "machine")
+
 
 class Store:
-    """The results in a file of JSON lines: {key, setting, seed, result, seconds, machine}."""
+    """The results in a file of JSON lines, each with FIELDS."""
 
     def __init__(self, path):
         self.path, self.records = path, {}
         for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
             try:
                 record = json.loads(line)
-                self.records[record["key"]] = record
+                self.records[record["key"]] = {name: record[name] for name in FIELDS}
             except (ValueError, TypeError, KeyError):  # half a line, of a lab that was killed
                 continue
 
@@ -33,8 +36,16 @@ class Store:
         return [record | {"setting": job.setting} for job, record in found]
 
     def missing(self, jobs):
-        """The jobs that have no result, the longest first: so that no worker is left with one at the end."""
-        return sorted((job for job in jobs if job.key not in self.records), key=lambda job: -job.work)
+        """The jobs that have no result, the longest first: so that no worker is left with one at the end.
+
+        Settings that are one run, as the unchanged model in each series of an experiment, are one job.
+        """
+        different = {job.key: job for job in jobs}.values()
+        return sorted((job for job in different if job.key not in self.records), key=lambda job: -job.work)
+
+    def check(self):
+        """Raise CheckpointError if nothing can be written, before the first run is done in vain."""
+        self._append("")
 
     def add(self, job, result, seconds):
         """Keep a result.
@@ -44,17 +55,23 @@ class Store:
         CheckpointError
             If it cannot be written.
         """
-        record = {"key": job.key, "setting": job.setting, "seed": job.seed, "result": result}
-        record |= {"seconds": round(seconds, 2), "machine": machine()}
-        whole = not self.path.exists() or self.path.read_bytes()[-1:] in (b"", b"\n")
+        values = (job.key, job.setting, job.seed, result, round(seconds, 2), machine())
+        record = dict(zip(FIELDS, values, strict=True))
+        self._append(json.dumps(record) + "\n")
+        self.records[job.key] = record
+
+    def _append(self, text):
+        """Add to the file, on a line of its own."""
         try:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write("\n" * (not whole) + json.dumps(record) + "\n")
+            with open(self.path, "ab+") as file:
+                if file.tell():
+                    file.seek(-1, os.SEEK_END)
+                    text = "\n" * (file.read() != b"\n") + text
+                file.write(text.encode())
         except OSError as error:
             raise CheckpointError(
-                f"cannot write {self.path}: {error.strerror or error}; free some space and start again"
+                f"cannot write {self.path}: {error.strerror or error}; mend that and give the same command again"
             ) from None
-        self.records[job.key] = record
 
 
 def spread(jobs, workers, data, data_dir=None):
@@ -81,7 +98,7 @@ def spread(jobs, workers, data, data_dir=None):
     waiting, finished = queue.SimpleQueue(), queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         for _ in range(min(workers, len(jobs))):
             process = stack.enter_context(_worker({"data": data, "data_dir": data_dir}))
             threading.Thread(target=_keep_busy, args=(process, waiting, finished), daemon=True).start()
@@ -92,7 +109,7 @@ def spread(jobs, workers, data, data_dir=None):
             yield outcome
 
 
-@contextmanager
+@contextlib.contextmanager
 def _worker(where):
     """A worker process that is gone when this ends, finished or not."""
     process = start_process("tinyvit.lab.worker")
@@ -103,7 +120,8 @@ def _worker(where):
     finally:
         process.kill()
         process.wait()
-        process.stdin.close()
+        with contextlib.suppress(OSError):  # what was still to be sent
+            process.stdin.close()
         process.stdout.close()
 
 

@@ -18,8 +18,15 @@ class Estimate(NamedTuple):
 
     def text(self, factor=100, digits=2):
         """Mean and half width in words; as percentages, if nothing else is said."""
+        if math.isnan(self.mean):  # of a run that diverged
+            return "unknown"
         around = f" ± {factor * self.half:.{digits}f}" if math.isfinite(self.half) else ""
         return f"{factor * self.mean:.{digits}f}{around}"
+
+    @property
+    def shown(self):
+        """Whether the interval leaves zero out: then a difference is more than chance."""
+        return abs(self.mean) > self.half
 
 
 def estimate(values, level=LEVEL):

@@ -59,9 +59,10 @@ def mean_readout(z, p, *, eps=1e-6):
 
     Returns
     -------
-    y : array [B, D], and the cache {ln, mean_row}
+    y : array [B, D], and the cache {z, ln, mean_row}
+        z, as the class token's readout has it too: where the residual stream ends, for those who look inside.
     """
-    c = {}
+    c = {"z": z}
     z, c["ln"] = layer_norm(z, p, eps=eps)
     y, c["mean_row"] = mean_row(z)
     return y, c

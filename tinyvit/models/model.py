@@ -7,8 +7,18 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tinyvit import trees
+from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.masked import (
+    MaskedConfig,
+    hidden_colours,
+    masked,
+    masked_backward,
+    masked_init,
+    masked_masks,
+)
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
+from tinyvit.ops.dropout import NO_MASKS
 
 
 class Model(NamedTuple):
@@ -19,6 +29,7 @@ class Model(NamedTuple):
     forward(images, p, config, *, masks, full, keep)        -> y [n, K], c; as of `vit`
     backward(dy, p, c, config)                              -> dimages, g
     draw(rng, config, images, labels, *, full, dtype)       -> masks for the forward pass, and the targets [n] of y
+    classifies                                              y has a row for each image, and a column for each label
     """
 
     config: type
@@ -26,13 +37,38 @@ class Model(NamedTuple):
     forward: Callable
     backward: Callable
     draw: Callable
+    classifies: bool = True
 
 
 def _draw_vit(rng, config, images, labels, *, full, dtype):
     return vit_masks(rng, config, len(images), full=full, dtype=dtype), labels
 
 
-MODELS = {"vit": Model(ViTConfig, vit_init, vit, vit_backward, _draw_vit)}
+def _cnn(images, p, config, *, masks=NO_MASKS, full=True, keep=True):
+    """`cnn`, which has no masks, no rows that it could leave out, and a cache that is small."""
+    return cnn(images, p, config)
+
+
+def _draw_nothing(rng, config, images, labels, *, full, dtype):
+    return NO_MASKS, labels
+
+
+def _masked(images, p, config, *, masks=NO_MASKS, full=True, keep=True):
+    """`masked`, which reads patches all over the image: no row could be left out."""
+    return masked(images, p, config, masks=masks, keep=keep)
+
+
+def _draw_masked(rng, config, images, labels, *, full, dtype):
+    """What is hidden, and what is to be found there: the labels are not looked at."""
+    masks = masked_masks(rng, config, images, dtype=dtype)
+    return masks, hidden_colours(images, masks, config)
+
+
+MODELS = {
+    "vit": Model(ViTConfig, vit_init, vit, vit_backward, _draw_vit),
+    "cnn": Model(CNNConfig, cnn_init, _cnn, cnn_backward, _draw_nothing),
+    "masked": Model(MaskedConfig, masked_init, _masked, masked_backward, _draw_masked, classifies=False),
+}
 
 
 def name_of(config):

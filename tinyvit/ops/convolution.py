@@ -1,14 +1,60 @@
-"""The linear projection of patches, seen as a convolution whose kernel and stride are the patch.
+"""Convolution: one kernel slides over the image, and what it sees at each place it multiplies with the same weights.
 
-A convolution slides one kernel over the image. If its stride equals its size, it visits each patch exactly once and
-multiplies it with the same weights: that is the linear projection of flattened patches. The two are the same numbers in
-another arrangement.
+If its stride equals its size, it visits each patch exactly once: that is the linear projection of flattened patches,
+the same numbers in another arrangement.
 """
 
 import math
 
 from tinyvit.arrays import xp_of
 from tinyvit.ops.sums import column_sums
+from tinyvit.ops.unfold import unfold, unfold_backward
+
+
+def convolution(x, w, b, stride=1):
+    """A convolution, as one matrix product over all windows.
+
+        y[i, j, o] = b[o] + sum over p, q, n of x[i s + p - t, j s + q - l, n] w[p, q, n, o]
+
+    where s is the stride, and x is 0 outside of the image. t and l, so that the windows lie evenly over it, are those
+    of `unfold`, which lays the windows side by side as the rows of one matrix; the kernel, flattened, is the other.
+    (What is computed is a cross-correlation: the kernel is not turned over. To what learns, it is the same.)
+
+    Parameters
+    ----------
+    x : array [B, H, W, C]
+        Images.
+    w : array [K, K, C, D]
+        The kernel, in the order height, width, in, out (HWIO).
+    b : array [D]
+    stride : int
+
+    Returns
+    -------
+    y : array [B, ceil(H/s), ceil(W/s), D], and the cache {unfold, windows, w}
+    """
+    c = {"w": w}
+    windows, c["unfold"] = unfold(x, w.shape[0], stride)
+    c["windows"] = windows.reshape(-1, windows.shape[-1])
+    y = c["windows"] @ matrix_from_kernel(w)
+    y += b
+    return y.reshape(*windows.shape[:3], -1), c
+
+
+def convolution_backward(dy, c, stride=1):
+    """The gradients of image, kernel and bias: those of a linear layer whose rows are windows, then back to pixels.
+
+    With Y = X W + b, a row for each window of each image,
+
+        dW = X^T dY,    db = sum over rows of dY,    dX = dY W^T,
+
+    so the kernel, used at every place, has the sum over all places. dx is the sum of what each pixel's windows hand
+    back (see `unfold_backward`): a convolution's gradient is the transposed sum, K*K products for each pixel.
+    """
+    rows = dy.reshape(-1, dy.shape[-1])
+    dw = (c["windows"].T @ rows).reshape(c["w"].shape)
+    dwindows = (rows @ matrix_from_kernel(c["w"]).T).reshape(*dy.shape[:3], -1)
+    return unfold_backward(dwindows, c["unfold"], stride), dw, column_sums(rows)
 
 
 def patch_convolution(x, w, b):

@@ -13,7 +13,7 @@ import numpy as np
 from tinyvit.arrays import xp_of
 from tinyvit.errors import UsageError
 from tinyvit.models.vit import vit
-from tinyvit.viz.attention import attention_maps
+from tinyvit.viz.attention import attention_maps, who_answers
 from tinyvit.viz.maps import attention_figure
 from tinyvit.viz.picture import HEAT, picture
 
@@ -63,7 +63,7 @@ class Explorer:
         """A piece of HTML that contains all it needs."""
         data = json.dumps(self.data()).replace("<", "\\u003c")  # no title can end the script
         first = attention_figure(self.images[0], [a[0] for a in self.maps])
-        words = "Where the class token of the first image looks, in each layer and head"
+        words = f"Where {who_answers(self.config.tokens)} of the first image looks, in each layer and head"
         return Template(resources.files(__package__).joinpath("explorer.html").read_text(encoding="utf-8")).substitute(
             id=f"explorer-{hashlib.sha256(data.encode()).hexdigest()[:8]}-{next(NUMBER)}",
             fallback=f'<img class="static" style="max-width: 100%" alt="{words}" src="{figure_source(first)}">',

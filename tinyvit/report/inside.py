@@ -10,23 +10,29 @@ from tinyvit.data import dataset_named
 from tinyvit.models.vit import vit
 from tinyvit.training.evaluation import predict
 from tinyvit.viz.attention import (
+    answers_row,
     attention_distance,
     attention_maps,
     rollout,
     uniform_distance,
     weighted_attention,
+    who_answers,
 )
 from tinyvit.viz.confusion import confusion, confusion_figure, mistakes_figure, worst_mistakes
 from tinyvit.viz.curves import curves
 from tinyvit.viz.dataflow import dataflow_figure
 from tinyvit.viz.distance import distance_figure
-from tinyvit.viz.embedding import filters_figure, neighbours_similarity, similarity_figure
+from tinyvit.viz.embedding import filters_figure, neighbours_similarity, position_table, similarity_figure
 from tinyvit.viz.ledger import shapes
 from tinyvit.viz.maps import attention_figure, overlay_figure
 
 SAMPLES = 64  # images over which attention distances are averaged
 SHOWN = 4  # of them drawn
 ALIKE = 0.1  # by which neighbours' similarity must exceed others' to be called so
+GIVEN = {  # what positions have of an order before anything is learned
+    "2d": "but half of that is given: the patches of a row, or of a column, share half of their numbers",
+    "sinusoidal": "all of it given: the waves run along the sequence, row after row, and nothing is learned",
+}
 LOCAL = 0.7  # of uniform attention's distance, below which a head is called local
 
 
@@ -77,7 +83,7 @@ def pictures(inside):
     found = {"curves": _curves, "confusion": _confusion, "mistakes": _mistakes, "attention": _attention}
     found |= {"rollout": _rollout, "distance": _distance, "filters": _filters, "positions": _positions}
     found |= {"dataflow": _dataflow}
-    if inside.config.position == "none" or inside.config.grid == 1:  # one patch has nothing beside it
+    if position_table(inside.p, inside.config) is None or inside.config.grid == 1:  # one patch has nothing beside it
         del found["positions"]
     if not any(record["kind"] == "epoch" for record in inside.run.history()):
         del found["curves"]
@@ -141,9 +147,9 @@ def _mistakes(inside):
     xp = xp_of(inside.p["head"]["w"])
     if len(worst):
         _, c = vit(xp.asarray(inside.images[worst]), inside.p, inside.config)
-        attention = rollout(attention_maps(c))[:, 0, 1:]
+        attention = answers_row(rollout(attention_maps(c)))
     else:
-        attention = np.zeros((0, inside.config.tokens - 1))
+        attention = np.zeros((0, inside.config.grid**2))
     figure = mistakes_figure(
         inside.images[worst], inside.labels[worst], inside.probabilities[worst], attention, inside.names
     )
@@ -157,8 +163,8 @@ def _mistakes(inside):
 def _attention(inside):
     figure = attention_figure(inside.images[0], [a[0] for a in inside.maps])
     words = (
-        "Where the class token, from which the answer is read, looks in the first test image, in every layer (rows) "
-        "and head (columns). Where the panels of a row differ, its heads divide the work."
+        f"Where {who_answers(inside.config.tokens)}, from which the answer is read, looks in the first test image, in "
+        "every layer (rows) and head (columns). Where the panels of a row differ, its heads divide the work."
     )
     return Picture(figure, "What does each head look at?", words)
 
@@ -167,24 +173,25 @@ def _rollout(inside):
     images, maps = inside.images[:SHOWN], [a[:SHOWN] for a in inside.maps]
     best = inside.probabilities[:SHOWN].argmax(-1)
     dlogits = np.eye(inside.config.classes, dtype=inside.p["head"]["w"].dtype)[best]
-    weighted = weighted_attention(xp_of(inside.p["head"]["w"]).asarray(dlogits), inside.p, inside.cache)
+    weighted = weighted_attention(xp_of(inside.p["head"]["w"]).asarray(dlogits), inside.p, inside.cache, inside.config)
     columns = {
-        "rollout": rollout(maps)[:, 0, 1:],
-        "without identity": rollout(maps, identity=False)[:, 0, 1:],
-        "for the class": sum(weighted)[:, 0, 1:],
+        "rollout": answers_row(rollout(maps)),
+        "without identity": answers_row(rollout(maps, identity=False)),
+        "for the class": answers_row(sum(weighted)),
     }
     figure = overlay_figure(images, columns, [f"says {inside.names[k]}" for k in best])
     words = (
         "Rollout: attention followed through all layers, with the residual connections (the identity) and without; for "
-        "the class: the class token's attention times its gradient, what of it speaks for the answer. Light patches "
-        "count most, but attention says where information flows, not why the answer is what it is."
+        f"the class: {who_answers(inside.config.tokens)}'s attention times its gradient, what of it speaks for the "
+        "answer. Light patches count most, but attention says where information flows, not why the answer is what it "
+        "is."
     )
     return Picture(figure, "Where does the answer come from?", words)
 
 
 def _distance(inside):
     distances = attention_distance(inside.maps, inside.config.patch)
-    uniform = uniform_distance(inside.config.tokens - 1, inside.config.patch)
+    uniform = uniform_distance(inside.config.grid**2, inside.config.patch)
     local, blind = int((distances < LOCAL * uniform).sum()), int(np.isnan(distances).sum())
     unseen = f"; {blind} look{'s' * (blind == 1)} at no patch at all, but at the class token alone" if blind else ""
     words = (
@@ -212,25 +219,28 @@ def _filters(inside):
 
 
 def _positions(inside):
-    beside, others = neighbours_similarity(np.asarray(inside.p["pos"]))
-    order = (
+    table, kind = position_table(inside.p, inside.config), inside.config.position
+    beside, others = neighbours_similarity(table)
+    order = GIVEN.get(kind) or (
         "so the model has found out that images have two dimensions"
         if beside > others + ALIKE
         else "so no order is to be seen, which does not mean that positions are not used"
     )
+    learned = "fixed" if kind == "sinusoidal" else "learned"
     words = (
-        "How alike the learned position of each patch (its place in the grid) is to all others (within each square). "
-        f"Neighbours' similarity is {beside:z.2f} on average, that of others {others:z.2f}, {order}."
+        f"How alike the {learned} position of each patch (its place in the grid) is to all others (within each "
+        f"square). Neighbours' similarity is {beside:z.2f} on average, that of others {others:z.2f}, {order}."
     )
-    return Picture(similarity_figure(np.asarray(inside.p["pos"])), "Does it know where patches are?", words)
+    return Picture(similarity_figure(table), "Does it know where patches are?", words)
 
 
 def _dataflow(inside):
     ledger = shapes(inside.config)
     parameters, multiply_adds, _ = ledger.totals
+    fewer = {"class": " (fewer where the last block is computed for the class token alone)", "mean": ""}
     words = (
         f"Every tensor on the way from an image to the answer: {parameters:,} parameters, and {multiply_adds:,} "
-        "multiply-adds for one image (fewer where the last block is computed for the class token alone). What is "
-        f"filled is kept for the backward pass: {ledger.kept:,} bytes."
+        f"multiply-adds for one image{fewer[inside.config.pool]}. What is filled is kept for the backward pass: "
+        f"{ledger.kept:,} bytes."
     )
     return Picture(dataflow_figure(ledger), "What is computed?", words)

@@ -47,6 +47,7 @@ def page(inside):
         summary=escape(summary),
         links="".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in anchors.items()),
         sections="\n".join(_section(name, picture) for name, picture in drawn.items()),
+        answer={"class": "the class token", "mean": "the mean of all patches"}[inside.config.pool],
         explorer=explorer.html(),
         shapes=_table(
             ("name", "shape", "parameters", "multiply-adds", "bytes", "memory"),

@@ -6,13 +6,12 @@ import numpy as np
 
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.errors import UsageError
+from tinyvit.layers.pool import POOL
 from tinyvit.models.vit import vit
 from tinyvit.training.memory import keep_freed_memory
 
-POOLS = ("class", "mean")
 
-
-def features_of(images, p, config, *, layer=None, pool="class", batch=4):
+def features_of(images, p, config, *, layer=None, pool=None, batch=4):
     """Features [N, D] of images [N, H, W, C], on the host.
 
     Parameters
@@ -21,28 +20,33 @@ def features_of(images, p, config, *, layer=None, pool="class", batch=4):
     p, config
         The model.
     layer : int, optional
-        The residual stream after so many blocks, 1 to L, as it is. Without it, what the head reads: the class token
-        after the last block and the last LayerNorm, and the pre-logits layer where there is one.
-    pool : "class" or "mean"
-        The class token, or the mean over the patches; of a layer only.
+        The residual stream after so many blocks, 1 to L, as it is. Without it, what the head reads: the class token (or
+        the mean) after the last block and the last LayerNorm, and the pre-logits layer where there is one.
+    pool : "class" or "mean", optional
+        The class token, or the mean over the patches; without it, which of them the model's head reads. The other is of
+        a layer only, and a class token of a model that has one.
     batch : int
         Images computed at once. Each keeps its whole cache, some 140 MB for ViT-B/16, and more are no faster.
 
     Raises
     ------
     UsageError
-        If there is no such layer, or the mean is asked for without one.
+        If there is no such layer or no class token, or the mean is asked for without a layer.
     """
-    if pool not in POOLS:
-        raise UsageError(f"pool {pool!r}: expected one of {', '.join(POOLS)}")
-    if layer is None and pool != "class":
+    pool = config.pool if pool is None else pool
+    if pool not in POOL:
+        raise UsageError(f"pool {pool!r}: expected one of {', '.join(POOL)}")
+    if POOL[pool].tokens > POOL[config.pool].tokens:
+        raise UsageError("the model has no class token: its features are the mean over the patches, pool mean")
+    if layer is None and pool != config.pool:
         raise UsageError("the mean over the patches is of a layer: say which")
     if layer is not None and not 1 <= layer <= config.depth:
         raise UsageError(f"layer {layer}: expected 1 to {config.depth}, the model's blocks")
     keep_freed_memory()
     width = config.pre_logits or config.dim if layer is None else config.dim
     if layer is not None:  # the model cut off behind this block; its head is not looked at
-        p, config = p | {"blocks": p["blocks"][:layer]}, replace(config, depth=layer)
+        of_each = ("blocks", "pos") if config.position_at == "layers" else ("blocks",)
+        p, config = p | {name: p[name][:layer] for name in of_each}, replace(config, depth=layer)
     found = [_features(images[i : i + batch], p, config, layer, pool) for i in range(0, len(images), batch)]
     return np.concatenate(found) if found else np.empty((0, width), np.float32)
 
@@ -52,5 +56,5 @@ def _features(images, p, config, layer, pool):
     _, c = vit(xp_of(p["head"]["w"]).asarray(images), p, config, full=whole)
     if layer is None:
         return to_host(c["head"]["x"])
-    z = to_host(c["class_row"]["z"])  # [B, T, D], or the class row alone
-    return z[:, 1:].mean(axis=1) if whole else z[:, 0]
+    z = to_host(c["class_row"]["z"] if config.pool == "class" else c["z"])  # [B, T, D], or the class row alone
+    return z[:, POOL[config.pool].tokens :].mean(axis=1) if whole else z[:, 0]

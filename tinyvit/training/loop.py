@@ -21,13 +21,10 @@ from tinyvit.training.checkpoint import load_training, save
 from tinyvit.training.cores import workers_for
 from tinyvit.training.crew import start_crew
 from tinyvit.training.evaluation import crew_logits, score
-from tinyvit.training.gradients import ORDER
-from tinyvit.training.memory import keep_freed_memory
 from tinyvit.training.recipe import Recipe
-from tinyvit.training.schedule import warmup_cosine
+from tinyvit.training.step import LOG_EVERY, arithmetic, diverged, epoch_order, take_step
 from tinyvit.training.work import STATE
 
-LOG_EVERY = 10  # steps between two lines of the history
 SAVE_EVERY = 30.0  # seconds between two checkpoints within an epoch
 
 
@@ -92,18 +89,14 @@ def fit(
     DataError, UsageError, DeviceError
         If data, configuration and device do not fit each other.
     """
-    from threadpoolctl import threadpool_limits
-
-    recipe, seed = recipe or Recipe(), _checked_seed(seed)
+    recipe, seed = recipe or Recipe(), checked_seed(seed)
+    if not model_of(config).classifies:
+        raise UsageError(f"{type(config).__name__} is of a model that learns without labels: expected a classifier's")
     check_freeze(config, recipe)
     data = checked_data(config, data)
-    keep_freed_memory()
-    # BLAS on one thread: the bits depend on the number of threads, and products as small as these are faster on one.
-    # A run that diverges overflows first; it is reported as DivergedError, not as a warning here and there.
     device = choose_device(device)
     with (
-        threadpool_limits(1, "blas"),
-        np.errstate(over="ignore", invalid="ignore", divide="ignore"),
+        arithmetic(),
         start_crew(config, recipe, seed, workers=workers_for(recipe, workers, device), device=device) as crew,
     ):
         return _Training(crew, data, p, run, progress, draw, stop).run_to_end()
@@ -199,7 +192,7 @@ class _Training:
     def _epoch(self, bar):
         """The rest of the current epoch, and what the model can do after it."""
         epoch, first = divmod(self.step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, ORDER, epoch]).permutation(len(self.train[0]))
+        order = epoch_order(self.seed, epoch, len(self.train[0]))
         bar.set_description(f"epoch {epoch + 1}/{self.recipe.epochs}")
         for i in range(first, self.steps_per_epoch):
             batch = order[i * self.recipe.batch : (i + 1) * self.recipe.batch]
@@ -218,17 +211,14 @@ class _Training:
         self._save_or_stop(due=True)
 
     def _step(self, batch):
-        """One step of the optimiser on the training images with these indices."""
-        recipe, step = self.recipe, self.step + 1
+        """One step of the optimiser on the training images with these indices: its loss, norm and rate."""
         x, y = self.train
-        loss, norm = self.crew.gradient(step, x[batch], y[batch])
-        # Reading a number from a GPU waits for all that was asked of it so far: there, only every few steps.
-        if (isinstance(norm, np.generic) or step % LOG_EVERY == 0) and not np.isfinite(float(loss + norm)):
-            self._diverged(step)
-        rate = warmup_cosine(step, steps=self.steps, warmup=recipe.warmup, peak=recipe.learning_rate)
-        self.crew.do("update", step, rate)
-        self.step = step
-        return loss, norm, rate
+        try:
+            taken = take_step(self.crew, self.step + 1, self.steps, x[batch], y[batch])
+        except DivergedError:
+            self._diverged(self.step + 1)
+        self.step += 1
+        return taken
 
     def _evaluate(self, part):
         """Loss and accuracy of the averaged model."""
@@ -287,14 +277,11 @@ class _Training:
     def _diverged(self, step):
         if self._is_finite():
             self._save()
-        raise DivergedError(
-            f"the loss is not a number at step {step} of {self.steps}{self._kept()}: "
-            f"start again with a lower --learning-rate than {self.recipe.learning_rate:g}"
-        )
+        raise diverged(step, self.steps, self.recipe, self._kept()) from None
 
 
-def _checked_seed(seed):
-    """The seed as Python's own number, which JSON can hold."""
+def checked_seed(seed):
+    """The seed as Python's own number, which JSON can hold; raises UsageError unless it is a whole number from 0 on."""
     try:
         number = operator.index(seed)
     except TypeError:

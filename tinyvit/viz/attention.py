@@ -1,18 +1,19 @@
 """Attention in numbers: maps, rollout, distance, and what each weight does for a class.
 
 All of it is read from the cache of `vit`, which is the trace of what the model did: c["blocks"][l]["msa"]["att"]["a"]
-are the maps of block l, [B, h, T, T]. Row t says how much token t takes from each token; token 0 is the class token.
+are the maps of block l, [B, h, T, T]. Row t says how much token t takes from each token. Token 0 is the class token, of
+a model that has one; all others are patches.
 """
+
+import math
 
 import numpy as np
 
 from tinyvit.arrays import to_host, xp_of
-from tinyvit.layers.encoder_block import encoder_block_backward
-from tinyvit.layers.layer_norm import layer_norm_backward
 from tinyvit.layers.linear import linear_backward
-from tinyvit.layers.mlp import mlp_backward
+from tinyvit.layers.pool import POOL
 from tinyvit.layers.pre_logits import pre_logits_backward
-from tinyvit.ops.class_row import class_row_backward
+from tinyvit.models.placement import PLACEMENT, block_of
 from tinyvit.ops.dropout import dropout_backward
 from tinyvit.ops.heads import split_heads
 
@@ -23,6 +24,34 @@ def attention_maps(c):
     The last is [B, h, 1, T], the class token's row, where the model ran with full=False.
     """
     return [to_host(block["msa"]["att"]["a"]) for block in c["blocks"]]
+
+
+def class_tokens(tokens):
+    """How many of so many tokens are no patches: 1, the class token, or 0. N is a square number, and N + 1 is not."""
+    return tokens - math.isqrt(tokens) ** 2
+
+
+def answers_row(weights):
+    """What the answer takes from each patch: the class token's row; without one, the mean of all patches' rows.
+
+    For the head reads the class token, or the mean of all patches.
+
+    Parameters
+    ----------
+    weights : array [..., T, T]
+        Maps, or a rollout; of a model with a class token, its row may be all there is.
+
+    Returns
+    -------
+    array [..., N]
+    """
+    first = class_tokens(weights.shape[-1])
+    return weights[..., 0, first:] if first else weights.mean(axis=-2)
+
+
+def who_answers(tokens):
+    """In words, whose row that is in maps of so many tokens."""
+    return "the class token" if class_tokens(tokens) else "the average patch"
 
 
 def rollout(maps, identity=True):
@@ -58,7 +87,7 @@ def attention_distance(maps, patch):
 
         d = mean over images and patches t of sum_s a_ts |x_t - x_s| / sum_s a_ts
 
-    x_t is the centre of patch t; the class token is nowhere and is left out.
+    x_t is the centre of patch t; a class token is nowhere and is left out.
 
     Parameters
     ----------
@@ -72,10 +101,11 @@ def attention_distance(maps, patch):
     array [L, h], pixels
         NaN for a head in which no patch looks at any patch, but all at the class token.
     """
-    between = patch_distances(maps[0].shape[-1] - 1, patch)
-    found = []
+    tokens = maps[0].shape[-1]
+    first = class_tokens(tokens)
+    between, found = patch_distances(tokens - first, patch), []
     for a in maps:
-        a = a[:, :, 1:, 1:]
+        a = a[:, :, first:, first:]
         share = a.sum(-1)  # [B, h, N]
         looks = share > 0
         distances = (a * between).sum(-1) / np.where(looks, share, 1)
@@ -96,7 +126,7 @@ def uniform_distance(count, patch):
     return float(patch_distances(count, patch).mean())
 
 
-def weighted_attention(dlogits, p, c):
+def weighted_attention(dlogits, p, c, config):
     """What each attention weight does for a score: every map times its gradient, max(0, a * da), mean over heads.
 
     Where plain attention shows what is looked at, this shows what of it speaks for a class (Chefer et al. 2021, their
@@ -107,7 +137,7 @@ def weighted_attention(dlogits, p, c):
     ----------
     dlogits : array [B, K]
         The gradient of the score: 1 at the class in question, 0 elsewhere.
-    p, c
+    p, c, config
         The model and the cache of its forward pass.
 
     Returns
@@ -117,21 +147,27 @@ def weighted_attention(dlogits, p, c):
     dy, _ = linear_backward(dlogits, p["head"], c["head"])
     if "pre_logits" in p:
         dy, _ = pre_logits_backward(dy, p["pre_logits"], c["pre_logits"])
-    dy, _ = layer_norm_backward(dy, p["ln"], c["ln"])
-    dz = class_row_backward(dy, c["class_row"])
-    found = []
-    for block, cache in zip(reversed(p["blocks"]), reversed(c["blocks"]), strict=True):
+    dz, _ = POOL[config.pool].read_backward(dy, p["ln"], c)
+    _, block_backward = block_of(config)
+    blocks, found = PLACEMENT[config.position_at].blocks(p), []
+    for block, cache in zip(reversed(blocks), reversed(c["blocks"]), strict=True):
         a = cache["msa"]["att"]["a"]
-        a_da = a * _gradient_of_maps(dz, block, cache)
+        a_da = a * _gradient_of_maps(dz, block, cache, block_backward)
         found.insert(0, to_host(xp_of(a).maximum(a_da, 0).mean(axis=1)))
-        dz, _ = encoder_block_backward(dz, block, cache)
+        dz, _ = block_backward(dz, block, cache)
     return found
 
 
-def _gradient_of_maps(dz, p, c):
-    """da [B, h, T, T] of a block, from the gradient of its output: the first lines of its backward pass."""
-    dy, _ = mlp_backward(dz, p["mlp"], c["mlp"])
-    dy, _ = layer_norm_backward(dy, p["ln2"], c["ln2"])
-    dy, _ = linear_backward(dropout_backward(dz + dy, c["dropout"]), p["msa"]["o"], c["msa"]["o"])
+def _gradient_of_maps(dz, p, c, block_backward):
+    """da [B, h, T, T] of a block of any kind, from the gradient of its output.
+
+    What attention says is added to what the block was given. Were its last projection zero, nothing would come back
+    through attention, and the block's backward pass would end with what comes around it: the gradient of that sum, and
+    so of either part.
+    """
+    msa, T = p["msa"], c["msa"]["att"]["q"].shape[2]
+    silent = p | {"msa": msa | {"o": msa["o"] | {"w": xp_of(dz).zeros_like(msa["o"]["w"])}}}
+    dy = block_backward(dz, silent, c)[0][:, :T]
+    dy, _ = linear_backward(dropout_backward(dy, c["dropout"]), msa["o"], c["msa"]["o"])
     v = c["msa"]["att"]["v"]
     return split_heads(dy, v.shape[1]) @ v.swapaxes(-1, -2)

@@ -63,6 +63,8 @@ def _places(rows):
                 column = 1
             case "q" if row.parameters:
                 column = -1
+            case "r":  # of the queries, with relative positions
+                column = -1
             case "v":
                 column = 1
         places[row.name] = (column, line)

@@ -2,6 +2,10 @@
 
 import numpy as np
 
+from tinyvit.arrays import to_host, xp_of
+from tinyvit.layers.nothing import nothing
+from tinyvit.layers.position import POSITION
+from tinyvit.viz.attention import class_tokens
 from tinyvit.viz.picture import bare, new_figure
 
 
@@ -45,12 +49,25 @@ def filters_figure(w, channels, count=28):
     return figure
 
 
+def position_table(p, config):
+    """What a model adds to its tokens to say where they are, [T, D] on the host, whatever kind it is made by.
+
+    None if nothing is added, or in each layer something else.
+    """
+    forward = POSITION[config.position].forward
+    if forward in (None, nothing) or config.position_at == "layers":
+        return None
+    w = p["patch"]["w"]
+    table, _ = forward(xp_of(w).zeros((1, config.tokens, config.dim), w.dtype), p["pos"])
+    return to_host(table[0])
+
+
 def similarity(pos):
     """The cosine similarity of all patches' position embeddings: [T, D] -> [N, N]; 1 on the diagonal.
 
-    The class token's row is left out. What all positions have in common is not: as in the paper.
+    The class token's row, if there is one, is left out. What all positions have in common is not: as in the paper.
     """
-    pos = pos[1:].astype(np.float64)
+    pos = pos[class_tokens(len(pos)) :].astype(np.float64)
     unit = pos / np.maximum(np.linalg.norm(pos, axis=1, keepdims=True), 1e-30)
     cosine = unit @ unit.T
     np.fill_diagonal(cosine, 1)  # exactly: rounding aside, it is

@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from tinyvit.viz.attention import answers_row
 from tinyvit.viz.picture import bare, new_figure, picture, shine, show
 
 
 def class_attention(c):
     """How much the class token takes from each patch in the last block, as a mean over its heads.
+
+    Without a class token, how much all patches take, on average.
 
     Parameters
     ----------
@@ -17,12 +20,11 @@ def class_attention(c):
     array [B, N]
         Each row sums to 1, less what the class token takes from itself.
     """
-    a = c["blocks"][-1]["msa"]["att"]["a"]  # [B, h, T, T]
-    return a[:, :, 0, 1:].mean(axis=1)
+    return answers_row(c["blocks"][-1]["msa"]["att"]["a"]).mean(axis=1)  # [B, h, T, T] -> [B, h, N] -> [B, N]
 
 
-def look(images, attention, patch, titles=None):
-    """Draw each image in a row: itself, the patches that the model sees, and the class token's attention to them.
+def look(images, attention, patch, titles=None, who="the class token"):
+    """Draw each image in a row: itself, the patches that the model sees, and the answer's attention to them.
 
     Parameters
     ----------
@@ -33,6 +35,8 @@ def look(images, attention, patch, titles=None):
     patch : int
         Side of a patch, in pixels.
     titles : list of str, optional
+    who : str
+        Whose attention it is, in words: see `who_answers`.
 
     Returns
     -------
@@ -47,7 +51,7 @@ def look(images, attention, patch, titles=None):
         bare(row[1])
         shade = shine(row[2], weights, image, most)
         row[0].set_ylabel(title, fontsize=9)
-    names = ("image", f"{attention.shape[1]} patches", "attention of the class token")
+    names = ("image", f"{attention.shape[1]} patches", f"attention of {who}")
     for name, top in zip(names, axes[0], strict=True):
         top.set_title(name, fontsize=10)
     figure.colorbar(shade, ax=axes[:, 2], label="share of attention", shrink=0.9)

@@ -1,18 +1,20 @@
 """Attention drawn over the image: every layer and head, rollout, and what speaks for a class."""
 
+from tinyvit.viz.attention import answers_row, class_tokens, who_answers
 from tinyvit.viz.picture import new_figure, shine, show
 
 
-def attention_figure(image, maps, token=0):
-    """Where one token of one image looks, in every layer and head.
+def attention_figure(image, maps, token=None):
+    """Where the answer's attention, or that of one token, goes in one image, in every layer and head.
 
     Parameters
     ----------
     image : array [H, W, C], from -1 to 1
     maps : list of L arrays [h, T, T]
         One image's, from `attention_maps`.
-    token : int
-        0 is the class token, 1 the first patch.
+    token : int, optional
+        0 is the class token and 1 the first patch; of a model without class token, 0 is the first patch. Left out, what
+        the answer is read from: the class token, or the mean of all patches.
 
     Returns
     -------
@@ -22,15 +24,19 @@ def attention_figure(image, maps, token=0):
     layers, heads = len(maps), len(maps[0])
     figure = new_figure(1.5 * (heads + 1) + 0.8, 1.55 * layers + 0.5)
     axes = figure.subplots(layers, heads + 1, squeeze=False)
-    most = max(float(a[:, token, 1:].max()) for a in maps)
-    for layer, (row, a) in enumerate(zip(axes, maps, strict=True)):
+    tokens = maps[0].shape[-1]
+    first = class_tokens(tokens)  # patch
+    looks = [answers_row(a) if token is None else a[:, token, first:] for a in maps]  # [h, N] each
+    most = max(float(a.max()) for a in looks)
+    for layer, (row, a) in enumerate(zip(axes, looks, strict=True)):
         show(row[0], image)
         row[0].set_ylabel(f"layer {layer + 1}", fontsize=9)
         for head in range(heads):
-            heat = shine(row[head + 1], a[head, token, 1:], image, most)
+            heat = shine(row[head + 1], a[head], image, most)
             if layer == 0:
                 row[head + 1].set_title(f"head {head + 1}", fontsize=9)
-    who = "the class token" if token == 0 else f"patch {token}"
+    answers = token is None or token < first
+    who = who_answers(tokens) if answers else f"patch {token - first + 1}"
     figure.colorbar(heat, ax=axes[:, 1:], label=f"share of the attention of {who}", shrink=0.9)
     return figure
 
@@ -42,7 +48,7 @@ def overlay_figure(images, columns, titles=None):
     ----------
     images : array [B, H, W, C], from -1 to 1
     columns : dict {title: array [B, N]}
-        For instance the class token's rows of two `rollout`s, [:, 0, 1:], or of `weighted_attention`.
+        For instance `answers_row` of two `rollout`s, or of `weighted_attention`.
     titles : list of str, optional
         One for each image.
 

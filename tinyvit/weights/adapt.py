@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+from tinyvit import trees
 from tinyvit.arrays import xp_of
 from tinyvit.errors import UsageError
+from tinyvit.layers.pool import POOL
 from tinyvit.ops.convolution import kernel_from_matrix, matrix_from_kernel
 from tinyvit.ops.resize_positions import resize_positions
 
@@ -25,7 +27,8 @@ def adapt(p, config, source, *, image=None, channels=None, classes=None):
     Raises
     ------
     UsageError
-        If the patch does not divide the image, or the channels cannot be made from those that there are.
+        If the patch does not divide the image, or positions cannot be resized to it, or the channels cannot be made
+        from those that there are.
     """
     said, p = [], dict(p)
     if channels not in (None, config.channels):
@@ -38,10 +41,16 @@ def adapt(p, config, source, *, image=None, channels=None, classes=None):
     if image not in (None, config.image):
         wanted = replace(config, image=image)
         if config.position == "1d":
-            p["pos"], _ = resize_positions(p["pos"], wanted.grid, POSITION_RESIZE[source])
+            p["pos"] = resized_positions(p, config, wanted.grid, POSITION_RESIZE[source])
             said.append(
                 f"images of {image} pixels: positions resized from {config.grid} x {config.grid} to {wanted.grid} x "
                 f"{wanted.grid}, {POSITION_RESIZE[source]}"
+            )
+        elif config.position in ("2d", "relative"):
+            raise UsageError(
+                f"images of {image} pixels have {wanted.grid} x {wanted.grid} patches, and positions of kind "
+                f"{config.position} cannot be resized from {config.grid} x {config.grid}: expected images of "
+                f"{config.image} pixels, or positions of kind 1d"
             )
         config = wanted
     if classes is not None:
@@ -52,3 +61,17 @@ def adapt(p, config, source, *, image=None, channels=None, classes=None):
         p["head"] = {"w": xp.zeros((config.dim, classes), dtype), "b": xp.zeros(classes, dtype)}
         said.append(f"a fresh head for {classes} classes, zero")
     return p, config, said
+
+
+def resized_positions(p, config, grid, method):
+    """p["pos"] of learned positions (1d), one table or one for each layer, for a grid of patches of another size.
+
+    A table without the class token's row is given one for as long as it takes.
+    """
+    first = POOL[config.pool].tokens
+
+    def resized(table):
+        whole = table if first else xp_of(table).concatenate([table[:1], table])
+        return resize_positions(whole, grid, method)[0][1 - first :]
+
+    return trees.map(resized, p["pos"])

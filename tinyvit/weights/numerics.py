@@ -12,9 +12,8 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.data.photos import Preparation, prepare_photo
 from tinyvit.models.vit import vit
-from tinyvit.ops.resize_positions import resize_positions
 from tinyvit.ops.softmax import softmax
-from tinyvit.weights.adapt import POSITION_RESIZE
+from tinyvit.weights.adapt import POSITION_RESIZE, resized_positions
 
 EPS = (1e-12, 1e-6, 1e-5)
 LARGER = 1.5  # times the image size, to compare the ways to resize positions
@@ -96,7 +95,7 @@ def _position_drifts(p, config, source, at):
     larger = replace(config, image=round(config.grid * LARGER) * config.patch)
     x, logits = at(larger.image), {}
     for way in dict.fromkeys(POSITION_RESIZE.values()):
-        resized = p | {"pos": resize_positions(p["pos"], larger.grid, way)[0]}
+        resized = p | {"pos": resized_positions(p, config, larger.grid, way)}
         logits[way] = _logits(x, resized, larger)
     own = POSITION_RESIZE[source]
     what = f"positions, {config.grid} x {config.grid} to {larger.grid} x {larger.grid}"

@@ -18,6 +18,13 @@ from tinyvit.weights.sources import SOURCES
 
 ACTIVATIONS = {"erf": "gelu", "tanh": "gelu_pytorch_tanh"}
 TARGETS = ("huggingface", "timm")
+PUBLISHED = {  # the choices of a config for which published models have a place
+    "pool": ("class",),
+    "position": ("1d", "none"),
+    "position_at": ("stem",),
+    "norm": ("pre",),
+    "scale": ("sqrt",),
+}
 
 
 def save_weights(folder, p, config, target="huggingface", *, class_names=None, preparation=None):
@@ -52,6 +59,12 @@ def save_weights(folder, p, config, target="huggingface", *, class_names=None, p
         raise UsageError(f"no target {target!r}: expected one of {', '.join(TARGETS)}")
     if config.pre_logits:
         raise UsageError(f"the model has a pre-logits layer, for which {SOURCES[target].source} has no place")
+    for name, choices in PUBLISHED.items():
+        if getattr(config, name) not in choices and not (name == "position_at" and config.position == "none"):
+            raise UsageError(
+                f"the model's {name} is {getattr(config, name)}, for which {SOURCES[target].source} has no place: "
+                f"expected {' or '.join(choices)}; tinyvit's own .npz holds any"
+            )
     try:
         from safetensors.numpy import save
     except ImportError:
@@ -92,7 +105,7 @@ def _with_positions(p, config):
     if config.position == "1d":
         return p, config
     table = np.zeros((config.tokens, config.dim), p["patch"]["w"].dtype)
-    return p | {"pos": table}, replace(config, position="1d")
+    return p | {"pos": table}, replace(config, position="1d", position_at="stem")
 
 
 def _hugging_face(config, names, preparation):

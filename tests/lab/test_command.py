@@ -1,0 +1,208 @@
+"""`tinyvit lab`, as a user meets it: it is done once, kept, stopped, gone on with, and it says so in one line."""
+
+import json
+import re
+import signal
+
+import pytest
+
+from tests.lab.helpers import TINY, read, records, untimed
+from tests.lab.test_reports import MADE
+from tests.training.helpers import call, fails, interrupted
+from tinyvit.lab import spread as spreading
+from tinyvit.lab.experiments import EXPERIMENTS
+from tinyvit.lab.run import FIGURE, RESULTS, TABLE
+
+FILES = sorted([RESULTS, TABLE, FIGURE])
+SIGNALS = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="sends a signal as a terminal does")
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
+
+
+@pytest.fixture
+def no_workers(monkeypatch):
+    """No worker process may be started."""
+
+    def refused(module):
+        raise AssertionError("a worker was started")
+
+    monkeypatch.setattr(spreading, "start_process", refused)
+
+
+def put_results(folder, name, **more):
+    """A finished lab's results.jsonl in a folder."""
+    folder.mkdir(parents=True)
+    lines = [json.dumps(record) for record in records(name, MADE[name], **more)]
+    (folder / RESULTS).write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_without_a_name_it_tells_what_there_is(no_workers, tmp_path):
+    result = call("lab")
+    lines = result.out.splitlines()
+    assert result.code == 0 and len(lines) == len(EXPERIMENTS) and not list(tmp_path.iterdir())
+    for line, experiment in zip(lines, EXPERIMENTS.values(), strict=True):
+        assert line.split()[0] == experiment.name and experiment.question in line and experiment.source in line
+
+
+def test_a_name_that_is_none_is_answered_with_the_choices(no_workers, tmp_path):
+    fails(tmp_path, ["lab", "positions"], "no experiment is named 'positions'", *EXPERIMENTS, code=2)
+
+
+def test_a_lab_from_beginning_to_end(tmp_path):
+    result = call("lab", "tiny", "--seeds", 2, "--workers", 2)
+    folder = tmp_path / "runs" / "lab" / "tiny-digits-quick"
+    assert result.code == 0 and sorted(path.name for path in folder.iterdir()) == FILES
+    assert (folder / FIGURE).read_bytes().startswith(b"\x89PNG")
+    assert (folder / TABLE).read_text() == result.out
+    first = result.out.splitlines()[0]
+    command = "`tinyvit lab tiny --data digits --seeds 2 --budget quick`"
+    assert first == f"Does it work? (no paper.) {command}, 2 seeds, 95 % intervals."
+    assert "The data say nothing." in result.out and "4 runs, " in result.out.splitlines()[-1]
+    assert "4 of 4 runs" in result.err and result.err.splitlines()[-1].endswith(FIGURE)
+    kept = read(folder / RESULTS)
+    assert len(kept) == 4
+    (folder / RESULTS).unlink()
+    assert call("lab", "tiny", "--seeds", 2, "--workers", 1).code == 0
+    assert untimed(read(folder / RESULTS)) == untimed(kept), "however many workers there are"
+
+
+def test_a_finished_lab_runs_nothing_and_prints_the_same(tmp_path, no_workers):
+    folder = put_results(tmp_path / "done", "position")
+    before = (folder / RESULTS).read_bytes()
+    first = call("lab", "position", "--out", folder)
+    assert first.code == 0 and "Positions matter" in first.out and "33 runs, 66 seconds" in first.out
+    assert first.err == f"{folder / RESULTS}, {folder / FIGURE}\n", "no bar over nothing"
+    assert call("lab", "position", "--out", folder) == first
+    assert (folder / RESULTS).read_bytes() == before and sorted(path.name for path in folder.iterdir()) == FILES
+    assert call("lab", "position", "--out", folder, "--seeds", 2).out != first.out, "fewer seeds are a part of them"
+
+
+def test_one_seed_is_said_to_have_no_intervals(tmp_path, no_workers):
+    folder = put_results(tmp_path / "done", "position", seeds=1)
+    result = call("lab", "position", "--out", folder, "--seeds", 1)
+    assert result.out.splitlines()[0].endswith("--budget quick`, 1 seed, and so no intervals.")
+
+
+def test_json(tmp_path, no_workers):
+    folder = put_results(tmp_path / "done", "fewshot")
+    result = call("lab", "fewshot", "--json", "--out", folder)
+    found = json.loads(result.out)
+    expected = [{k: v for k, v in r.items() if k != "key"} for r in records("fewshot", MADE["fewshot"])]
+    assert result.code == 0 and found == expected
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+
+
+def test_more_seeds_do_only_what_is_missing(tmp_path):
+    assert call("lab", "tiny", "--seeds", 1, "--workers", 1, "--out", "lab").code == 0
+    before = (tmp_path / "lab" / RESULTS).read_bytes()
+    result = call("lab", "tiny", "--seeds", 2, "--workers", 1, "--out", "lab")
+    after = (tmp_path / "lab" / RESULTS).read_bytes()
+    assert after.startswith(before) and len(read(tmp_path / "lab" / RESULTS)) == 4
+    assert "2 of 2 runs" in result.err and "4 runs, " in result.out
+
+
+def test_a_damaged_file_costs_only_what_was_damaged(tmp_path):
+    assert call("lab", "tiny", "--seeds", 1, "--workers", 1, "--out", "lab").code == 0
+    path = tmp_path / "lab" / RESULTS
+    expected, first = untimed(read(path)), path.read_bytes().splitlines(keepends=True)[0]
+    path.write_bytes(b"\xff\x00 no JSON\n" + first + b'{"key": "half')
+    result = call("lab", "tiny", "--seeds", 1, "--workers", 1, "--out", "lab")
+    assert result.code == 0 and "1 of 1 runs" in result.err
+    lines = path.read_bytes().splitlines()
+    assert len(lines) == 4 and untimed(map(json.loads, (lines[1], lines[3]))) == expected
+
+
+def test_time_is_measured_by_one_worker_alone(tmp_path, monkeypatch):
+    started, start = [], spreading.start_process
+    monkeypatch.setattr(spreading, "start_process", lambda module: started.append(start(module)) or started[-1])
+    jobs = [job for job in EXPERIMENTS["cost"].runs("digits", "quick", 1) if job.setting["tokens"] > 512]
+    done = {job.key for job in jobs}
+    kept = [r for r in records("cost", MADE["cost"], seeds=1) if r["key"] not in done]
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / RESULTS).write_text("".join(json.dumps(record) + "\n" for record in kept))
+    result = call("lab", "cost", "--workers", 4, "--seeds", 1, "--out", "lab")
+    assert result.code == 0 and "2 of 2 runs" in result.err and len(started) == 1
+
+
+# ---- what goes wrong
+
+
+def test_no_data_is_one_line_before_any_worker_starts(tmp_path, no_workers):
+    missing = tmp_path / "nowhere"
+    fails(tmp_path, ["lab", "position", "--data", "mnist", "--data-dir", missing, "--workers", 1], "nowhere", code=1)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["lab", "tiny", "--seeds", "0"],
+        ["lab", "tiny", "--budget", "huge"],
+        ["lab", "tiny", "--data", "imagenet"],
+        ["lab", "tiny", "--workers", "0"],
+    ],
+)
+def test_wrong_usage(tmp_path, no_workers, argv):
+    fails(tmp_path, argv, argv[2], code=2)
+
+
+def test_a_folder_that_is_a_file(tmp_path, no_workers):
+    (tmp_path / "file").write_text("mine")
+    fails(tmp_path, ["lab", "tiny", "--out", "file"], "file is a file: choose another --out", code=2)
+    fails(tmp_path, ["lab", "tiny", "--out", "file/below"], "file")
+    (tmp_path / "lab" / RESULTS).mkdir(parents=True)
+    fails(tmp_path, ["lab", "tiny", "--out", "lab"], RESULTS)
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_a_run_is_done_in_vain(tmp_path, no_workers, monkeypatch):
+    (tmp_path / "lab").mkdir()
+
+    def refused(*args, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(spreading, "open", refused, raising=False)
+    fails(tmp_path, ["lab", "tiny", "--out", "lab"], f"cannot write lab/{RESULTS}: Permission denied", code=1)
+
+
+def test_a_worker_that_is_killed_is_one_line_and_what_was_finished_is_kept(tmp_path, monkeypatch):
+    add = spreading.Store.add
+    started, start = [], spreading.start_process
+    monkeypatch.setattr(spreading, "start_process", lambda module: started.append(start(module)) or started[-1])
+
+    def killing(store, *outcome):
+        add(store, *outcome)
+        started[0].kill()
+
+    monkeypatch.setattr(spreading.Store, "add", killing)
+    result = call("lab", "tiny", "--seeds", 4, "--workers", 1, "--out", "lab")
+    assert result.code == 1 and not result.out and "Traceback" not in result.err
+    last = result.err.replace("\r", "\n").splitlines()[-1]
+    assert last.startswith("tinyvit: a worker of the lab is gone (") and last.endswith("what was finished is kept")
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
+    kept = len(read(tmp_path / "lab" / RESULTS))
+    result = call("lab", "tiny", "--seeds", 4, "--workers", 1, "--out", "lab")
+    assert result.code == 0 and 1 <= kept < 8 and f"{8 - kept} of {8 - kept} runs" in result.err
+
+
+@SIGNALS
+def test_ctrl_c_says_how_many_runs_are_kept_and_the_same_command_goes_on(tmp_path):
+    argv = ["lab", "tiny", "--seeds", "6", "--workers", "2", "--out", "lab"]
+    path = tmp_path / "lab" / RESULTS
+    note = "import psutil, atexit\nfrom tests.lab.helpers import add_tiny\nadd_tiny()\n"
+    note += "atexit.register(lambda: print('left:', len(psutil.Process().children()), file=sys.stderr))"
+    result = interrupted(argv, cwd=tmp_path, history=path, number=signal.SIGINT, before=note)
+    kept = len(read(path))
+    assert result.code == 130 and not result.out and 1 <= kept < 12
+    *_, line, left = result.err.replace("\r", "\n").splitlines()
+    found = re.fullmatch(r"tinyvit: stopped: (\d+) of 12 runs are done and kept in lab; the same command goes on", line)
+    assert found and abs(int(found[1]) - kept) <= 1 and left == "left: 0"
+    assert call(*argv).code == 0
+    assert call(*argv[:-1], "whole").code == 0
+    assert untimed(read(path)) == untimed(read(tmp_path / "whole" / RESULTS))
+    assert len(read(path)) == 12, "nothing was done twice"

@@ -1,0 +1,197 @@
+"""A job's key is all that decides how it ends; and every experiment's jobs are what they should be."""
+
+import dataclasses
+import json
+
+import pytest
+
+from tests.lab.helpers import small_jobs
+from tinyvit.data import DATASETS
+from tinyvit.lab.experiments import EXPERIMENTS
+from tinyvit.lab.job import BUDGETS, QUICK_IMAGES, Job, base_config, base_images, base_recipe, training
+from tinyvit.lab.tasks import TASKS
+from tinyvit.models.cnn import CNNConfig
+from tinyvit.models.config import PRESETS
+from tinyvit.models.model import MODELS
+from tinyvit.training.recipe import RECIPES, Recipe
+
+EVERY = [(name, data, budget) for name in EXPERIMENTS for data in DATASETS for budget in BUDGETS]
+SERIES = "depth-width-patch"  # the unchanged model stands in several of its series, in all but depth on digits
+
+
+def test_the_key_is_pinned_so_that_kept_results_are_found_again():
+    job = Job({"a": 1}, "train", {"images": 5, "model": "vit"}, 3)
+    assert job.key == "8ca1f37cea961d43"
+
+
+def test_the_key_does_not_depend_on_names_order_or_work():
+    job = Job({"a": 1}, "train", {"images": 5, "model": "vit"}, 3)
+    for other in (
+        Job({"b": 2}, "train", {"images": 5, "model": "vit"}, 3),
+        Job({"a": 1}, "train", {"model": "vit", "images": 5}, 3, work=7.0),
+    ):
+        assert other.key == job.key
+
+
+def test_the_key_changes_with_every_argument_and_the_seed():
+    job = small_jobs()[0]
+    changed = [dataclasses.replace(job, seed=1), dataclasses.replace(job, task="cost")]
+
+    def vary(tree, path=()):
+        for name, value in tree.items():
+            if isinstance(value, dict):
+                yield from vary(value, (*path, name))
+            else:
+                yield (*path, name)
+
+    for path in vary(job.arguments):
+        arguments = json.loads(json.dumps(job.arguments))
+        place = arguments
+        for name in path[:-1]:
+            place = place[name]
+        place[path[-1]] = f"not {place[path[-1]]}"
+        changed.append(dataclasses.replace(job, arguments=arguments))
+    keys = {other.key for other in changed}
+    assert len(changed) > 30 and len(keys) == len(changed) and job.key not in keys
+
+
+@pytest.mark.parametrize(("name", "data", "budget"), EVERY)
+def test_jobs_of_every_experiment(name, data, budget):
+    jobs = EXPERIMENTS[name].jobs(data, budget)
+    assert len({str(job.setting) for job in jobs}) == len(jobs)
+    same = len(jobs) - len({job.key for job in jobs})
+    assert same == ((2 if data == "digits" else 3) if name == SERIES else 0)
+    for job in jobs:
+        arguments = json.loads(json.dumps(job.arguments))
+        assert json.loads(json.dumps(job.setting)) == job.setting
+        assert job.task in TASKS and job.work > 0
+        if job.task != "cost":
+            config = MODELS[arguments["model"]].config(**arguments["config"])
+            assert config == MODELS[arguments["model"]].config(**job.arguments["config"])
+            assert config.image == base_config(data).image
+            Recipe(**arguments["recipe"])
+
+
+@pytest.mark.parametrize("data", DATASETS)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_quick_look_is_less_work(name, data):
+    def work(budget):
+        return sum(job.work for job in EXPERIMENTS[name].jobs(data, budget))
+
+    assert work("quick") < work("full")
+
+
+def test_runs_are_all_settings_with_every_seed_the_first_of_all_first():
+    experiment = EXPERIMENTS["norm"]
+    jobs = experiment.jobs("digits", "quick")
+    runs = experiment.runs("digits", "quick", 2)
+    assert [run.setting for run in runs] == 2 * [job.setting for job in jobs]
+    assert [run.seed for run in runs] == [0] * len(jobs) + [1] * len(jobs)
+    assert len({run.key for run in runs}) == len(runs)
+
+
+@pytest.mark.parametrize("data", DATASETS)
+def test_the_full_recipe_is_the_preset_and_the_quick_one_shorter(data):
+    full, quick = (base_recipe(data, budget) for budget in ("full", "quick"))
+    assert full == RECIPES["digits" if data == "digits" else "mnist-quick"]
+    assert dataclasses.replace(quick, epochs=full.epochs) == full and quick.epochs < full.epochs
+    assert base_recipe(data, "quick", shift=3, epochs=9) == dataclasses.replace(full, shift=3, epochs=9)
+    assert base_config(data) == PRESETS[data]
+    assert base_images(data, "full") is None
+    assert base_images(data, "quick") == (None if data == "digits" else QUICK_IMAGES)
+
+
+def test_work_grows_with_what_takes_time():
+    config, recipe = base_config("mnist"), base_recipe("mnist", "full")
+
+    def work(images=None, *, recipe=recipe, **changes):
+        return training({}, dataclasses.replace(config, **changes), recipe, images).work
+
+    assert work() == work(60_000) == pytest.approx(2 * work(30_000))
+    assert work(recipe=dataclasses.replace(recipe, epochs=3 * recipe.epochs)) == pytest.approx(3 * work())
+    assert work(depth=2 * config.depth) == pytest.approx(2 * work())
+    assert work(dim=2 * config.dim) > 1.5 * work() and work(patch=4) > 2 * work()
+    assert training({}, CNNConfig(image=28, channels=1, classes=10), recipe).work > 0
+
+
+# ---- what single experiments compare
+
+
+def arguments_of(name, data="digits", budget="full"):
+    """{the setting's values: arguments} of its jobs."""
+    return {tuple(job.setting.values()): job.arguments for job in EXPERIMENTS[name].jobs(data, budget)}
+
+
+def differing(one, other):
+    """The names of what two jobs' arguments differ in."""
+    found = {name for name in one | other if not isinstance(one.get(name), dict) and one.get(name) != other.get(name)}
+    for part in ("config", "recipe"):
+        found |= {name for name, value in one[part].items() if other[part].get(name, value) != value}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other", "different"),
+    [
+        ("position", ("none", "stem"), ("1d", "stem"), {"position"}),
+        ("position", ("2d", "layers"), ("relative", "shared"), {"position", "position_at"}),
+        ("pooling", ("class", 0.005), ("mean", 0.005), {"pool"}),
+        ("pooling", ("class", 0.005), ("class", 0.0025), {"learning_rate"}),
+        ("norm", ("pre", 8), ("post", 8), {"norm"}),
+        ("norm", ("pre", 8), ("pre", 16), {"depth"}),
+        ("scale", ("sqrt", 8), ("none", 8), {"scale"}),
+        ("scale", ("sqrt", 8), ("sqrt", 32), {"heads"}),
+        ("data-size", ("ViT", 200), ("ViT", 400), {"images", "epochs"}),
+        ("fewshot", ("pixels",), ("trained",), {"features"}),
+        ("masked", ("random",), ("masked",), {"start", "epochs"}),
+        ("masked", ("random",), ("supervised",), {"start"}),
+    ],
+)
+def test_settings_differ_in_what_they_say_and_in_nothing_else(name, one, other, different):
+    jobs = arguments_of(name)
+    assert differing(jobs[one], jobs[other]) == different
+
+
+def test_the_widths_of_heads():
+    for (_, d), arguments in arguments_of("scale").items():
+        assert arguments["config"]["dim"] == d * arguments["config"]["heads"] and arguments["gradients"] is True
+
+
+def test_sizes_change_one_at_a_time_and_are_counted():
+    base = dataclasses.asdict(base_config("digits"))
+    names = {"depth": "depth", "MLP width": "mlp_dim", "patch": "patch", "width": "dim"}
+    works = {}
+    for (what, to, work), arguments in arguments_of("depth-width-patch").items():
+        config = arguments["config"]
+        assert config[names[what]] == to
+        others = {names[what]} | ({"mlp_dim"} if what == "width" else set())
+        assert {k: v for k, v in config.items() if k not in others} == {
+            k: v for k, v in base.items() if k not in others
+        }
+        assert what != "width" or config["mlp_dim"] == to * base["mlp_dim"] // base["dim"]
+        works.setdefault(what, []).append(work)
+    assert all(len(set(series)) == len(series) > 2 for series in works.values())
+
+
+def test_both_models_of_data_size_learn_from_the_same_for_equally_many_steps():
+    for data in DATASETS:
+        jobs = arguments_of("data-size", data)
+        steps = []
+        for (model, images), arguments in jobs.items():
+            recipe = Recipe(**arguments["recipe"])
+            assert arguments["model"] == model.lower() and arguments["images"] == images
+            assert (recipe.shift, recipe.rotate, recipe.zoom, recipe.shear) == (0, 0, 0, 0)
+            assert recipe == Recipe(**jobs["ViT", images]["recipe"])
+            learned = images - round(images * recipe.validation)
+            steps.append(recipe.epochs * -(-learned // recipe.batch))
+        assert min(steps) >= 0.8 * 1500 and max(steps) <= 1.2 * 1500
+
+
+def test_fine_tuning_of_what_has_learned_all_is_gentle_and_is_long_enough():
+    jobs = {start: arguments for (start,), arguments in arguments_of("masked", "mnist").items()}
+    rates = {start: arguments["tuning"]["learning_rate"] for start, arguments in jobs.items()}
+    assert rates["random"] == rates["masked"] == pytest.approx(10 * rates["supervised"])
+    for arguments in jobs.values():
+        tuning = arguments["tuning"]
+        steps = tuning["epochs"] * -(-arguments["labelled"] // tuning["batch"])
+        assert 280 <= steps <= 320

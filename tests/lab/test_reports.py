@@ -1,0 +1,424 @@
+"""Each experiment's table, figure and sentences, on results made by hand: what they support is said, and no more."""
+
+import io
+import math
+import warnings
+from functools import partial
+
+import numpy as np
+import pytest
+
+from tests.lab.helpers import DIVERGED, HALF, NOISE, accuracy, made_up, records, shot_accuracy
+from tinyvit.lab import figures
+from tinyvit.lab.experiment import Results
+from tinyvit.lab.experiments import EXPERIMENTS
+from tinyvit.lab.figures import line, panels, points
+from tinyvit.lab.probing import SHOTS
+from tinyvit.lab.run import table
+from tinyvit.lab.statistics import Estimate
+
+TABLE_8 = {  # the paper's, in per cent: without, and at stem, every layer, every layer shared
+    "none": (61.382,),
+    "1d": (64.206, 63.964, 64.292),
+    "2d": (64.001, 64.046, 64.022),
+    "relative": (None, 64.032, None),
+}
+
+
+# ---- results, with an effect and without
+
+
+def position(setting, noise, *, gap=0.3, best=0.0):
+    where = (setting["position"], setting["at"])
+    return accuracy(0.9 - gap * (where[0] == "none") + best * (where == ("2d", "layers")), noise)
+
+
+def pooling(setting, noise, *, effect=0.2, shift=4):
+    """Accuracy falls off from a best rate, which for the average is `shift` times lower."""
+    best = 0.005 / (shift if setting["pool"] == "mean" else 1)
+    return accuracy(0.9 - effect * abs(math.log(setting["learning rate"] / best)) / 10, noise)
+
+
+def norm(setting, noise, *, loss=0.5):
+    norms = [(2.0 if setting["norm"] == "pre" else 0.5) ** -i + noise for i in range(setting["depth"])]
+    fails = setting["norm"] == "post" and setting["depth"] > 4
+    return accuracy(0.9 - loss * fails, noise, gradient_norms=norms)
+
+
+def scale(setting, noise, *, gain=0.1):
+    variance = 1.0 + noise if setting["scale"] == "sqrt" else setting["d"] * (1 + noise)
+    fails = setting["scale"] == "none" and setting["d"] > 8
+    return accuracy(0.9 - gain * fails, noise, score_variance=variance, entropy=0.5 + noise)
+
+
+def shape(setting, noise, *, gain=0.01):
+    return accuracy(0.8 + gain * (setting["changed"] == "depth") * setting["to"], noise)
+
+
+def data_size(setting, noise, *, behind=0.1, catches_up=True):
+    few = setting["images"] < 1000 or not catches_up
+    return accuracy(0.9 - behind * (setting["model"] == "ViT") * few, noise)
+
+
+def masked(setting, noise, *, gain=0.1):
+    value = {"random": 0.6, "masked": 0.6 + gain, "supervised": 0.9}[setting["start"]]
+    found = {"accuracy": shot_accuracy(value, noise), "fine_tuned": value + noise}
+    return found | ({"first_loss": 2.0 + noise, "last_loss": 1.0 + noise} if setting["start"] == "masked" else {})
+
+
+def fewshot(setting, noise, *, gain=-0.1):
+    return {"accuracy": shot_accuracy(0.8 + gain * (setting["features"] == "trained"), noise)}
+
+
+def cost(setting, noise, *, power=2.0):
+    grows = power if setting["part"] == "attention" else 1.0
+    size = (setting["tokens"] / 64) ** grows
+    return {"seconds": 1e-3 * size * (1 + noise), "megabytes": size}
+
+
+MADE = {
+    "position": position,
+    "pooling": pooling,
+    "norm": norm,
+    "scale": scale,
+    "depth-width-patch": shape,
+    "data-size": data_size,
+    "masked": masked,
+    "fewshot": fewshot,
+    "cost": cost,
+}
+# the sentences of a verdict: words that results with an effect bring, and words that results without it do
+SAID = {
+    "position": (
+        {"gap": 0.3, "best": 0.05},
+        [
+            "Positions matter: without them accuracy is 30.00 ± 0.23 points lower than with the worst kind.",
+            "Some kinds are better than others here: the largest of 45 differences, 2d (layers) over 1d (stem), is "
+            "5.00 ± 0.31 points",
+            "In the paper, none is 2.6 points below the worst kind, and the kinds differ by up to 0.3",
+        ],
+        {"gap": 0.0},
+        [
+            "That positions matter is not shown: the worst kind's accuracy less none's is 0.00 ± 0.23 points.",
+            "Between the kinds no difference is shown: the largest of 45 differences, ",
+        ],
+    ),
+    "pooling": (
+        {},
+        [
+            "(chosen on held-out images: 0.005 and 0.0013), the class token's accuracy less the average's is "
+            "0.00 ± 0.23 points, which may be chance.",
+            "that of the average of the patches by -2.77 ± 0.23 points, and that of the class token by -2.77 ± 0.23",
+            "So figure 9's effect, that averaging suffers from the class token's rate, appears.",
+        ],
+        {"shift": 1},
+        ["Both have the same best rate: figure 9's effect does not appear at this size."],
+    ),
+    "norm": (
+        {},
+        [
+            "With 2 blocks pre-norm's accuracy less post-norm's is 0.00 ± 0.23 points, which does not tell them apart.",
+            "With 8 blocks pre-norm's accuracy less post-norm's is 50.00 ± 0.23 points.",
+            "the norm of the first one's gradient over the last one's is 12",
+        ],
+        {"loss": 0.0},
+        ["With 8 blocks pre-norm's accuracy less post-norm's is 0.00 ± 0.23 points, which does not tell them apart."],
+    ),
+    "scale": (
+        {},
+        [
+            "From d = 2 to 32, 16 times, the variance of unscaled scores at the start becomes 16.0 ± 0.0 times as "
+            "large, that of scaled ones 1.0 ± 0.0 times.",
+            "At d = 32 accuracy with the scale less that without is 10.00 ± 0.23 points; training",
+        ],
+        {"gain": 0.0},
+        ["with the scale less that without is 0.00 ± 0.23 points, which does not tell them apart; training"],
+    ),
+    "depth-width-patch": (
+        {},
+        ["depth 1 to 8 (7.9 times as much) 7.00 ± 0.23 points;", "patch 4 to 1 (16.8 times as much) 0.00 ± 0.23"],
+        {"gain": 0.0},
+        ["depth 1 to 8 (7.9 times as much) 0.00 ± 0.23 points, not shown to differ;"],
+    ),
+    "data-size": (
+        {},
+        [
+            "with 100 images accuracy of the ViT less that of the other is -10.00 ± 0.23 points; with 1,000 images "
+            "accuracy of the ViT less that of the other is 0.00 ± 0.23 points (no difference is shown). "
+            "More images help the ViT more: what the ViT gains from them less what the other gains is 10.00 ± 0.00",
+        ],
+        {"catches_up": False},
+        [
+            "with 1,000 images accuracy of the ViT less that of the other is -10.00 ± 0.23 points. ",
+            "That more images help one of them more is not shown: ",
+        ],
+    ),
+    "masked": (
+        {},
+        [
+            "the loss goes from 2.00 ± 0.00 to 1.00 ± 0.00 nats.",
+            "In the probe of 50 images of each class accuracy from this start less that from no training is "
+            "10.00 ± 0.23 points.",
+            "After fine-tuning on few labels accuracy from this start less that from no training is 10.00 ± 0.23",
+        ],
+        {"gain": 0.0},
+        ["50 images of each class accuracy from this start less that from no training is 0.00 ± 0.23 points, which"],
+    ),
+    "fewshot": (
+        {},
+        [
+            "With 5 images of each class, accuracy on learned features less that on pixels is -10.00 ± 0.23 points.",
+            "With 50 images of each class, accuracy on learned features less that on pixels is -10.00 ± 0.23 points.",
+        ],
+        {"gain": 0.0},
+        ["less that on pixels is 0.00 ± 0.23 points, which does not tell them apart."],
+    ),
+    "cost": (
+        {"power": 2.4},
+        [
+            "From 256 tokens on, attention: time like T^2.40 ± 0.00, memory like T^2.40 ± 0.00; its four projections: "
+            "time like T^1.00 ± 0.00, memory like T^1.00 ± 0.00.",
+            "(time grows faster: ",
+            "50,176^2 = 2,517,630,976 scores",
+            "196^2 = 38,416, which is 65,536 times fewer",
+        ],
+        {"power": 1.8},
+        ["attention: time like T^1.80 ± 0.00", "so both should grow like T^2 there, and like T in the projections"],
+    ),
+}
+CLAIMS = ("Positions matter:", "Some kinds are better", "appears.", "help the ViT more:", "help the convolutional")
+
+
+def drawn(report):
+    """The axes of a figure that was drawn without a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report.figure.savefig(io.BytesIO(), format="png")
+    return report.figure.axes
+
+
+def bars(axes):
+    """{label: the half widths of its error bars}, in the plot's units."""
+    found = {}
+    for container in axes.containers:
+        segments = [segment for collection in container[2] for segment in collection.get_segments()]
+        halves = [float(np.ptp(segment, axis=0).max() / 2) if len(segment) else math.nan for segment in segments]
+        found[container.get_label()] = halves
+    return found
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_verdict_says_what_the_numbers_support(name):
+    effect, present, no_effect, absent = SAID[name]
+    for options, here, elsewhere in ((effect, present, absent), (no_effect, absent, present)):
+        verdict = EXPERIMENTS[name].report(made_up(name, partial(MADE[name], **options))).verdict
+        for words in here:
+            assert words in verdict
+        assert not all(words in verdict for words in elsewhere), "it says so whatever the numbers are"
+
+
+@pytest.mark.parametrize(("data", "budget"), [("digits", "quick"), ("mnist", "full")])
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_table_has_every_setting(name, data, budget):
+    experiment = EXPERIMENTS[name]
+    report = experiment.report(made_up(name, MADE[name], data=data, budget=budget))
+    jobs = experiment.jobs(data, budget)
+    assert len(report.rows) == len(jobs) / (2 if name == "data-size" else 1)
+    assert all(len(row) == len(report.columns) for row in report.rows)
+    assert len({tuple(map(str, row)) for row in report.rows}) == len(report.rows)
+    assert report.verdict.endswith(".") and "  " not in report.verdict and "nan" not in report.verdict
+    if budget == "quick":
+        drawn(report)
+
+
+def test_positions_beside_the_papers():
+    report = EXPERIMENTS["position"].report(made_up("position", position))
+    places = ("stem", "layers", "shared")
+    found = {(kind, at): paper for kind, at, _, paper in report.rows}
+    expected = {(kind, at): v for kind, values in TABLE_8.items() for at, v in zip(places, values, strict=False) if v}
+    assert {where for where, paper in found.items() if paper} == set(expected)
+    for where, value in expected.items():
+        assert float(found[where]) == pytest.approx(value, abs=0.0051)
+    assert {row[2] for row in report.rows} == {f"60.00 ± {100 * HALF:.2f}", f"90.00 ± {100 * HALF:.2f}"}
+    all_of_them, kinds, paper = drawn(report)
+    assert len(bars(all_of_them)["_container0"]) == len(report.rows) == len(bars(kinds)["_container0"]) + 1
+    labels = [label.get_text() for label in paper.get_yticklabels()]
+    (published,) = paper.lines
+    assert dict(zip(labels, published.get_xdata(), strict=True)) == pytest.approx(
+        {kind if kind == "none" else f"{kind} ({at})": value for (kind, at), value in expected.items()}
+    )
+    names = [label.get_text() for label in all_of_them.get_yticklabels()]
+    (means, *_), *_ = all_of_them.containers
+    assert dict(zip(names, means.get_xdata(), strict=True))["none"] == pytest.approx(60)
+    assert list(all_of_them.get_yticks()) == list(means.get_ydata()) == list(range(len(names)))[::-1]
+
+
+@pytest.mark.parametrize("name", ["position", "pooling", "norm", "scale", "depth-width-patch", "data-size", "fewshot"])
+def test_error_bars_are_the_half_widths_of_the_intervals(name):
+    found = [
+        h for halves in map(bars, drawn(EXPERIMENTS[name].report(made_up(name, MADE[name])))) for h in halves.values()
+    ]
+    accuracies = [half for halves in found for half in halves if len(halves) > 1]
+    assert np.isclose(accuracies, 100 * HALF, rtol=1e-4).sum() >= 6
+
+
+def test_the_probe_and_fine_tuning_have_error_bars():
+    probed, tuned = map(bars, drawn(EXPERIMENTS["masked"].report(made_up("masked", masked))))
+    assert list(probed) == ["no training", "masked patches, no labels", "all labels"]
+    for halves in (*probed.values(), *tuned.values()):
+        assert halves == pytest.approx([100 * HALF] * len(halves), rel=1e-4)
+    assert [len(halves) for halves in probed.values()] == 3 * [len(SHOTS)] and len(tuned["_container0"]) == 3
+
+
+def test_lines_go_through_the_means():
+    (axes,) = drawn(EXPERIMENTS["pooling"].report(made_up("pooling", pooling)))
+    for container in axes.containers:
+        xy = container[0].get_xydata()
+        pool = {"class token": "class", "average of the patches": "mean"}[container.get_label()]
+        expected = [100 * pooling({"pool": pool, "learning rate": x}, 0.0)["test_accuracy"] for x in xy[:, 0]]
+        np.testing.assert_allclose(xy[:, 1], expected)
+
+
+def test_a_rate_is_chosen_on_held_out_images_not_on_the_test_images():
+    def misleading(setting, noise):
+        held_out = pooling(setting, noise)["validation_accuracy"]
+        return {"validation_accuracy": held_out, "test_accuracy": 1 - held_out + noise}
+
+    verdict = EXPERIMENTS["pooling"].report(made_up("pooling", misleading)).verdict
+    assert "0.005 and 0.0013" in verdict and "does not appear" in verdict
+
+
+def test_figure_9_is_about_the_average_at_the_class_tokens_rate():
+    def other_way_round(setting, noise):
+        flat = 0.9 - 0.001 * (setting["learning rate"] != 0.00125)
+        return accuracy(flat, noise) if setting["pool"] == "mean" else pooling(setting, noise)
+
+    verdict = EXPERIMENTS["pooling"].report(made_up("pooling", other_way_round)).verdict
+    assert "that of the class token by -2.77" in verdict
+    assert "does not appear at this size" in verdict
+
+
+def test_the_other_way_round_more_images_help_the_convolutional_network():
+    def falling_behind(setting, noise):
+        return accuracy(0.9 - 0.1 * (setting["model"] == "ViT") * (setting["images"] == 1000), noise)
+
+    verdict = EXPERIMENTS["data-size"].report(made_up("data-size", falling_behind)).verdict
+    assert "More images help the convolutional network more: " in verdict and "is -10.00" in verdict
+
+
+def test_a_gap_between_kinds_that_noise_may_make_is_not_told():
+    results = made_up("position", partial(position, best=0.002))
+    verdict = EXPERIMENTS["position"].report(results).verdict
+    assert "Between the kinds no difference is shown" in verdict and "0.20 ± 0.31 points" in verdict
+
+
+def test_positions_that_hurt_do_not_matter():
+    verdict = EXPERIMENTS["position"].report(made_up("position", partial(position, gap=-0.05))).verdict
+    assert "That positions matter is not shown: the worst kind's accuracy less none's is -5.00" in verdict
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_with_one_seed_nothing_is_claimed(name):
+    report = EXPERIMENTS[name].report(made_up(name, MADE[name], seeds=1))
+    assert not any(claim in report.verdict for claim in CLAIMS) and "±" not in report.verdict
+    assert not any("±" in str(word) or "inf" in str(word) for row in report.rows for word in row)
+    for axes in drawn(report):
+        assert all(math.isnan(half) for halves in bars(axes).values() for half in halves), (
+            "no interval is not a short one"
+        )
+
+
+def part_diverged(name, every):
+    """Results in which all runs diverged, or those of one seed."""
+    made = records(name, MADE[name])
+    return [r | {"result": DIVERGED} if every or r["seed"] == 1 else r for r in made]
+
+
+@pytest.mark.parametrize("every", [True, False])
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "cost"])  # there nothing is trained
+def test_with_runs_that_diverged_nothing_breaks_and_nothing_is_claimed(name, every):
+    made = part_diverged(name, every)
+    report = EXPERIMENTS[name].report(Results(made))
+    drawn(report)
+    assert not any(claim in report.verdict for claim in CLAIMS) and "nan" not in report.verdict
+    assert not any("nan" in str(word) for row in report.rows for word in row)
+    text = table(report, made, "About.")
+    count = len({r["key"] for r in made if r["result"] == DIVERGED})
+    assert f"\nOf the runs {count} diverged; their accuracy counts as that of guessing.\n" in text
+
+
+@pytest.mark.parametrize("name", ["pooling", "norm"])
+def test_the_table_says_how_many_diverged(name):
+    rows = EXPERIMENTS[name].report(Results(part_diverged(name, False))).rows
+    assert all(row[-1].endswith(", 1 diverged") for row in rows)
+    assert not any("diverged" in row[-1] for row in EXPERIMENTS[name].report(made_up(name, MADE[name])).rows)
+
+
+# ---- results and figures
+
+
+def test_values_are_in_the_order_of_the_seeds_and_of_their_setting():
+    results = Results(list(reversed(records("fewshot", fewshot))))
+    assert results.values(lambda r: r["accuracy"]["5"], features="pixels") == [0.8 + noise for noise in NOISE]
+    assert results.values(lambda r: r["accuracy"]["5"], features="trained") == pytest.approx([0.699, 0.7, 0.701])
+    assert results.estimate(lambda r: r["accuracy"]["5"], features="pixels").half == pytest.approx(HALF)
+    assert Results(records("norm", norm)).settings("depth") == [(2,), (4,), (8,)]
+    with pytest.raises(KeyError):
+        results.values("no such measure", features="pixels")
+
+
+def test_what_a_diverged_run_lacks_is_unknown():
+    results = Results(part_diverged("norm", False))
+    assert results.diverged(norm="pre", depth=2) == 1 and results.diverged(norm="pre") == 3
+    found = results.values("gradient_norms", norm="pre", depth=2)
+    assert found[0] and math.isnan(found[1]) and found[2]
+    assert results.values("test_accuracy", norm="pre", depth=2)[1] == 0.1
+
+
+def test_an_interval_on_the_plot():
+    figure, (axes,) = panels(1)
+    line(axes, [1, 2], [Estimate(0.5, 0.1, 3), Estimate(0.6, math.inf, 1)], "here", 1)
+    line(axes, [1, 2], [Estimate(5, 1, 3), Estimate(6, 2, 3)], "there", 2, factor=1)
+    assert bars(axes)["here"][0] == pytest.approx(10) and math.isnan(bars(axes)["here"][1])
+    assert bars(axes)["there"] == pytest.approx([1, 2])
+    here, there = (container[0] for container in axes.containers)
+    assert list(here.get_ydata()) == [50, 60] and here.get_color() != there.get_color()
+    figure.draw_without_rendering()
+    shift = there.get_transform().transform((1, 5)) - axes.transData.transform((1, 5))
+    assert shift == pytest.approx((2 * figures.APART / 72 * figure.dpi, 0)), "side by side"
+
+
+def test_points_are_beside_their_names():
+    _, (axes,) = panels(1)
+    points(axes, ["a", "b"], [Estimate(0.5, 0.1, 3), Estimate(0.6, 0.2, 3)])
+    ((means, _, _),) = axes.containers
+    places = {label.get_text(): place for label, place in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)}
+    assert dict(zip(means.get_ydata(), means.get_xdata(), strict=True)) == {places["a"]: 50, places["b"]: 60}
+    assert places["a"] > places["b"], "the first on top" and bars(axes) == {"_container0": [10, 20]}
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_an_axis_of_accuracies_ends_where_they_do(name):
+    _, axes = panels(2)
+    for each, limits, expected in zip(axes, ((-300, 400), (90, 95)), ((-1, 101), (90, 95)), strict=True):
+        each.set(**{f"{name}lim": limits})
+        figures.accuracy_axis(each, "accuracy", name)
+        assert getattr(each, f"get_{name}lim")() == expected
+        assert getattr(each, f"get_{name}label")() == "accuracy"
+
+
+# ---- the table in Markdown
+
+
+def test_the_table_in_markdown():
+    made = records("depth-width-patch", shape)
+    text = table(EXPERIMENTS["depth-width-patch"].report(Results(made)), made, "About this.")
+    lines = text.splitlines()
+    assert lines[0] == "About this." and lines[1] == ""
+    assert lines[2] == "| changed | to | multiply-adds (M) | test accuracy (%) |" and lines[3] == "|---|---|---|---|"
+    assert lines[4] == f"| depth | 1 | 0.23 | 81.00 ± {100 * HALF:.2f} |"
+    assert [line.count("|") for line in lines[2:19]] == 17 * [5] and lines[19] == ""
+    runs = len({record["key"] for record in made})
+    assert runs < len(made), "the unchanged model stands in several series"
+    assert lines[-1] == f"{runs} runs, {2 * runs} seconds of one core in all; a machine."
+    assert text.endswith("\n") and "diverged" not in text

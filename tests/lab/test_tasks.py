@@ -1,0 +1,274 @@
+"""What a run does: it is the training that a user would start, on the images that it may see, and on no others."""
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from tests.lab.helpers import DIVERGED, SHORT
+from tests.training.helpers import CONFIG, RECIPE, toy
+from tinyvit import trees
+from tinyvit.errors import DivergedError
+from tinyvit.lab import fewshot as fewshots
+from tinyvit.lab import masked as masking
+from tinyvit.lab import tasks
+from tinyvit.lab import train as trains
+from tinyvit.lab.probing import SHOTS, STRENGTH, drawn, probe
+from tinyvit.lab.tasks import do
+from tinyvit.lab.train import some
+from tinyvit.models.masked import MaskedConfig, encoder_of
+from tinyvit.models.vit import vit, vit_backward, vit_init
+from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
+from tinyvit.training.features import features_of
+from tinyvit.training.loop import fit
+from tinyvit.training.pretraining import pretrain
+
+VIT = {"model": "vit", "config": dataclasses.asdict(CONFIG), "recipe": dataclasses.asdict(RECIPE), "images": None}
+TEN = dataclasses.replace(CONFIG, image=4, classes=10, dim=8)
+
+
+def ten(train=200, test=50):
+    """Random images of ten classes."""
+    rng = np.random.default_rng(0)
+    return [(rng.standard_normal((n, 4, 4, 1), dtype=np.float32), np.arange(n) % 10) for n in (train, test)]
+
+
+class Spy:
+    """A function that remembers what it was called with."""
+
+    def __init__(self, function):
+        self.function, self.calls = function, []
+
+    def __call__(self, *arguments, **named):
+        self.calls.append((arguments, named))
+        return self.function(*arguments, **named)
+
+
+def holds(images, among):
+    """Whether all images are among these."""
+    there = {image.tobytes() for image in among}
+    return all(image.tobytes() in there for image in images)
+
+
+# ---- train
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_train_is_fit_on_a_part_of_the_images(seed):
+    (x, y), test = toy()
+    found = do("train", ((x, y), test), VIT | {"images": 20}, seed)
+    few = some(seed, len(x), 20)
+    p, history = fit(CONFIG, ((x[few], y[few]), test), recipe=RECIPE, seed=seed, workers=1, progress=False)
+    assert found.pop("seconds") > 0
+    assert found == {
+        "test_accuracy": history[-1]["test_accuracy"],
+        "validation_accuracy": [r for r in history if r["kind"] == "epoch"][-1]["validation_accuracy"],
+        "parameters": trees.count(p),
+    }
+
+
+def test_some_images_are_nested_parts_drawn_at_random():
+    parts = [some(1, 100, wanted) for wanted in (10, 30, 99, 100, None)]
+    for part, count in zip(parts, (10, 30, 99, 100, 100), strict=True):
+        assert len(set(part)) == len(part) == count and (np.diff(part) > 0).all()
+    assert all(set(small) < set(large) for small, large in itertools.pairwise(parts[:4]))
+    assert set(parts[0]) != set(range(10)) != set(some(2, 100, 10)) != set(parts[0])
+
+
+def test_gradient_norms_are_those_of_the_loss_before_the_first_step():
+    """Along its own direction a gradient is the derivative of the loss: by central differences, in float64."""
+    data = toy(train=130)
+    (x, y), _ = data
+    found = do("train", data, VIT | {"gradients": True}, 3)
+    assert do("train", data, VIT, 3).keys() == found.keys() - {"gradient_norms", "entropy", "score_variance"}
+    p, x, y = _at_the_start(3), x[: trains.PROBED].astype(np.float64), y[: trains.PROBED]
+
+    def loss(p):
+        return cross_entropy(vit(x, p, CONFIG)[0], y)[0]
+
+    logits, c = vit(x, p, CONFIG)
+    _, g = vit_backward(cross_entropy_backward(1.0, cross_entropy(logits, y)[1]), p, c, CONFIG)
+    assert len(found["gradient_norms"]) == CONFIG.depth
+    for i, norm in enumerate(found["gradient_norms"]):
+        direction = trees.map(lambda leaf, norm=norm: leaf / norm, g["blocks"][i])
+        up, down = (
+            loss(p | {"blocks": [_moved(b, direction, step) if j == i else b for j, b in enumerate(p["blocks"])]})
+            for step in (1e-4, -1e-4)
+        )
+        assert (up - down) / 2e-4 == pytest.approx(norm, rel=1e-3)
+
+
+def _at_the_start(seed):
+    """The untrained model in float64; its head is random, since a head of zeros passes no gradient on."""
+    p = vit_init(np.random.default_rng(seed), CONFIG)
+    w = p["head"]["w"]
+    assert not w.any()
+    head = np.random.default_rng([seed, 3]).standard_normal(w.shape) / math.sqrt(CONFIG.dim)
+    p = trees.map(lambda leaf: leaf.astype(np.float64), p)
+    return p | {"head": p["head"] | {"w": head.astype(np.float32).astype(np.float64)}}
+
+
+def _moved(block, direction, step):
+    return trees.map(lambda leaf, along: leaf + step * along, block, direction)
+
+
+@pytest.mark.parametrize("scale", ["sqrt", "none"])
+def test_what_attention_is_like_before_the_first_step(scale):
+    config = dataclasses.replace(CONFIG, scale=scale)
+    data = toy(train=130)
+    arguments = VIT | {"config": dataclasses.asdict(config), "gradients": True}
+    found = do("train", data, arguments, 3)
+    p = _at_the_start(3)
+    _, c = vit(data[0][0][: trains.PROBED].astype(np.float64), p, config)
+    att = c["blocks"][0]["msa"]["att"]
+    q, k = (np.asarray(att[name]) for name in "qk")
+    scores = np.einsum("bhqd,bhkd->bhqk", q, k)
+    a = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+    T = config.tokens
+    assert found["score_variance"] == pytest.approx(((scores - scores.mean(-1, keepdims=True)) ** 2).mean(), rel=1e-3)
+    assert found["entropy"] == pytest.approx(-(a * np.log(a)).sum() / (a.size / T) / np.log(T), rel=1e-4)
+
+
+def test_the_scale_divides_the_variance_by_the_width_of_a_head():
+    found = [
+        do("train", toy(), VIT | {"gradients": True, "config": VIT["config"] | {"scale": scale}}, 3)["score_variance"]
+        for scale in ("none", "sqrt")
+    ]
+    assert found[0] / found[1] == pytest.approx(CONFIG.dim / CONFIG.heads, rel=1e-4)
+
+
+def test_a_run_that_diverges_guesses(monkeypatch):
+    def diverging(data, seed):
+        raise DivergedError("the loss is nan")
+
+    monkeypatch.setitem(tasks.TASKS, "train", diverging)
+    y_test = np.array([0, 1, 1, 1, 2])
+    found = do("train", ((None, None), (None, y_test)), {}, 0)
+    assert found == {"test_accuracy": 0.6, "validation_accuracy": 0.6, "diverged": True}
+    assert found.keys() == DIVERGED.keys()
+
+
+# ---- probing
+
+
+def test_the_probe_is_ridge_regression_by_hand():
+    rng = np.random.default_rng(0)
+    labels, answers = np.arange(60) % 3, np.arange(30) % 3
+    centres = 1.2 * rng.standard_normal((3, 4))
+    features, test = (centres[part] + rng.standard_normal((len(part), 4)) for part in (labels, answers))
+    found = probe(features, labels, test, answers, 5)
+    assert list(found) == [str(count) for count in SHOTS]
+    for count in SHOTS:
+        few = np.concatenate([_shots(labels, count, 5, k) for k in range(3)])
+        if count >= 20:
+            assert sorted(few) == list(range(60)), "all, where there are no more"
+        x, t = features[few], np.where(labels[few][:, None] == np.arange(3), 1.0, -1.0)
+        a, b = x - x.mean(0), t - t.mean(0)
+        weight = np.linalg.inv(a.T @ a + STRENGTH * (a**2).sum() / len(a) * np.eye(4)) @ a.T @ b
+        guess = ((test - x.mean(0)) @ weight + t.mean(0)).argmax(-1)
+        assert found[str(count)] == pytest.approx((guess == answers).mean())
+    assert found != probe(features, labels, test, answers, 6)
+
+
+def _shots(labels, count, seed, k):
+    """The draws are in the order of the classes."""
+    rng = np.random.default_rng([seed, 4, count])
+    for each in range(k + 1):
+        found = rng.permutation(np.flatnonzero(labels == each))[:count]
+    return found
+
+
+def test_drawn_are_as_many_of_each_class_as_any_probe_takes():
+    labels = np.repeat([0, 1, 2], [100, 30, 200])
+    few = drawn(labels, 1)
+    assert np.bincount(labels[few]).tolist() == [max(SHOTS), 30, max(SHOTS)]
+    assert list(few) == list(drawn(labels, 1)) != list(drawn(labels, 2))
+
+
+# ---- fewshot
+
+
+@pytest.mark.parametrize("kind", ["pixels", "random", "trained"])
+def test_fewshot_never_learns_from_the_new_classes(monkeypatch, kind):
+    data = ten()
+    (x, y), (x_test, y_test) = data
+    five = dataclasses.replace(TEN, classes=5)
+    spies = {name: Spy(getattr(fewshots, name)) for name in ("fit", "probe", "features_of")}
+    for name, spy in spies.items():
+        monkeypatch.setattr(fewshots, name, spy)
+    recipe = dataclasses.asdict(RECIPE)
+    arguments = {"model": "vit", "config": dataclasses.asdict(five), "recipe": recipe, "images": 40, "features": kind}
+    found = do("fewshot", data, arguments, 1)
+    assert list(found) == ["accuracy"] and list(found["accuracy"]) == [str(count) for count in SHOTS]
+    assert len(spies["fit"].calls) == (kind == "trained")
+    for (config, (learned, tested)), named in spies["fit"].calls:
+        assert config == five and named["seed"] == 1 and named["recipe"] == RECIPE and "p" not in named
+        assert set(learned[1]) | set(tested[1]) == set(range(5)) and len(learned[1]) == 40
+        assert holds(learned[0], x[y < 5]) and holds(tested[0], x_test[y_test < 5])
+    for (pictures, *_), _ in spies["features_of"].calls:
+        assert holds(pictures, np.concatenate([x[y >= 5], x_test[y_test >= 5]]))
+    ((features, labels, test, answers, seed),) = (arguments for arguments, _ in spies["probe"].calls)
+    assert set(labels) == set(range(5)) and len(features) == len(labels) == 100 and seed == 1
+    assert list(answers) == list(y_test[y_test >= 5] - 5) and len(test) == 25
+    if kind == "pixels":
+        assert (test == x_test[y_test >= 5].reshape(25, 16)).all()
+    if kind == "random":
+        p = vit_init(np.random.default_rng(1), five)
+        np.testing.assert_allclose(test, features_of(x_test[y_test >= 5], p, five), rtol=1e-5)
+
+
+# ---- masked
+
+
+@pytest.mark.parametrize("start", ["random", "masked", "supervised"])
+def test_the_starts_of_masked(monkeypatch, start):
+    data = ten()
+    (x, y), test = data
+    spies = {name: Spy(getattr(masking, name)) for name in ("fit", "pretrain", "features_of", "probe")}
+    for name, spy in spies.items():
+        monkeypatch.setattr(masking, name, spy)
+    tuning = dataclasses.replace(SHORT, epochs=2)
+    recipe = dataclasses.replace(SHORT, epochs=3)
+    arguments = {"model": "vit", "config": dataclasses.asdict(TEN), "recipe": dataclasses.asdict(recipe)}
+    arguments |= {"images": 120, "start": start, "labelled": 30, "tuning": dataclasses.asdict(tuning)}
+    found = do("masked", data, arguments, 2)
+    few = some(2, 200, 120)
+    x, y = x[few], y[few]
+
+    p, losses = vit_init(np.random.default_rng(2), TEN), {}
+    if start == "masked":
+        p, history = pretrain(MaskedConfig(TEN), x, recipe=recipe, seed=2)
+        p = encoder_of(p, MaskedConfig(TEN), np.random.default_rng(2))
+        losses = {"first_loss": history[0]["loss"], "last_loss": history[-1]["loss"]}
+    elif start == "supervised":
+        p, _ = fit(TEN, ((x, y), test), recipe=recipe, seed=2, workers=1, progress=False)
+    mine = some(2, 120, 30)
+    fresh = p | {"head": trees.map(np.zeros_like, p["head"])}
+    _, history = fit(TEN, ((x[mine], y[mine]), test), p=fresh, recipe=tuning, seed=2, workers=1, progress=False)
+    assert found["fine_tuned"] == history[-1]["test_accuracy"]
+    assert {name: value for name, value in found.items() if name.endswith("loss")} == losses
+
+    assert len(spies["pretrain"].calls) == (start == "masked")
+    assert len(spies["fit"].calls) == 1 + (start == "supervised")
+    ((seen, labels, unseen, answers, seed),) = (arguments for arguments, _ in spies["probe"].calls)
+    few = drawn(y, 2)
+    for features, pictures in ((seen, x[few]), (unseen, test[0])):
+        _, c = vit(pictures, p, TEN, full=True)
+        np.testing.assert_allclose(features, c["class_row"]["z"][:, 1:].mean(axis=1), rtol=1e-4, atol=1e-5)
+    assert list(labels) == list(y[few]) and list(answers) == list(test[1]) and seed == 2
+    assert found["accuracy"] == probe(seen, labels, unseen, answers, seed)
+
+
+# ---- cost
+
+
+@pytest.mark.parametrize("part", ["attention", "projections"])
+def test_cost_is_a_time_and_a_memory_that_grow(part):
+    found = [do("cost", None, {"part": part, "tokens": tokens}, 0) for tokens in (64, 512)]
+    assert all(each.keys() == {"seconds", "megabytes"} and each["seconds"] > 0 for each in found)
+    power = math.log(found[1]["megabytes"] / found[0]["megabytes"]) / math.log(8)
+    assert power == pytest.approx({"attention": 1.95, "projections": 0.85}[part], abs=0.15)
+    assert found[1]["seconds"] > 2 * found[0]["seconds"]
+    assert {"attention": 512 * 512 * 4 * 4 / 1e6, "projections": 512 * 64 * 4 / 1e6}[part] < found[1]["megabytes"]

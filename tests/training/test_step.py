@@ -1,0 +1,65 @@
+"""A step of the optimiser, the order of the images, and how they are computed."""
+
+import warnings
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from tests.training.helpers import CONFIG, RECIPE, toy
+from tinyvit.arrays import flat
+from tinyvit.errors import DivergedError
+from tinyvit.models.vit import vit_init
+from tinyvit.training.crew import start_crew
+from tinyvit.training.schedule import warmup_cosine
+from tinyvit.training.step import arithmetic, epoch_order, take_step
+
+(X, Y), _ = toy(train=3)
+
+
+@pytest.fixture
+def crew():
+    with start_crew(CONFIG, RECIPE, 0) as crew:
+        p = flat(vit_init(np.random.default_rng(0), CONFIG), like=crew.work.p)
+        crew.work.arrays["parameters"][...] = crew.work.arrays["average"][...] = p
+        yield crew
+
+
+def test_a_step_moves_the_parameters_at_the_schedules_rate(crew):
+    before = crew.work.arrays["parameters"].copy()
+    loss, norm, rate = take_step(crew, 3, 20, X, Y)
+    assert loss == pytest.approx(np.log(3), rel=1e-6) and norm > 0
+    assert rate == warmup_cosine(3, steps=20, warmup=RECIPE.warmup, peak=RECIPE.learning_rate)
+    assert not np.array_equal(crew.work.arrays["parameters"], before)
+
+
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_a_step_that_diverges_changes_nothing(crew, where):
+    before = crew.work.arrays["parameters"].copy()
+    poisoned = {"loss": "loss", "gradient": "norm"}[where]
+    setattr(crew.work, poisoned, lambda *count: np.float32("inf"))
+    with pytest.raises(DivergedError, match="the loss is not a number at step 3 of 20: start again with a lower"):
+        take_step(crew, 3, 20, X, Y)
+    assert np.array_equal(crew.work.arrays["parameters"], before)
+
+
+def test_an_epochs_order_is_of_seed_and_epoch():
+    orders = [epoch_order(seed, epoch, 50).tolist() for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    assert all(sorted(order) == list(range(50)) for order in orders)
+    assert len(set(map(tuple, orders))) == 3
+    assert epoch_order(0, 1, 50).tolist() == orders[1]
+
+
+def test_blas_has_one_thread_and_numpy_is_silent_while_it_lasts():
+    def threads():
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpool_limits(2, "blas"):
+        before = threads()
+        with arithmetic(), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert threads() == {1}
+            assert np.isinf(np.float32(1e38) * np.float32([1e38]))
+        assert threads() == before
+        with pytest.warns(RuntimeWarning):
+            np.float32(1e38) * np.float32([1e38])

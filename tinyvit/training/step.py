@@ -1,0 +1,70 @@
+"""What every kind of training has in common: how it computes, the order of its images, and a step of the optimiser."""
+
+import contextlib
+
+import numpy as np
+
+from tinyvit.errors import DivergedError
+from tinyvit.training.gradients import ORDER
+from tinyvit.training.memory import keep_freed_memory
+from tinyvit.training.schedule import warmup_cosine
+
+LOG_EVERY = 10  # steps between two lines of the history
+
+
+@contextlib.contextmanager
+def arithmetic():
+    """While it lasts, BLAS runs on one thread, and NumPy says nothing of overflows.
+
+    The bits depend on the number of threads, and products as small as these are faster on one. A run that diverges
+    overflows first; it is reported as DivergedError, not as a warning here and there.
+    """
+    from threadpoolctl import threadpool_limits
+
+    keep_freed_memory()
+    with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        yield
+
+
+def epoch_order(seed, epoch, images):
+    """The order of so many training images in an epoch (from 0): their indices."""
+    return np.random.default_rng([seed, ORDER, epoch]).permutation(images)
+
+
+def take_step(crew, step, steps, images, labels):
+    """One step of the optimiser on a batch.
+
+    Parameters
+    ----------
+    crew : from `start_crew`
+    step, steps : int
+        Which one, from 1, of how many.
+    images, labels : arrays
+        The batch, on the host.
+
+    Returns
+    -------
+    loss, norm, rate
+        The mean loss in nats and the norm of the gradient, before the step; and the learning rate.
+
+    Raises
+    ------
+    DivergedError
+        If the loss or the gradient is no longer a number; the parameters are those before the step.
+    """
+    recipe = crew.work.recipe
+    loss, norm = crew.gradient(step, images, labels)
+    # Reading a number from a GPU waits for all that was asked of it so far: there, only every few steps.
+    if (isinstance(norm, np.generic) or step % LOG_EVERY == 0) and not np.isfinite(float(loss + norm)):
+        raise diverged(step, steps, recipe)
+    rate = warmup_cosine(step, steps=steps, warmup=recipe.warmup, peak=recipe.learning_rate)
+    crew.do("update", step, rate)
+    return loss, norm, rate
+
+
+def diverged(step, steps, recipe, kept=""):
+    """The error of a run whose loss is not a number; `kept` says, after "; ", what it leaves behind."""
+    return DivergedError(
+        f"the loss is not a number at step {step} of {steps}{kept}: "
+        f"start again with a lower --learning-rate than {recipe.learning_rate:g}"
+    )
