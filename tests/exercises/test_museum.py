@@ -24,7 +24,8 @@ def test_an_exhibit_can_be_found(exhibit):
     else:
         gap = next(i for i, (one, other) in enumerate(zip(shown, right, strict=False)) if one != other)
         assert len(shown) < len(right) and accepted >= {gap, gap + 1}
-        gaps = [i for i in range(1, len(shown)) if passes(exhibit, [*shown[:i], right[gap], *shown[i:]])]
+        gone = right[gap : gap + len(right) - len(shown)]
+        gaps = [i for i in range(1, len(shown)) if passes(exhibit, [*shown[:i], *gone, *shown[i:]])]
         assert accepted == {line for i in gaps for line in (i, i + 1)}
     assert "..." not in "".join(shown)  # nothing in the source marks the place
     assert exhibit.mistake.right in exhibit.reveal()

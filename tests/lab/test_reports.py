@@ -298,6 +298,12 @@ def test_figure_9_is_about_the_average_at_the_class_tokens_rate():
     assert "does not appear at this size" in verdict
 
 
+@pytest.mark.parametrize(("shift", "said"), [(16, True), (8, False), (0.25, True), (0.5, False)])
+def test_a_best_rate_at_the_edge_of_the_range_is_said_to_be_there(shift, said):
+    verdict = EXPERIMENTS["pooling"].report(made_up("pooling", partial(pooling, shift=shift))).verdict
+    assert ("a better one may lie beyond" in verdict) == said
+
+
 def test_the_other_way_round_more_images_help_the_convolutional_network():
     def falling_behind(setting, noise):
         return accuracy(0.9 - 0.1 * (setting["model"] == "ViT") * (setting["images"] == 1000), noise)

@@ -69,6 +69,8 @@ def _verdict(results, rates):
         f"Each at its own best rate (chosen on held-out images: {token:.2g} and {mean:.2g}), the class token's "
         f"accuracy less the average's is {own.text()} points{_shown(own)}."
     ]
+    if {token, mean} & {rates[0], rates[-1]}:
+        said.append("The best of the rates is at the edge of their range: a better one may lie beyond.")
     if token == mean:
         said.append("Both have the same best rate: figure 9's effect does not appear at this size.")
         return " ".join([*said, PAPER])

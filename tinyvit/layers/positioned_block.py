@@ -39,14 +39,10 @@ def relative_block(z, p, *, block, **options):
 
     Parameters and results are those of `positioned_block`.
     """
-    return block[0](z, _with_keys(p), **options)
+    return block[0](z, p | {"msa": p["msa"] | {"r": p["pos"]}}, **options)
 
 
 def relative_block_backward(dz, p, c, *, block):
     """The forward pass in reverse. Returns dz and g."""
-    dz, g = block[1](dz, _with_keys(p), c)
+    dz, g = block[1](dz, p, c)
     return dz, g | {"pos": g["msa"].pop("r")}
-
-
-def _with_keys(p):
-    return p | {"msa": p["msa"] | {"r": p["pos"]}}
