@@ -189,7 +189,8 @@ print(exercises.source(vit))
 
 # %% [markdown]
 # A loop over blocks, between an embedding and a head. The second line looks up what the config names; `stem_of` and `block_of` do so for positions
-# and blocks ([placement.py](../tinyvit/models/placement.py)), and `PLACEMENT` hands each block its parameters. `c |= read` adds the caches of
+# ([placement.py](../tinyvit/models/placement.py)) and blocks ([blocks.py](../tinyvit/models/blocks.py)), and `PLACEMENT` hands each block its
+# parameters. `c |= read` adds the caches of
 # equation (4), `class_row` and `ln`, to the others. `rows` is `None` for all blocks, and for the last one `None` or 1. `keep=False` throws each
 # block's cache away, for prediction. `pre_logits` is one more layer, which some published models have before the head, and ours have not.
 #

@@ -33,7 +33,7 @@ from tinyvit.layers.pool import (
     mean_readout_backward,
 )
 from tinyvit.layers.position import learned_position
-from tinyvit.models.placement import block_of
+from tinyvit.models.blocks import block_of
 from tinyvit.ops.mean_row import mean_row, mean_row_backward
 from tinyvit.viz.look import class_attention
 from tinyvit.viz.picture import BLUE, ORANGE, bare, new_figure, plain, shine, show

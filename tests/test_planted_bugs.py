@@ -47,8 +47,9 @@ from tinyvit.layers.positioned_block import (
 )
 from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_backward
 from tinyvit.models import placement
+from tinyvit.models.blocks import block_of
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.placement import PLACEMENT, block_of, stem_of
+from tinyvit.models.placement import PLACEMENT, stem_of
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.attention import _sum_to, attention_backward
 from tinyvit.ops.heads import split_heads
@@ -451,7 +452,7 @@ BLIND = {  # wrong in both passes alike: {mistake: (a model that has it, [(funct
     "the keys of the offsets back to front": (
         RELATIVE | LAYERS,
         [
-            (relative_block, ("_with_keys(p)", '_with_keys(p | {"pos": p["pos"][::-1]})')),
+            (relative_block, ('{"r": p["pos"]}', '{"r": p["pos"][::-1]}')),
             (relative_block_backward, ('g["msa"].pop("r")', 'g["msa"].pop("r")[::-1]')),
         ],
     ),

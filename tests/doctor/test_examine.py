@@ -16,8 +16,8 @@ from tinyvit.doctor import learning, model
 from tinyvit.errors import DataError
 from tinyvit.layers import encoder_block, multi_head_attention
 from tinyvit.models import vit as vit_module
+from tinyvit.models.blocks import NORM
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.placement import NORM
 from tinyvit.training import work
 from tinyvit.training.recipe import Recipe
 

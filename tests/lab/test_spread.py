@@ -7,10 +7,11 @@ import os
 import psutil
 import pytest
 
-from tests.lab.helpers import read, small_jobs, untimed
+from tests.lab.helpers import TINY, read, small_jobs, untimed
 from tinyvit.errors import CheckpointError, WorkerError
 from tinyvit.lab import spread as spreading
 from tinyvit.lab.job import Job
+from tinyvit.lab.run import RESULTS, run
 from tinyvit.lab.spread import Store, spread
 
 COST = [Job({"n": n}, "cost", {"part": "attention", "tokens": n}, work=n) for n in (8, 64, 16, 32)]
@@ -197,6 +198,23 @@ def test_a_failing_job_says_why_in_one_line(started):
 def test_data_that_a_worker_cannot_read_are_one_line(started, tmp_path):
     with pytest.raises(WorkerError, match=r"^a run of the lab failed: DataError: .*"):
         list(spread(COST[:1], 1, "mnist", str(tmp_path)))
+
+
+def test_what_a_killed_worker_was_still_to_be_sent_is_forgotten(started):
+    with spreading._worker({"data": "digits", "data_dir": None}) as process:
+        process.kill()
+        process.wait()
+        process.stdin.write(b"half a job")
+
+
+def test_a_lab_that_is_stopped_lets_its_workers_go_at_once(tmp_path, started):
+    def stopping(job):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        run(TINY, "digits", workers=2, folder=tmp_path / "lab", watch=lambda missing: stopping)
+    assert stopped and not any(psutil.pid_exists(process.pid) for process in started)
+    assert len(read(tmp_path / "lab" / RESULTS)) == 1
 
 
 def test_nobody_who_stops_listening_leaves_a_worker(started):

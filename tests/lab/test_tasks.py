@@ -15,7 +15,7 @@ from tinyvit.lab import fewshot as fewshots
 from tinyvit.lab import masked as masking
 from tinyvit.lab import tasks
 from tinyvit.lab import train as trains
-from tinyvit.lab.probing import SHOTS, STRENGTH, drawn, probe
+from tinyvit.lab.probing import SHOTS, drawn, probe
 from tinyvit.lab.tasks import do
 from tinyvit.lab.train import some
 from tinyvit.models.masked import MaskedConfig, encoder_of
@@ -29,7 +29,7 @@ VIT = {"model": "vit", "config": dataclasses.asdict(CONFIG), "recipe": dataclass
 TEN = dataclasses.replace(CONFIG, image=4, classes=10, dim=8)
 
 
-def ten(train=200, test=50):
+def ten(train=600, test=50):
     """Random images of ten classes."""
     rng = np.random.default_rng(0)
     return [(rng.standard_normal((n, 4, 4, 1), dtype=np.float32), np.arange(n) % 10) for n in (train, test)]
@@ -74,6 +74,7 @@ def test_some_images_are_nested_parts_drawn_at_random():
     for part, count in zip(parts, (10, 30, 99, 100, 100), strict=True):
         assert len(set(part)) == len(part) == count and (np.diff(part) > 0).all()
     assert all(set(small) < set(large) for small, large in itertools.pairwise(parts[:4]))
+    assert list(parts[0]) == sorted(np.random.default_rng([1, 3]).permutation(100)[:10]), "or kept results would lie"
     assert set(parts[0]) != set(range(10)) != set(some(2, 100, 10)) != set(parts[0])
 
 
@@ -166,7 +167,7 @@ def test_the_probe_is_ridge_regression_by_hand():
             assert sorted(few) == list(range(60)), "all, where there are no more"
         x, t = features[few], np.where(labels[few][:, None] == np.arange(3), 1.0, -1.0)
         a, b = x - x.mean(0), t - t.mean(0)
-        weight = np.linalg.inv(a.T @ a + STRENGTH * (a**2).sum() / len(a) * np.eye(4)) @ a.T @ b
+        weight = np.linalg.inv(a.T @ a + 0.1 * (a**2).sum() / len(a) * np.eye(4)) @ a.T @ b
         guess = ((test - x.mean(0)) @ weight + t.mean(0)).argmax(-1)
         assert found[str(count)] == pytest.approx((guess == answers).mean())
     assert found != probe(features, labels, test, answers, 6)
@@ -210,9 +211,11 @@ def test_fewshot_never_learns_from_the_new_classes(monkeypatch, kind):
     for (pictures, *_), _ in spies["features_of"].calls:
         assert holds(pictures, np.concatenate([x[y >= 5], x_test[y_test >= 5]]))
     ((features, labels, test, answers, seed),) = (arguments for arguments, _ in spies["probe"].calls)
-    assert set(labels) == set(range(5)) and len(features) == len(labels) == 100 and seed == 1
+    assert set(labels) == set(range(5)) and len(features) == len(labels) == 250 and seed == 1
     assert list(answers) == list(y_test[y_test >= 5] - 5) and len(test) == 25
     if kind == "pixels":
+        few = np.flatnonzero(y >= 5)[drawn(y[y >= 5], 1)]
+        assert (features == x[few].reshape(250, 16)).all() and list(labels) == list(y[few] - 5)
         assert (test == x_test[y_test >= 5].reshape(25, 16)).all()
     if kind == "random":
         p = vit_init(np.random.default_rng(1), five)
@@ -234,7 +237,7 @@ def test_the_starts_of_masked(monkeypatch, start):
     arguments = {"model": "vit", "config": dataclasses.asdict(TEN), "recipe": dataclasses.asdict(recipe)}
     arguments |= {"images": 120, "start": start, "labelled": 30, "tuning": dataclasses.asdict(tuning)}
     found = do("masked", data, arguments, 2)
-    few = some(2, 200, 120)
+    few = some(2, 600, 120)
     x, y = x[few], y[few]
 
     p, losses = vit_init(np.random.default_rng(2), TEN), {}

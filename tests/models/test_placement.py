@@ -8,8 +8,9 @@ import pytest
 from tests.reference.compare import assert_close, assert_same_bits, random_vit
 from tinyvit import trees
 from tinyvit.layers.position import POSITION
+from tinyvit.models.blocks import NORM, block_of
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.placement import NORM, PLACEMENT, block_of, stem_of
+from tinyvit.models.placement import PLACEMENT, stem_of
 from tinyvit.models.vit import vit, vit_backward
 
 CONFIG = ViTConfig(image=6, channels=2, patch=2, dim=8, depth=3, heads=4, mlp_dim=7, classes=5)

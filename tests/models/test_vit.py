@@ -11,8 +11,9 @@ from tests.reference.compare import assert_close, assert_same_bits, random_vit
 from tinyvit import trees
 from tinyvit.layers.pool import POOL
 from tinyvit.layers.position import POSITION
+from tinyvit.models.blocks import NORM
 from tinyvit.models.config import CHOICES, ViTConfig
-from tinyvit.models.placement import NORM, PLACEMENT
+from tinyvit.models.placement import PLACEMENT
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.dropout import NO_MASKS
 from tinyvit.ops.patches import patchify, unpatchify

@@ -12,6 +12,7 @@ from tests.training.helpers import CONFIG, RECIPE, STEPS, assert_same_outcome, t
 from tinyvit import load_weights, save_weights, trees
 from tinyvit.arrays import flat
 from tinyvit.errors import UsageError
+from tinyvit.models.placement import PLACEMENT
 from tinyvit.training import loop, work
 from tinyvit.training.adamw import learns
 from tinyvit.training.crew import start_crew
@@ -34,7 +35,7 @@ def fit(p, recipe=FROZEN, config=DEEP, **options):
 def is_frozen(name, blocks):
     """Whether a parameter is below, or in, the first so many blocks."""
     first, number, *_ = [*name.split("/"), ""]
-    return first in ("patch", "cls", "pos") or (first == "blocks" and int(number) < blocks)
+    return int(number) < blocks if number.isdecimal() else first in ("patch", "cls", "pos")
 
 
 # ---- where it starts
@@ -132,10 +133,12 @@ def crew_of(monkeypatch):
     return use
 
 
+@pytest.mark.parametrize("place", PLACEMENT)
 @pytest.mark.parametrize("freeze", [1, 2, 3])
-def test_what_is_frozen_stays_to_the_bit_and_the_rest_moves(freeze):
-    p = start()
-    found, _ = fit(p, dataclasses.replace(FROZEN, freeze=freeze))
+def test_what_is_frozen_stays_to_the_bit_and_the_rest_moves(freeze, place):
+    config = dataclasses.replace(DEEP, position_at=place)
+    p = start(config)
+    found, _ = fit(p, dataclasses.replace(FROZEN, freeze=freeze), config)
     given = trees.named(p)
     for name, leaf in trees.walk(found):
         if is_frozen(name, freeze):

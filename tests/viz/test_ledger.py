@@ -11,9 +11,9 @@ from tinyvit.layers.nothing import nothing
 from tinyvit.layers.pool import POOL
 from tinyvit.layers.position import POSITION
 from tinyvit.models import vit as vit_module
+from tinyvit.models.blocks import NORM
 from tinyvit.models.config import PRESETS, ViTConfig
 from tinyvit.models.model import parameter_count
-from tinyvit.models.placement import NORM
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.scale import SCALE
 from tinyvit.viz.ledger import shapes

@@ -76,9 +76,9 @@ class _Progress:
         from tqdm import tqdm
 
         self.all = len(missing)
-        shape = "{l_bar}{bar}| {postfix} [{elapsed}<{remaining}]"
+        shape = "{l_bar}{bar}| [{elapsed}<{remaining}]"
         total = sum(job.work for job in missing)
-        self.bar = tqdm(total=total, desc=self.args.name, bar_format=shape, disable=not missing)
+        self.bar = tqdm(total=total, bar_format=shape, disable=not missing)
         self._say()
         return self._advance
 
@@ -88,7 +88,7 @@ class _Progress:
         self._say()
 
     def _say(self):
-        self.bar.set_postfix_str(f"{self.done} of {self.all} runs")
+        self.bar.set_description(f"{self.args.name}, {self.done} of {self.all} runs")
 
     def __enter__(self):
         return self

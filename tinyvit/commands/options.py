@@ -45,6 +45,12 @@ def add_options(parser, title, cls):
             )
 
 
+def given(args, cls):
+    """{name: value} of those options of a dataclass that the user gave."""
+    values = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(cls)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def new_command(commands, name, run, examples):
     """A parser for one more command; the docstring of `run` says what it does."""
     command = commands.add_parser(

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import sys
 
-from tinyvit.commands.options import add_json, add_options, count, new_command
+from tinyvit.commands.options import add_json, add_options, count, given, new_command
 from tinyvit.commands.runs import save_figure
 from tinyvit.models.config import PRESETS, ViTConfig
 from tinyvit.viz.ledger import shapes
@@ -27,9 +27,8 @@ def add(commands):
 
 def run(args):
     """Show every tensor of a model: name, shape, parameters, work, memory."""
-    fields = (field.name for field in dataclasses.fields(ViTConfig))
-    asked = {name: value for name in fields if (value := getattr(args, name, None)) is not None}
-    rows = shapes(dataclasses.replace(PRESETS[args.preset], **asked), args.batch, backward=args.backward)
+    config = dataclasses.replace(PRESETS[args.preset], **given(args, ViTConfig))
+    rows = shapes(config, args.batch, backward=args.backward)
     if args.figure:
         from tinyvit.viz.dataflow import dataflow_figure
 

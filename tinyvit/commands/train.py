@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tinyvit.arrays import choose_device
 from tinyvit.commands.models import feeding, open_model
-from tinyvit.commands.options import FROM_THE_DATA, add_data_dir, add_device, add_options, new_command
+from tinyvit.commands.options import FROM_THE_DATA, add_data_dir, add_device, add_options, given, new_command
 from tinyvit.commands.runs import data_of, save_figure
 from tinyvit.data import DATASETS, held_out_count
 from tinyvit.errors import CheckpointError, UsageError
@@ -104,7 +104,7 @@ def _start(args, found):
     if not settings.weights or (found and found.checkpoint.exists()):
         return settings, None, []
     saved = {name: getattr(settings.config, name) for name in FREE}
-    p, config, said = _from_weights(settings, saved if found else _given(args, ViTConfig))
+    p, config, said = _from_weights(settings, saved if found else given(args, ViTConfig))
     if found and config != settings.config:
         raise CheckpointError(f"{settings.weights} is no longer the model that {found.folder} started from: restore it")
     return dataclasses.replace(settings, config=config), p, said
@@ -119,8 +119,8 @@ def _settings(args):
     if args.weights:  # the model will be theirs
         config, recipe = PRESETS[preset], fine_tuning(recipe)
     else:
-        config = dataclasses.replace(PRESETS[preset], **sizes | _given(args, ViTConfig))
-    recipe = dataclasses.replace(recipe, **_given(args, Recipe))
+        config = dataclasses.replace(PRESETS[preset], **sizes | given(args, ViTConfig))
+    recipe = dataclasses.replace(recipe, **given(args, Recipe))
     return Settings(name, config, recipe, args.seed or 0, args.weights)
 
 
@@ -142,12 +142,6 @@ def _from_weights(settings, asked):
     return p, dataclasses.replace(config, dropout=free["dropout"] or 0.0), (*read.said, *said, *feeding(read))
 
 
-def _given(args, cls):
-    """The options of a dataclass that the user gave."""
-    values = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(cls)}
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def _resumed(args, folder):
     """The saved run; its own settings win, and an option that contradicts them is an error."""
     run = open_run(folder)
@@ -156,7 +150,7 @@ def _resumed(args, folder):
     if args.preset:
         asked |= {k: v for k, v in vars(PRESETS[args.preset]).items() if k not in FROM_THE_DATA}
         asked |= vars(RECIPES[args.preset])
-    asked |= _given(args, ViTConfig) | _given(args, Recipe)
+    asked |= given(args, ViTConfig) | given(args, Recipe)
     run.refuse_other({name: value for name, value in asked.items() if value is not None})
     return run
 

@@ -1,5 +1,6 @@
 """An experiment from beginning to end: its runs, what is missing of them, its report on disk."""
 
+from contextlib import closing
 from pathlib import Path
 
 from tinyvit.data import load_data
@@ -61,9 +62,10 @@ def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_di
         folder.mkdir(parents=True, exist_ok=True)
         store.check()
     done = watch(missing) if watch else lambda job: None
-    for job, result, seconds in spread(missing, 1 if experiment.alone else workers, data, data_dir):
-        store.add(job, result, seconds)
-        done(job)
+    with closing(spread(missing, 1 if experiment.alone else workers, data, data_dir)) as outcomes:
+        for job, result, seconds in outcomes:
+            store.add(job, result, seconds)
+            done(job)
     return store.of(jobs)
 
 

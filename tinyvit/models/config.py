@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from tinyvit.errors import UsageError
 from tinyvit.layers.pool import POOL
 from tinyvit.layers.position import POSITION
-from tinyvit.models.placement import NORM, PLACEMENT
+from tinyvit.models.blocks import NORM
+from tinyvit.models.placement import PLACEMENT
 from tinyvit.ops.gelu import GELU
 from tinyvit.ops.scale import SCALE
 

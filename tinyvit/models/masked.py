@@ -14,8 +14,9 @@ from tinyvit.layers.initializers import normal, zeros
 from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward
 from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.layers.pool import POOL
+from tinyvit.models.blocks import block_of
 from tinyvit.models.config import LARGEST_MATRIX, ViTConfig
-from tinyvit.models.placement import PLACEMENT, block_of, stem_of
+from tinyvit.models.placement import PLACEMENT, stem_of
 from tinyvit.models.vit import vit_init, vit_masks
 from tinyvit.ops.corrupt import corrupt, corrupt_backward
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward

@@ -8,7 +8,8 @@ from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.layers.pool import POOL
 from tinyvit.layers.position import POSITION
 from tinyvit.layers.pre_logits import pre_logits, pre_logits_backward, pre_logits_init
-from tinyvit.models.placement import PLACEMENT, block_of, stem_of
+from tinyvit.models.blocks import block_of
+from tinyvit.models.placement import PLACEMENT, stem_of
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward, dropout_mask
 
 
@@ -48,9 +49,9 @@ def vit(images, p, config, *, masks=NO_MASKS, full=True, keep=True):
         z_l  = MLP(LN(z'_l)) + z'_l                            (3)
         y    = LN(z_L^0),  logits = y w + b                    (4)
 
-    So the paper's model, and the defaults. What a config may choose instead is found in the files of these lines: the
-    token and what is read of it in pool.py, positions in position.py, blocks, and where positions enter, in
-    placement.py.
+    This is the paper's model, and what the defaults give. What else a config may choose is found behind these lines:
+    the token, and what is read of the result, in pool.py; positions in position.py, and where they enter in
+    placement.py; the block in blocks.py.
 
     Parameters
     ----------

@@ -62,11 +62,18 @@ def decay_of(p, weight_decay):
 def learns(p, freeze):
     """1 for each parameter that is trained, 0 for what is frozen: the first `freeze` blocks, and the embedding below.
 
-    With a gradient of zero and no decay, AdamW leaves a parameter as it is, to the bit.
+    Positions that a block has for itself are frozen with it; those of the stem, or of all blocks, always. With a
+    gradient of zero and no decay, AdamW leaves a parameter as it is, to the bit.
     """
     xp = xp_of(trees.leaves(p)[0])
-    frozen = ("patch/", "cls", "pos", *(f"blocks/{i}/" for i in range(freeze)))
-    return xp.concatenate([xp.full(w.size, not name.startswith(frozen), w.dtype) for name, w in trees.walk(p)])
+    numbers = {str(i) for i in range(freeze)}
+
+    def frozen(name):
+        root, number = (name + "/").split("/")[:2]
+        of_a_block = root == "blocks" or (root == "pos" and isinstance(p["pos"], list))
+        return number in numbers if of_a_block else root in ("patch", "cls", "pos")
+
+    return xp.concatenate([xp.full(w.size, not frozen(name), w.dtype) for name, w in trees.walk(p)])
 
 
 def clip_factor(norm, limit):

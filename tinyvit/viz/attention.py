@@ -13,7 +13,8 @@ from tinyvit.arrays import to_host, xp_of
 from tinyvit.layers.linear import linear_backward
 from tinyvit.layers.pool import POOL
 from tinyvit.layers.pre_logits import pre_logits_backward
-from tinyvit.models.placement import PLACEMENT, block_of
+from tinyvit.models.blocks import block_of
+from tinyvit.models.placement import PLACEMENT
 from tinyvit.ops.dropout import dropout_backward
 from tinyvit.ops.heads import split_heads
 
