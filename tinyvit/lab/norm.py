@@ -51,10 +51,10 @@ def report(results):
     accuracy_axis(axes[0], "test accuracy (%)")
     axes[0].set_xticks(depths, depths)
     axes[0].minorticks_off()
-    axes[1].set(xlabel="block", ylabel="norm of its gradient at the start", yscale="log")
+    axes[1].set(xlabel="block", ylabel="norm of its gradient at the start")
+    axes[1].set_ylim(bottom=0)
     axes[1].set_title(f"{depths[-1]} blocks, before the first step", fontsize=9)
-    for each in axes:
-        each.legend(frameon=False)
+    axes[0].legend(frameon=False)
     columns = ["norm", "depth", "gradient, first block", "gradient, last block", "test accuracy (%)"]
     return Report(columns, rows, figure, _verdict(results, depths))
 
