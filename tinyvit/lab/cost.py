@@ -116,7 +116,7 @@ def _verdict(results, tokens):
         f"From {FITTED} tokens on, {'; '.join(said)}. The scores of attention are T^2 numbers, so both should grow "
         f"like T^2 there{more}, and like T in the projections. If every pixel of an image of 224 x 224 is a token, a "
         f"head has {PIXELS:,}^2 = {PIXELS**2:,} scores; if every patch of 16 x 16 is, {PATCHES}^2 = {PATCHES**2:,}, "
-        f"which is {PIXELS**2 // PATCHES**2:,} times fewer (ViT paper, section 3.1)."
+        f"which is {PIXELS**2 // PATCHES**2:,} times fewer (ViT paper, sections 2 and 3.1)."
     )
 
 
@@ -129,7 +129,7 @@ def _exponent(results, part, measure, tokens):
 COST = Experiment(
     "cost",
     "What does attention cost, against the number of tokens?",
-    "ViT paper, section 3.1",
+    "ViT paper, section 2",
     jobs,
     report,
     alone=True,

@@ -75,9 +75,9 @@ def _verdict(results, sizes):
         helps = "That more images help one of them more is not shown"
     return (
         f"A ViT against a convolutional network: {'; '.join(said)}. {helps}: what the ViT gains from them less what "
-        f"the other gains is {more.text()} points. The paper finds this order between ResNets and ViTs: behind on "
-        "ImageNet, ahead on JFT-300M (section 4.3, figures 3 and 4), at sizes that no laptop has; two "
-        "small models on small images show a direction at most."
+        f"the other gains is {more.text()} points. In the paper ViTs are behind ResNets if both have learned from "
+        "ImageNet, and ahead if from JFT-300M (section 4.3, figures 3 and 4), at sizes that no laptop has; two small "
+        "models on small images show a direction at most."
     )
 
 

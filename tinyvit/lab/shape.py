@@ -67,7 +67,9 @@ def _verdict(results, settings):
         shown = "" if gap.shown else ", not shown to differ"
         ends = f"{what} {series[0][1]} to {series[-1][1]}"
         said.append(f"{ends} ({times:.1f} times as much) {gap.text()} points{shown}")
-    paper = "The paper, on JFT-300M: depth gains most, width least, and smaller patches gain without more parameters."
+    paper = (
+        "The paper (ImageNet, 5-shot): depth gains most, width least, and smaller patches gain without more parameters."
+    )
     return f"Accuracy with the most computation less that with the least: {'; '.join(said)}. {paper}"
 
 

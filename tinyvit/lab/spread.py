@@ -114,8 +114,7 @@ def _worker(where):
     """A worker process that is gone when this ends, finished or not."""
     process = start_process("tinyvit.lab.worker")
     try:
-        process.stdin.write(json.dumps(where).encode() + b"\n")
-        process.stdin.flush()
+        _send(process, where)
         yield process
     finally:
         process.kill()
@@ -131,14 +130,19 @@ def _keep_busy(process, waiting, finished):
         _answer(process)
         while True:
             job, begun = waiting.get_nowait(), perf_counter()
-            process.stdin.write(json.dumps({"task": job.task, "arguments": job.arguments, "seed": job.seed}).encode())
-            process.stdin.write(b"\n")
-            process.stdin.flush()
+            _send(process, {"task": job.task, "arguments": job.arguments, "seed": job.seed})
             finished.put((job, _answer(process)["result"], perf_counter() - begun))
     except queue.Empty:
         pass
     except Exception as error:
         finished.put(error if isinstance(error, WorkerError) else WorkerError(f"a worker of the lab is gone: {error}"))
+
+
+def _send(process, message):
+    """Give a worker a line. Should it be gone, that is said by `_answer`, which knows how it ended."""
+    with contextlib.suppress(OSError):
+        process.stdin.write(json.dumps(message).encode() + b"\n")
+        process.stdin.flush()
 
 
 def _answer(process):

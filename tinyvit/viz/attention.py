@@ -160,11 +160,11 @@ def weighted_attention(dlogits, p, c, config):
 
 
 def _gradient_of_maps(dz, p, c, block_backward):
-    """da [B, h, T, T] of a block of any kind, from the gradient of its output.
+    """da [B, h, T, T] of a block, pre-norm or post-norm, from the gradient of its output.
 
-    What attention says is added to what the block was given. Were its last projection zero, nothing would come back
-    through attention, and the block's backward pass would end with what comes around it: the gradient of that sum, and
-    so of either part.
+    What attention says is added to what the block was given, and all that follows reads the sum. Were its last
+    projection zero, nothing would come back through attention, and the block's backward pass would end with what comes
+    around it: the gradient of that sum, and so of either part. (In a block whose MLP reads something else, it is not.)
     """
     msa, T = p["msa"], c["msa"]["att"]["q"].shape[2]
     silent = p | {"msa": msa | {"o": msa["o"] | {"w": xp_of(dz).zeros_like(msa["o"]["w"])}}}
