@@ -187,6 +187,12 @@ def test_both_models_of_data_size_learn_from_the_same_for_equally_many_steps():
         assert min(steps) >= 0.8 * 1500 and max(steps) <= 1.2 * 1500
 
 
+def test_fewshot_learns_from_half_of_the_classes_and_so_from_half_of_the_images():
+    images = {job.arguments["images"] for job in EXPERIMENTS["fewshot"].jobs("mnist", "quick")}
+    assert images == {QUICK_IMAGES // 2}
+    assert {job.arguments["images"] for job in EXPERIMENTS["fewshot"].jobs("mnist", "full")} == {None}
+
+
 def test_fine_tuning_of_what_has_learned_all_is_gentle_and_is_long_enough():
     jobs = {start: arguments for (start,), arguments in arguments_of("masked", "mnist").items()}
     rates = {start: arguments["tuning"]["learning_rate"] for start, arguments in jobs.items()}

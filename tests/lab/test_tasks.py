@@ -11,6 +11,7 @@ from tests.lab.helpers import DIVERGED, SHORT
 from tests.training.helpers import CONFIG, RECIPE, toy
 from tinyvit import trees
 from tinyvit.errors import DivergedError
+from tinyvit.lab import cost as costs
 from tinyvit.lab import fewshot as fewshots
 from tinyvit.lab import masked as masking
 from tinyvit.lab import tasks
@@ -265,6 +266,15 @@ def test_the_starts_of_masked(monkeypatch, start):
 
 
 # ---- cost
+
+
+@pytest.mark.parametrize(("part", "both", "times"), [("attention", "attention", 1), ("projections", "linear", 4)])
+def test_cost_is_of_either_pass(monkeypatch, part, both, times):
+    spies = [Spy(getattr(costs, name)) for name in (both, f"{both}_backward")]
+    for spy, name in zip(spies, (both, f"{both}_backward"), strict=True):
+        monkeypatch.setattr(costs, name, spy)
+    do("cost", None, {"part": part, "tokens": 4}, 0)
+    assert [len(spy.calls) for spy in spies] == [times * (costs.REPEATS + 2)] * 2  # and once for memory, once before
 
 
 @pytest.mark.parametrize("part", ["attention", "projections"])

@@ -50,14 +50,19 @@ def test_one_table_for_all_layers_is_the_same_table_in_each_and_its_gradient_is_
 
 
 @pytest.mark.parametrize("kind", ["1d", "2d"])
-def test_tables_that_are_zero_but_the_first_are_a_stem(images, kind):
+def test_tables_that_are_zero_but_the_first_are_a_stem(rng, images, kind):
     stem, layers = (dataclasses.replace(CONFIG, position=kind, position_at=place) for place in ("stem", "layers"))
     p = random_vit(stem)
     zero = trees.map(np.zeros_like, p["pos"])
     first, last = ([p["pos"], zero, zero], [zero, zero, p["pos"]])
-    expected = vit(images, p, stem)[0]
-    assert_close(vit(images, p | {"pos": first}, layers)[0], expected)
+    (expected, c_stem), (logits, c) = vit(images, p, stem), vit(images, p | {"pos": first}, layers)
+    assert_close(logits, expected)
     assert abs(vit(images, p | {"pos": last}, layers)[0] - expected).max() > 0.01
+
+    dy = rng.standard_normal((2, 5))
+    *_, wanted = gradients(dy, p, c_stem, stem)
+    *_, found = gradients(dy, p | {"pos": first}, c, layers)
+    assert_close(found[0], wanted)  # and so the others are in their order, too
 
 
 def test_waves_in_every_layer_are_a_table_of_waves_in_every_layer(images):

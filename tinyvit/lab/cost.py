@@ -67,8 +67,8 @@ def _projections(rng, tokens):
     layers = [linear_init(rng, HEADS * WIDTH, HEADS * WIDTH) for _ in "qkvo"]
 
     def step():
-        for p in layers:
-            _, c = linear(x, p)
+        caches = [linear(x, p)[1] for p in layers]  # all are kept until the backward pass
+        for p, c in zip(layers, caches, strict=True):
             linear_backward(dy, p, c)
 
     return step

@@ -7,7 +7,7 @@ import numpy as np
 from tinyvit.lab.experiment import Experiment, Report
 from tinyvit.lab.figures import accuracy_axis, line, panels
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
-from tinyvit.lab.probing import SHOTS, drawn, probe
+from tinyvit.lab.probing import SHOTS, accuracy_of, drawn, probe
 from tinyvit.lab.statistics import difference
 from tinyvit.lab.train import some
 from tinyvit.models.config import ViTConfig
@@ -61,7 +61,7 @@ def fewshot(data, seed, *, features, model, config, recipe, images):
 def report(results):
     """Accuracy against shots, a line for each kind of features."""
     kinds = [kind for (kind,) in results.settings("features")]
-    estimates = {(kind, n): results.estimate(_with(n), features=kind) for kind in kinds for n in SHOTS}
+    estimates = {(kind, n): results.estimate(accuracy_of(n), features=kind) for kind in kinds for n in SHOTS}
     rows = [[FEATURES[kind], *(estimates[kind, n].text(digits=1) for n in SHOTS)] for kind in kinds]
     figure, (axes,) = panels(1, 6, 4)
     for number, kind in enumerate(kinds):
@@ -74,14 +74,10 @@ def report(results):
     return Report(["features", *(f"{n} shots (%)" for n in SHOTS)], rows, figure, _verdict(results))
 
 
-def _with(shots):
-    return lambda result: result["accuracy"][str(shots)]
-
-
 def _verdict(results):
     said = []
     for n in (5, SHOTS[-1]):
-        pixels, trained = (results.values(_with(n), features=kind) for kind in ("pixels", "trained"))
+        pixels, trained = (results.values(accuracy_of(n), features=kind) for kind in ("pixels", "trained"))
         gap = difference(trained, pixels)
         shown = "" if gap.shown else ", which does not tell them apart"
         said.append(

@@ -8,7 +8,7 @@ from tinyvit import trees
 from tinyvit.lab.experiment import Experiment, Report
 from tinyvit.lab.figures import accuracy_axis, line, panels, points
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
-from tinyvit.lab.probing import SHOTS, drawn, probe
+from tinyvit.lab.probing import SHOTS, accuracy_of, drawn, probe
 from tinyvit.lab.statistics import difference
 from tinyvit.lab.train import some
 from tinyvit.models.config import ViTConfig
@@ -94,11 +94,11 @@ def report(results):
     starts = [start for (start,) in results.settings("start")]
     rows = []
     for start in starts:
-        probed = [results.estimate(_with(n), start=start).text(digits=1) for n in SHOTS]
+        probed = [results.estimate(accuracy_of(n), start=start).text(digits=1) for n in SHOTS]
         rows.append([STARTS[start], *probed, results.estimate("fine_tuned", start=start).text(digits=1)])
     figure, axes = panels(2, 9.5, 3.8)
     for number, start in enumerate(starts):
-        line(axes[0], SHOTS, [results.estimate(_with(n), start=start) for n in SHOTS], STARTS[start], number)
+        line(axes[0], SHOTS, [results.estimate(accuracy_of(n), start=start) for n in SHOTS], STARTS[start], number)
     axes[0].set(xscale="log", xlabel="images of each class")
     accuracy_axis(axes[0], "test accuracy of a linear probe (%)")
     axes[0].set_xticks(SHOTS, SHOTS)
@@ -110,15 +110,11 @@ def report(results):
     return Report(columns, rows, figure, _verdict(results))
 
 
-def _with(shots):
-    return lambda result: result["accuracy"][str(shots)]
-
-
 def _verdict(results):
     first, last = (results.estimate(name, start="masked").text(1) for name in ("first_loss", "last_loss"))
     n, said = SHOTS[-1], [f"Predicting masked patches, the loss goes from {first} to {last} nats."]
     for words, measure in (
-        (f"In the probe of {n} images of each class", _with(n)),
+        (f"In the probe of {n} images of each class", accuracy_of(n)),
         ("After fine-tuning on few labels", "fine_tuned"),
     ):
         gain = difference(*(results.values(measure, start=start) for start in ("masked", "random")))

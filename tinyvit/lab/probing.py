@@ -37,3 +37,8 @@ def probe(features, labels, test, answers, seed):
 def drawn(labels, seed):
     """The indices of as many images of each class as any probe takes."""
     return shots(np.random.default_rng([seed, DRAW]), labels, max(SHOTS))
+
+
+def accuracy_of(shots):
+    """How to read the accuracy of a probe with so many shots from a run's result: a measure, as Results takes it."""
+    return lambda result: result["accuracy"][str(shots)]
