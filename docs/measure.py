@@ -43,7 +43,7 @@ from tinyvit.lab.experiment import Results
 from tinyvit.lab.experiments import EXPERIMENTS
 from tinyvit.lab.run import RESULTS as LAB_RESULTS
 from tinyvit.lab.run import table as lab_table
-from tinyvit.lab.spread import Store
+from tinyvit.lab.store import Store
 from tinyvit.training.machine import machine
 from tinyvit.training.run import open_run
 
@@ -416,7 +416,7 @@ def lab(folder=None):
         kept = LAB / f"{name}.jsonl"
         if folder:
             kept.write_bytes(Path(folder, f"{name}-mnist-full", LAB_RESULTS).read_bytes())
-        store = Store(kept)
+        store = Store(kept, "mnist")
         seeds = 1 + max(record["seed"] for record in store.records.values())
         jobs = experiment.runs("mnist", "full", seeds)
         if missing := store.missing(jobs):

@@ -25,7 +25,8 @@ from tinyvit.layers.positioned_block import (
 from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_backward
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_init, masked_masks
+from tinyvit.models.hiding import masked_masks
+from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_init
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops import attention, class_row, convolution, cross_entropy, dropout, gelu, heads, patches, softmax, tanh
 from tinyvit.ops.corrupt import corrupt, corrupt_backward

@@ -55,6 +55,7 @@ def records(name, outcome, data="digits", budget="quick", seeds=3):
     return [
         {
             "key": job.key,
+            "data": "digits",
             "setting": job.setting,
             "seed": job.seed,
             "result": outcome(job.setting, NOISE[job.seed]),

@@ -10,8 +10,10 @@ from tests.lab.helpers import TINY, read, records, untimed
 from tests.lab.test_reports import MADE
 from tests.training.helpers import call, fails, interrupted
 from tinyvit.lab import spread as spreading
+from tinyvit.lab import store as store_module
 from tinyvit.lab.experiments import EXPERIMENTS
 from tinyvit.lab.run import FIGURE, RESULTS, TABLE
+from tinyvit.lab.store import Store
 
 FILES = sorted([RESULTS, TABLE, FIGURE])
 SIGNALS = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="sends a signal as a terminal does")
@@ -165,12 +167,12 @@ def test_a_folder_that_cannot_be_written_is_said_before_a_run_is_done_in_vain(tm
     def refused(*args, **options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(spreading, "open", refused, raising=False)
+    monkeypatch.setattr(store_module, "open", refused, raising=False)
     fails(tmp_path, ["lab", "tiny", "--out", "lab"], f"cannot write lab/{RESULTS}: Permission denied", code=1)
 
 
 def test_a_worker_that_is_killed_is_one_line_and_what_was_finished_is_kept(tmp_path, monkeypatch):
-    add = spreading.Store.add
+    add = Store.add
     started, start = [], spreading.start_process
     monkeypatch.setattr(spreading, "start_process", lambda module: started.append(start(module)) or started[-1])
 
@@ -178,7 +180,7 @@ def test_a_worker_that_is_killed_is_one_line_and_what_was_finished_is_kept(tmp_p
         add(store, *outcome)
         started[0].kill()
 
-    monkeypatch.setattr(spreading.Store, "add", killing)
+    monkeypatch.setattr(Store, "add", killing)
     result = call("lab", "tiny", "--seeds", 4, "--workers", 1, "--out", "lab")
     assert result.code == 1 and not result.out and "Traceback" not in result.err
     last = result.err.replace("\r", "\n").splitlines()[-1]
@@ -195,7 +197,7 @@ SLOW_AND_COUNTED = """
 import atexit, signal, time
 import psutil
 from tests.lab.helpers import add_tiny
-from tinyvit.lab.spread import Store
+from tinyvit.lab.store import Store
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background commands ignore it
 add = Store.add
 Store.add = lambda store, *outcome: (add(store, *outcome), len(store.records) < 3 or time.sleep(60))

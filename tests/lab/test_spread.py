@@ -10,9 +10,11 @@ import pytest
 from tests.lab.helpers import TINY, read, small_jobs, untimed
 from tinyvit.errors import CheckpointError, WorkerError
 from tinyvit.lab import spread as spreading
+from tinyvit.lab import store as store_module
 from tinyvit.lab.job import Job
 from tinyvit.lab.run import RESULTS, run
-from tinyvit.lab.spread import Store, spread
+from tinyvit.lab.spread import spread
+from tinyvit.lab.store import Store
 
 COST = [Job({"n": n}, "cost", {"part": "attention", "tokens": n}, work=n) for n in (8, 64, 16, 32)]
 
@@ -33,7 +35,7 @@ def started(monkeypatch):
 
 def kept(path, jobs, workers=1):
     """What jobs that have no result yet came to, in a new Store."""
-    store = Store(path)
+    store = Store(path, "digits")
     for job, result, seconds in spread(store.missing(jobs), workers, "digits"):
         store.add(job, result, seconds)
     return store.of(jobs)
@@ -44,28 +46,35 @@ def kept(path, jobs, workers=1):
 
 def test_results_are_kept_as_they_come_and_are_found_again(tmp_path):
     path = tmp_path / "results.jsonl"
-    store = Store(path)
+    store = Store(path, "digits")
     for number, job in enumerate(COST[:2], 1):
         store.add(job, {"seconds": 0.5}, 1.239)
         assert len(read(path)) == number
     record = read(path)[0]
     assert record.pop("machine").count("NumPy") == 1
-    assert record == {"key": COST[0].key, "setting": {"n": 8}, "seed": 0, "result": {"seconds": 0.5}, "seconds": 1.24}
-    again = Store(path)
+    assert record == {
+        "key": COST[0].key,
+        "data": "digits",
+        "setting": {"n": 8},
+        "seed": 0,
+        "result": {"seconds": 0.5},
+        "seconds": 1.24,
+    }
+    again = Store(path, "digits")
     assert again.of(COST) == store.of(COST) == read(path)
     assert [job.setting["n"] for job in again.missing(COST)] == [32, 16]
 
 
 def test_the_longest_are_first_and_equal_runs_are_one(tmp_path):
     jobs = [*COST, dataclasses.replace(COST[1], setting={"other": "name"})]
-    store = Store(tmp_path / "results.jsonl")
+    store = Store(tmp_path / "results.jsonl", "digits")
     assert [job.setting.get("n") or 64 for job in store.missing(jobs)] == [64, 32, 16, 8]
     store.add(COST[1], {}, 1.0)
     assert [record["setting"] for record in store.of(jobs)] == [{"n": 64}, {"other": "name"}]
 
 
 def test_the_records_are_in_the_order_of_the_jobs(tmp_path):
-    store = Store(tmp_path / "results.jsonl")
+    store = Store(tmp_path / "results.jsonl", "digits")
     for job in reversed(COST):
         store.add(job, {}, 1.0)
     assert [record["setting"]["n"] for record in store.of(COST)] == [8, 64, 16, 32]
@@ -75,20 +84,20 @@ def test_the_records_are_in_the_order_of_the_jobs(tmp_path):
 def test_half_a_line_is_no_result_and_the_next_starts_on_its_own(tmp_path, cut):
     path = tmp_path / "results.jsonl"
     for job in COST[:2]:
-        Store(path).add(job, {"seconds": 0.5}, 1.0)
+        Store(path, "digits").add(job, {"seconds": 0.5}, 1.0)
     first, second = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + second.rstrip(b"\n")[:cut])
-    store = Store(path)
+    store = Store(path, "digits")
     assert store.missing(COST[:2]) == [COST[1]]
     store.add(COST[1], {"seconds": 0.7}, 1.0)
-    assert [record["result"]["seconds"] for record in Store(path).of(COST)] == [0.5, 0.7]
+    assert [record["result"]["seconds"] for record in Store(path, "digits").of(COST)] == [0.5, 0.7]
 
 
 def test_a_whole_line_without_its_end_counts(tmp_path):
     path = tmp_path / "results.jsonl"
-    Store(path).add(COST[0], {}, 1.0)
+    Store(path, "digits").add(COST[0], {}, 1.0)
     path.write_bytes(path.read_bytes().rstrip(b"\n"))
-    store = Store(path)
+    store = Store(path, "digits")
     assert store.missing(COST[:1]) == []
     store.add(COST[1], {}, 1.0)
     assert len(read(path)) == 2
@@ -101,15 +110,23 @@ def test_a_whole_line_without_its_end_counts(tmp_path):
 def test_a_damaged_line_is_skipped(tmp_path, line):
     path = tmp_path / "results.jsonl"
     path.write_bytes(line.replace(b"KEY", COST[0].key.encode()) + b"\n")
-    Store(path).add(COST[1], {}, 1.0)
-    assert [record["setting"] for record in Store(path).of(COST)] == [{"n": 64}]
+    Store(path, "digits").add(COST[1], {}, 1.0)
+    assert [record["setting"] for record in Store(path, "digits").of(COST)] == [{"n": 64}]
+
+
+def test_results_on_another_data_set_are_not_taken_for_these(tmp_path):
+    """Their keys may be equal: MNIST and Fashion-MNIST have one model and one recipe."""
+    path = tmp_path / "results.jsonl"
+    Store(path, "mnist").add(COST[0], {}, 1.0)
+    with pytest.raises(CheckpointError, match=r"results on mnist, not on fashion-mnist: choose another --out$"):
+        Store(path, "fashion-mnist")
 
 
 @pytest.mark.parametrize("when", ["on opening", "on writing"])
 def test_what_cannot_be_written_is_said_in_one_line(tmp_path, monkeypatch, when):
     path = tmp_path / "results.jsonl"
-    Store(path).add(COST[0], {}, 1.0)
-    store, number = Store(path), errno.EACCES if when == "on opening" else errno.ENOSPC
+    Store(path, "digits").add(COST[0], {}, 1.0)
+    store, number = Store(path, "digits"), errno.EACCES if when == "on opening" else errno.ENOSPC
 
     def failing(*args, **options):
         if when == "on opening":
@@ -118,7 +135,7 @@ def test_what_cannot_be_written_is_said_in_one_line(tmp_path, monkeypatch, when)
             file.write(b'{"half": ')
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(spreading, "open", failing, raising=False)
+    monkeypatch.setattr(store_module, "open", failing, raising=False)
     with pytest.raises(CheckpointError) as problem:
         store.add(COST[1], {}, 1.0)
     assert str(problem.value).startswith(f"cannot write {path}: {os.strerror(number)}; ")
@@ -129,7 +146,7 @@ def test_what_cannot_be_written_is_said_in_one_line(tmp_path, monkeypatch, when)
     monkeypatch.undo()
     store.check()
     store.add(COST[1], {}, 1.0)
-    assert Store(path).missing(COST[:2]) == []
+    assert Store(path, "digits").missing(COST[:2]) == []
 
 
 # ---- the workers
@@ -157,7 +174,7 @@ def test_there_are_no_more_workers_than_jobs(started):
 
 
 def test_a_killed_worker_is_one_line_and_the_same_command_goes_on(tmp_path, started):
-    jobs, store = small_jobs(4), Store(tmp_path / "results.jsonl")
+    jobs, store = small_jobs(4), Store(tmp_path / "results.jsonl", "digits")
     with pytest.raises(WorkerError) as lost:
         for job, result, seconds in spread(store.missing(jobs), 2, "digits"):
             store.add(job, result, seconds)
@@ -168,7 +185,9 @@ def test_a_killed_worker_is_one_line_and_the_same_command_goes_on(tmp_path, star
     done = len(read(tmp_path / "results.jsonl"))
     assert 1 <= done < 4
     kept(tmp_path / "results.jsonl", jobs, 2)
-    assert [record["key"] for record in Store(tmp_path / "results.jsonl").of(jobs)] == [job.key for job in jobs]
+    assert [record["key"] for record in Store(tmp_path / "results.jsonl", "digits").of(jobs)] == [
+        job.key for job in jobs
+    ]
     assert len(read(tmp_path / "results.jsonl")) == 4
 
 

@@ -133,3 +133,8 @@ def test_slope():
     x = np.array([1.0, 2.0, 5.0])
     assert slope(x, 3 - 2 * x) == pytest.approx(-2)
     assert slope([0, 1, 2], [0, 1, 1]) == pytest.approx(0.5)
+
+
+def test_of_groups_that_are_all_alike_two_are_named():
+    found = largest_difference({"a": [1.0, 2.0], "b": [1.0, 2.0], "c": [1.0, 2.0]})
+    assert found.best != found.worst and found.difference.mean == 0 and not found.shown

@@ -14,17 +14,8 @@ from tinyvit import trees
 from tinyvit.errors import UsageError
 from tinyvit.exercises.source import planted
 from tinyvit.models.config import PRESETS, ViTConfig
-from tinyvit.models.masked import (
-    ENCODER,
-    MaskedConfig,
-    encoder_of,
-    hidden_colours,
-    masked,
-    masked_backward,
-    masked_init,
-    masked_masks,
-    patch_colours,
-)
+from tinyvit.models.hiding import hidden_colours, masked_masks, patch_colours
+from tinyvit.models.masked import ENCODER, MaskedConfig, encoder_of, masked, masked_backward, masked_init
 from tinyvit.models.parameters import check_parameters
 from tinyvit.models.vit import vit, vit_masks
 from tinyvit.ops.patches import patchify, unpatchify

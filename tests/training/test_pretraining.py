@@ -12,7 +12,8 @@ from tinyvit import trees
 from tinyvit.arrays import flat
 from tinyvit.errors import DataError, DivergedError, UsageError
 from tinyvit.models.cnn import CNNConfig
-from tinyvit.models.masked import MaskedConfig, encoder_of, hidden_colours, masked, masked_init, masked_masks
+from tinyvit.models.hiding import hidden_colours, masked_masks
+from tinyvit.models.masked import MaskedConfig, encoder_of, masked, masked_init
 from tinyvit.training import work
 from tinyvit.training.crew import start_crew
 from tinyvit.training.gradients import ORDER

@@ -37,8 +37,9 @@ def add(commands):
 def run(args):
     """Repeat one of the paper's experiments, with error bars."""
     if args.name is None:
-        for experiment in EXPERIMENTS.values():
-            print(f"{experiment.name:18} {experiment.question} ({experiment.source})")
+        rows = [{"name": e.name, "question": e.question, "source": e.source} for e in EXPERIMENTS.values()]
+        lines = [f"{row['name']:18} {row['question']} ({row['source']})" for row in rows]
+        print(json.dumps(rows) if args.json else "\n".join(lines))
         return
     experiment = experiment_named(args.name)
     folder = Path(args.out or Path("runs") / "lab" / f"{args.name}-{args.data}-{args.budget}")

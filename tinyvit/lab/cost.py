@@ -6,7 +6,7 @@ from time import perf_counter
 import numpy as np
 
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import line, panels
+from tinyvit.lab.figures import line, panels, ticks
 from tinyvit.lab.job import Job
 from tinyvit.lab.statistics import estimate, slope
 from tinyvit.layers.linear import linear, linear_backward, linear_init
@@ -96,8 +96,7 @@ def report(results):
             )
     for each, label in zip(axes, ("milliseconds", "memory (MB)"), strict=True):
         each.set(xscale="log", yscale="log", xlabel="tokens", ylabel=f"{label}, forward and backward")
-        each.set_xticks(tokens, [f"{n:,}" for n in tokens])
-        each.minorticks_off()
+        ticks(each, tokens, [f"{n:,}" for n in tokens])
     axes[0].legend(frameon=False)
     return Report(["part", "tokens", "ms", "MB"], rows, figure, _verdict(results, tokens))
 

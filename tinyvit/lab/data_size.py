@@ -6,7 +6,7 @@ import numpy as np
 
 from tinyvit.data import dataset_named
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import accuracy_axis, line, panels
+from tinyvit.lab.figures import accuracy_axis, line, panels, ticks
 from tinyvit.lab.job import base_config, base_recipe, training
 from tinyvit.lab.statistics import difference, estimate
 from tinyvit.models.cnn import CNNConfig
@@ -54,8 +54,7 @@ def report(results):
         line(axes, sizes, [results.estimate("test_accuracy", model=model, images=n) for n in sizes], name, number)
     axes.set(xscale="log", xlabel="training images")
     accuracy_axis(axes, "test accuracy (%)")
-    axes.set_xticks(sizes, [f"{n:,}" for n in sizes])
-    axes.minorticks_off()
+    ticks(axes, sizes, [f"{n:,}" for n in sizes])
     axes.legend(frameon=False)
     return Report(["images", "ViT (%)", "CNN (%)", "ViT less CNN (points)"], rows, figure, _verdict(results, sizes))
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import accuracy_axis, line, panels
+from tinyvit.lab.figures import accuracy_axis, line, panels, ticks
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
 from tinyvit.lab.probing import SHOTS, accuracy_of, drawn, probe
 from tinyvit.lab.statistics import difference
@@ -68,8 +68,7 @@ def report(results):
         line(axes, SHOTS, [estimates[kind, n] for n in SHOTS], FEATURES[kind], number)
     axes.set(xscale="log", xlabel="images of each new class")
     accuracy_axis(axes, "test accuracy on the new classes (%)")
-    axes.set_xticks(SHOTS, SHOTS)
-    axes.minorticks_off()
+    ticks(axes, SHOTS)
     axes.legend(frameon=False)
     return Report(["features", *(f"{n} shots (%)" for n in SHOTS)], rows, figure, _verdict(results))
 

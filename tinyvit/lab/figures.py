@@ -52,6 +52,12 @@ def accuracy_axis(axes, label, name="y"):
     axes.set(**{f"{name}label": label, f"{name}lim": (max(low, -1), min(high, 101))})
 
 
+def ticks(axes, values, names=None):
+    """Mark the settings, and nothing between them, on a horizontal axis."""
+    axes.set_xticks(values, values if names is None else names)
+    axes.minorticks_off()
+
+
 def _numbers(estimates, factor):
     """Means and half widths; an infinite one is not drawn."""
     halves = [factor * e.half if math.isfinite(e.half) else math.nan for e in estimates]

@@ -34,7 +34,7 @@ class Job:
 
     @property
     def key(self):
-        """A digest of what decides the outcome: two jobs with one key have one result, whatever they are called."""
+        """A digest of what decides the outcome on a data set: jobs with one key are one run, by whatever name."""
         text = json.dumps([self.task, self.arguments, self.seed], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -44,10 +44,13 @@ def base_config(data):
     return PRESETS[data]
 
 
-def base_recipe(data, budget, **changes):
-    """How its runs are trained: a few epochs on part of the images for a quick look; the preset's for the full."""
-    recipe = RECIPES[FULL[data]]
-    return dataclasses.replace(recipe, **(QUICK[data] if budget == "quick" else {}) | changes)
+def base_recipe(data, budget, *, share=1.0, **changes):
+    """How its runs are trained: a few epochs on part of the images for a quick look; the preset's for the full.
+
+    `share` is that of the epochs which the runs have: large models take long.
+    """
+    recipe = dataclasses.replace(RECIPES[FULL[data]], **(QUICK[data] if budget == "quick" else {}) | changes)
+    return dataclasses.replace(recipe, epochs=max(1, round(share * recipe.epochs)))
 
 
 def base_images(data, budget):

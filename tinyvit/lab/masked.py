@@ -6,7 +6,7 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import accuracy_axis, line, panels, points
+from tinyvit.lab.figures import accuracy_axis, line, panels, points, ticks
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
 from tinyvit.lab.probing import SHOTS, accuracy_of, drawn, probe
 from tinyvit.lab.statistics import difference
@@ -101,8 +101,7 @@ def report(results):
         line(axes[0], SHOTS, [results.estimate(accuracy_of(n), start=start) for n in SHOTS], STARTS[start], number)
     axes[0].set(xscale="log", xlabel="images of each class")
     accuracy_axis(axes[0], "test accuracy of a linear probe (%)")
-    axes[0].set_xticks(SHOTS, SHOTS)
-    axes[0].minorticks_off()
+    ticks(axes[0], SHOTS)
     axes[0].legend(frameon=False)
     points(axes[1], [STARTS[s] for s in starts], [results.estimate("fine_tuned", start=s) for s in starts])
     accuracy_axis(axes[1], "test accuracy, fine-tuned on few labels (%)", "x")

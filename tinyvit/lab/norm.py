@@ -3,19 +3,18 @@
 from dataclasses import replace
 
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import accuracy_axis, line, panels
+from tinyvit.lab.figures import accuracy_axis, line, panels, ticks
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
 from tinyvit.lab.statistics import difference, estimate
 
 NORMS = {"pre": "pre-norm", "post": "post-norm"}
 DEPTHS = {"quick": (2, 4, 8), "full": (2, 4, 8, 16)}
-EPOCHS = 0.5  # of the recipe's: a deep model's take long
+EPOCHS = 0.5  # of the recipe's
 
 
 def jobs(data, budget):
     """Both, at several depths."""
-    recipe, images = base_recipe(data, budget), base_images(data, budget)
-    recipe = replace(recipe, epochs=max(1, round(EPOCHS * recipe.epochs)))
+    recipe, images = base_recipe(data, budget, share=EPOCHS), base_images(data, budget)
     return [
         training(
             {"norm": norm, "depth": depth},
@@ -49,8 +48,7 @@ def report(results):
         line(axes[1], range(1, depths[-1] + 1), norms, name, number, factor=1)
     axes[0].set(xscale="log", xlabel="depth (blocks)")
     accuracy_axis(axes[0], "test accuracy (%)")
-    axes[0].set_xticks(depths, depths)
-    axes[0].minorticks_off()
+    ticks(axes[0], depths)
     axes[1].set(xlabel="block", ylabel="norm of its gradient at the start")
     axes[1].set_ylim(bottom=0)
     axes[1].set_title(f"{depths[-1]} blocks, before the first step", fontsize=9)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import accuracy_axis, line, panels
+from tinyvit.lab.figures import accuracy_axis, line, panels, ticks
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
 from tinyvit.lab.statistics import difference
 
@@ -49,8 +49,7 @@ def report(results):
         line(axes, rates, [results.estimate("test_accuracy", **settings[pool, r]) for r in rates], name, number)
     axes.set(xscale="log", xlabel="learning rate")
     accuracy_axis(axes, "test accuracy (%)")
-    axes.set_xticks(rates, [f"{rate:.2g}" for rate in rates])
-    axes.minorticks_off()
+    ticks(axes, rates, [f"{rate:.2g}" for rate in rates])
     axes.legend(frameon=False)
     columns = ["pool", "learning rate", "validation accuracy (%)", "test accuracy (%)"]
     return Report(columns, rows, figure, _verdict(results, rates))

@@ -8,7 +8,8 @@ from tinyvit.errors import UsageError
 from tinyvit.files import replacing
 from tinyvit.lab.experiments import EXPERIMENTS
 from tinyvit.lab.job import BUDGETS
-from tinyvit.lab.spread import Store, spread
+from tinyvit.lab.spread import spread
+from tinyvit.lab.store import Store
 
 RESULTS, TABLE, FIGURE = "results.jsonl", "table.md", "figure.png"
 
@@ -55,7 +56,7 @@ def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_di
     if budget not in BUDGETS:
         raise UsageError(f"budget is {budget!r}: expected one of {', '.join(BUDGETS)}")
     jobs = experiment.runs(data, budget, seeds)
-    store = Store(folder / RESULTS)
+    store = Store(folder / RESULTS, data)
     missing = store.missing(jobs)
     if missing:
         load_data(data, data_dir)  # if it is not to be had, that is said here and not by a worker
@@ -78,7 +79,8 @@ def table(report, records, about):
     seconds, diverged = sum(run["seconds"] for run in runs), sum(run["result"].get("diverged", False) for run in runs)
     lines += ["", report.verdict, ""]
     if diverged:
-        lines += [f"Of the runs {diverged} diverged; their accuracy counts as that of guessing.", ""]
+        counts = "test accuracy counts as that of guessing, what else was to be measured is unknown"
+        lines += [f"Of the runs {diverged} diverged: {counts}.", ""]
     lines += [f"{len(runs)} runs, {seconds:,.0f} seconds of one core in all; {where}."]
     return "\n".join(lines) + "\n"
 

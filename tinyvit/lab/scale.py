@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import accuracy_axis, line, panels
+from tinyvit.lab.figures import accuracy_axis, line, panels, ticks
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
 from tinyvit.lab.statistics import difference, estimate
 
@@ -46,8 +46,7 @@ def report(results):
                 each, widths, [results.estimate(measure, scale=scale, d=d) for d in widths], name, number, factor=factor
             )
         each.set(xscale="log", xlabel="width d of a head")
-        each.set_xticks(widths, widths)
-        each.minorticks_off()
+        ticks(each, widths)
     axes[1].set(ylim=(0, 1.05), ylabel="entropy of attention at the start / ln T")
     accuracy_axis(axes[2], "test accuracy (%)")
     axes[0].legend(frameon=False)
@@ -58,12 +57,12 @@ def report(results):
 def _verdict(results, widths):
     d = widths[-1]
     gap = difference(*(results.values("test_accuracy", scale=scale, d=d) for scale in SCALES))
-    shown = "" if gap.shown else ", which does not tell them apart"
+    shown = "" if gap.shown else ", which does not tell them apart; training can shrink the queries itself"
     return (
         f"From d = {widths[0]} to {d}, {d / widths[0]:.0f} times, the variance of unscaled scores at the start becomes "
         f"{_growth(results, 'none', widths).text(1, 1)} times as large, that of scaled ones "
         f"{_growth(results, 'sqrt', widths).text(1, 1)} times. At d = {d} accuracy with the scale less that without is "
-        f"{gap.text()} points{shown}; training can shrink the queries itself. Vaswani et al. 2017 give the argument "
+        f"{gap.text()} points{shown}. Vaswani et al. 2017 give the argument "
         "for the scale; the ViT paper has no numbers on it."
     )
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 from tinyvit.lab.experiment import Experiment, Report
 from tinyvit.lab.figures import COLOURS, accuracy_axis, line, panels
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
-from tinyvit.lab.statistics import difference
+from tinyvit.lab.statistics import LEVEL, difference
 from tinyvit.viz.ledger import shapes
 
-EPOCHS = 0.5  # of the recipe's: large models take long
+EPOCHS = 0.5  # of the recipe's
 CHANGES = {  # of the data set's model, one thing at a time; MLPs keep their proportion to the width
     "depth": (1, 2, 4, 8),
     "width": (16, 32, 64, 128),
@@ -19,8 +19,7 @@ CHANGES = {  # of the data set's model, one thing at a time; MLPs keep their pro
 
 def jobs(data, budget):
     """The model with one of its sizes changed; a series that has its size holds the unchanged one."""
-    config, recipe, images = base_config(data), base_recipe(data, budget), base_images(data, budget)
-    recipe = replace(recipe, epochs=max(1, round(EPOCHS * recipe.epochs)))
+    config, recipe, images = base_config(data), base_recipe(data, budget, share=EPOCHS), base_images(data, budget)
     found = []
     for what, values in CHANGES.items():
         for value in values[config.image] if isinstance(values, dict) else values:
@@ -62,7 +61,7 @@ def _verdict(results, settings):
     for what in CHANGES:
         series = sorted((work, to) for changed, to, work in settings if changed == what)
         ends = [results.values("test_accuracy", changed=what, to=to) for _, to in (series[-1], series[0])]
-        gap = difference(*ends)
+        gap = difference(*ends, level=1 - (1 - LEVEL) / len(CHANGES))
         times = series[-1][0] / series[0][0]
         shown = "" if gap.shown else ", not shown to differ"
         ends = f"{what} {series[0][1]} to {series[-1][1]}"
@@ -70,7 +69,8 @@ def _verdict(results, settings):
     paper = (
         "The paper (ImageNet, 5-shot): depth gains most, width least, and smaller patches gain without more parameters."
     )
-    return f"Accuracy with the most computation less that with the least: {'; '.join(said)}. {paper}"
+    about = f"Accuracy with the most computation less that with the least (95 % for all {len(CHANGES)} together)"
+    return f"{about}: {'; '.join(said)}. {paper}"
 
 
 SHAPE = Experiment("depth-width-patch", "Deeper, wider, or smaller patches?", "ViT paper, figure 8", jobs, report)

@@ -1,77 +1,13 @@
-"""Jobs, shared out over worker processes, and their results, kept as they come.
-
-Each worker has a thread that hands it one job after another. What is finished is a line of results.jsonl at once: a lab
-that is stopped, or killed, goes on where it was, and a job whose result is there is not done again.
-"""
+"""Jobs, shared out over worker processes: each has a thread that hands it one job after another."""
 
 import contextlib
 import json
-import os
 import queue
 import threading
 from time import perf_counter
 
-from tinyvit.errors import CheckpointError, WorkerError
+from tinyvit.errors import WorkerError
 from tinyvit.training.crew import start_process
-from tinyvit.training.machine import machine
-
-FIELDS = ("key", "setting", "seed", "result", "seconds", "machine")
-
-
-class Store:
-    """The results in a file of JSON lines, each with FIELDS."""
-
-    def __init__(self, path):
-        self.path, self.records = path, {}
-        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
-            try:
-                record = json.loads(line)
-                self.records[record["key"]] = {name: record[name] for name in FIELDS}
-            except (ValueError, TypeError, KeyError):  # half a line, of a lab that was killed
-                continue
-
-    def of(self, jobs):
-        """The records of these jobs that are there, in their order, each under the name that its job has now."""
-        found = [(job, self.records[job.key]) for job in jobs if job.key in self.records]
-        return [record | {"setting": job.setting} for job, record in found]
-
-    def missing(self, jobs):
-        """The jobs that have no result, the longest first: so that no worker is left with one at the end.
-
-        Settings that are one run, as the unchanged model in each series of an experiment, are one job.
-        """
-        different = {job.key: job for job in jobs}.values()
-        return sorted((job for job in different if job.key not in self.records), key=lambda job: -job.work)
-
-    def check(self):
-        """Raise CheckpointError if nothing can be written, before the first run is done in vain."""
-        self._append("")
-
-    def add(self, job, result, seconds):
-        """Keep a result.
-
-        Raises
-        ------
-        CheckpointError
-            If it cannot be written.
-        """
-        values = (job.key, job.setting, job.seed, result, round(seconds, 2), machine())
-        record = dict(zip(FIELDS, values, strict=True))
-        self._append(json.dumps(record) + "\n")
-        self.records[job.key] = record
-
-    def _append(self, text):
-        """Add to the file, on a line of its own."""
-        try:
-            with open(self.path, "ab+") as file:
-                if file.tell():
-                    file.seek(-1, os.SEEK_END)
-                    text = "\n" * (file.read() != b"\n") + text
-                file.write(text.encode())
-        except OSError as error:
-            raise CheckpointError(
-                f"cannot write {self.path}: {error.strerror or error}; mend that and give the same command again"
-            ) from None
 
 
 def spread(jobs, workers, data, data_dir=None):

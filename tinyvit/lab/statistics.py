@@ -91,7 +91,7 @@ def largest_difference(groups, level=LEVEL):
     Largest
     """
     means = {name: float(np.mean(values)) for name, values in groups.items()}
-    best, worst = max(means, key=means.get), min(means, key=means.get)
+    best, worst = max(means, key=means.get), min(reversed(means), key=means.get)  # two, even if all are equal
     comparisons = len(groups) * (len(groups) - 1) // 2
     freedom = sum(len(values) - 1 for values in groups.values())
     half = math.inf

@@ -44,8 +44,8 @@ class ViTConfig:
     position : str
         Position embedding: "1d" or "2d" (learned), "sinusoidal", "relative" or "none".
     position_at : str
-        Where it enters: "stem", before the first block; "layers", in every block, each with its own; or "shared", in
-        every block, all with the same. Relative positions have no stem.
+        Where it enters: "stem", before the first block, "layers", in every block its own, or "shared", in every block
+        the same. Relative positions have no stem.
     position_std : float
         Standard deviation with which learned positions start.
     norm : str

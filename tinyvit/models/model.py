@@ -9,14 +9,8 @@ from typing import NamedTuple
 from tinyvit import trees
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.masked import (
-    MaskedConfig,
-    hidden_colours,
-    masked,
-    masked_backward,
-    masked_init,
-    masked_masks,
-)
+from tinyvit.models.hiding import hidden_colours, masked_masks
+from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_init
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.dropout import NO_MASKS
 

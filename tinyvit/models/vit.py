@@ -24,13 +24,13 @@ def vit_init(rng, config, *, dtype="float32"):
     """
     dim = config.dim
 
-    def position():
+    def table():
         return POSITION[config.position].init(rng, config.tokens, dim, std=config.position_std, dtype=dtype)
 
     p = {
         "patch": patch_embedding_init(rng, config.patch, config.channels, dim, dtype=dtype),
         "cls": POOL[config.pool].token_init(rng, dim, dtype=dtype),
-        "pos": PLACEMENT[config.position_at].init(position, config.depth),
+        "pos": PLACEMENT[config.position_at].init(table, config.depth),
         "blocks": [encoder_block_init(rng, dim, config.mlp_dim, dtype=dtype) for _ in range(config.depth)],
         "ln": layer_norm_init(rng, dim, dtype=dtype),
     }
@@ -92,7 +92,7 @@ def vit(images, p, config, *, masks=NO_MASKS, full=True, keep=True):
         c["blocks"].append(cache if keep else {})  # (2), (3)
         del cache  # with keep=False it is gone before the next block needs the room
     y, read = pool.read(z, p["ln"], eps=config.eps)  # (4)
-    c |= read
+    c |= read  # class_row and ln, for the class token
     if "pre_logits" in p:
         y, c["pre_logits"] = pre_logits(y, p["pre_logits"])
     y, c["head"] = linear(y, p["head"])
