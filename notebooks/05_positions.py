@@ -319,7 +319,7 @@ for t, cosine in alike.items():
     print(f"position {t:3}: the size of its row {t:5.1f}, cosine of two different patches {cosine:z5.2f}")
 
 # %% [markdown]
-# Patches at the end of the image are drowned in their own number.
+# What is in the patches at the end of the image is drowned by their numbers.
 #
 # **Sinusoidal** (Vaswani et al. 2017, section 3.5). Each pair of columns is a hand of a clock: $\sin \omega t$ and $\cos \omega t$, with a frequency
 # $\omega$ of its own, from fast to slow. All rows have the same length. This kind has a name in a config, `position="sinusoidal"`. It has no
@@ -590,10 +590,9 @@ for name, table_of in {
 #
 # ## Which kind is best?
 #
-# Each kind at its first place, trained as at the beginning, three seeds each. With a mean of few runs belongs an interval. Behind each mean stands
+# Each kind at its first place, trained as at the beginning, three seeds each. A mean of few runs needs an interval. Behind each mean stands
 # the half width of a 95 % interval by Student's t, $t\, s / \sqrt{n}$, where $s$ is the standard deviation of the $n = 3$ accuracies. With so few,
-# $t$ is
-# 4.3, and the interval is wide: that is how little three runs say. (It does not know, either, that accuracy ends at 100.)
+# $t$ is 4.3, and the interval is wide: that is how little three runs say. (It does not know, either, that accuracy ends at 100.)
 
 # %%
 for kind in POSITION:
@@ -634,7 +633,8 @@ print(f"Of {among.comparisons} differences between kinds the largest, {largest}:
 # %% [markdown]
 # A caution on either side. With three seeds, a difference must be large to be sure of it, so "not more than chance" would not mean "the same". And
 # nine epochs with one learning rate, chosen for the learned table, are a short race, in which a kind that only starts more slowly looks worse. What
-# these numbers do support: to have positions matters more than which.
+# these numbers do support: to have positions matters more than which. (Trained for longer, on MNIST and with five seeds, the kinds show no
+# difference: [the paper lab](../docs/lab.md).)
 #
 # The paper's table 8: ViT-B/16, and how well ImageNet can be classified by a linear map of its features that is fitted to five images of each class
 # (by regularised least squares, which has a closed form; it is not logistic regression). The columns are the three places.

@@ -256,7 +256,7 @@ fooled = tinyvit.gradcheck(norm_of_mean, norm_of_mean_backward, z, norm)
 print(str(fooled).splitlines()[-1])
 
 # %% [markdown]
-# The check is content. It compares a backward pass with its own forward pass, and these two belong together: this *is* the gradient of that function.
+# The check passes. It compares a backward pass with its own forward pass, and these two belong together: this *is* the gradient of that function.
 # It does not know which function was meant. For that one needs a second opinion on the values, as plain as possible, a **twin** made of loops:
 
 
@@ -317,15 +317,13 @@ figure
 # %%
 best = {pool: max(rates, key=lambda rate: sum(held_out[pool, rate])) for pool in POOL}
 at_best = difference(tested["class", best["class"]], tested["mean", best["mean"]])
-shown = "" if abs(at_best.mean) > at_best.half else ", which is no more than chance"
+shown = "" if abs(at_best.mean) > at_best.half else ", which may be chance"
 print(f"The best learning rate of the class token is {best['class']:g}, of the mean {best['mean']:g}.")
 print(f"There, the class token's accuracy less the mean's is {at_best.text(digits=1)} points{shown}.")
 if best["mean"] < best["class"]:
     lost = difference(tested["mean", best["mean"]], tested["mean", best["class"]])
-    sure = "more than" if lost.mean > lost.half else "no more than"
-    print(
-        f"At the class token's rate the mean loses {lost.text(digits=1)} points, {sure} chance: figure 9's direction."
-    )
+    sure = "more than chance" if lost.mean > lost.half else "which may be chance"
+    print(f"At the class token's rate the mean loses {lost.text(digits=1)} points, {sure}: figure 9's direction.")
 elif best["mean"] == best["class"]:
     print("Both have the same best rate: figure 9's effect does not appear at this size.")
 else:

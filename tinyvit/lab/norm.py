@@ -69,9 +69,9 @@ def _verdict(results, depths):
         shown = "" if gap.shown else ", which does not tell them apart"
         said.append(f"With {depth} blocks pre-norm's accuracy less post-norm's is {gap.text()} points{shown}.")
     said.append(
-        f"Before the first step of {depths[-1]} blocks, the norm of the first one's gradient over the last one's is "
+        f"Before the first step, with {depths[-1]} blocks, the first one's gradient is "
         + " and ".join(f"{_ratio(results, norm, depths[-1]).text(1)} ({name})" for norm, name in NORMS.items())
-        + "."
+        + " times as long as the last one's."
     )
     said.append("The ViT paper uses pre-norm and does not compare the two; Vaswani et al. 2017 used post-norm.")
     return " ".join(said)

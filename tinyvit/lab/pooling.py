@@ -77,8 +77,10 @@ def _verdict(results, rates):
         "mean": difference(values("mean", token), values("mean", mean)),
         "class": difference(values("class", mean), values("class", token)),
     }
-    words = (f"that of the {POOLS[pool]} by {change.text()} points{_shown(change)}" for pool, change in changes.items())
-    said.append(f"At the other's best rate accuracy changes, {', and '.join(words)}.")
+    for pool, change in changes.items():
+        said.append(
+            f"Taken to the other's best rate, the {POOLS[pool]} changes by {change.text()} points{_shown(change)}."
+        )
     appears = changes["mean"].shown and changes["mean"].mean < 0
     said.append(
         "So figure 9's effect, that averaging suffers from the class token's rate, "

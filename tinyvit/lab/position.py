@@ -53,12 +53,17 @@ def report(results):
     published = [s for s in settings if s in PAPER]
     axes[2].plot([100 * PAPER[s] for s in published], range(len(published))[::-1], "D", color="grey", markersize=4)
     axes[2].set_yticks(range(len(published))[::-1], [names[s] for s in published])
-    for each, title in zip(axes, ("here", "here, without the first", "the paper's table 8"), strict=True):
+    for each, title in zip(axes, ("here", "here, without none", "the paper's table 8"), strict=True):
         each.set_title(title)
     for each in axes[:2]:
         accuracy_axis(each, "test accuracy (%)", "x")
     axes[2].set_xlabel("5-shot, ImageNet (%)")
-    return Report(["position", "at", "test accuracy (%)", "the paper's (%)"], rows, figure, _verdict(values, names))
+    return Report(
+        ["position", "at", "test accuracy (%)", "the paper's 5-shot accuracy on ImageNet (%)"],
+        rows,
+        figure,
+        _verdict(values, names),
+    )
 
 
 def _verdict(values, names):
@@ -76,7 +81,9 @@ def _verdict(values, names):
     if among.shown:
         which = f"Some kinds are better than others here: {largest}, more than chance would make it."
     else:
-        which = f"Between the kinds no difference is shown: {largest}, and chance alone may make it that large."
+        which = (
+            f"Between the kinds and places no difference is shown: {largest}, and chance alone may make it that large."
+        )
     published = [value for (kind, _), value in PAPER.items() if kind != "none"]
     below, apart = 100 * (min(published) - PAPER["none", "stem"]), 100 * (max(published) - min(published))
     paper = (

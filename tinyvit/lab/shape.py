@@ -37,6 +37,8 @@ def _changed(config, what, value):
 
 def report(results):
     """Accuracy against the multiply-adds of one image, a line for each size that is changed."""
+    from matplotlib.ticker import LogLocator
+
     settings = results.settings("changed", "to", "multiply-adds")
     estimates = {s: results.estimate("test_accuracy", changed=s[0], to=s[1]) for s in settings}
     rows = [[what, to, f"{work / 1e6:.2f}", estimates[what, to, work].text()] for what, to, work in settings]
@@ -49,6 +51,9 @@ def report(results):
             below = (5, -8 * number - 4)  # the series meet in one point: one label above another
             axes.annotate(to, place, below, textcoords="offset points", fontsize=7, va="top", color=COLOURS[number])
     axes.set(xscale="log", xlabel="multiply-adds of one image (millions)")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
     accuracy_axis(axes, "test accuracy (%)")
     axes.legend(frameon=False, title="changed")
     return Report(

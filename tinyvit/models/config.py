@@ -101,7 +101,8 @@ class ViTConfig:
                 raise UsageError(f"{name} is {getattr(self, name)!r}: expected one of {', '.join(table)}")
         if self.position_at == "stem" and POSITION[self.position].forward is None:
             raise UsageError(
-                f"position {self.position} acts within attention: position_at is stem, expected layers or shared"
+                f"position {self.position} acts within attention: position_at is stem, expected layers or shared "
+                "(--position-at)"
             )
         if self.image % self.patch:
             raise UsageError(
