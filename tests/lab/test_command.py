@@ -106,7 +106,7 @@ def test_more_seeds_do_only_what_is_missing(tmp_path):
     result = call("lab", "tiny", "--seeds", 2, "--workers", 1, "--out", "lab")
     after = (tmp_path / "lab" / RESULTS).read_bytes()
     assert after.startswith(before) and len(read(tmp_path / "lab" / RESULTS)) == 4
-    assert "2 of 2 runs" in result.err and "4 runs, " in result.out
+    assert "tiny, 2 of 4 runs:   0%|" in result.err and "4 runs, " in result.out
 
 
 def test_a_damaged_file_costs_only_what_was_damaged(tmp_path):
@@ -115,7 +115,7 @@ def test_a_damaged_file_costs_only_what_was_damaged(tmp_path):
     expected, first = untimed(read(path)), path.read_bytes().splitlines(keepends=True)[0]
     path.write_bytes(b"\xff\x00 no JSON\n" + first + b'{"key": "half')
     result = call("lab", "tiny", "--seeds", 1, "--workers", 1, "--out", "lab")
-    assert result.code == 0 and "1 of 1 runs" in result.err
+    assert result.code == 0 and "tiny, 1 of 2 runs:   0%|" in result.err
     lines = path.read_bytes().splitlines()
     assert len(lines) == 4 and untimed(map(json.loads, (lines[1], lines[3]))) == expected
 
@@ -129,7 +129,7 @@ def test_time_is_measured_by_one_worker_alone(tmp_path, monkeypatch):
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / RESULTS).write_text("".join(json.dumps(record) + "\n" for record in kept))
     result = call("lab", "cost", "--workers", 4, "--seeds", 1, "--out", "lab")
-    assert result.code == 0 and "2 of 2 runs" in result.err and len(started) == 1
+    assert result.code == 0 and "cost, 8 of 10 runs:   0%|" in result.err and len(started) == 1
 
 
 # ---- what goes wrong
@@ -190,7 +190,7 @@ def test_a_worker_that_is_killed_is_one_line_and_what_was_finished_is_kept(tmp_p
     monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
     kept = len(read(tmp_path / "lab" / RESULTS))
     result = call("lab", "tiny", "--seeds", 4, "--workers", 1, "--out", "lab")
-    assert result.code == 0 and 1 <= kept < 8 and f"{8 - kept} of {8 - kept} runs" in result.err
+    assert result.code == 0 and 1 <= kept < 8 and f"tiny, {kept} of 8 runs:   0%|" in result.err
 
 
 SLOW_AND_COUNTED = """

@@ -231,7 +231,7 @@ def test_a_lab_that_is_stopped_lets_its_workers_go_at_once(tmp_path, started):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as stopped:
-        run(TINY, "digits", workers=2, folder=tmp_path / "lab", watch=lambda missing: stopping)
+        run(TINY, "digits", workers=2, folder=tmp_path / "lab", watch=lambda missing, kept: stopping)
     assert stopped and not any(psutil.pid_exists(process.pid) for process in started)
     assert len(read(tmp_path / "lab" / RESULTS)) == 1
 

@@ -72,11 +72,11 @@ class _Progress:
     def __init__(self, args, folder):
         self.args, self.folder, self.bar, self.done, self.all = args, folder, None, 0, 0
 
-    def begin(self, missing):
-        """The runs that are to do are known."""
+    def begin(self, missing, kept):
+        """The runs that are to do are known, and how many were done before."""
         from tqdm import tqdm
 
-        self.all = len(missing)
+        self.done, self.all = kept, kept + len(missing)
         shape = "{l_bar}{bar}| [{elapsed}<{remaining}]"
         total = sum(job.work for job in missing)
         self.bar = tqdm(total=total, bar_format=shape, disable=not missing)

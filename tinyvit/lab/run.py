@@ -42,7 +42,8 @@ def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_di
     folder : Path
         Where the results are kept.
     watch : callable, optional
-        Called with the jobs that are to do, it returns what is called after each with the job that is done.
+        Called with the jobs that are to do and the number of those that are not, it returns what is called after each
+        with the job that is done.
 
     Returns
     -------
@@ -62,7 +63,8 @@ def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_di
         load_data(data, data_dir)  # if it is not to be had, that is said here and not by a worker
         folder.mkdir(parents=True, exist_ok=True)
         store.check()
-    done = watch(missing) if watch else lambda job: None
+    kept = len({job.key for job in jobs}) - len(missing)
+    done = watch(missing, kept) if watch else lambda job: None
     with closing(spread(missing, 1 if experiment.alone else workers, data, data_dir)) as outcomes:
         for job, result, seconds in outcomes:
             store.add(job, result, seconds)
