@@ -7,9 +7,10 @@ import pytest
 import threadpoolctl
 
 from tests.reference import naive
-from tests.reference.compare import random_vit
+from tests.reference.compare import cast, random_vit, randomised
 from tests.training.helpers import CONFIG, toy
 from tinyvit import trees
+from tinyvit.models.cnn import CNNConfig, cnn, cnn_init
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit, vit_init
 from tinyvit.training import evaluation
@@ -82,18 +83,25 @@ def test_no_images():
 
 def test_a_large_models_few_images_share_its_products(monkeypatch):
     monkeypatch.setattr(evaluation, "LARGE", 0)
-    seen, forward = [], evaluation.vit
+    seen, model = [], evaluation.model_of(CONFIG)
 
     def watched(images, *args, **keywords):
         threads = {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
         seen.append((len(images), max(threads)))
-        return forward(images, *args, **keywords)
+        return model.forward(images, *args, **keywords)
 
-    monkeypatch.setattr(evaluation, "vit", watched)
+    monkeypatch.setattr(evaluation, "model_of", lambda config: model._replace(forward=watched))
     (x, _), _ = toy(train=8)
     logits_of(x[:1], P, CONFIG, workers=2)
     logits_of(x[:8], P, CONFIG, workers=2)
     assert seen == [(1, 2), (4, 1), (4, 1)], "one image over both threads; eight images, four to each thread"
+
+
+@pytest.mark.parametrize("images", [7, evaluation.MANY])
+def test_other_models_are_evaluated_as_well(images):
+    config = CNNConfig(image=4, classes=3, widths=(2, 3))
+    p, (x, _) = cast(randomised(cnn_init(None, config)), np.float32), toy(train=images)[0]
+    np.testing.assert_allclose(logits_of(x, p, config, workers=2), cnn(x, p, config)[0], atol=1e-5)
 
 
 def test_caches_are_dropped_as_soon_as_they_are_not_needed():

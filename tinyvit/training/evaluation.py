@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from tinyvit.arrays import flat, is_on_gpu, to_host, xp_of
-from tinyvit.models.vit import vit
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.model import model_of
 from tinyvit.ops.cross_entropy import cross_entropy
 from tinyvit.ops.softmax import softmax
 from tinyvit.training.crew import start_crew
@@ -39,7 +40,7 @@ def logits_of(images, p, config, *, batch=32, workers=1):
     if not len(images):
         return np.empty((0, config.classes), images.dtype)
     keep_freed_memory()
-    large = is_large(config)
+    model, large = model_of(config), is_large(config)
     if is_on_gpu(p["head"]["w"]):
         workers = 1
     processes = min(workers, -(-len(images) // batch))
@@ -53,7 +54,7 @@ def logits_of(images, p, config, *, batch=32, workers=1):
     xp = xp_of(p["head"]["w"])
 
     def forward(start):
-        y, _ = vit(xp.asarray(images[start : start + size]), p, config, full=False, keep=False)
+        y, _ = model.forward(xp.asarray(images[start : start + size]), p, config, full=False, keep=False)
         return to_host(y)
 
     starts = range(0, len(images), size)
@@ -62,8 +63,8 @@ def logits_of(images, p, config, *, batch=32, workers=1):
 
 
 def is_large(config):
-    """Whether a layer's products for one image are worth sharing out."""
-    return config.tokens * config.dim * config.mlp_dim >= LARGE
+    """Whether a layer's products for one image are worth sharing out; of other models than the ViT they never are."""
+    return isinstance(config, ViTConfig) and config.tokens * config.dim * config.mlp_dim >= LARGE
 
 
 def crew_logits(crew, images):
