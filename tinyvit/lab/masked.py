@@ -22,7 +22,7 @@ from tinyvit.training.recipe import Recipe, fine_tuning
 STARTS = {"random": "no training", "masked": "masked patches, no labels", "supervised": "all labels"}
 LONGER = {"quick": 1, "full": 2}  # epochs of pretraining, for each of the recipe's
 LABELLED = {"digits": 200, "mnist": 600, "fashion-mnist": 600}  # images that have labels, for fine-tuning
-STEPS = 300  # of fine-tuning, at least
+STEPS = 300  # of fine-tuning, if no image were held out
 
 
 def jobs(data, budget):

@@ -1,0 +1,114 @@
+"""Cases for the whole models: every entry of every parameter, and of the images."""
+
+import numpy as np
+
+from tinyvit.checks.case import B, Case, D, S, drawing
+from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.hiding import masked_masks
+from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_init
+from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
+from tinyvit.ops import convolution
+from tinyvit.ops.corrupt import corrupt, corrupt_backward
+from tinyvit.ops.take_rows import take_rows, take_rows_backward
+from tinyvit.ops.unfold import unfold, unfold_backward
+
+SMALL = dict(image=6, patch=3, channels=2, dim=6, depth=2, heads=3, mlp_dim=7, classes=8)
+
+
+def models(array, randomised):
+    """Cases for the whole model: every entry of every parameter, and of the images."""
+    return _vits(
+        {
+            "vit": ({}, True),
+            "vit/class row": ({}, False),
+            "vit/no position": (dict(position="none"), True),
+            "vit/dropout, pre_logits, tanh": (dict(dropout=0.3, pre_logits=5, gelu="tanh"), False),
+        },
+        array,
+        randomised,
+    )
+
+
+def model_variants(rng):
+    """Cases for the whole model in every variant: of the less expensive kind, one block where one will do."""
+    two = {
+        f"vit/{kind}, {place}": (dict(position=kind, position_at=place), False)
+        for kind in ("1d", "2d", "sinusoidal", "relative")
+        for place in ("layers", "shared")
+    }
+    one = {
+        "vit/2d": dict(position="2d"),
+        "vit/sinusoidal": dict(position="sinusoidal"),
+        "vit/mean": dict(pool="mean"),
+        "vit/mean, 2d, dropout": dict(pool="mean", position="2d", dropout=0.3),
+        "vit/mean, relative, post-norm": dict(pool="mean", position="relative", position_at="shared", norm="post"),
+        "vit/post-norm": dict(norm="post"),
+        "vit/post-norm, no scale, shared": dict(norm="post", scale="none", position_at="shared"),
+        "vit/no scale": dict(scale="none"),
+    }
+    variants = two | {name: (options | {"depth": 1}, False) for name, options in one.items()}
+    return _vits(variants, *drawing(rng))
+
+
+def _vits(variants, array, randomised):
+    """A case of the whole model for each variant: what its config has other than SMALL, and whether it runs in full."""
+    cases = {}
+    for name, (options, full) in variants.items():
+        config = ViTConfig(**SMALL | options)
+        masks = vit_masks(np.random.default_rng(1), config, 4, full=full, dtype=np.float64)
+        cases[name] = Case(
+            vit,
+            lambda dy, p, c, config=config: vit_backward(dy, p, c, config),
+            (array(4, 6, 6, 2), randomised(vit_init(None, config))),
+            dict(config=config, masks=masks, full=full),
+        )
+    return cases
+
+
+def convolutional(rng):
+    """Cases for convolutions whose windows overlap, end at the image's edge, or leave gaps; and for the CNN."""
+    array, randomised = drawing(rng)
+    x, config = array(B, 5, 6, 4), CNNConfig(image=7, channels=2, classes=6, widths=(3, 4))
+    cases = {}
+    for variant, kernel, stride in ("", 3, 1), ("/stride", 3, 2), ("/even", 2, 1), ("/gaps", 2, 3):
+        cases["unfold" + variant] = Case(
+            unfold,
+            lambda dy, c, stride=stride: unfold_backward(dy, c, stride),
+            (x,),
+            dict(kernel=kernel, stride=stride),
+        )
+        cases["convolution" + variant] = Case(
+            convolution.convolution,
+            lambda dy, c, stride=stride: convolution.convolution_backward(dy, c, stride),
+            (x, array(kernel, kernel, 4, 3), array(3)),
+            dict(stride=stride),
+        )
+    p = randomised(cnn_init(None, config))
+    model = Case(cnn, lambda dy, p, c: cnn_backward(dy, p, c, config), (array(5, 7, 7, 2), p), dict(config=config))
+    return cases | {"cnn": model}
+
+
+def masked_patches(rng):
+    """Cases for rows that are taken twice or not at all, and for masked patch prediction."""
+    array, randomised = drawing(rng)
+    rows, source = np.array([[2, 0, 2, 1], [4, 4, 4, 3]]), np.array([[5, 1, 1, 3, 5], [0, 4, 2, 5, 4]])
+    found = {
+        "take_rows": Case(take_rows, take_rows_backward, (array(B, S, D), rows)),
+        "corrupt": Case(corrupt, corrupt_backward, (array(B, S, D), array(D), source)),
+    }
+    variants = {
+        "masked": {},
+        "masked/mean, relative, post-norm": dict(pool="mean", position="relative", position_at="shared", norm="post"),
+        "masked/dropout": dict(dropout=0.3, depth=1),
+    }
+    for name, options in variants.items():
+        config = MaskedConfig(ViTConfig(**SMALL | dict(channels=1, patch=2) | options))
+        images = array(3, 6, 6, 1)
+        found[name] = Case(
+            masked,
+            lambda dy, p, c, config=config: masked_backward(dy, p, c, config),
+            (images, randomised(masked_init(None, config))),
+            dict(config=config, masks=masked_masks(rng, config, images, dtype=np.float64)),
+        )
+    return found

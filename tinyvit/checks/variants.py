@@ -1,0 +1,91 @@
+"""Cases for what a config may choose instead of the paper's: positions, pooling, scale, blocks."""
+
+import numpy as np
+
+from tinyvit.checks.case import B, Case, D, M, S, T, drawing
+from tinyvit.layers import encoder_block, multi_head_attention
+from tinyvit.layers import pool as pool_layer
+from tinyvit.layers.position import POSITION
+from tinyvit.layers.positioned_block import (
+    positioned_block,
+    positioned_block_backward,
+    relative_block,
+    relative_block_backward,
+)
+from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_backward
+from tinyvit.ops import dropout
+from tinyvit.ops.mean_row import mean_row, mean_row_backward
+from tinyvit.ops.relative_bias import relative_bias, relative_bias_backward
+from tinyvit.ops.scale import scale_queries, scale_queries_backward
+
+
+def variants(rng):
+    """Cases for what a config may choose instead of the paper's: positions, pooling, scale, blocks."""
+    array, randomised = drawing(rng)
+    x, grid = array(B, T, D), array(B, 1 + 9, D)
+    positions = {
+        "position/2d": (grid, randomised(POSITION["2d"].init(None, 10, D))),
+        "position/2d, no class token": (grid[:, 1:], randomised(POSITION["2d"].init(None, 9, D))),
+        "position/sinusoidal": (x, {}),
+    }
+    cases = {
+        name: Case(kind.forward, kind.backward, inputs)
+        for name, inputs in positions.items()
+        for kind in [POSITION[name.split("/")[1].split(",")[0]]]
+    }
+    block_p = randomised(encoder_block.encoder_block_init(None, D, M))
+    plain = (encoder_block.encoder_block, encoder_block.encoder_block_backward)
+    dropping = {"msa": dropout.dropout_mask(rng, (B, T, D), 0.4, np.float64)}
+    table, keys = array(T, D), array(2 * T - 1, D)
+
+    def surrounded(forward, backward, pos, **fixed):
+        """A case of a block with positions; what it surrounds is fixed, for either pass."""
+        return Case(
+            lambda z, p, **options: forward(z, p, heads=4, **fixed, **options),
+            lambda dz, p, c: backward(dz, p, c, **fixed),
+            (x, block_p | {"pos": pos}),
+        )
+
+    return cases | {
+        "scale_queries": Case(scale_queries, scale_queries_backward, (array(B, 4, T, 5),)),
+        "relative_bias": Case(relative_bias, relative_bias_backward, (array(B, 4, S, 2), array(4, 2 * S - 1, 2))),
+        "relative_bias/rows": Case(relative_bias, relative_bias_backward, (array(B, 4, T, 2), array(4, 2 * S - 1, 2))),
+        "mean_row": Case(mean_row, mean_row_backward, (array(B, T, D),)),
+        "class_readout": Case(
+            pool_layer.class_readout, pool_layer.class_readout_backward, (x, randomised(block_p["ln1"]))
+        ),
+        "mean_readout": Case(
+            pool_layer.mean_readout, pool_layer.mean_readout_backward, (x, randomised(block_p["ln1"]))
+        ),
+        "multi_head_attention/no scale": _cross_attention(x, array(B, S, D), None, block_p["msa"], scale="none"),
+        "multi_head_attention/relative": _cross_attention(
+            x, array(B, S, D), array(B, 4, T, S), block_p["msa"] | {"r": array(2 * S - 1, D)}
+        ),
+        "post_norm_block": Case(post_norm_block, post_norm_block_backward, (x, block_p), dict(heads=4)),
+        "post_norm_block/rows": Case(post_norm_block, post_norm_block_backward, (x, block_p), dict(heads=4, rows=2)),
+        "post_norm_block/dropout": Case(
+            post_norm_block, post_norm_block_backward, (x, block_p), dict(heads=4, masks=dropping, scale="none")
+        ),
+        "positioned_block": surrounded(
+            positioned_block, positioned_block_backward, table, block=plain, position=POSITION["1d"]
+        ),
+        "relative_block": surrounded(relative_block, relative_block_backward, keys, block=plain),
+        "relative_block/rows": surrounded(
+            lambda *a, **k: relative_block(*a, rows=2, **k), relative_block_backward, keys, block=plain
+        ),
+    }
+
+
+def _cross_attention(x, kv, bias, p, **keywords):
+    """A case of attention from one sequence to another, with or without a bias."""
+    forward, backward = multi_head_attention.multi_head_attention, multi_head_attention.multi_head_attention_backward
+    if bias is not None:
+        return Case(
+            lambda x, kv, bias, p, **k: forward(x, kv, p, heads=4, bias=bias, **k), backward, (x, kv, bias, p), keywords
+        )
+
+    def without_bias(dy, p, c):
+        dx, dkv, _, g = backward(dy, p, c)
+        return dx, dkv, g
+
+    return Case(lambda x, kv, p, **k: forward(x, kv, p, heads=4, **k), without_bias, (x, kv, p), keywords)
