@@ -21,11 +21,11 @@ def panels(count, width=9.0, height=3.6):
     return figure, axes
 
 
-def points(axes, names, estimates, *, factor=100, colour=BLUE, mark="o"):
+def points(axes, names, estimates, *, factor=100):
     """One point above another, with intervals: for settings that have names."""
     places = np.arange(len(names))[::-1]
     means, halves = _numbers(estimates, factor)
-    axes.errorbar(means, places, xerr=halves, fmt=mark, color=colour, markersize=4, capsize=3, linewidth=1)
+    axes.errorbar(means, places, xerr=halves, fmt="o", color=BLUE, markersize=4, capsize=3, linewidth=1)
     axes.set_yticks(places, names)
     axes.set_ylim(-0.7, len(names) - 0.3)
 

@@ -81,6 +81,7 @@ def _work(config, recipe, images):
     """Roughly proportional to the seconds that a training run takes: images seen, times the model's products."""
     seen = recipe.epochs * (images or 60_000)
     if not hasattr(config, "mlp_dim"):
-        return seen * 2e6
+        return seen * 2e6  # the CNN's products, about
+    # By rule of thumb, a number that passes through memory takes as long as 60 multiply-adds.
     T, D, M, L = config.tokens, config.dim, config.mlp_dim, config.depth
     return seen * (T * (L * (4 * D * D + 2 * D * M + 2 * T * D) + 60 * L * (8 * D + M + T * config.heads)))

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from tinyvit.training.probe import ridge, shots
+from tinyvit.training.probe import STRENGTH, accuracy, ridge, shots
 
-STRENGTH = 0.1  # of the regularisation, as in `tinyvit probe`
 SHOTS = (1, 2, 5, 10, 20, 50)  # images of each class
 DRAW = 4  # a stream of random numbers, apart from the training loop's
 
@@ -30,7 +29,7 @@ def probe(features, labels, test, answers, seed):
     for count in SHOTS:
         few = shots(np.random.default_rng([seed, DRAW, count]), labels, count)
         head = ridge(features[few], labels[few], classes, STRENGTH)
-        found[str(count)] = float(((test @ head["w"] + head["b"]).argmax(-1) == answers).mean())
+        found[str(count)] = accuracy(head, test, answers)
     return found
 
 

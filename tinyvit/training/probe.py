@@ -8,6 +8,7 @@ import numpy as np
 
 from tinyvit.errors import DataError
 
+STRENGTH = 0.1  # with which features are probed, if nothing else is said
 LEAST = 1e-12  # strength: enough that there is one solution
 
 
@@ -53,6 +54,11 @@ def ridge(features, labels, classes, strength=1.0):
     else:
         w = x.T @ np.linalg.solve(x @ x.T + decay * np.eye(len(x)), targets)
     return {"w": w, "b": mean - middle @ w}
+
+
+def accuracy(head, features, labels):
+    """The share of the features [N, D] whose class, argmax of X W + b, is their label."""
+    return float(((features @ head["w"] + head["b"]).argmax(-1) == labels).mean())
 
 
 def shots(rng, labels, count):
