@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import tinyvit  # noqa: E402
-from tests.house import FLOORS, HOUSE, TOP, modules  # noqa: E402
+from tests.package_layers import FLOORS, HOUSE, TOP, modules  # noqa: E402
 
 project, author, release = "tinyvit", "the authors of tinyvit", tinyvit.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.linkcode"]

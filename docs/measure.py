@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from tests.house import HOUSE, ROOMS, imports, modules
+from tests.package_layers import HOUSE, ROOMS, imports, modules
 from tinyvit.data import load_data
 from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.mistakes import FORGOTTEN

@@ -418,7 +418,7 @@ print("x", list(x.shape), "  kv", list(kv.shape), "  maps", list(c_cross["att"][
 
 # %% [markdown]
 # A Vision Transformer uses this form as well. The answer is read from the class token alone, so in the last layer only that token need ask;
-# `tinyvit.vit` does so with `full=False`. Its row is the same but for rounding, and the other rows are not computed:
+# `tinyvit.vit` does so with `all_rows=False`. Its row is the same but for rounding, and the other rows are not computed:
 
 # %%
 row_error = abs(multi_head_attention(x[:, :1], x, p_small, heads=h)[0] - y[:, :1]).max()

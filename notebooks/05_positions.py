@@ -22,7 +22,7 @@ from tinyvit.layers.layer_norm import layer_norm, layer_norm_init
 from tinyvit.layers.linear import linear
 from tinyvit.layers.multi_head_attention import multi_head_attention, multi_head_attention_backward
 from tinyvit.layers.position import (
-    POSITION,
+    POSITIONS,
     grid_position,
     grid_position_backward,
     learned_position,
@@ -174,7 +174,7 @@ print(exercises.source(learned_position_backward))
 
 table = rng.standard_normal((T, D))
 print("tokens", list(z.shape), "+ table", list(table.shape), "=", list(learned_position(z, table)[0].shape))
-print("the kinds that a config can name:", ", ".join(POSITION))
+print("the kinds that a config can name:", ", ".join(POSITIONS))
 
 # %% [markdown]
 # The shapes say how the gradient must look. Write $U$ for the table. NumPy adds it to each of the $B$ images, $y_{bti} = z_{bti} + U_{ti}$. So an
@@ -569,7 +569,7 @@ print("one gradient only, wrong:", shared_wrong)
 # %%
 print(f"{'':11}", *(f"{place:>9}" for place in PLACEMENT))
 changes = {}
-for kind in POSITION:
+for kind in POSITIONS:
     for place in PLACEMENT:
         if kind != "relative" or place != "stem":
             config, p = random_model(position=kind, position_at=place)
@@ -595,13 +595,13 @@ for name, table_of in {
 # $t$ is 4.3, and the interval is wide: that is how little three runs say. (It does not know, either, that accuracy ends at 100.)
 
 # %%
-for kind in POSITION:
+for kind in POSITIONS:
     if kind not in runs:
         place = "layers" if kind == "relative" else "stem"
         runs[kind] = [train(seed, position=kind, position_at=place) for seed in range(3)]
         accuracies[kind] = np.array([accuracy for *_, accuracy in runs[kind]])
 
-kinds = [kind for kind in POSITION if kind != "none"]
+kinds = [kind for kind in POSITIONS if kind != "none"]
 print("positions    test accuracy of each seed      mean in %")
 for kind in ("none", *kinds):
     each = "  ".join(f"{accuracy:.1%}" for accuracy in accuracies[kind])
@@ -626,7 +626,7 @@ among = largest_difference({kind: accuracies[kind] for kind in kinds})
 gap = difference(accuracies[among.worst], accuracies["none"])
 matter = "Positions matter" if gap.mean > gap.half else "That positions matter is not shown"
 print(f"{matter}: with the worst kind ({among.worst}), accuracy is {gap.text(digits=1)} points above none.")
-which = "more than" if among.shown else "not more than"
+which = "more than" if among.significant else "not more than"
 largest = f"{among.best} over {among.worst}, is {among.difference.text()} points"
 print(f"Of {among.comparisons} differences between kinds the largest, {largest}: {which} what chance makes of it.")
 
@@ -746,7 +746,7 @@ exercises.check("relative_bias_backward", my_relative_bias_backward)
 
 # %%
 assert all((value < 1e-12) == (kind == "none") and not 1e-12 < value < 0.01 for (kind, _), value in changes.items())
-assert len(changes) == 3 * len(POSITION) - 1 + 2
+assert len(changes) == 3 * len(POSITIONS) - 1 + 2
 assert abs(y[:, move] - y_moved).max() < 1e-12 and abs(y[:, 0] - y_moved[:, 0]).max() < 1e-12
 assert accuracies["1d"].min() > 0.9 and accuracies["none"].min() > 0.5 and accuracies["none"].max() < 0.85
 assert np.allclose(on_shuffled["none"], accuracies["none"], atol=0.005)  # up to an image on the edge, in float32

@@ -191,13 +191,13 @@ print(exercises.source(vit))
 # A loop over blocks, between an embedding and a head. The second line looks up what the config names; `stem_of` and `block_of` do so for positions
 # ([placement.py](../tinyvit/models/placement.py)) and blocks ([blocks.py](../tinyvit/models/blocks.py)), and `PLACEMENT` hands each block its
 # parameters. `c |= read` adds the caches of
-# equation (4), `class_row` and `ln`, to the others. `rows` is `None` for all blocks, and for the last one `None` or 1. `keep=False` throws each
+# equation (4), `class_row` and `ln`, to the others. `rows` is `None` for all blocks, and for the last one `None` or 1. `keep_cache=False` throws each
 # block's cache away, for prediction. `pre_logits` is one more layer, which some published models have before the head, and ours have not.
 #
 # ## Only the class row reaches the head
 #
 # In the last block, what the patch rows become is read by nobody. Attention still needs their keys and values, but not their queries, nor
-# anything that comes after. With `full=False` the last block computes one row instead of $T = N + 1$. This is no approximation: the gradient of
+# anything that comes after. With `all_rows=False` the last block computes one row instead of $T = N + 1$. This is no approximation: the gradient of
 # the rows left out is zero, and the results agree to rounding.
 
 # %%
@@ -207,7 +207,7 @@ images64 = images.astype(np.float64)
 
 def both_ways(full):
     """Logits, and the gradients of all parameters for the cross-entropy, in float64."""
-    logits, c = vit(images64, p64, config, full=full)
+    logits, c = vit(images64, p64, config, all_rows=full)
     _, c_loss = tinyvit.cross_entropy(logits, labels)
     return logits, vit_backward(tinyvit.cross_entropy_backward(1.0, c_loss), p64, c, config)[1]
 

@@ -223,7 +223,7 @@ def hidden(images, patches, fill):
 def drops(ranking, fill, k):
     """For each image, by how much the true class's probability falls when the k patches ranked highest are hidden."""
     patches = np.argsort(-ranking, axis=1, kind="stable")[:, :k]
-    changed, _ = softmax(tinyvit.vit(hidden(images, patches, fill), p, config, full=False)[0])
+    changed, _ = softmax(tinyvit.vit(hidden(images, patches, fill), p, config, all_rows=False)[0])
     every = np.arange(len(images))
     return probabilities[every, labels] - changed[every, labels]
 

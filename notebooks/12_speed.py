@@ -27,7 +27,7 @@ from tinyvit.layers import encoder_block, mlp, multi_head_attention
 from tinyvit.ops.gelu import gelu
 from tinyvit.ops.sums import row_sums
 from tinyvit.training.cores import usable_cores
-from tinyvit.training.crew import start_crew
+from tinyvit.training.worker_pool import start_worker_pool
 from tinyvit.training.gradients import batch_gradient
 from tinyvit.training.memory import keep_freed_memory
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
@@ -325,15 +325,15 @@ print(f"error of the gradient in float32, against its largest entry: {off:.0e}")
 def steps_of(workers, kind="processes", count=4):
     """Seconds of a training step of 128 images, and the parameters after `count` steps."""
     recipe = tinyvit.Recipe(batch=128)
-    with start_crew(config, recipe, 0, workers=workers, kind=kind) as crew:
-        crew.work.arrays["parameters"][...] = flat(p, like=crew.work.p)
+    with start_worker_pool(config, recipe, 0, workers=workers, kind=kind) as pool:
+        pool.train_step.arrays["parameters"][...] = flat(p, like=pool.train_step.p)
         times = []
         for step in range(1, count + 1):
             start = time.perf_counter()
-            crew.gradient(step, many_images, many_labels)
-            crew.do("update", step, 1e-3)
+            pool.gradient(step, many_images, many_labels)
+            pool.do("update", step, 1e-3)
             times.append(time.perf_counter() - start)
-        return min(times), crew.work.arrays["parameters"].copy()
+        return min(times), pool.train_step.arrays["parameters"].copy()
 
 
 several = max(2, usable_cores())

@@ -40,7 +40,7 @@ p, _ = tinyvit.fit(config, data, recipe=tinyvit.Recipe(epochs=12, learning_rate=
 
 
 def logits_of(p, config, images=x_test):
-    return tinyvit.vit(images, p, config, full=False, keep=False)[0]
+    return tinyvit.vit(images, p, config, all_rows=False, keep_cache=False)[0]
 
 
 def accuracy_of(p, config, images=x_test):
@@ -386,7 +386,7 @@ def few_shot(extract, train, test, classes):
     for i, n in enumerate(SHOTS):
         for draw in range(DRAWS):
             few = shots(np.random.default_rng([n, draw]), train[1], n)
-            head = ridge(features[few], train[1][few], classes, strength=0.1)
+            head = ridge(features[few], train[1][few], classes, l2=0.1)
             accuracies[i, draw] = ((unseen @ head["w"] + head["b"]).argmax(-1) == test[1]).mean()
     return accuracies
 

@@ -345,12 +345,12 @@ print(f"{'here':10} {here[0]:24} {here[1]:24} {here[2]}")
 # ## What either costs
 #
 # The mean has one token less. But it reads every row of the last block, so all of that block must be computed. The class token needs one row: the
-# last block has to compute keys and values for all tokens, and the rest for one only. `full=False` does that, and gives the same logits ([the Vision
+# last block has to compute keys and values for all tokens, and the rest for one only. `all_rows=False` does that, and gives the same logits ([the Vision
 # Transformer](07_the_vision_transformer.ipynb) shows why). In the cache one can see which rows were made:
 
 # %%
 for pool, config in configs.items():
-    y, c = tinyvit.vit(images[:60], trained[pool], config, full=False)
+    y, c = tinyvit.vit(images[:60], trained[pool], config, all_rows=False)
     last = c["blocks"][-1]
     same = np.allclose(y, logits[pool][:60], atol=1e-4)
     maps, hidden = last["msa"]["att"]["a"].shape, last["mlp"]["fc2"]["x"].shape

@@ -372,7 +372,7 @@ def test_probe_says_how_good_frozen_features_are(hf):
 
 def test_probe_of_a_run_at_another_size_and_with_more_shots_than_images():
     put_run("run")
-    found = call("probe", "run", "digits", "--shots=500", "--image=16", "--strength=0", "--test=50", "--json")
+    found = call("probe", "run", "digits", "--shots=500", "--image=16", "--l2=0", "--test=50", "--json")
     row = json.loads(found.out)[0]
     assert row["accuracy"] > 0.3 and row["spread"] == 0, "all images, each time"
     assert "positions resized from 4 x 4 to 8 x 8" in found.err
@@ -715,8 +715,8 @@ WRONG = [
     (["probe", "hf", "cifar"], "cifar"),
     (["probe", "hf", "digits", "--shots=0"], "0"),
     (["probe", "hf", "digits", "--test=0"], "0"),
-    (["probe", "hf", "digits", "--strength=-1"], "strength"),
-    (["probe", "hf", "digits", "--strength=nan"], "strength"),
+    (["probe", "hf", "digits", "--l2=-1"], "strength"),
+    (["probe", "hf", "digits", "--l2=nan"], "strength"),
     (["probe", "hf", "digits", "--seed=-1"], "seed"),
     (["probe", "hf", "digits", "--image=12"], "patch 8 does not divide image 12"),
     (["predict", "hf"], "IMAGE"),

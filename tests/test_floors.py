@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.house import HOUSE, ROOMS, imports, modules
+from tests.package_layers import HOUSE, ROOMS, imports, modules
 
 
 def problems(house):

@@ -14,7 +14,8 @@ from tinyvit.data import load_data
 from tinyvit.doctor.examine import examine
 from tinyvit.errors import TinyvitError
 from tinyvit.gradcheck import gradcheck
-from tinyvit.models.config import PRESETS, ViTConfig
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.presets import PRESETS
 from tinyvit.models.model import parameter_count
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from docs import measure
-from tests.house import FLOORS, HOUSE, modules
+from tests.package_layers import FLOORS, HOUSE, modules
 
 DOCS = measure.DOCS
 

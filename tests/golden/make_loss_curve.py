@@ -23,7 +23,7 @@ def losses():
     rng = np.random.default_rng(0)
     p = vit_init(rng, CONFIG, dtype=np.float64)
     images, labels = rng.standard_normal((7, 6, 6, 2)), rng.integers(5, size=7)
-    keywords = dict(steps=10, learning_rate=0.01, weight_decay=0.05, smoothing=0.05, full=False)
+    keywords = dict(steps=10, learning_rate=0.01, weight_decay=0.05, smoothing=0.05, all_rows=False)
     return train(images, labels, p, CONFIG, **keywords)[1]
 
 

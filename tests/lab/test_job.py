@@ -11,7 +11,7 @@ from tinyvit.lab.experiments import EXPERIMENTS
 from tinyvit.lab.job import BUDGETS, QUICK_IMAGES, Job, base_config, base_images, base_recipe, training
 from tinyvit.lab.tasks import TASKS
 from tinyvit.models.cnn import CNNConfig
-from tinyvit.models.config import PRESETS
+from tinyvit.models.presets import PRESETS
 from tinyvit.models.model import MODELS
 from tinyvit.training.recipe import RECIPES, Recipe
 

@@ -55,7 +55,7 @@ def test_one_value_says_nothing_of_its_spread():
     assert estimate([0.5]) == Estimate(0.5, math.inf, 1)
     for a, b in (([0.5], [0.1, 0.2]), ([0.1, 0.2], [0.5]), ([0.5], [0.1])):
         found = difference(a, b)
-        assert found.half == math.inf and found.count == 1 and not found.shown
+        assert found.half == math.inf and found.count == 1 and not found.significant
     alone = largest_difference({"a": [0.9], "b": [0.1]})
     assert alone.difference.half == math.inf and not alone.shown
 
@@ -120,7 +120,7 @@ def test_and_a_large_one_is():
     rng = np.random.default_rng(0)
     groups = {k: rng.normal(6 * (k == 3), 1, 5) for k in range(11)}
     found = largest_difference(groups)
-    assert found.shown and found.best == 3
+    assert found.significant and found.best == 3
 
 
 def test_of_equal_means_a_difference_is_rarely_told():
@@ -137,4 +137,4 @@ def test_slope():
 
 def test_of_groups_that_are_all_alike_two_are_named():
     found = largest_difference({"a": [1.0, 2.0], "b": [1.0, 2.0], "c": [1.0, 2.0]})
-    assert found.best != found.worst and found.difference.mean == 0 and not found.shown
+    assert found.best != found.worst and found.difference.mean == 0 and not found.significant

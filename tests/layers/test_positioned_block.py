@@ -6,7 +6,7 @@ import pytest
 from tests.reference.compare import assert_close, assert_same_bits, randomised
 from tinyvit import trees
 from tinyvit.layers.encoder_block import encoder_block, encoder_block_backward, encoder_block_init
-from tinyvit.layers.position import POSITION
+from tinyvit.layers.position import POSITIONS
 from tinyvit.layers.positioned_block import (
     positioned_block,
     positioned_block_backward,
@@ -17,7 +17,7 @@ from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_back
 
 B, T, D, M = 2, 5, 6, 7  # a grid of 2 and the class token
 BLOCKS = {"pre": (encoder_block, encoder_block_backward), "post": (post_norm_block, post_norm_block_backward)}
-ADDED = [name for name, kind in POSITION.items() if kind.forward]
+ADDED = [name for name, kind in POSITIONS.items() if kind.forward]
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def p():
 @pytest.mark.parametrize("name", ADDED)
 @pytest.mark.parametrize("norm", BLOCKS)
 def test_it_is_the_block_of_tokens_with_positions(rng, p, norm, name):
-    block, position, (z, dz) = BLOCKS[norm], POSITION[name], rng.standard_normal((2, B, T, D))
+    block, position, (z, dz) = BLOCKS[norm], POSITIONS[name], rng.standard_normal((2, B, T, D))
     p["pos"] = randomised(position.init(None, T, D))
     y, c = positioned_block(z, p, heads=3, block=block, position=position)
     dx, g = positioned_block_backward(dz, p, c, block=block, position=position)
@@ -44,7 +44,7 @@ def test_it_is_the_block_of_tokens_with_positions(rng, p, norm, name):
 def test_what_it_surrounds_keeps_its_options(rng, p, norm):
     z, pos = rng.standard_normal((B, T, D)), rng.standard_normal((T, D))
     options = dict(heads=3, rows=2, gelu="tanh", eps=0.1, scale="none")
-    y, _ = positioned_block(z, p | {"pos": pos}, block=BLOCKS[norm], position=POSITION["1d"], **options)
+    y, _ = positioned_block(z, p | {"pos": pos}, block=BLOCKS[norm], position=POSITIONS["1d"], **options)
     assert_same_bits(y, BLOCKS[norm][0](z + pos, p, **options)[0])
     keys = rng.standard_normal((2 * T - 1, D))
     y, _ = relative_block(z, p | {"pos": keys}, block=BLOCKS[norm], **options)

@@ -15,7 +15,7 @@ from tinyvit import trees
 from tinyvit.errors import UsageError
 from tinyvit.exercises.source import planted
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
-from tinyvit.models.config import PRESETS
+from tinyvit.models.presets import PRESETS
 from tinyvit.models.model import parameter_count
 from tinyvit.ops.convolution import convolution, convolution_backward
 from tinyvit.ops.cross_entropy import cross_entropy

@@ -9,7 +9,7 @@ import pytest
 from tests.reference import naive
 from tests.reference.compare import assert_same_bits
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.hiding import hidden_colours, masked_masks, patch_colours
+from tinyvit.models.masked import masked_colours, masked_masks, patch_colours
 from tinyvit.models.masked import MaskedConfig
 from tinyvit.ops.patches import unpatchify
 
@@ -78,4 +78,4 @@ def test_targets_are_the_colours_of_the_chosen_patches_image_by_image(rng):
     masks = masked_masks(rng, config, images)
     colours = patch_colours(images, 2)
     expected = [colours[b, n] for b in range(B) for n in masks["chosen"][b]]
-    assert hidden_colours(images, masks, config).tolist() == expected
+    assert masked_colours(images, masks, config).tolist() == expected

@@ -31,7 +31,7 @@ def test_the_first_loss_is_ln_k(rng, batch, dtype):
 
 def test_eight_images_are_overfitted(rng, batch):
     images, labels = batch[0].astype(np.float32), batch[1]
-    p, losses = train(images, labels, vit_init(rng, CONFIG), CONFIG, steps=150, learning_rate=0.01, full=False)
+    p, losses = train(images, labels, vit_init(rng, CONFIG), CONFIG, steps=150, learning_rate=0.01, all_rows=False)
     assert losses[-1] < 0.01
     assert (vit(images, p, CONFIG)[0].argmax(axis=1) == labels).all()
 

@@ -12,10 +12,11 @@ from tests.test_planted_bugs import check, is_right
 from tinyvit import trees
 from tinyvit.errors import UsageError
 from tinyvit.exercises.source import planted
-from tinyvit.models.config import PRESETS, ViTConfig
-from tinyvit.models.hiding import masked_masks
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.presets import PRESETS
+from tinyvit.models.masked import masked_masks
 from tinyvit.models.masked import ENCODER, MaskedConfig, encoder_of, masked, masked_backward, masked_init
-from tinyvit.models.parameters import check_parameters
+from tinyvit.models.model import check_parameters
 from tinyvit.models.vit import vit, vit_masks
 from tinyvit.ops.patches import patchify, unpatchify
 
@@ -109,7 +110,7 @@ def test_each_image_is_predicted_alone(images):
 def test_keep_drops_the_blocks_caches_only(images):
     config = MaskedConfig(VIT)
     p = random_masked(config)
-    y, c = masked(images, p, config, keep=False)
+    y, c = masked(images, p, config, keep_cache=False)
     assert_same_bits(y, masked(images, p, config)[0])
     assert c["blocks"] == [{}, {}]
 

@@ -56,8 +56,8 @@ def test_one_seed_gives_one_model(name):
 def test_a_step_as_training_takes_it(images, name, full):
     model, config = MODELS[name], CONFIGS[name]
     p, labels = randomised(model.init(None, config)), np.array([1, 4, 0])
-    masks, targets = model.draw(np.random.default_rng(1), config, images, labels, full=full, dtype=np.float64)
-    y, c = model.forward(images, p, config, masks=masks, full=full)
+    masks, targets = model.draw(np.random.default_rng(1), config, images, labels, all_rows=full, dtype=np.float64)
+    y, c = model.forward(images, p, config, masks=masks, all_rows=full)
     assert y.shape == (len(targets), config.classes) and targets.min() >= 0 and targets.max() < config.classes
     dimages, g = model.backward(np.ones_like(y), p, c, config)
     assert dimages.shape == images.shape
@@ -71,7 +71,7 @@ def test_an_evaluation_as_training_asks_for_it(images, name):
     """Without masks, nothing is random, and nothing of it is needed for a backward pass."""
     model, config = MODELS[name], CONFIGS[name]
     p = randomised(model.init(None, config))
-    y, _ = model.forward(images, p, config, full=False, keep=False)
+    y, _ = model.forward(images, p, config, all_rows=False, keep_cache=False)
     assert_same_bits(model.forward(images, p, config)[0].shape, y.shape)
     np.testing.assert_allclose(y, model.forward(images, p, config)[0], rtol=1e-12, atol=1e-12)
 
@@ -79,7 +79,7 @@ def test_an_evaluation_as_training_asks_for_it(images, name):
 def test_what_is_hidden_is_found_in_the_images_that_are_given_and_no_label_is_read(images):
     def draw(images, labels):
         return MODELS["masked"].draw(
-            np.random.default_rng(1), CONFIGS["masked"], images, labels, full=False, dtype="float32"
+            np.random.default_rng(1), CONFIGS["masked"], images, labels, all_rows=False, dtype="float32"
         )
 
     masks, targets = draw(images, None)

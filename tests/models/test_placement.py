@@ -7,7 +7,7 @@ import pytest
 
 from tests.reference.compare import assert_close, assert_same_bits, random_vit
 from tinyvit import trees
-from tinyvit.layers.position import POSITION
+from tinyvit.layers.position import POSITIONS
 from tinyvit.models.blocks import NORM, block_of
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.placement import PLACEMENT, stem_of
@@ -68,7 +68,7 @@ def test_tables_that_are_zero_but_the_first_are_a_stem(rng, images, kind):
 def test_waves_in_every_layer_are_a_table_of_waves_in_every_layer(images):
     waves, learned = (dataclasses.replace(CONFIG, position=kind, position_at="shared") for kind in ("sinusoidal", "1d"))
     p = random_vit(waves)
-    table = POSITION["sinusoidal"].forward(np.zeros((1, 10, 8)), {})[0][0]
+    table = POSITIONS["sinusoidal"].forward(np.zeros((1, 10, 8)), {})[0][0]
     assert_close(vit(images, p | {"pos": table}, learned)[0], vit(images, p, waves)[0])
 
 
@@ -98,7 +98,7 @@ def test_the_class_token_stands_before_the_patches(images):
 def test_the_stem_adds_nothing_where_positions_enter_in_every_layer(rng):
     z, dz = rng.standard_normal((2, 2, 10, 8))
     p = random_vit(CONFIG)["pos"]
-    for kind in POSITION:
+    for kind in POSITIONS:
         for place in ("layers", "shared"):
             config = dataclasses.replace(CONFIG, position=kind, position_at=place)
             assert_same_bits(stem_of(config).forward(z, [p])[0], z)

@@ -36,8 +36,8 @@ def test_float32_in_and_out_and_close_to_float64(rng, variant, full):
     p = randomised(vit_init(rng, config), noise=0.1)
 
     def results(dtype):
-        masks = vit_masks(np.random.default_rng(1), config, 5, full=full, dtype=dtype)
-        images_, p_, keywords = images.astype(dtype), cast(p, dtype), dict(masks=masks, full=full)
+        masks = vit_masks(np.random.default_rng(1), config, 5, all_rows=full, dtype=dtype)
+        images_, p_, keywords = images.astype(dtype), cast(p, dtype), dict(masks=masks, all_rows=full)
         found = loss_and_gradients(images_, labels, p_, config, smoothing=0.1, **keywords)
         cache = vit(images_, p_, config, **keywords)[1]
         assert not {name: t for name, t in _dtypes([cache, *found]).items() if t != dtype}

@@ -11,7 +11,7 @@ import pytest
 from tests.reference.compare import assert_close
 from tinyvit import trees
 from tinyvit.layers.embedding import class_token, class_token_backward, patch_embedding, patch_embedding_backward
-from tinyvit.models.config import PRESETS
+from tinyvit.models.presets import PRESETS
 from tinyvit.models.vit import vit, vit_backward, vit_init
 from tinyvit.ops.convolution import kernel_from_matrix, patch_convolution
 
@@ -55,7 +55,7 @@ def test_from_image_to_tokens_and_back(rng, config, images):
 def test_the_whole_model(rng, config, images, full):
     D, M, h, rows = config.dim, config.mlp_dim, config.heads, 197 if full else 1
     p = vit_init(rng, config)
-    logits, c = vit(images, p, config, full=full)
+    logits, c = vit(images, p, config, all_rows=full)
     assert logits.shape == (B, 1000)
     assert _shapes(c) == {
         "patch/patches/x": (B, 224, 224, 3),

@@ -34,7 +34,7 @@ def _without_key_biases(p):
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
 def test_logits_loss_and_gradients_agree_with_the_file(golden, dtype, tolerance, full):
     images, p = cast(golden["images"], dtype), cast(_tree(golden, "p"), dtype)
-    found = loss_and_gradients(images, golden["labels"], p, CONFIG, smoothing=SMOOTHING, full=full)
+    found = loss_and_gradients(images, golden["labels"], p, CONFIG, smoothing=SMOOTHING, all_rows=full)
     assert_close(found, (golden["logits"], golden["loss"], golden["dimages"], _tree(golden, "g")), tolerance)
 
 

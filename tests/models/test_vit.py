@@ -10,7 +10,7 @@ from tests.reference import naive
 from tests.reference.compare import assert_close, assert_same_bits, random_vit
 from tinyvit import trees
 from tinyvit.layers.pool import POOL
-from tinyvit.layers.position import POSITION
+from tinyvit.layers.position import POSITIONS
 from tinyvit.models.blocks import NORM
 from tinyvit.models.config import CHOICES, ViTConfig
 from tinyvit.models.placement import PLACEMENT
@@ -23,7 +23,7 @@ CONFIG = ViTConfig(image=6, channels=2, patch=2, dim=8, depth=2, heads=4, mlp_di
 B, T = 3, 10
 PLACED = [  # every kind of position in every place; relative positions have no stem
     {"position": kind, "position_at": place}
-    for kind, place in itertools.product(POSITION, PLACEMENT)
+    for kind, place in itertools.product(POSITIONS, PLACEMENT)
     if (kind, place) != ("relative", "stem")
 ]
 COMBINED = [
@@ -54,8 +54,8 @@ def naive_vit(images, p, config, masks):
     return naive.vit(images, p, activation=activation, masks=masks, **chosen)
 
 
-def _masks(config, full=True):
-    return vit_masks(np.random.default_rng(1), config, B, full=full, dtype=np.float64)
+def _masks(config, all_rows=True):
+    return vit_masks(np.random.default_rng(1), config, B, all_rows=full, dtype=np.float64)
 
 
 @pytest.mark.parametrize("variant", [*VARIANTS, *EVERY_COMBINATION], ids=str)
@@ -81,7 +81,7 @@ def test_the_rows_that_are_read_alone_give_the_same_logits_and_gradients(rng, im
         last = trees.map(lambda mask: mask[:, :rows], masks["blocks"][-1])
         short = masks | {"blocks": [*masks["blocks"][:-1], last]}
     logits, c = vit(images, p, config, masks=masks)
-    short_logits, c_short = vit(images, p, config, masks=short, full=False)
+    short_logits, c_short = vit(images, p, config, masks=short, all_rows=False)
     assert c_short["blocks"][-1]["msa"]["att"]["a"].shape == (B, 4, rows, tokens)
     assert_close(short_logits, logits)
     assert_close(vit_backward(dy, p, c_short, config), vit_backward(dy, p, c, config))

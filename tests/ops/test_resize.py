@@ -13,7 +13,7 @@ from tests.golden.make_resize import FILE, SIZES, upstream
 from tests.reference import naive
 from tests.reference.compare import assert_close, assert_same_bits
 from tinyvit.errors import UsageError
-from tinyvit.models.config import PRESETS
+from tinyvit.models.presets import PRESETS
 from tinyvit.ops.resize import RESIZE, resize, resize_backward, resize_weights
 from tinyvit.ops.resize_positions import resize_positions, resize_positions_backward
 

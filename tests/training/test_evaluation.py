@@ -68,9 +68,9 @@ def test_the_order_and_precision_of_the_tree_are_its_own_with_processes_too(data
 
 def test_there_are_no_more_processes_than_micro_batches(data, monkeypatch):
     monkeypatch.setattr(evaluation, "MANY", 23)
-    asked, start = [], evaluation.start_crew
+    asked, start = [], evaluation.start_worker_pool
     monkeypatch.setattr(
-        evaluation, "start_crew", lambda *args, workers: asked.append(workers) or start(*args, workers=workers)
+        evaluation, "start_worker_pool", lambda *args, workers: asked.append(workers) or start(*args, workers=workers)
     )
     x, p = data[0].astype(np.float32), trees.map(lambda a: a.astype(np.float32), P)
     logits_of(x, p, CONFIG, batch=12, workers=500)
@@ -110,7 +110,7 @@ def test_caches_are_dropped_as_soon_as_they_are_not_needed():
 
     def peak(keep):
         tracemalloc.start()
-        logits, _ = vit(x, p, config, full=False, keep=keep)
+        logits, _ = vit(x, p, config, all_rows=False, keep_cache=keep)
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found, logits

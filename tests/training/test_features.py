@@ -11,7 +11,7 @@ from tinyvit import to_device, vit
 from tinyvit.errors import UsageError
 from tinyvit.layers.embedding import class_token, patch_embedding
 from tinyvit.layers.encoder_block import encoder_block
-from tinyvit.layers.position import POSITION
+from tinyvit.layers.position import POSITIONS
 from tinyvit.layers.post_norm_block import post_norm_block
 from tinyvit.training.features import features_of
 
@@ -32,7 +32,7 @@ IMAGES = np.random.default_rng(1).standard_normal((7, 4, 4, 1))
 def stream(p, config):
     """The residual stream after each block, in the order of the blocks."""
     z, _ = patch_embedding(IMAGES, p["patch"], patch=config.patch)
-    position, shift = POSITION[config.position], 0 if config.pool == "mean" else 1
+    position, shift = POSITIONS[config.position], 0 if config.pool == "mean" else 1
     if shift:
         z, _ = class_token(z, p["cls"])
     if config.position_at == "stem":

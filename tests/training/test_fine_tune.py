@@ -15,7 +15,7 @@ from tinyvit.errors import UsageError
 from tinyvit.models.placement import PLACEMENT
 from tinyvit.training import loop, work
 from tinyvit.training.adamw import learns
-from tinyvit.training.crew import start_crew
+from tinyvit.training.worker_pool import start_worker_pool
 from tinyvit.training.gradients import batch_gradient
 from tinyvit.training.run import Settings, new_run, open_run
 
@@ -122,13 +122,13 @@ def test_parameters_of_another_model_are_refused_in_one_line(tmp_path, name, fou
 
 @pytest.fixture
 def crew_of(monkeypatch):
-    """Have fit use a crew of a given kind and number of workers, each of whom has several blocks of the vector."""
+    """Have fit use a pool of a given kind and number of workers, each of whom has several blocks of the vector."""
 
     def use(kind, workers):
-        def crew(*args, **options):
-            return start_crew(*args, **options | {"kind": kind, "workers": workers})
+        def pool(*args, **options):
+            return start_worker_pool(*args, **options | {"kind": kind, "workers": workers})
 
-        monkeypatch.setattr(loop, "start_crew", crew)
+        monkeypatch.setattr(loop, "start_worker_pool", pool)
 
     return use
 
@@ -174,9 +174,9 @@ def test_the_gradients_length_is_that_of_what_is_trained(freeze):
     config, p, ((x, y), _) = dataclasses.replace(DEEP, dropout=0.0), start(), toy()
     _, g = batch_gradient(x[:3], y[:3], p, config, recipe, seed=0, step=1)
     trained = [not freeze or not is_frozen(name, freeze) for name, leaf in trees.walk(p) for _ in range(leaf.size)]
-    with start_crew(config, recipe, 0) as crew:
-        crew.work.arrays["parameters"][...] = flat(p)
-        _, norm = crew.gradient(1, x[:3], y[:3])
+    with start_worker_pool(config, recipe, 0) as pool:
+        pool.train_step.arrays["parameters"][...] = flat(p)
+        _, norm = pool.gradient(1, x[:3], y[:3])
     assert np.isclose(norm, np.linalg.norm(g[trained]), rtol=1e-5)
     assert freeze == 0 or np.linalg.norm(g) > 1.01 * norm
 

@@ -26,9 +26,9 @@ def batch():
     return x.astype(np.float64), y
 
 
-def gradient(batch, config=CONFIG, *, seed=0, step=1, p=None, full=False, **recipe):
+def gradient(batch, config=CONFIG, *, seed=0, step=1, p=None, all_rows=False, **recipe):
     p = random_vit(config) if p is None else p
-    return batch_gradient(*batch, p, config, dataclasses.replace(PLAIN, **recipe), seed=seed, step=step, full=full)
+    return batch_gradient(*batch, p, config, dataclasses.replace(PLAIN, **recipe), seed=seed, step=step, all_rows=full)
 
 
 @pytest.mark.parametrize("full", [True, False])
@@ -36,7 +36,7 @@ def gradient(batch, config=CONFIG, *, seed=0, step=1, p=None, full=False, **reci
 def test_micro_batches_add_up_to_the_batch(batch, micro_batch, full):
     p = random_vit(CONFIG)
     _, loss, _, g = loss_and_gradients(*batch, p, CONFIG, smoothing=0.1)
-    found_loss, found = gradient(batch, micro_batch=micro_batch, full=full)
+    found_loss, found = gradient(batch, micro_batch=micro_batch, all_rows=full)
     assert float(found_loss) == pytest.approx(float(loss), rel=1e-12)
     assert found.shape == (trees.count(p),)
     assert_close(trees.views(found, p), trees.views(flatten(g, p), p), 1e-12)

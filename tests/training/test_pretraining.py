@@ -12,10 +12,10 @@ from tinyvit import trees
 from tinyvit.arrays import flat
 from tinyvit.errors import DataError, DivergedError, UsageError
 from tinyvit.models.cnn import CNNConfig
-from tinyvit.models.hiding import hidden_colours, masked_masks
+from tinyvit.models.masked import masked_colours, masked_masks
 from tinyvit.models.masked import MaskedConfig, encoder_of, masked, masked_init
 from tinyvit.training import work
-from tinyvit.training.crew import start_crew
+from tinyvit.training.worker_pool import start_worker_pool
 from tinyvit.training.gradients import ORDER
 from tinyvit.training.loop import fit
 from tinyvit.training.pretraining import pretrain
@@ -42,24 +42,24 @@ def test_it_learns_what_is_hidden_from_what_is_not():
     masks = masked_masks(np.random.default_rng(7), config, unseen)
     y, _ = masked(unseen, p, config, masks=masks)
     # a guess by the patch itself would be right for 1 in 4 of those masked, and for all of the others, 1 in 5
-    assert (y.argmax(axis=-1) == hidden_colours(unseen, masks, config)).mean() > 0.9
+    assert (y.argmax(axis=-1) == masked_colours(unseen, masks, config)).mean() > 0.9
     assert history[-1]["loss"] < 0.2 * history[0]["loss"] < 0.2 * math.log(8)
     assert trees.map(np.shape, p) == trees.map(np.shape, masked_init(None, config))
 
 
 def test_it_is_the_plain_loop():
     """Every epoch in an order of its own, a step for each batch, and the average of the weights at the end."""
-    with start_crew(MASKED, RECIPE, 3) as crew:
-        start = flat(masked_init(np.random.default_rng(3), MASKED), like=crew.work.p)
-        crew.work.arrays["parameters"][...] = crew.work.arrays["average"][...] = start
+    with start_worker_pool(MASKED, RECIPE, 3) as pool:
+        start = flat(masked_init(np.random.default_rng(3), MASKED), like=pool.train_step.p)
+        pool.train_step.arrays["parameters"][...] = pool.train_step.arrays["average"][...] = start
         step = 0
         for epoch in range(3):
             order = np.random.default_rng([3, ORDER, epoch]).permutation(32)
             for batch in order[:9], order[9:18], order[18:27], order[27:]:
                 step += 1
-                crew.gradient(step, X[batch], Y[batch])
-                crew.do("update", step, warmup_cosine(step, steps=12, warmup=RECIPE.warmup, peak=RECIPE.learning_rate))
-        expected = trees.map(np.array, crew.work.average)
+                pool.gradient(step, X[batch], Y[batch])
+                pool.do("update", step, warmup_cosine(step, steps=12, warmup=RECIPE.warmup, peak=RECIPE.learning_rate))
+        expected = trees.map(np.array, pool.train_step.average)
     assert_same_bits(pretrain(MASKED, X, recipe=RECIPE, seed=3)[0], expected)
 
 

@@ -10,7 +10,7 @@ from tests.training.helpers import CONFIG, RECIPE, contents, toy_run
 from tinyvit.cli import parser
 from tinyvit.commands.train import _settings
 from tinyvit.errors import CheckpointError, UsageError
-from tinyvit.models.config import PRESETS
+from tinyvit.models.presets import PRESETS
 from tinyvit.training.recipe import RECIPES
 from tinyvit.training.run import Settings, latest_run, new_run, next_folder, open_run
 

@@ -10,7 +10,7 @@ from tests.training.helpers import CONFIG, RECIPE, toy
 from tinyvit.arrays import flat
 from tinyvit.errors import DivergedError
 from tinyvit.models.vit import vit_init
-from tinyvit.training.crew import start_crew
+from tinyvit.training.worker_pool import start_worker_pool
 from tinyvit.training.schedule import warmup_cosine
 from tinyvit.training.step import arithmetic, epoch_order, take_step
 
@@ -18,29 +18,29 @@ from tinyvit.training.step import arithmetic, epoch_order, take_step
 
 
 @pytest.fixture
-def crew():
-    with start_crew(CONFIG, RECIPE, 0) as crew:
-        p = flat(vit_init(np.random.default_rng(0), CONFIG), like=crew.work.p)
-        crew.work.arrays["parameters"][...] = crew.work.arrays["average"][...] = p
-        yield crew
+def pool():
+    with start_worker_pool(CONFIG, RECIPE, 0) as pool:
+        p = flat(vit_init(np.random.default_rng(0), CONFIG), like=pool.train_step.p)
+        pool.train_step.arrays["parameters"][...] = pool.train_step.arrays["average"][...] = p
+        yield pool
 
 
-def test_a_step_moves_the_parameters_at_the_schedules_rate(crew):
-    before = crew.work.arrays["parameters"].copy()
-    loss, norm, rate = take_step(crew, 3, 20, X, Y)
+def test_a_step_moves_the_parameters_at_the_schedules_rate(pool):
+    before = pool.train_step.arrays["parameters"].copy()
+    loss, norm, rate = take_step(pool, 3, 20, X, Y)
     assert loss == pytest.approx(np.log(3), rel=1e-6) and norm > 0
     assert rate == warmup_cosine(3, steps=20, warmup=RECIPE.warmup, peak=RECIPE.learning_rate)
-    assert not np.array_equal(crew.work.arrays["parameters"], before)
+    assert not np.array_equal(pool.train_step.arrays["parameters"], before)
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])
-def test_a_step_that_diverges_changes_nothing(crew, where):
-    before = crew.work.arrays["parameters"].copy()
+def test_a_step_that_diverges_changes_nothing(pool, where):
+    before = pool.train_step.arrays["parameters"].copy()
     poisoned = {"loss": "loss", "gradient": "norm"}[where]
-    setattr(crew.work, poisoned, lambda *count: np.float32("inf"))
+    setattr(pool.train_step, poisoned, lambda *count: np.float32("inf"))
     with pytest.raises(DivergedError, match="the loss is not a number at step 3 of 20: start again with a lower"):
-        take_step(crew, 3, 20, X, Y)
-    assert np.array_equal(crew.work.arrays["parameters"], before)
+        take_step(pool, 3, 20, X, Y)
+    assert np.array_equal(pool.train_step.arrays["parameters"], before)
 
 
 def test_an_epochs_order_is_of_seed_and_epoch():

@@ -72,7 +72,7 @@ def test_rollout_by_hand():
 
 @pytest.mark.parametrize("identity", [True, False])
 def test_rollouts_rows_sum_to_1_and_the_class_row_alone_is_its_first(with_class, identity):
-    full, row = (attention_maps(vit(*with_class, full=full)[1]) for full in (True, False))
+    full, row = (attention_maps(vit(*with_class, all_rows=full)[1]) for full in (True, False))
     found = rollout(full, identity)
     np.testing.assert_allclose(found.sum(-1), 1, atol=1e-12)
     np.testing.assert_allclose(rollout(row, identity), found[:, :1], atol=1e-12)
@@ -148,7 +148,7 @@ def test_the_last_layer_speaks_through_the_class_row_alone(with_class):
     _, c = vit(*with_class)
     last = weighted_attention(np.ones((3, 4)), p, c, config)[-1]
     assert (last[:, 1:] == 0).all() and (last[:, 0] > 0).any()
-    short = weighted_attention(np.ones((3, 4)), p, vit(*with_class, full=False)[1], config)
+    short = weighted_attention(np.ones((3, 4)), p, vit(*with_class, all_rows=False)[1], config)
     np.testing.assert_allclose(short[-1], last[:, :1], atol=1e-12)
     np.testing.assert_allclose(short[0], weighted_attention(np.ones((3, 4)), p, c, config)[0], atol=1e-12)
 

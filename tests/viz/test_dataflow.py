@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 from matplotlib.patches import Rectangle
 
-from tinyvit.models.config import PRESETS, ViTConfig
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.presets import PRESETS
 from tinyvit.viz.dataflow import dataflow_figure
 from tinyvit.viz.ledger import block_number, shapes
 

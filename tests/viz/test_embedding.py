@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.reference.compare import random_vit
-from tinyvit.layers.position import POSITION
+from tinyvit.layers.position import POSITIONS
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.placement import PLACEMENT
 from tinyvit.viz.embedding import filters_figure, position_table, principal_filters, similarity, similarity_figure
@@ -53,7 +53,7 @@ def test_every_row_of_a_table_without_class_token_is_a_patchs():
 
 @pytest.mark.parametrize("pool", ["class", "mean"])
 @pytest.mark.parametrize(
-    ("kind", "place"), [pair for pair in itertools.product(POSITION, PLACEMENT) if pair != ("relative", "stem")]
+    ("kind", "place"), [pair for pair in itertools.product(POSITIONS, PLACEMENT) if pair != ("relative", "stem")]
 )
 def test_the_table_is_what_the_model_adds(kind, place, pool):
     sizes = dict(image=6, channels=1, patch=2, dim=8, depth=2, heads=2, mlp_dim=6, classes=3)

@@ -7,12 +7,13 @@ import pytest
 
 from tinyvit import trees
 from tinyvit.layers import encoder_block, multi_head_attention, pool, post_norm_block
-from tinyvit.layers.nothing import nothing
+from tinyvit.layers.identity import nothing
 from tinyvit.layers.pool import POOL
-from tinyvit.layers.position import POSITION
+from tinyvit.layers.position import POSITIONS
 from tinyvit.models import vit as vit_module
 from tinyvit.models.blocks import NORM
-from tinyvit.models.config import PRESETS, ViTConfig
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.presets import PRESETS
 from tinyvit.models.model import parameter_count
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.scale import SCALE
@@ -199,7 +200,7 @@ def handed(config):
     results, for each call)]
     """
     post, relative = config.norm == "post", config.position == "relative"
-    position, readout = POSITION[config.position], POOL[config.pool]
+    position, readout = POSITIONS[config.position], POOL[config.pool]
     added, at_stem, with_class = position.forward not in (None, nothing), config.position_at == "stem", readout.tokens
     token = "dcls" if with_class else "dsequence"
     blocks = [f"blocks/{i}/" for i in range(config.depth)]
@@ -229,7 +230,7 @@ def handed(config):
     if added:
         calls.append(
             (
-                (POSITION, config.position),
+                (POSITIONS, config.position),
                 position.backward,
                 [("dpos", token)] if at_stem else list(zip(entered, begins, strict=True)),
             )

@@ -16,7 +16,7 @@ CONFIG = ViTConfig(image=6, channels=1, patch=2, dim=8, depth=2, heads=2, mlp_di
 @pytest.mark.parametrize("full", [True, False])
 def test_the_attention_of_the_class_token(full):
     rng = np.random.default_rng(0)
-    _, c = vit(rng.normal(size=(4, 6, 6, 1)).astype("f"), vit_init(rng, CONFIG), CONFIG, full=full)
+    _, c = vit(rng.normal(size=(4, 6, 6, 1)).astype("f"), vit_init(rng, CONFIG), CONFIG, all_rows=full)
     a = c["blocks"][-1]["msa"]["att"]["a"]
     found = class_attention(c)
     assert found.shape == (4, 9)

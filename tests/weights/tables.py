@@ -151,7 +151,7 @@ def pictures(config, batch=2, seed=1):
 
 def logits(p, config, images):
     """What our model answers."""
-    return vit(images, p, config, full=False, keep=False)[0]
+    return vit(images, p, config, all_rows=False, keep_cache=False)[0]
 
 
 def google_vit(images, a):

@@ -28,7 +28,7 @@ def model(source, dtype=np.float32, **changed):
 
 
 def logits(p, config, preparation, image=PHOTO, dtype=np.float32):
-    return vit(prepare_photo(image, preparation, config.channels)[None].astype(dtype), p, config, full=False)[0][0]
+    return vit(prepare_photo(image, preparation, config.channels)[None].astype(dtype), p, config, all_rows=False)[0][0]
 
 
 def by_hand(row, before, after):

@@ -14,7 +14,8 @@ from tests.reference.compare import assert_same_bits, cast
 from tests.weights.tables import SMALL, arrays, big_vision, google_vit, logits, pictures, prefixed, scanned, shapes
 from tinyvit import load_weights
 from tinyvit.errors import UsageError
-from tinyvit.models.config import PRESETS, ViTConfig
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.presets import PRESETS
 
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of logits, which are of order 1
 HEADS = {"classifier": None, "features": None, "timm": 3}

@@ -13,7 +13,7 @@ from tests.weights.tables import SMALL, logits, pictures
 from tinyvit import Recipe, fit, load_data, load_weights, save_weights
 from tinyvit.data.photos import Preparation, prepare_photo
 from tinyvit.errors import CheckpointError, UsageError
-from tinyvit.models.config import PRESETS
+from tinyvit.models.presets import PRESETS
 from tinyvit.models.placement import PLACEMENT
 from tinyvit.weights.save import TARGETS
 

@@ -25,7 +25,7 @@ from tests.weights.tables import (
 )
 from tinyvit import count, load_weights, npz
 from tinyvit.errors import CheckpointError, UsageError
-from tinyvit.models.config import PRESETS
+from tinyvit.models.presets import PRESETS
 from tinyvit.weights import load
 from tinyvit.weights.naming import Part
 from tinyvit.weights.sources import SOURCES

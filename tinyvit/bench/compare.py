@@ -12,9 +12,10 @@ import time
 
 from tinyvit.bench.contender import PEAK_SIZE
 from tinyvit.errors import UsageError, WorkerError
-from tinyvit.models.config import PRESETS, ViTConfig
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.presets import PRESETS
 from tinyvit.training.cores import usable_cores
-from tinyvit.training.crew import import_path
+from tinyvit.training.worker_pool import import_path
 from tinyvit.viz.ledger import shapes
 
 SMALL = {"image": 28, "channels": 1, "heads": 4, "classes": 10}

@@ -14,8 +14,8 @@ import numpy as np
 from tinyvit.arrays import flat
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit_init
-from tinyvit.training.crew import start_crew
-from tinyvit.training.evaluation import crew_logits, is_large, logits_of
+from tinyvit.training.worker_pool import start_worker_pool
+from tinyvit.training.evaluation import pool_outputs, is_large, logits_of
 from tinyvit.training.memory import keep_freed_memory
 from tinyvit.training.recipe import Recipe
 
@@ -24,13 +24,13 @@ PEAK_SIZE = 2048  # the side of the square matrices whose product gives the mach
 
 def tinyvit_train(config, images, labels, cores, economy):
     """A training step as `fit` does it."""
-    crew, taken = _crew(config, labels, cores, vit_init(np.random.default_rng(0), config)), 0
+    pool, taken = _crew(config, labels, cores, vit_init(np.random.default_rng(0), config)), 0
 
     def step():
         nonlocal taken
         taken += 1
-        loss, _ = crew.gradient(taken, images, labels, full=not economy)
-        crew.do("update", taken, 1e-3)
+        loss, _ = pool.gradient(taken, images, labels, all_rows=not economy)
+        pool.do("update", taken, 1e-3)
         return float(loss)
 
     return step
@@ -40,21 +40,21 @@ def tinyvit_infer(config, images, labels, cores, economy):
     """The logits: a small model's as over a data set, a large one's as of a few images."""
     p = vit_init(np.random.default_rng(0), config)
     if not is_large(config):
-        crew = _crew(config, labels, cores, p)
-        return lambda: crew_logits(crew, images)
+        pool = _crew(config, labels, cores, p)
+        return lambda: pool_outputs(pool, images)
     return lambda: logits_of(images, p, config, workers=cores)
 
 
 def _crew(config, labels, cores, p):
-    """A crew at work, with these parameters."""
+    """A pool at work, with these parameters."""
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1, "blas")
     keep_freed_memory()
-    crew = start_crew(config, Recipe(batch=len(labels), smoothing=0), 0, workers=cores)
+    pool = start_worker_pool(config, Recipe(batch=len(labels), smoothing=0), 0, workers=cores)
     for name in ("parameters", "average"):
-        crew.work.arrays[name][...] = flat(p, like=crew.work.p)
-    return crew
+        pool.train_step.arrays[name][...] = flat(p, like=pool.train_step.p)
+    return pool
 
 
 def torch_train(config, images, labels, cores, economy):

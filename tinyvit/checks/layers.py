@@ -5,7 +5,7 @@ import numpy as np
 from tinyvit.checks.case import B, Case, D, M, S, T, array_parameter
 from tinyvit.layers import embedding, encoder_block, fused_projection, layer_norm, linear, mlp, multi_head_attention
 from tinyvit.layers import pre_logits as pre_logits_layer
-from tinyvit.layers.position import POSITION
+from tinyvit.layers.position import POSITIONS
 from tinyvit.ops import dropout
 
 
@@ -64,6 +64,6 @@ def layers(array, randomised, rng):
         "encoder_block/dropout": Case(*block, (x, block_p), dict(heads=4, masks=masks)),
     }
     cases["class_token"] = array_parameter(cases["class_token"])
-    learned, none = POSITION["1d"], POSITION["none"]
+    learned, none = POSITIONS["1d"], POSITIONS["none"]
     case = Case(learned.forward, learned.backward, (x, randomised(learned.init(None, T, D))))
     return cases | {"position/1d": array_parameter(case), "position/none": Case(none.forward, none.backward, (x, {}))}

@@ -5,8 +5,8 @@ import numpy as np
 from tinyvit.checks.case import B, Case, D, S, drawing
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.hiding import masked_masks
-from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_init
+from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_init, masked_masks
+from tinyvit.models.task import label_loss, label_loss_backward
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops import convolution
 from tinyvit.ops.corrupt import corrupt, corrupt_backward
@@ -54,14 +54,14 @@ def model_variants(rng):
 def _vits(variants, array, randomised):
     """A case of the whole model for each variant: what its config has other than SMALL, and whether it runs in full."""
     cases = {}
-    for name, (options, full) in variants.items():
+    for name, (options, all_rows) in variants.items():
         config = ViTConfig(**SMALL | options)
-        masks = vit_masks(np.random.default_rng(1), config, 4, full=full, dtype=np.float64)
+        masks = vit_masks(np.random.default_rng(1), config, 4, all_rows=all_rows, dtype=np.float64)
         cases[name] = Case(
             vit,
             lambda dy, p, c, config=config: vit_backward(dy, p, c, config),
             (array(4, 6, 6, 2), randomised(vit_init(None, config))),
-            dict(config=config, masks=masks, full=full),
+            dict(config=config, masks=masks, all_rows=all_rows),
         )
     return cases
 
@@ -96,6 +96,12 @@ def masked_patches(rng):
     found = {
         "take_rows": Case(take_rows, take_rows_backward, (array(B, S, D), rows)),
         "corrupt": Case(corrupt, corrupt_backward, (array(B, S, D), array(D), source)),
+        "label_loss": Case(
+            lambda y, labels, **options: label_loss(y, {"labels": labels}, **options),
+            label_loss_backward,
+            (array(2, 4, D), rows),
+            dict(label_smoothing=0.1),
+        ),
     }
     variants = {
         "masked": {},
@@ -109,6 +115,6 @@ def masked_patches(rng):
             masked,
             lambda dy, p, c, config=config: masked_backward(dy, p, c, config),
             (images, randomised(masked_init(None, config))),
-            dict(config=config, masks=masked_masks(rng, config, images, dtype=np.float64)),
+            dict(config=config, masks=masked_masks(rng, config, len(images), dtype=np.float64)),
         )
     return found

@@ -5,13 +5,8 @@ import numpy as np
 from tinyvit.checks.case import B, Case, D, M, S, T, drawing
 from tinyvit.layers import encoder_block, multi_head_attention
 from tinyvit.layers import pool as pool_layer
-from tinyvit.layers.position import POSITION
-from tinyvit.layers.positioned_block import (
-    positioned_block,
-    positioned_block_backward,
-    relative_block,
-    relative_block_backward,
-)
+from tinyvit.layers.block import block, block_backward
+from tinyvit.layers.position import POSITIONS
 from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_backward
 from tinyvit.ops import dropout
 from tinyvit.ops.mean_row import mean_row, mean_row_backward
@@ -24,27 +19,28 @@ def variants(rng):
     array, randomised = drawing(rng)
     x, grid = array(B, T, D), array(B, 1 + 9, D)
     positions = {
-        "position/2d": (grid, randomised(POSITION["2d"].init(None, 10, D))),
-        "position/2d, no class token": (grid[:, 1:], randomised(POSITION["2d"].init(None, 9, D))),
+        "position/2d": (grid, randomised(POSITIONS["2d"].init(None, 10, D))),
+        "position/2d, no class token": (grid[:, 1:], randomised(POSITIONS["2d"].init(None, 9, D))),
         "position/sinusoidal": (x, {}),
     }
     cases = {
         name: Case(kind.forward, kind.backward, inputs)
         for name, inputs in positions.items()
-        for kind in [POSITION[name.split("/")[1].split(",")[0]]]
+        for kind in [POSITIONS[name.split("/")[1].split(",")[0]]]
     }
     block_p = randomised(encoder_block.encoder_block_init(None, D, M))
-    plain = (encoder_block.encoder_block, encoder_block.encoder_block_backward)
     dropping = {"msa": dropout.dropout_mask(rng, (B, T, D), 0.4, np.float64)}
     table, keys = array(T, D), array(2 * T - 1, D)
 
-    def surrounded(forward, backward, pos, **fixed):
-        """A case of a block with positions; what it surrounds is fixed, for either pass."""
-        return Case(
-            lambda z, p, **options: forward(z, p, heads=4, **fixed, **options),
-            lambda dz, p, c: backward(dz, p, c, **fixed),
-            (x, block_p | {"pos": pos}),
-        )
+    def block_case(pos, kinds, **options):
+        """A case of a block into which positions enter: one tree holds the parameters of both."""
+        p = {"block": block_p, "pos": pos}
+
+        def backward(dz, p, c):
+            dz, g, dpos = block_backward(dz, p["block"], p["pos"], c, **kinds)
+            return dz, {"block": g, "pos": dpos}
+
+        return Case(lambda z, p: block(z, p["block"], p["pos"], heads=4, **kinds, **options), backward, (x, p))
 
     return cases | {
         "scale_queries": Case(scale_queries, scale_queries_backward, (array(B, 4, T, 5),)),
@@ -66,13 +62,9 @@ def variants(rng):
         "post_norm_block/dropout": Case(
             post_norm_block, post_norm_block_backward, (x, block_p), dict(heads=4, masks=dropping, scale="none")
         ),
-        "positioned_block": surrounded(
-            positioned_block, positioned_block_backward, table, block=plain, position=POSITION["1d"]
-        ),
-        "relative_block": surrounded(relative_block, relative_block_backward, keys, block=plain),
-        "relative_block/rows": surrounded(
-            lambda *a, **k: relative_block(*a, rows=2, **k), relative_block_backward, keys, block=plain
-        ),
+        "block": block_case(table, dict(position="1d")),
+        "block/relative, post-norm": block_case(keys, dict(position="relative", norm="post")),
+        "block/relative, rows": block_case(keys, dict(position="relative"), rows=2),
     }
 
 

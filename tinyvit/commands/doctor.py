@@ -7,7 +7,7 @@ from tinyvit.commands.options import add_data_dir, add_json, new_command
 from tinyvit.commands.runs import data_of
 from tinyvit.doctor.examine import examine
 from tinyvit.errors import CheckpointError
-from tinyvit.models.config import PRESETS
+from tinyvit.models.presets import PRESETS
 from tinyvit.training.checkpoint import load
 from tinyvit.training.recipe import RECIPES
 from tinyvit.training.run import Settings, open_run

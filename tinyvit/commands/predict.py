@@ -64,7 +64,7 @@ def _attention(model, images):
     """Where the answer looks in each image; one at a time, for each keeps its whole cache."""
     found, xp = [], xp_of(model.p["head"]["w"])
     for image in images:
-        _, c = vit(xp.asarray(image[None]), model.p, model.config, full=False)
+        _, c = vit(xp.asarray(image[None]), model.p, model.config, all_rows=False)
         found.append(to_host(class_attention(c)))
     return np.concatenate(found)
 

@@ -10,7 +10,7 @@ from tinyvit.commands.options import add_data_dir, add_json, count, new_command
 from tinyvit.data import DATASETS, fitted, load_data
 from tinyvit.errors import UsageError
 from tinyvit.training.features import features_of
-from tinyvit.training.probe import STRENGTH, accuracy, ridge, shots
+from tinyvit.training.probe import L2, accuracy, ridge, shots
 from tinyvit.weights.adapt import adapt
 
 SHOTS = (1, 2, 5, 10, 25)
@@ -29,7 +29,7 @@ def add(commands):
     )
     parser.add_argument("--test", type=count, default=1000, metavar="N", help="test images (default %(default)s)")
     parser.add_argument("--image", type=count, metavar="SIDE", help="side of the images (default: the model's)")
-    parser.add_argument("--strength", type=float, default=STRENGTH, help="of the regularisation (default %(default)s)")
+    parser.add_argument("--strength", type=float, default=L2, help="of the regularisation (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of which images (default %(default)s)")
     add_data_dir(parser)
     add_json(parser)
@@ -37,7 +37,7 @@ def add(commands):
 
 def run(args):
     """Few-shot accuracy of frozen features: a linear map, fitted in closed form to a few images of each class."""
-    if not 0 <= args.strength < 1e9 or args.seed < 0:
+    if not 0 <= args.l2 < 1e9 or args.seed < 0:
         raise UsageError("--strength and --seed: expected ordinary numbers of at least 0")
     found, dataset = open_model(args.model, args), DATASETS[args.data]
     channels = dataset.channels if found.config.channels != dataset.channels else None
@@ -53,7 +53,7 @@ def run(args):
         features = features_of(fitted(x[indices], config.image), p, config)
         for n in args.shots:
             few = shots(np.random.default_rng([args.seed, draw, n]), y[indices], n)
-            head = ridge(features[few], y[indices][few], dataset.classes, args.strength)
+            head = ridge(features[few], y[indices][few], dataset.classes, args.l2)
             rows[n].append(accuracy(head, test, y_test))
     results = [{"shots": n, "accuracy": float(np.mean(a)), "spread": float(np.std(a, ddof=1))} for n, a in rows.items()]
     if args.json:

@@ -6,7 +6,8 @@ import sys
 
 from tinyvit.commands.options import add_json, add_options, count, given, new_command
 from tinyvit.commands.runs import save_figure
-from tinyvit.models.config import PRESETS, ViTConfig
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.presets import PRESETS
 from tinyvit.viz.ledger import shapes
 
 

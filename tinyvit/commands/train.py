@@ -14,7 +14,8 @@ from tinyvit.commands.runs import data_of, save_figure
 from tinyvit.data import DATASETS, held_out_count
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import clear_side_files
-from tinyvit.models.config import PRESETS, ViTConfig
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.presets import PRESETS
 from tinyvit.models.model import parameter_count
 from tinyvit.training.cores import workers_for
 from tinyvit.training.loop import check_freeze, fit

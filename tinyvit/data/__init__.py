@@ -7,7 +7,7 @@ image, notes = prepare(read_image("photo.jpg"), DATASETS["digits"])
 """
 
 from tinyvit.data import digits, mnist
-from tinyvit.data.arrangement import prepare
+from tinyvit.data.preprocess import prepare
 from tinyvit.data.augmentation import augment
 from tinyvit.data.datasets import DATASETS, Dataset, dataset_named, scale
 from tinyvit.data.images import read_image

@@ -26,10 +26,15 @@ def hold_out(x, y, fraction=0.1):
     UsageError
         If the fraction leaves one of the two parts empty.
     """
-    count = held_out_count(len(y), fraction)
+    kept, held = hold_out_indices(y, fraction)
+    return (x[kept], y[kept]), (x[held], y[held])
+
+
+def hold_out_indices(y, fraction=0.1):
+    """The indices of both parts, to train on and to validate on, in rising order: those of `hold_out`."""
     held = np.zeros(len(y), dtype=bool)
-    held[stratified(y, count)] = True
-    return (x[~held], y[~held]), (x[held], y[held])
+    held[stratified(y, held_out_count(len(y), fraction))] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def held_out_count(total, fraction):

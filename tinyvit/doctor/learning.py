@@ -7,7 +7,7 @@ import numpy as np
 
 from tinyvit.arrays import flat
 from tinyvit.models.vit import vit_init
-from tinyvit.training.crew import start_crew
+from tinyvit.training.worker_pool import start_worker_pool
 from tinyvit.training.recipe import Recipe
 
 OVERFIT = dict(learning_rate=2e-3, steps=200, images=32)  # a rate that suits nearly every Transformer
@@ -22,15 +22,15 @@ class Trial:
     """A few steps of training, as `fit` takes them, apart from any run."""
 
     def __init__(self, config, recipe, seed):
-        self.crew, self.recipe, self.seed, self.step = start_crew(config, recipe, seed), recipe, seed, 0
-        self.p = self.crew.work.p
-        self.crew.work.arrays["parameters"][...] = flat(vit_init(np.random.default_rng(seed), config))
+        self.pool, self.recipe, self.seed, self.step = start_worker_pool(config, recipe, seed), recipe, seed, 0
+        self.p = self.pool.train_step.p
+        self.pool.train_step.arrays["parameters"][...] = flat(vit_init(np.random.default_rng(seed), config))
 
     def take(self, x, y, learning_rate):
         """One step; returns the loss before it."""
         self.step += 1
-        loss, _ = self.crew.gradient(self.step, x, y)
-        self.crew.do("update", self.step, learning_rate)
+        loss, _ = self.pool.gradient(self.step, x, y)
+        self.pool.do("update", self.step, learning_rate)
         return float(loss)
 
 

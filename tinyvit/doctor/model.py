@@ -20,7 +20,7 @@ STARING, UNIFORM, SATURATED = 0.95, 0.9999, 0.999
 
 def check_first_loss(x, y, p, config):
     """A fresh model knows nothing, and should say so: all classes alike, whose loss is ln K."""
-    loss, _ = cross_entropy(vit(x, p, config, full=False)[0], y)
+    loss, _ = cross_entropy(vit(x, p, config, all_rows=False)[0], y)
     expected = math.log(config.classes)
     if not abs(loss - expected) < 0.1 * expected:
         yield (

@@ -64,11 +64,11 @@ def _verdict(results, sizes):
     said = []
     for n in (sizes[0], sizes[-1]):
         gap = difference(values["ViT", n], values["CNN", n])
-        shown = "" if gap.shown else " (no difference is shown)"
+        shown = "" if gap.significant else " (no difference is shown)"
         said.append(f"with {n:,} images accuracy of the ViT less that of the other is {gap.text()} points{shown}")
     gained = {m: np.subtract(values[m, sizes[-1]], values[m, sizes[0]]) for m in MODELS}  # a seed's sets are nested
     more = estimate(gained["ViT"] - gained["CNN"])
-    if more.shown:
+    if more.significant:
         helps = f"More images help the {MODELS['ViT' if more.mean > 0 else 'CNN']} more"
     else:
         helps = "That more images help one of them more is not shown"

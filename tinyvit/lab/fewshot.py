@@ -78,7 +78,7 @@ def _verdict(results):
     for n in (5, SHOTS[-1]):
         pixels, trained = (results.values(accuracy_of(n), features=kind) for kind in ("pixels", "trained"))
         gap = difference(trained, pixels)
-        shown = "" if gap.shown else ", which does not tell them apart"
+        shown = "" if gap.significant else ", which does not tell them apart"
         said.append(
             f"With {n} images of each class, accuracy on learned features less that on pixels is {gap.text()} "
             f"points{shown}."

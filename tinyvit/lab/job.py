@@ -5,7 +5,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from tinyvit.models.config import PRESETS
+from tinyvit.models.presets import PRESETS
 from tinyvit.models.model import name_of
 from tinyvit.training.recipe import RECIPES
 

@@ -117,7 +117,7 @@ def _verdict(results):
         ("After fine-tuning on few labels", "fine_tuned"),
     ):
         gain = difference(*(results.values(measure, start=start) for start in ("masked", "random")))
-        shown = "" if gain.shown else ", which may be chance"
+        shown = "" if gain.significant else ", which may be chance"
         said.append(f"{words} accuracy from this start less that from no training is {gain.text()} points{shown}.")
     said.append(
         "The paper: ViT-B/16 so pretrained reaches 79.9 % on ImageNet, 2 points more than from scratch and 4 less than "

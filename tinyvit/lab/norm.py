@@ -66,7 +66,7 @@ def _verdict(results, depths):
     for depth in (depths[0], depths[-1]):
         values = [results.values("test_accuracy", norm=norm, depth=depth) for norm in NORMS]
         gap = difference(*values)
-        shown = "" if gap.shown else ", which does not tell them apart"
+        shown = "" if gap.significant else ", which does not tell them apart"
         said.append(f"With {depth} blocks pre-norm's accuracy less post-norm's is {gap.text()} points{shown}.")
     said.append(
         f"Before the first step, with {depths[-1]} blocks, the first one's gradient is "

@@ -81,7 +81,7 @@ def _verdict(results, rates):
         said.append(
             f"Taken to the other's best rate, the {POOLS[pool]} changes by {change.text()} points{_shown(change)}."
         )
-    appears = changes["mean"].shown and changes["mean"].mean < 0
+    appears = changes["mean"].significant and changes["mean"].mean < 0
     said.append(
         "So figure 9's effect, that averaging suffers from the class token's rate, "
         + ("appears." if appears else "does not appear at this size.")
@@ -90,7 +90,7 @@ def _verdict(results, rates):
 
 
 def _shown(gap):
-    return "" if gap.shown else ", which may be chance"
+    return "" if gap.significant else ", which may be chance"
 
 
 POOLING = Experiment(

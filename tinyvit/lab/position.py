@@ -78,7 +78,7 @@ def _verdict(values, names):
         f"the largest of {among.comparisons} differences, {names[among.best]} over {names[among.worst]}, is "
         f"{among.difference.text()} points (an interval for all of them together)"
     )
-    if among.shown:
+    if among.significant:
         which = f"Some kinds are better than others here: {largest}, more than chance would make it."
     else:
         which = (

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinyvit.training.probe import STRENGTH, accuracy, ridge, shots
+from tinyvit.training.probe import L2, accuracy, ridge, shots
 
 SHOTS = (1, 2, 5, 10, 20, 50)  # images of each class
 DRAW = 4  # a stream of random numbers, apart from the training loop's
@@ -28,7 +28,7 @@ def probe(features, labels, test, answers, seed):
     classes, found = int(labels.max()) + 1, {}
     for count in SHOTS:
         few = shots(np.random.default_rng([seed, DRAW, count]), labels, count)
-        head = ridge(features[few], labels[few], classes, STRENGTH)
+        head = ridge(features[few], labels[few], classes, L2)
         found[str(count)] = accuracy(head, test, answers)
     return found
 

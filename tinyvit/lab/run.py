@@ -8,7 +8,7 @@ from tinyvit.errors import UsageError
 from tinyvit.files import replacing
 from tinyvit.lab.experiments import EXPERIMENTS
 from tinyvit.lab.job import BUDGETS
-from tinyvit.lab.spread import spread
+from tinyvit.lab.scheduler import spread
 from tinyvit.lab.store import Store
 
 RESULTS, TABLE, FIGURE = "results.jsonl", "table.md", "figure.png"

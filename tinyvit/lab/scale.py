@@ -57,7 +57,7 @@ def report(results):
 def _verdict(results, widths):
     d = widths[-1]
     gap = difference(*(results.values("test_accuracy", scale=scale, d=d) for scale in SCALES))
-    shown = "" if gap.shown else ", which does not tell them apart; training can shrink the queries itself"
+    shown = "" if gap.significant else ", which does not tell them apart; training can shrink the queries itself"
     return (
         f"From d = {widths[0]} to {d}, {d / widths[0]:.0f} times, the variance of unscaled scores at the start becomes "
         f"{_growth(results, 'none', widths).text(1, 1)} times as large, that of scaled ones "

@@ -68,7 +68,7 @@ def _verdict(results, settings):
         ends = [results.values("test_accuracy", changed=what, to=to) for _, to in (series[-1], series[0])]
         gap = difference(*ends, level=1 - (1 - LEVEL) / len(CHANGES))
         times = series[-1][0] / series[0][0]
-        shown = "" if gap.shown else ", not shown to differ"
+        shown = "" if gap.significant else ", not shown to differ"
         ends = f"{what} {series[0][1]} to {series[-1][1]}"
         said.append(f"{ends} ({times:.1f} times as much) {gap.text()} points{shown}")
     paper = (

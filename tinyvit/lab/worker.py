@@ -1,4 +1,4 @@
-"""A worker process of the lab: `python -m tinyvit.lab.worker`, started by spread.py and by nobody else.
+"""A worker process of the lab: `python -m tinyvit.lab.worker`, started by scheduler.py and by nobody else.
 
 Its first line says where the data are; every other is a job, and the answer is its result.
 """

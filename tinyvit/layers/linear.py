@@ -45,4 +45,4 @@ def linear_backward(dy, p, c):
     g = {"w": x.T @ rows}
     if "b" in p:
         g["b"] = column_sums(rows)
-    return (rows @ p["w"].T).reshape(c["x"].shape), g
+    return (rows @ p["w"].T).reshape(*dy.shape[:-1], len(p["w"])), g

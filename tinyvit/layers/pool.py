@@ -1,15 +1,6 @@
-"""Of many tokens, one answer: the class token, or the mean of all patches (ViT paper, equation 4 and appendix D.3).
+"""The readout: of many tokens one vector, the class token or the mean of all (ViT paper, equation 4, appendix D.3)."""
 
-Each kind is an entry in the table POOL: the token that it needs at the start, how it reads the last block's output, and
-how many rows of that it looks at.
-"""
-
-from collections.abc import Callable
-from typing import NamedTuple
-
-from tinyvit.layers.embedding import class_token, class_token_backward, class_token_init
 from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward
-from tinyvit.layers.nothing import nothing, nothing_backward, nothing_init
 from tinyvit.ops.class_row import class_row, class_row_backward
 from tinyvit.ops.mean_row import mean_row, mean_row_backward
 
@@ -73,21 +64,22 @@ def mean_readout_backward(dy, p, c):
     return layer_norm_backward(mean_row_backward(dy, c["mean_row"]), p, c["ln"])
 
 
-class Pool(NamedTuple):
-    """One way from tokens to an answer: a token to begin with, and how the answer is read."""
-
-    token_init: Callable
-    token: Callable
-    token_backward: Callable
-    tokens: int  # put before the patches
-    read: Callable
-    read_backward: Callable
-    rows: int | None  # of the last block's output that are read; None is all
-
-
-POOL = {
-    "class": Pool(
-        class_token_init, class_token, class_token_backward, 1, class_readout, class_readout_backward, rows=1
-    ),
-    "mean": Pool(nothing_init, nothing, nothing_backward, 0, mean_readout, mean_readout_backward, rows=None),
+READOUTS = {  # the choices of a configuration's `pool`
+    "class": (class_readout, class_readout_backward),
+    "mean": (mean_readout, mean_readout_backward),
 }
+
+
+def readout(z, p, *, pool, eps=1e-6):
+    """One vector for each image, from all its tokens: `class_readout` or `mean_readout`, as `pool` says.
+
+    Parameters and results are those of either.
+    """
+    forward, _ = READOUTS[pool]
+    return forward(z, p, eps=eps)
+
+
+def readout_backward(dy, p, c, *, pool):
+    """The forward pass in reverse. Returns dz and g."""
+    _, backward = READOUTS[pool]
+    return backward(dy, p, c)

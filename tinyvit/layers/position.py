@@ -1,8 +1,8 @@
 """Position embeddings, of which a config names one: how the encoder learns where a patch was.
 
 Attention treats its input as a set: without positions, permuting the patches permutes the outputs and changes nothing
-else. Each kind is an entry in the table POSITION; a further kind is a further entry, and no model changes. Where they
-are added, before the first block or before each, is another question: see placement.py.
+else. Each kind is an entry in the table POSITIONS; a further kind is a further entry, and no model changes. Positions
+are added before the first block, or before every block: `position_at` in the configuration.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 
 from tinyvit.arrays import xp_of
 from tinyvit.layers.initializers import normal
-from tinyvit.layers.nothing import nothing, nothing_backward, nothing_init
+from tinyvit.layers.identity import identity, identity_backward, identity_init
 
 
 def learned_position_init(rng, tokens, dim, *, std=0.02, dtype="float32"):
@@ -128,10 +128,37 @@ class Position(NamedTuple):
     backward: Callable | None
 
 
-POSITION = {
+POSITIONS = {
     "1d": Position(learned_position_init, learned_position, learned_position_backward),
     "2d": Position(grid_position_init, grid_position, grid_position_backward),
-    "sinusoidal": Position(nothing_init, sinusoidal_position, nothing_backward),
+    "sinusoidal": Position(identity_init, sinusoidal_position, identity_backward),
     "relative": Position(relative_position_init, None, None),
-    "none": Position(nothing_init, nothing, nothing_backward),
+    "none": Position(identity_init, identity, identity_backward),
 }
+
+
+def position_init(rng, kind, tokens, dim, *, std=0.02, dtype="float32"):
+    """The parameters of a kind of positions for so many tokens, or {}; learned ones start with deviation std."""
+    return POSITIONS[kind].init(rng, tokens, dim, std=std, dtype=dtype)
+
+
+def position(z, p, *, kind):
+    """Add positions of a kind to tokens: y = z + E_pos (ViT paper, equation 1).
+
+    Parameters
+    ----------
+    z : array [B, T, D]
+    p : the parameters of this kind, as its `init` makes them
+    kind : str
+        One of POSITIONS whose positions are added to tokens.
+
+    Returns
+    -------
+    y : array [B, T, D], and the cache of this kind
+    """
+    return POSITIONS[kind].forward(z, p)
+
+
+def position_backward(dy, p, c, *, kind):
+    """The forward pass in reverse. Returns dz and g."""
+    return POSITIONS[kind].backward(dy, p, c)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tinyvit.errors import UsageError
 from tinyvit.layers.initializers import normal, zeros
 from tinyvit.layers.linear import linear, linear_backward
-from tinyvit.models.config import LARGEST, ViTConfig
+from tinyvit.models.config import Config, check_whole
 from tinyvit.ops.convolution import convolution, convolution_backward
 from tinyvit.ops.gelu import gelu, gelu_backward
 from tinyvit.ops.mean_row import mean_row, mean_row_backward
@@ -23,7 +23,7 @@ KERNEL, STRIDE = 3, 2
 
 
 @dataclass(frozen=True)
-class CNNConfig:
+class CNNConfig(Config):
     """The configuration of a CNN; the defaults are for MNIST, with about as many parameters as PRESETS["mnist"].
 
     Parameters
@@ -54,10 +54,7 @@ class CNNConfig:
         object.__setattr__(self, "widths", tuple(self.widths))  # the dataclass is frozen for everybody else
         sizes = {name: getattr(self, name) for name in ("image", "channels", "classes")}
         for name, value in [*sizes.items(), *((f"width {i}", width) for i, width in enumerate(self.widths, 1))]:
-            if type(value) is not int or not 1 <= value <= LARGEST:
-                raise UsageError(f"{name} is {value!r}: expected a whole number from 1 to {LARGEST}")
-
-    check_images = ViTConfig.check_images  # asks for the same two sizes
+            check_whole(name, value)
 
 
 def cnn_init(rng, config, *, dtype="float32"):

@@ -1,24 +1,81 @@
-"""What a Vision Transformer is made of: its sizes and its choices, and the sizes that have names."""
+"""Configurations: the sizes of a model and its choices, checked when one is made."""
 
 import dataclasses
 from dataclasses import dataclass
 
 from tinyvit.errors import UsageError
-from tinyvit.layers.pool import POOL
-from tinyvit.layers.position import POSITION
-from tinyvit.models.blocks import NORM
-from tinyvit.models.placement import PLACEMENT
+from tinyvit.layers.block import BLOCKS
+from tinyvit.layers.pool import READOUTS
+from tinyvit.layers.position import POSITIONS
 from tinyvit.ops.gelu import GELU
-from tinyvit.ops.scale import SCALE
+from tinyvit.ops.scale import SCALES
 
 LARGEST = 100_000  # of any size: far beyond every model
 DEEPEST = 1_000
 LARGEST_MATRIX = 2**40  # entries: so that no product of sizes overflows
-CHOICES = {"pool": POOL, "position": POSITION, "position_at": PLACEMENT, "norm": NORM, "scale": SCALE, "gelu": GELU}
+CHOICES = {
+    "pool": READOUTS,
+    "position": POSITIONS,
+    "position_at": ("stem", "layers", "shared"),
+    "norm": BLOCKS,
+    "scale": SCALES,
+    "gelu": GELU,
+}
+
+
+class Config:
+    """The parent of the models' configurations, which are frozen dataclasses.
+
+    A setting is a field that a user may choose, by its name, in an option of the command. A configuration that holds
+    another one has its settings too: it overrides `settings`, `values` and `changed`.
+    """
+
+    @classmethod
+    def settings(cls):
+        """The settings: {name: (class whose docstring describes it, type)}."""
+        return {f.name: (cls, f.type) for f in dataclasses.fields(cls)}
+
+    def values(self):
+        """The settings' values by name."""
+        return {name: getattr(self, name) for name in self.settings()}
+
+    def changed(self, **values):
+        """The configuration with other values of some settings."""
+        return dataclasses.replace(self, **values)
+
+    @classmethod
+    def from_dict(cls, values):
+        """The configuration that `dataclasses.asdict` took apart, for instance read from a file.
+
+        Raises
+        ------
+        UsageError
+            If a name is unknown or a value is not possible.
+        """
+        known = {f.name for f in dataclasses.fields(cls)}
+        if not isinstance(values, dict) or not set(values) <= known:
+            unknown = [name for name in values if name not in known] if isinstance(values, dict) else values
+            raise UsageError(f"not a {cls.__name__}: unknown {unknown!r}, expected some of {', '.join(sorted(known))}")
+        return cls(**values)
+
+    def check_images(self, images):
+        """Raise UsageError unless images are [B, H, W, C] as this model takes them."""
+        expected = (self.image, self.image, self.channels)
+        if images.ndim != 4 or images.shape[1:] != expected:
+            sizes = ", ".join(map(str, expected))
+            raise UsageError(
+                f"images are {list(images.shape)}: the model takes [B, {sizes}] (batch, rows, columns, channels)"
+            )
+
+
+def check_whole(name, value, least=1, most=LARGEST):
+    """Raise UsageError unless the value of this name is a whole number between the two."""
+    if type(value) is not int or not least <= value <= most:
+        raise UsageError(f"{name} is {value!r}: expected a whole number from {least} to {most}")
 
 
 @dataclass(frozen=True)
-class ViTConfig:
+class ViTConfig(Config):
     """The configuration of a Vision Transformer; the defaults are ViT-B/16 as in the paper.
 
     Parameters
@@ -88,10 +145,8 @@ class ViTConfig:
 
     def __post_init__(self):
         for name in ("image", "channels", "patch", "dim", "depth", "heads", "mlp_dim", "classes", "pre_logits"):
-            least, most = int(name != "pre_logits"), DEEPEST if name == "depth" else LARGEST
-            value = getattr(self, name)
-            if type(value) is not int or not least <= value <= most:
-                raise UsageError(f"{name} is {value!r}: expected a whole number from {least} to {most}")
+            most = DEEPEST if name == "depth" else LARGEST
+            check_whole(name, getattr(self, name), int(name != "pre_logits"), most)
         for name, least, below in (("position_std", 0, 1e3), ("eps", 1e-30, 1), ("dropout", 0, 1)):
             value = getattr(self, name)
             if type(value) not in (int, float) or not least <= value < below:
@@ -99,7 +154,7 @@ class ViTConfig:
         for name, table in CHOICES.items():
             if getattr(self, name) not in list(table):
                 raise UsageError(f"{name} is {getattr(self, name)!r}: expected one of {', '.join(table)}")
-        if self.position_at == "stem" and POSITION[self.position].forward is None:
+        if self.position_at == "stem" and POSITIONS[self.position].forward is None:
             raise UsageError(
                 f"position {self.position} acts within attention: position_at is stem, expected layers or shared "
                 "(--position-at)"
@@ -125,62 +180,17 @@ class ViTConfig:
         return self.image // self.patch
 
     @property
+    def class_token(self):
+        """Whether there is a class token before the patches: where the mean of all patches is read, there is none."""
+        return self.pool != "mean"
+
+    @property
     def tokens(self):
         """T: the patches and the class token, N + 1; without a class token, N."""
-        return self.grid**2 + POOL[self.pool].tokens
-
-    def check_images(self, images):
-        """Raise UsageError unless images are [B, H, W, C] as this model takes them."""
-        expected = (self.image, self.image, self.channels)
-        if images.ndim != 4 or images.shape[1:] != expected:
-            sizes = ", ".join(map(str, expected))
-            raise UsageError(
-                f"images are {list(images.shape)}: the model takes [B, {sizes}] (batch, rows, columns, channels)"
-            )
-
-    @classmethod
-    def from_dict(cls, values):
-        """The configuration that `dataclasses.asdict` took apart, for instance read from a file.
-
-        Raises
-        ------
-        UsageError
-            If a name is unknown or a value is not possible.
-        """
-        known = {f.name for f in dataclasses.fields(cls)}
-        if not isinstance(values, dict) or not set(values) <= known:
-            unknown = [name for name in values if name not in known] if isinstance(values, dict) else values
-            raise UsageError(
-                f"not a ViT configuration: unknown {unknown!r}, expected some of {', '.join(sorted(known))}"
-            )
-        return cls(**values)
+        return self.grid**2 + self.class_token
 
 
 def _near(n):
     """The divisors of n, for an error message."""
     divisors = [d for d in range(1, n + 1) if n % d == 0]
     return f", one of {', '.join(map(str, divisors))}" if len(divisors) <= 24 else ""
-
-
-def _presets():
-    sizes = {  # dim, depth, heads, mlp_dim: table 1 of the paper; Ti and S of Touvron et al. 2021
-        "Ti": (192, 12, 3, 768),
-        "S": (384, 12, 6, 1536),
-        "B": (768, 12, 12, 3072),
-        "L": (1024, 24, 16, 4096),
-        "H": (1280, 32, 16, 5120),
-    }
-    presets = {
-        f"{name}/{patch}": ViTConfig(patch=patch, dim=dim, depth=depth, heads=heads, mlp_dim=mlp_dim)
-        for name, (dim, depth, heads, mlp_dim) in sizes.items()
-        for patch in (8, 14, 16, 32)
-    }
-    small = dict(channels=1, heads=4, classes=10, position_std=0.5)
-    presets["digits"] = ViTConfig(image=8, patch=2, dim=32, depth=3, mlp_dim=128, **small)
-    presets["mnist"] = ViTConfig(image=28, patch=7, dim=64, depth=2, mlp_dim=256, **small)
-    presets["fashion-mnist"] = presets["mnist-quick"] = presets["mnist"]
-    presets["mnist-best"] = dataclasses.replace(presets["mnist"], dim=128, mlp_dim=512)
-    return presets
-
-
-PRESETS = _presets()

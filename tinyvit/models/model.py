@@ -1,16 +1,17 @@
-"""What training knows of a model: how it starts, its two passes, and what is drawn for a step. So it trains any.
+"""The interface between models and all that trains, saves, lists and examines them.
 
-A configuration's class says which model it is of; a further model is a further entry in the table MODELS.
+A configuration's class says of which model it is; a further model is a file of its own and an entry in the table MODELS.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from tinyvit import trees
+from tinyvit.errors import UsageError
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.hiding import hidden_colours, masked_masks
-from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_init
+from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_colours, masked_init, masked_masks
+from tinyvit.models.task import Task, classification, colour_prediction
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.dropout import NO_MASKS
 
@@ -18,63 +19,175 @@ from tinyvit.ops.dropout import NO_MASKS
 class Model(NamedTuple):
     """One model.
 
-    config                                                  the class of its configurations
-    init(rng, config)                                       its parameters; with rng=None, their shapes
-    forward(images, p, config, *, masks, full, keep)        -> y [n, K], c; as of `vit`
-    backward(dy, p, c, config)                              -> dimages, g
-    draw(rng, config, images, labels, *, full, dtype)       -> masks for the forward pass, and the targets [n] of y
-    classifies                                              y has a row for each image, and a column for each label
+    title      what it is called in a sentence
+    config     the class of its configurations
+    init       (rng, config, *, dtype)                                   -> p; with rng=None, the shapes alone
+    forward    (batch, p, config, *, masks, all_rows, keep_cache)        -> y, c; the keywords as of `vit`
+    backward   (dy, p, c, config)                                        -> dbatch, g
+    draw       (rng, batch, config, *, training, all_rows, dtype)        -> batch, masks: what is random in a step; while
+               not training, there is no dropout
+    task       what is asked of y
+    preset     (vit_config) -> config: a configuration for the data, and about the size, that a ViT's is for
+    views      {name: function of the cache}: "attention" gives the maps of each block [B, h, T, S]
     """
 
+    title: str
     config: type
     init: Callable
     forward: Callable
     backward: Callable
     draw: Callable
-    classifies: bool = True
+    task: Task
+    preset: Callable
+    views: dict
 
 
-def _draw_vit(rng, config, images, labels, *, full, dtype):
-    return vit_masks(rng, config, len(images), full=full, dtype=dtype), labels
+def _vit(batch, p, config, **keywords):
+    return vit(batch["images"], p, config, **keywords)
 
 
-def _cnn(images, p, config, *, masks=NO_MASKS, full=True, keep=True):
-    """`cnn`, which has no masks, no rows that it could leave out, and a cache that is small."""
-    return cnn(images, p, config)
+def _vit_backward(dy, p, c, config):
+    dimages, g = vit_backward(dy, p, c, config)
+    return {"images": dimages}, g
 
 
-def _draw_nothing(rng, config, images, labels, *, full, dtype):
-    return NO_MASKS, labels
+def _draw_vit(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
+    masks = vit_masks(rng, config, len(batch["images"]), all_rows=all_rows, dtype=dtype) if training else NO_MASKS
+    return batch, masks
 
 
-def _masked(images, p, config, *, masks=NO_MASKS, full=True, keep=True):
+def _cnn(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
+    """`cnn`, which has no masks and no rows to leave out, and whose cache is small."""
+    return cnn(batch["images"], p, config)
+
+
+def _cnn_backward(dy, p, c, config):
+    dimages, g = cnn_backward(dy, p, c, config)
+    return {"images": dimages}, g
+
+
+def _draw_nothing(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
+    return batch, NO_MASKS
+
+
+def _masked(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
     """`masked`, which reads patches all over the image: no row could be left out."""
-    return masked(images, p, config, masks=masks, keep=keep)
+    return masked(batch["images"], p, config, masks=masks, keep_cache=keep_cache)
 
 
-def _draw_masked(rng, config, images, labels, *, full, dtype):
-    """What is hidden, and what is to be found there: the labels are not looked at."""
-    masks = masked_masks(rng, config, images, dtype=dtype)
-    return masks, hidden_colours(images, masks, config)
+def _masked_backward(dy, p, c, config):
+    dimages, g = masked_backward(dy, p, c, config)
+    return {"images": dimages}, g
+
+
+def _draw_masked(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
+    """The masks, and as labels the colours of the masked patches."""
+    masks = masked_masks(rng, config, len(batch["images"]), dropout=training, dtype=dtype)
+    return batch | {"labels": masked_colours(batch["images"], masks, config)}, masks
+
+
+def _block_maps(c):
+    return [block["msa"]["att"]["a"] for block in c["blocks"]]
+
+
+def _cnn_preset(config):
+    return CNNConfig(image=config.image, channels=config.channels, classes=config.classes)
 
 
 MODELS = {
-    "vit": Model(ViTConfig, vit_init, vit, vit_backward, _draw_vit),
-    "cnn": Model(CNNConfig, cnn_init, _cnn, cnn_backward, _draw_nothing),
-    "masked": Model(MaskedConfig, masked_init, _masked, masked_backward, _draw_masked, classifies=False),
+    "vit": Model(
+        title="a Vision Transformer",
+        config=ViTConfig,
+        init=vit_init,
+        forward=_vit,
+        backward=_vit_backward,
+        draw=_draw_vit,
+        task=classification,
+        preset=lambda config: config,
+        views={"attention": _block_maps},
+    ),
+    "cnn": Model(
+        title="a convolutional network",
+        config=CNNConfig,
+        init=cnn_init,
+        forward=_cnn,
+        backward=_cnn_backward,
+        draw=_draw_nothing,
+        task=classification,
+        preset=_cnn_preset,
+        views={},
+    ),
+    "masked": Model(
+        title="a Vision Transformer that predicts masked patches",
+        config=MaskedConfig,
+        init=masked_init,
+        forward=_masked,
+        backward=_masked_backward,
+        draw=_draw_masked,
+        task=colour_prediction,
+        preset=MaskedConfig,
+        views={"attention": _block_maps},
+    ),
 }
 
 
+def model_named(name):
+    """The entry of MODELS with that name.
+
+    Raises
+    ------
+    UsageError
+        If this version has no such model; the line names those it has.
+    """
+    if name not in MODELS:
+        raise UsageError(f"no model is named {name!r}: this version has {', '.join(MODELS)}")
+    return MODELS[name]
+
+
 def name_of(config):
-    """The name, in MODELS, of the model that a configuration is of."""
+    """The name, in MODELS, of the model of a configuration."""
     return next(name for name, model in MODELS.items() if type(config) is model.config)
 
 
 def model_of(config):
-    """The model that a configuration is of."""
+    """The model of a configuration."""
     return MODELS[name_of(config)]
+
+
+def forward(batch, p, config, **keywords):
+    """The forward pass of any model, found by its configuration.
+
+    Parameters
+    ----------
+    batch : {name: array}
+        The arrays of the model's task: {"images" [B, H, W, C]} and whatever else.
+    p : tree
+    config : the configuration of one of MODELS
+    keywords
+        masks, all_rows and keep_cache, as of `vit`.
+
+    Returns
+    -------
+    y, c
+        The output, whose shape is the task's, and the cache.
+    """
+    return model_of(config).forward(batch, p, config, **keywords)
+
+
+def backward(dy, p, c, config):
+    """The backward pass of any model. Returns dbatch, the gradients of the batch's real arrays by name, and g."""
+    return model_of(config).backward(dy, p, c, config)
 
 
 def parameter_count(config):
     """How many parameters a configuration has, without making any."""
     return trees.count(model_of(config).init(None, config))
+
+
+def check_parameters(p, config, what):
+    """Raise UsageError, which begins with `what` p is, unless it has the configuration's names and shapes."""
+    found, expected = trees.named(p), trees.named(model_of(config).init(None, config))
+    for name in [*expected, *found]:
+        shapes = [list(tree[name].shape) if name in tree else "absent" for tree in (found, expected)]
+        if shapes[0] != shapes[1]:
+            raise UsageError(f"{what}: {name} is {shapes[0]}, the model expects {shapes[1]}")

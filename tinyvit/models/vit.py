@@ -1,15 +1,24 @@
 """The Vision Transformer (Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021), equations 1 to 4."""
 
-from tinyvit.layers.embedding import patch_embedding, patch_embedding_backward, patch_embedding_init
+from functools import reduce
+
+from tinyvit import trees
+from tinyvit.layers.block import block, block_backward
+from tinyvit.layers.embedding import (
+    class_token,
+    class_token_backward,
+    class_token_init,
+    patch_embedding,
+    patch_embedding_backward,
+    patch_embedding_init,
+)
 from tinyvit.layers.encoder_block import encoder_block_init
 from tinyvit.layers.initializers import zeros
 from tinyvit.layers.layer_norm import layer_norm_init
 from tinyvit.layers.linear import linear, linear_backward
-from tinyvit.layers.pool import POOL
-from tinyvit.layers.position import POSITION
+from tinyvit.layers.pool import readout, readout_backward
+from tinyvit.layers.position import position, position_backward, position_init
 from tinyvit.layers.pre_logits import pre_logits, pre_logits_backward, pre_logits_init
-from tinyvit.models.blocks import block_of
-from tinyvit.models.placement import PLACEMENT, stem_of
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward, dropout_mask
 
 
@@ -22,26 +31,23 @@ def vit_init(rng, config, *, dtype="float32"):
         And pre_logits {w, b} before head, where the config asks for it. The head starts at zero: every class is then
         equally likely, and the first loss is ln K. With rng=None, the shapes alone (see initializers).
     """
-    dim = config.dim
+    dim, depth, width = config.dim, config.depth, config.pre_logits or config.dim
 
     def table():
-        return POSITION[config.position].init(rng, config.tokens, dim, std=config.position_std, dtype=dtype)
+        return position_init(rng, config.position, config.tokens, dim, std=config.position_std, dtype=dtype)
 
-    p = {
-        "patch": patch_embedding_init(rng, config.patch, config.channels, dim, dtype=dtype),
-        "cls": POOL[config.pool].token_init(rng, dim, dtype=dtype),
-        "pos": PLACEMENT[config.position_at].init(table, config.depth),
-        "blocks": [encoder_block_init(rng, dim, config.mlp_dim, dtype=dtype) for _ in range(config.depth)],
-        "ln": layer_norm_init(rng, dim, dtype=dtype),
-    }
+    p = {"patch": patch_embedding_init(rng, config.patch, config.channels, dim, dtype=dtype)}
+    p["cls"] = class_token_init(rng, dim, dtype=dtype) if config.class_token else {}
+    p["pos"] = [table() for _ in range(depth)] if config.position_at == "layers" else table()
+    p["blocks"] = [encoder_block_init(rng, dim, config.mlp_dim, dtype=dtype) for _ in range(depth)]
+    p["ln"] = layer_norm_init(rng, dim, dtype=dtype)
     if config.pre_logits:
-        p["pre_logits"] = pre_logits_init(rng, dim, config.pre_logits, dtype=dtype)
-    width = config.pre_logits or dim
+        p["pre_logits"] = pre_logits_init(rng, dim, width, dtype=dtype)
     p["head"] = {"w": zeros(rng, (width, config.classes), dtype), "b": zeros(rng, (config.classes,), dtype)}
     return p
 
 
-def vit(images, p, config, *, masks=NO_MASKS, full=True, keep=True):
+def vit(images, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
     """Classify images.
 
         z_0  = [x_class; x_p^1 E; ...; x_p^N E] + E_pos        (1)
@@ -49,9 +55,9 @@ def vit(images, p, config, *, masks=NO_MASKS, full=True, keep=True):
         z_l  = MLP(LN(z'_l)) + z'_l                            (3)
         y    = LN(z_L^0),  logits = y w + b                    (4)
 
-    This is the paper's model, and what the defaults give. What else a config may choose is found behind these lines:
-    the token, and what is read of the result, in pool.py; positions in position.py, and where they enter in
-    placement.py; the block in blocks.py.
+    These are the paper's equations, and the defaults of ViTConfig. Each keyword below hands a choice of the
+    configuration to the layer that has it: another kind of position to `position`, another block to `block`, another
+    readout to `readout`.
 
     Parameters
     ----------
@@ -60,16 +66,16 @@ def vit(images, p, config, *, masks=NO_MASKS, full=True, keep=True):
     config : ViTConfig
     masks : tree, optional
         Dropout masks of `vit_masks`, for training; without them, evaluation.
-    full : bool
-        False computes of the last block only the rows that are read, the class token's: the same logits and gradients,
-        sooner. The default keeps every map.
-    keep : bool
+    all_rows : bool
+        False computes of the last block only the class token's row, where the head reads no other: the same logits and
+        gradients, sooner. The default keeps every attention map whole.
+    keep_cache : bool
         False drops each block's cache as soon as the next block has its input: for prediction, where there is no
         backward pass.
 
     Returns
     -------
-    logits : array [B, K], and the cache, whose tree has the parameters' names
+    logits : array [B, K], and the cache {patch, cls, pos, dropout, blocks, readout, head}
         For instance the attention maps of block 0 are c["blocks"][0]["msa"]["att"]["a"], [B, h, T, T].
 
     Raises
@@ -78,33 +84,27 @@ def vit(images, p, config, *, masks=NO_MASKS, full=True, keep=True):
         If the images are not of the size that the model takes.
     """
     config.check_images(images)
-    pool, position, (encoder_block, _) = POOL[config.pool], stem_of(config), block_of(config)
     c = {}
     z, c["patch"] = patch_embedding(images, p["patch"], patch=config.patch)
-    z, c["cls"] = pool.token(z, p["cls"])
-    z, c["pos"] = position.forward(z, p["pos"])  # (1)
+    if config.class_token:
+        z, c["cls"] = class_token(z, p["cls"])
+    if config.position_at == "stem":
+        z, c["pos"] = position(z, p["pos"], kind=config.position)  # (1)
     z, c["dropout"] = dropout(z, masks.get("stem"))
-    c["blocks"] = []
-    rows = [None] * (config.depth - 1) + [None if full else pool.rows]
-    block_masks = masks.get("blocks", [NO_MASKS] * config.depth)
-    for block, r, m in zip(PLACEMENT[config.position_at].blocks(p), rows, block_masks, strict=True):
-        z, cache = encoder_block(z, block, rows=r, masks=m)
-        c["blocks"].append(cache if keep else {})  # (2), (3)
-        del cache  # with keep=False it is gone before the next block needs the room
-    y, read = pool.read(z, p["ln"], eps=config.eps)  # (4)
-    c |= read  # class_row and ln, for the class token
-    if "pre_logits" in p:
+    z, c["blocks"] = encoder(z, p, config, masks=masks, all_rows=all_rows, keep_cache=keep_cache)  # (2), (3)
+    y, c["readout"] = readout(z, p["ln"], pool=config.pool, eps=config.eps)  # (4)
+    if config.pre_logits:
         y, c["pre_logits"] = pre_logits(y, p["pre_logits"])
-    y, c["head"] = linear(y, p["head"])
-    return y, c
+    logits, c["head"] = linear(y, p["head"])
+    return logits, c
 
 
-def vit_backward(dy, p, c, config):
+def vit_backward(dlogits, p, c, config):
     """The forward pass, line by line in reverse.
 
     Parameters
     ----------
-    dy : array [B, K]
+    dlogits : array [B, K]
         The gradient of the logits.
 
     Returns
@@ -112,28 +112,67 @@ def vit_backward(dy, p, c, config):
     dimages : array [B, H, W, C]
     g : the gradients of all parameters, a tree like p
     """
-    pool, position, (_, encoder_block_backward) = POOL[config.pool], stem_of(config), block_of(config)
-    placement, g = PLACEMENT[config.position_at], {}
-    dy, g["head"] = linear_backward(dy, p["head"], c["head"])
-    if "pre_logits" in p:
+    g = {}
+    dy, g["head"] = linear_backward(dlogits, p["head"], c["head"])
+    if config.pre_logits:
         dy, g["pre_logits"] = pre_logits_backward(dy, p["pre_logits"], c["pre_logits"])
-    dz, g["ln"] = pool.read_backward(dy, p["ln"], c)  # (4)
-    g["blocks"] = []
-    for block, cache in zip(reversed(placement.blocks(p)), reversed(c["blocks"]), strict=True):
-        dz, gradient = encoder_block_backward(dz, block, cache)  # (3), (2)
-        g["blocks"].insert(0, gradient)
+    dz, g["ln"] = readout_backward(dy, p["ln"], c["readout"], pool=config.pool)  # (4)
+    dz, g["blocks"], g["pos"] = encoder_backward(dz, p, c["blocks"], config)  # (3), (2)
     dz = dropout_backward(dz, c["dropout"])
-    dz, g["pos"] = position.backward(dz, p["pos"], c["pos"])  # (1)
-    dz, g["cls"] = pool.token_backward(dz, p["cls"], c["cls"])
+    if config.position_at == "stem":
+        dz, g["pos"] = position_backward(dz, p["pos"], c["pos"], kind=config.position)  # (1)
+    g["cls"] = {}
+    if config.class_token:
+        dz, g["cls"] = class_token_backward(dz, p["cls"], c["cls"])
     dimages, g["patch"] = patch_embedding_backward(dz, p["patch"], c["patch"])
-    return dimages, placement.gradients(g)
+    return dimages, g
 
 
-def vit_masks(rng, config, batch, *, full=True, dtype="float32"):
+def encoder(z, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
+    """L encoder blocks, one after another: from z_0 to z_L, equations (2) and (3) for l = 1 ... L.
+
+    Parameters
+    ----------
+    z : array [B, T, D]
+    p : a tree with blocks, and pos for the blocks in which positions enter
+    config, masks, all_rows, keep_cache
+        As in `vit`.
+
+    Returns
+    -------
+    z : array [B, T, D], or [B, 1, D] of the class token alone, and the caches of the blocks, a list
+    """
+    choices = dict(norm=config.norm, position=config.position, gelu=config.gelu, eps=config.eps, scale=config.scale)
+    c, block_masks = [{} for _ in p["blocks"]], masks.get("blocks", [NO_MASKS] * config.depth)
+    for i, pos in enumerate(_block_positions(p, config)):
+        rows = 1 if config.pool == "class" and i == config.depth - 1 and not all_rows else None
+        z, c[i] = block(z, p["blocks"][i], pos, heads=config.heads, rows=rows, masks=block_masks[i], **choices)
+        if not keep_cache:
+            c[i] = {}
+    return z, c
+
+
+def encoder_backward(dz, p, c, config):
+    """The blocks in reverse. Returns dz, the gradients of the blocks, and those of the positions that enter in them."""
+    g, dpos = [None] * config.depth, [None] * config.depth
+    for i, pos in reversed(list(enumerate(_block_positions(p, config)))):
+        dz, g[i], dpos[i] = block_backward(dz, p["blocks"][i], pos, c[i], norm=config.norm, position=config.position)
+    if config.position_at == "shared":  # one table for all blocks: its gradient is the sum over them
+        dpos = reduce(lambda total, d: trees.map(lambda a, b: a + b, total, d), dpos)
+    return dz, g, dpos
+
+
+def _block_positions(p, config):
+    """The positions that enter in each block: a table of its own, the one that all share, or none."""
+    tables = {"stem": [None] * config.depth, "layers": p["pos"], "shared": [p["pos"]] * config.depth}
+    return tables[config.position_at]
+
+
+def vit_masks(rng, config, batch, *, all_rows=True, dtype="float32"):
     """Draw the dropout masks of one training step: the tree that `vit` takes as `masks`; none at all at rate 0.
 
-    Where the paper's code has them: after adding positions, and after every dense layer but q, k, v. With full=False,
-    the last block's masks have the rows that are read only.
+    Where the paper's code has them: after adding positions, and after every dense layer but q, k, v. With
+    all_rows=False, the last block's masks are of the class token's row alone, where the head reads no other.
     """
     if not config.dropout:
         return NO_MASKS
@@ -148,5 +187,5 @@ def vit_masks(rng, config, batch, *, full=True, dtype="float32"):
         }
 
     T = config.tokens
-    rows = [T] * (config.depth - 1) + [T if full else POOL[config.pool].rows or T]
+    rows = [T] * (config.depth - 1) + [1 if config.pool == "class" and not all_rows else T]
     return {"stem": mask(T, config.dim), "blocks": [block(r) for r in rows]}

@@ -2,7 +2,7 @@
 
 import math
 
-SCALE = ("sqrt", "none")  # what a config can name
+SCALES = ("sqrt", "none")  # what a config can name
 
 
 def scale_queries(q):

@@ -59,8 +59,8 @@ def decay_of(p, weight_decay):
     return xp.concatenate(parts)
 
 
-def learns(p, freeze):
-    """1 for each parameter that is trained, 0 for what is frozen: the first `freeze` blocks, and the embedding below.
+def trainable(p, freeze):
+    """1 for each parameter that is trained, 0 for the frozen ones: the first `freeze` blocks, and the embedding below.
 
     Positions that a block has for itself are frozen with it; those of the stem, or of all blocks, always. With a
     gradient of zero and no decay, AdamW leaves a parameter as it is, to the bit.

@@ -15,8 +15,7 @@ from tinyvit import npz, trees
 from tinyvit.arrays import to_host
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import replacing
-from tinyvit.models.config import ViTConfig
-from tinyvit.models.vit import vit_init
+from tinyvit.models.model import model_named, model_of, name_of
 
 FORMAT = 1
 LONGEST_DESCRIPTION = 65_536  # bytes; ours have a few hundred
@@ -33,7 +32,7 @@ def save(path, p, config, *, training=None):
         Ends in .npz, by custom.
     p : tree
         Parameters, on any device.
-    config : ViTConfig
+    config : the configuration of one of MODELS
     training : {name: array}, optional
         State of a training run, kept under `training/`.
 
@@ -43,7 +42,8 @@ def save(path, p, config, *, training=None):
         If the file cannot be written.
     """
     arrays = trees.named(to_host(p)) | {TRAINING + name: to_host(a) for name, a in (training or {}).items()}
-    description = json.dumps({"format": FORMAT, "config": dataclasses.asdict(config)}, sort_keys=True)
+    described = {"format": FORMAT, "model": name_of(config), "config": dataclasses.asdict(config)}
+    description = json.dumps(described, sort_keys=True)
     arrays = {"config": np.frombuffer(description.encode(), np.uint8)} | arrays
     try:
         with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
@@ -88,7 +88,8 @@ def load_training(path, like):
 def _read(path, archive, like):
     entries = npz.entries(path, archive)
     config = _read_config(path, archive, entries)
-    expected = {name: (leaf.shape, None) for name, leaf in trees.walk(vit_init(None, config))}
+    form = model_of(config).init(None, config)
+    expected = {name: (leaf.shape, None) for name, leaf in trees.walk(form)}
     state = like(config) if callable(like) else like
     expected |= {TRAINING + name: value for name, value in state.items()}
     _check_names(path, entries, expected)
@@ -97,11 +98,11 @@ def _read(path, archive, like):
     if dtype not in (np.float32, np.float64):
         raise CheckpointError(f"{path}: {first} has dtype {dtype}, expected float32 or float64")
     wanted = {name: (shape, np.dtype(kind or dtype)) for name, (shape, kind) in expected.items()}
-    for name, form in wanted.items():
-        if (found := npz.header(path, archive, entries[name], name)) != form:
-            raise CheckpointError(f"{path}: {name} is {npz.form(*found)}, expected {npz.form(*form)}")
+    for name, shape_and_dtype in wanted.items():
+        if (found := npz.header(path, archive, entries[name], name)) != shape_and_dtype:
+            raise CheckpointError(f"{path}: {name} is {npz.form(*found)}, expected {npz.form(*shape_and_dtype)}")
     arrays = {name: npz.read(path, archive, entries[name], name) for name in wanted}
-    p = trees.from_names(arrays, like=vit_init(None, config))
+    p = trees.from_names(arrays, like=form)
     return p, config, {name: arrays[TRAINING + name] for name in state}
 
 
@@ -114,7 +115,8 @@ def _read_config(path, archive, entries):
             try:
                 description = json.loads(npz.read(path, archive, entries["config"], "config").tobytes())
                 if description["format"] == FORMAT:
-                    return ViTConfig.from_dict(description["config"])
+                    model = model_named(description.get("model", "vit"))  # version 0.1 saved no other, and no name
+                    return model.config.from_dict(description["config"])
                 problem = f"has format {description['format']!r}, expected {FORMAT}"
             except (ValueError, KeyError, TypeError, UsageError) as error:
                 problem = f"has a configuration that cannot be read ({error})"

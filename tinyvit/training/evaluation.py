@@ -1,4 +1,4 @@
-"""How good is a model? Its logits, loss and accuracy over a data set, in batches, over the workers.
+"""How good is a model? Its outputs, loss and accuracy over a data set, in batches, over the workers.
 
 A small model's data set goes to worker processes, as in training, where threads would wait for each other more than
 they compute. A large model's images go to threads, who need no copy of it; and if there are fewer images than workers,
@@ -9,91 +9,122 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from tinyvit import trees
 from tinyvit.arrays import flat, is_on_gpu, to_host, xp_of
-from tinyvit.models.config import ViTConfig
+from tinyvit.errors import UsageError
 from tinyvit.models.model import model_of
-from tinyvit.ops.cross_entropy import cross_entropy
 from tinyvit.ops.softmax import softmax
-from tinyvit.training.crew import start_crew
+from tinyvit.training.batches import as_part, take
 from tinyvit.training.memory import keep_freed_memory
 from tinyvit.training.recipe import Recipe
+from tinyvit.training.train_step import EVALUATION
+from tinyvit.training.worker_pool import start_worker_pool
 
-LARGE = 2**22  # multiply-adds in a layer's largest product for one image, from which on it gains from threads
-MANY = 2000  # images, from which on a small model's are worth the third of a second that processes take to start
+LARGE = 2**22  # parameters, from which on one example's products are large enough to gain from threads
+MANY = 2000  # examples, from which on a small model's are worth the third of a second that processes take to start
 
 
-def logits_of(images, p, config, *, batch=32, workers=1):
-    """The logits [N, K] of images [N, H, W, C], on the host.
+def outputs_and_scores(part, p, config, *, batch=32, workers=1):
+    """A model's outputs for all examples of a part of the data, and its mean scores.
+
+    Parameters
+    ----------
+    part : {name: array [N, ...]}
+        On the host.
+    p, config
+        The model, of one of MODELS.
+    batch : int
+        Examples computed at once by a worker, at most.
+    workers : int
+        At most; a GPU has one.
+
+    Returns
+    -------
+    outputs : array [N, ...] on the host
+    scores : {name: mean over all targets}
+    """
+    from threadpoolctl import threadpool_limits
+
+    model, first = model_of(config), trees.leaves(p)[0]
+    count = len(next(iter(part.values())))
+    if not count:
+        return np.empty((0, *model.task.output(config)), first.dtype), dict.fromkeys(model.task.scores, float("nan"))
+    keep_freed_memory()
+    if is_on_gpu(first):
+        workers = 1
+    large = trees.count(p) >= LARGE
+    processes = min(workers, -(-count // batch))
+    if processes > 1 and not large and count >= MANY and first.dtype == np.float32:
+        recipe = Recipe(batch=batch * processes, micro_batch=batch)
+        with threadpool_limits(1, "blas"), start_worker_pool(config, recipe, 0, workers=processes) as pool:
+            pool.train_step.arrays["average"][...] = flat(p, like=pool.train_step.average)
+            return pool_outputs(pool, part)
+    streams = min(workers, count) if count >= workers or not large else 1
+    size = min(batch, -(-count // streams))
+    xp = xp_of(first)
+
+    def outputs_from(start):
+        rng = np.random.default_rng([0, EVALUATION, start])
+        examples, masks = model.draw(rng, take(part, slice(start, start + size), config), config, training=False)
+        how = dict(masks=trees.map(xp.asarray, masks), all_rows=False, keep_cache=False)
+        y = to_host(model.forward(trees.map(xp.asarray, examples), p, config, **how)[0])
+        return y, model.task.score(y, examples)
+
+    starts = range(0, count, size)
+    with threadpool_limits(workers // streams, "blas"), ThreadPoolExecutor(streams) as threads:
+        results = list(map(outputs_from, starts) if streams == 1 else threads.map(outputs_from, starts))
+    sums = np.array([[scores[name] for name in model.task.scores] for _, scores in results]).sum(axis=0)
+    return np.concatenate([y for y, _ in results]), _means(model.task, sums)
+
+
+def pool_outputs(pool, part, keep_outputs=True):
+    """As `outputs_and_scores`, by the average of a worker pool's weights; without the outputs, where none are kept."""
+    step, outputs, sums = pool.train_step, [], 0.0
+    size, count = step.recipe.batch, len(next(iter(part.values())))
+    for start in range(0, count, size):
+        there = step.put(take(part, slice(start, start + size), step.config))
+        pool.do("evaluate", start, there)
+        sums = sums + step.arrays["scores"][: -(-there // step.recipe.micro_batch)].sum(axis=0)
+        if keep_outputs:
+            outputs.append(step.arrays["outputs"][:there].copy())
+    return np.concatenate(outputs) if outputs else None, _means(step.model.task, sums)
+
+
+def _means(task, sums):
+    return {name: float(total / count) for name, (total, count) in zip(task.scores, sums, strict=True)}
+
+
+def predict(images, p, config, *, batch=32, workers=1):
+    """Class probabilities [N, K] of images [N, H, W, C], on the host.
 
     Parameters
     ----------
     images : array [N, H, W, C], on the host
     p, config
-        The model.
-    batch : int
-        Images computed at once by a worker, at most.
-    workers : int
-        At most; a GPU has one.
+        The model, one that classifies images.
+    batch, workers
+        As in `outputs_and_scores`.
+
+    Raises
+    ------
+    UsageError
+        If the model does not classify images.
     """
-    from threadpoolctl import threadpool_limits
-
-    if not len(images):
-        return np.empty((0, config.classes), images.dtype)
-    keep_freed_memory()
-    model, large = model_of(config), is_large(config)
-    if is_on_gpu(p["head"]["w"]):
-        workers = 1
-    processes = min(workers, -(-len(images) // batch))
-    if processes > 1 and not large and len(images) >= MANY and p["head"]["w"].dtype == images.dtype == np.float32:
-        recipe = Recipe(batch=batch * processes, micro_batch=batch)
-        with threadpool_limits(1, "blas"), start_crew(config, recipe, 0, workers=processes) as crew:
-            crew.work.arrays["average"][...] = flat(p, like=crew.work.average)
-            return crew_logits(crew, images)
-    streams = min(workers, len(images)) if len(images) >= workers or not large else 1
-    size = min(batch, -(-len(images) // streams))
-    xp = xp_of(p["head"]["w"])
-
-    def forward(start):
-        y, _ = model.forward(xp.asarray(images[start : start + size]), p, config, full=False, keep=False)
-        return to_host(y)
-
-    starts = range(0, len(images), size)
-    with threadpool_limits(workers // streams, "blas"), ThreadPoolExecutor(streams) as pool:
-        return np.concatenate(list(map(forward, starts) if streams == 1 else pool.map(forward, starts)))
+    task = model_of(config).task
+    if task.answer is None:
+        raise UsageError(f"{type(config).__name__}: {model_of(config).title} names no classes")
+    unread = np.zeros(len(images), np.int64)  # no score is looked at
+    logits, _ = outputs_and_scores({"images": images, "labels": unread}, p, config, batch=batch, workers=workers)
+    return softmax(logits)[0]
 
 
-def is_large(config):
-    """Whether a layer's products for one image are worth sharing out; of other models than the ViT they never are."""
-    return isinstance(config, ViTConfig) and config.tokens * config.dim * config.mlp_dim >= LARGE
+def evaluate(part, p, config, *, batch=32, workers=1):
+    """The mean scores of a model over a part of the data: {"loss": nats, without smoothing, "accuracy": share}.
 
-
-def crew_logits(crew, images):
-    """The logits [N, K] of images [N, H, W, C] by the average of a crew's weights, on the host."""
-    arrays, parts = crew.work.arrays, []
-    for start in range(0, len(images), len(arrays["images"])):
-        part = images[start : start + len(arrays["images"])]
-        arrays["images"][: len(part)] = part
-        crew.do("evaluate", len(part))
-        parts.append(arrays["logits"][: len(part)].copy())
-    return np.concatenate(parts)
-
-
-def predict(images, p, config, *, batch=32, workers=1):
-    """Class probabilities [N, K] of images [N, H, W, C], on the host; as `logits_of`."""
-    return softmax(logits_of(images, p, config, batch=batch, workers=workers))[0]
-
-
-def evaluate(images, labels, p, config, *, batch=32, workers=1):
-    """The mean loss in nats, without smoothing, and the share of images classified correctly; as `logits_of`.
-
-    Returns
-    -------
-    loss, accuracy : float
+    Parameters
+    ----------
+    part : {name: array}, or (images, labels)
+    p, config, batch, workers
+        As in `outputs_and_scores`.
     """
-    return score(logits_of(images, p, config, batch=batch, workers=workers), labels)
-
-
-def score(logits, labels):
-    """The mean loss in nats, and the share of rows whose largest logit is the label's."""
-    loss, _ = cross_entropy(logits, labels)
-    return float(loss), float((logits.argmax(-1) == labels).mean())
+    return outputs_and_scores(as_part(part), p, config, batch=batch, workers=workers)[1]

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.errors import UsageError
-from tinyvit.layers.pool import POOL
+from tinyvit.layers.pool import READOUTS
 from tinyvit.models.vit import vit
 from tinyvit.training.memory import keep_freed_memory
 
@@ -34,9 +34,9 @@ def features_of(images, p, config, *, layer=None, pool=None, batch=4):
         If there is no such layer or no class token, or the mean is asked for without a layer.
     """
     pool = config.pool if pool is None else pool
-    if pool not in POOL:
-        raise UsageError(f"pool {pool!r}: expected one of {', '.join(POOL)}")
-    if POOL[pool].tokens > POOL[config.pool].tokens:
+    if pool not in READOUTS:
+        raise UsageError(f"pool {pool!r}: expected one of {', '.join(READOUTS)}")
+    if pool == "class" and not config.class_token:
         raise UsageError("the model has no class token: its features are the mean over the patches, pool mean")
     if layer is None and pool != config.pool:
         raise UsageError("the mean over the patches is of a layer: say which")
@@ -53,8 +53,9 @@ def features_of(images, p, config, *, layer=None, pool=None, batch=4):
 
 def _features(images, p, config, layer, pool):
     whole = layer is not None and pool == "mean"
-    _, c = vit(xp_of(p["head"]["w"]).asarray(images), p, config, full=whole)
+    _, c = vit(xp_of(p["head"]["w"]).asarray(images), p, config, all_rows=whole)
     if layer is None:
         return to_host(c["head"]["x"])
-    z = to_host(c["class_row"]["z"] if config.pool == "class" else c["z"])  # [B, T, D], or the class row alone
-    return z[:, POOL[config.pool].tokens :].mean(axis=1) if whole else z[:, 0]
+    read = c["readout"]
+    z = to_host(read["class_row"]["z"] if config.pool == "class" else read["z"])  # [B, T, D], or the class row alone
+    return z[:, int(config.class_token) :].mean(axis=1) if whole else z[:, 0]

@@ -11,29 +11,28 @@ from tinyvit import trees
 from tinyvit.arrays import flat, xp_of
 from tinyvit.data.augmentation import augment
 from tinyvit.models.model import model_of
-from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
 
 ORDER, MICRO_BATCH = 1, 2  # streams of random numbers, apart from each other and from the model's own (the bare seed)
 
 
-def batch_gradient(images, labels, p, config, recipe, *, seed, step, full=False, micro_batches=None, out=None):
-    """The mean loss of a batch and its gradient.
+def batch_gradient(batch, p, config, recipe, *, seed, step, all_rows=False, micro_batches=None, out=None):
+    """The mean loss of a batch over its targets, and its gradient.
 
     Parameters
     ----------
-    images : array [B, H, W, C], labels : integer array [B]
+    batch : {name: array}
         On the host; each micro-batch is taken to where p is.
     p : tree
         Parameters of the model.
-    config : ViTConfig, or that of another of MODELS
+    config : the configuration of one of MODELS
     recipe : Recipe
-        Its micro_batch, smoothing and augmentation.
+        Its micro_batch, label_smoothing and augmentation.
     seed, step : int
         Of the run, for its random draws.
-    full : bool
+    all_rows : bool
         As in vit.
     micro_batches : range, optional
-        Take only these micro-batches' share of the loss and the gradient: a worker's (see work.py).
+        Take only these micro-batches' part of the loss and the gradient: those of a worker (see train_step.py).
     out : array [n], optional
         Where to put the gradient.
 
@@ -42,13 +41,14 @@ def batch_gradient(images, labels, p, config, recipe, *, seed, step, full=False,
     loss : 0-d array in nats
     gradient : array [n], flat, in the order of trees.leaves(p)
     """
+    examples, size = len(next(iter(batch.values()))), recipe.micro_batch
+    targets = model_of(config).task.count(batch, config)
     loss, gradient = 0.0, None
-    for i in range(-(-len(images) // recipe.micro_batch)) if micro_batches is None else micro_batches:
-        part = slice(i * recipe.micro_batch, (i + 1) * recipe.micro_batch)
+    for i in range(-(-examples // size)) if micro_batches is None else micro_batches:
+        part = {name: array[i * size : (i + 1) * size] for name, array in batch.items()}
         rng = np.random.default_rng([seed, MICRO_BATCH, step, i])
-        share = len(labels[part]) / len(labels)
-        part_loss, g = _micro_batch_gradient(images[part], labels[part], p, config, recipe, rng, share, full)
-        loss += share * part_loss
+        part_loss, g = _micro_batch_gradient(part, p, config, recipe, rng, targets, all_rows)
+        loss += part_loss
         if gradient is None:
             gradient = flat(g, like=p, out=out)
         else:
@@ -56,13 +56,15 @@ def batch_gradient(images, labels, p, config, recipe, *, seed, step, full=False,
     return loss, gradient
 
 
-def _micro_batch_gradient(images, labels, p, config, recipe, rng, share, full):
-    """The mean loss of one micro-batch, and its share of the batch's gradient, as a tree."""
-    xp = xp_of(p["head"]["w"])
-    images = augment(rng, images, shift=recipe.shift, rotate=recipe.rotate, zoom=recipe.zoom, shear=recipe.shear)
-    model, dtype = model_of(config), p["head"]["w"].dtype
-    masks, targets = model.draw(rng, config, images, labels, full=full, dtype=dtype)
-    logits, c = model.forward(xp.asarray(images), p, config, masks=trees.map(xp.asarray, masks), full=full)
-    loss, c_loss = cross_entropy(logits, targets, smoothing=recipe.smoothing)
-    _, g = model.backward(cross_entropy_backward(share, c_loss), p, c, config)
-    return loss, g
+def _micro_batch_gradient(batch, p, config, recipe, rng, targets, all_rows):
+    """The part of a micro-batch in the mean loss over all the batch's targets, and in its gradient, a tree."""
+    first, model = trees.leaves(p)[0], model_of(config)
+    xp = xp_of(first)
+    if "images" in batch:
+        batch = batch | {"images": augment(rng, batch["images"], **recipe.augmentation)}
+    batch, masks = model.draw(rng, batch, config, all_rows=all_rows, dtype=first.dtype)
+    inputs, masks = trees.map(xp.asarray, batch), trees.map(xp.asarray, masks)
+    y, c = model.forward(inputs, p, config, masks=masks, all_rows=all_rows)
+    loss, c_loss = model.task.loss(y, batch, recipe.label_smoothing)
+    _, g = model.backward(model.task.loss_backward(1 / targets, c_loss), p, c, config)
+    return loss * (1 / targets), g

@@ -12,18 +12,16 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.arrays import choose_device, flat, to_host, xp_of
-from tinyvit.data import hold_out
-from tinyvit.errors import CheckpointError, DataError, DivergedError, Interrupted, UsageError, WorkerError
-from tinyvit.models.model import model_of
-from tinyvit.models.parameters import check_parameters
-from tinyvit.ops.cross_entropy import check_labels
+from tinyvit.errors import CheckpointError, DivergedError, Interrupted, UsageError, WorkerError
+from tinyvit.models.model import check_parameters, model_of
+from tinyvit.training.batches import checked_data, held_out, take
 from tinyvit.training.checkpoint import load_training, save
 from tinyvit.training.cores import workers_for
-from tinyvit.training.crew import start_crew
-from tinyvit.training.evaluation import crew_logits, score
+from tinyvit.training.evaluation import pool_outputs
 from tinyvit.training.recipe import Recipe
 from tinyvit.training.step import LOG_EVERY, arithmetic, diverged, epoch_order, take_step
-from tinyvit.training.work import STATE
+from tinyvit.training.train_step import STATE
+from tinyvit.training.worker_pool import start_worker_pool
 
 SAVE_EVERY = 30.0  # seconds between two checkpoints within an epoch
 
@@ -46,11 +44,12 @@ def fit(
 
     Parameters
     ----------
-    config : ViTConfig
-        Or the configuration of another of MODELS; only a ViT's run can be kept in a folder.
-    data : ((x, y), (x_test, y_test))
-        As from `load_data`. A part of the training set is held out for validation; the test set is looked at once, at
-        the end.
+    config : the configuration of one of MODELS
+        Of a ViTConfig, a Vision Transformer.
+    data : (training part, test part)
+        Each a pair (images, labels), as from `load_data`, or a dictionary with the arrays that the model's task takes. A
+        part of the training data, the recipe's share `validation`, is held out for validation; the test data are looked
+        at once, at the end.
     p : tree, optional
         Parameters to start from, as from `load_weights`: fine-tuning. Without them, random ones. If the run has a
         checkpoint, that goes before them.
@@ -90,30 +89,29 @@ def fit(
         If data, configuration and device do not fit each other.
     """
     recipe, seed = recipe or Recipe(), checked_seed(seed)
-    if not model_of(config).classifies:
-        raise UsageError(f"{type(config).__name__} is of a model that learns without labels: expected a classifier's")
     check_freeze(config, recipe)
     data = checked_data(config, data)
     device = choose_device(device)
     with (
         arithmetic(),
-        start_crew(config, recipe, seed, workers=workers_for(recipe, workers, device), device=device) as crew,
+        start_worker_pool(config, recipe, seed, workers=workers_for(recipe, workers, device), device=device) as pool,
     ):
-        return _Training(crew, data, p, run, progress, draw, stop).run_to_end()
+        return _Training(pool, data, p, run, progress, draw, stop).run_to_end()
 
 
 class _Training:
-    """A run in progress: the crew, the data, and how far it has come."""
+    """A run in progress: the worker pool, the data, and how far it has come."""
 
-    def __init__(self, crew, data, p, run, progress, draw, stop):
-        self.crew, self.work, self.arrays = crew, crew.work, crew.work.arrays
-        self.config, self.recipe, self.seed = crew.work.config, crew.work.recipe, crew.work.seed
-        (x, y), self.test = data
-        self.train, self.validation = hold_out(x, y, self.recipe.validation)
-        self.steps_per_epoch = -(-len(self.train[0]) // self.recipe.batch)
+    def __init__(self, pool, data, p, run, progress, draw, stop):
+        self.pool, self.train_step, self.arrays = pool, pool.train_step, pool.train_step.arrays
+        self.config, self.recipe, self.seed = pool.train_step.config, pool.train_step.recipe, pool.train_step.seed
+        self.train, self.test = data
+        self.indices, kept = held_out(self.train, self.recipe.validation)
+        self.validation = take(self.train, kept, self.config)
+        self.steps_per_epoch = -(-len(self.indices) // self.recipe.batch)
         self.steps = self.recipe.epochs * self.steps_per_epoch
         self.run, self.progress, self.draw, self.stop = run, progress, draw, stop
-        self.history, self.shown, self.validated = [], {}, None
+        self.history, self.displayed, self.validated = [], {}, None
         self.step = self._start(p)
         self.saved = self.begun = time.perf_counter()
         self.seconds_before = self.history[-1]["seconds"] if self.history else 0.0
@@ -128,7 +126,7 @@ class _Training:
                 p = model_of(self.config).init(np.random.default_rng(self.seed), self.config)
             check_parameters(p, self.config, "the parameters to start from")
             p, training = to_host(p), {"step": 0}
-        parameters = flat(p, like=self.work.p)
+        parameters = flat(p, like=self.train_step.p)
         step = int(training.pop("step"))
         if step == 0:
             zeros = np.zeros_like(parameters)
@@ -144,8 +142,10 @@ class _Training:
         path = self.run.checkpoint
         like = {name: ((n,), None) for name in ("moment1", "moment2", "average")} | {"step": ((), "int64")}
         p, config, training = load_training(path, like)
-        for name, value in vars(config).items():
-            if value != (expected := getattr(self.config, name)):
+        if type(config) is not type(self.config):
+            raise CheckpointError(f"{path} has a {type(config).__name__}, the run a {type(self.config).__name__}")
+        for name, value in config.values().items():
+            if value != (expected := self.config.values()[name]):
                 raise CheckpointError(f"{path} is of another model: its {name} is {value}, the run's {expected}")
         if not 0 < training["step"] <= self.steps:
             raise CheckpointError(f"{path} is at step {training['step']}: expected one of the run's {self.steps}")
@@ -167,22 +167,20 @@ class _Training:
     def _finish(self, bar):
         """The one look at the test set; model, curves and result are written."""
         bar.close()
-        seconds, p = self._seconds(), trees.map(np.array, to_host(self.work.average))
-        validation_loss, validation_accuracy = self.validated or self._evaluate(self.validation)
-        test_loss, test_accuracy = self._evaluate(self.test)
-        self._record("test", test_loss=test_loss, test_accuracy=test_accuracy)
+        seconds, p = self._seconds(), trees.map(np.array, to_host(self.train_step.average))
+        validation = self.validated or self._evaluate(self.validation, "validation")
+        test = self._evaluate(self.test, "test")
+        self._record("test", **test)
         if self.run:
             save(self.run.model, p, self.config)
         self._draw()
         if self.run:
             self.run.finish(
-                {
-                    "test_accuracy": test_accuracy,
-                    "test_loss": test_loss,
-                    "validation_accuracy": validation_accuracy,
-                    "validation_loss": validation_loss,
+                test
+                | validation
+                | {
                     "parameters": len(self.arrays["parameters"]),
-                    "training_images": len(self.train[0]),
+                    "training_images": len(self.indices),
                     "epochs": self.recipe.epochs,
                     "seconds": seconds,
                 }
@@ -192,7 +190,7 @@ class _Training:
     def _epoch(self, bar):
         """The rest of the current epoch, and what the model can do after it."""
         epoch, first = divmod(self.step, self.steps_per_epoch)
-        order = epoch_order(self.seed, epoch, len(self.train[0]))
+        order = self.indices[epoch_order(self.seed, epoch, len(self.indices))]
         bar.set_description(f"epoch {epoch + 1}/{self.recipe.epochs}")
         for i in range(first, self.steps_per_epoch):
             batch = order[i * self.recipe.batch : (i + 1) * self.recipe.batch]
@@ -205,25 +203,27 @@ class _Training:
             bar.update()
             if i + 1 < self.steps_per_epoch:
                 self._save_or_stop()
-        loss, accuracy = self.validated = self._evaluate(self.validation)
-        self._record("epoch", epoch=epoch + 1, validation_loss=loss, validation_accuracy=accuracy)
-        self._show(bar, accuracy=f"{100 * accuracy:.2f}%")
+        self.validated = self._evaluate(self.validation, "validation")
+        if self.validated:
+            self._record("epoch", epoch=epoch + 1, **self.validated)
+            self._show(bar, accuracy=f"{100 * self.validated['validation_accuracy']:.2f}%")
         self._save_or_stop(due=True)
 
     def _step(self, batch):
-        """One step of the optimiser on the training images with these indices: its loss, norm and rate."""
-        x, y = self.train
+        """One step of the optimiser on the training examples with these indices: its loss, norm and rate."""
         try:
-            taken = take_step(self.crew, self.step + 1, self.steps, x[batch], y[batch])
+            taken = take_step(self.pool, self.step + 1, self.steps, take(self.train, batch, self.config))
         except DivergedError:
             self._diverged(self.step + 1)
         self.step += 1
         return taken
 
-    def _evaluate(self, part):
-        """Loss and accuracy of the averaged model."""
-        x, y = part
-        return score(crew_logits(self.crew, x), y)
+    def _evaluate(self, part, name):
+        """The averaged model's scores, each under the part's name: {"test_loss": ...}; none if the part is empty."""
+        if not len(next(iter(part.values()))):
+            return {}
+        _, scores = pool_outputs(self.pool, part, keep_outputs=False)
+        return {f"{name}_{score}": value for score, value in scores.items()}
 
     def _seconds(self):
         """Of training, over all sessions of the run."""
@@ -236,8 +236,8 @@ class _Training:
             self.run.log(record)
 
     def _show(self, bar, **values):
-        self.shown |= values
-        bar.set_postfix(self.shown, refresh=False)
+        self.displayed |= values
+        bar.set_postfix(self.displayed, refresh=False)
 
     def _draw(self):
         if self.draw:
@@ -254,7 +254,7 @@ class _Training:
         if not self._is_finite():
             self._diverged(self.step)
         vectors = {name: self.arrays[name] for name in STATE if name != "parameters"}
-        save(self.run.checkpoint, self.work.p, self.config, training=vectors | {"step": np.int64(self.step)})
+        save(self.run.checkpoint, self.train_step.p, self.config, training=vectors | {"step": np.int64(self.step)})
         self.saved = time.perf_counter()
 
     def _kept(self):
@@ -296,18 +296,3 @@ def check_freeze(config, recipe):
     blocks = len(model_of(config).init(None, config).get("blocks", ()))
     if recipe.freeze > blocks:
         raise UsageError(f"freeze is {recipe.freeze}: the model has {blocks} blocks, expected at most that")
-
-
-def checked_data(config, data):
-    """The data, with labels as arrays; raises DataError unless images and labels are what the model takes."""
-    checked = []
-    for part, (x, y) in zip(("training", "test"), data, strict=True):
-        if not len(y):
-            raise DataError(f"there are no {part} images: expected at least one")
-        expected = (len(y), config.image, config.image, config.channels)
-        if x.shape != expected:
-            raise DataError(
-                f"the {part} images are {list(x.shape)}: the model and {len(y)} labels expect {list(expected)}"
-            )
-        checked.append((x, check_labels(y, config.classes)))
-    return checked

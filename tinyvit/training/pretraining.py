@@ -9,7 +9,7 @@ from tinyvit.arrays import flat
 from tinyvit.errors import DataError, UsageError
 from tinyvit.models.model import model_of
 from tinyvit.training.cores import workers_for
-from tinyvit.training.crew import start_crew
+from tinyvit.training.worker_pool import start_worker_pool
 from tinyvit.training.loop import check_freeze, checked_seed
 from tinyvit.training.recipe import Recipe
 from tinyvit.training.step import LOG_EVERY, arithmetic, epoch_order, take_step
@@ -60,21 +60,21 @@ def pretrain(config, images, *, recipe=None, seed=0, workers=1, progress=False):
     steps = recipe.epochs * -(-len(images) // recipe.batch)
     with (
         arithmetic(),
-        start_crew(config, recipe, seed, workers=workers_for(recipe, workers)) as crew,
+        start_worker_pool(config, recipe, seed, workers=workers_for(recipe, workers)) as pool,
         tqdm(total=steps, disable=not progress, unit="step", mininterval=0.5) as bar,
     ):
-        arrays, begun = crew.work.arrays, time.perf_counter()
-        arrays["parameters"][...] = flat(model.init(np.random.default_rng(seed), config), like=crew.work.p)
+        arrays, begun = pool.train_step.arrays, time.perf_counter()
+        arrays["parameters"][...] = flat(model.init(np.random.default_rng(seed), config), like=pool.train_step.p)
         arrays["average"][...] = arrays["parameters"]
         for step, (epoch, batch) in enumerate(_batches(recipe, seed, len(images)), 1):
-            loss, norm, rate = take_step(crew, step, steps, images[batch], unread[batch])
+            loss, norm, rate = take_step(pool, step, steps, images[batch], unread[batch])
             if step % LOG_EVERY == 0:
                 record = {"kind": "step", "step": step, "seconds": round(time.perf_counter() - begun, 3)}
                 record |= {"epoch": epoch + 1, "loss": float(loss), "learning_rate": rate, "gradient_norm": float(norm)}
                 history.append(record)
                 bar.set_postfix(loss=f"{float(loss):.3f}", refresh=False)
             bar.update()
-        return trees.map(np.array, crew.work.average), history
+        return trees.map(np.array, pool.train_step.average), history
 
 
 def _batches(recipe, seed, images):

@@ -8,11 +8,11 @@ import numpy as np
 
 from tinyvit.errors import DataError
 
-STRENGTH = 0.1  # with which features are probed, if nothing else is said
+L2 = 0.1  # with which features are probed, if nothing else is said
 LEAST = 1e-12  # strength: enough that there is one solution
 
 
-def ridge(features, labels, classes, strength=1.0):
+def ridge(features, labels, classes, l2=1.0):
     """Regularised least squares from features to classes.
 
     With X the features, less their mean, and T the targets (1 for the true class, -1 for the others), less theirs,

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from tinyvit.errors import UsageError
 
+AUGMENTATION = ("shift", "rotate", "zoom", "shear")
+RENAMED = {"smoothing": "label_smoothing", "clip": "clip_norm", "average": "ema_decay"}  # since version 0.1
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -25,12 +28,12 @@ class Recipe:
         Of the matrices, per step and unit of learning rate.
     warmup : float
         Share of the run over which the learning rate rises, in [0, 1).
-    smoothing : float
+    label_smoothing : float
         Share of the target that is spread over all classes, in [0, 1).
-    clip : float
+    clip_norm : float
         Largest norm of a gradient.
-    average : float
-        Decay, in [0, 1), of the running average of the weights, which is what the run delivers; 0 delivers the last
+    ema_decay : float
+        Decay, in [0, 1), of the exponential moving average of the weights, which the run delivers; 0 delivers the last
         weights.
     validation : float
         Share of the training set held out, in (0, 1), to choose settings on.
@@ -58,9 +61,9 @@ class Recipe:
     learning_rate: float = 3e-3
     weight_decay: float = 0.05
     warmup: float = 0.1
-    smoothing: float = 0.05
-    clip: float = 1.0
-    average: float = 0.998
+    label_smoothing: float = 0.05
+    clip_norm: float = 1.0
+    ema_decay: float = 0.998
     validation: float = 0.1
     shift: int = 0
     rotate: float = 0.0
@@ -71,13 +74,32 @@ class Recipe:
     def __post_init__(self):
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            whole, share = f.type is int, f.name in ("warmup", "smoothing", "average", "validation", "zoom", "shear")
+            whole, share = f.type is int, f.name in ("warmup", "label_smoothing", "ema_decay", "validation", "zoom", "shear")
             least = 1 if f.name in ("epochs", "batch", "micro_batch") else 0
             good = type(value) is int if whole else type(value) in (int, float)
             if not good or not least <= value < (1 if share else 1e9):
                 kind = "a whole number" if whole else "a number"
                 bound = f"from {least} to below 1" if share else f"of at least {least}"
                 raise UsageError(f"{f.name} is {value!r}: expected {kind} {bound}")
+
+    @property
+    def augmentation(self):
+        """The amounts of the random changes, as `augment` takes them."""
+        return {name: getattr(self, name) for name in AUGMENTATION}
+
+    @classmethod
+    def from_dict(cls, values):
+        """The recipe that `dataclasses.asdict` took apart; names of version 0.1 are understood.
+
+        Raises
+        ------
+        UsageError
+            If a name is unknown or a value is not possible.
+        """
+        values = {RENAMED.get(name, name): value for name, value in values.items()}
+        if unknown := values.keys() - {f.name for f in dataclasses.fields(cls)}:
+            raise UsageError(f"not a recipe: unknown {', '.join(sorted(unknown))}")
+        return cls(**values)
 
 
 def fine_tuning(recipe):
@@ -86,7 +108,7 @@ def fine_tuning(recipe):
 
 
 RECIPES = {
-    "digits": Recipe(epochs=60, batch=64, learning_rate=5e-3, average=0.99, rotate=10.0, zoom=0.15, shear=0.15),
+    "digits": Recipe(epochs=60, batch=64, learning_rate=5e-3, ema_decay=0.99, rotate=10.0, zoom=0.15, shear=0.15),
     "mnist-quick": Recipe(epochs=4, learning_rate=5e-3, shift=1, validation=1 / 12),
     "mnist": Recipe(epochs=14, learning_rate=5e-3, shift=1, validation=1 / 12),
     "mnist-best": Recipe(epochs=80, learning_rate=3e-3, shift=2, rotate=12.0, zoom=0.15, shear=0.15, validation=1 / 12),

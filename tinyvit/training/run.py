@@ -18,7 +18,9 @@ from pathlib import Path
 from tinyvit.data import dataset_named
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import clear_side_files, replacing
-from tinyvit.models.config import PRESETS, ViTConfig
+from tinyvit.models.config import Config
+from tinyvit.models.model import model_named, model_of, name_of
+from tinyvit.models.presets import PRESETS
 from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
 
 RECORDS = {  # what a record of the history has at least, by its kind
@@ -27,7 +29,7 @@ RECORDS = {  # what a record of the history has at least, by its kind
     "test": ("test_loss", "test_accuracy"),
 }
 FILES = ("config.json", "history.jsonl", "checkpoint.npz", "model.npz", "metrics.json", "curves.png")
-FREE = ("image", "heads", "gelu", "eps", "dropout")  # of a model whose weights are given; the rest follows from them
+FREE = ("image", "heads", "gelu", "eps", "dropout")  # settings still free when fine-tuning; the weights fix the rest
 METRICS = ("test_accuracy", "validation_accuracy", "parameters", "training_images", "epochs", "seconds")  # at least
 
 
@@ -36,7 +38,7 @@ class Settings:
     """What a run is: the same settings give the same model, to the bit."""
 
     data: str
-    config: ViTConfig
+    config: Config
     recipe: Recipe
     seed: int = 0
     weights: str | None = None  # the file of the parameters that it started from
@@ -50,19 +52,25 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values):
-        """Settings as config.json has them."""
-        config, recipe = ViTConfig.from_dict(values["config"]), Recipe(**values["recipe"])
-        return cls(values["data"], config, recipe, values["seed"], values.get("weights"))
+        """Settings as config.json has them; version 0.1 knew no model but the ViT, and did not say so."""
+        config = model_named(values.get("model", "vit")).config.from_dict(values["config"])
+        return cls(values["data"], config, Recipe.from_dict(values["recipe"]), values["seed"], values.get("weights"))
+
+    def as_dict(self):
+        """The settings as config.json has them."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values |= {"config": dataclasses.asdict(self.config), "recipe": dataclasses.asdict(self.recipe)}
+        return {"data": values.pop("data"), "model": name_of(self.config)} | values
 
     @property
     def command(self):
         """What a user types for a run with these settings: what differs from the data set's presets."""
-        model, usual, asked = vars(self.config), vars(PRESETS[self.data]), {}
+        model, usual, asked = self.config.values(), model_of(self.config).preset(PRESETS[self.data]).values(), {}
         recipe = RECIPES[self.data]
-        if self.weights:  # whose habits are unknown here, so that all is said
+        if self.weights:  # whose defaults are unknown here: every option is given
             model, usual, recipe = {name: model[name] for name in FREE}, {"dropout": 0.0}, fine_tuning(recipe)
             asked = {"from": (shlex.quote(self.weights), None)}
-        asked |= {"seed": (self.seed, 0)} | {name: (value, usual.get(name)) for name, value in model.items()}
+        asked |= {"model": (name_of(self.config), "vit"), "seed": (self.seed, 0)} | {name: (value, usual.get(name)) for name, value in model.items()}
         asked |= {name: (value, getattr(recipe, name)) for name, value in vars(self.recipe).items()}
         options = [f"--{name.replace('_', '-')} {own}" for name, (own, usual) in asked.items() if own != usual]
         return " ".join(["tinyvit train", self.data, *options])
@@ -98,14 +106,15 @@ class Run:
             "data": self.settings.data,
             "seed": self.settings.seed,
             "from": self.settings.weights,
-            **vars(self.settings.config),
+            "model": name_of(self.settings.config),
+            **self.settings.config.values(),
             **vars(self.settings.recipe),
         }
         for name, value in asked.items():
-            if value != known[name]:
+            if value != known.get(name):
                 option = "the data set" if name == "data" else "--" + name.replace("_", "-")
                 raise UsageError(
-                    f"{option} {value} contradicts the saved run in {self.folder}, which has {known[name]}: "
+                    f"{option} {value} contradicts the saved run in {self.folder}, which has {known.get(name)}: "
                     "leave it out, or start a new run"
                 )
 
@@ -190,8 +199,7 @@ def new_run(folder, settings, *, force=False):
         clear_side_files(folder)
         for name in (*FILES, "report.html"):
             (folder / name).unlink(missing_ok=True)
-        values = dataclasses.asdict(settings)
-        _write_json(folder / "config.json", values)
+        _write_json(folder / "config.json", settings.as_dict())
     except OSError as error:
         raise CheckpointError(
             f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out"

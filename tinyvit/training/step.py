@@ -26,21 +26,21 @@ def arithmetic():
         yield
 
 
-def epoch_order(seed, epoch, images):
-    """The order of so many training images in an epoch (from 0): their indices."""
-    return np.random.default_rng([seed, ORDER, epoch]).permutation(images)
+def epoch_order(seed, epoch, examples):
+    """The order of so many training examples in an epoch (from 0): their indices."""
+    return np.random.default_rng([seed, ORDER, epoch]).permutation(examples)
 
 
-def take_step(crew, step, steps, images, labels):
+def take_step(pool, step, steps, batch):
     """One step of the optimiser on a batch.
 
     Parameters
     ----------
-    crew : from `start_crew`
+    pool : from `start_worker_pool`
     step, steps : int
         Which one, from 1, of how many.
-    images, labels : arrays
-        The batch, on the host.
+    batch : {name: array}
+        On the host.
 
     Returns
     -------
@@ -52,13 +52,13 @@ def take_step(crew, step, steps, images, labels):
     DivergedError
         If the loss or the gradient is no longer a number; the parameters are those before the step.
     """
-    recipe = crew.work.recipe
-    loss, norm = crew.gradient(step, images, labels)
+    recipe = pool.train_step.recipe
+    loss, norm = pool.gradient(step, batch)
     # Reading a number from a GPU waits for all that was asked of it so far: there, only every few steps.
     if (isinstance(norm, np.generic) or step % LOG_EVERY == 0) and not np.isfinite(float(loss + norm)):
         raise diverged(step, steps, recipe)
     rate = warmup_cosine(step, steps=steps, warmup=recipe.warmup, peak=recipe.learning_rate)
-    crew.do("update", step, rate)
+    pool.do("update", step, rate)
     return loss, norm, rate
 
 

@@ -1,8 +1,7 @@
-"""A worker process: `python -m tinyvit.training.worker`, started by crew.py and by nobody else.
+"""A worker process: `python -m tinyvit.training.worker`, started by worker_pool.py and by nobody else.
 
 It reads lines of JSON from its standard input, first the run, then [task, arguments...], and answers each with a line:
-null, or {"problem": what went wrong}. When its standard input ends it ends, and that is when its parent does, however
-it does.
+null, or {"problem": what went wrong}. It exits when its standard input closes, however the parent died.
 """
 
 import json
@@ -12,11 +11,11 @@ import sys
 
 import numpy as np
 
-from tinyvit.models.model import MODELS
+from tinyvit.models.model import model_named
 from tinyvit.training.memory import keep_freed_memory
 from tinyvit.training.recipe import Recipe
 from tinyvit.training.shared import arrays_in, open_memory, size_of
-from tinyvit.training.work import Work
+from tinyvit.training.train_step import TrainStep
 
 
 def serve(first):
@@ -51,13 +50,13 @@ def serve(first):
 def _set_up(run):
     """The first line; returns what does the others."""
     arrays = arrays_in(open_memory(run["memory"], size_of(run["shapes"])), run["shapes"])
-    config = MODELS[run["model"]].config(**run["config"])
-    work = Work(config, Recipe(**run["recipe"]), run["seed"], arrays)
+    config = model_named(run["model"]).config(**run["config"])
+    train_step = TrainStep(config, Recipe(**run["recipe"]), run["seed"], arrays)
 
     def do(task):
         name, *arguments = task
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # as in fit, which sees it from the loss
-            getattr(work, name)(run["worker"], run["workers"], *arguments)
+            getattr(train_step, name)(run["worker"], run["workers"], *arguments)
 
     return do
 

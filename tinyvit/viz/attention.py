@@ -10,19 +10,15 @@ import math
 import numpy as np
 
 from tinyvit.arrays import to_host, xp_of
-from tinyvit.layers.linear import linear_backward
-from tinyvit.layers.pool import POOL
-from tinyvit.layers.pre_logits import pre_logits_backward
-from tinyvit.models.blocks import block_of
-from tinyvit.models.placement import PLACEMENT
-from tinyvit.ops.dropout import dropout_backward
+from tinyvit.errors import UsageError
+from tinyvit.models.model import backward
 from tinyvit.ops.heads import split_heads
 
 
 def attention_maps(c):
     """The attention maps of every block, on the host: a list of L arrays [B, h, T, T].
 
-    The last is [B, h, 1, T], the class token's row, where the model ran with full=False.
+    The last is [B, h, 1, T], the class token's row, where the model ran with all_rows=False.
     """
     return [to_host(block["msa"]["att"]["a"]) for block in c["blocks"]]
 
@@ -128,11 +124,11 @@ def uniform_distance(count, patch):
 
 
 def weighted_attention(dlogits, p, c, config):
-    """What each attention weight does for a score: every map times its gradient, max(0, a * da), mean over heads.
+    """Each attention weight's part in a score: every map times its gradient, max(0, a * da), mean over heads.
 
-    Where plain attention shows what is looked at, this shows what of it speaks for a class (Chefer et al. 2021, their
-    equation 5, of each layer by itself). da is what attention's backward pass computes on its way, da = dy v^T; the
-    walk to it is `vit_backward`'s.
+    Plain attention shows where the model looks; this shows what of it speaks for a class (Chefer et al. 2021, their
+    equation 5, of each layer by itself). The gradients come from the model's own backward pass, whatever its blocks:
+    attention's output y goes into the projection w_o alone, and da = dy v^T.
 
     Parameters
     ----------
@@ -144,31 +140,31 @@ def weighted_attention(dlogits, p, c, config):
     Returns
     -------
     list of L arrays [B, T, T] on the host
+
+    Raises
+    ------
+    UsageError
+        If a block keeps no attention under "msa", the name by which this function finds it.
     """
-    dy, _ = linear_backward(dlogits, p["head"], c["head"])
-    if "pre_logits" in p:
-        dy, _ = pre_logits_backward(dy, p["pre_logits"], c["pre_logits"])
-    dz, _ = POOL[config.pool].read_backward(dy, p["ln"], c)
-    _, block_backward = block_of(config)
-    blocks, found = PLACEMENT[config.position_at].blocks(p), []
-    for block, cache in zip(reversed(blocks), reversed(c["blocks"]), strict=True):
-        a = cache["msa"]["att"]["a"]
-        a_da = a * _gradient_of_maps(dz, block, cache, block_backward)
-        found.insert(0, to_host(xp_of(a).maximum(a_da, 0).mean(axis=1)))
-        dz, _ = block_backward(dz, block, cache)
-    return found
+    if any("msa" not in block for block in c["blocks"]):
+        raise UsageError('a block of this model has no attention under the name "msa": there is none to weigh')
+    _, g = backward(dlogits, p, c | {"blocks": [_with_one_hot_inputs(block) for block in c["blocks"]]}, config)
+    weighted = []
+    for block, parameters, gradients in zip(c["blocks"], p["blocks"], g["blocks"], strict=True):
+        a, v = block["msa"]["att"]["a"], block["msa"]["att"]["v"]
+        do = gradients["msa"]["o"]["w"].reshape(*block["msa"]["o"]["x"].shape[:2], -1)  # [B, T, D]
+        da = split_heads(do @ parameters["msa"]["o"]["w"].T, v.shape[1]) @ v.swapaxes(-1, -2)
+        weighted.append(to_host(xp_of(a).maximum(a * da, 0).mean(axis=1)))
+    return weighted
 
 
-def _gradient_of_maps(dz, p, c, block_backward):
-    """da [B, h, T, T] of a block, pre-norm or post-norm, from the gradient of its output.
+def _with_one_hot_inputs(block):
+    """A block's cache in which the input x [B, T, D] of the projection w_o is the identity [B, T, B*T].
 
-    What attention says is added to what the block was given, and all that follows reads the sum. Were its last
-    projection zero, nothing would come back through attention, and the block's backward pass would end with what comes
-    around it: the gradient of that sum, and so of either part. (In a block whose MLP reads something else, it is not.)
+    The gradient of w_o is x^T do, and x enters no other gradient. With the identity in its place, it is do itself, row
+    by row: the gradient of the projection's output.
     """
-    msa, T = p["msa"], c["msa"]["att"]["q"].shape[2]
-    silent = p | {"msa": msa | {"o": msa["o"] | {"w": xp_of(dz).zeros_like(msa["o"]["w"])}}}
-    dy = block_backward(dz, silent, c)[0][:, :T]
-    dy, _ = linear_backward(dropout_backward(dy, c["dropout"]), msa["o"], c["msa"]["o"])
-    v = c["msa"]["att"]["v"]
-    return split_heads(dy, v.shape[1]) @ v.swapaxes(-1, -2)
+    msa = block["msa"]
+    B, T, _ = msa["o"]["x"].shape
+    one_hot = xp_of(msa["o"]["x"]).eye(B * T, dtype=msa["o"]["x"].dtype).reshape(B, T, B * T)
+    return block | {"msa": msa | {"o": msa["o"] | {"x": one_hot}}}

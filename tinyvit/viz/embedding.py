@@ -3,8 +3,8 @@
 import numpy as np
 
 from tinyvit.arrays import to_host, xp_of
-from tinyvit.layers.nothing import nothing
-from tinyvit.layers.position import POSITION
+from tinyvit.layers.identity import identity
+from tinyvit.layers.position import POSITIONS
 from tinyvit.viz.attention import class_tokens
 from tinyvit.viz.picture import bare, new_figure
 
@@ -54,8 +54,8 @@ def position_table(p, config):
 
     None if nothing is added, or in each layer something else.
     """
-    forward = POSITION[config.position].forward
-    if forward in (None, nothing) or config.position_at == "layers":
+    forward = POSITIONS[config.position].forward
+    if forward in (None, identity) or config.position_at == "layers":
         return None
     w = p["patch"]["w"]
     table, _ = forward(xp_of(w).zeros((1, config.tokens, config.dim), w.dtype), p["pos"])

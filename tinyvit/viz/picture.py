@@ -57,9 +57,9 @@ def plain(axes):
 
 def new_figure(width, height):
     """A figure of this size in inches that leaves room for its words; a notebook shows it as what a cell returns."""
-    from tinyvit.viz.shown import ShownFigure
+    from tinyvit.viz.notebook_figure import NotebookFigure
 
-    return ShownFigure(figsize=(width, height), layout="constrained", dpi=150)
+    return NotebookFigure(figsize=(width, height), layout="constrained", dpi=150)
 
 
 def _ghost(picture):

@@ -4,8 +4,8 @@ import math
 import re
 from typing import NamedTuple
 
-from tinyvit.layers.nothing import nothing
-from tinyvit.layers.position import POSITION
+from tinyvit.layers.identity import identity as nothing
+from tinyvit.layers.position import POSITIONS
 
 
 class Step(NamedTuple):
@@ -75,7 +75,7 @@ class Steps:
 
     def positions(self, name, z, table):
         """Positions, if they are of a kind that is added to tokens."""
-        if POSITION[self.config.position].forward in (None, nothing):
+        if POSITIONS[self.config.position].forward in (None, nothing):
             return z
         yield Step(name, self.tokens, (z,), table, hands_on=z)
         return name

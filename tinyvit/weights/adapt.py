@@ -5,7 +5,6 @@ from dataclasses import replace
 from tinyvit import trees
 from tinyvit.arrays import xp_of
 from tinyvit.errors import UsageError
-from tinyvit.layers.pool import POOL
 from tinyvit.ops.convolution import kernel_from_matrix, matrix_from_kernel
 from tinyvit.ops.resize_positions import resize_positions
 
@@ -68,7 +67,7 @@ def resized_positions(p, config, grid, method):
 
     A table without the class token's row is given one for as long as it takes.
     """
-    first = POOL[config.pool].tokens
+    first = int(config.class_token)
 
     def resized(table):
         whole = table if first else xp_of(table).concatenate([table[:1], table])

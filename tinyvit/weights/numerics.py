@@ -109,4 +109,4 @@ def _drift(what, usual, other, before, after):
 
 
 def _logits(x, p, config):
-    return vit(x[None].astype(p["patch"]["w"].dtype), p, config, full=False, keep=False)[0][0]
+    return vit(x[None].astype(p["patch"]["w"].dtype), p, config, all_rows=False, keep_cache=False)[0][0]

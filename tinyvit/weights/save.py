@@ -12,7 +12,7 @@ from tinyvit.arrays import to_host
 from tinyvit.data.photos import PILLOW, Preparation
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import replacing
-from tinyvit.models.parameters import check_parameters
+from tinyvit.models.model import check_parameters
 from tinyvit.weights.naming import written
 from tinyvit.weights.sources import SOURCES
 

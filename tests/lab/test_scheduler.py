@@ -13,7 +13,7 @@ from tinyvit.lab import spread as spreading
 from tinyvit.lab import store as store_module
 from tinyvit.lab.job import Job
 from tinyvit.lab.run import RESULTS, run
-from tinyvit.lab.spread import spread
+from tinyvit.lab.scheduler import spread
 from tinyvit.lab.store import Store
 
 COST = [Job({"n": n}, "cost", {"part": "attention", "tokens": n}, work=n) for n in (8, 64, 16, 32)]

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 SCREEN = 100  # a notebook's pixels per inch; the picture has more, for screens that can show them
 
 
-class ShownFigure(Figure):
+class NotebookFigure(Figure):
     """A figure that is shown when a cell returns it, at its size in inches, with nothing cut off or added.
 
     Once a notebook has made pyplot's inline backend active, IPython's own printer for figures takes precedence.

@@ -18,10 +18,10 @@ from tests.training import helpers
 from tests.training.helpers import CONFIG, RECIPE, STEPS, toy, toy_run
 from tinyvit.errors import UsageError, WorkerError
 from tinyvit.models.vit import vit_init
-from tinyvit.training import crew as crews
+from tinyvit.training import pool as crews
 from tinyvit.training import loop, work
-from tinyvit.training.crew import start_crew
-from tinyvit.training.evaluation import crew_logits, logits_of
+from tinyvit.training.worker_pool import start_worker_pool
+from tinyvit.training.evaluation import pool_outputs, logits_of
 
 RANDOM = dataclasses.replace(CONFIG, dropout=0.2)
 NINE = dataclasses.replace(RECIPE, batch=9, micro_batch=2, epochs=2, rotate=5.0, clip=0.1)  # five micro-batches
@@ -32,11 +32,11 @@ LINUX = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="reads /p
 @pytest.fixture
 def crew_of(monkeypatch):
     """Have fit use crews of a given kind and number of workers."""
-    start = crews.start_crew
+    start = crews.start_worker_pool
 
     def use(kind, workers):
         monkeypatch.setattr(
-            loop, "start_crew", lambda *args, **options: start(*args, **options | {"kind": kind, "workers": workers})
+            loop, "start_worker_pool", lambda *args, **options: start(*args, **options | {"kind": kind, "workers": workers})
         )
 
     return use
@@ -79,19 +79,19 @@ def test_the_number_of_rows_matters_no_more_than_rounding(tmp_path, monkeypatch)
     found = []
     for rows in (5, 2):
         monkeypatch.setattr(work, "LARGEST_ROWS", rows * work.parameter_count(CONFIG))
-        with start_crew(CONFIG, NINE, 0) as crew:
-            fill(crew)
-            crew.do("gradients", 1, 9)
-            crew.do("add", 9)
-            found.append(crew.work.arrays["rows"][0].copy())
-            assert len(crew.work.arrays["rows"]) == rows
+        with start_worker_pool(CONFIG, NINE, 0) as pool:
+            fill(pool)
+            pool.do("gradients", 1, 9)
+            pool.do("add", 9)
+            found.append(pool.train_step.arrays["rows"][0].copy())
+            assert len(pool.train_step.arrays["rows"]) == rows
     np.testing.assert_allclose(*found, atol=1e-6)
 
 
-def fill(crew, seed=0):
-    """Put a model and a batch of nine into a crew's arrays."""
-    arrays = crew.work.arrays
-    p = vit_init(np.random.default_rng(seed), crew.work.config)
+def fill(pool, seed=0):
+    """Put a model and a batch of nine into a pool's arrays."""
+    arrays = pool.train_step.arrays
+    p = vit_init(np.random.default_rng(seed), pool.train_step.config)
     for name in ("parameters", "average"):
         arrays[name][...] = np.concatenate([leaf.reshape(-1) for leaf in work.trees.leaves(p)])
     (x, y), _ = toy(train=9)
@@ -101,67 +101,67 @@ def fill(crew, seed=0):
 
 def test_the_norm_is_of_the_whole_gradient_and_clips_it(monkeypatch):
     monkeypatch.setattr(work, "BLOCK", 64)
-    with start_crew(CONFIG, NINE, 0, workers=3, kind="threads") as crew:
-        fill(crew)
-        crew.do("gradients", 1, 9)
-        crew.do("add", 9)
-        g = crew.work.arrays["rows"][0]
+    with start_worker_pool(CONFIG, NINE, 0, workers=3, kind="threads") as pool:
+        fill(pool)
+        pool.do("gradients", 1, 9)
+        pool.do("add", 9)
+        g = pool.train_step.arrays["rows"][0]
         norm = np.linalg.norm(g)
-        assert crew.work.norm() == pytest.approx(norm, rel=1e-6) and norm > NINE.clip
-        crew.do("update", 1, 1e-3)
+        assert pool.train_step.norm() == pytest.approx(norm, rel=1e-6) and norm > NINE.clip
+        pool.do("update", 1, 1e-3)
         assert np.linalg.norm(g) == pytest.approx(NINE.clip, rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])
 def test_logits_over_a_crew(kind):
     (x, _), _ = toy(train=23)
-    with start_crew(CONFIG, NINE, 0, workers=2, kind=kind) as crew:
-        p = fill(crew)
-        np.testing.assert_allclose(crew_logits(crew, x), logits_of(x, p, CONFIG), rtol=1e-4, atol=1e-6)
+    with start_worker_pool(CONFIG, NINE, 0, workers=2, kind=kind) as pool:
+        p = fill(pool)
+        np.testing.assert_allclose(pool_outputs(pool, x), logits_of(x, p, CONFIG), rtol=1e-4, atol=1e-6)
 
 
 @LINUX
 def test_a_crew_leaves_no_process_and_no_descriptor(tmp_path):
     before = len(os.listdir("/proc/self/fd"))
-    with start_crew(CONFIG, NINE, 0, workers=3) as crew:
-        fill(crew)
-        crew.do("gradients", 1, 9)
-        pids = [process.pid for process in crew.others]
+    with start_worker_pool(CONFIG, NINE, 0, workers=3) as pool:
+        fill(pool)
+        pool.do("gradients", 1, 9)
+        pids = [process.pid for process in pool.others]
         opened = [os.readlink(f"/proc/{pids[1]}/fd/{n}") for n in os.listdir(f"/proc/{pids[1]}/fd")]
         assert sum("pipe" in name for name in opened) <= 3, f"a worker holds pipes of others: {opened}"
     assert not any(psutil.pid_exists(pid) for pid in pids)
-    del crew  # and with it the memory
+    del pool  # and with it the memory
     assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_worker_that_fails_says_how():
     with (
-        start_crew(CONFIG, NINE, 0, workers=2) as crew,
+        start_worker_pool(CONFIG, NINE, 0, workers=2) as pool,
         pytest.raises(WorkerError, match="worker 1 of 2 failed: ValueError: expected non-negative"),
     ):
-        fill(crew)
-        crew.work.gradients = lambda *arguments: None  # its own share goes well
-        crew.do("gradients", -1, 9)  # no such step: as a seed of random numbers it is refused
+        fill(pool)
+        pool.train_step.gradients = lambda *arguments: None  # its own share goes well
+        pool.do("gradients", -1, 9)  # no such step: as a seed of random numbers it is refused
 
 
 @pytest.mark.parametrize("when", ["before the first step", "later"])
 def test_a_worker_that_is_killed_ends_the_run_with_one_line_and_the_checkpoint_kept(tmp_path, monkeypatch, when):
-    start, bad = crews.start_crew, 1 if when == "before the first step" else 12
+    start, bad = crews.start_worker_pool, 1 if when == "before the first step" else 12
 
     def fragile(*args, **options):
-        crew = start(*args, **options)
-        do = crew.do
+        pool = start(*args, **options)
+        do = pool.do
 
         def killing(task, *arguments):
             if task == "gradients" and arguments[0] == bad:
-                crew.others[0].kill()
+                pool.others[0].kill()
             do(task, *arguments)
 
-        crew.do = killing
-        return crew
+        pool.do = killing
+        return pool
 
     whole = outcome(tmp_path / "whole", CONFIG, RECIPE)
-    monkeypatch.setattr(loop, "start_crew", fragile)
+    monkeypatch.setattr(loop, "start_worker_pool", fragile)
     run = toy_run(tmp_path / "run", seed=3)
     with pytest.raises(WorkerError) as lost:
         loop.fit(CONFIG, toy(), recipe=RECIPE, seed=3, workers=2, run=run, progress=False)
@@ -179,8 +179,8 @@ def test_where_processes_cannot_be_started_there_are_threads(monkeypatch, capsys
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(crews.subprocess, "Popen", refused)
-    with start_crew(CONFIG, NINE, 0, workers=2) as crew:
-        assert isinstance(crew, crews.Threads)
+    with start_worker_pool(CONFIG, NINE, 0, workers=2) as pool:
+        assert isinstance(pool, crews.Threads)
     assert capsys.readouterr().err == "tinyvit: no worker processes (Operation not permitted): using threads\n"
 
 
@@ -228,7 +228,7 @@ def test_workers_import_this_very_package_wherever_it_was_found(monkeypatch):
 def test_a_run_that_does_not_fit_the_memory_is_refused_in_one_line():
     enormous = dataclasses.replace(RECIPE, batch=999_999_999)
     with pytest.raises(UsageError, match=r"needs .* GiB of memory, of which images are \[999999999, 1000, 1000, 1\]"):
-        start_crew(dataclasses.replace(CONFIG, image=1000), enormous, 0)
+        start_worker_pool(dataclasses.replace(CONFIG, image=1000), enormous, 0)
 
 
 @LINUX
@@ -239,7 +239,7 @@ def test_a_crew_that_cannot_be_set_up_keeps_no_descriptor(monkeypatch):
     monkeypatch.setattr(crews, "Work", fail)
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(MemoryError):
-        start_crew(CONFIG, NINE, 0, workers=2)
+        start_worker_pool(CONFIG, NINE, 0, workers=2)
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -249,9 +249,9 @@ def test_a_worker_that_cannot_open_the_memory_says_so(monkeypatch):
     monkeypatch.setattr(crews, "start_process", lambda module, descriptors: start(module))  # it inherits no memory
     with (
         pytest.raises(WorkerError, match=r"worker 1 of 2 failed: OSError: .*Bad file descriptor"),
-        crews.Processes(CONFIG, NINE, 0, shapes, 2) as crew,
+        crews.Processes(CONFIG, NINE, 0, shapes, 2) as pool,
     ):
-        crew.do("gradients", 1, 9)
+        pool.do("gradients", 1, 9)
 
 
 SLOW = ["--epochs=500", "--batch=64", "--workers=2"]

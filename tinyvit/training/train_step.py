@@ -1,0 +1,148 @@
+"""A training step, cut into shards.
+
+Three tasks make a step: every micro-batch's gradient, their sum, the update. Worker w of W does shard w of each, and no
+worker begins a task before all have ended the one before. A shard is whole micro-batches, or a range of the parameters,
+and the numbers computed for each of them do not depend on the worker that computes them: the bits are the same for any
+number of workers, and whether they are processes, threads, or the one and only.
+"""
+
+import numpy as np
+
+from tinyvit import trees
+from tinyvit.arrays import to_host, xp_of
+from tinyvit.models.model import model_of, parameter_count
+from tinyvit.training.adamw import BLOCK, adamw_step, clip_factor, decay_of, trainable, update_average
+from tinyvit.training.gradients import batch_gradient
+
+EVALUATION = 5  # a stream of random numbers, apart from those of training
+LARGEST_ROWS = 2**28  # entries of all rows of gradients together: 1 GiB
+STATE = ("parameters", "moment1", "moment2", "average")  # what a run is between two steps
+BATCH = "batch/"  # before the names of a batch's arrays
+
+
+def array_shapes(config, recipe):
+    """{name: (shape, dtype)} of the arrays that all workers of a run share.
+
+    parameters, moment1, moment2, average   [n], flat: the state of the run
+    rows      [R, n]   gradients: a row for each micro-batch; of a model too large for that, for several neighbours
+    losses    [R]      and their losses
+    squares   [n / BLOCK]   the sum of squares of each block of the gradient
+    batch/...          the arrays of one batch, by their names
+    outputs, scores    results of an evaluation: the model's output for each example; for each micro-batch the sum and
+                       the count of each of the task's scores
+    """
+    n, batch, task = parameter_count(config), recipe.batch, model_of(config).task
+    micro_batches = -(-batch // recipe.micro_batch)
+    rows = max(1, min(micro_batches, LARGEST_ROWS // n))
+    floats = {name: (n,) for name in STATE}
+    floats |= {"rows": (rows, n), "losses": (rows,), "squares": (-(-n // BLOCK),)}
+    floats |= {"outputs": (batch, *task.output(config))}
+    shapes = {name: (shape, "float32") for name, shape in floats.items()}
+    shapes |= {BATCH + name: ((batch, *shape), dtype) for name, (shape, dtype) in task.arrays(config).items()}
+    return shapes | {"scores": ((micro_batches, len(task.scores), 2), "float64")}
+
+
+def is_on_host(name):
+    """Whether an array stays on the host when the others are on a GPU: a batch goes there micro-batch by micro-batch."""
+    return name.startswith(BATCH) or name in ("outputs", "scores")
+
+
+class TrainStep:
+    """The arrays of a run, and each task on them. Every task takes the worker's number and how many there are."""
+
+    def __init__(self, config, recipe, seed, arrays):
+        self.config, self.recipe, self.seed = config, recipe, seed
+        self.arrays = arrays
+        self.model = model_of(config)
+        shapes = self.model.init(None, config)
+        self.p = trees.views(arrays["parameters"], shapes)
+        self.average = trees.views(arrays["average"], shapes)
+        self.decay = decay_of(self.p, recipe.weight_decay)
+        self.trainable = trainable(self.p, recipe.freeze) if recipe.freeze else None
+        if self.trainable is not None:
+            self.decay = self.decay * self.trainable
+
+    def put(self, batch):
+        """Copy a batch to where all workers see it; returns how many examples it has."""
+        for name in self.model.task.arrays(self.config):
+            count = len(batch[name])
+            self.arrays[BATCH + name][:count] = batch[name]
+        return count
+
+    def batch(self, start, stop):
+        """Examples of the batch, from start to stop, as a batch."""
+        return {name: self.arrays[BATCH + name][start:stop] for name in self.model.task.arrays(self.config)}
+
+    def gradients(self, worker, workers, step, count, all_rows=False):
+        """The gradients of the first `count` examples, each micro-batch's in its row; `all_rows` as in vit."""
+        micro_batches, rows = -(-count // self.recipe.micro_batch), self.rows_of(count)
+        for row in shard(rows, worker, workers):
+            loss, _ = batch_gradient(
+                self.batch(0, count),
+                self.p,
+                self.config,
+                self.recipe,
+                seed=self.seed,
+                step=step,
+                all_rows=all_rows,
+                micro_batches=shard(micro_batches, row, rows),
+                out=self.arrays["rows"][row],
+            )
+            self.arrays["losses"][row] = loss
+
+    def rows_of(self, count):
+        """How many rows a batch of `count` examples fills."""
+        return min(len(self.arrays["rows"]), -(-count // self.recipe.micro_batch))
+
+    def add(self, worker, workers, count):
+        """Add the rows in their order, into the first, and sum the squares of the result block by block."""
+        first, *others = self.arrays["rows"][: self.rows_of(count)]
+        for block in shard(len(self.arrays["squares"]), worker, workers):
+            part = slice(block * BLOCK, (block + 1) * BLOCK)
+            for row in others:
+                first[part] += row[part]
+            if self.trainable is not None:  # before clipping: frozen parameters have no part in the gradient's length
+                first[part] *= self.trainable[part]
+            self.arrays["squares"][block] = first[part] @ first[part]
+
+    def update(self, worker, workers, step, learning_rate):
+        """Clip the gradient, one step of AdamW, and the average of the weights."""
+        blocks = shard(len(self.arrays["squares"]), worker, workers)
+        part = slice(blocks.start * BLOCK, blocks.stop * BLOCK)
+        p, m, v, average = (self.arrays[name][part] for name in STATE)
+        g = self.arrays["rows"][0, part]
+        g *= clip_factor(self.norm(), self.recipe.clip_norm)
+        adamw_step(p, g, m, v, step=step, learning_rate=learning_rate, decay=self.decay[part])
+        update_average(average, p, step=step, decay=self.recipe.ema_decay)
+        if self.trainable is not None:  # the average of equal numbers may differ from them in the last bit
+            average[...] = xp_of(p).where(self.trainable[part] > 0, average, p)
+
+    def loss(self, count):
+        """The mean loss of the batch of `count` examples, in nats."""
+        return self.arrays["losses"][: self.rows_of(count)].sum()
+
+    def norm(self):
+        """The norm of the whole gradient, before clipping."""
+        return np.sqrt(self.arrays["squares"].sum())
+
+    def evaluate(self, worker, workers, first, count):
+        """Outputs and scores of the first `count` examples of the batch, by the average of the weights.
+
+        `first` is the number of the batch's first example in its data set: what a task draws for an example, masks for
+        instance, is so the same in every evaluation.
+        """
+        size, xp = self.recipe.micro_batch, xp_of(self.arrays["average"])
+        for i in shard(-(-count // size), worker, workers):
+            part = slice(i * size, min((i + 1) * size, count))
+            rng = np.random.default_rng([self.seed, EVALUATION, first + part.start])
+            batch, masks = self.model.draw(rng, self.batch(part.start, part.stop), self.config, training=False)
+            how = dict(masks=trees.map(xp.asarray, masks), all_rows=False, keep_cache=False)
+            y, _ = self.model.forward(trees.map(xp.asarray, batch), self.average, self.config, **how)
+            self.arrays["outputs"][part] = y = to_host(y)
+            scores = self.model.task.score(y, batch)
+            self.arrays["scores"][i] = [scores[name] for name in self.model.task.scores]
+
+
+def shard(n, worker, workers):
+    """The indices from 0 to n - 1 that fall to a worker: neighbours, and as many for each as can be."""
+    return range(worker * n // workers, (worker + 1) * n // workers)

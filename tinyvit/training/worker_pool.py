@@ -1,0 +1,160 @@
+"""Worker pools: the workers that share the tasks of a training step.
+
+A process computes without asking another; threads of one Python process wait for each other at every call into NumPy,
+so they are the fallback where processes cannot be had. The worker processes are commands of their own (see worker.py):
+they start alike from a terminal, a script without a main guard and a notebook, on every system.
+"""
+
+import contextvars
+import dataclasses
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from tinyvit.arrays import gpu_module
+from tinyvit.errors import UsageError
+from tinyvit.models.model import name_of
+from tinyvit.training.process import WorkerProcess
+from tinyvit.training.shared import SharedMemory, arrays_in, size_of
+from tinyvit.training.train_step import TrainStep, array_shapes, is_on_host
+
+
+def start_worker_pool(config, recipe, seed, *, workers=1, device="cpu", kind="processes"):
+    """A pool of so many workers, this process or thread being the first of them.
+
+    Parameters
+    ----------
+    config, recipe, seed
+        Of the run.
+    workers : int
+    device : str
+        "cpu" or "gpu"; a GPU has one worker.
+    kind : str
+        "processes" or "threads". Where processes cannot be started, there will be threads.
+
+    Raises
+    ------
+    UsageError
+        If the run's arrays do not fit into the machine's memory.
+    """
+    shapes = array_shapes(config, recipe)
+    _check_size(shapes)
+    if workers > 1 and kind == "processes":
+        try:
+            return ProcessPool(config, recipe, seed, shapes, workers)
+        except OSError as error:
+            print(f"tinyvit: no worker processes ({error.strerror or error}): using threads", file=sys.stderr)
+    xp = gpu_module() if device == "gpu" else np
+    arrays = {name: (np if is_on_host(name) else xp).zeros(*spec) for name, spec in shapes.items()}
+    train_step = TrainStep(config, recipe, seed, arrays)
+    return ThreadPool(train_step, workers) if workers > 1 else SerialPool(train_step)
+
+
+def _check_size(shapes):
+    """Raise UsageError if the machine has less: it overcommits shared memory, and a run would fail at the first write."""
+    import psutil
+
+    needed, there = size_of(shapes), psutil.virtual_memory().total
+    if needed > there:
+        largest = max(shapes, key=lambda name: size_of({name: shapes[name]}))
+        raise UsageError(
+            f"the run needs {needed / 2**30:,.0f} GiB of memory, of which {largest} are {list(shapes[largest][0])}, "
+            f"and the machine has {there / 2**30:,.0f}: expected a smaller batch or model"
+        )
+
+
+class SerialPool:
+    """A pool of one worker, this thread."""
+
+    def __init__(self, train_step):
+        self.train_step = train_step
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def do(self, task, *arguments):
+        """Have every worker do its share of a task; returns when the last one has."""
+        getattr(self.train_step, task)(0, 1, *arguments)
+
+    def gradient(self, step, batch, *, all_rows=False):
+        """Compute the gradient of a batch, for `do("update", step, learning_rate)`; returns its loss and its norm."""
+        count = self.train_step.put(batch)
+        self.do("gradients", step, count, all_rows)
+        self.do("add", count)
+        return self.train_step.loss(count), self.train_step.norm()
+
+    def close(self):
+        """Let the other workers go."""
+
+
+class ThreadPool(SerialPool):
+    """Threads of this process."""
+
+    def __init__(self, train_step, workers):
+        super().__init__(train_step)
+        self.workers = workers
+        self.threads = ThreadPoolExecutor(workers - 1, "tinyvit-worker")
+
+    def do(self, task, *arguments):
+        task = getattr(self.train_step, task)
+        others = [  # each in a copy of this thread's context, which holds NumPy's errstate
+            self.threads.submit(contextvars.copy_context().run, task, worker, self.workers, *arguments)
+            for worker in range(1, self.workers)
+        ]
+        try:
+            task(0, self.workers, *arguments)
+        finally:
+            for other in others:
+                other.result()
+
+    def close(self):
+        self.threads.shutdown()
+
+
+class ProcessPool(SerialPool):
+    """Processes of their own, over shared memory. A worker waits for a task on its standard input, and ends with it."""
+
+    def __init__(self, config, recipe, seed, shapes, workers):
+        self.workers, self.others, self.ready = workers, [], False
+        memory = SharedMemory(size_of(shapes))
+        run = {"model": name_of(config), "config": dataclasses.asdict(config)}
+        run |= {"recipe": dataclasses.asdict(recipe), "seed": seed}
+        run |= {"memory": memory.handle, "shapes": shapes, "workers": workers}
+        try:
+            super().__init__(TrainStep(config, recipe, seed, arrays_in(memory.buffer, shapes)))
+            for worker in range(1, workers):
+                name = f"worker {worker} of {workers}"
+                self.others.append(WorkerProcess("tinyvit.training.worker", name, memory.descriptors))
+                self.others[-1].send(run | {"worker": worker})
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            memory.close()
+
+    def do(self, task, *arguments):
+        try:
+            if not self.ready:  # each says so once, after a while, which this process has used to load its data
+                self._wait()
+                self.ready = True
+            for process in self.others:
+                process.send([task, *arguments])
+            getattr(self.train_step, task)(0, self.workers, *arguments)
+            self._wait()
+        except BaseException:  # answers may be outstanding: nobody could tell them from the next task's
+            for process in self.others:
+                process.kill()
+            self.close()
+            raise
+
+    def _wait(self):
+        for process in self.others:
+            process.answer()
+
+    def close(self):
+        for process in self.others:
+            process.close()
