@@ -40,7 +40,7 @@ from tinyvit.exercises.mistakes import FORGOTTEN
 from tinyvit.exercises.mistakes import mistakes as known_mistakes
 from tinyvit.exercises.source import edited, planted
 from tinyvit.lab.experiment import Results
-from tinyvit.lab.experiments import EXPERIMENTS
+from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.run import RESULTS as LAB_RESULTS
 from tinyvit.lab.run import table as lab_table
 from tinyvit.lab.store import Store

@@ -169,7 +169,7 @@ for source, (read, found, notes) in loaded.items():
     same = all(np.array_equal(a, b) for (_, a), (_, b) in zip(trees.walk(read), trees.walk(p), strict=True))
     drift = abs(logits_of(read, found) - expected).max()
     print(f"{source}: every bit the same {same}; logits differ by at most {drift:.0e}")
-    print("    " + "\n    ".join(notes.said))
+    print("    " + "\n    ".join(notes.lines))
 
 # %% [markdown]
 # Every bit came back, three times. But under Google's names the logits are not quite the same: an `.npz` holds arrays and nothing else, so the form
@@ -288,7 +288,7 @@ print("class row kept:", kept, "  same size, same table:", identity)
 
 # %%
 larger, wide, notes = tinyvit.load_weights("vit", image=12)
-print(notes.said[-1])
+print(notes.lines[-1])
 enlarged = resize(x_test, 12, 12, "bicubic")[0]
 rows = np.concatenate([p["pos"][:1], np.resize(p["pos"][1:], (wide.tokens - 1, D))])
 at_12 = {

@@ -15,8 +15,8 @@ from tinyvit.doctor.examine import examine
 from tinyvit.errors import TinyvitError
 from tinyvit.gradcheck import gradcheck
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.model import backward, forward, parameter_count
 from tinyvit.models.presets import PRESETS
-from tinyvit.models.model import parameter_count
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from tinyvit.report.explorer import Explorer
@@ -39,11 +39,13 @@ __all__ = [
     "TinyvitError",
     "ViTConfig",
     "attention_maps",
+    "backward",
     "count",
     "cross_entropy",
     "cross_entropy_backward",
     "examine",
     "fit",
+    "forward",
     "gradcheck",
     "load",
     "load_data",

@@ -5,10 +5,10 @@ import json
 
 from tests.training.helpers import CONFIG, RECIPE
 from tinyvit.lab.experiment import Experiment, Report, Results
-from tinyvit.lab.experiments import EXPERIMENTS
+from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.figures import panels
 from tinyvit.lab.job import training
-from tinyvit.lab.probing import SHOTS
+from tinyvit.training.probe import SHOTS
 
 NOISE = (-0.001, 0.0, 0.001)  # of three seeds: their standard deviation is 0.001
 HALF = 4.302653 * 0.001 / 3**0.5  # so of their mean's interval this is the half width

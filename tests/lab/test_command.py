@@ -11,7 +11,7 @@ from tests.lab.test_reports import MADE
 from tests.training.helpers import call, fails, interrupted
 from tinyvit.lab import spread as spreading
 from tinyvit.lab import store as store_module
-from tinyvit.lab.experiments import EXPERIMENTS
+from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.run import FIGURE, RESULTS, TABLE
 from tinyvit.lab.store import Store
 

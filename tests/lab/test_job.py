@@ -7,9 +7,9 @@ import pytest
 
 from tests.lab.helpers import small_jobs
 from tinyvit.data import DATASETS
-from tinyvit.lab.experiments import EXPERIMENTS
+from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.job import BUDGETS, QUICK_IMAGES, Job, base_config, base_images, base_recipe, training
-from tinyvit.lab.tasks import TASKS
+from tinyvit.lab.worker import TASKS
 from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.presets import PRESETS
 from tinyvit.models.model import MODELS

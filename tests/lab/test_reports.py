@@ -11,9 +11,9 @@ import pytest
 from tests.lab.helpers import DIVERGED, HALF, NOISE, accuracy, made_up, records, shot_accuracy
 from tinyvit.lab import figures
 from tinyvit.lab.experiment import Results
-from tinyvit.lab.experiments import EXPERIMENTS
+from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.figures import line, panels, points
-from tinyvit.lab.probing import SHOTS
+from tinyvit.training.probe import SHOTS
 from tinyvit.lab.run import table
 from tinyvit.lab.statistics import Estimate
 

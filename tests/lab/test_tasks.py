@@ -14,10 +14,10 @@ from tinyvit.errors import DivergedError
 from tinyvit.lab import cost as costs
 from tinyvit.lab import fewshot as fewshots
 from tinyvit.lab import masked as masking
-from tinyvit.lab import tasks
+from tinyvit.lab import worker as tasks
 from tinyvit.lab import train as trains
-from tinyvit.lab.probing import SHOTS, drawn, probe
-from tinyvit.lab.tasks import do
+from tinyvit.training.probe import SHOTS, drawn, probe
+from tinyvit.lab.worker import do
 from tinyvit.lab.train import some
 from tinyvit.models.masked import MaskedConfig, encoder_of
 from tinyvit.models.vit import vit, vit_backward, vit_init

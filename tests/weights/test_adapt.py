@@ -64,7 +64,7 @@ def test_a_fresh_head_takes_the_place_of_pre_logits_as_well(tmp_path):
     np.savez(tmp_path / "a.npz", **arrays("google", CONFIG, pre_logits=10))
     p, config, notes = load_weights(tmp_path / "a.npz", classes=3)
     assert p["head"]["w"].shape == (CONFIG.dim, 3) and config.pre_logits == 0 and "pre_logits" not in p
-    assert any("pre-logits layer" in line for line in notes.said)
+    assert any("pre-logits layer" in line for line in notes.lines)
     assert not logits(p, config, pictures(config)).any()
 
 
@@ -187,7 +187,7 @@ def test_everything_at_once(written):
     p, config, notes = load_weights(written("google"), image=12, channels=1, classes=2, gelu="erf", eps=1e-3)
     assert config == replace(CONFIG, image=12, channels=1, classes=2, gelu="erf", eps=1e-3)
     assert logits(p, config, pictures(config)).shape == (2, 2)
-    assert [line.partition(":")[0] for line in notes.said[-3:]] == [
+    assert [line.partition(":")[0] for line in notes.lines[-3:]] == [
         "grey pictures",
         "images of 12 pixels",
         "a fresh head for 2 classes, zero",

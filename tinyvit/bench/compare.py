@@ -12,10 +12,13 @@ import time
 
 from tinyvit.bench.contender import PEAK_SIZE
 from tinyvit.errors import UsageError, WorkerError
+from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.masked import MaskedConfig
+from tinyvit.models.model import name_of
 from tinyvit.models.presets import PRESETS
 from tinyvit.training.cores import usable_cores
-from tinyvit.training.worker_pool import import_path
+from tinyvit.training.process import import_path
 from tinyvit.viz.ledger import shapes
 
 SMALL = {"image": 28, "channels": 1, "heads": 4, "classes": 10}
@@ -23,7 +26,10 @@ MODELS = {
     "S": ViTConfig(patch=4, dim=64, depth=6, mlp_dim=256, **SMALL),
     "M": ViTConfig(patch=7, dim=128, depth=4, mlp_dim=512, **SMALL),
     "B/16": PRESETS["B/16"],
+    "cnn": CNNConfig(),
+    "masked": MaskedConfig(PRESETS["mnist"]),
 }
+DEFAULT = ("S", "M", "B/16")  # measured if none is named
 BASE = "torch eager"
 CONTENDERS = {  # name: (function in contender.py, by task; the last block for the class row only)
     "tinyvit": ("tinyvit", True),
@@ -46,6 +52,8 @@ class Race:
 
     def contenders(self):
         """The names of those who can take part."""
+        if not isinstance(MODELS[self.model], ViTConfig):  # PyTorch's side knows the ViT alone
+            return ["tinyvit"]
         names = ["tinyvit"] + ["tinyvit, whole last block"] * (self.task == "train")
         return names + [BASE, "torch class row"] * (importlib.util.find_spec("torch") is not None)
 
@@ -60,7 +68,7 @@ def races(models=None, cores=None):
     UsageError
         If a model is unknown, or there are not so many cores.
     """
-    models, most = models or list(MODELS), usable_cores()
+    models, most = models or list(DEFAULT), usable_cores()
     counts = cores or sorted({1, min(2, most), most})
     if unknown := [model for model in models if model not in MODELS]:
         raise UsageError(f"no model to measure is named {unknown[0]!r}: expected some of {', '.join(MODELS)}")
@@ -142,7 +150,9 @@ def _contender(race, who, economy):
         env=os.environ | {"PYTHONPATH": import_path()},
     )
     try:
-        print(json.dumps(spec | {"config": dataclasses.asdict(MODELS[race.model])}), file=process.stdin, flush=True)
+        config = MODELS[race.model]
+        spec |= {"model": name_of(config), "config": dataclasses.asdict(config)}
+        print(json.dumps(spec), file=process.stdin, flush=True)
         yield process
     finally:
         process.kill()

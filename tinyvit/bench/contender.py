@@ -12,24 +12,23 @@ import time
 import numpy as np
 
 from tinyvit.arrays import flat
-from tinyvit.models.config import ViTConfig
-from tinyvit.models.vit import vit_init
-from tinyvit.training.worker_pool import start_worker_pool
-from tinyvit.training.evaluation import pool_outputs, is_large, logits_of
+from tinyvit.models.model import model_named, model_of, parameter_count
+from tinyvit.training.evaluation import LARGE, outputs_and_scores, pool_outputs
 from tinyvit.training.memory import keep_freed_memory
 from tinyvit.training.recipe import Recipe
+from tinyvit.training.worker_pool import start_worker_pool
 
 PEAK_SIZE = 2048  # the side of the square matrices whose product gives the machine's peak: far beyond its caches
 
 
 def tinyvit_train(config, images, labels, cores, economy):
     """A training step as `fit` does it."""
-    pool, taken = _crew(config, labels, cores, vit_init(np.random.default_rng(0), config)), 0
+    pool, taken = _pool_at_work(config, labels, cores, model_of(config).init(np.random.default_rng(0), config)), 0
 
     def step():
         nonlocal taken
         taken += 1
-        loss, _ = pool.gradient(taken, images, labels, all_rows=not economy)
+        loss, _ = pool.gradient(taken, {"images": images, "labels": labels}, all_rows=not economy)
         pool.do("update", taken, 1e-3)
         return float(loss)
 
@@ -38,20 +37,20 @@ def tinyvit_train(config, images, labels, cores, economy):
 
 def tinyvit_infer(config, images, labels, cores, economy):
     """The logits: a small model's as over a data set, a large one's as of a few images."""
-    p = vit_init(np.random.default_rng(0), config)
-    if not is_large(config):
-        pool = _crew(config, labels, cores, p)
-        return lambda: pool_outputs(pool, images)
-    return lambda: logits_of(images, p, config, workers=cores)
+    p, part = model_of(config).init(np.random.default_rng(0), config), {"images": images, "labels": labels}
+    if parameter_count(config) < LARGE:
+        pool = _pool_at_work(config, labels, cores, p)
+        return lambda: pool_outputs(pool, part)
+    return lambda: outputs_and_scores(part, p, config, workers=cores)
 
 
-def _crew(config, labels, cores, p):
+def _pool_at_work(config, labels, cores, p):
     """A pool at work, with these parameters."""
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1, "blas")
     keep_freed_memory()
-    pool = start_worker_pool(config, Recipe(batch=len(labels), smoothing=0), 0, workers=cores)
+    pool = start_worker_pool(config, Recipe(batch=len(labels), label_smoothing=0), 0, workers=cores)
     for name in ("parameters", "average"):
         pool.train_step.arrays[name][...] = flat(p, like=pool.train_step.p)
     return pool
@@ -87,7 +86,7 @@ def main():
     spec = json.loads(sys.stdin.readline())
     if hasattr(os, "sched_setaffinity"):  # children inherit it
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: spec["cores"]])
-    config, rng = ViTConfig.from_dict(spec["config"]), np.random.default_rng(1)
+    config, rng = model_named(spec["model"]).config.from_dict(spec["config"]), np.random.default_rng(1)
     sides = (spec["batch"], config.image, config.image, config.channels)
     images, labels = rng.standard_normal(sides, dtype=np.float32), rng.integers(0, config.classes, spec["batch"])
     step = globals()[spec["function"]](config, images, labels, spec["cores"], spec["economy"])

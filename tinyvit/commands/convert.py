@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tinyvit.commands.models import add_model, open_model
+from tinyvit.commands.models import add_model, check_is_vit, open_model
 from tinyvit.commands.options import new_command
 from tinyvit.errors import UsageError
 from tinyvit.training.checkpoint import save
@@ -29,6 +29,8 @@ def run(args):
         _check_folder(Path(args.out))
     model = open_model(args.model, args)
     p, config, lost = model.p, model.config, []
+    if not args.out.endswith(".npz"):
+        check_is_vit(model, "written for other libraries")
     if args.out.endswith(".npz"):
         save(args.out, p, config)
         lost.append("kept: the model alone, not its classes' names, nor how pictures are prepared")
@@ -38,7 +40,7 @@ def run(args):
     if model.dataset:
         arranged = "predict arranges a picture as the data set's are (light on dark, cropped, centred) for a run only"
         lost.append(f"not kept: {arranged}")
-    for line in (*model.said, *lost):
+    for line in (*model.notes, *lost):
         print(line, file=sys.stderr)
     if not model.has_head:
         print(f"the head that is written is of zeros, for {config.classes} classes", file=sys.stderr)

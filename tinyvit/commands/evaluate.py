@@ -4,6 +4,7 @@ import json
 
 from tinyvit.commands.options import add_data_dir, add_device, add_json, add_run, new_command
 from tinyvit.commands.runs import data_of, finished_model
+from tinyvit.models.model import name_of
 from tinyvit.training.cores import usable_cores
 from tinyvit.training.evaluation import evaluate
 
@@ -20,7 +21,9 @@ def add(commands):
 def run(args):
     """Measure a finished run on the test set."""
     trained, p, config = finished_model(args.run, args.device)
-    _, (x, y) = data_of(trained.settings, args.data_dir)
-    loss, accuracy = evaluate(x, y, p, config, workers=args.workers or usable_cores())
-    result = {"data": trained.settings.data, "images": len(y), "test_loss": loss, "test_accuracy": accuracy}
-    print(json.dumps(result) if args.json else f"test loss {loss:.4f}\ntest accuracy {100 * accuracy:.2f} %")
+    _, test = data_of(trained.settings, args.data_dir)
+    scores = evaluate(test, p, config, workers=args.workers or usable_cores())
+    result = {"data": trained.settings.data, "model": name_of(config), "images": len(test[1])}
+    result |= {f"test_{name}": value for name, value in scores.items()}
+    text = f"test loss {scores['loss']:.4f}\ntest accuracy {100 * scores['accuracy']:.2f} %"
+    print(json.dumps(result) if args.json else text)

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from tinyvit.commands.models import add_model, open_model
+from tinyvit.commands.models import add_model, check_is_vit, open_model
 from tinyvit.commands.options import count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
 from tinyvit.errors import DataError, UsageError
@@ -25,7 +25,7 @@ def add(commands):
     parser.add_argument("--out", metavar="FILE", default="features.npy", help="an .npy file (default %(default)s)")
     parser.add_argument("--layer", type=count, metavar="L", help="after this block (default: what the head reads)")
     parser.add_argument(
-        "--pool", choices=READOUTS, help="of a layer: class token or mean of the patches (default: which the head reads)"
+        "--pool", choices=READOUTS, help="of a layer: class token or mean of the patches (default: as the head)"
     )
 
 
@@ -34,8 +34,9 @@ def run(args):
     if not args.out.endswith(".npy"):
         raise UsageError(f"--out {args.out}: expected a name that ends in .npy")
     model = open_model(args.model, args)
-    for line in model.said:
+    for line in model.notes:
         print(line, file=sys.stderr)
+    check_is_vit(model, "asked for features")
     found, read, failed = [], [], 0
     for ready, wrong in in_parts(model, args.image):
         failed, read = failed or wrong, [*read, *(path for path, _, _ in ready)]

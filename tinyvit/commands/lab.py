@@ -8,9 +8,8 @@ from tinyvit.commands.options import add_data_dir, add_json, add_workers, count,
 from tinyvit.data import DATASETS
 from tinyvit.errors import Interrupted, UsageError
 from tinyvit.lab.experiment import Results
-from tinyvit.lab.experiments import EXPERIMENTS
 from tinyvit.lab.job import BUDGETS
-from tinyvit.lab.run import FIGURE, RESULTS, experiment_named, table, write
+from tinyvit.lab.run import EXPERIMENTS, FIGURE, RESULTS, experiment_named, table, write
 from tinyvit.lab.run import run as run_experiment
 from tinyvit.training.cores import usable_cores
 

@@ -1,27 +1,30 @@
 """A model by any path: a finished run, a checkpoint of tinyvit's own, or published weights."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from tinyvit import npz
 from tinyvit.arrays import to_device
 from tinyvit.commands.runs import finished_model
-from tinyvit.data import DATASETS, Dataset, fitted, prepare, read_image
+from tinyvit.data import Dataset, fitted, prepare, read_image
 from tinyvit.data.photos import HALF, Preparation, imagenet_names, prepare_photo
-from tinyvit.errors import CheckpointError, DataError
-from tinyvit.models.config import ViTConfig
+from tinyvit.errors import CheckpointError, DataError, UsageError
+from tinyvit.models.config import Config, ViTConfig
+from tinyvit.models.masked import MaskedConfig, encoder_of
+from tinyvit.models.model import model_of
 from tinyvit.training.checkpoint import load
 from tinyvit.weights.load import load_weights
 
 
-class Model(NamedTuple):
+class OpenedModel(NamedTuple):
     """A model, and what is to be known to use it."""
 
     p: dict
-    config: ViTConfig
-    source: str  # whose habits it follows: "google", "timm", "huggingface", or "tinyvit"
-    said: tuple  # about the weights, sentences
+    config: Config
+    source: str  # whose defaults it follows: "google", "timm", "huggingface", or "tinyvit"
+    notes: tuple  # about the weights, sentences
     preparation: Preparation  # of a photograph
     class_names: tuple
     has_head: bool = True
@@ -29,7 +32,7 @@ class Model(NamedTuple):
 
 
 def add_model(parser):
-    """MODEL, and what it may not say, or is to be otherwise."""
+    """Add MODEL and the options that complete or override its metadata."""
     parser.add_argument(
         "model", metavar="MODEL", help="a finished run, an .npz file of tinyvit's or Google's, or .safetensors weights"
     )
@@ -48,15 +51,33 @@ def open_model(path, args, device="cpu"):
         if not (path / "config.json").exists():
             raise CheckpointError(f"no run in {path}: expected what `tinyvit train` makes, or model.safetensors")
         run, p, config = finished_model(path, device)
-        dataset, config = DATASETS[run.settings.data], replace(config, **asked)
-        return Model(p, config, "tinyvit", (), Preparation(config.image), dataset.class_names, dataset=dataset)
+        return _own(p, config, asked, run.settings.dataset)
     if _is_own(path):
         p, config = load(path)
-        config = replace(config, **asked)
-        return Model(to_device(p, device), config, "tinyvit", (), Preparation(config.image), _numbered(config))
+        return _own(to_device(p, device), config, asked)
     p, config, notes = load_weights(path, **chosen)
     names = notes.class_names or (imagenet_names() if config.classes == 1000 else _numbered(config))
-    return Model(to_device(p, device), config, notes.source, notes.said, notes.preparation, names, notes.has_head)
+    about = (notes.source, notes.lines, notes.preparation, names, notes.has_head)
+    return OpenedModel(to_device(p, device), config, *about)
+
+
+def _own(p, config, asked, dataset=None):
+    """A model that was trained here. Of masked patch prediction, the encoder: a ViT without a head."""
+    notes, has_head = (), model_of(config).task.answer is not None
+    if isinstance(config, MaskedConfig):
+        p, config = encoder_of(p, config, np.random.default_rng(0)), config.vit
+        notes = ("the model was trained to predict masked patches: its encoder is taken, under a head of zeros",)
+    if unknown := [name for name in asked if name not in config.settings()]:
+        raise UsageError(f"--{unknown[0]}: {model_of(config).title} has no such setting, leave it out")
+    names = dataset.class_names if dataset else _numbered(config)
+    config = config.changed(**asked)
+    return OpenedModel(p, config, "tinyvit", notes, Preparation(config.image), names, has_head, dataset)
+
+
+def check_is_vit(model, what):
+    """Raise UsageError unless the model is a Vision Transformer, which alone can be `what`."""
+    if not isinstance(model.config, ViTConfig):
+        raise UsageError(f"only a Vision Transformer can be {what}: this is {model_of(model.config).title}")
 
 
 def prepared(model, path):

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from tinyvit.commands.models import add_model, open_model, prepared
+from tinyvit.commands.models import add_model, check_is_vit, open_model, prepared
 from tinyvit.commands.options import add_json, new_command
 from tinyvit.data import fitted, read_image
 from tinyvit.errors import UsageError
@@ -21,6 +21,7 @@ def add(commands):
 def run(args):
     """How far do the logits drift under another GELU, eps, resize or precision? One picture, one change at a time."""
     model = open_model(args.model, args)
+    check_is_vit(model, "changed in these ways")
     if not model.has_head:
         raise UsageError(f"{args.model} has no head, so it has no logits that could drift")
     if model.dataset:  # pictures are arranged as the data set's are, whatever other sources do
@@ -28,7 +29,7 @@ def run(args):
         rows = drifts(model.p, model.config, model.source, lambda size: fitted(x[None], size)[0])
     else:
         rows = numerics(model.p, model.config, model.preparation, model.source, read_image(args.image))
-    for line in model.said:
+    for line in model.notes:
         print(line, file=sys.stderr)
     if args.json:
         print(json.dumps([row._asdict() for row in rows]))

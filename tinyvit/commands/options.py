@@ -4,15 +4,34 @@ import argparse
 import dataclasses
 import inspect
 import re
+import sys
 
 from tinyvit.arrays import DEVICES
 from tinyvit.errors import UsageError
+from tinyvit.models.model import MODELS, model_named
+from tinyvit.training.recipe import RENAMED
 
 FROM_THE_DATA = ("image", "channels", "classes")  # sizes of the data set; the images' may be another, by resizing
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, like all others."""
+    """An argument parser whose errors are one line, like all others.
+
+    One with `add_model_options` reads --model first, and then has the options of that model.
+    """
+
+    add_model_options = None
+
+    def parse_known_args(self, args=None, namespace=None):
+        if self.add_model_options:
+            first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+            first.add_argument("--model", default="vit")
+            add, self.add_model_options = self.add_model_options, None
+            try:
+                add(self, first.parse_known_args(args)[0].model)
+            except argparse.ArgumentError as error:
+                self.error(str(error))
+        return super().parse_known_args(args, namespace)
 
     def error(self, message):
         raise UsageError(f"{message}; see {self.prog} --help")
@@ -27,7 +46,8 @@ def count(text):
 
 def documented(cls):
     """The first sentence on each field, from the class's own docstring."""
-    entries = re.findall(r"^(\w[\w, ]*) : .*\n((?:    .*\n)+)", inspect.getdoc(cls), re.MULTILINE)
+    text = (inspect.getdoc(cls) or "") + "\n"
+    entries = re.findall(r"^(\w[\w, ]*) : .*\n((?:    .*\n)+)", text, re.MULTILINE)
     return {
         name: re.split(r"[.;]\s", " ".join(text.split()) + " ")[0]
         for names, text in entries
@@ -37,18 +57,49 @@ def documented(cls):
 
 def add_options(parser, title, cls):
     """An option for each field of a dataclass."""
-    group, texts = parser.add_argument_group(title), documented(cls)
-    for f in dataclasses.fields(cls):
-        if f.name not in ("channels", "classes"):
-            group.add_argument(
-                "--" + f.name.replace("_", "-"), type=f.type, metavar=f.type.__name__.upper(), help=texts[f.name]
-            )
+    _add_settings(parser, title, {f.name: (cls, f.type) for f in dataclasses.fields(cls)})
 
 
-def given(args, cls):
-    """{name: value} of those options of a dataclass that the user gave."""
-    values = {f.name: getattr(args, f.name, None) for f in dataclasses.fields(cls)}
+def add_model(parser, texts):
+    """--model, and the options of the model that it names; `texts` is the title of their group."""
+    parser.add_argument("--model", choices=MODELS, default=None, help="%(choices)s (default vit)")
+    parser.add_model_options = lambda parser, name: _add_settings(parser, texts, model_named(name).config.settings())
+
+
+def _add_settings(parser, title, settings):
+    group = parser.add_argument_group(title)
+    for name, (cls, kind) in settings.items():
+        if name not in ("channels", "classes"):
+            how = {"type": whole_numbers, "metavar": "N,N,..."} if kind is tuple else {"type": kind}
+            how = {"metavar": kind.__name__.upper()} | how
+            group.add_argument("--" + name.replace("_", "-"), help=documented(cls)[name], **how)
+    for old, new in RENAMED.items():
+        if new in settings:
+            group.add_argument(f"--{old}", dest=new, type=settings[new][1], action=Renamed, help=argparse.SUPPRESS)
+
+
+class Renamed(argparse.Action):
+    """An option's old name, which still works, with a notice."""
+
+    def __call__(self, parser, namespace, value, option):
+        print(f"tinyvit: {option} is now --{self.dest.replace('_', '-')}; the old name will go", file=sys.stderr)
+        setattr(namespace, self.dest, value)
+
+
+def whole_numbers(text):
+    """Whole numbers with commas between."""
+    return tuple(map(int, text.split(",")))
+
+
+def given(args, names):
+    """{name: value} of those options, with one of these names, that the user gave."""
+    values = {name: getattr(args, name, None) for name in names}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def fields(cls):
+    """The names of a dataclass's fields."""
+    return [f.name for f in dataclasses.fields(cls)]
 
 
 def new_command(commands, name, run, examples):

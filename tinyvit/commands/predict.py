@@ -6,7 +6,7 @@ import sys
 import numpy as np
 
 from tinyvit.arrays import to_host, xp_of
-from tinyvit.commands.models import add_model, open_model
+from tinyvit.commands.models import add_model, check_is_vit, open_model
 from tinyvit.commands.options import add_device, add_json, count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
 from tinyvit.commands.runs import save_figure
@@ -40,8 +40,10 @@ def run(args):
     model = open_model(args.model, args, args.device)
     if not model.has_head:
         raise UsageError(f"{args.model} has no head, so it names no classes: try tinyvit features")
-    if model.said:
-        print("\n".join(model.said), file=sys.stderr)
+    if model.notes:
+        print("\n".join(model.notes), file=sys.stderr)
+    if args.figure:
+        check_is_vit(model, "drawn with its attention")
     drawn, results, failed = [], [], 0
     for ready, wrong in in_parts(model, args.image):
         failed = failed or wrong
@@ -50,23 +52,23 @@ def run(args):
     if args.json:
         print(json.dumps(results))
     elif results:
-        print("\n".join(map(_said, results)))
+        print("\n".join(map(_in_words, results)))
     if drawn:
         titles = [_short(result["classes"][0]["class"]) for result in results]
-        shown = _drawable(drawn, model.preparation)
+        images = _drawable(drawn, model.preparation)
         who = who_answers(model.config.tokens)
-        save_figure(look(shown, _attention(model, drawn), model.config.patch, titles[:DRAWN], who), args.figure)
+        save_figure(look(images, _attention(model, drawn), model.config.patch, titles[:DRAWN], who), args.figure)
         print(f"{args.figure}: written", file=sys.stderr)
     return failed
 
 
 def _attention(model, images):
     """Where the answer looks in each image; one at a time, for each keeps its whole cache."""
-    found, xp = [], xp_of(model.p["head"]["w"])
+    attention, xp = [], xp_of(model.p["head"]["w"])
     for image in images:
         _, c = vit(xp.asarray(image[None]), model.p, model.config, all_rows=False)
-        found.append(to_host(class_attention(c)))
-    return np.concatenate(found)
+        attention.append(to_host(class_attention(c)))
+    return np.concatenate(attention)
 
 
 def _drawable(images, preparation):
@@ -82,11 +84,11 @@ def _classified(model, ready, args):
     if not ready:
         return []
     images = np.stack([image for _, image, _ in ready])
-    found = predict(images, model.p, model.config, workers=args.workers or usable_cores())
+    probabilities = predict(images, model.p, model.config, workers=args.workers or usable_cores())
     top = args.top or (5 if len(model.class_names) > 10 else 3)
     return [
         {"image": path, "classes": _best(row, model.class_names, top), "notes": notes}
-        for (path, _, notes), row in zip(ready, found, strict=True)
+        for (path, _, notes), row in zip(ready, probabilities, strict=True)
     ]
 
 
@@ -101,7 +103,7 @@ def _short(name):
     return name.partition(",")[0]
 
 
-def _said(result):
+def _in_words(result):
     """A result in words."""
     classes = ", ".join(f"{_short(r['class'])} ({100 * r['probability']:.1f} %)" for r in result["classes"])
     return "\n".join([f"{result['image']}: {classes}", *(f"  {note}" for note in result["notes"])])

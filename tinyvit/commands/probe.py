@@ -1,12 +1,13 @@
 """tinyvit probe"""
 
+import argparse
 import json
 import sys
 
 import numpy as np
 
-from tinyvit.commands.models import add_model, feeding, open_model
-from tinyvit.commands.options import add_data_dir, add_json, count, new_command
+from tinyvit.commands.models import add_model, check_is_vit, feeding, open_model
+from tinyvit.commands.options import Renamed, add_data_dir, add_json, count, new_command
 from tinyvit.data import DATASETS, fitted, load_data
 from tinyvit.errors import UsageError
 from tinyvit.training.features import features_of
@@ -29,7 +30,8 @@ def add(commands):
     )
     parser.add_argument("--test", type=count, default=1000, metavar="N", help="test images (default %(default)s)")
     parser.add_argument("--image", type=count, metavar="SIDE", help="side of the images (default: the model's)")
-    parser.add_argument("--strength", type=float, default=L2, help="of the regularisation (default %(default)s)")
+    parser.add_argument("--l2", type=float, default=L2, help="strength of the regularisation (default %(default)s)")
+    parser.add_argument("--strength", dest="l2", type=float, action=Renamed, help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help="of which images (default %(default)s)")
     add_data_dir(parser)
     add_json(parser)
@@ -38,12 +40,13 @@ def add(commands):
 def run(args):
     """Few-shot accuracy of frozen features: a linear map, fitted in closed form to a few images of each class."""
     if not 0 <= args.l2 < 1e9 or args.seed < 0:
-        raise UsageError("--strength and --seed: expected ordinary numbers of at least 0")
-    found, dataset = open_model(args.model, args), DATASETS[args.data]
-    channels = dataset.channels if found.config.channels != dataset.channels else None
-    p, config, said = adapt(found.p, found.config, found.source, image=args.image, channels=channels)
+        raise UsageError("--l2 and --seed: expected ordinary numbers of at least 0")
+    opened, dataset = open_model(args.model, args), DATASETS[args.data]
+    check_is_vit(opened, "probed")
+    channels = dataset.channels if opened.config.channels != dataset.channels else None
+    p, config, notes = adapt(opened.p, opened.config, opened.source, image=args.image, channels=channels)
     (x, y), (x_test, y_test) = load_data(args.data, args.data_dir)
-    for line in (*found.said, *said, *feeding(found)):
+    for line in (*opened.notes, *notes, *feeding(opened)):
         print(line, file=sys.stderr)
     x_test, y_test = fitted(x_test[: args.test], config.image), y_test[: args.test]
     drawn = [shots(np.random.default_rng([args.seed, draw]), y, max(args.shots)) for draw in range(DRAWS)]

@@ -1,12 +1,11 @@
 """tinyvit shapes"""
 
-import dataclasses
 import json
 import sys
 
-from tinyvit.commands.options import add_json, add_options, count, given, new_command
+from tinyvit.commands.options import add_json, add_model, count, given, new_command
 from tinyvit.commands.runs import save_figure
-from tinyvit.models.config import ViTConfig
+from tinyvit.models.model import model_named
 from tinyvit.models.presets import PRESETS
 from tinyvit.viz.ledger import shapes
 
@@ -14,7 +13,7 @@ from tinyvit.viz.ledger import shapes
 def add(commands):
     """Declare the options."""
     examples = ["shapes", "shapes S/16 --batch 8 --backward", "shapes digits --figure digits.svg"]
-    examples += ["shapes B/16 --pool mean --position relative --position-at shared"]
+    examples += ["shapes B/16 --pool mean --position relative --position-at shared", "shapes mnist --model cnn"]
     parser = new_command(commands, "shapes", run, examples)
     parser.add_argument(
         "preset", metavar="PRESET", nargs="?", default="B/16", choices=PRESETS, help=f"{', '.join(PRESETS)}"
@@ -22,13 +21,14 @@ def add(commands):
     parser.add_argument("--batch", type=count, default=1, metavar="N", help="images (default %(default)s)")
     parser.add_argument("--backward", action="store_true", help="the gradients as well")
     parser.add_argument("--figure", metavar="FILE", help="also draw the forward pass, as .svg, .png or .pdf")
-    add_options(parser, "the model (default: the preset's)", ViTConfig)
+    add_model(parser, "the model (default: the preset's)")
     add_json(parser)
 
 
 def run(args):
     """Show every tensor of a model: name, shape, parameters, work, memory."""
-    config = dataclasses.replace(PRESETS[args.preset], **given(args, ViTConfig))
+    model = model_named(args.model or "vit")
+    config = model.preset(PRESETS[args.preset]).changed(**given(args, model.config.settings()))
     rows = shapes(config, args.batch, backward=args.backward)
     if args.figure:
         from tinyvit.viz.dataflow import dataflow_figure

@@ -8,15 +8,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tinyvit.arrays import choose_device
-from tinyvit.commands.models import feeding, open_model
-from tinyvit.commands.options import FROM_THE_DATA, add_data_dir, add_device, add_options, given, new_command
+from tinyvit.commands.models import check_is_vit, feeding, open_model
+from tinyvit.commands.options import (
+    FROM_THE_DATA,
+    add_data_dir,
+    add_device,
+    add_model,
+    add_options,
+    fields,
+    given,
+    new_command,
+)
 from tinyvit.commands.runs import data_of, save_figure
 from tinyvit.data import DATASETS, held_out_count
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import clear_side_files
-from tinyvit.models.config import ViTConfig
+from tinyvit.models.model import model_named, name_of, parameter_count
 from tinyvit.models.presets import PRESETS
-from tinyvit.models.model import parameter_count
 from tinyvit.training.cores import workers_for
 from tinyvit.training.loop import check_freeze, fit
 from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
@@ -28,6 +36,7 @@ def add(commands):
     """Declare the options."""
     examples = ["train", "train mnist --out runs/first --seed 1", "train --out runs/first --resume"]
     examples += ["train mnist --preset mnist-best", "train mnist --from model.safetensors --freeze 6"]
+    examples += ["train digits --model cnn", "train digits --model masked"]
     parser = new_command(commands, "train", run, examples)
     parser.add_argument(
         "data",
@@ -50,7 +59,7 @@ def add(commands):
     parser.add_argument(
         "--preset", metavar="NAME", choices=RECIPES, help="model and training: %(choices)s; the data set's without"
     )
-    add_options(parser, "the model (default: the preset's)", ViTConfig)
+    add_model(parser, "the model (default: the preset's)")
     add_options(parser, "the training (default: the preset's)", Recipe)
     add_data_dir(parser)
     add_device(parser)
@@ -67,7 +76,7 @@ def run(args):
         return _print_result(found)
     if args.resume and not (found and found.checkpoint.exists()):
         print(f"nothing saved in {folder or 'runs'} yet: starting from the beginning", file=sys.stderr)
-    settings, p, said = _start(args, found)
+    settings, p, notes = _start(args, found)
     check_freeze(settings.config, settings.recipe)
     device = choose_device(args.device)
     workers = workers_for(settings.recipe, args.workers, device)
@@ -79,7 +88,7 @@ def run(args):
     where = device if device == "gpu" else f"{workers} worker{'s' * (workers > 1)}"
     if args.workers and workers < args.workers:
         where += f" (a batch of {settings.recipe.batch} has no more micro-batches)"
-    for line in said:
+    for line in notes:
         print(line, file=sys.stderr)
     print(f"{about}; {parameter_count(config)} parameters; {where}; {run.folder}", file=sys.stderr)
 
@@ -105,10 +114,10 @@ def _start(args, found):
     if not settings.weights or (found and found.checkpoint.exists()):
         return settings, None, []
     saved = {name: getattr(settings.config, name) for name in FREE}
-    p, config, said = _from_weights(settings, saved if found else given(args, ViTConfig))
+    p, config, notes = _from_weights(settings, saved if found else given(args, settings.config.settings()))
     if found and config != settings.config:
         raise CheckpointError(f"{settings.weights} is no longer the model that {found.folder} started from: restore it")
-    return dataclasses.replace(settings, config=config), p, said
+    return dataclasses.replace(settings, config=config), p, notes
 
 
 def _settings(args):
@@ -116,20 +125,24 @@ def _settings(args):
     preset = args.preset or args.data or "digits"
     name = args.data or next(data for data in DATASETS if preset.startswith(data))
     sizes = {size: getattr(PRESETS[name], size) for size in FROM_THE_DATA}
-    recipe = RECIPES[preset]
-    if args.weights:  # the model will be theirs
-        config, recipe = PRESETS[preset], fine_tuning(recipe)
+    recipe, model = RECIPES[preset], model_named(args.model or "vit")
+    config = model.preset(PRESETS[preset])
+    if args.weights:  # the model will be that of the weights
+        if args.model not in (None, "vit"):
+            raise UsageError(f"--from starts a ViT from weights: leave --model {args.model} out")
+        recipe = fine_tuning(recipe)
     else:
-        config = dataclasses.replace(PRESETS[preset], **sizes | given(args, ViTConfig))
-    recipe = dataclasses.replace(recipe, **given(args, Recipe))
+        config = config.changed(**sizes | given(args, model.config.settings()))
+    recipe = dataclasses.replace(recipe, **given(args, fields(Recipe)))
     return Settings(name, config, recipe, args.seed or 0, args.weights)
 
 
 def _from_weights(settings, asked):
     """The parameters to start from, fitted to the data, their model, and what was done; `asked` has its options."""
     free = {name: asked.get(name) for name in FREE}
-    read = open_model(settings.weights, argparse.Namespace(**free))
-    dataset, config = DATASETS[settings.data], read.config
+    opened = open_model(settings.weights, argparse.Namespace(**free))
+    check_is_vit(opened, "fine-tuned")
+    dataset, config = settings.dataset, opened.config
     for name, value in asked.items():
         if name not in FREE and value != getattr(config, name):
             option = "--" + name.replace("_", "-")
@@ -139,19 +152,20 @@ def _from_weights(settings, asked):
     least = -(-dataset.side // config.patch) * config.patch  # that the patch divides
     image = least if free["image"] is None else free["image"]
     channels = dataset.channels if dataset.channels != config.channels else None
-    p, config, said = adapt(read.p, config, read.source, image=image, channels=channels, classes=dataset.classes)
-    return p, dataclasses.replace(config, dropout=free["dropout"] or 0.0), (*read.said, *said, *feeding(read))
+    p, config, notes = adapt(opened.p, config, opened.source, image=image, channels=channels, classes=dataset.classes)
+    return p, dataclasses.replace(config, dropout=free["dropout"] or 0.0), (*opened.notes, *notes, *feeding(opened))
 
 
 def _resumed(args, folder):
     """The saved run; its own settings win, and an option that contradicts them is an error."""
     run = open_run(folder)
     clear_side_files(folder)
-    asked = {"data": args.data, "seed": args.seed, "from": args.weights}
+    asked = {"data": args.data, "model": args.model, "seed": args.seed, "from": args.weights}
     if args.preset:
-        asked |= {k: v for k, v in vars(PRESETS[args.preset]).items() if k not in FROM_THE_DATA}
+        preset = model_named(name_of(run.settings.config)).preset(PRESETS[args.preset])
+        asked |= {k: v for k, v in preset.values().items() if k not in FROM_THE_DATA}
         asked |= vars(RECIPES[args.preset])
-    asked |= given(args, ViTConfig) | given(args, Recipe)
+    asked |= given(args, model_named(args.model or "vit").config.settings()) | given(args, fields(Recipe))
     run.refuse_other({name: value for name, value in asked.items() if value is not None})
     return run
 

@@ -7,10 +7,10 @@ image, notes = prepare(read_image("photo.jpg"), DATASETS["digits"])
 """
 
 from tinyvit.data import digits, mnist
-from tinyvit.data.preprocess import prepare
 from tinyvit.data.augmentation import augment
 from tinyvit.data.datasets import DATASETS, Dataset, dataset_named, scale
 from tinyvit.data.images import read_image
+from tinyvit.data.preprocess import prepare
 from tinyvit.data.split import held_out_count, hold_out
 from tinyvit.data.transforms import affine, affine_matrices, shift
 from tinyvit.ops.cross_entropy import check_labels

@@ -9,10 +9,10 @@ from threadpoolctl import threadpool_limits
 from tinyvit import trees
 from tinyvit.doctor import data as of_data
 from tinyvit.doctor import learning, model
-from tinyvit.models.vit import vit, vit_init
-from tinyvit.training.loop import checked_data
+from tinyvit.models.model import model_of
+from tinyvit.training.batches import checked_data, take
 
-LOOKED_AT = 64  # images
+LOOKED_AT = 64  # examples
 
 
 class Finding(NamedTuple):
@@ -27,9 +27,9 @@ def examine(config, data, *, recipe, seed=0, p=None, history=(), fine_tuned=Fals
 
     Parameters
     ----------
-    config : ViTConfig
-    data : ((x, y), (x_test, y_test))
-        As from `load_data`.
+    config : the configuration of one of MODELS
+    data : (training part, test part)
+        Each a pair (images, labels), as from `load_data`, or a dictionary with the arrays that the model takes.
     recipe : Recipe
     seed : int
         Of the trials.
@@ -52,37 +52,45 @@ def examine(config, data, *, recipe, seed=0, p=None, history=(), fine_tuned=Fals
     DataError
         If images and labels do not fit each other or the model.
     """
-    (x, y), (x_test, _) = checked_data(config, data)
-    few, labels = x[:LOOKED_AT], y[:LOOKED_AT]
-    fresh = vit_init(np.random.default_rng(seed), config)
-    with_head = fresh | {"head": trees.map(lambda a: _noise(a, seed), fresh["head"])}  # zeros hide what is before
+    whole, test = checked_data(config, data)
+    kind, few = model_of(config), take(whole, slice(LOOKED_AT), config)
+    fresh = kind.init(np.random.default_rng(seed), config)
+    with_head = fresh | {"head": trees.map(lambda a: _noise(a, seed), fresh["head"])}  # zeros hide the layers before
 
     @functools.cache
     def trained_cache():
-        """What the trained model computes on the way."""
-        return vit(few, p if p is not None else learning.after_a_trial(x, y, config, recipe, seed), config)[1]
+        """The cache of the trained model on a few examples."""
+        trained = p if p is not None else learning.after_a_trial(whole, config, recipe, seed)
+        return model.looked_at(few, trained, config)[1]
 
     checks = {  # none is computed before it is asked for
-        "images": lambda: [*of_data.check_images(x, "training"), *of_data.check_images(x_test, "test")],
-        "classes": lambda: of_data.check_classes(y, config.classes),
-        "labels": lambda: of_data.check_labels_fit(x, y, seed),
-        "first loss": lambda: model.check_first_loss(few, labels, fresh, config),
+        "images": lambda: [
+            *of_data.check_images(whole["images"], "training"),
+            *of_data.check_images(test["images"], "test"),
+        ],
+        "classes": lambda: of_data.check_classes(whole["labels"], config.classes),
+        "labels": lambda: of_data.check_labels_fit(whole["images"], whole["labels"], seed),
+        "first loss": lambda: model.check_first_loss(few, fresh, config),
         "input": lambda: model.check_input(few, with_head, config),
-        "gradients": lambda: model.check_gradients(few, labels, with_head, config, seed),
-        "overfit": lambda: learning.check_overfit(x, y, config, recipe, seed),
-        "learning rate": lambda: learning.check_learning_rate(x, y, config, recipe, seed),
+        "gradients": lambda: model.check_gradients(few, with_head, config, seed),
+        "overfit": lambda: learning.check_overfit(whole, config, recipe, seed),
+        "learning rate": lambda: learning.check_learning_rate(whole, config, recipe, seed),
         "settings": lambda: learning.check_settings(config, recipe),
         "units": lambda: model.check_units(trained_cache()),
-        "attention": lambda: model.check_attention(trained_cache()),
-        "progress": lambda: learning.check_progress(history, len(x), config, recipe),
+        "attention": lambda: model.check_attention(kind.views["attention"](trained_cache())),
+        "progress": lambda: learning.check_progress(history, len(whole["images"]), config, recipe),
     }
+    if "labels" not in kind.task.arrays(config):  # the model does not look at them
+        del checks["classes"], checks["labels"]
+    if "attention" not in kind.views:
+        del checks["attention"]
     if fine_tuned:
         del checks["learning rate"]
     for name in watch(checks):
         with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             found = list(checks[name]())
         yield from (Finding(name, words) for words in found)
-        if name == "images" and found and not np.isfinite(x).all():
+        if name == "images" and found and not np.isfinite(whole["images"]).all():
             return  # all else follows from that
 
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from tinyvit import trees
-from tinyvit.models.vit import vit, vit_backward
-from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.model import model_of
 from tinyvit.ops.patches import patchify, unpatchify
 
 STEP = 1e-5  # of the central difference, along a direction of length 1
@@ -18,9 +18,30 @@ DEAD, MOSTLY = 1e-3, 0.5  # slope of a dead unit; share of them that is too much
 STARING, UNIFORM, SATURATED = 0.95, 0.9999, 0.999
 
 
-def check_first_loss(x, y, p, config):
+def looked_at(batch, p, config):
+    """The model's output for a batch, the cache, and the batch with what the model draws for it, masks for instance."""
+    model = model_of(config)
+    batch, masks = model.draw(np.random.default_rng(0), batch, config, training=False)
+    y, c = model.forward(batch, p, config, masks=masks)
+    return y, c, batch
+
+
+def mean_loss(batch, p, config):
+    """The mean loss of a batch, in nats, the cache, and a function that gives the gradients of the parameters."""
+    task = model_of(config).task
+    y, c, batch = looked_at(batch, p, config)
+    loss, c_loss = task.loss(y, batch)
+    count = task.count(batch, config)
+
+    def gradients():
+        return model_of(config).backward(task.loss_backward(1 / count, c_loss), p, c, config)[1]
+
+    return loss / count, c, gradients
+
+
+def check_first_loss(batch, p, config):
     """A fresh model knows nothing, and should say so: all classes alike, whose loss is ln K."""
-    loss, _ = cross_entropy(vit(x, p, config, all_rows=False)[0], y)
+    loss, _, _ = mean_loss(batch, p, config)
     expected = math.log(config.classes)
     if not abs(loss - expected) < 0.1 * expected:
         yield (
@@ -29,9 +50,10 @@ def check_first_loss(x, y, p, config):
         )
 
 
-def check_input(x, p, config):
+def check_input(batch, p, config):
     """Other images have other logits; and so has the same image with its patches in another order."""
-    logits, _ = vit(x, p, config)
+    logits, _, _ = looked_at(batch, p, config)
+    logits = logits.reshape(len(logits), -1)
     size = np.abs(logits).max() + 1e-30
     if not np.isfinite(logits).all():
         yield "the logits are not finite: look in the cache for the first array that is not"
@@ -40,20 +62,23 @@ def check_input(x, p, config):
             "the logits are the same for all images: follow an image through the cache, and see where its values stop "
             "to vary"
         )
-    elif config.grid > 1 and np.abs(vit(_turned(x, config), p, config)[0] - logits).max() < 1e-4 * size:
+    elif _is_blind_to_places(batch, logits, p, config, size):
         yield (
             "the order of the patches makes no difference, so the model cannot tell where they are: give it positions "
             '(position="1d", and a position_std above 0), and check that they are added'
         )
 
 
-def _turned(x, config):
-    """The images with their patches in the opposite order."""
-    patches, c = patchify(x, config.patch)
-    return unpatchify(patches[:, ::-1], c["x"].shape)
+def _is_blind_to_places(batch, logits, p, config, size):
+    """Whether a Vision Transformer answers the same to images whose patches are in the opposite order."""
+    if not isinstance(config, ViTConfig) or config.grid == 1:
+        return False
+    patches, c = patchify(batch["images"], config.patch)
+    turned = batch | {"images": unpatchify(patches[:, ::-1], c["x"].shape)}
+    return np.abs(looked_at(turned, p, config)[0] - logits).max() < 1e-4 * size
 
 
-def check_gradients(x, y, p, config, seed):
+def check_gradients(batch, p, config, seed):
     """Each parameter's gradient against a central difference along a random direction, in float64.
 
     For a direction d of length 1, (L(p + h d) - L(p - h d)) / 2h is the gradient's part along d, up to h^2. One number
@@ -61,17 +86,12 @@ def check_gradients(x, y, p, config, seed):
     """
     if trees.count(p) > LARGEST_CHECKED:
         return
-    x, y = x[:CHECKED].astype(np.float64), y[:CHECKED]
+    batch = {name: array[:CHECKED] for name, array in batch.items()}
+    batch = trees.map(lambda array: array.astype(np.float64) if array.dtype.kind == "f" else array, batch)
     p = trees.map(lambda leaf: leaf.astype(np.float64), p)
     rng = np.random.default_rng(seed)
 
-    def loss():
-        logits, c = vit(x, p, config)
-        value, c_loss = cross_entropy(logits, y)
-        return value, c, c_loss
-
-    _, c, c_loss = loss()
-    _, g = vit_backward(cross_entropy_backward(1.0, c_loss), p, c, config)
+    g = mean_loss(batch, p, config)[2]()
     wrong, g_named = {}, trees.named(g)
     for name, leaf in reversed(list(trees.walk(p))):  # from the loss back: one layer's fault is every earlier one's
         direction, whole = rng.normal(size=leaf.shape), leaf.copy()
@@ -79,19 +99,21 @@ def check_gradients(x, y, p, config, seed):
         losses = []
         for sign in (1, -1):
             leaf[...] = whole + sign * STEP * direction
-            losses.append(loss()[0])
+            losses.append(mean_loss(batch, p, config)[0])
         leaf[...] = whole
-        slope, said = (losses[0] - losses[1]) / (2 * STEP), float((g_named[name] * direction).sum())
-        if not abs(slope - said) <= TOLERANCE * max(abs(slope), abs(said)) + 1e-8:
-            wrong[name] = (slope, said)
+        slope, claimed = (losses[0] - losses[1]) / (2 * STEP), float((g_named[name] * direction).sum())
+        if not abs(slope - claimed) <= TOLERANCE * max(abs(slope), abs(claimed)) + 1e-8:
+            wrong[name] = (slope, claimed)
     if wrong:
-        name, (slope, said) = next(iter(wrong.items()))
+        name, (slope, claimed) = next(iter(wrong.items()))
         others = f" (and {len(wrong) - 1} nearer to the image, perhaps because of it)" if len(wrong) > 1 else ""
         yield (
-            f"the gradient of {name} is {'missing' if said == 0 else 'wrong'}{others}: along a random direction the "
-            f"loss rises by {slope:.3g} per unit, and the backward pass says {said:.3g}; run gradcheck on its layer"
+            f"the gradient of {name} is {'missing' if claimed == 0 else 'wrong'}{others}: along a random direction the "
+            f"loss rises by {slope:.3g} per unit, and the backward pass says {claimed:.3g}; run gradcheck on its layer"
         )
-    yield from _check_flow([trees.leaves(block) for block in g["blocks"]])
+    for name, layers in g.items():
+        if isinstance(layers, list) and name != "pos":
+            yield from _check_flow([trees.leaves(layer) for layer in layers])
 
 
 def _check_flow(blocks):
@@ -105,26 +127,29 @@ def _check_flow(blocks):
         )
 
 
-def _layers(c):
-    """(what a layer is called, its cache): figures count layers from 1, the cache's blocks from 0."""
-    return ((f"layer {i + 1} (blocks/{i})", block) for i, block in enumerate(c["blocks"]))
-
-
 def check_units(c):
-    """Hidden units of the MLPs answer to something: their GELU has a slope for some token of some image."""
-    for where, block in _layers(c):
-        slopes = np.abs(block["mlp"]["gelu"]["dydx"]).max(axis=(0, 1))
+    """Hidden units answer to something: their GELU has a slope for some token, or place, of some image."""
+    for name, dydx in trees.walk(c):
+        if not name.endswith("gelu/dydx"):
+            continue
+        slopes = np.abs(dydx).reshape(-1, dydx.shape[-1]).max(axis=0)
         if (dead := float((slopes < DEAD).mean())) > MOSTLY:
             yield (
-                f"{100 * dead:.0f} % of the hidden units of {where} are dead (their GELU is flat for every token): "
-                "lower the learning rate, and check the biases of fc1"
+                f"{100 * dead:.0f} % of the hidden units of {_layer(name)} are dead (their GELU is flat for every "
+                "token): lower the learning rate, and check the biases before it"
             )
 
 
-def check_attention(c):
+def _layer(name):
+    """The layer of an array in the cache: figures count layers from 1, the cache from 0."""
+    kind, number = name.split("/")[:2]
+    return f"layer {int(number) + 1} ({kind}/{number})" if number.isdigit() else name
+
+
+def check_attention(maps):
     """No layer whose heads all stare at one token each, look everywhere alike, or have no gradient."""
-    for where, block in _layers(c):
-        a = block["msa"]["att"]["a"]  # [B, h, T, T]
+    for i, a in enumerate(maps):  # [B, h, T, T]
+        where = f"layer {i + 1} (blocks/{i})"
         stare = a.mean(axis=(0, 2)).max(axis=-1)  # each head's favourite token: its share, over images and queries
         entropy = -(a * np.log(a + 1e-30)).sum(axis=-1).mean(axis=(0, 2)) / math.log(a.shape[-1])
         largest = float(np.median(a.max(axis=-1)))

@@ -105,15 +105,15 @@ def _verdict(results, tokens):
     fitted = [n for n in tokens if n >= FITTED]
     exponents = {(part, m): _exponent(results, part, m, fitted) for part in PARTS for m in ("seconds", "megabytes")}
     powers = {key: f"T^{exponent.text(1)}" for key, exponent in exponents.items()}
-    said = [
+    sentences = [
         f"{name}: time like {powers[part, 'seconds']}, memory like {powers[part, 'megabytes']}"
         for part, name in PARTS.items()
     ]
     time = exponents["attention", "seconds"]
     more = " (time grows faster: larger maps leave the processor's caches, presumably)" * (time.mean - time.half > 2)
     return (
-        f"From {FITTED} tokens on, {'; '.join(said)}. The scores of attention are T^2 numbers, so both should grow "
-        f"like T^2 there{more}, and like T in the projections. If every pixel of an image of 224 x 224 is a token, a "
+        f"From {FITTED} tokens on, {'; '.join(sentences)}. The scores of attention are T^2 numbers, so both should "
+        f"grow like T^2 there{more}, and like T in the projections. If every pixel of an image of 224 x 224 is a token, a "
         f"head has {PIXELS:,}^2 = {PIXELS**2:,} scores; if every patch of 16 x 16 is, {PATCHES}^2 = {PATCHES**2:,}, "
         f"which is {PIXELS**2 // PATCHES**2:,} times fewer (ViT paper, sections 2 and 3.1)."
     )

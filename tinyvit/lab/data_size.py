@@ -61,11 +61,11 @@ def report(results):
 
 def _verdict(results, sizes):
     values = {(m, n): results.values("test_accuracy", model=m, images=n) for m in MODELS for n in (sizes[0], sizes[-1])}
-    said = []
+    sentences = []
     for n in (sizes[0], sizes[-1]):
         gap = difference(values["ViT", n], values["CNN", n])
         shown = "" if gap.significant else " (no difference is shown)"
-        said.append(f"with {n:,} images accuracy of the ViT less that of the other is {gap.text()} points{shown}")
+        sentences.append(f"with {n:,} images accuracy of the ViT less that of the other is {gap.text()} points{shown}")
     gained = {m: np.subtract(values[m, sizes[-1]], values[m, sizes[0]]) for m in MODELS}  # a seed's sets are nested
     more = estimate(gained["ViT"] - gained["CNN"])
     if more.significant:
@@ -73,8 +73,8 @@ def _verdict(results, sizes):
     else:
         helps = "That more images help one of them more is not shown"
     return (
-        f"A ViT against a convolutional network: {'; '.join(said)}. {helps}: what the ViT gains from them less what "
-        f"the other gains is {more.text()} points. In the paper ViTs are behind ResNets if both have learned from "
+        f"A ViT against a convolutional network: {'; '.join(sentences)}. {helps}: what the ViT gains from them less "
+        f"what the other gains is {more.text()} points. In the paper ViTs are behind ResNets if both have learned from "
         "ImageNet, and ahead if from JFT-300M (section 4.3, figures 3 and 4), at sizes that no laptop has; two small "
         "models on small images show a direction at most."
     )

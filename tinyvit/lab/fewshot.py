@@ -7,13 +7,13 @@ import numpy as np
 from tinyvit.lab.experiment import Experiment, Report
 from tinyvit.lab.figures import accuracy_axis, line, panels, ticks
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
-from tinyvit.lab.probing import SHOTS, accuracy_of, drawn, probe
 from tinyvit.lab.statistics import difference
 from tinyvit.lab.train import some
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit_init
 from tinyvit.training.features import features_of
 from tinyvit.training.loop import fit
+from tinyvit.training.probe import SHOTS, accuracy_of, drawn, probe
 from tinyvit.training.recipe import Recipe
 
 FEATURES = {"pixels": "pixels", "random": "an untrained ViT", "trained": "a ViT trained on other classes"}
@@ -53,7 +53,7 @@ def fewshot(data, seed, *, features, model, config, recipe, images):
         if features == "trained":
             old = old[some(seed, len(old), images)]
             known = (x[old], y[old]), (x_test[old_test], y_test[old_test])
-            p, _ = fit(config, known, recipe=Recipe(**recipe), seed=seed, workers=1, progress=False)
+            p, _ = fit(config, known, recipe=Recipe.from_dict(recipe), seed=seed, workers=1, progress=False)
         found = [features_of(part, p, config, batch=64) for part in pictures]
     return {"accuracy": probe(found[0], y[few] - KNOWN, found[1], y_test[new_test] - KNOWN, seed)}
 
@@ -74,18 +74,18 @@ def report(results):
 
 
 def _verdict(results):
-    said = []
+    sentences = []
     for n in (5, SHOTS[-1]):
         pixels, trained = (results.values(accuracy_of(n), features=kind) for kind in ("pixels", "trained"))
         gap = difference(trained, pixels)
         shown = "" if gap.significant else ", which does not tell them apart"
-        said.append(
+        sentences.append(
             f"With {n} images of each class, accuracy on learned features less that on pixels is {gap.text()} "
             f"points{shown}."
         )
     return (
-        f"{' '.join(said)} The model has seen none of these {KNOWN} classes. The paper classifies ImageNet so, from 5 "
-        "images of each of 1000 classes (its table 8: 64.2 % with ViT-B/16), as a cheap measure while "
+        f"{' '.join(sentences)} The model has seen none of these {KNOWN} classes. The paper classifies ImageNet so, from "
+        "5 images of each of 1000 classes (its table 8: 64.2 % with ViT-B/16), as a cheap measure while "
         "it trains; the sizes differ too much to compare numbers."
     )
 

@@ -5,13 +5,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from tinyvit.models.presets import PRESETS
 from tinyvit.models.model import name_of
-from tinyvit.training.recipe import RECIPES
+from tinyvit.models.presets import PRESETS
+from tinyvit.training.recipe import RECIPES, RENAMED
 
 BUDGETS = ("quick", "full")
 QUICK = {"digits": dict(epochs=15), "mnist": dict(epochs=2), "fashion-mnist": dict(epochs=2)}
 FULL = {"digits": "digits", "mnist": "mnist-quick", "fashion-mnist": "mnist-quick"}
+NEWER = {"mirror": 0.0, "crop": 0}  # settings that version 0.1 did not have, and what they are when they are off
 QUICK_IMAGES = 10_000  # of which a quick look learns, at most
 
 
@@ -20,7 +21,7 @@ class Job:
     """One run of one setting.
 
     setting     what the tables and figures call it, {name: value}
-    task        which function of tasks.py does it
+    task        which function of worker.py does it
     arguments   what that is called with, in JSON
     seed        of everything random
     work        how long it takes, in units of any size: for the time left
@@ -35,8 +36,21 @@ class Job:
     @property
     def key(self):
         """A digest of what decides the outcome on a data set: jobs with one key are one run, by whatever name."""
-        text = json.dumps([self.task, self.arguments, self.seed], sort_keys=True)
+        text = json.dumps([self.task, _as_in_version_0_1(self.arguments), self.seed], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _as_in_version_0_1(arguments):
+    """The arguments by the names of version 0.1, without the settings that are newer and off.
+
+    So the results that were kept then are found by the keys of today.
+    """
+    old_names = {new: old for old, new in RENAMED.items()}
+    return {
+        old_names.get(name, name): _as_in_version_0_1(value) if isinstance(value, dict) else value
+        for name, value in arguments.items()
+        if name not in NEWER or value != NEWER[name]
+    }
 
 
 def base_config(data):

@@ -62,19 +62,19 @@ def _of_block(i):
 
 
 def _verdict(results, depths):
-    said = []
+    sentences = []
     for depth in (depths[0], depths[-1]):
         values = [results.values("test_accuracy", norm=norm, depth=depth) for norm in NORMS]
         gap = difference(*values)
         shown = "" if gap.significant else ", which does not tell them apart"
-        said.append(f"With {depth} blocks pre-norm's accuracy less post-norm's is {gap.text()} points{shown}.")
-    said.append(
+        sentences.append(f"With {depth} blocks pre-norm's accuracy less post-norm's is {gap.text()} points{shown}.")
+    sentences.append(
         f"Before the first step, with {depths[-1]} blocks, the first one's gradient is "
         + " and ".join(f"{_ratio(results, norm, depths[-1]).text(1)} ({name})" for norm, name in NORMS.items())
         + " times as long as the last one's."
     )
-    said.append("The ViT paper uses pre-norm and does not compare the two; Vaswani et al. 2017 used post-norm.")
-    return " ".join(said)
+    sentences.append("The ViT paper uses pre-norm and does not compare the two; Vaswani et al. 2017 used post-norm.")
+    return " ".join(sentences)
 
 
 def _ratio(results, norm, depth):

@@ -64,29 +64,29 @@ def _verdict(results, rates):
 
     token, mean = best("class"), best("mean")
     own = difference(values("class", token), values("mean", mean))
-    said = [
+    sentences = [
         f"Each at its own best rate (chosen on held-out images: {token:.2g} and {mean:.2g}), the class token's "
         f"accuracy less the average's is {own.text()} points{_shown(own)}."
     ]
     if {token, mean} & {rates[0], rates[-1]}:
-        said.append("The best of the rates is at the edge of their range: a better one may lie beyond.")
+        sentences.append("The best of the rates is at the edge of their range: a better one may lie beyond.")
     if token == mean:
-        said.append("Both have the same best rate: figure 9's effect does not appear at this size.")
-        return " ".join([*said, PAPER])
+        sentences.append("Both have the same best rate: figure 9's effect does not appear at this size.")
+        return " ".join([*sentences, PAPER])
     changes = {
         "mean": difference(values("mean", token), values("mean", mean)),
         "class": difference(values("class", mean), values("class", token)),
     }
     for pool, change in changes.items():
-        said.append(
+        sentences.append(
             f"Taken to the other's best rate, the {POOLS[pool]} changes by {change.text()} points{_shown(change)}."
         )
     appears = changes["mean"].significant and changes["mean"].mean < 0
-    said.append(
+    sentences.append(
         "So figure 9's effect, that averaging suffers from the class token's rate, "
         + ("appears." if appears else "does not appear at this size.")
     )
-    return " ".join([*said, PAPER])
+    return " ".join([*sentences, PAPER])
 
 
 def _shown(gap):

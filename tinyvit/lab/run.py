@@ -6,11 +6,20 @@ from pathlib import Path
 from tinyvit.data import load_data
 from tinyvit.errors import UsageError
 from tinyvit.files import replacing
-from tinyvit.lab.experiments import EXPERIMENTS
+from tinyvit.lab.cost import COST
+from tinyvit.lab.data_size import DATA_SIZE
+from tinyvit.lab.fewshot import FEWSHOT
 from tinyvit.lab.job import BUDGETS
-from tinyvit.lab.scheduler import spread
+from tinyvit.lab.masked import MASKED
+from tinyvit.lab.norm import NORM
+from tinyvit.lab.pooling import POOLING
+from tinyvit.lab.position import POSITION
+from tinyvit.lab.scale import SCALE
+from tinyvit.lab.scheduler import run_jobs
+from tinyvit.lab.shape import SHAPE
 from tinyvit.lab.store import Store
 
+EXPERIMENTS = {e.name: e for e in (POSITION, POOLING, NORM, SCALE, SHAPE, DATA_SIZE, MASKED, FEWSHOT, COST)}
 RESULTS, TABLE, FIGURE = "results.jsonl", "table.md", "figure.png"
 
 
@@ -52,7 +61,7 @@ def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_di
     Raises
     ------
     WorkerError, CheckpointError
-        As `spread` and `Store`; what was finished is kept.
+        As `run_jobs` and `Store`; what was finished is kept.
     """
     if budget not in BUDGETS:
         raise UsageError(f"budget is {budget!r}: expected one of {', '.join(BUDGETS)}")
@@ -65,7 +74,7 @@ def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_di
         store.check()
     kept = len({job.key for job in jobs}) - len(missing)
     done = watch(missing, kept) if watch else lambda job: None
-    with closing(spread(missing, 1 if experiment.alone else workers, data, data_dir)) as outcomes:
+    with closing(run_jobs(missing, 1 if experiment.alone else workers, data, data_dir)) as outcomes:
         for job, result, seconds in outcomes:
             store.add(job, result, seconds)
             done(job)

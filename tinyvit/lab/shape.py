@@ -62,7 +62,7 @@ def report(results):
 
 
 def _verdict(results, settings):
-    said = []
+    sentences = []
     for what in CHANGES:
         series = sorted((work, to) for changed, to, work in settings if changed == what)
         ends = [results.values("test_accuracy", changed=what, to=to) for _, to in (series[-1], series[0])]
@@ -70,12 +70,12 @@ def _verdict(results, settings):
         times = series[-1][0] / series[0][0]
         shown = "" if gap.significant else ", not shown to differ"
         ends = f"{what} {series[0][1]} to {series[-1][1]}"
-        said.append(f"{ends} ({times:.1f} times as much) {gap.text()} points{shown}")
+        sentences.append(f"{ends} ({times:.1f} times as much) {gap.text()} points{shown}")
     paper = (
         "The paper (ImageNet, 5-shot): depth gains most, width least, and smaller patches gain without more parameters."
     )
     about = f"Accuracy with the most computation less that with the least (95 % for all {len(CHANGES)} together)"
-    return f"{about}: {'; '.join(said)}. {paper}"
+    return f"{about}: {'; '.join(sentences)}. {paper}"
 
 
 SHAPE = Experiment("depth-width-patch", "Deeper, wider, or smaller patches?", "ViT paper, figure 8", jobs, report)

@@ -24,7 +24,7 @@ def train(data, seed, *, model, config, recipe, images, gradients=False):
     gradients : bool
         Also the norm of each block's gradient before the first step, and what attention is like then.
     """
-    config, recipe = MODELS[model].config(**config), Recipe(**recipe)
+    config, recipe = MODELS[model].config(**config), Recipe.from_dict(recipe)
     (x, y), test = data
     few = some(seed, len(x), images)
     x, y = x[few], y[few]

@@ -1,11 +1,26 @@
 """A worker process of the lab: `python -m tinyvit.lab.worker`, started by scheduler.py and by nobody else.
 
-Its first line says where the data are; every other is a job, and the answer is its result.
+Its first line says where the data are; every other is a job, and the answer is its result. A job names one of TASKS,
+functions that are given data, seed and arguments and return their results, in JSON.
 """
 
 from tinyvit.data import load_data
-from tinyvit.lab.tasks import do
+from tinyvit.errors import DivergedError
+from tinyvit.lab.cost import cost
+from tinyvit.lab.fewshot import fewshot
+from tinyvit.lab.masked import masked
+from tinyvit.lab.train import train
 from tinyvit.training.worker import serve
+
+TASKS = {"train": train, "fewshot": fewshot, "masked": masked, "cost": cost}
+
+
+def do(name, data, arguments, seed):
+    """Do a task: data is ((x, y), (x_test, y_test)). If it diverges, what it was to measure is unknown."""
+    try:
+        return TASKS[name](data, seed, **arguments)
+    except DivergedError:
+        return {"diverged": True}
 
 
 def _set_up(where):

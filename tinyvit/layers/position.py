@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyvit.arrays import xp_of
-from tinyvit.layers.initializers import normal
 from tinyvit.layers.identity import identity, identity_backward, identity_init
+from tinyvit.layers.initializers import normal
 
 
 def learned_position_init(rng, tokens, dim, *, std=0.02, dtype="float32"):

@@ -1,6 +1,7 @@
 """The interface between models and all that trains, saves, lists and examines them.
 
-A configuration's class says of which model it is; a further model is a file of its own and an entry in the table MODELS.
+The class of a configuration says of which model it is; a further model is a file of its own and an entry in the table
+MODELS.
 """
 
 from collections.abc import Callable
@@ -24,11 +25,12 @@ class Model(NamedTuple):
     init       (rng, config, *, dtype)                                   -> p; with rng=None, the shapes alone
     forward    (batch, p, config, *, masks, all_rows, keep_cache)        -> y, c; the keywords as of `vit`
     backward   (dy, p, c, config)                                        -> dbatch, g
-    draw       (rng, batch, config, *, training, all_rows, dtype)        -> batch, masks: what is random in a step; while
-               not training, there is no dropout
+    draw       (rng, batch, config, *, training, all_rows, dtype)        -> batch, masks: the random part of a step;
+               without dropout while not training
     task       what is asked of y
     preset     (vit_config) -> config: a configuration for the data, and about the size, that a ViT's is for
-    views      {name: function of the cache}: "attention" gives the maps of each block [B, h, T, S]
+    views      what can be looked at: {"attention": (c) -> the maps of each block [B, h, T, S],
+               "encoder": (config) -> the ViTConfig of a model of patches, whose maps are over a grid}
     """
 
     title: str
@@ -104,7 +106,7 @@ MODELS = {
         draw=_draw_vit,
         task=classification,
         preset=lambda config: config,
-        views={"attention": _block_maps},
+        views={"attention": _block_maps, "encoder": lambda config: config},
     ),
     "cnn": Model(
         title="a convolutional network",
@@ -126,7 +128,7 @@ MODELS = {
         draw=_draw_masked,
         task=colour_prediction,
         preset=MaskedConfig,
-        views={"attention": _block_maps},
+        views={"attention": _block_maps, "encoder": lambda config: config.vit},
     ),
 }
 

@@ -21,8 +21,8 @@ class Task(NamedTuple):
     count(batch, config)                     -> how many targets the batch has
     loss(y, batch, label_smoothing=0.0)      -> the sum of the loss over all targets, in nats; c
     loss_backward(dloss, c)                  -> dy
-    score(y, batch)                          -> {name: (sum over targets, their count)}, with a name for each of `scores`
-    answer(y, config)                        -> the answer for each example: a label; None if the task has no such answer
+    score(y, batch)                          -> {name: (sum over targets, their count)}, for each name in `scores`
+    answer(y, config)                        -> the label of each example; None if the task has no such answer
     scores                                   the names of the scores; "loss" is among them
     """
 
@@ -74,7 +74,8 @@ def check_batch(batch, config, task, what="the data"):
     """
     wanted = task.arrays(config)
     if missing := [name for name in wanted if name not in batch]:
-        raise DataError(f"{what} has {', '.join(batch)}: the model takes {', '.join(wanted)}, so {missing[0]} is missing")
+        there, takes = ", ".join(batch), ", ".join(wanted)
+        raise DataError(f"{what} has {there}: the model takes {takes}, so {missing[0]} is missing")
     if not (count := len(batch[next(iter(wanted))])):
         raise DataError(f"{what} has no example: expected at least one")
     for name, (shape, _) in wanted.items():

@@ -10,10 +10,11 @@ from string import Template
 
 import numpy as np
 
-from tinyvit.arrays import xp_of
+from tinyvit import trees
+from tinyvit.arrays import to_host, xp_of
 from tinyvit.errors import UsageError
-from tinyvit.models.vit import vit
-from tinyvit.viz.attention import attention_maps, who_answers
+from tinyvit.models.model import model_of
+from tinyvit.viz.attention import who_answers
 from tinyvit.viz.maps import attention_figure
 from tinyvit.viz.picture import HEAT, picture
 
@@ -38,7 +39,8 @@ class Explorer:
     Raises
     ------
     UsageError
-        If there are no images, or of another size or number than the model and the titles ask for.
+        If there are no images, or of another size or number than the model and the titles ask for; or the model has no
+        attention over patches.
     """
 
     def __init__(self, images, p, config, titles=None):
@@ -46,10 +48,15 @@ class Explorer:
         if not len(images) or (titles is not None and len(titles) != len(images)):
             found = "" if titles is None else f" and {len(titles)} titles"
             raise UsageError(f"found {len(images)} images{found}: expected at least one, and a title for each")
-        count = max(1, min(len(images), BUDGET // (config.depth * config.heads * config.tokens**2)))
-        self.images, self.config = images[:count], config
+        model = model_of(config)
+        if "encoder" not in model.views:
+            raise UsageError(f"{model.title} has no attention over patches: there is nothing to explore")
+        self.config = encoder = model.views["encoder"](config)
+        count = max(1, min(len(images), BUDGET // (encoder.depth * encoder.heads * encoder.tokens**2)))
+        self.images = images[:count]
         self.titles = (titles or [f"image {i + 1}" for i in range(count)])[:count]
-        self.maps = attention_maps(vit(xp_of(p["head"]["w"]).asarray(self.images), p, config)[1])
+        _, c = model.forward({"images": xp_of(trees.leaves(p)[0]).asarray(self.images)}, p, config)
+        self.maps = [to_host(a) for a in model.views["attention"](c)]
 
     def __repr__(self):
         sizes = {"image": len(self.images), "layer": self.config.depth, "head": self.config.heads}

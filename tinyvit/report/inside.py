@@ -5,14 +5,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tinyvit.arrays import xp_of
-from tinyvit.data import dataset_named
-from tinyvit.models.vit import vit
-from tinyvit.training.evaluation import predict
+from tinyvit import trees
+from tinyvit.arrays import to_host, xp_of
+from tinyvit.models.model import model_of
+from tinyvit.ops.softmax import softmax
+from tinyvit.training.batches import as_part
+from tinyvit.training.evaluation import outputs_and_scores
 from tinyvit.viz.attention import (
     answers_row,
     attention_distance,
-    attention_maps,
     rollout,
     uniform_distance,
     weighted_attention,
@@ -45,7 +46,9 @@ class Inside(NamedTuple):
     images: np.ndarray  # the test set's
     labels: np.ndarray
     names: tuple  # of the classes
-    probabilities: np.ndarray
+    scores: dict  # over the test set
+    probabilities: np.ndarray | None  # [N, K], of a model that classifies
+    encoder: object  # the ViTConfig of a model with attention over patches; None of any other
     maps: list  # the attention maps of the first SAMPLES images
     cache: dict  # of the first SHOWN
 
@@ -59,35 +62,46 @@ class Picture(NamedTuple):
 
 
 def look_inside(run, p, config, test, *, workers=1):
-    """Classify the test set and keep what the figures need.
+    """Run the model over the test set and keep what the figures need.
 
     Parameters
     ----------
     run : Run
     p, config
         Its model.
-    test : (x, y)
+    test : (images, labels)
     workers : int
     """
-    x, y = test
-    xp = xp_of(p["head"]["w"])
-    _, c = vit(xp.asarray(x[:SAMPLES]), p, config)
-    maps = attention_maps(c)
-    _, c = vit(xp.asarray(x[:SHOWN]), p, config)
-    names = dataset_named(run.settings.data).class_names
-    return Inside(run, p, config, x, y, names, predict(x, p, config, workers=workers), maps, c)
+    (images, labels), model = test, model_of(config)
+    outputs, scores = outputs_and_scores(as_part(test), p, config, workers=workers)
+    probabilities = softmax(outputs)[0] if model.task.answer else None
+    maps, encoder = [], None
+    if "encoder" in model.views:
+        encoder = model.views["encoder"](config)
+        maps = [to_host(a) for a in model.views["attention"](_cache(images[:SAMPLES], p, config))]
+    c = _cache(images[:SHOWN], p, config)
+    names = run.settings.dataset.class_names
+    return Inside(run, p, config, images, labels, names, scores, probabilities, encoder, maps, c)
+
+
+def _cache(images, p, config):
+    """The cache of the model's whole forward pass for these images, nothing masked."""
+    return model_of(config).forward({"images": xp_of(trees.leaves(p)[0]).asarray(images)}, p, config)[1]
 
 
 def pictures(inside):
     """All figures of a run, {name: Picture}, in the order in which one would look at them."""
-    found = {"curves": _curves, "confusion": _confusion, "mistakes": _mistakes, "attention": _attention}
-    found |= {"rollout": _rollout, "distance": _distance, "filters": _filters, "positions": _positions}
-    found |= {"dataflow": _dataflow}
-    if position_table(inside.p, inside.config) is None or inside.config.grid == 1:  # one patch has nothing beside it
-        del found["positions"]
-    if not any(record["kind"] == "epoch" for record in inside.run.history()):
-        del found["curves"]
-    return {name: draw(inside) for name, draw in found.items()}
+    encoder, chosen = inside.encoder, {}
+    if any(record["kind"] == "epoch" for record in inside.run.history()):
+        chosen["curves"] = _curves
+    if inside.probabilities is not None:
+        chosen |= {"confusion": _confusion, "mistakes": _mistakes}
+    if encoder:
+        chosen |= {"attention": _attention, "rollout": _rollout, "distance": _distance, "filters": _filters}
+    if encoder and encoder.grid > 1 and position_table(inside.p, encoder) is not None:  # one patch has no neighbour
+        chosen["positions"] = _positions
+    chosen["dataflow"] = _dataflow
+    return {name: draw(inside) for name, draw in chosen.items()}
 
 
 def _curves(inside):
@@ -121,15 +135,15 @@ def _verdict(inside):
 
 
 def _confusion(inside):
-    said = inside.probabilities.argmax(-1)
-    counts = confusion(inside.labels, said, len(inside.names))
+    predicted = inside.probabilities.argmax(-1)
+    counts = confusion(inside.labels, predicted, len(inside.names))
     wrong = np.where(np.eye(len(counts), dtype=bool), 0, counts)
-    most, favourite = wrong.max(), np.bincount(said, minlength=len(counts))
+    most, favourite = wrong.max(), np.bincount(predicted, minlength=len(counts))
     pairs = [f"{inside.names[i]} for {inside.names[j]}" for i, j in np.argwhere(wrong == most)]
     if not most:
         found = "There are no mistakes."
-    elif favourite.max() > 0.5 * len(said) and len(counts) > 2:
-        found = f"{favourite.max() / len(said):.0%} of all answers are {inside.names[favourite.argmax()]}."
+    elif favourite.max() > 0.5 * len(predicted) and len(counts) > 2:
+        found = f"{favourite.max() / len(predicted):.0%} of all answers are {inside.names[favourite.argmax()]}."
     elif most == 1 or len(pairs) > 3:
         found = f"No two classes stand out: none is taken for another more than {_times(most)}."
     else:
@@ -144,18 +158,17 @@ def _times(count):
 
 def _mistakes(inside):
     worst = worst_mistakes(inside.labels, inside.probabilities)
-    xp = xp_of(inside.p["head"]["w"])
-    if len(worst):
-        _, c = vit(xp.asarray(inside.images[worst]), inside.p, inside.config)
-        attention = answers_row(rollout(attention_maps(c)))
-    else:
-        attention = np.zeros((0, inside.config.grid**2))
+    attention = None
+    if inside.encoder and len(worst):
+        maps = model_of(inside.config).views["attention"](_cache(inside.images[worst], inside.p, inside.config))
+        attention = answers_row(rollout([to_host(a) for a in maps]))
     figure = mistakes_figure(
         inside.images[worst], inside.labels[worst], inside.probabilities[worst], attention, inside.names
     )
+    looked = ", each above where it looked (attention followed through all layers; light is more)"
     words = (
-        "The mistakes that the model was surest of, each above where it looked (attention followed through all layers; "
-        "light is more). Some would puzzle a human as well; those that would not are worth understanding."
+        f"The mistakes that the model was surest of{looked if attention is not None else ''}. Some would puzzle a "
+        "human as well; those that would not are worth understanding."
     )
     return Picture(figure, "What does it get wrong?", words)
 
@@ -163,7 +176,7 @@ def _mistakes(inside):
 def _attention(inside):
     figure = attention_figure(inside.images[0], [a[0] for a in inside.maps])
     words = (
-        f"Where {who_answers(inside.config.tokens)}, from which the answer is read, looks in the first test image, in "
+        f"Where {who_answers(inside.encoder.tokens)}, from which the answer is read, looks in the first test image, in "
         "every layer (rows) and head (columns). Where the panels of a row differ, its heads divide the work."
     )
     return Picture(figure, "What does each head look at?", words)
@@ -171,27 +184,35 @@ def _attention(inside):
 
 def _rollout(inside):
     images, maps = inside.images[:SHOWN], [a[:SHOWN] for a in inside.maps]
-    best = inside.probabilities[:SHOWN].argmax(-1)
-    dlogits = np.eye(inside.config.classes, dtype=inside.p["head"]["w"].dtype)[best]
-    weighted = weighted_attention(xp_of(inside.p["head"]["w"]).asarray(dlogits), inside.p, inside.cache, inside.config)
     columns = {
         "rollout": answers_row(rollout(maps)),
         "without identity": answers_row(rollout(maps, identity=False)),
-        "for the class": answers_row(sum(weighted)),
     }
-    figure = overlay_figure(images, columns, [f"says {inside.names[k]}" for k in best])
+    titles, for_the_class = [""] * len(images), ""
+    if inside.probabilities is not None:
+        best = inside.probabilities[:SHOWN].argmax(-1)
+        dlogits = np.eye(inside.config.classes, dtype=inside.p["head"]["w"].dtype)[best]
+        dlogits = xp_of(inside.p["head"]["w"]).asarray(dlogits)
+        columns["for the class"] = answers_row(
+            sum(weighted_attention(dlogits, inside.p, inside.cache, inside.config))
+        )
+        titles = [f"says {inside.names[k]}" for k in best]
+        for_the_class = (
+            f"; for the class: {who_answers(inside.encoder.tokens)}'s attention times its gradient, the part of it "
+            "that speaks for the answer"
+        )
+    figure = overlay_figure(images, columns, titles)
     words = (
-        "Rollout: attention followed through all layers, with the residual connections (the identity) and without; for "
-        f"the class: {who_answers(inside.config.tokens)}'s attention times its gradient, what of it speaks for the "
-        "answer. Light patches count most, but attention says where information flows, not why the answer is what it "
-        "is."
+        "Rollout: attention followed through all layers, with the residual connections (the identity) and without"
+        f"{for_the_class}. Light patches count most, but attention says where information flows, not why the answer is "
+        "what it is."
     )
     return Picture(figure, "Where does the answer come from?", words)
 
 
 def _distance(inside):
-    distances = attention_distance(inside.maps, inside.config.patch)
-    uniform = uniform_distance(inside.config.grid**2, inside.config.patch)
+    distances = attention_distance(inside.maps, inside.encoder.patch)
+    uniform = uniform_distance(inside.encoder.grid**2, inside.encoder.patch)
     local, blind = int((distances < LOCAL * uniform).sum()), int(np.isnan(distances).sum())
     unseen = f"; {blind} look{'s' * (blind == 1)} at no patch at all, but at the class token alone" if blind else ""
     words = (
@@ -219,7 +240,7 @@ def _filters(inside):
 
 
 def _positions(inside):
-    table, kind = position_table(inside.p, inside.config), inside.config.position
+    table, kind = position_table(inside.p, inside.encoder), inside.encoder.position
     beside, others = neighbours_similarity(table)
     order = GIVEN.get(kind) or (
         "so the model has found out that images have two dimensions"
@@ -237,10 +258,11 @@ def _positions(inside):
 def _dataflow(inside):
     ledger = shapes(inside.config)
     parameters, multiply_adds, _ = ledger.totals
-    fewer = {"class": " (fewer where the last block is computed for the class token alone)", "mean": ""}
+    short = " (fewer where the last block is computed for the class token alone)"
+    fewer = short if getattr(inside.config, "pool", None) == "class" else ""
     words = (
         f"Every tensor on the way from an image to the answer: {parameters:,} parameters, and {multiply_adds:,} "
-        f"multiply-adds for one image{fewer[inside.config.pool]}. What is filled is kept for the backward pass: "
+        f"multiply-adds for one image{fewer}. What is filled is kept for the backward pass: "
         f"{ledger.kept:,} bytes."
     )
     return Picture(dataflow_figure(ledger), "What is computed?", words)

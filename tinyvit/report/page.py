@@ -5,6 +5,7 @@ from html import escape
 from importlib import resources
 from string import Template
 
+from tinyvit.models.model import model_of, name_of
 from tinyvit.report.explorer import Explorer, figure_source
 from tinyvit.report.inside import pictures
 from tinyvit.viz.ledger import shapes, where
@@ -21,34 +22,26 @@ def page(inside):
         From `look_inside`.
     """
     settings, metrics = inside.run.settings, inside.run.metrics()
-    wrong = int((inside.probabilities.argmax(-1) != inside.labels).sum())
-    drawn = pictures(inside)
+    drawn, title, encoder = pictures(inside), model_of(inside.config).title, inside.encoder
+    sizes = f" ({encoder.depth} layers, {encoder.heads} heads, patches of {encoder.patch} pixels)" if encoder else ""
     summary = (
-        f"A Vision Transformer with {metrics['parameters']:,} parameters ({inside.config.depth} layers, "
-        f"{inside.config.heads} heads, patches of {inside.config.patch} pixels) that learned {settings.data} from "
-        f"{metrics['training_images']:,} images in {metrics['epochs']} epochs and {metrics['seconds']:.0f} seconds."
+        f"{title[0].upper()}{title[1:]} with {metrics['parameters']:,} parameters{sizes}, trained on "
+        f"{settings.dataset.name}: {metrics['training_images']:,} images, {metrics['epochs']} epochs, "
+        f"{metrics['seconds']:.0f} seconds."
     )
-    best = inside.probabilities.argmax(-1)
-    titles = [
-        f"An image of {inside.names[label]}, taken for {inside.names[k]}"
-        for label, k in zip(inside.labels[:EXPLORED], best[:EXPLORED], strict=True)
-    ]
-    explorer = Explorer(inside.images[:EXPLORED], inside.p, inside.config, titles)
     ledger = shapes(inside.config)
-    anchors = {"explorer": "Explore"} | {name: picture.title for name, picture in drawn.items()}
+    anchors = {"explorer": "Explore"} if encoder else {}
+    anchors |= {name: picture.title for name, picture in drawn.items()}
     anchors |= {"shapes": "Every tensor", "settings": "Settings"}
-    asked = {"data": settings.data, "seed": settings.seed}
-    asked |= dataclasses.asdict(settings.config) | dataclasses.asdict(settings.recipe)
+    asked = {"data": settings.data, "model": name_of(settings.config), "seed": settings.seed}
+    asked |= settings.config.values() | dataclasses.asdict(settings.recipe)
     return Template(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")).substitute(
-        title=escape(f"{inside.run.folder.resolve().name}: a Vision Transformer looked into"),
-        accuracy=f"{100 * (1 - wrong / len(inside.labels)):.2f}",
-        images=f"{len(inside.labels):,}",
-        mistakes=f"{wrong:,}",
+        title=escape(f"{inside.run.folder.resolve().name}: {title} looked into"),
+        result=_result(inside),
         summary=escape(summary),
         links="".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in anchors.items()),
         sections="\n".join(_section(name, picture) for name, picture in drawn.items()),
-        answer={"class": "the class token", "mean": "the mean of all patches"}[inside.config.pool],
-        explorer=explorer.html(),
+        explorer=_explorer(inside) if encoder else "",
         shapes=_table(
             ("name", "shape", "parameters", "multiply-adds", "bytes", "memory"),
             [
@@ -59,6 +52,31 @@ def page(inside):
         ),
         command=f"<code>{escape(settings.command)}</code>",
         settings=_table(("setting", "value"), asked.items()),
+    )
+
+
+def _result(inside):
+    """The result on the test set, as HTML."""
+    share, count = inside.scores["accuracy"], len(inside.labels)
+    shown = f'<span class="answer">{100 * share:.2f} %</span>'
+    if inside.probabilities is None:
+        loss = inside.scores["loss"]
+        return f"{shown} of the answers for {count:,} test images are right; the mean loss is {loss:.3f} nats."
+    wrong = round(count * (1 - share))
+    return f"{shown} of {count:,} test images are classified correctly; {wrong:,} are not."
+
+
+def _explorer(inside):
+    """The attention explorer, and how to use it."""
+    titles = [f"An image of {inside.names[label]}" for label in inside.labels[:EXPLORED]]
+    if inside.probabilities is not None:
+        best = inside.probabilities[:EXPLORED].argmax(-1)
+        titles = [f"{title}, taken for {inside.names[k]}" for title, k in zip(titles, best, strict=True)]
+    explorer = Explorer(inside.images[:EXPLORED], inside.p, inside.config, titles)
+    answer = {"class": "the class token", "mean": "the mean of all patches"}.get(getattr(inside.config, "pool", None))
+    read = f" The answer is read from {answer}." if answer else ""
+    return Template(resources.files(__package__).joinpath("explore.html").read_text(encoding="utf-8")).substitute(
+        read=read, explorer=explorer.html()
     )
 
 

@@ -47,9 +47,8 @@ def fit(
     config : the configuration of one of MODELS
         Of a ViTConfig, a Vision Transformer.
     data : (training part, test part)
-        Each a pair (images, labels), as from `load_data`, or a dictionary with the arrays that the model's task takes. A
-        part of the training data, the recipe's share `validation`, is held out for validation; the test data are looked
-        at once, at the end.
+        Each a pair (images, labels), as from `load_data`, or a dictionary with the arrays that the model's task takes.
+        Of the training data the recipe's share `validation` is held out; the test data are looked at once, at the end.
     p : tree, optional
         Parameters to start from, as from `load_weights`: fine-tuning. Without them, random ones. If the run has a
         checkpoint, that goes before them.

@@ -9,7 +9,9 @@ import numpy as np
 from tinyvit.errors import DataError
 
 L2 = 0.1  # with which features are probed, if nothing else is said
-LEAST = 1e-12  # strength: enough that there is one solution
+SHOTS = (1, 2, 5, 10, 20, 50)  # images of each class, in the lab
+DRAW = 4  # a stream of random numbers, apart from the training loop's
+LEAST = 1e-12  # l2: enough that there is one solution
 
 
 def ridge(features, labels, classes, l2=1.0):
@@ -21,7 +23,7 @@ def ridge(features, labels, classes, l2=1.0):
           = X^T (X X^T + lambda 1)^-1 T,
 
     which is the smaller system where there are fewer images than features. The means give the bias, which so is not
-    regularised. lambda is `strength` times the mean square length of a row of X: then it does not matter how the
+    regularised. lambda is `l2` times the mean square length of a row of X: then it does not matter how the
     features are scaled.
 
     Parameters
@@ -30,7 +32,7 @@ def ridge(features, labels, classes, l2=1.0):
     labels : integer array [N]
     classes : int
         K
-    strength : float
+    l2 : float
         At least 0; 0 is plain least squares, of all solutions the shortest.
 
     Returns
@@ -48,7 +50,7 @@ def ridge(features, labels, classes, l2=1.0):
     targets = 2.0 * (np.arange(classes) == np.asarray(labels)[:, None]) - 1
     middle, mean = x.mean(axis=0), targets.mean(axis=0)
     x, targets = x - middle, targets - mean
-    decay = max(strength, LEAST) * ((x * x).sum() / len(x) or 1)
+    decay = max(l2, LEAST) * ((x * x).sum() / len(x) or 1)
     if x.shape[1] <= len(x):
         w = np.linalg.solve(x.T @ x + decay * np.eye(x.shape[1]), x.T @ targets)
     else:
@@ -65,3 +67,38 @@ def shots(rng, labels, count):
     """The indices of `count` images of each class, drawn at random; of all, where there are fewer."""
     found = [rng.permutation(np.flatnonzero(labels == k))[:count] for k in np.unique(labels)]
     return np.sort(np.concatenate(found))
+
+
+def probe(features, labels, test, answers, seed):
+    """The accuracy of ridge regression on few images, for several numbers of them.
+
+    Parameters
+    ----------
+    features : array [N, D]
+        With at least max(SHOTS) of each class, as far as there are.
+    labels : integer array [N]
+    test, answers
+        Features and labels of the images to classify.
+    seed : int
+        Which images are taken.
+
+    Returns
+    -------
+    {shots: share}, the shots as text, as JSON has them
+    """
+    classes, found = int(labels.max()) + 1, {}
+    for count in SHOTS:
+        few = shots(np.random.default_rng([seed, DRAW, count]), labels, count)
+        head = ridge(features[few], labels[few], classes, L2)
+        found[str(count)] = accuracy(head, test, answers)
+    return found
+
+
+def drawn(labels, seed):
+    """The indices of as many images of each class as any probe takes."""
+    return shots(np.random.default_rng([seed, DRAW]), labels, max(SHOTS))
+
+
+def accuracy_of(shots):
+    """How to read the accuracy of a probe with so many shots from a run's result: a measure, as Results takes it."""
+    return lambda result: result["accuracy"][str(shots)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tinyvit.errors import UsageError
 
 AUGMENTATION = ("shift", "rotate", "zoom", "shear")
+SHARES = ("warmup", "label_smoothing", "ema_decay", "validation", "zoom", "shear")
 RENAMED = {"smoothing": "label_smoothing", "clip": "clip_norm", "average": "ema_decay"}  # since version 0.1
 
 
@@ -74,7 +75,7 @@ class Recipe:
     def __post_init__(self):
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            whole, share = f.type is int, f.name in ("warmup", "label_smoothing", "ema_decay", "validation", "zoom", "shear")
+            whole, share = f.type is int, f.name in SHARES
             least = 1 if f.name in ("epochs", "batch", "micro_batch") else 0
             good = type(value) is int if whole else type(value) in (int, float)
             if not good or not least <= value < (1 if share else 1e9):

@@ -63,6 +63,11 @@ class Settings:
         return {"data": values.pop("data"), "model": name_of(self.config)} | values
 
     @property
+    def dataset(self):
+        """The description of the data set."""
+        return dataset_named(self.data)
+
+    @property
     def command(self):
         """What a user types for a run with these settings: what differs from the data set's presets."""
         model, usual, asked = self.config.values(), model_of(self.config).preset(PRESETS[self.data]).values(), {}
@@ -70,7 +75,8 @@ class Settings:
         if self.weights:  # whose defaults are unknown here: every option is given
             model, usual, recipe = {name: model[name] for name in FREE}, {"dropout": 0.0}, fine_tuning(recipe)
             asked = {"from": (shlex.quote(self.weights), None)}
-        asked |= {"model": (name_of(self.config), "vit"), "seed": (self.seed, 0)} | {name: (value, usual.get(name)) for name, value in model.items()}
+        asked |= {"model": (name_of(self.config), "vit"), "seed": (self.seed, 0)}
+        asked |= {name: (value, usual.get(name)) for name, value in model.items()}
         asked |= {name: (value, getattr(recipe, name)) for name, value in vars(self.recipe).items()}
         options = [f"--{name.replace('_', '-')} {own}" for name, (own, usual) in asked.items() if own != usual]
         return " ".join(["tinyvit train", self.data, *options])

@@ -43,7 +43,7 @@ def array_shapes(config, recipe):
 
 
 def is_on_host(name):
-    """Whether an array stays on the host when the others are on a GPU: a batch goes there micro-batch by micro-batch."""
+    """Whether an array stays on the host when the others are on a GPU: a batch goes there in micro-batches."""
     return name.startswith(BATCH) or name in ("outputs", "scores")
 
 

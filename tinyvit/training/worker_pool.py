@@ -52,7 +52,7 @@ def start_worker_pool(config, recipe, seed, *, workers=1, device="cpu", kind="pr
 
 
 def _check_size(shapes):
-    """Raise UsageError if the machine has less: it overcommits shared memory, and a run would fail at the first write."""
+    """Raise UsageError if the machine has less: it overcommits shared memory, and would fail at the first write."""
     import psutil
 
     needed, there = size_of(shapes), psutil.virtual_memory().total

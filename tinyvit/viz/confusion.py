@@ -43,28 +43,29 @@ def worst_mistakes(labels, probabilities, count=12):
 
 
 def mistakes_figure(images, labels, probabilities, attention, names):
-    """Draw images, each above where the model looked, with what it said, how sure it was, and what is right.
+    """Draw images, each with the model's answer, how sure it was, and the right one; below, where the model looked.
 
     Parameters
     ----------
     images : array [B, H, W, C]
     labels : array [B]
     probabilities : array [B, K]
-    attention : array [B, N]
-        For instance from `class_attention`.
+    attention : array [B, N], or None
+        For instance from `class_attention`. Without it, the images alone.
     names : list of str
         Of the classes.
     """
     columns = min(6, max(1, len(images)))
-    blocks = -(-len(images) // columns)
-    figure = new_figure(1.35 * columns, 3.05 * blocks if len(images) else 1)
-    grid = figure.subplots(2 * max(1, blocks), columns, squeeze=False)
+    lines, high = -(-len(images) // columns), 1 if attention is None else 2
+    figure = new_figure(1.35 * columns, (0.5 + 1.3 * high) * lines if len(images) else 1)
+    grid = figure.subplots(high * max(1, lines), columns, squeeze=False)
     for axes in grid.flat:
         bare(axes)
-    for i, (image, label, p, weights) in enumerate(zip(images, labels, probabilities, attention, strict=True)):
-        top, below = grid[2 * (i // columns), i % columns], grid[2 * (i // columns) + 1, i % columns]
+    for i, (image, label, p) in enumerate(zip(images, labels, probabilities, strict=True)):
+        top = grid[high * (i // columns), i % columns]
         show(top, image)
-        shine(below, weights / weights.max(), image, 1)
+        if attention is not None:
+            shine(grid[2 * (i // columns) + 1, i % columns], attention[i] / attention[i].max(), image, 1)
         top.set_title(f"says {names[p.argmax()]} ({p.max():.0%})\nis {names[label]}", fontsize=8)
     if not len(images):
         grid[0, 0].text(0.5, 0.5, "no mistakes", ha="center", va="center")

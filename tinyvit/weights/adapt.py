@@ -29,19 +29,19 @@ def adapt(p, config, source, *, image=None, channels=None, classes=None):
         If the patch does not divide the image, or positions cannot be resized to it, or the channels cannot be made
         from those that there are.
     """
-    said, p = [], dict(p)
+    notes, p = [], dict(p)
     if channels not in (None, config.channels):
         if (config.channels, channels) != (3, 1):
             raise UsageError(f"the weights take {config.channels} channels, not {channels}: only 3 can become 1")
         kernel = kernel_from_matrix(p["patch"]["w"], 3).sum(axis=2, keepdims=True)  # the same grey in all three
         p["patch"] = p["patch"] | {"w": matrix_from_kernel(kernel)}
         config = replace(config, channels=1)
-        said.append("grey pictures: kernels summed over red, green and blue")
+        notes.append("grey pictures: kernels summed over red, green and blue")
     if image not in (None, config.image):
         wanted = replace(config, image=image)
         if config.position == "1d":
             p["pos"] = resized_positions(p, config, wanted.grid, POSITION_RESIZE[source])
-            said.append(
+            notes.append(
                 f"images of {image} pixels: positions resized from {config.grid} x {config.grid} to {wanted.grid} x "
                 f"{wanted.grid}, {POSITION_RESIZE[source]}"
             )
@@ -54,12 +54,12 @@ def adapt(p, config, source, *, image=None, channels=None, classes=None):
         config = wanted
     if classes is not None:
         if p.pop("pre_logits", None):  # the paper removes the whole head (section 3.2)
-            said.append("the pre-logits layer of the old head is removed")
+            notes.append("the pre-logits layer of the old head is removed")
         config = replace(config, classes=classes, pre_logits=0)
         xp, dtype = xp_of(p["patch"]["w"]), p["patch"]["w"].dtype
         p["head"] = {"w": xp.zeros((config.dim, classes), dtype), "b": xp.zeros(classes, dtype)}
-        said.append(f"a fresh head for {classes} classes, zero")
-    return p, config, said
+        notes.append(f"a fresh head for {classes} classes, zero")
+    return p, config, notes
 
 
 def resized_positions(p, config, grid, method):

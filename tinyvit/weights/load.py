@@ -33,13 +33,13 @@ class Notes:
     """What is known of weights beyond the model itself. As text: a line for each thing worth saying."""
 
     source: str  # "google", "timm" or "huggingface"
-    said: tuple  # of sentences
+    lines: tuple  # of sentences
     preparation: Preparation  # of a photograph, as the source does it
     class_names: tuple | None  # in the order of the classes
     has_head: bool  # False: the file has none, and the model's is zero
 
     def __str__(self):
-        return "\n".join(self.said)
+        return "\n".join(self.lines)
 
 
 def load_weights(path, heads=None, *, gelu=None, eps=None, image=None, channels=None, classes=None):
@@ -47,7 +47,7 @@ def load_weights(path, heads=None, *, gelu=None, eps=None, image=None, channels=
 
     Names and arrangement are recognised: Google's .npz (in all its numberings), timm's and Hugging Face's .safetensors.
     The model follows from the arrays, and from a config.json beside the file; where neither says, from the source's
-    habits; what is not certain is among the notes.
+    defaults; what is not certain is among the notes.
 
     Parameters
     ----------
@@ -84,25 +84,25 @@ def load_weights(path, heads=None, *, gelu=None, eps=None, image=None, channels=
     with open_tensors(file) as tensors:
         source, tensors = canonical(file, tensors)
         naming = SOURCES[source]
-        config, said = _config(file, tensors, naming, described, heads)
+        config, lines = _config(file, tensors, naming, described, heads)
         config = replace(config, **{name: value for name, value in (("gelu", gelu), ("eps", eps)) if value is not None})
         has_head = naming.rules["head/w"][0] in tensors
         if not has_head:
-            said.append("no head: features only, unless it is given one")
+            lines.append("no head: features only, unless it is given one")
             tensors = tensors | _zero_head(naming, config)
         p = read_parameters(file, tensors, naming, config)
-    said.append(f"GELU with {config.gelu}, LayerNorm with eps {config.eps:g}")
+    lines.append(f"GELU with {config.gelu}, LayerNorm with eps {config.eps:g}")
     preparation = _preparation(file, source, config, described)
     names = _class_names(described, config)
     p, adapted, more = adapt(p, config, source, image=image, channels=channels, classes=classes)
     if classes is not None:
         names, has_head = None, False
     preparation = replace(preparation, size=adapted.image)
-    return p, adapted, Notes(source, (*said, *more), preparation, names, has_head)
+    return p, adapted, Notes(source, (*lines, *more), preparation, names, has_head)
 
 
 def _config(path, tensors, naming, described, heads):
-    """The configuration that the arrays have, and what is to be said of it."""
+    """The configuration that the arrays have, and notes on it, sentences."""
     depth, shape = _depth(path, tensors, naming), _shapes(path, tensors, naming)
     dim, tokens = shape["patch/b"][0], shape["pos"][1]
     kernel = shape["patch/w"]
@@ -112,14 +112,14 @@ def _config(path, tensors, naming, described, heads):
         raise CheckpointError(
             f"{path}: {naming.rules['pos'][0]} has {tokens} rows, expected the class token's and those of a square grid"
         )
-    said = [f"{naming.source}'s names: {depth} blocks of width {dim}, patches of {patch} x {patch} pixels"]
+    lines = [f"{naming.source}'s names: {depth} blocks of width {dim}, patches of {patch} x {patch} pixels"]
     sizes = dict(
         image=grid * patch,
         channels=channels,
         patch=patch,
         dim=dim,
         depth=depth,
-        heads=_heads(path, tensors, naming, described, dim, said) if heads is None else heads,
+        heads=_heads(path, tensors, naming, described, dim, lines) if heads is None else heads,
         mlp_dim=shape["blocks/{i}/mlp/fc1/b"][0],
         classes=shape.get("head/b", [1])[0],
         gelu=_gelu(path, naming, described),
@@ -127,7 +127,7 @@ def _config(path, tensors, naming, described, heads):
         pre_logits=shape.get("pre_logits/b", [0])[0],
     )
     try:
-        return ViTConfig(**sizes), said
+        return ViTConfig(**sizes), lines
     except UsageError as error:
         beside = " with its config.json" if described else ""
         wrong = CheckpointError if heads is None else UsageError
@@ -161,8 +161,8 @@ def _shapes(path, tensors, naming):
     return found
 
 
-def _heads(path, tensors, naming, described, dim, said):
-    """How many heads: the arrays' axis, config.json's number, or an assumption, which is said."""
+def _heads(path, tensors, naming, described, dim, lines):
+    """How many heads: the arrays' axis, config.json's number, or an assumption, which the notes mention."""
     if naming.source == "Google":
         name = naming.rules["blocks/{i}/msa/q/w"][0].replace("{i}", "0")
         if name not in tensors or len(tensors[name].shape) != 3:
@@ -173,7 +173,7 @@ def _heads(path, tensors, naming, described, dim, said):
             return place[name]
     if dim % HEAD_WIDTH:
         raise UsageError(f"{path}: width {dim} is no multiple of {HEAD_WIDTH}: say heads=, or --heads")
-    said.append(f"{dim // HEAD_WIDTH} heads: assumed, {HEAD_WIDTH} numbers each; the file does not say")
+    lines.append(f"{dim // HEAD_WIDTH} heads: assumed, {HEAD_WIDTH} numbers each; the file does not say")
     return dim // HEAD_WIDTH
 
 
@@ -216,13 +216,13 @@ def _description(path):
 
 
 def _preparation(path, source, config, described):
-    """How the source prepares a photograph: its habits, unless a file beside the weights says otherwise."""
-    place, said = path.with_name("config.json"), described.get("pretrained_cfg")
-    if not said and source == "huggingface":
+    """How the source prepares a photograph: its defaults, unless a file beside the weights says otherwise."""
+    place, preparation = path.with_name("config.json"), described.get("pretrained_cfg")
+    if not preparation and source == "huggingface":
         place = path.with_name("preprocessor_config.json")
-        said = _description(place)
+        preparation = _description(place)
     try:
-        return Preparation.of(source, config.image).as_described(said or {})
+        return Preparation.of(source, config.image).as_described(preparation or {})
     except DataError as error:
         raise DataError(f"{place}: {first_line(error)}") from None
 

@@ -44,19 +44,19 @@ def numerics(p, config, preparation, source, image):
     -------
     list of Drift
     """
-    habits = []
+    defaults = []
     for other in ("google", "timm", "huggingface"):
         theirs = replace(Preparation.of(other, config.image), mean=preparation.mean, std=preparation.std)
         if theirs != preparation:
-            habits.append((str(preparation), str(theirs), prepare_photo(image, theirs, config.channels)))
+            defaults.append((str(preparation), str(theirs), prepare_photo(image, theirs, config.channels)))
 
     def at(size):
         return prepare_photo(image, replace(preparation, size=size), config.channels)
 
-    return drifts(p, config, source, at, habits)
+    return drifts(p, config, source, at, defaults)
 
 
-def drifts(p, config, source, at, habits=()):
+def drifts(p, config, source, at, defaults=()):
     """Exchange one choice after the other, for a picture that is prepared in whatever way.
 
     Parameters
@@ -65,7 +65,7 @@ def drifts(p, config, source, at, habits=()):
     source : "google", "timm", "huggingface" or "tinyvit"
     at : callable
         at(size) is the picture as the model's input of so many pixels, [size, size, C].
-    habits : list of (usual, other, input)
+    defaults : list of (usual, other, input)
         The same picture as others would prepare it, where that is a question: two descriptions, and the input.
 
     Returns
@@ -80,7 +80,7 @@ def drifts(p, config, source, at, habits=()):
         if eps != config.eps:
             logits = _logits(x, p, replace(config, eps=eps))
             found.append(_drift("LayerNorm's eps", f"{config.eps:g}", f"{eps:g}", usual, logits))
-    for ours, theirs, prepared in habits:
+    for ours, theirs, prepared in defaults:
         found.append(_drift("the picture's resize", ours, theirs, usual, _logits(prepared, p, config)))
     if config.position == "1d":
         found += _position_drifts(p, config, source, at)
