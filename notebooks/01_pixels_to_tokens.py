@@ -435,7 +435,7 @@ figure
 # %%
 _, c = tinyvit.vit(digits[:64], p, config)
 entrances = [block["ln1"]["xhat"][:, 0] for block in c["blocks"]]  # class rows, brought to one length
-entrances.append(c["ln"]["xhat"].reshape(64, -1))
+entrances.append(c["readout"]["ln"]["xhat"].reshape(64, -1))
 spreads = [float(np.linalg.norm(z - z.mean(axis=0), axis=-1).mean()) for z in entrances]
 for place, spread in zip(["block 1", "block 2", "block 3", "head"], spreads, strict=True):
     print(f"entering {place:8} mean distance from the mean: {spread:.2f}")

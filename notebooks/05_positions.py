@@ -29,8 +29,8 @@ from tinyvit.layers.position import (
     learned_position_backward,
     sinusoidal_position,
 )
-from tinyvit.layers.positioned_block import positioned_block, positioned_block_backward
-from tinyvit.models.placement import PLACEMENT
+from tinyvit.layers.block import block, block_backward
+from tinyvit.models.vit import encoder_backward
 from tinyvit.ops.patches import patchify, unpatchify
 from tinyvit.ops.relative_bias import relative_bias, relative_bias_backward
 from tinyvit.viz.embedding import neighbours_similarity, similarity, similarity_figure
@@ -502,23 +502,25 @@ print("forgotten, wrong:", relative_wrong)
 # within attention. What it makes of `p["pos"]`, for a model with three blocks:
 
 # %%
-for place in PLACEMENT:
+places = ("stem", "layers", "shared")
+for place in places:
     pos = tinyvit.vit_init(None, dataclasses.replace(digits, position_at=place))["pos"]
     print(f"{place:7}", [list(table_of.shape) for table_of in pos] if isinstance(pos, list) else list(pos.shape))
 
 # %% [markdown]
-# A block that is told, once more, where its tokens were is a block with one more line. It takes its positions among its parameters:
+# A block that is told, once more, where its tokens were is a block with one more line. Without positions of its own, `block` is the encoder block
+# itself (pre-norm here; the other entry of `BLOCKS` is post-norm):
 
 # %%
-print(exercises.source(positioned_block))
-print(exercises.source(positioned_block_backward))
+print(exercises.source(block))
+print(exercises.source(block_backward))
 
 # %% [markdown]
 # Each block leaves the gradient of the positions that it was given. With a table of its own for each block, that is all. A shared table has reached
-# the loss through every block, so it gets the sum ([placement.py](../tinyvit/models/placement.py)):
+# the loss through every block, so it gets the sum: the last lines of the encoder's way back ([vit.py](../tinyvit/models/vit.py)).
 
 # %%
-print(exercises.source(PLACEMENT["shared"].gradients))
+print(exercises.source(encoder_backward))
 
 # %% [markdown]
 # To see that it is one: a small ViT of two blocks with a shared table, and the same ViT with a table for each block, both of which hold the same
@@ -567,15 +569,15 @@ print("one gradient only, wrong:", shared_wrong)
 # images are shuffled?
 
 # %%
-print(f"{'':11}", *(f"{place:>9}" for place in PLACEMENT))
+print(f"{'':11}", *(f"{place:>9}" for place in places))
 changes = {}
 for kind in POSITIONS:
-    for place in PLACEMENT:
+    for place in places:
         if kind != "relative" or place != "stem":
             config, p = random_model(position=kind, position_at=place)
             changes[kind, place] = change(p, config)
     print(
-        f"{kind:11}", *(f"{changes[kind, place]:9.0e}" if (kind, place) in changes else " " * 9 for place in PLACEMENT)
+        f"{kind:11}", *(f"{changes[kind, place]:9.0e}" if (kind, place) in changes else " " * 9 for place in places)
     )
 for name, table_of in {
     "one-hot": np.eye(digits.tokens, digits.dim),

@@ -23,7 +23,7 @@ from tinyvit.layers.layer_norm import layer_norm
 from tinyvit.layers.linear import linear
 from tinyvit.layers.pool import class_readout
 from tinyvit.layers.position import learned_position
-from tinyvit.models.vit import vit, vit_backward
+from tinyvit.models.vit import encoder, vit, vit_backward
 from tinyvit.ops.class_row import class_row, class_row_backward
 from tinyvit.ops.softmax import softmax
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain, show
@@ -109,11 +109,11 @@ print(lines(encoder_block, 'c["ln2"]', 'c["mlp"]', "(3)"))
 # %% [markdown]
 # $$ y = \mathrm{LN}(z_L^0) \qquad (4) $$
 #
-# $z_L^0$ is row 0 of $z_L$, the class token's. Here `pool.read` is `class_readout`, two lines of its own file,
+# $z_L^0$ is row 0 of $z_L$, the class token's. Here `readout` is `class_readout`, two lines of its own file,
 # [pool.py](../tinyvit/layers/pool.py). One linear layer, the **head**, turns $y$ into $K$ logits, one for each class.
 
 # %%
-print(lines(vit, "pool.read(", 'c["head"]'))
+print(lines(vit, "readout(", 'c["head"]'))
 print("\nclass_readout:")
 print(lines(class_readout, 'c["class_row"]', 'c["ln"]'))
 
@@ -188,11 +188,15 @@ figure
 print(exercises.source(vit))
 
 # %% [markdown]
-# A loop over blocks, between an embedding and a head. The second line looks up what the config names; `stem_of` and `block_of` do so for positions
-# ([placement.py](../tinyvit/models/placement.py)) and blocks ([blocks.py](../tinyvit/models/blocks.py)), and `PLACEMENT` hands each block its
-# parameters. `c |= read` adds the caches of
-# equation (4), `class_row` and `ln`, to the others. `rows` is `None` for all blocks, and for the last one `None` or 1. `keep_cache=False` throws each
-# block's cache away, for prediction. `pre_logits` is one more layer, which some published models have before the head, and ours have not.
+# An embedding, a stack of blocks and a head. The stack, `encoder`, is a loop:
+
+# %%
+print(exercises.source(encoder))
+
+# %% [markdown]
+# `rows` is `None` for all blocks, and for the last one `None` or 1. `keep_cache=False` throws each block's cache away, for prediction. `choices` are
+# the settings of the configuration that a block reads; with the defaults, `block` is `encoder_block`. `pre_logits` is one more layer, which some
+# published models have before the head, and ours have not.
 #
 # ## Only the class row reaches the head
 #
@@ -205,9 +209,9 @@ p64 = trees.map(lambda leaf: leaf.astype(np.float64), p)
 images64 = images.astype(np.float64)
 
 
-def both_ways(full):
+def both_ways(all_rows):
     """Logits, and the gradients of all parameters for the cross-entropy, in float64."""
-    logits, c = vit(images64, p64, config, all_rows=full)
+    logits, c = vit(images64, p64, config, all_rows=all_rows)
     _, c_loss = tinyvit.cross_entropy(logits, labels)
     return logits, vit_backward(tinyvit.cross_entropy_backward(1.0, c_loss), p64, c, config)[1]
 
@@ -224,9 +228,9 @@ print(f"logits differ by {abs(whole - short).max():.0e}, gradients by {largest:.
 # %%
 def saved(config):
     """The multiply-adds for one image, and how many of them the class row alone does without."""
-    ledger, T, last = tinyvit.shapes(config), config.tokens, f"blocks/{config.depth - 1}/"
+    summary, T, last = tinyvit.shapes(config), config.tokens, f"blocks/{config.depth - 1}/"
     shrink = {last + name for name in ("msa/q", "msa/att/scores", "msa/att", "msa/o", "mlp/fc1", "mlp/fc2")}
-    return ledger.totals[1], sum(row.multiply_adds // T * (T - 1) for row in ledger if row.name in shrink)
+    return summary.totals[1], sum(row.multiply_adds // T * (T - 1) for row in summary if row.name in shrink)
 
 
 for name in ("digits", "mnist", "B/16"):
@@ -270,13 +274,13 @@ for name, array in trees.walk(c):
 # `dydx` is GELU's derivative. Whoever wants to know what a model did reads its cache, and [looking inside](11_looking_inside.ipynb) does nothing
 # else.
 #
-# ## The shape ledger
+# ## Every tensor
 #
 # The cache is what is kept; other tensors pass. `tinyvit.shapes` lists all of them, with parameters, multiply-adds and bytes. A few lines, for
 # digits and for ViT-B/16, for one image:
 
 # %%
-shown = [
+listed = [
     "patches",
     "patch",
     "cls",
@@ -289,10 +293,10 @@ shown = [
     "head",
 ]
 for name in ("digits", "B/16"):
-    ledger = tinyvit.shapes(tinyvit.PRESETS[name])
+    summary = tinyvit.shapes(tinyvit.PRESETS[name])
     print(f"{name:18} {'shape':>20} {'parameters':>11} {'multiply-adds':>14}")
-    for row in ledger:
-        if row.name in shown:
+    for row in summary:
+        if row.name in listed:
             print(f"{row.name:18} {list(row.shape)!s:>20} {row.parameters:>11,} {row.multiply_adds:>14,}")
 
 # %% [markdown]
@@ -349,9 +353,9 @@ for name, (formula, counted) in counts.items():
 print("model    images   parameters  gradients  two moments      cache")
 for name in ("digits", "mnist", "B/16"):
     for batch in (1, 32):
-        ledger = tinyvit.shapes(tinyvit.PRESETS[name], batch)
-        size = 4e-6 * ledger.totals[0]
-        print(f"{name:8} {batch:6} {size:12.2f} {size:10.2f} {2 * size:12.2f} {1e-6 * ledger.kept:10.2f}")
+        summary = tinyvit.shapes(tinyvit.PRESETS[name], batch)
+        size = 4e-6 * summary.totals[0]
+        print(f"{name:8} {batch:6} {size:12.2f} {size:10.2f} {2 * size:12.2f} {1e-6 * summary.kept:10.2f}")
 
 # %% [markdown]
 # For a single image the parameters weigh more, for a batch the cache does. So tinyvit cuts a batch into smaller ones, one after the other, whose
@@ -599,7 +603,7 @@ exercises.check("pre_logits_backward", my_pre_logits_backward)
 def my_vit(images, p, config):
     """Images [B, H, W, C], p {patch, cls, pos, blocks [...], ln, head} -> logits [B, K], by equations (1) to (4).
 
-    The cache holds those of the parts: {patch, cls, pos, dropout, blocks [...], class_row, ln, head}. The positions are
+    The cache holds those of the parts: {patch, cls, pos, dropout, blocks [...], readout, head}. The positions are
     learned (learned_position), no masks are given, and config has patch, heads, depth and eps.
     """
 
@@ -618,7 +622,7 @@ exercises.check("vit_backward", my_vit_backward)
 # ## What we know now
 #
 # A Vision Transformer is a table of tokens to which $2 L$ branches add their findings, and of which the first row is read at the end. Its cache
-# says what it did, its ledger what it costs, to the last integer, and its gradient is checked, to the last entry.
+# says what it did, `tinyvit.shapes` what it costs, to the last integer, and its gradient is checked, to the last entry.
 
 # %%
 assert np.allclose(logits, by_vit, atol=1e-4) and np.allclose(sums[-1], stream[-1], atol=1e-4)

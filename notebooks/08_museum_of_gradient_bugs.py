@@ -16,7 +16,7 @@ from tinyvit.exercises import museum
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
 
 data, config = tinyvit.load_data("digits"), tinyvit.PRESETS["digits"]
-recipe = tinyvit.Recipe(epochs=5, batch=64, learning_rate=5e-3, average=0.0)
+recipe = tinyvit.Recipe(epochs=5, batch=64, learning_rate=5e-3, ema_decay=0.0)
 
 
 def train():

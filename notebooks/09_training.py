@@ -88,14 +88,14 @@ print(f"{len(moved)} of {len(trees.leaves(g))} arrays have a gradient in the fir
 # another, as one flat vector. Here 64 images at once, and as 24 + 24 + 16, in float64:
 
 # %%
-plain_recipe = tinyvit.Recipe(batch=64, smoothing=0.0)  # nothing random: the same images every time
+plain_recipe = tinyvit.Recipe(batch=64, label_smoothing=0.0)  # nothing random: the same images every time
 p64 = trees.map(lambda w: w.astype(np.float64), p)
 batch = x[:64].astype(np.float64), y[:64]
 
 
 def gradient_with(micro_batch, images, labels):
     settings = dataclasses.replace(plain_recipe, micro_batch=micro_batch)
-    return batch_gradient(images, labels, p64, config, settings, seed=0, step=1)
+    return batch_gradient({"images": images, "labels": labels}, p64, config, settings, seed=0, step=1)
 
 
 whole_loss, whole = gradient_with(64, *batch)
@@ -313,7 +313,7 @@ m, v, average = np.zeros_like(vector), np.zeros_like(vector), vector.copy()
 eight = dataclasses.replace(plain_recipe, batch=8)
 losses = []
 for step in range(1, 61):
-    loss, g = batch_gradient(x[:8], y[:8], p8, config, eight, seed=0, step=step)
+    loss, g = batch_gradient({"images": x[:8], "labels": y[:8]}, p8, config, eight, seed=0, step=step)
     g *= clip_factor(np.linalg.norm(g), eight.clip)
     rate = warmup_cosine(step, steps=60, warmup=0.1, peak=0.01)
     adamw_step(vector, g, m, v, step=step, learning_rate=rate, decay=decay)
@@ -345,7 +345,7 @@ def over_epochs(history, name):
     return [record[name] for record in history if record["kind"] == "epoch"]
 
 
-last_weights = outcome(epochs=30, average=0.0)
+last_weights = outcome(epochs=30, ema_decay=0.0)
 train_losses = [[record["loss"] for record in run if record["kind"] == "step"] for run in (history, last_weights)]
 
 figure = new_figure(6, 2.2)

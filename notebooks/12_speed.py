@@ -53,7 +53,7 @@ def seconds(f, *inputs, repeat=9, **keywords):
 def gradient(images, labels, p, micro_batch=B):
     """Forward and backward pass: the gradient of a batch."""
     recipe = tinyvit.Recipe(batch=len(labels), micro_batch=micro_batch)
-    return batch_gradient(images, labels, p, config, recipe, seed=0, step=1)[1]
+    return batch_gradient({"images": images, "labels": labels}, p, config, recipe, seed=0, step=1)[1]
 
 
 before = seconds(gradient, images, labels, p)
@@ -67,7 +67,7 @@ print(f"a step on {B} images: {1e3 * before:.0f} ms; once freed memory is kept: 
 # nothing.
 #
 # Now a stopwatch is put around the layers, while the whole step runs. Next to each part's time stands its **arithmetic**: the multiply-adds of its
-# matrix products, forward and backward, read from the shape ledger `tinyvit.shapes`. (The backward pass of $y = x w$ takes twice as many as the
+# matrix products, forward and backward, read from `tinyvit.shapes`. (The backward pass of $y = x w$ takes twice as many as the
 # forward pass, for $\mathbf{d}x$ and for $\mathbf{d}w$. Here the whole last block is computed, of which training needs the class token's row
 # alone, so the step takes longer than above.)
 
@@ -119,12 +119,12 @@ spent = {part: np.median([times[part, "forward"], times[part, "backward"]], axis
 whole = spent.pop("whole")
 spent["all else"] = whole - sum(spent.values())
 
-ledger = tinyvit.shapes(config, B)
+summary = tinyvit.shapes(config, B)
 
 
 def arithmetic(*ends):
-    """Multiply-adds, forward and backward, of the tensors whose names in the ledger end so."""
-    return 3 * sum(row.multiply_adds for row in ledger if row.name.endswith(ends))
+    """Multiply-adds, forward and backward, of the tensors whose names in the summary end so."""
+    return 3 * sum(row.multiply_adds for row in summary if row.name.endswith(ends))
 
 
 work = {
@@ -236,8 +236,8 @@ print(f"largest difference {error:.1e}")
 #
 # The backward pass needs what the forward pass has kept, so memory grows with the batch. But
 # [the gradient of a batch is a sum over parts of it](09_training.ipynb). A part of 32 images, a **micro-batch**, can be finished, forward and
-# backward, before the next one begins. On the left the bytes that the cache holds according to the ledger, and the peak of memory that Python saw
-# during a gradient, with all that is in passing. (The ledger counts the whole last block, of which training computes the class token's row alone:
+# backward, before the next one begins. On the left the bytes that the cache holds according to `tinyvit.shapes`, and the peak of memory that Python saw
+# during a gradient, with all that is in passing. (It counts the whole last block, of which training computes the class token's row alone:
 # hence the gap.)
 #
 # On the right, the time for each image against the size of the micro-batch. Small ones waste time on calls. Beyond some size nothing more is
@@ -267,7 +267,7 @@ each = [1e3 * seconds(gradient, many_images, many_labels, p, size, repeat=3) / l
 figure = new_figure(7.5, 2.6)
 left, right = figure.subplots(1, 2)
 left.plot(batches, at_once, "o-", color=ORANGE, label="at once, measured")
-left.plot(batches, in_cache, ":", color="black", label="the cache, by the ledger")
+left.plot(batches, in_cache, ":", color="black", label="the cache, by tinyvit.shapes")
 left.plot(batches, in_parts, "s-", color=BLUE, label=f"{B} at a time, measured")
 left.set(xlabel="batch", title="memory (MB)", ylim=(0, None))
 left.legend(fontsize=8)
@@ -330,7 +330,7 @@ def steps_of(workers, kind="processes", count=4):
         times = []
         for step in range(1, count + 1):
             start = time.perf_counter()
-            pool.gradient(step, many_images, many_labels)
+            pool.gradient(step, {"images": many_images, "labels": many_labels})
             pool.do("update", step, 1e-3)
             times.append(time.perf_counter() - start)
         return min(times), pool.train_step.arrays["parameters"].copy()
@@ -380,7 +380,7 @@ else:
 assert error < 1e-4 and largest < 1e-3 and many_over_one[1] > 3
 assert in_cache[-1] == 8 * in_cache[0] and at_once[-1] > 5 * at_once[0]
 assert in_parts[-1] < 1.5 * in_parts[0] and 0.8 < at_once[-1] / in_cache[-1] < 1.2
-assert sum(work.values()) == 3 * ledger.totals[1]  # no product is forgotten
+assert sum(work.values()) == 3 * summary.totals[1]  # no product is forgotten
 assert off < 1e-5
 assert same_bits
 

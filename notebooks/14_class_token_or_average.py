@@ -22,18 +22,18 @@ from tinyvit.exercises.source import edited
 from tinyvit.lab.figures import line
 from tinyvit.lab.statistics import difference, estimate
 from tinyvit.layers.embedding import class_token, patch_embedding
-from tinyvit.layers.encoder_block import encoder_block
+from tinyvit.layers.encoder_block import encoder_block, encoder_block_backward
 from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward
 from tinyvit.layers.linear import linear
 from tinyvit.layers.pool import (
-    POOL,
+    READOUTS,
     class_readout,
     class_readout_backward,
     mean_readout,
     mean_readout_backward,
+    readout_backward,
 )
 from tinyvit.layers.position import learned_position
-from tinyvit.models.blocks import block_of
 from tinyvit.ops.mean_row import mean_row, mean_row_backward
 from tinyvit.viz.look import class_attention
 from tinyvit.viz.picture import BLUE, ORANGE, bare, new_figure, plain, shine, show
@@ -42,7 +42,7 @@ rng = np.random.default_rng(0)
 data = tinyvit.load_data("digits")
 images, labels = data[1]
 digits = tinyvit.PRESETS["digits"]
-configs = {pool: dataclasses.replace(digits, pool=pool) for pool in POOL}
+configs = {pool: dataclasses.replace(digits, pool=pool) for pool in READOUTS}
 
 
 @functools.cache
@@ -54,7 +54,7 @@ def train(pool, rate, seed):
     return p, held_out[-1], history[-1]["test_accuracy"]
 
 
-trained = {pool: train(pool, 8e-3, seed=0)[0] for pool in POOL}
+trained = {pool: train(pool, 8e-3, seed=0)[0] for pool in READOUTS}
 logits, caches = {}, {}
 for pool, p in trained.items():
     logits[pool], caches[pool] = tinyvit.vit(images, p, configs[pool])
@@ -108,7 +108,7 @@ print(exercises.source(mean_readout))
 print(exercises.source(mean_row))
 
 # %%
-rows = {"class": caches["class"]["class_row"]["z"], "mean": caches["mean"]["z"]}  # what the last block hands over
+rows = {"class": caches["class"]["readout"]["class_row"]["z"], "mean": caches["mean"]["readout"]["z"]}  # what the last block hands over
 for pool, config in configs.items():
     y, pos = caches[pool]["head"]["x"], trained[pool]["pos"]
     print(f"{pool:6} T = {config.tokens}: {list(rows[pool].shape)} -> y {list(y.shape)}; positions {list(pos.shape)}")
@@ -175,21 +175,22 @@ def downwards(pool):
     p = tinyvit.vit_init(np.random.default_rng(0), config)
     _, c = tinyvit.vit(images[:64], p, config)
     dy = np.random.default_rng(1).standard_normal((64, config.dim))
-    dz, _ = POOL[pool].read_backward(dy / np.linalg.norm(dy, axis=1, keepdims=True), p["ln"], c)
-    norms, (_, block_backward) = [np.linalg.norm(dz, axis=-1).mean(axis=0)], block_of(config)
+    dy /= np.linalg.norm(dy, axis=1, keepdims=True)
+    dz, _ = readout_backward(dy, p["ln"], c["readout"], pool=pool)
+    norms = [np.linalg.norm(dz, axis=-1).mean(axis=0)]
     for block, cache in zip(reversed(p["blocks"]), reversed(c["blocks"]), strict=True):
-        dz, _ = block_backward(dz, block, cache)
+        dz, _ = encoder_block_backward(dz, block, cache)
         norms.append(np.linalg.norm(dz, axis=-1).mean(axis=0))
     return norms, np.linalg.norm(c["head"]["x"], axis=1).mean()
 
 
 arriving, length = {}, {}
-for pool in POOL:
+for pool in READOUTS:
     arriving[pool], length[pool] = downwards(pool)
 
 figure = new_figure(7.5, 3)
 for panels, (pool, norms) in zip(figure.subplots(2, 4, sharey=True), arriving.items(), strict=True):
-    first = 1 - POOL[pool].tokens  # the class token is number 0
+    first = 1 - configs[pool].class_token  # the class token is number 0
     for depth, axes, norm_of in zip((3, 2, 1, 0), panels, norms, strict=True):
         axes.bar(np.arange(first, 17), norm_of, color=[ORANGE if n == 0 else BLUE for n in range(first, 17)])
         axes.set_title(f"{pool}, $z_{depth}$", fontsize=9)
@@ -292,8 +293,8 @@ print(f"norm of the mean,  far from the twin by {wrong:.2f}; for a single token 
 
 # %%
 rates = [2e-3, 4e-3, 8e-3, 1.6e-2]
-tested = {(pool, rate): [train(pool, rate, seed)[2] for seed in range(4)] for pool in POOL for rate in rates}
-held_out = {(pool, rate): [train(pool, rate, seed)[1] for seed in range(4)] for pool in POOL for rate in rates}
+tested = {(pool, rate): [train(pool, rate, seed)[2] for seed in range(4)] for pool in READOUTS for rate in rates}
+held_out = {(pool, rate): [train(pool, rate, seed)[1] for seed in range(4)] for pool in READOUTS for rate in rates}
 
 figure = new_figure(5.5, 3)
 axes = figure.subplots()
@@ -306,7 +307,7 @@ axes.legend(frameon=False)
 plain(axes)
 print("learning rate   class token    mean of the patches   class less mean, in points")
 for rate in rates:
-    words = [f"{estimate(tested[pool, rate]).text(digits=1):>11}" for pool in POOL]
+    words = [f"{estimate(tested[pool, rate]).text(digits=1):>11}" for pool in READOUTS]
     apart = difference(tested["class", rate], tested["mean", rate])
     print(f"{rate:13g}   {words[0]}    {words[1]:>19}   {apart.text(digits=1):>26}")
 figure
@@ -315,7 +316,7 @@ figure
 # What do these numbers support? Each pool's best learning rate is chosen on held-out training images, since the test images choose nothing.
 
 # %%
-best = {pool: max(rates, key=lambda rate: sum(held_out[pool, rate])) for pool in POOL}
+best = {pool: max(rates, key=lambda rate: sum(held_out[pool, rate])) for pool in READOUTS}
 at_best = difference(tested["class", best["class"]], tested["mean", best["mean"]])
 shown = "" if abs(at_best.mean) > at_best.half else ", which may be chance"
 print(f"The best learning rate of the class token is {best['class']:g}, of the mean {best['mean']:g}.")
@@ -449,7 +450,7 @@ assert (arriving["class"][0][1:] == 0).all() and arriving["class"][0][0] > 0
 assert all(norm_of[0] ** 2 > 0.5 * (norm_of**2).sum() for norm_of in arriving["class"])
 assert spread.max() < 2 * spread.min() and 10 < arriving["class"][0][0] / spread.mean() < 25
 assert np.isclose(length["class"], np.sqrt(digits.dim), atol=1e-3) and length["mean"] < length["class"]
-assert all(np.mean(tested[pool, best[pool]]) > 0.8 for pool in POOL)
+assert all(np.mean(tested[pool, best[pool]]) > 0.8 for pool in READOUTS)
 assert all(row_only < mean < full for full, row_only, mean in work.values())
 
 # %% [markdown]
