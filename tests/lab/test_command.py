@@ -9,7 +9,7 @@ import pytest
 from tests.lab.helpers import TINY, read, records, untimed
 from tests.lab.test_reports import MADE
 from tests.training.helpers import call, fails, interrupted
-from tinyvit.lab import spread as spreading
+from tinyvit.lab import scheduler
 from tinyvit.lab import store as store_module
 from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.run import FIGURE, RESULTS, TABLE
@@ -29,10 +29,10 @@ def in_an_empty_folder(tmp_path, monkeypatch):
 def no_workers(monkeypatch):
     """No worker process may be started."""
 
-    def refused(module):
+    def refused(*arguments):
         raise AssertionError("a worker was started")
 
-    monkeypatch.setattr(spreading, "start_process", refused)
+    monkeypatch.setattr(scheduler, "WorkerProcess", refused)
 
 
 def put_results(folder, name, **more):
@@ -121,8 +121,8 @@ def test_a_damaged_file_costs_only_what_was_damaged(tmp_path):
 
 
 def test_time_is_measured_by_one_worker_alone(tmp_path, monkeypatch):
-    started, start = [], spreading.start_process
-    monkeypatch.setattr(spreading, "start_process", lambda module: started.append(start(module)) or started[-1])
+    started, start = [], scheduler.WorkerProcess
+    monkeypatch.setattr(scheduler, "WorkerProcess", lambda *how: started.append(start(*how)) or started[-1])
     jobs = [job for job in EXPERIMENTS["cost"].runs("digits", "quick", 1) if job.setting["tokens"] > 512]
     done = {job.key for job in jobs}
     kept = [r for r in records("cost", MADE["cost"], seeds=1) if r["key"] not in done]
@@ -173,8 +173,8 @@ def test_a_folder_that_cannot_be_written_is_said_before_a_run_is_done_in_vain(tm
 
 def test_a_worker_that_is_killed_is_one_line_and_what_was_finished_is_kept(tmp_path, monkeypatch):
     add = Store.add
-    started, start = [], spreading.start_process
-    monkeypatch.setattr(spreading, "start_process", lambda module: started.append(start(module)) or started[-1])
+    started, start = [], scheduler.WorkerProcess
+    monkeypatch.setattr(scheduler, "WorkerProcess", lambda *how: started.append(start(*how)) or started[-1])
 
     def killing(store, *outcome):
         add(store, *outcome)

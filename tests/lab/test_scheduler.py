@@ -9,11 +9,11 @@ import pytest
 
 from tests.lab.helpers import TINY, read, small_jobs, untimed
 from tinyvit.errors import CheckpointError, WorkerError
-from tinyvit.lab import spread as spreading
+from tinyvit.lab import scheduler
 from tinyvit.lab import store as store_module
 from tinyvit.lab.job import Job
 from tinyvit.lab.run import RESULTS, run
-from tinyvit.lab.scheduler import spread
+from tinyvit.lab.scheduler import run_jobs
 from tinyvit.lab.store import Store
 
 COST = [Job({"n": n}, "cost", {"part": "attention", "tokens": n}, work=n) for n in (8, 64, 16, 32)]
@@ -22,21 +22,21 @@ COST = [Job({"n": n}, "cost", {"part": "attention", "tokens": n}, work=n) for n 
 @pytest.fixture
 def started(monkeypatch):
     """The worker processes that were started; none of them is left in the end."""
-    processes, start = [], spreading.start_process
+    processes, start = [], scheduler.WorkerProcess
 
-    def starting(module):
-        processes.append(start(module))
+    def starting(*arguments):
+        processes.append(start(*arguments))
         return processes[-1]
 
-    monkeypatch.setattr(spreading, "start_process", starting)
+    monkeypatch.setattr(scheduler, "WorkerProcess", starting)
     yield processes
-    assert not any(psutil.pid_exists(process.pid) for process in processes)
+    assert not any(psutil.pid_exists(process.process.pid) for process in processes)
 
 
 def kept(path, jobs, workers=1):
     """What jobs that have no result yet came to, in a new Store."""
     store = Store(path, "digits")
-    for job, result, seconds in spread(store.missing(jobs), workers, "digits"):
+    for job, result, seconds in run_jobs(store.missing(jobs), workers, "digits"):
         store.add(job, result, seconds)
     return store.of(jobs)
 
@@ -167,16 +167,16 @@ def test_the_same_results_for_any_number_of_workers_and_nothing_is_done_twice(tm
 
 
 def test_there_are_no_more_workers_than_jobs(started):
-    assert [job for job, _, _ in spread(COST[:1], 9, "digits")] == COST[:1]
+    assert [job for job, _, _ in run_jobs(COST[:1], 9, "digits")] == COST[:1]
     assert len(started) == 1
-    assert list(spread([], 9, "digits")) == []
+    assert list(run_jobs([], 9, "digits")) == []
     assert len(started) == 1
 
 
 def test_a_killed_worker_is_one_line_and_the_same_command_goes_on(tmp_path, started):
     jobs, store = small_jobs(4), Store(tmp_path / "results.jsonl", "digits")
     with pytest.raises(WorkerError) as lost:
-        for job, result, seconds in spread(store.missing(jobs), 2, "digits"):
+        for job, result, seconds in run_jobs(store.missing(jobs), 2, "digits"):
             store.add(job, result, seconds)
             for process in started:
                 process.kill()
@@ -192,22 +192,22 @@ def test_a_killed_worker_is_one_line_and_the_same_command_goes_on(tmp_path, star
 
 
 def test_a_worker_killed_at_once_is_one_line(started, monkeypatch):
-    def killed(start=spreading.start_process):
-        def starting(module):
-            process = start(module)
+    def killed(start=scheduler.WorkerProcess):
+        def starting(*arguments):
+            process = start(*arguments)
             process.kill()
             return process
 
         return starting
 
-    monkeypatch.setattr(spreading, "start_process", killed())
+    monkeypatch.setattr(scheduler, "WorkerProcess", killed())
     with pytest.raises(WorkerError, match=r"^a worker of the lab is gone \((killed by signal 9|exit status 1)\); "):
-        list(spread(COST[:1], 1, "digits"))
+        list(run_jobs(COST[:1], 1, "digits"))
 
 
 def test_a_failing_job_says_why_in_one_line(started):
     bad = dataclasses.replace(COST[0], arguments={"part": "wheels", "tokens": 4})
-    jobs = iter(spread([COST[1], bad, COST[2]], 1, "digits"))
+    jobs = iter(run_jobs([COST[1], bad, COST[2]], 1, "digits"))
     assert next(jobs)[0] == COST[1]
     with pytest.raises(WorkerError) as problem:
         next(jobs)
@@ -216,14 +216,14 @@ def test_a_failing_job_says_why_in_one_line(started):
 
 def test_data_that_a_worker_cannot_read_are_one_line(started, tmp_path):
     with pytest.raises(WorkerError, match=r"^a run of the lab failed: DataError: .*"):
-        list(spread(COST[:1], 1, "mnist", str(tmp_path)))
+        list(run_jobs(COST[:1], 1, "mnist", str(tmp_path)))
 
 
 def test_what_a_killed_worker_was_still_to_be_sent_is_forgotten(started):
-    with spreading._worker({"data": "digits", "data_dir": None}) as process:
+    with scheduler._worker({"data": "digits", "data_dir": None}) as process:
         process.kill()
-        process.wait()
-        process.stdin.write(b"half a job")
+        process.process.wait()
+        process.process.stdin.write(b"half a job")
 
 
 def test_a_lab_that_is_stopped_lets_its_workers_go_at_once(tmp_path, started):
@@ -232,12 +232,12 @@ def test_a_lab_that_is_stopped_lets_its_workers_go_at_once(tmp_path, started):
 
     with pytest.raises(KeyboardInterrupt) as stopped:
         run(TINY, "digits", workers=2, folder=tmp_path / "lab", watch=lambda missing, kept: stopping)
-    assert stopped and not any(psutil.pid_exists(process.pid) for process in started)
+    assert stopped and not any(psutil.pid_exists(process.process.pid) for process in started)
     assert len(read(tmp_path / "lab" / RESULTS)) == 1
 
 
 def test_nobody_who_stops_listening_leaves_a_worker(started):
-    outcomes = spread(small_jobs(3), 2, "digits")
+    outcomes = run_jobs(small_jobs(3), 2, "digits")
     next(outcomes)
     outcomes.close()
     assert len(started) == 2

@@ -57,14 +57,14 @@ def test_one_value_says_nothing_of_its_spread():
         found = difference(a, b)
         assert found.half == math.inf and found.count == 1 and not found.significant
     alone = largest_difference({"a": [0.9], "b": [0.1]})
-    assert alone.difference.half == math.inf and not alone.shown
+    assert alone.difference.half == math.inf and not alone.significant
 
 
 def test_equal_values_have_no_width():
     assert estimate([0.5, 0.5, 0.5]) == Estimate(0.5, 0.0, 3)
     assert difference([0.5, 0.5], [0.25, 0.25]) == Estimate(0.25, 0.0, 2)
-    assert not difference([0.5, 0.5], [0.5, 0.5]).shown
-    assert not largest_difference({"a": [0.5, 0.5], "b": [0.5, 0.5]}).shown
+    assert not difference([0.5, 0.5], [0.5, 0.5]).significant
+    assert not largest_difference({"a": [0.5, 0.5], "b": [0.5, 0.5]}).significant
 
 
 def test_difference_by_hand():
@@ -89,8 +89,8 @@ def test_difference_as_scipy_has_it(level):
 
 @pytest.mark.parametrize(("mean", "half", "shown"), [(2, 1, True), (-2, 1, True), (1, 2, False), (-1, 2, False)])
 def test_a_difference_is_shown_if_zero_is_outside(mean, half, shown):
-    assert Estimate(mean, half, 3).shown == shown
-    assert not Estimate(math.nan, math.nan, 3).shown
+    assert Estimate(mean, half, 3).significant == shown
+    assert not Estimate(math.nan, math.nan, 3).significant
 
 
 def test_text():
@@ -112,7 +112,7 @@ def test_the_largest_difference_by_hand():
 
 def test_of_equal_settings_the_largest_difference_is_rarely_told():
     rng = np.random.default_rng(0)
-    told = [largest_difference(dict(enumerate(rng.normal(size=(11, 3))))).shown for _ in range(500)]
+    told = [largest_difference(dict(enumerate(rng.normal(size=(11, 3))))).significant for _ in range(500)]
     assert 0.01 <= np.mean(told) <= 0.06, "Bonferroni is careful, but no more than that"
 
 
@@ -125,7 +125,7 @@ def test_and_a_large_one_is():
 
 def test_of_equal_means_a_difference_is_rarely_told():
     rng = np.random.default_rng(0)
-    told = [difference(*(s * rng.normal(size=4) for s in (1, 3))).shown for _ in range(200)]
+    told = [difference(*(s * rng.normal(size=4) for s in (1, 3))).significant for _ in range(200)]
     assert 0.02 <= np.mean(told) <= 0.08
 
 

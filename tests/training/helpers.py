@@ -22,7 +22,7 @@ from tinyvit.training.run import Settings, new_run, open_run
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ViTConfig(image=4, channels=1, patch=2, dim=8, depth=2, heads=2, mlp_dim=12, classes=3, position_std=0.5)
-RECIPE = Recipe(epochs=3, batch=3, micro_batch=2, learning_rate=0.01, average=0.9, validation=0.25, shift=1)
+RECIPE = Recipe(epochs=3, batch=3, micro_batch=2, learning_rate=0.01, ema_decay=0.9, validation=0.25, shift=1)
 PER_EPOCH, STEPS = 8, 24  # 24 of toy()'s 32 training images, 3 in a step, 3 epochs
 VARIANTS = {"plain": {}, "no position": {"position": "none"}, "pre_logits": {"pre_logits": 5, "gelu": "tanh"}}
 

@@ -14,9 +14,15 @@ from tinyvit.models.cnn import CNNConfig, cnn, cnn_init
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit, vit_init
 from tinyvit.training import evaluation
-from tinyvit.training.evaluation import evaluate, logits_of, predict
+from tinyvit.training.batches import as_part
+from tinyvit.training.evaluation import evaluate, outputs_and_scores, predict
 
 P = random_vit(CONFIG)
+
+
+def outputs_of(images, p, config, **how):
+    """The outputs alone, of images without labels."""
+    return outputs_and_scores(as_part((images, np.zeros(len(images), np.int64))), p, config, **how)[0]
 
 
 @pytest.fixture
@@ -28,7 +34,8 @@ def data():
 @pytest.mark.parametrize("batch", [1, 5, 22, 23, 64])
 def test_evaluate(data, batch):
     logits, _ = vit(data[0], P, CONFIG)
-    loss, accuracy = evaluate(*data, P, CONFIG, batch=batch)
+    scores = evaluate(data, P, CONFIG, batch=batch)
+    loss, accuracy = scores["loss"], scores["accuracy"]
     assert loss == pytest.approx(naive.cross_entropy(logits, data[1]), rel=1e-12)
     assert accuracy == sum(int(logits[i].argmax() == data[1][i]) for i in range(23)) / 23
     assert 0 < accuracy < 1, "the test shows nothing"
@@ -52,7 +59,7 @@ def test_workers(data, monkeypatch, path, workers):
         workers = min(workers, 3)
     if path == "a large model":
         monkeypatch.setattr(evaluation, "LARGE", 0)
-    np.testing.assert_allclose(logits_of(x, p, CONFIG, batch=4, workers=workers), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs_of(x, p, CONFIG, batch=4, workers=workers), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_order_and_precision_of_the_tree_are_its_own_with_processes_too(data, monkeypatch):
@@ -60,9 +67,9 @@ def test_the_order_and_precision_of_the_tree_are_its_own_with_processes_too(data
     x, p = data[0].astype(np.float32), trees.map(lambda a: a.astype(np.float32), P)
     expected = vit(x, p, CONFIG)[0]
     turned = dict(reversed(p.items()))
-    np.testing.assert_allclose(logits_of(x, turned, CONFIG, batch=4, workers=2), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs_of(x, turned, CONFIG, batch=4, workers=2), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(
-        logits_of(data[0], P, CONFIG, batch=4, workers=2), vit(data[0], P, CONFIG)[0], rtol=1e-12
+        outputs_of(data[0], P, CONFIG, batch=4, workers=2), vit(data[0], P, CONFIG)[0], rtol=1e-12
     )
 
 
@@ -73,27 +80,27 @@ def test_there_are_no_more_processes_than_micro_batches(data, monkeypatch):
         evaluation, "start_worker_pool", lambda *args, workers: asked.append(workers) or start(*args, workers=workers)
     )
     x, p = data[0].astype(np.float32), trees.map(lambda a: a.astype(np.float32), P)
-    logits_of(x, p, CONFIG, batch=12, workers=500)
+    outputs_of(x, p, CONFIG, batch=12, workers=500)
     assert asked == [2]
 
 
 def test_no_images():
-    assert logits_of(np.zeros((0, 4, 4, 1), np.float32), P, CONFIG, workers=2).shape == (0, 3)
+    assert outputs_of(np.zeros((0, 4, 4, 1), np.float32), P, CONFIG, workers=2).shape == (0, 3)
 
 
 def test_a_large_models_few_images_share_its_products(monkeypatch):
     monkeypatch.setattr(evaluation, "LARGE", 0)
     seen, model = [], evaluation.model_of(CONFIG)
 
-    def watched(images, *args, **keywords):
+    def watched(batch, *args, **keywords):
         threads = {pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"}
-        seen.append((len(images), max(threads)))
-        return model.forward(images, *args, **keywords)
+        seen.append((len(batch["images"]), max(threads)))
+        return model.forward(batch, *args, **keywords)
 
     monkeypatch.setattr(evaluation, "model_of", lambda config: model._replace(forward=watched))
     (x, _), _ = toy(train=8)
-    logits_of(x[:1], P, CONFIG, workers=2)
-    logits_of(x[:8], P, CONFIG, workers=2)
+    outputs_of(x[:1], P, CONFIG, workers=2)
+    outputs_of(x[:8], P, CONFIG, workers=2)
     assert seen == [(1, 2), (4, 1), (4, 1)], "one image over both threads; eight images, four to each thread"
 
 
@@ -101,7 +108,7 @@ def test_a_large_models_few_images_share_its_products(monkeypatch):
 def test_other_models_are_evaluated_as_well(images):
     config = CNNConfig(image=4, classes=3, widths=(2, 3))
     p, (x, _) = cast(randomised(cnn_init(None, config)), np.float32), toy(train=images)[0]
-    np.testing.assert_allclose(logits_of(x, p, config, workers=2), cnn(x, p, config)[0], atol=1e-5)
+    np.testing.assert_allclose(outputs_of(x, p, config, workers=2), cnn(x, p, config)[0], atol=1e-5)
 
 
 def test_caches_are_dropped_as_soon_as_they_are_not_needed():
@@ -122,7 +129,7 @@ def test_caches_are_dropped_as_soon_as_they_are_not_needed():
 
 def test_on_the_device(data, xp):
     p = trees.map(xp.asarray, P)
-    assert evaluate(*data, p, CONFIG) == pytest.approx(evaluate(*data, P, CONFIG), rel=1e-10)
+    assert evaluate(data, p, CONFIG) == pytest.approx(evaluate(data, P, CONFIG), rel=1e-10)
     found = predict(data[0], p, CONFIG)
     assert type(found) is np.ndarray
     np.testing.assert_allclose(found, predict(data[0], P, CONFIG), rtol=1e-10)

@@ -12,15 +12,16 @@ from tests.training.helpers import CONFIG, RECIPE, STEPS, assert_same_outcome, t
 from tinyvit import load_weights, save_weights, trees
 from tinyvit.arrays import flat
 from tinyvit.errors import UsageError
-from tinyvit.models.placement import PLACEMENT
-from tinyvit.training import loop, work
-from tinyvit.training.adamw import learns
+from tinyvit.models.config import CHOICES
+from tinyvit.training import loop, train_step
+from tinyvit.training.adamw import trainable
 from tinyvit.training.worker_pool import start_worker_pool
+from tinyvit.training.batches import as_part
 from tinyvit.training.gradients import batch_gradient
 from tinyvit.training.run import Settings, new_run, open_run
 
 DEEP = dataclasses.replace(CONFIG, depth=3, dropout=0.1)
-STILL = dataclasses.replace(RECIPE, learning_rate=0.0, average=0.0)
+STILL = dataclasses.replace(RECIPE, learning_rate=0.0, ema_decay=0.0)
 FROZEN = dataclasses.replace(RECIPE, freeze=2, weight_decay=0.5)
 
 
@@ -121,7 +122,7 @@ def test_parameters_of_another_model_are_refused_in_one_line(tmp_path, name, fou
 
 
 @pytest.fixture
-def crew_of(monkeypatch):
+def pool_of(monkeypatch):
     """Have fit use a pool of a given kind and number of workers, each of whom has several blocks of the vector."""
 
     def use(kind, workers):
@@ -133,7 +134,7 @@ def crew_of(monkeypatch):
     return use
 
 
-@pytest.mark.parametrize("place", PLACEMENT)
+@pytest.mark.parametrize("place", CHOICES["position_at"])
 @pytest.mark.parametrize("freeze", [1, 2, 3])
 def test_what_is_frozen_stays_to_the_bit_and_the_rest_moves(freeze, place):
     config = dataclasses.replace(DEEP, position_at=place)
@@ -148,12 +149,12 @@ def test_what_is_frozen_stays_to_the_bit_and_the_rest_moves(freeze, place):
 
 
 @pytest.mark.parametrize(("kind", "workers"), [("threads", 2), ("threads", 3), ("processes", 2)])
-def test_nor_does_it_move_with_more_workers(crew_of, monkeypatch, kind, workers):
+def test_nor_does_it_move_with_more_workers(pool_of, monkeypatch, kind, workers):
     if kind == "threads":  # a process of its own has the usual blocks
-        monkeypatch.setattr(work, "BLOCK", 100)
-    crew_of("threads", 1)
+        monkeypatch.setattr(train_step, "BLOCK", 100)
+    pool_of("threads", 1)
     alone, history = fit(start())
-    crew_of(kind, workers)
+    pool_of(kind, workers)
     found, their_history = fit(start())
     assert_same_bits(found, alone)
     assert untimed(their_history) == untimed(history)
@@ -172,20 +173,21 @@ def test_the_gradients_length_is_that_of_what_is_trained(freeze):
     """So that clipping does not depend on gradients that nobody follows."""
     recipe = dataclasses.replace(RECIPE, freeze=freeze, shift=0)
     config, p, ((x, y), _) = dataclasses.replace(DEEP, dropout=0.0), start(), toy()
-    _, g = batch_gradient(x[:3], y[:3], p, config, recipe, seed=0, step=1)
+    batch = as_part((x[:3], y[:3]))
+    _, g = batch_gradient(batch, p, config, recipe, seed=0, step=1)
     trained = [not freeze or not is_frozen(name, freeze) for name, leaf in trees.walk(p) for _ in range(leaf.size)]
     with start_worker_pool(config, recipe, 0) as pool:
         pool.train_step.arrays["parameters"][...] = flat(p)
-        _, norm = pool.gradient(1, x[:3], y[:3])
+        _, norm = pool.gradient(1, batch)
     assert np.isclose(norm, np.linalg.norm(g[trained]), rtol=1e-5)
     assert freeze == 0 or np.linalg.norm(g) > 1.01 * norm
 
 
-def test_learns_names_the_embedding_and_the_first_blocks():
+def test_trainable_names_the_embedding_and_the_first_blocks():
     deep = dataclasses.replace(CONFIG, depth=12)
     p = random_vit(deep)
     for freeze in (1, 2, 10, 12):
-        marks = trees.views(learns(p, freeze), p)
+        marks = trees.views(trainable(p, freeze), p)
         for name, leaf in trees.walk(marks):
             assert (leaf == (not is_frozen(name, freeze))).all(), name
 

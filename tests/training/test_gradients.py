@@ -13,10 +13,11 @@ from tests.training.helpers import CONFIG, toy
 from tinyvit import trees
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit, vit_init
+from tinyvit.training.batches import as_part
 from tinyvit.training.gradients import batch_gradient
 from tinyvit.training.recipe import Recipe
 
-PLAIN = Recipe(smoothing=0.1)
+PLAIN = Recipe(label_smoothing=0.1)
 RANDOM = dataclasses.replace(CONFIG, dropout=0.3)
 
 
@@ -28,15 +29,16 @@ def batch():
 
 def gradient(batch, config=CONFIG, *, seed=0, step=1, p=None, all_rows=False, **recipe):
     p = random_vit(config) if p is None else p
-    return batch_gradient(*batch, p, config, dataclasses.replace(PLAIN, **recipe), seed=seed, step=step, all_rows=full)
+    how = dict(seed=seed, step=step, all_rows=all_rows)
+    return batch_gradient(as_part(batch), p, config, dataclasses.replace(PLAIN, **recipe), **how)
 
 
-@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("all_rows", [True, False])
 @pytest.mark.parametrize("micro_batch", [1, 3, 4, 5, 13, 14, 100])
-def test_micro_batches_add_up_to_the_batch(batch, micro_batch, full):
+def test_micro_batches_add_up_to_the_batch(batch, micro_batch, all_rows):
     p = random_vit(CONFIG)
     _, loss, _, g = loss_and_gradients(*batch, p, CONFIG, smoothing=0.1)
-    found_loss, found = gradient(batch, micro_batch=micro_batch, all_rows=full)
+    found_loss, found = gradient(batch, micro_batch=micro_batch, all_rows=all_rows)
     assert float(found_loss) == pytest.approx(float(loss), rel=1e-12)
     assert found.shape == (trees.count(p),)
     assert_close(trees.views(found, p), trees.views(flatten(g, p), p), 1e-12)
@@ -44,7 +46,7 @@ def test_micro_batches_add_up_to_the_batch(batch, micro_batch, full):
 
 def test_the_loss_is_the_textbooks_with_smoothing(batch):
     logits, _ = vit(batch[0], random_vit(CONFIG), CONFIG)
-    loss, _ = gradient(batch, micro_batch=5, smoothing=0.2)
+    loss, _ = gradient(batch, micro_batch=5, label_smoothing=0.2)
     assert float(loss) == pytest.approx(naive.cross_entropy(logits, batch[1], 0.2), rel=1e-12)
 
 
@@ -95,9 +97,9 @@ def test_memory_does_not_grow_with_the_batch():
     def peak(count):
         x, y = rng.standard_normal((count, 16, 16, 1), dtype=np.float32), rng.integers(0, 10, count)
         recipe = Recipe(micro_batch=16, shift=1)
-        batch_gradient(x, y, p, config, recipe, seed=0, step=1)  # what is allocated once, is now
+        batch_gradient(as_part((x, y)), p, config, recipe, seed=0, step=1)  # what is allocated once, is now
         tracemalloc.start()
-        batch_gradient(x, y, p, config, recipe, seed=0, step=1)
+        batch_gradient(as_part((x, y)), p, config, recipe, seed=0, step=1)
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found

@@ -11,7 +11,7 @@ from tests.training import helpers
 from tests.training.helpers import CONFIG, PER_EPOCH, RECIPE, STEPS, toy, toy_run, untimed
 from tinyvit import trees
 from tinyvit.errors import DataError, DivergedError, Interrupted, UsageError
-from tinyvit.training import loop, work
+from tinyvit.training import loop, train_step
 from tinyvit.training.recipe import Recipe
 
 
@@ -32,7 +32,7 @@ def same(one, other):
 
 
 def test_it_learns_and_says_so():
-    p, history = fit(recipe=Recipe(epochs=12, batch=8, learning_rate=0.02, average=0.8, validation=0.25))
+    p, history = fit(recipe=Recipe(epochs=12, batch=8, learning_rate=0.02, ema_decay=0.8, validation=0.25))
     kinds = [record["kind"] for record in history]
     assert kinds.count("epoch") == 12 and kinds[-1] == "test"
     assert history[-1]["test_accuracy"] >= 8 / 9
@@ -52,14 +52,20 @@ def test_images_and_labels_of_other_types_are_converted():
 
 def test_the_test_set_is_looked_at_once_at_the_end_and_validation_is_never_trained_on(monkeypatch):
     seen, trained = [], []
-    monkeypatch.setattr(loop, "score", lambda logits, y: (seen.append(len(y)), (1.0, 0.5))[1])
-    gradient = work.batch_gradient
+    outputs = loop.pool_outputs
 
-    def watched(x, *args, **keywords):
-        trained.append(x.copy())
-        return gradient(x, *args, **keywords)
+    def counted(pool, part, **keywords):
+        seen.append(len(part["labels"]))
+        return outputs(pool, part, **keywords)
 
-    monkeypatch.setattr(work, "batch_gradient", watched)
+    monkeypatch.setattr(loop, "pool_outputs", counted)
+    gradient = train_step.batch_gradient
+
+    def watched(batch, *args, **keywords):
+        trained.append(batch["images"].copy())
+        return gradient(batch, *args, **keywords)
+
+    monkeypatch.setattr(train_step, "batch_gradient", watched)
     data = toy()
     fit(data)
     assert seen == [8] * RECIPE.epochs + [9]
@@ -100,13 +106,13 @@ def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path):
 @pytest.mark.parametrize("when", ["at once", "later"])
 def test_a_loss_that_is_no_number_stops_the_run_and_leaves_a_good_checkpoint(tmp_path, monkeypatch, when):
     run = toy_run(tmp_path / "run")
-    gradient, bad = work.batch_gradient, 1 if when == "at once" else PER_EPOCH + 3
+    gradient, bad = train_step.batch_gradient, 1 if when == "at once" else PER_EPOCH + 3
 
     def poisoned(*args, step, **keywords):
         loss, g = gradient(*args, step=step, **keywords)
         return (np.float32("nan") if step == bad else loss), g
 
-    monkeypatch.setattr(work, "batch_gradient", poisoned)
+    monkeypatch.setattr(train_step, "batch_gradient", poisoned)
     with pytest.raises(DivergedError, match=f"not a number at step {bad} of {STEPS}; the last good state is in .*npz"):
         fit(run=run)
     p, _ = tinyvit.load(run.checkpoint)

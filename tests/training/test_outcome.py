@@ -13,7 +13,7 @@ from tinyvit import trees
 from tinyvit.data import hold_out
 from tinyvit.errors import DivergedError
 from tinyvit.models.vit import vit_init
-from tinyvit.training import loop, work
+from tinyvit.training import loop, train_step
 from tinyvit.training.checkpoint import load
 from tinyvit.training.recipe import Recipe
 from tinyvit.training.schedule import warmup_cosine
@@ -25,8 +25,8 @@ WHOLE = Recipe(  # every step takes the whole training part: its order does not 
     learning_rate=0.03,
     weight_decay=0.3,
     warmup=0.4,
-    clip=0.7,
-    average=0.6,
+    clip_norm=0.7,
+    ema_decay=0.6,
     validation=0.25,
 )
 
@@ -45,11 +45,11 @@ def textbook(recipe, seed):
     m, v = ({name: np.zeros_like(leaf) for name, leaf in p.items()} for _ in range(2))
     for step in range(1, recipe.epochs + 1):
         tree = trees.from_names(p, start)
-        g = trees.named(loss_and_gradients(x.astype(np.float64), y, tree, CONFIG, smoothing=recipe.smoothing)[3])
+        g = trees.named(loss_and_gradients(x.astype(np.float64), y, tree, CONFIG, smoothing=recipe.label_smoothing)[3])
         rate = warmup_cosine(step, steps=recipe.epochs, warmup=recipe.warmup, peak=recipe.learning_rate)
-        g = naive.clip(g, recipe.clip)
+        g = naive.clip(g, recipe.clip_norm)
         p, m, v = naive.adamw(p, g, m, v, step=step, learning_rate=rate, weight_decay=recipe.weight_decay)
-        d = min(recipe.average, (1 + step) / (10 + step))
+        d = min(recipe.ema_decay, (1 + step) / (10 + step))
         average = {name: d * average[name] + (1 - d) * p[name] for name in p}
     return average, p
 
@@ -70,7 +70,7 @@ def test_the_model_is_the_textbooks_average_of_weights(tmp_path):
 
 
 def test_without_an_average_the_last_weights_are_delivered():
-    recipe = dataclasses.replace(WHOLE, average=0.0)
+    recipe = dataclasses.replace(WHOLE, ema_decay=0.0)
     p, _ = loop.fit(CONFIG, lopsided(), recipe=recipe, seed=3, progress=False)
     assert close(p, textbook(recipe, 3)[1])
 
@@ -78,7 +78,7 @@ def test_without_an_average_the_last_weights_are_delivered():
 @pytest.mark.parametrize("bad", [3, 7])
 def test_on_the_device_too_no_bad_checkpoint_takes_the_place_of_a_good_one(tmp_path, strict_as_cupy, monkeypatch, bad):
     """There the loss is read every few steps only; by the next checkpoint the parameters may be no numbers."""
-    run, gradient = toy_run(tmp_path / "run", recipe=RECIPE), work.batch_gradient
+    run, gradient = toy_run(tmp_path / "run", recipe=RECIPE), train_step.batch_gradient
 
     def poisoned(*args, step, **keywords):
         loss, g = gradient(*args, step=step, **keywords)
@@ -86,7 +86,7 @@ def test_on_the_device_too_no_bad_checkpoint_takes_the_place_of_a_good_one(tmp_p
             g *= float("nan")
         return loss, g
 
-    monkeypatch.setattr(work, "batch_gradient", poisoned)
+    monkeypatch.setattr(train_step, "batch_gradient", poisoned)
     monkeypatch.setattr(loop, "LOG_EVERY", 1000)
     with pytest.raises(DivergedError, match="the last good state is in"):
         loop.fit(CONFIG, toy(), recipe=RECIPE, run=run, device="gpu", progress=False)

@@ -23,8 +23,8 @@ from tinyvit.training.recipe import Recipe
 from tinyvit.training.schedule import warmup_cosine
 
 MASKED = MaskedConfig(dataclasses.replace(CONFIG, dropout=0.1))
-RECIPE = Recipe(epochs=3, batch=9, micro_batch=2, learning_rate=0.01, average=0.9, shift=1)
-LONGER = dataclasses.replace(RECIPE, epochs=40, shift=0, smoothing=0.0)
+RECIPE = Recipe(epochs=3, batch=9, micro_batch=2, learning_rate=0.01, ema_decay=0.9, shift=1)
+LONGER = dataclasses.replace(RECIPE, epochs=40, shift=0, label_smoothing=0.0)
 (X, Y), TEST = toy()
 
 

@@ -11,10 +11,11 @@ from tinyvit.arrays import flat
 from tinyvit.errors import DivergedError
 from tinyvit.models.vit import vit_init
 from tinyvit.training.worker_pool import start_worker_pool
+from tinyvit.training.batches import as_part
 from tinyvit.training.schedule import warmup_cosine
 from tinyvit.training.step import arithmetic, epoch_order, take_step
 
-(X, Y), _ = toy(train=3)
+BATCH = as_part(toy(train=3)[0])
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def pool():
 
 def test_a_step_moves_the_parameters_at_the_schedules_rate(pool):
     before = pool.train_step.arrays["parameters"].copy()
-    loss, norm, rate = take_step(pool, 3, 20, X, Y)
+    loss, norm, rate = take_step(pool, 3, 20, BATCH)
     assert loss == pytest.approx(np.log(3), rel=1e-6) and norm > 0
     assert rate == warmup_cosine(3, steps=20, warmup=RECIPE.warmup, peak=RECIPE.learning_rate)
     assert not np.array_equal(pool.train_step.arrays["parameters"], before)
@@ -39,7 +40,7 @@ def test_a_step_that_diverges_changes_nothing(pool, where):
     poisoned = {"loss": "loss", "gradient": "norm"}[where]
     setattr(pool.train_step, poisoned, lambda *count: np.float32("inf"))
     with pytest.raises(DivergedError, match="the loss is not a number at step 3 of 20: start again with a lower"):
-        take_step(pool, 3, 20, X, Y)
+        take_step(pool, 3, 20, BATCH)
     assert np.array_equal(pool.train_step.arrays["parameters"], before)
 
 

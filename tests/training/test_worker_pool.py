@@ -16,23 +16,25 @@ import pytest
 
 from tests.training import helpers
 from tests.training.helpers import CONFIG, RECIPE, STEPS, toy, toy_run
+from tinyvit import trees
 from tinyvit.errors import UsageError, WorkerError
 from tinyvit.models.vit import vit_init
-from tinyvit.training import pool as crews
-from tinyvit.training import loop, work
-from tinyvit.training.worker_pool import start_worker_pool
-from tinyvit.training.evaluation import pool_outputs, logits_of
+from tinyvit.training import loop, process, train_step, worker_pool
+from tinyvit.training.batches import as_part
+from tinyvit.training.evaluation import outputs_and_scores, pool_outputs
+from tinyvit.training.process import WorkerProcess
+from tinyvit.training.worker_pool import ProcessPool, ThreadPool, start_worker_pool
 
 RANDOM = dataclasses.replace(CONFIG, dropout=0.2)
-NINE = dataclasses.replace(RECIPE, batch=9, micro_batch=2, epochs=2, rotate=5.0, clip=0.1)  # five micro-batches
+NINE = dataclasses.replace(RECIPE, batch=9, micro_batch=2, epochs=2, rotate=5.0, clip_norm=0.1)  # five micro-batches
 KILLED = "exit status 1" if os.name == "nt" else "killed by signal 9"
 LINUX = pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="reads /proc")
 
 
 @pytest.fixture
-def crew_of(monkeypatch):
-    """Have fit use crews of a given kind and number of workers."""
-    start = crews.start_worker_pool
+def pool_of(monkeypatch):
+    """Have fit use pools of a given kind and number of workers."""
+    start = worker_pool.start_worker_pool
 
     def use(kind, workers):
         monkeypatch.setattr(
@@ -48,37 +50,37 @@ def outcome(folder, config=RANDOM, recipe=NINE):
 
 
 @pytest.mark.parametrize("rows", [5, 2, 1], ids="{} rows".format)
-def test_the_bits_do_not_depend_on_the_number_or_kind_of_workers(tmp_path, crew_of, monkeypatch, rows):
-    monkeypatch.setattr(work, "BLOCK", 100)  # several to a worker
-    monkeypatch.setattr(work, "LARGEST_ROWS", rows * work.parameter_count(RANDOM))
-    crew_of("threads", 1)
+def test_the_bits_do_not_depend_on_the_number_or_kind_of_workers(tmp_path, pool_of, monkeypatch, rows):
+    monkeypatch.setattr(train_step, "BLOCK", 100)  # several to a worker
+    monkeypatch.setattr(train_step, "LARGEST_ROWS", rows * train_step.parameter_count(RANDOM))
+    pool_of("threads", 1)
     alone = outcome(tmp_path / "alone")
     for workers in (2, 3, 4, 7):
-        crew_of("threads", workers)
+        pool_of("threads", workers)
         helpers.assert_same_outcome(outcome(tmp_path / f"threads{workers}"), alone)
 
 
 @pytest.mark.parametrize("workers", [2, 3, 5])
-def test_nor_do_they_with_processes(tmp_path, crew_of, workers):
-    crew_of("threads", 1)
+def test_nor_do_they_with_processes(tmp_path, pool_of, workers):
+    pool_of("threads", 1)
     alone = outcome(tmp_path / "alone")
-    crew_of("processes", workers)
+    pool_of("processes", workers)
     helpers.assert_same_outcome(outcome(tmp_path / "processes"), alone)
 
 
-def test_nor_do_they_with_processes_that_share_several_blocks(tmp_path, crew_of):
+def test_nor_do_they_with_processes_that_share_several_blocks(tmp_path, pool_of):
     wide = dataclasses.replace(RANDOM, dim=64, mlp_dim=128, depth=2)
-    assert work.parameter_count(wide) > 2 * work.BLOCK
-    crew_of("threads", 1)
+    assert train_step.parameter_count(wide) > 2 * train_step.BLOCK
+    pool_of("threads", 1)
     alone = outcome(tmp_path / "alone", wide)
-    crew_of("processes", 3)
+    pool_of("processes", 3)
     helpers.assert_same_outcome(outcome(tmp_path / "processes", wide), alone)
 
 
 def test_the_number_of_rows_matters_no_more_than_rounding(tmp_path, monkeypatch):
     found = []
     for rows in (5, 2):
-        monkeypatch.setattr(work, "LARGEST_ROWS", rows * work.parameter_count(CONFIG))
+        monkeypatch.setattr(train_step, "LARGEST_ROWS", rows * train_step.parameter_count(CONFIG))
         with start_worker_pool(CONFIG, NINE, 0) as pool:
             fill(pool)
             pool.do("gradients", 1, 9)
@@ -93,40 +95,42 @@ def fill(pool, seed=0):
     arrays = pool.train_step.arrays
     p = vit_init(np.random.default_rng(seed), pool.train_step.config)
     for name in ("parameters", "average"):
-        arrays[name][...] = np.concatenate([leaf.reshape(-1) for leaf in work.trees.leaves(p)])
-    (x, y), _ = toy(train=9)
-    arrays["images"][...], arrays["labels"][...] = x, y
+        arrays[name][...] = np.concatenate([leaf.reshape(-1) for leaf in trees.leaves(p)])
+    pool.train_step.put(as_part(toy(train=9)[0]))
     return p
 
 
 def test_the_norm_is_of_the_whole_gradient_and_clips_it(monkeypatch):
-    monkeypatch.setattr(work, "BLOCK", 64)
+    monkeypatch.setattr(train_step, "BLOCK", 64)
     with start_worker_pool(CONFIG, NINE, 0, workers=3, kind="threads") as pool:
         fill(pool)
         pool.do("gradients", 1, 9)
         pool.do("add", 9)
         g = pool.train_step.arrays["rows"][0]
         norm = np.linalg.norm(g)
-        assert pool.train_step.norm() == pytest.approx(norm, rel=1e-6) and norm > NINE.clip
+        assert pool.train_step.norm() == pytest.approx(norm, rel=1e-6) and norm > NINE.clip_norm
         pool.do("update", 1, 1e-3)
-        assert np.linalg.norm(g) == pytest.approx(NINE.clip, rel=1e-3)
+        assert np.linalg.norm(g) == pytest.approx(NINE.clip_norm, rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])
-def test_logits_over_a_crew(kind):
-    (x, _), _ = toy(train=23)
+def test_outputs_and_scores_over_a_pool(kind):
+    part = as_part(toy(train=23)[0])
     with start_worker_pool(CONFIG, NINE, 0, workers=2, kind=kind) as pool:
         p = fill(pool)
-        np.testing.assert_allclose(pool_outputs(pool, x), logits_of(x, p, CONFIG), rtol=1e-4, atol=1e-6)
+        (outputs, scores), (expected, their_scores) = pool_outputs(pool, part), outputs_and_scores(part, p, CONFIG)
+        np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-6)
+        assert scores == pytest.approx(their_scores, rel=1e-5)
+        assert pool_outputs(pool, part, keep_outputs=False) == (None, scores)
 
 
 @LINUX
-def test_a_crew_leaves_no_process_and_no_descriptor(tmp_path):
+def test_a_pool_leaves_no_process_and_no_descriptor(tmp_path):
     before = len(os.listdir("/proc/self/fd"))
     with start_worker_pool(CONFIG, NINE, 0, workers=3) as pool:
         fill(pool)
         pool.do("gradients", 1, 9)
-        pids = [process.pid for process in pool.others]
+        pids = [process.process.pid for process in pool.others]
         opened = [os.readlink(f"/proc/{pids[1]}/fd/{n}") for n in os.listdir(f"/proc/{pids[1]}/fd")]
         assert sum("pipe" in name for name in opened) <= 3, f"a worker holds pipes of others: {opened}"
     assert not any(psutil.pid_exists(pid) for pid in pids)
@@ -146,7 +150,7 @@ def test_a_worker_that_fails_says_how():
 
 @pytest.mark.parametrize("when", ["before the first step", "later"])
 def test_a_worker_that_is_killed_ends_the_run_with_one_line_and_the_checkpoint_kept(tmp_path, monkeypatch, when):
-    start, bad = crews.start_worker_pool, 1 if when == "before the first step" else 12
+    start, bad = worker_pool.start_worker_pool, 1 if when == "before the first step" else 12
 
     def fragile(*args, **options):
         pool = start(*args, **options)
@@ -178,9 +182,9 @@ def test_where_processes_cannot_be_started_there_are_threads(monkeypatch, capsys
     def refused(*args, **options):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(crews.subprocess, "Popen", refused)
+    monkeypatch.setattr(process.subprocess, "Popen", refused)
     with start_worker_pool(CONFIG, NINE, 0, workers=2) as pool:
-        assert isinstance(pool, crews.Threads)
+        assert isinstance(pool, ThreadPool)
     assert capsys.readouterr().err == "tinyvit: no worker processes (Operation not permitted): using threads\n"
 
 
@@ -219,24 +223,24 @@ def test_workers_start_from(tmp_path, how):
 def test_workers_import_this_very_package_wherever_it_was_found(monkeypatch):
     monkeypatch.setattr(sys, "path", ["", Path("elsewhere"), "/elsewhere"])  # "": the current folder, in a notebook
     started = []
-    monkeypatch.setattr(crews.subprocess, "Popen", lambda *args, env, **options: started.append(env["PYTHONPATH"]))
-    crews.start_process("tinyvit.training.worker")
+    monkeypatch.setattr(process.subprocess, "Popen", lambda *args, env, **options: started.append(env["PYTHONPATH"]))
+    WorkerProcess("tinyvit.training.worker", "a worker")
     package = Path(sys.modules["tinyvit"].__file__).parents[1]
     assert started == [os.pathsep.join([str(package), "/elsewhere"])]
 
 
 def test_a_run_that_does_not_fit_the_memory_is_refused_in_one_line():
     enormous = dataclasses.replace(RECIPE, batch=999_999_999)
-    with pytest.raises(UsageError, match=r"needs .* GiB of memory, of which images are \[999999999, 1000, 1000, 1\]"):
+    with pytest.raises(UsageError, match=r"needs .* GiB of memory, of which batch/images are \[999999999, 1000, 1000, 1\]"):
         start_worker_pool(dataclasses.replace(CONFIG, image=1000), enormous, 0)
 
 
 @LINUX
-def test_a_crew_that_cannot_be_set_up_keeps_no_descriptor(monkeypatch):
+def test_a_pool_that_cannot_be_set_up_keeps_no_descriptor(monkeypatch):
     def fail(*args):
         raise MemoryError
 
-    monkeypatch.setattr(crews, "Work", fail)
+    monkeypatch.setattr(worker_pool, "TrainStep", fail)
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(MemoryError):
         start_worker_pool(CONFIG, NINE, 0, workers=2)
@@ -244,12 +248,12 @@ def test_a_crew_that_cannot_be_set_up_keeps_no_descriptor(monkeypatch):
 
 
 def test_a_worker_that_cannot_open_the_memory_says_so(monkeypatch):
-    shapes = crews.array_shapes(CONFIG, NINE)
-    start = crews.start_process
-    monkeypatch.setattr(crews, "start_process", lambda module, descriptors: start(module))  # it inherits no memory
+    shapes = worker_pool.array_shapes(CONFIG, NINE)
+    # It inherits no memory.
+    monkeypatch.setattr(worker_pool, "WorkerProcess", lambda module, name, descriptors: WorkerProcess(module, name))
     with (
         pytest.raises(WorkerError, match=r"worker 1 of 2 failed: OSError: .*Bad file descriptor"),
-        crews.Processes(CONFIG, NINE, 0, shapes, 2) as pool,
+        ProcessPool(CONFIG, NINE, 0, shapes, 2) as pool,
     ):
         pool.do("gradients", 1, 9)
 
