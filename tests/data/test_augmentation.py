@@ -39,7 +39,9 @@ def test_shift_alone_and_shift_among_others_draw_alike():
     np.testing.assert_array_equal(exact, shift(x, offsets))
 
 
-@pytest.mark.parametrize("amounts", [{"shift": 1}, {"rotate": 10}, {"zoom": 0.2}, {"shear": 0.3}])
+@pytest.mark.parametrize(
+    "amounts", [{"shift": 1}, {"rotate": 10}, {"zoom": 0.2}, {"shear": 0.3}, {"mirror": 0.5}, {"crop": 2}]
+)
 def test_every_amount_acts_on_each_image_by_itself_and_repeats(amounts):
     rng = np.random.default_rng(3)
     x = np.repeat(rng.uniform(-1, 1, (1, 8, 8, 1)).astype(np.float32), 6, axis=0)
@@ -48,7 +50,7 @@ def test_every_amount_acts_on_each_image_by_itself_and_repeats(amounts):
     np.testing.assert_array_equal(x, before)
     np.testing.assert_array_equal(y, augment(np.random.default_rng([0, 5, 2]), x, **amounts))
     assert not np.array_equal(y, augment(np.random.default_rng([0, 5, 3]), x, **amounts))
-    assert len(np.unique(y.reshape(6, -1), axis=0)) >= 4
+    assert len(np.unique(y.reshape(6, -1), axis=0)) >= (2 if "mirror" in amounts else 4)
     assert y.dtype == np.float32 and y.shape == x.shape and y.min() >= -1 and y.max() <= 1
 
 
@@ -70,10 +72,10 @@ def test_amounts_are_the_documented_units():
     assert 9.5 < columns.max() < 10.5 and 5.5 < columns.min() < 6.5  # 8 times 0.75 to 1.25
 
 
-@pytest.mark.parametrize("amounts", [{"zoom": 1.0}, {"shift": -1}, {"rotate": -5.0}])
+@pytest.mark.parametrize("amounts", [{"zoom": 1.0}, {"shift": -1}, {"rotate": -5.0}, {"mirror": 1.5}, {"crop": -2}])
 def test_impossible_amounts(amounts):
     with pytest.raises(UsageError) as caught:
         augment(np.random.default_rng(0), batch(2), **amounts)
     name, value = next(iter(amounts.items()))
     assert f"{name}={value}" in str(caught.value)
-    assert str(caught.value).endswith("expected amounts of 0 or more, and zoom less than 1")
+    assert str(caught.value).endswith("expected amounts of 0 or more, zoom less than 1, and mirror at most 1")

@@ -12,6 +12,7 @@ from tinyvit.training.recipe import RECIPES
 BUDGETS = ("quick", "full")
 QUICK = {"digits": dict(epochs=15), "mnist": dict(epochs=2), "fashion-mnist": dict(epochs=2)}
 FULL = {"digits": "digits", "mnist": "mnist-quick", "fashion-mnist": "mnist-quick"}
+NEWER = {"mirror": 0.0, "crop": 0}  # settings that the recipe has got since: a run without them keeps its key
 QUICK_IMAGES = 10_000  # of which a quick look learns, at most
 
 
@@ -35,8 +36,16 @@ class Job:
     @property
     def key(self):
         """A digest of what decides the outcome on a data set: jobs with one key are one run, by whatever name."""
-        text = json.dumps([self.task, self.arguments, self.seed], sort_keys=True)
+        arguments = {name: _without_newer(value) for name, value in self.arguments.items()}
+        text = json.dumps([self.task, arguments, self.seed], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _without_newer(argument):
+    """An argument, without the newer settings that it leaves as they were before there were any."""
+    if not isinstance(argument, dict):
+        return argument
+    return {name: value for name, value in argument.items() if name not in NEWER or value != NEWER[name]}
 
 
 def base_config(data):

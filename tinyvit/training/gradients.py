@@ -59,7 +59,7 @@ def batch_gradient(images, labels, p, config, recipe, *, seed, step, full=False,
 def _micro_batch_gradient(images, labels, p, config, recipe, rng, share, full):
     """The mean loss of one micro-batch, and its share of the batch's gradient, as a tree."""
     xp = xp_of(p["head"]["w"])
-    images = augment(rng, images, shift=recipe.shift, rotate=recipe.rotate, zoom=recipe.zoom, shear=recipe.shear)
+    images = augment(rng, images, **recipe.augmentation)
     model, dtype = model_of(config), p["head"]["w"].dtype
     masks, targets = model.draw(rng, config, images, labels, full=full, dtype=dtype)
     logits, c = model.forward(xp.asarray(images), p, config, masks=trees.map(xp.asarray, masks), full=full)

@@ -45,6 +45,10 @@ class Recipe:
     freeze : int
         Blocks, from the first, that stay as they are, and with them the embedding before them; 0 trains everything. It
         keeps what was learned, and saves no time.
+    mirror : float
+        Share of the images that are flipped left to right, in [0, 1).
+    crop : int
+        Random crops after padding with mid-grey, by so many pixels on each side.
 
     Raises
     ------
@@ -67,17 +71,27 @@ class Recipe:
     zoom: float = 0.0
     shear: float = 0.0
     freeze: int = 0
+    mirror: float = 0.0
+    crop: int = 0
 
     def __post_init__(self):
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            whole, share = f.type is int, f.name in ("warmup", "smoothing", "average", "validation", "zoom", "shear")
+            whole, share = (
+                f.type is int,
+                f.name in ("warmup", "smoothing", "average", "validation", "zoom", "shear", "mirror"),
+            )
             least = 1 if f.name in ("epochs", "batch", "micro_batch") else 0
             good = type(value) is int if whole else type(value) in (int, float)
             if not good or not least <= value < (1 if share else 1e9):
                 kind = "a whole number" if whole else "a number"
                 bound = f"from {least} to below 1" if share else f"of at least {least}"
                 raise UsageError(f"{f.name} is {value!r}: expected {kind} {bound}")
+
+    @property
+    def augmentation(self):
+        """The keywords of `augment`."""
+        return {name: getattr(self, name) for name in ("shift", "rotate", "zoom", "shear", "mirror", "crop")}
 
 
 def fine_tuning(recipe):
@@ -91,4 +105,6 @@ RECIPES = {
     "mnist": Recipe(epochs=14, learning_rate=5e-3, shift=1, validation=1 / 12),
     "mnist-best": Recipe(epochs=80, learning_rate=3e-3, shift=2, rotate=12.0, zoom=0.15, shear=0.15, validation=1 / 12),
     "fashion-mnist": Recipe(epochs=14, learning_rate=5e-3, shift=1, validation=1 / 12),
+    "cifar-10": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
+    "pictures": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
 }
