@@ -9,6 +9,7 @@ Either may lie in one more folder that holds nothing else, as most archives have
 import os
 import unicodedata
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import ZipInfo
@@ -47,7 +48,7 @@ class Folder:
     folders: dict = field(default_factory=dict)
     files: dict = field(default_factory=dict)
 
-    @property
+    @cached_property
     def pictures(self):
         """Its own pictures, by name, in the order of their names."""
         return [self.files[name] for name in sorted(self.files) if self.files[name].is_picture]
@@ -81,11 +82,18 @@ def walked(path, below="", depth=0):
                 if entry.is_dir():
                     folder.folders[entry.name] = walked(path, name, depth + 1) if depth < DEEPEST else Folder(name)
                 else:
-                    status = os.stat(entry.path) if os.path.exists(entry.path) else entry.stat(follow_symlinks=False)
-                    folder.files[entry.name] = Entry(name, status.st_size, status.st_mtime_ns)
+                    folder.files[entry.name] = _entry(entry, name)
     except OSError as error:
         raise DataError(f"{Path(path, below)}: cannot be read: {error.strerror or error}") from None
     return folder
+
+
+def _entry(file, name):
+    try:
+        status = file.stat()
+    except FileNotFoundError:  # a link to nowhere; it cannot be read, which will be said with the others
+        status = file.stat(follow_symlinks=False)
+    return Entry(name, status.st_size, status.st_mtime_ns)
 
 
 def listed(root, source):

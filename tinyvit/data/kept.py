@@ -2,8 +2,8 @@
 
 A file is NumPy's own format, which can be memory-mapped, with one more array behind the first:
 
-    images  uint8 [N, size, size, 3]   of the pictures that could be read
-    marks   uint8 [1 + M]              1 if all are grey; then for each of M pictures, 1 if it could be read
+    images       uint8 [N, size, size, 3]   those for training, then those for testing
+    description  uint8 [...]                JSON: their classes and how many there are of each
 
 Its name holds two digests: of where the pictures lie and how they are prepared, and of their names, sizes and dates. So
 a change gives another file, and the old one is removed.
@@ -38,31 +38,34 @@ def kept_path(source, size, state):
     return Path(pooch.os_cache("tinyvit")) / "pictures" / f"{place}-{state}.npy"
 
 
-def load(path, pictures):
-    """(images, marks) as they were kept for so many pictures, the images memory-mapped; None if there are none.
+def load(path, size):
+    """(images, description) as they were kept, the images memory-mapped; None if there are none.
 
-    A file that is cut short, or anything else, counts as none.
+    A file that is cut short, or is anything else, counts as none. The images' own bytes are not looked at: that would
+    be to read them all.
     """
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
         with open(path, "rb") as file:
             file.seek(images.offset + images.nbytes)
-            marks = np.load(file, allow_pickle=False)
+            description = json.loads(np.load(file, allow_pickle=False).tobytes())
             complete = not file.read(1)
-        shapes = images.ndim == 4 and images.shape[3] == 3 and marks.shape == (1 + pictures,)
-        types = images.dtype == marks.dtype == np.uint8
-        return (images, marks) if complete and shapes and types and len(images) == marks[1:].sum() else None
+        counted = sum(map(sum, description["counts"]))
+        fit = images.dtype == np.uint8 and images.shape == (counted, size, size, 3)
+        return (images, description) if complete and fit else None
     except Exception:  # NumPy reads headers with Python's own tokenizer, which fails in half a dozen ways
         return None
 
 
-def save(path, reading):
-    """Keep the images of a reading; `path` appears once all is on the disk, and replaces what was kept of it before.
+def save(path, size, blocks, describe):
+    """Keep images; `path` appears once all are on the disk, and replaces what was kept of the same pictures before.
 
     Parameters
     ----------
     path : Path
-    reading : Reading
+    size : int, side of the images in pixels
+    blocks : iterable of uint8 [B, size, size, 3]
+    describe : function that returns the description; it is called once the blocks are through
 
     Raises
     ------
@@ -73,15 +76,15 @@ def save(path, reading):
     own = path.with_name(f"{path.stem}.{os.getpid()}.npy")  # two processes may be at it at once
     with replacing(own) as file:
         count = 0
-        _header(file, count, reading.size)
-        for block in reading.blocks():
+        _header(file, count, size)
+        for block in blocks:
             file.write(block)
             count += len(block)
-        np.save(file, reading.marks, allow_pickle=False)
+        np.save(file, np.frombuffer(json.dumps(describe()).encode(), np.uint8), allow_pickle=False)
         file.seek(0)
-        _header(file, count, reading.size)  # as long as before: NumPy leaves room for the number
+        _header(file, count, size)  # as long as before: NumPy leaves room for the number
     os.replace(own, path)
-    for old in set(path.parent.glob(f"{path.name[:DIGITS]}-*")) - {path}:
+    for old in set(path.parent.glob(f"{path.name[:DIGITS]}-*.npy")) - {path}:
         with suppress(OSError):  # Windows keeps a file that another process has mapped
             old.unlink()
 

@@ -1,6 +1,7 @@
 """A data set of one's own: a folder or .zip of pictures, one folder for each class; read once, then kept."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from tinyvit.data.folders import listed, walked
 from tinyvit.data.images import decoded
 from tinyvit.data.pixels import Pixels
 from tinyvit.data.reading import Reading
-from tinyvit.errors import DataError, UsageError
+from tinyvit.errors import UsageError
 
 SIDE = 32  # pixels, where no size is asked for
 LARGEST_SIDE = 4096
@@ -32,7 +33,7 @@ def load(path, *, size=None, skip_broken=False, progress=False):
 
     Parameters
     ----------
-    path : path of a folder or of a .zip file; how they may be arranged is said in folders.py
+    path : path of a folder or of a .zip file; folders.py says how the pictures may be arranged in it
     size : int, optional
         Side of the images, in pixels (32 without): a picture's shorter side is resized to it, and the middle cut out.
     skip_broken : bool
@@ -55,72 +56,60 @@ def load(path, *, size=None, skip_broken=False, progress=False):
     path, size = Path(path).expanduser(), SIDE if size is None else size
     if type(size) is not int or not 1 <= size <= LARGEST_SIDE:
         raise UsageError(f"size is {size!r}: expected a whole number of pixels from 1 to {LARGEST_SIDE}")
+    how = {"skip_broken": skip_broken, "progress": progress}
     if path.is_dir():
         listing = listed(walked(path), path)
-        state = [listing.train, *(entry[:3] for entry in listing.entries)]
-        return _loaded(path, listing, state, lambda entry: decoded(path / entry.path), size, skip_broken, progress)
+        state = [listing.class_names, listing.train, listing.notes, [entry[:3] for entry in listing.entries]]
+        read_all = partial(_read, path, listing, lambda entry: decoded(path / entry.path), **how)
+        return _loaded(path.resolve().name, kept.kept_path(path, size, state), size, skip_broken, read_all)
+    status = os.stat(path)
+    state = [status.st_size, status.st_mtime_ns]
+    read_all = partial(_read_archive, path, **how)
+    return _loaded(path.stem, kept.kept_path(path, size, state), size, skip_broken, read_all)
+
+
+def _loaded(name, where, size, skip_broken, read_all):
+    """The data set as it was kept in the file `where`; read_all(where, size) keeps it there first, if need be."""
+    found, notes = kept.load(where, size), []
+    if found is None or (found[1]["skipped"] and not skip_broken):
+        found, notes = read_all(where, size)
+    images, about = found
+    images = images[..., :1] if about["grey"] else images
+    names = tuple(about["class_names"])
+    dataset = Dataset(name or "pictures", size, images.shape[3], len(names), names, 255, None, None, photos=True)
+    train, test = (np.repeat(np.arange(len(names)), counts) for counts in about["counts"])
+    parts = (Pixels(images[: len(train)]), train), (Pixels(images[len(train) :]), test)
+    return Loaded(dataset, *parts, (*about["notes"], *notes))
+
+
+def _read_archive(path, where, size, **how):
+    """As `_read`, from a .zip."""
     with archive.opened(path) as opened:
-        listing = listed(archive.tree(path, opened), path)
 
         def read(entry):
             name = path / entry.path
             return decoded(name, archive.read(opened, name, entry.member))
 
-        status = os.stat(path)
-        return _loaded(path, listing, [status.st_size, status.st_mtime_ns], read, size, skip_broken, progress)
+        return _read(path, listed(archive.tree(path, opened), path), read, where, size, **how)
 
 
-def _loaded(path, listing, state, read, size, skip_broken, progress):
-    """The data set of a listing, from the cache if it was kept there."""
+def _read(path, listing, read, where, size, *, skip_broken, progress):
+    """(images, description) of a listing, and notes: kept in the file `where`, or in memory if that cannot be."""
     from tqdm import tqdm
 
-    name = (path if path.is_dir() else path.with_suffix("")).resolve().name or "pictures"
-    where = kept.kept_path(path, size, state)
-    found, notes = kept.load(where, len(listing.entries)), []
-    if found is None or not (skip_broken or found[1][1:].all()):
-        about = {"total": len(listing.entries), "desc": f"reading {name}", "unit": "picture", "delay": 1}
-        with tqdm(**about, disable=not progress) as bar:
-            reading = Reading(read, listing.entries, size, skip_broken=skip_broken, bar=bar)
-            found, notes = _kept_or_not(where, reading)
-    images, marks = found
-    readable = marks[1:].astype(bool)
-    images, labels = images[..., :1] if marks[0] else images, listing.labels[readable]
-    train = int(readable[: listing.train].sum())
-    dataset = Dataset(name, size, images.shape[3], len(listing.class_names), listing.class_names, 255, None, None, True)
-    notes += _left_out(listing, readable, path)
-    parts = [(Pixels(images[part]), labels[part]) for part in (slice(None, train), slice(train, None))]
-    return Loaded(dataset, *parts, (*listing.notes, *notes))
-
-
-def _kept_or_not(where, reading):
-    """(images, marks) and a list of notes: kept, or in memory if they cannot be."""
-    try:
-        kept.save(where, reading)
-        if (found := kept.load(where, len(reading.entries))) is not None:
-            return found, []
-        reason = "it cannot be read back"
-    except OSError as error:
-        reason = error.strerror or str(error)
-    images, count = np.empty((len(reading.entries), reading.size, reading.size, 3), np.uint8), 0
-    for block in reading.blocks():
-        images[count : count + len(block)] = block
-        count += len(block)
-    note = f"the pictures will be read anew at each start: {where.parent} cannot be written ({reason})"
-    return (images[:count], reading.marks), [note]
-
-
-def _left_out(listing, readable, path):
-    """A note on the pictures that cannot be read; DataError if a class or the test part is left without any."""
-    broken = np.flatnonzero(~readable)
-    if len(broken) == 0:
-        return []
-    first = f"{path / listing.entries[broken[0]].path}"
-    learned = np.bincount(
-        listing.labels[: listing.train][readable[: listing.train]], minlength=len(listing.class_names)
-    )
-    if not learned.all():
-        name = listing.class_names[int(learned.argmin())]
-        raise DataError(f"{first}: cannot be read; nor can any other to learn of the class {name!r}: put some there")
-    if not readable[listing.train :].any():
-        raise DataError(f"{first}: cannot be read; nor can any other picture for testing: put some there")
-    return [f"left out {len(broken)} of {len(readable)} pictures, which cannot be read; the first is {first}"]
+    about = {"desc": f"reading {path.name}", "unit": "picture", "delay": 1}
+    with tqdm(total=len(listing.entries), disable=not progress, **about) as bar:
+        reading = Reading(read, listing, size, skip_broken=skip_broken, bar=bar)
+        try:
+            kept.save(where, size, reading.blocks(), reading.description)
+            if (found := kept.load(where, size)) is not None:
+                return found, []
+            reason = "it cannot be read back"
+        except OSError as error:
+            reason = error.strerror or str(error)
+        images, count = np.empty((len(listing.entries), size, size, 3), np.uint8), 0
+        for block in reading.blocks():
+            images[count : count + len(block)] = block
+            count += len(block)
+        note = f"the pictures will be read anew at each start: {where.parent} cannot be written ({reason})"
+        return (images[:count], reading.description()), [note]
