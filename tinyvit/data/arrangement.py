@@ -8,7 +8,7 @@ import numpy as np
 
 from tinyvit.data.datasets import scale
 from tinyvit.data.images import LUMA
-from tinyvit.data.photos import as_member
+from tinyvit.data.members import as_member
 from tinyvit.errors import DataError
 
 LEAST_CONTRAST = 8  # of 255: less than that is noise, not a drawing

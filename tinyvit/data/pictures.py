@@ -9,8 +9,9 @@ import numpy as np
 
 from tinyvit.data import archive, kept
 from tinyvit.data.datasets import Dataset
-from tinyvit.data.folders import listed, walked
+from tinyvit.data.folders import walked
 from tinyvit.data.images import decoded
+from tinyvit.data.listing import listed
 from tinyvit.data.pixels import Pixels
 from tinyvit.data.reading import Reading
 from tinyvit.errors import UsageError
@@ -33,7 +34,7 @@ def load(path, *, size=None, skip_broken=False, progress=False):
 
     Parameters
     ----------
-    path : path of a folder or of a .zip file; folders.py says how the pictures may be arranged in it
+    path : path of a folder or of a .zip file; listing.py says how the pictures may be arranged in it
     size : int, optional
         Side of the images, in pixels (32 without): a picture's shorter side is resized to it, and the middle cut out.
     skip_broken : bool

@@ -25,7 +25,7 @@ class Pixels:
     dtype = np.dtype(np.float32)
 
     def __init__(self, stored: np.ndarray, size: int | None = None):
-        self.stored = stored
+        self.stored = np.asarray(stored)  # a memory map without its class, which would stick to all that is made of it
         self.size = None if size is None or stored.shape[1:3] == (size, size) else size
 
     @property

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from tinyvit.data.images import strict_about_size
-from tinyvit.data.photos import prepare_member
+from tinyvit.data.members import prepare_member
 from tinyvit.errors import DataError
 
 BLOCK = 32  # pictures that a thread reads at a time
