@@ -36,9 +36,10 @@ class Form:
     suffix: str  # of a batch
 
 
-BINARY = Form("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", "cifar-10-batches-bin", ".bin")
-PYTHON = Form("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", "cifar-10-batches-py", "")
-FORMS = (BINARY, PYTHON)
+FORMS = (
+    Form("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530", "cifar-10-batches-bin", ".bin"),
+    Form("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", "cifar-10-batches-py", ""),
+)  # the first is what is downloaded: it holds no pickles
 
 
 def load(data_dir=None):
@@ -79,8 +80,9 @@ def locate(data_dir=None):
     cache = cache_folder("cifar-10")
     if found := (set_by_user and _find(Path(set_by_user).expanduser())) or _find(cache):
         return found
+    form = FORMS[0]
     try:
-        return download(BINARY.archive, MIRRORS, f"md5:{BINARY.md5}", cache), BINARY
+        return download(form.archive, MIRRORS, f"md5:{form.md5}", cache), form
     except DataError as error:
         by_hand = f"put the file into {cache} by hand, or name its folder with --data-dir or ${VARIABLE}"
         raise DataError(f"CIFAR-10 was not found on this machine: {error}; {by_hand}") from None
