@@ -59,7 +59,8 @@ def test_the_bundle_is_small_and_names_its_source():
 def test_unknown_name():
     with pytest.raises(UsageError) as caught:
         load_data("cifar")
-    assert str(caught.value) == "unknown data set 'cifar': expected one of digits, mnist, fashion-mnist"
+    choices = "digits, mnist, fashion-mnist, cifar-10, or a folder or .zip of pictures"
+    assert str(caught.value) == f"unknown data set 'cifar': expected one of {choices}"
 
 
 def test_labels_are_made_int64_and_left_alone():

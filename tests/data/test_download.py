@@ -85,6 +85,13 @@ def test_what_is_there_is_not_fetched_again_and_what_is_damaged_is(mirror, tmp_p
     assert mirror.visits == ["/file"]
 
 
+def test_another_kind_of_checksum(mirror, tmp_path):
+    md5 = hashlib.md5(CONTENT).hexdigest()
+    assert download("file", [mirror({"file": CONTENT})], f"md5:{md5}", tmp_path).read_bytes() == CONTENT
+    with pytest.raises(DataError, match="wrong checksum"):
+        download("other", [mirror({"other": CONTENT + b"!"})], f"md5:{md5}", tmp_path)
+
+
 def test_an_altered_file_is_not_kept(mirror, tmp_path):
     altered, serving = mirror({"file": b"<html>log in first</html>"}), mirror({"file": CONTENT})
     assert download("file", [altered, serving], SHA256, tmp_path).read_bytes() == CONTENT

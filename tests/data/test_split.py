@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyvit.data import hold_out
+from tinyvit.data import Pixels, hold_out, hold_out_indices
 from tinyvit.data.split import stratified
 from tinyvit.errors import UsageError
 
@@ -39,9 +39,22 @@ def test_arguments_are_not_changed_and_parts_are_copies():
     assert not x.any() and y.tolist() == [0, 1] * 10
 
 
+def test_indices_are_the_same_split_and_never_touch_an_image():
+    y = np.random.default_rng(0).integers(0, 4, 50)
+    train, held = hold_out_indices(y, 0.3)
+    x = Pixels(np.arange(50, dtype=np.uint8).repeat(12).reshape(50, 2, 2, 3))
+    for (images, labels), indices in zip(hold_out(x, y, 0.3), (train, held), strict=True):
+        np.testing.assert_array_equal(images, x[indices])
+        np.testing.assert_array_equal(labels, y[indices])
+    assert sorted([*train, *held]) == list(range(50)) and (np.diff(train) > 0).all() and (np.diff(held) > 0).all()
+    assert len(hold_out_indices(y)[1]) == 5
+
+
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, 0.01, 0.99, float("nan")])
 def test_a_share_that_leaves_nothing(fraction):
     with pytest.raises(UsageError) as caught:
         hold_out(np.zeros(10), np.zeros(10, dtype=int), fraction)
+    with pytest.raises(UsageError, match="cannot hold out"):
+        hold_out_indices(np.zeros(10, dtype=int), fraction)
     expected = "expected a share between 0 and 1 that leaves both parts images"
     assert str(caught.value) == f"cannot hold out {fraction:g} of 10 images: {expected}"

@@ -6,16 +6,15 @@ import json
 import pytest
 
 from tests.lab.helpers import small_jobs
-from tinyvit.data import DATASETS
 from tinyvit.lab.run import EXPERIMENTS
-from tinyvit.lab.job import BUDGETS, QUICK_IMAGES, Job, base_config, base_images, base_recipe, training
+from tinyvit.lab.job import BUDGETS, FULL, QUICK_IMAGES, Job, base_config, base_images, base_recipe, training
 from tinyvit.lab.worker import TASKS
 from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.presets import PRESETS
 from tinyvit.models.model import MODELS
 from tinyvit.training.recipe import RECIPES, Recipe
 
-EVERY = [(name, data, budget) for name in EXPERIMENTS for data in DATASETS for budget in BUDGETS]
+EVERY = [(name, data, budget) for name in EXPERIMENTS for data in FULL for budget in BUDGETS]
 SERIES = "depth-width-patch"  # the unchanged model stands in several of its series, in all but depth on digits
 
 
@@ -72,7 +71,7 @@ def test_jobs_of_every_experiment(name, data, budget):
             Recipe(**arguments["recipe"])
 
 
-@pytest.mark.parametrize("data", DATASETS)
+@pytest.mark.parametrize("data", FULL)
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_quick_look_is_less_work(name, data):
     def work(budget):
@@ -90,7 +89,7 @@ def test_runs_are_all_settings_with_every_seed_the_first_of_all_first():
     assert len({run.key for run in runs}) == len(runs)
 
 
-@pytest.mark.parametrize("data", DATASETS)
+@pytest.mark.parametrize("data", FULL)
 def test_the_full_recipe_is_the_preset_and_the_quick_one_shorter(data):
     full, quick = (base_recipe(data, budget) for budget in ("full", "quick"))
     assert full == RECIPES["digits" if data == "digits" else "mnist-quick"]
@@ -174,7 +173,7 @@ def test_sizes_change_one_at_a_time_and_are_counted():
 
 
 def test_both_models_of_data_size_learn_from_the_same_for_equally_many_steps():
-    for data in DATASETS:
+    for data in FULL:
         jobs = arguments_of("data-size", data)
         steps = []
         for (model, images), arguments in jobs.items():

@@ -5,10 +5,9 @@ import sys
 from pathlib import Path
 
 from tinyvit.commands.options import add_data_dir, add_json, add_workers, count, new_command
-from tinyvit.data import DATASETS
 from tinyvit.errors import Interrupted, UsageError
 from tinyvit.lab.experiment import Results
-from tinyvit.lab.job import BUDGETS
+from tinyvit.lab.job import BUDGETS, FULL
 from tinyvit.lab.run import EXPERIMENTS, FIGURE, RESULTS, experiment_named, table, write
 from tinyvit.lab.run import run as run_experiment
 from tinyvit.training.cores import usable_cores
@@ -20,7 +19,7 @@ def add(commands):
         commands, "lab", run, ["lab position", "lab pooling --data mnist --seeds 5 --budget full", "lab"]
     )
     parser.add_argument("name", metavar="NAME", nargs="?", help=f"{', '.join(EXPERIMENTS)}; what they are without")
-    parser.add_argument("--data", choices=DATASETS, default="digits", help="data set (default %(default)s)")
+    parser.add_argument("--data", choices=FULL, default="digits", help="data set (default %(default)s)")
     parser.add_argument(
         "--seeds", type=count, default=3, metavar="N", help="runs of each setting (default %(default)s)"
     )

@@ -8,14 +8,14 @@ from tinyvit.errors import DataError
 TIMEOUT = 30  # seconds without an answer, after which the next mirror is tried
 
 
-def download(file, mirrors, sha256, folder):
+def download(file, mirrors, checksum, folder):
     """Fetch `file` into `folder`, unless it lies there already with the right checksum.
 
     Parameters
     ----------
     file : str, the file's name, the same on all mirrors
     mirrors : URLs ending in "/", tried in turn
-    sha256 : str, the checksum in hexadecimal digits
+    checksum : str, SHA-256 in hexadecimal digits; or another kind's after its name: "md5:..."
     folder : path, made if it is not there
 
     Returns
@@ -30,11 +30,11 @@ def download(file, mirrors, sha256, folder):
     import pooch
 
     pooch.get_logger().setLevel("WARNING")  # it would announce every file; the bar says enough
-    answers = []
+    known, answers = checksum if ":" in checksum else f"sha256:{checksum}", []
     for mirror in mirrors:
         try:
             downloader = pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT)
-            return Path(pooch.retrieve(mirror + file, f"sha256:{sha256}", file, folder, downloader=downloader))
+            return Path(pooch.retrieve(mirror + file, known, file, folder, downloader=downloader))
         except (OSError, ValueError) as error:  # requests' errors are OSErrors, pooch's wrong checksum is a ValueError
             answers.append(f"{urlsplit(mirror).netloc}: {_reason(error)}")
     raise DataError(f"cannot download {file} ({'; '.join(answers)})")

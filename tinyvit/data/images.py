@@ -1,12 +1,14 @@
 """Read a picture that a user hands in: PNG, JPEG and the like, or an array in a .npy file."""
 
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from tinyvit.errors import DataError
 
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue appear
 # Pillow knows many more formats; some of them start other programs (EPS runs Ghostscript).
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".npy")  # in a folder
@@ -34,8 +36,22 @@ def read_image(path):
         If the file is missing, damaged, too large, or no picture: one line with its name, what was found and what was
         expected.
     """
-    path = Path(path)
+    with strict_about_size():
+        return decoded(Path(path))
+
+
+def decoded(path, stream=None):
+    """As `read_image`, for threads that read beside each other: `strict_about_size` is to hold around all of them.
+
+    Parameters
+    ----------
+    path : Path
+    stream : open binary file, optional
+        A picture that lies in no file of its own; `path` is then its name.
+    """
     try:
+        if stream is not None:
+            return _read_picture(stream, path)
         with open(path, "rb") as file:
             return _read_array(path) if path.suffix.lower() == ".npy" else _read_picture(file, path)
     except DataError:
@@ -47,15 +63,23 @@ def read_image(path):
         raise DataError(f"{path}: damaged, or not what its name says: {reason}") from error
 
 
+@contextmanager
+def strict_about_size():
+    """Pillow's warning of a huge picture is an error within this; the filters of warnings belong to all threads."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # remarks about odd but readable files
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
 def _read_picture(file, path):
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks about odd but readable files
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=FORMATS) as image:
-                return _pixels(ImageOps.exif_transpose(image), path)
+        with Image.open(file, formats=FORMATS) as image:
+            return _pixels(ImageOps.exif_transpose(image), path)
     except UnidentifiedImageError:
         raise DataError(f"{path}: not a picture that can be read; expected {', '.join(FORMATS)} or .npy") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

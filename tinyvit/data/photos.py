@@ -11,7 +11,7 @@ from importlib import resources
 
 import numpy as np
 
-from tinyvit.data.preprocess import LUMA
+from tinyvit.data.images import LUMA
 from tinyvit.errors import DataError
 from tinyvit.ops.resize import resize
 

@@ -7,9 +7,10 @@ in that is a different picture to it, however clear it is to us.
 import numpy as np
 
 from tinyvit.data.datasets import scale
+from tinyvit.data.images import LUMA
+from tinyvit.data.members import as_member
 from tinyvit.errors import DataError
 
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue appear
 LEAST_CONTRAST = 8  # of 255: less than that is noise, not a drawing
 DARK = 8  # of 255: a ground up to this is black already
 BRIGHT = 200  # of 255: ink with a peak from this on is white already
@@ -19,7 +20,8 @@ INK = 96  # of 255: what is at least so bright is ink
 def prepare(image, dataset):
     """Turn a picture into the input of a model that was trained on `dataset`.
 
-    In order: grey; light on dark; for pictures of ink the full range of brightness; and, unless the picture has the
+    For a data set of photographs: the shorter side is resized to the model's, and the middle cut out. For all others,
+    in order: grey; light on dark; for pictures of ink the full range of brightness; and, unless the picture has the
     model's size already, its size and place. MNIST's own preparation: the ink's longer side is scaled to `ink_box`,
     and the ink is put down with its centre of mass in the middle. Other sets' pictures are padded to a square and
     resized.
@@ -27,18 +29,20 @@ def prepare(image, dataset):
     Parameters
     ----------
     image : uint8 array [H, W, C], C = 1 or 3, as `read_image` returns it
-    dataset : Dataset, one of grey pictures, as all in DATASETS are
+    dataset : Dataset
 
     Returns
     -------
-    image : array of float32 [side, side, 1], values -1 to 1
+    image : array of float32 [side, side, channels], values -1 to 1
     notes : list of str, one short sentence for each thing that was done
 
     Raises
     ------
     DataError
-        If the picture is blank: a class predicted for nothing would only look like an answer.
+        If the picture is blank: a class predicted for nothing would only look like an answer. Photographs may be.
     """
+    if dataset.photos:
+        return as_member(image, dataset)
     grey, notes = _to_grey(image)
     grey, notes = _light_on_dark(grey, notes)
     if dataset.ink_box is not None:

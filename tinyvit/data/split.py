@@ -26,12 +26,27 @@ def hold_out(x, y, fraction=0.1):
     UsageError
         If the fraction leaves one of the two parts empty.
     """
-    kept, held = hold_out_indices(y, fraction)
-    return (x[kept], y[kept]), (x[held], y[held])
+    train, held = hold_out_indices(y, fraction)
+    return (x[train], y[train]), (x[held], y[held])
 
 
-def hold_out_indices(y, fraction=0.1):
-    """The indices of both parts, to train on and to validate on, in rising order: those of `hold_out`."""
+def hold_out_indices(y: np.ndarray, fraction: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    """The same split as indices, for images that are not to be copied.
+
+    Parameters
+    ----------
+    y : integer array [B], the labels
+    fraction : float between 0 and 1, the share to hold out, rounded to whole images
+
+    Returns
+    -------
+    train, held_out : integer arrays, each in rising order; together every index once
+
+    Raises
+    ------
+    UsageError
+        If the fraction leaves one of the two parts empty.
+    """
     held = np.zeros(len(y), dtype=bool)
     held[stratified(y, held_out_count(len(y), fraction))] = True
     return np.flatnonzero(~held), np.flatnonzero(held)

@@ -23,6 +23,8 @@ def _presets():
     presets["mnist"] = ViTConfig(image=28, patch=7, dim=64, depth=2, mlp_dim=256, **small)
     presets["fashion-mnist"] = presets["mnist-quick"] = presets["mnist"]
     presets["mnist-best"] = dataclasses.replace(presets["mnist"], dim=128, mlp_dim=512)
+    colour = dict(channels=3, heads=4, classes=10, position_std=0.5)
+    presets["cifar-10"] = presets["pictures"] = ViTConfig(image=32, patch=4, dim=64, depth=4, mlp_dim=256, **colour)
     return presets
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from tinyvit.errors import UsageError
 
-AUGMENTATION = ("shift", "rotate", "zoom", "shear")
-SHARES = ("warmup", "label_smoothing", "ema_decay", "validation", "zoom", "shear")
+AUGMENTATION = ("shift", "rotate", "zoom", "shear", "mirror", "crop")
+SHARES = ("warmup", "label_smoothing", "ema_decay", "validation", "zoom", "shear", "mirror")
 RENAMED = {"smoothing": "label_smoothing", "clip": "clip_norm", "average": "ema_decay"}  # since version 0.1
 
 
@@ -49,6 +49,10 @@ class Recipe:
     freeze : int
         Blocks, from the first, that stay as they are, and with them the embedding before them; 0 trains everything. It
         keeps what was learned, and saves no time.
+    mirror : float
+        Share of the images that are flipped left to right, in [0, 1).
+    crop : int
+        Random crops after padding with mid-grey, by so many pixels on each side.
 
     Raises
     ------
@@ -71,6 +75,8 @@ class Recipe:
     zoom: float = 0.0
     shear: float = 0.0
     freeze: int = 0
+    mirror: float = 0.0
+    crop: int = 0
 
     def __post_init__(self):
         for f in dataclasses.fields(self):
@@ -114,4 +120,6 @@ RECIPES = {
     "mnist": Recipe(epochs=14, learning_rate=5e-3, shift=1, validation=1 / 12),
     "mnist-best": Recipe(epochs=80, learning_rate=3e-3, shift=2, rotate=12.0, zoom=0.15, shear=0.15, validation=1 / 12),
     "fashion-mnist": Recipe(epochs=14, learning_rate=5e-3, shift=1, validation=1 / 12),
+    "cifar-10": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
+    "pictures": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
 }
