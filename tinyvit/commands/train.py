@@ -29,7 +29,8 @@ from tinyvit.models.presets import PRESETS
 from tinyvit.training.cores import workers_for
 from tinyvit.training.loop import check_freeze, fit
 from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
-from tinyvit.training.run import FREE, Settings, latest_run, new_run, next_folder, open_run
+from tinyvit.training.run import latest_run, new_run, next_folder, open_run
+from tinyvit.training.settings import FREE, Settings
 from tinyvit.weights.adapt import adapt
 
 
