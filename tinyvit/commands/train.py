@@ -88,7 +88,8 @@ def run(args):
     held_out = held_out_count(len(data[0][0]), settings.recipe.validation)  # fails before there is a folder, if it does
     run = found or new_run(folder or next_folder(settings.dataset.name), settings, force=args.force)
     config, images = settings.config, len(data[0][0])
-    about = f"{settings.dataset.name}: {images - held_out} images to learn from, {held_out} held out, {len(data[1][0])} to test"
+    counts = f"{images - held_out} images to learn from, {held_out} held out, {len(data[1][0])} to test"
+    about = f"{settings.dataset.name}: {counts}"
     where = device if device == "gpu" else f"{workers} worker{'s' * (workers > 1)}"
     if args.workers and workers < args.workers:
         where += f" (a batch of {settings.recipe.batch} has no more micro-batches)"
@@ -133,7 +134,8 @@ def _start(args, found):
 def _settings(args):
     """What the options ask for, over the data set's presets; a preset's own data set if none is named."""
     preset = args.preset or args.data or "digits"
-    name, pictures, notes = args.data or next((data for data in DATASETS if preset.startswith(data)), "digits"), None, ()
+    name = args.data or next((data for data in DATASETS if preset.startswith(data)), "digits")
+    pictures, notes = None, ()
     if dataset_named(name) is None:
         pictures, notes = _own_pictures(args)
         name, preset = os.path.abspath(os.path.expanduser(name)), args.preset or "pictures"

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import clear_side_files, replacing
-from tinyvit.training.settings import Settings
 from tinyvit.models.model import name_of
+from tinyvit.training.settings import Settings
 
 RECORDS = {  # what a record of the history has at least, by its kind
     "step": ("loss",),

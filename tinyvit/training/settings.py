@@ -72,9 +72,15 @@ class Settings:
             model, usual, recipe = {name: model[name] for name in FREE}, {"dropout": 0.0}, fine_tuning(recipe)
             asked = {"from": (shlex.quote(self.weights), None)}
         asked |= {"model": (name_of(self.config), "vit"), "seed": (self.seed, 0)}
-        asked |= {name: (value, usual.get(name)) for name, value in model.items()}
+        options = [name for name in model if name not in ("channels", "classes")]  # these are the data set's
+        asked |= {name: (model[name], usual.get(name)) for name in options}
         asked |= {name: (value, getattr(recipe, name)) for name, value in vars(self.recipe).items()}
-        options = [f"--{name.replace('_', '-')} {own}" for name, (own, usual) in asked.items() if own != usual]
+        options = [f"--{name.replace('_', '-')} {_typed(own)}" for name, (own, usual) in asked.items() if own != usual]
         if self.skip_broken:
             options.append("--skip-broken")
         return " ".join(["tinyvit train", shlex.quote(self.data), *options])
+
+
+def _typed(value):
+    """A value as it is typed: several numbers with commas between."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value
