@@ -15,7 +15,7 @@ from tinyvit.errors import UsageError, WorkerError
 from tinyvit.models.config import PRESETS, ViTConfig
 from tinyvit.training.cores import usable_cores
 from tinyvit.training.crew import import_path
-from tinyvit.viz.ledger import shapes
+from tinyvit.viz.summary import shapes
 
 SMALL = {"image": 28, "channels": 1, "heads": 4, "classes": 10}
 MODELS = {

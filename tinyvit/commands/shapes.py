@@ -7,7 +7,7 @@ import sys
 from tinyvit.commands.options import add_json, add_options, count, given, new_command
 from tinyvit.commands.runs import save_figure
 from tinyvit.models.config import PRESETS, ViTConfig
-from tinyvit.viz.ledger import shapes
+from tinyvit.viz.summary import shapes
 
 
 def add(commands):

@@ -7,7 +7,7 @@ from string import Template
 
 from tinyvit.report.explorer import Explorer, figure_source
 from tinyvit.report.inside import pictures
-from tinyvit.viz.ledger import shapes, where
+from tinyvit.viz.summary import shapes, where
 
 EXPLORED = 8  # images
 
@@ -34,7 +34,7 @@ def page(inside):
         for label, k in zip(inside.labels[:EXPLORED], best[:EXPLORED], strict=True)
     ]
     explorer = Explorer(inside.images[:EXPLORED], inside.p, inside.config, titles)
-    ledger = shapes(inside.config)
+    tensors = shapes(inside.config)
     anchors = {"explorer": "Explore"} | {name: picture.title for name, picture in drawn.items()}
     anchors |= {"shapes": "Every tensor", "settings": "Settings"}
     asked = {"data": settings.data, "seed": settings.seed}
@@ -53,9 +53,9 @@ def page(inside):
             ("name", "shape", "parameters", "multiply-adds", "bytes", "memory"),
             [
                 (row.name, list(row.shape) if row.shape else "", *(n or "" for n in row[2:5]), where(row))
-                for row in ledger.folded()
+                for row in tensors.folded()
             ]
-            + [("total", "", *ledger.totals, f"{ledger.kept:,} kept")],
+            + [("total", "", *tensors.totals, f"{tensors.kept:,} kept")],
         ),
         command=f"<code>{escape(settings.command)}</code>",
         settings=_table(("setting", "value"), asked.items()),

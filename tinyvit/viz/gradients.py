@@ -4,6 +4,8 @@ What is handed to f_backward with the cache of f is the gradient of what f retur
 or terms of them, of what f was given; the sum of terms is the gradient of the tensor that was made first.
 """
 
+from collections import defaultdict
+
 from tinyvit import trees
 from tinyvit.viz.names import parent, tensor_of
 
@@ -24,7 +26,7 @@ def name_backward(names, run, forward, g, start):
     start : int
         When the backward pass began.
     """
-    made_by = {}
+    made_by, inner = {}, _inner(names)
     for call in forward:
         if call.cache is not None:
             made_by.setdefault(id(call.cache), []).append(call)
@@ -38,18 +40,20 @@ def name_backward(names, run, forward, g, start):
             _inherit(nodes[time], terms, whole)
         elif time in begins:
             call, twin = begins[time]
-            if call.arrays and (tensor := tensor_of(twin.results[0])):
-                _give(names, call.arrays[0], twin.results[0].tensors[0] if twin.results[0].tensors else tensor, time, call)
+            if call.arrays and (tensor := _result(twin)):
+                _give(names, call.arrays[0], tensor, time, call)
         else:
             call, twin = ends[time]
             for x, node in zip(twin.arrays, call.results, strict=False):
                 if call.module == twin.module and (tensor := tensor_of(x)):
-                    terms[node], whole[tensor] = tensor, (node, time, call.parent)
+                    terms[node] = tensor
+                    if whole.get(tensor, (None,))[0] is not node:
+                        whole[tensor] = node, time, call.parent
     for tensor, (node, time, call) in whole.items():
         _give(names, node, tensor, time, call)
     for call, twin in calls:
         if call.module == twin.module and call.results:
-            _name_inner(names, call, twin)
+            _name_inner(names, call, [t for t in inner[twin.path] if twin.start < t.node.time < twin.end])
     for path, x in trees.walk(g):
         names.give(x.node, f"g/{path}", shape=x.shape)
 
@@ -58,6 +62,12 @@ def _twin(call, made_by):
     """The function of the forward pass whose cache this one is given: of its own name, if there are several."""
     found = [twin for x in call.arguments if isinstance(x, dict) for twin in made_by.get(id(x), ())]
     return next((twin for twin in found if call.name == f"{twin.name}_backward"), found[0] if found else None)
+
+
+def _result(call):
+    """The tensor that a function returned; where it handed on what it was given, by the name that it was given."""
+    node = call.results[0]
+    return node.tensors[0] if node.tensors and node not in call.arrays else tensor_of(node)
 
 
 def _inherit(node, terms, whole):
@@ -80,18 +90,26 @@ def _give(names, node, tensor, time, call=None):
     names.give(node, _d(tensor), time=time, call=call, shape=tensor.shape)
 
 
-def _name_inner(names, call, twin):
+def _inner(names):
+    """{path: the tensors beside each other there that others are made from}."""
+    read = {source for tensor in names.values() for source in _origins(tensor.node)}
+    inner = defaultdict(list)
+    for tensor in names.values():
+        if tensor.node in read:
+            inner[parent(tensor.name)].append(tensor)
+    return inner
+
+
+def _name_inner(names, call, inner):
     """The gradients of tensors within a function: by their variables, dscores.
 
     Without a variable, it is the first array of that shape on the way to what the function returns: LayerNorm turns
     dxhat into dx in place.
     """
-    inner = [t for t in names.values() if twin.start < t.node.time < twin.end and parent(t.name) == twin.path]
-    reads = {source for t in names.values() if t.node.time < call.start for source in _origins(t.node)}
     for tensor in inner:
-        if _d(tensor) in names or tensor.node not in reads:
-            continue
         node = call.locals.get(f"d{tensor.name.rpartition('/')[2]}")
+        if _d(tensor) in names:
+            continue
         if node is None or node.time < call.start or node.shape != tensor.node.shape:
             node = _first(call.results[0], tensor.node.shape, call.start)
         if node:
@@ -119,6 +137,6 @@ def _first(node, shape, start):
         if node.time > start and node not in seen:
             seen.add(node)
             waiting += node.inputs
-            if node.shape == shape:
+            if node.shape == shape and node.inputs:
                 found.append(node)
     return min(found, key=lambda node: node.time, default=None)

@@ -7,7 +7,7 @@ name what it makes (names.py, gradients.py).
 import math
 import re
 from collections import defaultdict
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -45,12 +45,23 @@ class Summary(list):
         """The bytes that the cache holds until the backward pass."""
         return sum(row.bytes for row in self if row.memory == "kept")
 
-    def folded(self):
-        """The rows; of neighbouring blocks that are alike the first one's, and one row for the others."""
-        shown = []
+    @property
+    def forward(self):
+        """The rows of the forward pass: those before the gradient of the last of them."""
+        gradients = {f"{path}{slash}d{last}" for path, slash, last in (row.name.rpartition("/") for row in self)}
+        return Summary(takewhile(lambda row: row.name not in gradients, self))
+
+    def alike(self):
+        """Yield (number, rows, [(number, rows), ...]): a block, or what is in none, and the next ones that are alike."""
         blocks = [(number, list(rows)) for number, rows in groupby(self, block_number)]
         for _, alike in groupby(blocks, lambda block: (block[0] is not None, _form(block[1]))):
             (number, first), *others = alike
+            yield number, first, others
+
+    def folded(self):
+        """The rows; of neighbouring blocks that are alike the first one's, and one row for the others."""
+        shown = []
+        for number, first, others in self.alike():
             shown += first
             if others:
                 rows = Summary(row for _, rows in others for row in rows)
@@ -60,7 +71,8 @@ class Summary(list):
         return shown
 
     def __str__(self):
-        line = "{:<23} {:>20} {:>13} {:>17} {:>15}  {}"
+        width = max([23, *(len(row.name) for row in self)])
+        line = f"{{:<{width}}}" " {:>20} {:>13} {:>17} {:>15}  {}"
         lines = [line.format("name", "shape", "parameters", "multiply-adds", "bytes", "memory")]
         for row in self.folded():
             shape = str(list(row.shape)) if row.shape else ""
@@ -122,12 +134,13 @@ def shapes(config, batch=1, *, backward=False):
     for path, x in trees.walk(c):
         if not is_parameter(x.node):
             cached[x.node.born].append(path)
-    rows, holders, counted = Summary(), {}, set()
+    rows, before, holders, counted = Summary(), set(), {}, set()
     for tensor in tensors:
         node = tensor.node
-        inputs, used = _origins(tensor, {row.name for row in rows}, 0 if tensor.time < forward else forward)
+        inputs, used = _origins(tensor, before, 0 if tensor.time < forward else forward)
         used = [source for source in used if source not in counted]
         counted.update(used)
+        before.add(tensor.name)
         holder = holders.setdefault(node.born, tensor.name)
         gradient, kept = tensor.name.startswith("g/"), ()
         if holder == tensor.name:
@@ -177,9 +190,9 @@ def _origins(tensor, before, start):
             if source.time < start or source in between:
                 continue
             if named := [other for other in source.tensors if other.name in before]:
-                # of several names the one that the reader knows, or the function around it, or the last
+                # of several names the one that the reader knows, or the function around it; or the last
                 near = [min(map(frames.index, {*other.calls} & {*frames}), default=len(frames)) for other in named]
-                names[min(zip(near, range(0, -len(near), -1), named, strict=True))[2].name] = None
+                names[named[near.index(min(near)) if min(near) < len(frames) else -1].name] = None
             else:
                 between[source] = None
                 follow(source)
