@@ -29,10 +29,13 @@ def dataflow_figure(summary):
     blocks = list(forward.alike())
     shown = {row.name: first.name for _, rows, others in blocks for _, more in others for row, first in zip(more, rows)}
     rows = [
-        row._replace(inputs=tuple(shown.get(name, name) for name in row.inputs)) for _, rows, _ in blocks for row in rows
+        row._replace(inputs=tuple(shown.get(name, name) for name in row.inputs))
+        for _, rows, _ in blocks
+        for row in rows
     ]
     places = _places(rows)
-    left, right = (f(x for x, _ in places.values()) for f in (min, max))
+    columns = [-1, 1, *(x for x, _ in places.values())]  # at least three: the key is on the left
+    left, right = min(columns), max(columns)
     lines = 1 + max(y for _, y in places.values())
     figure = new_figure(5.2 + (right - left + 1) * 4 / 3, 0.47 * (lines + 2.2))
     axes = figure.add_subplot(xlim=(left - 1.3, right + 3.6), ylim=(lines + 0.9, -1.3))
@@ -60,7 +63,10 @@ def _places(rows):
     """
     places, taken = {}, set()
     read = {name for row in rows for name in row.inputs}
-    given = {row.name for row in rows[1:] if not row.inputs}
+    given = {}  # what does not come from the first: masks, say
+    for row in rows[1:]:
+        if all(name in given for name in row.inputs):
+            given[row.name] = row.inputs
     made = [row for row in rows if row.name not in given]
     noted = {row.name for row in made[:-1] if row.name not in read}
     several = Counter(row.inputs for row in made if row.name not in noted)
@@ -72,6 +78,12 @@ def _places(rows):
         taken.add((column, line))
         places[name] = (column, line)
 
+    def beside(names, line):
+        for name in names:
+            if name in given and name not in places:
+                put(name, 1, line)
+                beside(given[name], line)
+
     for row in made:
         above = [places[name] for name in row.inputs if name in places]
         line = 1 + max((y for _, y in above), default=-1)
@@ -82,11 +94,8 @@ def _places(rows):
             column += met[row.inputs] - (several[row.inputs] - 1) // 2
             met[row.inputs] += 1
         put(row.name, column, line)
-        for name in row.inputs:
-            if name in given and name not in places:
-                put(name, 1, line)
-    for name in given - set(places):
-        put(name, 1, 0)
+        beside(row.inputs, line)
+    beside(given, 0)
     return places
 
 
@@ -97,7 +106,16 @@ def _box(axes, x, y, row):
     style = dict(facecolor=FILL if kept else "white", edgecolor=BLUE, linestyle="--" if view else "-", zorder=2)
     axes.add_patch(Rectangle((x - WIDTH / 2, y - HEIGHT / 2), WIDTH, HEIGHT, **style))
     name = row.name.removeprefix(f"{LISTED.match(row.name)[0]}/") if block_number(row) is not None else row.name
-    axes.text(x, y, f"{name}\n{list(row.shape)}", ha="center", va="center", fontsize=7, linespacing=1.3, zorder=3)
+    axes.text(
+        x,
+        y,
+        f"{name}\n{list(row.shape)}",
+        ha="center",
+        va="center",
+        fontsize=7 if len(name) < 20 else 6,
+        linespacing=1.3,
+        zorder=3,
+    )
 
 
 def _line(axes, start, end, left, colour):

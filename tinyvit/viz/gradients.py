@@ -34,7 +34,10 @@ def name_backward(names, run, forward, g, start):
     begins = {call.start: (call, twin) for call, twin in calls}
     ends = {call.end: (call, twin) for call, twin in calls}
     nodes = {node.time: node for node in run.nodes if node.time > start}
-    terms, whole = {}, {}  # node: the tensor that it is a term of the gradient of; tensor: the last term, when and where
+    terms, whole = (
+        {},
+        {},
+    )  # node: the tensor that it is a term of the gradient of; tensor: the last term, when and where
     for time in sorted([*begins, *ends, *nodes]):
         if time in nodes:
             _inherit(nodes[time], terms, whole)

@@ -132,7 +132,13 @@ def _name_leaves(names, run, c):
             continue
         made = call in node.call.within() if node.call else False
         if made or node in call.arrays:
-            kept[node] = path, min(call.start if node.view and not made or node.op == "input" else node.made, kept.get(node, (path, math.inf))[1])
+            kept[node] = (
+                path,
+                min(
+                    call.start if node.view and not made or node.op == "input" else node.made,
+                    kept.get(node, (path, math.inf))[1],
+                ),
+            )
     for node, (path, time) in kept.items():
         names.give(node, path, time=time)
 
@@ -202,8 +208,10 @@ def _name_sums(names, run):
             readers[source].append(node)
     sums = {}
     for node in run.nodes:
-        if _is_sum(node) and not node.tensors and all(
-            term in sums or term.tensors for term in map(unviewed, node.inputs)
+        if (
+            _is_sum(node)
+            and not node.tensors
+            and all(term in sums or term.tensors for term in map(unviewed, node.inputs))
         ):
             sums[node] = None
     scopes = defaultdict(list)

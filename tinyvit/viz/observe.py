@@ -13,7 +13,10 @@ from itertools import count
 
 import numpy as np
 
-UNCOUNTED = ("tinyvit.ops.sums", "tinyvit.ops.take_rows")  # sums and choices, which are products with 0 and 1 in form only
+UNCOUNTED = (
+    "tinyvit.ops.sums",
+    "tinyvit.ops.take_rows",
+)  # sums and choices, which are products with 0 and 1 in form only
 MODULE = "tinyvit_observed"  # the name of the array module
 
 
@@ -24,7 +27,10 @@ class Node:
         self.op, self.inputs, self.shape, self.work = op, inputs, data.shape, work
         self.time = self.made = next(run.clock)
         self.born, self.nbytes = (shares.born, shares.nbytes) if shares else (self.time, data.nbytes)  # its memory
-        self.source, self.view = shares, shares is not None  # what it is a view of; or the version before, see `changed`
+        self.source, self.view = (
+            shares,
+            shares is not None,
+        )  # what it is a view of; or the version before, see `changed`
         self.batch = op == "input" or any(source.batch for source in inputs)  # of the examples, not of parameters alone
         self.call = run.stack[-1]
         self.tensors = []  # the names that it is given, see names.py
@@ -139,7 +145,9 @@ class Observed(np.lib.mixins.NDArrayOperatorsMixin):
         if out and isinstance(out[0], Observed):
             return out[0].changed(ufunc.__name__, sources)
         if method != "__call__" or integers:
-            return noted(ufunc.__name__ if method == "__call__" else method, getattr(ufunc, method), [], inputs, options)
+            return noted(
+                ufunc.__name__ if method == "__call__" else method, getattr(ufunc, method), [], inputs, options
+            )
         kinds = (x.dtype if hasattr(x, "dtype") else type(x) for x in inputs)
         dtype = ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))[-1]
         if ufunc is np.matmul:

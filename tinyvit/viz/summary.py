@@ -71,10 +71,10 @@ class Summary(list):
         return shown
 
     def __str__(self):
-        width = max([23, *(len(row.name) for row in self)])
-        line = f"{{:<{width}}}" " {:>20} {:>13} {:>17} {:>15}  {}"
+        rows = self.folded()
+        line = f"{{:<{max(23, *(len(row.name) for row in rows))}}} {{:>20}} {{:>13}} {{:>17}} {{:>15}}  {{}}"
         lines = [line.format("name", "shape", "parameters", "multiply-adds", "bytes", "memory")]
-        for row in self.folded():
+        for row in rows:
             shape = str(list(row.shape)) if row.shape else ""
             lines.append(line.format(row.name, shape, *(f"{n:,}" if n else "" for n in row[2:5]), where(row)))
         lines.append(line.format("total", "", *(f"{n:,}" for n in self.totals), f"{self.kept:,} kept"))
@@ -167,7 +167,7 @@ def observe(config, backward):
         x = run.observed(images, "input")
         masks = trees.map(lambda mask: run.observed(mask, "input"), masks)
         y, c = model.forward(x, p, config, masks=masks, full=True, keep=True)
-    names = name_forward(run, p, c, {"image": x, **trees.named(masks)})
+    names = name_forward(run, p, c, {"image": x} | {f"masks/{name}": mask for name, mask in trees.walk(masks)})
     forward, calls = next(run.clock), list(run.calls)
     if backward:
         with run:
