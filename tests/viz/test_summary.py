@@ -104,7 +104,7 @@ def test_names_inputs_gradients_and_work(config):
         seen[row.name] = row.shape
     for row in both[len(forward) :]:
         path, slash, last = row.name.rpartition("/")
-        assert row.name.startswith("g/") or seen[f"{path}{slash}{last[1:]}"] == row.shape and last[0] == "d"
+        assert row.name.startswith("g/") or (seen[f"{path}{slash}{last[1:]}"] == row.shape and last[0] == "d")
     assert sum(row.multiply_adds for row in both) == 3 * forward.totals[1], "dx and dw for each y = x w"
     assert "dimage" in seen and forward[-1].name == "head"
 

@@ -23,8 +23,8 @@ from tinyvit.viz.curves import curves
 from tinyvit.viz.dataflow import dataflow_figure
 from tinyvit.viz.distance import distance_figure
 from tinyvit.viz.embedding import filters_figure, neighbours_similarity, position_table, similarity_figure
-from tinyvit.viz.summary import shapes
 from tinyvit.viz.maps import attention_figure, overlay_figure
+from tinyvit.viz.summary import shapes
 
 SAMPLES = 64  # images over which attention distances are averaged
 SHOWN = 4  # of them drawn

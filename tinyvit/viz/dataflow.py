@@ -27,12 +27,14 @@ def dataflow_figure(summary):
     """
     forward = summary.forward
     blocks = list(forward.alike())
-    shown = {row.name: first.name for _, rows, others in blocks for _, more in others for row, first in zip(more, rows)}
-    rows = [
-        row._replace(inputs=tuple(shown.get(name, name) for name in row.inputs))
-        for _, rows, _ in blocks
-        for row in rows
-    ]
+    shown = {
+        row.name: like.name
+        for _, rows, others in blocks
+        for _, more in others
+        for row, like in zip(more, rows, strict=True)
+    }
+    rows = [row for _, rows, _ in blocks for row in rows]
+    rows = [row._replace(inputs=tuple(shown.get(name, name) for name in row.inputs)) for row in rows]
     places = _places(rows)
     columns = [-1, 1, *(x for x, _ in places.values())]  # at least three: the key is on the left
     left, right = min(columns), max(columns)

@@ -7,7 +7,7 @@ or terms of them, of what f was given; the sum of terms is the gradient of the t
 from collections import defaultdict
 
 from tinyvit import trees
-from tinyvit.viz.names import parent, tensor_of
+from tinyvit.viz.tensors import parent, tensor_of
 
 
 def name_backward(names, run, forward, g, start):

@@ -17,63 +17,12 @@ Nothing is known of any model. Names come from its trees and its code, by these 
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from tinyvit import trees
-from tinyvit.viz.observe import Call, Node, Observed
+from tinyvit.viz.tensors import Names, is_parameter, joined, parent, unviewed
+from tinyvit.viz.trace import is_observed
 
 GENERIC = ("x", "y", "z")
-
-
-@dataclass(eq=False)
-class Tensor:
-    """A name for a node. One node has two names where it is handed on as it is."""
-
-    name: str
-    node: Node
-    shape: tuple
-    time: int
-    calls: list = field(default_factory=list)  # the functions that know it under this name
-
-
-class Names(dict):
-    """{name: Tensor}"""
-
-    def give(self, node, name, *, time=None, call=None, shape=None):
-        """Name a node, unless the name is taken."""
-        if name not in self:
-            shape, time = single(node) if shape is None else shape, node.made if time is None else time
-            self[name] = Tensor(name, node, shape, time)
-            node.tensors.append(self[name])
-            node.tensors.sort(key=lambda tensor: tensor.time)
-        if self[name].node is node:
-            self[name].calls.append(call)
-
-    def memory(self):
-        """The memory that has a name."""
-        return {tensor.node.born for tensor in self.values()}
-
-
-def single(node):
-    """The shape for one example: without the axis of the batch, which is of one."""
-    return node.shape[1:] if node.batch and len(node.shape) > 1 and node.shape[0] == 1 else node.shape
-
-
-def unviewed(node):
-    """A node, or if it has no name, what it is a view of."""
-    while not node.tensors and node.view:
-        node = node.source
-    return node
-
-
-def tensor_of(node):
-    """The last name of a node, or of what it is a view of; or None."""
-    return next(reversed(unviewed(node).tensors), None)
-
-
-def is_parameter(node):
-    """Whether it is a parameter, or a view of one."""
-    return any(source.op == "parameter" for source in node.chain())
 
 
 def branches(tree, path=""):
@@ -82,16 +31,6 @@ def branches(tree, path=""):
     items = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
     for key, branch in items:
         yield from branches(branch, f"{path}/{key}" if path else str(key))
-
-
-def parent(path):
-    """blocks/0/ln1 -> blocks/0"""
-    return path.rpartition("/")[0]
-
-
-def joined(path, name):
-    """blocks/0, ln1 -> blocks/0/ln1"""
-    return f"{path}/{name}" if path else name
 
 
 def name_forward(run, p, c, inputs):
@@ -125,22 +64,18 @@ def name_forward(run, p, c, inputs):
 def _name_leaves(names, run, c):
     """The leaves of the cache that a function keeps under a name of their own, which it made or was given."""
     owners = {call.path: call for call in reversed(run.calls) if call.path}
-    kept = {}
+    kept, times = {}, defaultdict(list)
     for path, x in trees.walk(c):
         call, node = owners.get(parent(path)), x.node
         if path.rpartition("/")[2] in GENERIC or call is None or is_parameter(node):
             continue
-        made = call in node.call.within() if node.call else False
+        made = node.call is not None and call in node.call.within()
         if made or node in call.arrays:
-            kept[node] = (
-                path,
-                min(
-                    call.start if node.view and not made or node.op == "input" else node.made,
-                    kept.get(node, (path, math.inf))[1],
-                ),
-            )
-    for node, (path, time) in kept.items():
-        names.give(node, path, time=time)
+            handed = node.op == "input" or (node.view and not made)  # nothing is made: it stands where it is handed in
+            times[node].append(call.start if handed else node.made)
+            kept[node] = path
+    for node, path in kept.items():
+        names.give(node, path, time=min(times[node]))
 
 
 def _makers(run, p):
@@ -160,7 +95,7 @@ def _makers(run, p):
 
 def _holds_arrays(branch):
     """Whether these are the parameters of one layer, which are arrays, and not of several."""
-    return isinstance(branch, dict) and branch and all(isinstance(x, Observed) for x in branch.values())
+    return isinstance(branch, dict) and branch and all(is_observed(x) for x in branch.values())
 
 
 def _name_results(names, makers):
@@ -168,31 +103,33 @@ def _name_results(names, makers):
     for node, call in makers.items():
         if node.tensors:
             continue
-        *before, above, last = f"//{call.path}".rsplit("/", 2)
-        short = joined(before[0].lstrip("/"), last)
-        name = short if above and last.startswith(above) and short not in names else call.path  # patch/patches: patches
-        grid = _grid(node)
-        names.give(node, name, shape=grid and (*grid[0], *grid[1]))
-        if grid and not grid[2]:
+        above, _, last = call.path.rpartition("/")
+        name = joined(parent(above), last)  # patch/patches says no more than patches
+        if not last.startswith(above.rpartition("/")[2] or "/") or name in names:
+            name = call.path
+        shape, in_line = _grid(node)
+        names.give(node, name, shape=shape)
+        if in_line:
             names.give(node, joined(parent(name), "sequence"))
 
 
 def _grid(node):
-    """The rows and columns of an image's places, which stand in one line since; the other axes; whether since now."""
-    made, end = node, node.shape[-1:]
-    while made is not None:
-        source = made.source or (made.inputs[0] if made.op in ("matmul", "reshape") else None)
-        if made is not node and len(made.tensors) > 1:  # in line already
-            return None
-        if source is None or len(node.shape) != 3 or math.prod(made.shape[:-1]) != node.shape[1]:
-            return None
-        if made.op == "reshape" and len(source.shape) > len(made.shape) == 3 and source.shape[0] == 1:
-            rows, columns = source.shape[1:3]
-            if rows * columns == made.shape[1]:
-                now = made is node
-                return (rows, columns), source.shape[3:] if now else end, now
+    """The shape of an image's places, [rows, columns, ...], which stand in one line; and whether since earlier.
+
+    So it is with patches, and with what a linear layer makes of each of them: it is a convolution. Else None, False.
+    """
+    made = node
+    while made.source or made.op in ("matmul", "reshape"):
+        source = made.source or made.inputs[0]
+        met = made is not node and len(made.tensors) > 1  # it has been said that they are in line
+        if met or len(node.shape) != 3 or math.prod(made.shape[:-1]) != node.shape[1]:
+            break
+        if made.op == "reshape" and len(source.shape) > 3 == len(made.shape):
+            one, rows, columns, *rest = source.shape
+            if one == 1 and rows * columns == made.shape[1]:
+                return (rows, columns, *(rest if made is node else node.shape[2:])), made is not node
         made = source
-    return None
+    return None, False
 
 
 def _is_sum(node):
@@ -208,11 +145,8 @@ def _name_sums(names, run):
             readers[source].append(node)
     sums = {}
     for node in run.nodes:
-        if (
-            _is_sum(node)
-            and not node.tensors
-            and all(term in sums or term.tensors for term in map(unviewed, node.inputs))
-        ):
+        named = [term for term in map(unviewed, node.inputs) if term in sums or term.tensors]
+        if _is_sum(node) and not node.tensors and len(named) == 2:
             sums[node] = None
     scopes = defaultdict(list)
     for node in sums:
@@ -230,7 +164,7 @@ def _scope(run, node):
     beside = [call for call in run.calls if call.path and call.parent is node.call and call.end < node.time]
     if beside:
         return parent(beside[-1].path)
-    return next((call.path for call in node.call.within() if call.path), "") if node.call else ""
+    return _around(node.call)
 
 
 def _name_products(names, run, unused):
@@ -239,7 +173,7 @@ def _name_products(names, run, unused):
     for call in run.calls:
         for name, node in call.locals.items():
             if any(source.work for source in node.chain()) and node.call is call and node.born not in memory:
-                names.give(node, joined(_scope_of(call), name))
+                names.give(node, joined(_around(call), name))
                 memory.add(node.born)
     for call in unused:
         for node in run.nodes:
@@ -248,8 +182,9 @@ def _name_products(names, run, unused):
                 memory.add(node.born)
 
 
-def _scope_of(call):
-    return next((outer.path for outer in call.within() if outer.path), "")
+def _around(call):
+    """The path of a call, or of the innermost one around it that has a path."""
+    return next((outer.path for outer in call.within() if outer.path), "") if call else ""
 
 
 def _name_kept(names, c):
@@ -258,6 +193,6 @@ def _name_kept(names, c):
     for path, x in trees.walk(c):
         node = x.node
         if node.born not in memory and not is_parameter(node):
-            name = joined(_scope_of(node.call), "concat") if node.op == "reshape" and node.call else path
+            name = joined(_around(node.call), "concat") if node.op == "reshape" else path
             names.give(node, name if name not in names else path)
             memory.add(node.born)

@@ -15,8 +15,10 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.models.model import model_of
 from tinyvit.viz.gradients import name_backward
-from tinyvit.viz.names import is_parameter, name_forward
-from tinyvit.viz.observe import Run
+from tinyvit.viz.names import name_forward
+from tinyvit.viz.observe import observed
+from tinyvit.viz.tensors import is_parameter
+from tinyvit.viz.trace import Run
 
 
 class Row(NamedTuple):
@@ -52,7 +54,7 @@ class Summary(list):
         return Summary(takewhile(lambda row: row.name not in gradients, self))
 
     def alike(self):
-        """Yield (number, rows, [(number, rows), ...]): a block, or what is in none, and the next ones that are alike."""
+        """Yield number, rows, [(number, rows), ...]: a block, or what is in none, and the next ones like it."""
         blocks = [(number, list(rows)) for number, rows in groupby(self, block_number)]
         for _, alike in groupby(blocks, lambda block: (block[0] is not None, _form(block[1]))):
             (number, first), *others = alike
@@ -72,7 +74,7 @@ class Summary(list):
 
     def __str__(self):
         rows = self.folded()
-        line = f"{{:<{max(23, *(len(row.name) for row in rows))}}} {{:>20}} {{:>13}} {{:>17}} {{:>15}}  {{}}"
+        line = f"{{:<{max(23, *(len(row.name) for row in rows))}}} {{:>19}} {{:>13}} {{:>17}} {{:>15}}  {{}}"
         lines = [line.format("name", "shape", "parameters", "multiply-adds", "bytes", "memory")]
         for row in rows:
             shape = str(list(row.shape)) if row.shape else ""
@@ -129,52 +131,57 @@ def shapes(config, batch=1, *, backward=False):
         A list of Row; print it.
     """
     run, c, names, forward = observe(config, backward)
-    tensors = sorted(names.values(), key=lambda tensor: tensor.time)
     cached = defaultdict(list)
     for path, x in trees.walk(c):
         if not is_parameter(x.node):
             cached[x.node.born].append(path)
-    rows, before, holders, counted = Summary(), set(), {}, set()
-    for tensor in tensors:
-        node = tensor.node
+    rows, before, counted = Summary(), {}, set()
+    for tensor in sorted(names.values(), key=lambda tensor: tensor.time):
         inputs, used = _origins(tensor, before, 0 if tensor.time < forward else forward)
-        used = [source for source in used if source not in counted]
+        used = [node for node in used if node not in counted]
         counted.update(used)
-        before.add(tensor.name)
-        holder = holders.setdefault(node.born, tensor.name)
-        gradient, kept = tensor.name.startswith("g/"), ()
-        if holder == tensor.name:
-            kept = tuple(cached.pop(node.born, ()))
-            memory, size = "kept" if kept else "gradient" if gradient else "passing", node.nbytes
-        else:
-            memory, size = next((name for name in inputs if names[name].node.born == node.born), holder), 0
-        size *= batch if node.batch and not gradient else 1
-        parameters = sum(math.prod(source.shape) for source in used if source.op == "parameter")
-        work = batch * sum(source.work for source in used)
-        rows.append(Row(tensor.name, tensor.shape, parameters, work, size, memory, kept, inputs))
+        parameters = sum(math.prod(node.shape) for node in used if node.op == "parameter")
+        work = batch * sum(node.work for node in used)
+        memory = _memory(tensor, inputs, before, cached, batch)
+        before[tensor.name] = tensor.node.born
+        rows.append(Row(tensor.name, tensor.shape, parameters, work, *memory, inputs))
+    if unread := sum(node.work for node in run.nodes if node not in counted):  # what a model computes for nothing
+        rows.append(Row("unread", (), 0, batch * unread, 0, "passing", (), ()))
     return rows
 
 
 def observe(config, backward):
-    """Run a model with one example: the Run, the cache, the names, and when the forward pass had ended."""
-    model = model_of(config)
-    rng = np.random.default_rng(0)
+    """Run a model with one example: what is noted, the cache, the names, and when the forward pass had ended.
+
+    This is all that the summary knows of how a model is called.
+    """
+    model, rng = model_of(config), np.random.default_rng(0)
     images = np.zeros((1, config.image, config.image, config.channels), np.float32)
     masks, _ = model.draw(rng, config, images, np.zeros(1, int), full=True, dtype=images.dtype)
     run = Run()
     with run:
-        p = trees.map(lambda leaf: run.observed(leaf, "parameter"), model.init(None, config))
-        x = run.observed(images, "input")
-        masks = trees.map(lambda mask: run.observed(mask, "input"), masks)
+        p = trees.map(lambda leaf: observed(leaf, "parameter"), model.init(None, config))
+        x = observed(images, "input")
+        masks = trees.map(lambda mask: observed(mask, "input"), masks)
         y, c = model.forward(x, p, config, masks=masks, full=True, keep=True)
     names = name_forward(run, p, c, {"image": x} | {f"masks/{name}": mask for name, mask in trees.walk(masks)})
     forward, calls = next(run.clock), list(run.calls)
     if backward:
         with run:
-            dy = run.observed(np.empty(y.shape, y.dtype), "input")
-            _, g = model.backward(dy, p, c, config)
+            _, g = model.backward(observed(np.empty(y.shape, y.dtype), "input"), p, c, config)
         name_backward(names, run, calls, g, forward)
     return run, c, names, forward
+
+
+def _memory(tensor, inputs, before, cached, batch):
+    """The fields bytes, memory and cached of a row: the first tensor in a memory has it, the others lie in it."""
+    node, gradient = tensor.node, tensor.name.startswith("g/")
+    if node.born in before.values():
+        holder = next(name for name in (*inputs, *before) if before[name] == node.born)
+        return 0, holder, ()
+    size = node.nbytes * (batch if node.batch and not gradient else 1)
+    kept = tuple(cached.pop(node.born, ()))
+    return size, "kept" if kept else "gradient" if gradient else "passing", kept
 
 
 def _origins(tensor, before, start):
