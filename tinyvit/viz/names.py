@@ -100,7 +100,9 @@ def _makers(run, p):
         node = call.results[0]
         if node.tensors:
             unused.append(call)
-        elif node not in makers or any(id(x) in single_layers for x in call.arguments):
+            continue
+        parameters = [id(x) for x in call.arguments if isinstance(x, dict)]
+        if node not in makers or (parameters and single_layers.issuperset(parameters)):
             makers[node] = call
     return makers, unused
 
