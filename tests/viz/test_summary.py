@@ -160,7 +160,8 @@ def test_a_model_that_nobody_has_described(monkeypatch):
     def draw(rng, config, images, labels, **options):
         return {}, labels
 
-    monkeypatch.setitem(MODELS, "new", Model(NewConfig, init, parallel, parallel_backward, draw))
+    new = Model(NewConfig, init, parallel, parallel_backward, draw)
+    monkeypatch.setitem(MODELS, "new", new)
     rows = shapes(NewConfig(), backward=True)
     by_name = {row.name: row for row in rows}
     assert by_name["z"].inputs == ("sequence", "msa/o", "mlp/fc2") and by_name["z"].shape == (16, 12)
@@ -168,6 +169,24 @@ def test_a_model_that_nobody_has_described(monkeypatch):
     work = 16 * (4 * 12 + 4 * 12 * 12 + 2 * 16 * 12 + 2 * 12 * 20)
     assert rows.forward.totals[1] == work and rows.totals[1] == 3 * work
     assert by_name["dsequence"].inputs == ("ln1/dxhat", "ln2/dxhat", "dz")
+
+    def wasteful(images, p, config, **options):
+        z, c = parallel(images, p, config)
+        z @ z.swapaxes(1, 2)
+        return z, c
+
+    monkeypatch.setitem(MODELS, "new", new._replace(forward=wasteful))
+    assert shapes(NewConfig()).totals[1] == work + 16 * 16 * 12, "what nobody reads is counted too"
+
+
+def test_what_would_escape_observation_is_refused(monkeypatch):
+    def unobserved(images, p, config, **options):
+        np.zeros(images.shape)[:] = images
+
+    model = Model(NewConfig, lambda rng, config: {}, unobserved, None, lambda *args, **options: ({}, None))
+    monkeypatch.setitem(MODELS, "new", model)
+    with pytest.raises(TypeError, match="xp_of"):
+        shapes(NewConfig())
 
 
 def test_a_table_shows_a_block_once_and_adds_up():
