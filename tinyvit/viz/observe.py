@@ -32,6 +32,8 @@ class Observed(np.lib.mixins.NDArrayOperatorsMixin):
         self.data, self.node = data, node
 
     def __getattr__(self, name):
+        if name.startswith("__"):  # by which NumPy would take the memory without asking
+            raise AttributeError(name)
         value = getattr(self.data, name)
         if callable(value):
             return lambda *args, **options: noted(name, getattr(self.data, name), [self], args, options)
