@@ -176,8 +176,8 @@ def test_a_model_that_nobody_has_described(monkeypatch):
     assert rows.forward.totals[1] == work and rows.totals[1] == 3 * work
     assert by_name["dsequence"].inputs == ("ln1/dxhat", "ln2/dxhat", "dz")
 
-    def wasteful(images, p, config, **options):
-        z, c = parallel(images, p, config)
+    def wasteful(batch, p, config, **options):
+        z, c = parallel(batch, p, config)
         z @ z.swapaxes(1, 2)
         return z, c
 
@@ -186,10 +186,10 @@ def test_a_model_that_nobody_has_described(monkeypatch):
 
 
 def test_what_would_escape_observation_is_refused(monkeypatch):
-    def unobserved(images, p, config, **options):
-        np.zeros(images.shape)[:] = images
+    def unobserved(batch, p, config, **options):
+        np.zeros(batch["images"].shape)[:] = batch["images"]
 
-    model = Model(NewConfig, lambda rng, config: {}, unobserved, None, lambda *args, **options: ({}, None))
+    model = MODELS["cnn"]._replace(config=NewConfig, init=lambda rng, config: {}, forward=unobserved)
     monkeypatch.setitem(MODELS, "new", model)
     with pytest.raises(TypeError, match="xp_of"):
         shapes(NewConfig())
