@@ -13,7 +13,7 @@ import tinyvit
 HOUSE = Path(tinyvit.__file__).parent
 TOP = "tinyvit"  # the package's __init__: public names, over all floors
 FLOORS = [  # each floor's rooms, by the first parts of their modules' names
-    [("arrays", "trees", "gradcheck", "errors", "files", "npz")],
+    [("annotations", "arrays", "trees", "gradcheck", "errors", "files", "npz")],
     [("ops",)],
     [("layers",)],
     [("models",), ("data",)],

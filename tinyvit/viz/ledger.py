@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyvit import trees
+from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit, vit_init, vit_masks
 from tinyvit.viz.steps import Steps
 
@@ -86,7 +87,7 @@ def block_number(row):
     return int(found[1]) if found else None
 
 
-def shapes(config, batch=1, *, backward=False):
+def shapes(config: ViTConfig, batch: int = 1, *, backward: bool = False) -> Ledger:
     """Every tensor of the forward pass, and of the backward pass, in the order in which they are made.
 
     A gradient has the shape of what it is the gradient of, and its name with a d: dL/dx is called dx. Terms of a sum,
