@@ -6,12 +6,12 @@ import json
 import pytest
 
 from tests.lab.helpers import small_jobs
-from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.job import BUDGETS, FULL, QUICK_IMAGES, Job, base_config, base_images, base_recipe, training
+from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.worker import TASKS
 from tinyvit.models.cnn import CNNConfig
-from tinyvit.models.presets import PRESETS
 from tinyvit.models.model import MODELS
+from tinyvit.models.presets import PRESETS
 from tinyvit.training.recipe import RECIPES, Recipe
 
 EVERY = [(name, data, budget) for name in EXPERIMENTS for data in FULL for budget in BUDGETS]
