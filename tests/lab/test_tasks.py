@@ -272,7 +272,7 @@ def test_the_starts_of_masked(monkeypatch, start):
     few = drawn(y, 2)
     for features, pictures in ((seen, x[few]), (unseen, test[0])):
         _, c = vit(pictures, p, TEN, all_rows=True)
-        np.testing.assert_allclose(features, c["readout"]["z"][:, 1:].mean(axis=1), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(features, c["readout"]["class_row"]["z"][:, 1:].mean(axis=1), rtol=1e-4, atol=1e-5)
     assert list(labels) == list(y[few]) and list(answers) == list(test[1]) and seed == 2
     assert found["accuracy"] == probe(seen, labels, unseen, answers, seed)
 
