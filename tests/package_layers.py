@@ -11,17 +11,10 @@ from pathlib import Path
 
 import tinyvit
 
-<<<<<<< HEAD
-HOUSE = Path(tinyvit.__file__).parent
-TOP = "tinyvit"  # the package's __init__: public names, over all floors
-FLOORS = [  # each floor's rooms, by the first parts of their modules' names
-    [("annotations", "arrays", "trees", "gradcheck", "errors", "files", "npz")],
-=======
 ROOT = Path(tinyvit.__file__).parent
 TOP = "tinyvit"  # the package's __init__: public names, above all layers
 PACKAGE_LAYERS = [  # the packages of each layer, from the lowest, by the first parts of their modules' names
-    [("arrays", "trees", "gradcheck", "errors", "files", "npz")],
->>>>>>> main
+    [("annotations", "arrays", "trees", "gradcheck", "errors", "files", "npz")],
     [("ops",)],
     [("layers",)],
     [("models",), ("data",)],

@@ -136,16 +136,17 @@ def shapes(config: Config, batch: int = 1, *, backward: bool = False) -> Summary
     for path, x in trees.walk(c):
         if not is_parameter(x.node):
             cached[x.node.born].append(path)
-    rows, before, counted = Summary(), {}, set()
+    before: dict[str, int] = {}  # the rows so far: when the memory of each was made
+    rows, counted = Summary(), set()
     for tensor in sorted(names.values(), key=lambda tensor: tensor.time):
         inputs, used = _origins(tensor, before, 0 if tensor.time < forward else forward)
         used = [node for node in used if node not in counted]
         counted.update(used)
         parameters = sum(math.prod(node.shape) for node in used if node.op == "parameter")
         work = batch * sum(node.work for node in used)
-        memory = _memory(tensor, inputs, before, cached, batch)
+        size, memory, kept_as = _memory(tensor, inputs, before, cached, batch)
         before[tensor.name] = tensor.node.born
-        rows.append(Row(tensor.name, tensor.shape, parameters, work, *memory, inputs))
+        rows.append(Row(tensor.name, tensor.shape, parameters, work, size, memory, kept_as, inputs))
     if unread := sum(node.work for node in run.nodes if node not in counted):  # what a model computes for nothing
         rows.append(Row("unread", (), 0, batch * unread, 0, "passing", (), ()))
     return rows
