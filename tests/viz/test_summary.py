@@ -22,6 +22,7 @@ from tinyvit.models.config import ViTConfig
 from tinyvit.models.masked import MaskedConfig
 from tinyvit.models.model import MODELS, Model, model_of, parameter_count
 from tinyvit.models.presets import PRESETS
+from tinyvit.models.task import classification
 from tinyvit.viz.summary import shapes
 
 GIGA = {"Ti/16": 1.25, "S/32": 1.14, "B/16": 17.56, "B/8": 78.15, "L/16": 61.55, "H/14": 167.3}
@@ -47,10 +48,13 @@ def test_totals(name):
 
 
 def test_the_rows_of_b16():
-    """Its ends, first and last block, in every field; the order of inputs is not compared."""
+    """Its ends, first and last block, in every field; the order of inputs is not compared.
+
+    Since then the cache has the parts of the readout under a name of their own.
+    """
     rows = {row.name: row for row in observed(PRESETS["B/16"])}
     found = {name: [*rows[name][1:7], sorted(rows[name].inputs)] for name in GOLDEN["rows of B/16"] if name in rows}
-    assert json.loads(json.dumps(found)) == GOLDEN["rows of B/16"]
+    assert json.loads(json.dumps(found).replace('"readout/', '"')) == GOLDEN["rows of B/16"]
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -65,8 +69,8 @@ def run(config, batch):
     model, rng = model_of(config), np.random.default_rng(0)
     p = model.init(rng, config)
     images = rng.normal(size=(batch, config.image, config.image, config.channels)).astype(np.float32)
-    masks, _ = model.draw(rng, config, images, np.zeros(batch, int), full=True, dtype=images.dtype)
-    y, c = model.forward(images, p, config, masks=masks, full=True, keep=True)
+    batch, masks = model.draw(rng, {"images": images}, config)
+    y, c = model.forward(batch, p, config, masks=masks)
     return p, c, model.backward(np.ones_like(y), p, c, config)[1]
 
 
@@ -133,10 +137,10 @@ class NewConfig(NamedTuple):
     channels: int = 1
 
 
-def parallel(images, p, config, **options):
+def parallel(batch, p, config, **options):
     """A model of one block, whose attention and MLP read the same tokens, written in the model itself."""
     c = {}
-    z, c["patch"] = patch_embedding(images, p["patch"], patch=2)
+    z, c["patch"] = patch_embedding(batch["images"], p["patch"], patch=2)
     y, c["ln1"] = layer_norm(z, p["ln1"])
     attended, c["msa"] = multi_head_attention(y, y, p["msa"], heads=3)
     y, c["ln2"] = layer_norm(z, p["ln2"])
@@ -151,17 +155,19 @@ def parallel_backward(dz, p, c, config):
     dq, dkv, _, g["msa"] = multi_head_attention_backward(dz, p["msa"], c["msa"])
     dx, g["ln1"] = layer_norm_backward(dq + dkv, p["ln1"], c["ln1"])
     dx, g["patch"] = patch_embedding_backward(dx + dy + dz, p["patch"], c["patch"])
-    return dx, g
+    return {"images": dx}, g
 
 
 def test_a_model_that_nobody_has_described(monkeypatch):
     def init(rng, config):
         return {"patch": patch_embedding_init(rng, 2, 1, 12), **encoder_block_init(rng, 12, 20)}
 
-    def draw(rng, config, images, labels, **options):
-        return {}, labels
+    def draw(rng, batch, config, **options):
+        return batch, {}
 
-    monkeypatch.setitem(MODELS, "new", Model(NewConfig, init, parallel, parallel_backward, draw))
+    images = classification._replace(arrays=lambda config: {"images": ((8, 8, 1), "float32")})
+    new = Model("a new model", NewConfig, init, parallel, parallel_backward, draw, images, None, {})
+    monkeypatch.setitem(MODELS, "new", new)
     rows = shapes(NewConfig(), backward=True)
     by_name = {row.name: row for row in rows}
     assert by_name["z"].inputs == ("sequence", "msa/o", "mlp/fc2") and by_name["z"].shape == (16, 12)
