@@ -177,8 +177,8 @@ def _attention(inside):
     figure = attention_figure(inside.images[0], [a[0] for a in inside.maps])
     read = ", from which the answer is read," if inside.probabilities is not None else ""
     words = (
-        f"Where {who_answers(inside.encoder.tokens)}{read} looks in the first test image, in every layer (rows) and head "
-        "(columns). Where the panels of a row differ, its heads divide the work."
+        f"Where {who_answers(inside.encoder.tokens)}{read} looks in the first test image, in every layer (rows) and "
+        "head (columns). Where the panels of a row differ, its heads divide the work."
     )
     return Picture(figure, "What does each head look at?", words)
 
