@@ -194,9 +194,7 @@ def _rollout(inside):
         best = inside.probabilities[:SHOWN].argmax(-1)
         dlogits = np.eye(inside.config.classes, dtype=inside.p["head"]["w"].dtype)[best]
         dlogits = xp_of(inside.p["head"]["w"]).asarray(dlogits)
-        columns["for the class"] = answers_row(
-            sum(weighted_attention(dlogits, inside.p, inside.cache, inside.config))
-        )
+        columns["for the class"] = answers_row(sum(weighted_attention(dlogits, inside.p, inside.cache, inside.config)))
         titles = [f"says {inside.names[k]}" for k in best]
         for_the_class = (
             f"; for the class: {who_answers(inside.encoder.tokens)}'s attention times its gradient, the part of it "
