@@ -10,6 +10,9 @@ from tinyvit.bench import compare
 from tinyvit.bench.compare import BASE, Race, races, run
 from tinyvit.commands import bench as command
 from tinyvit.errors import UsageError, WorkerError
+from tinyvit.models.cnn import CNNConfig
+from tinyvit.models.masked import MaskedConfig
+from tinyvit.models.model import name_of
 from tinyvit.training import cores
 
 COLUMNS = [
@@ -43,6 +46,13 @@ def test_a_row(tiny, task):
     assert 0 < row["share_of_peak"] < 1 and row["load"] >= 0
     assert 20 < row["memory_mb"] < 500, "a Python with NumPy in it"
     assert row["ratio"] is None
+
+
+@pytest.mark.parametrize("config", [CNNConfig(image=4, classes=3, widths=(2,)), MaskedConfig(CONFIG)], ids=name_of)
+def test_a_row_of_another_model(tiny, monkeypatch, config):
+    monkeypatch.setitem(compare.MODELS, "tiny", config)
+    (row,) = run(Race("tiny", 40, "train", 1, rounds=1))
+    assert list(row) == COLUMNS and row["seconds"] > 0 and 0 <= row["share_of_peak"] < 1
 
 
 def test_ratios_are_medians_of_each_rounds(tiny, monkeypatch):

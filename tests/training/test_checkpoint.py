@@ -77,6 +77,7 @@ def test_round_trip_to_the_bit(path, variant, dtype):
         assert leaf.dtype == np.dtype(dtype) and leaf.flags.writeable
 
 
+@pytest.mark.smoke
 def test_training_state_round_trip(path):
     p = random_vit(TINY)
     save(path, p, TINY, training=STATE)
