@@ -41,7 +41,7 @@ def test_probabilities_are_the_models(inside):
 
 
 def test_a_model_without_positions_has_no_picture_of_them(inside):
-    bare = inside._replace(config=dataclasses.replace(inside.config, position="none"))
+    bare = inside._replace(encoder=dataclasses.replace(inside.config, position="none"))
     assert [name for name in NAMES if name != "positions"] == list(pictures(bare))
 
 
@@ -49,7 +49,7 @@ def test_a_model_without_positions_has_no_picture_of_them(inside):
 def test_an_order_that_is_given_is_not_said_to_be_found(inside, kind, words):
     config = dataclasses.replace(inside.config, position=kind)
     p = inside.p | {"pos": random_vit(config)["pos"]}
-    said = _positions(inside._replace(p=p, config=config)).words
+    said = _positions(inside._replace(p=p, encoder=config)).words
     assert words in said and "has found out" not in said and said.count(". ") == 1
 
 
@@ -125,7 +125,7 @@ def test_positions_that_have_an_order_and_that_have_none(inside):
     for pos, words in ((smooth, "has found out that images have two dimensions"), (random, "no order is to be seen")):
         p = inside.p | {"pos": np.concatenate([np.zeros_like(pos[:1]), pos])}
         config = dataclasses.replace(inside.config, dim=pos.shape[1])
-        assert words in _positions(inside._replace(p=p, config=config)).words
+        assert words in _positions(inside._replace(p=p, encoder=config)).words
 
 
 def test_what_is_drawn_are_the_measures(inside, monkeypatch):
