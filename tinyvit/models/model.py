@@ -44,13 +44,18 @@ class Model(NamedTuple):
     views: dict
 
 
+def _of_images(backward):
+    """The backward pass of a model of images, as an entry of MODELS has it: the gradient of the images by their name."""
+
+    def backward_of_batch(dy, p, c, config):
+        dimages, g = backward(dy, p, c, config)
+        return {"images": dimages}, g
+
+    return backward_of_batch
+
+
 def _vit(batch, p, config, **keywords):
     return vit(batch["images"], p, config, **keywords)
-
-
-def _vit_backward(dy, p, c, config):
-    dimages, g = vit_backward(dy, p, c, config)
-    return {"images": dimages}, g
 
 
 def _draw_vit(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
@@ -63,11 +68,6 @@ def _cnn(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
     return cnn(batch["images"], p, config)
 
 
-def _cnn_backward(dy, p, c, config):
-    dimages, g = cnn_backward(dy, p, c, config)
-    return {"images": dimages}, g
-
-
 def _draw_nothing(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
     return batch, NO_MASKS
 
@@ -75,11 +75,6 @@ def _draw_nothing(rng, batch, config, *, training=True, all_rows=True, dtype="fl
 def _masked(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
     """`masked`, which reads patches all over the image: no row could be left out."""
     return masked(batch["images"], p, config, masks=masks, keep_cache=keep_cache)
-
-
-def _masked_backward(dy, p, c, config):
-    dimages, g = masked_backward(dy, p, c, config)
-    return {"images": dimages}, g
 
 
 def _draw_masked(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
@@ -102,7 +97,7 @@ MODELS = {
         config=ViTConfig,
         init=vit_init,
         forward=_vit,
-        backward=_vit_backward,
+        backward=_of_images(vit_backward),
         draw=_draw_vit,
         task=classification,
         preset=lambda config: config,
@@ -113,7 +108,7 @@ MODELS = {
         config=CNNConfig,
         init=cnn_init,
         forward=_cnn,
-        backward=_cnn_backward,
+        backward=_of_images(cnn_backward),
         draw=_draw_nothing,
         task=classification,
         preset=_cnn_preset,
@@ -124,7 +119,7 @@ MODELS = {
         config=MaskedConfig,
         init=masked_init,
         forward=_masked,
-        backward=_masked_backward,
+        backward=_of_images(masked_backward),
         draw=_draw_masked,
         task=colour_prediction,
         preset=MaskedConfig,
