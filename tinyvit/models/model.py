@@ -45,7 +45,7 @@ class Model(NamedTuple):
 
 
 def _of_images(backward):
-    """The backward pass of a model of images, as an entry of MODELS has it: the gradient of the images by their name."""
+    """The backward pass of a model of images in the form that MODELS has: the gradient of the images by their name."""
 
     def backward_of_batch(dy, p, c, config):
         dimages, g = backward(dy, p, c, config)
