@@ -10,8 +10,10 @@ What a block of the page is, its info string says:
     ```diff PATH       a change of a file that is there: lines with a space before them are context, "-" is removed and
                        "+" is added; a line "@@" separates two changes. Context and removed lines must be in the file,
                        one after another, exactly once
-    ```python          runs once all files are there and changed, after the page's other blocks of this kind
-    ```sh run          commands, one on a line, that run after those; plain `sh` is only shown
+    ```python          runs once all files are there and changed: all such blocks are one program
+    ```sh run          commands, one on a line, that run after that; no such block needs another one's results
+
+Plain `sh`, `diff` and `text` are only shown.
 
 The languages stay the first word, so that GitHub and the site show the blocks as they show all others.
 """
@@ -69,10 +71,14 @@ def commands_of(page):
 
 def copied(folder):
     """A copy of the project's files in a new folder: those that Git knows, or without Git all but what runs leave."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
-    names = [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
-    if listed.returncode or "pyproject.toml" not in names:
-        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*SCRATCH), dirs_exist_ok=True)
+    try:
+        done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+        names = [name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
+    except FileNotFoundError:  # no Git at all
+        names = []
+    if "pyproject.toml" not in names:
+        shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*SCRATCH))
+        return folder
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, folder / name)
@@ -117,14 +123,13 @@ def changed(text, diff, where):
     return text
 
 
-def call(words, folder, given=None):
+def call(words, folder):
     """Run a command in the copy, with the Python that runs this; raises WalkError, with what it said, if it fails."""
     python = {"tinyvit": [sys.executable, "-m", "tinyvit"], "python": [sys.executable]}
     argv = [*python.get(words[0], words[:1]), *words[1:]]
     environment = os.environ | {"PYTHONPATH": str(folder), "MPLBACKEND": "Agg", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        argv, cwd=folder, env=environment, input=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    done = subprocess.run(argv, cwd=folder, env=environment, **both)
     if done.returncode:
         raise WalkError(f"{shlex.join(words)} ended with status {done.returncode}:\n{done.stdout[-6000:]}")
     return done.stdout
@@ -133,14 +138,20 @@ def call(words, folder, given=None):
 def follow(page, folder, at_once=1):
     """Copy the project to a folder, follow the page there; returns what each of its commands said.
 
-    The commands of one block of the page run one after another; with at_once=2, two blocks' at a time.
+    The commands of one block of the page run one after another; with at_once=2, those of two blocks at a time.
     """
     apply(page, copied(folder))
-    call(["python", "-W", "error", "-"], folder, python_of(page))
+    (folder / "runs").mkdir()
+    (folder / "runs/page.py").write_text(python_of(page), encoding="utf-8")
+    call(["python", "-W", "error", "runs/page.py"], folder)
     chains = [commands_of([block]) for block in page if block.info == ("sh", "run")]
     with ThreadPoolExecutor(at_once) as pool:
-        said = pool.map(lambda chain: [(shlex.join(words), call(words, folder)) for words in chain], chains)
-        return dict(pair for chain in said for pair in chain)
+        longest_first = sorted(chains, key=len, reverse=True)
+        said = list(
+            pool.map(lambda chain: [(shlex.join(words), call(words, folder)) for words in chain], longest_first)
+        )
+    said.sort(key=lambda chain: [shlex.join(words) for words in commands_of(page)].index(chain[0][0]))
+    return dict(pair for chain in said for pair in chain)
 
 
 def main():
