@@ -1,4 +1,4 @@
-"""The errors a user is shown: one line that says what was wrong, what was found, what was expected and what to do.
+"""User-facing errors: one line with problem, found, expected, fix.
 
 The command prints the line and exits with `exit_code`; in Python they are ordinary exceptions. Whoever raises one
 writes the whole sentence; nothing below the command line prints an error.

@@ -8,7 +8,7 @@ import pytest
 
 from tinyvit.data import DATASETS, digits, load_data
 from tinyvit.errors import DataError, UsageError
-from tinyvit.ops.cross_entropy import check_labels
+from tinyvit.ops.labels import check_labels
 
 
 def check_form(data, name):

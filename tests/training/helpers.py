@@ -18,7 +18,8 @@ import numpy as np
 from tinyvit.cli import main
 from tinyvit.models.config import ViTConfig
 from tinyvit.training.recipe import Recipe
-from tinyvit.training.run import Settings, new_run, open_run
+from tinyvit.training.run import new_run, open_run
+from tinyvit.training.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ViTConfig(image=4, channels=1, patch=2, dim=8, depth=2, heads=2, mlp_dim=12, classes=3, position_std=0.5)

@@ -15,10 +15,11 @@ from tinyvit.errors import UsageError
 from tinyvit.models.config import CHOICES
 from tinyvit.training import loop, train_step
 from tinyvit.training.adamw import trainable
-from tinyvit.training.worker_pool import start_worker_pool
 from tinyvit.training.batches import as_part
 from tinyvit.training.gradients import batch_gradient
-from tinyvit.training.run import Settings, new_run, open_run
+from tinyvit.training.run import new_run, open_run
+from tinyvit.training.settings import Settings
+from tinyvit.training.worker_pool import start_worker_pool
 
 DEEP = dataclasses.replace(CONFIG, depth=3, dropout=0.1)
 STILL = dataclasses.replace(RECIPE, learning_rate=0.0, ema_decay=0.0)

@@ -12,7 +12,8 @@ from tinyvit.commands.train import _settings
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.models.presets import PRESETS
 from tinyvit.training.recipe import RECIPES
-from tinyvit.training.run import Settings, latest_run, new_run, next_folder, open_run
+from tinyvit.training.run import latest_run, new_run, next_folder, open_run
+from tinyvit.training.settings import Settings
 
 
 def test_settings_survive_the_folder(tmp_path):

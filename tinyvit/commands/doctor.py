@@ -10,7 +10,8 @@ from tinyvit.errors import CheckpointError
 from tinyvit.models.presets import PRESETS
 from tinyvit.training.checkpoint import load
 from tinyvit.training.recipe import RECIPES
-from tinyvit.training.run import Settings, open_run
+from tinyvit.training.run import open_run
+from tinyvit.training.settings import Settings
 
 
 def add(commands):

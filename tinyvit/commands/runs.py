@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tinyvit.arrays import to_device
 from tinyvit.commands.options import add_data_dir, add_run, add_workers
-from tinyvit.data import load_data
-from tinyvit.errors import CheckpointError, TinyvitError, UsageError
+from tinyvit.data import read_data
+from tinyvit.errors import CheckpointError, DataError, TinyvitError, UsageError
 from tinyvit.files import replacing
 from tinyvit.training.checkpoint import load
 from tinyvit.training.cores import usable_cores
@@ -31,8 +31,19 @@ def finished_model(folder, device):
 
 
 def data_of(settings, data_dir):
-    """The data set of a run, at the size that its model takes."""
-    return load_data(settings.data, data_dir, size=settings.config.image)
+    """The training and the test part of a run's data set, at the size that its model takes.
+
+    Raises
+    ------
+    DataError
+        If they cannot be read, or are pictures of other classes than the run's.
+    """
+    how = {"size": settings.config.image, "skip_broken": settings.skip_broken, "progress": True}
+    loaded = read_data(settings.data, data_dir, **how)
+    if loaded.dataset.class_names != settings.dataset.class_names:
+        found, expected = (", ".join(names[:5]) for names in (loaded.dataset.class_names, settings.dataset.class_names))
+        raise DataError(f"{settings.data} has other classes than the run was begun with: {found}, expected {expected}")
+    return loaded.train, loaded.test
 
 
 def finished_run(args):

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import signal
 import sys
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from tinyvit.commands.options import (
     new_command,
 )
 from tinyvit.commands.runs import data_of, save_figure
-from tinyvit.data import DATASETS, held_out_count
+from tinyvit.data import DATASETS, dataset_named, held_out_count, read_data
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import clear_side_files
 from tinyvit.models.model import model_named, name_of, parameter_count
@@ -28,7 +29,8 @@ from tinyvit.models.presets import PRESETS
 from tinyvit.training.cores import workers_for
 from tinyvit.training.loop import check_freeze, fit
 from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
-from tinyvit.training.run import FREE, Settings, latest_run, new_run, next_folder, open_run
+from tinyvit.training.run import latest_run, new_run, next_folder, open_run
+from tinyvit.training.settings import FREE, Settings
 from tinyvit.weights.adapt import adapt
 
 
@@ -36,13 +38,13 @@ def add(commands):
     """Declare the options."""
     examples = ["train", "train mnist --out runs/first --seed 1", "train --out runs/first --resume"]
     examples += ["train mnist --preset mnist-best", "train mnist --from model.safetensors --freeze 6"]
-    examples += ["train digits --model cnn", "train digits --model masked"]
+    examples += ["train digits --model cnn", "train digits --model masked", "train photos/ --image 64 --patch 8"]
     parser = new_command(commands, "train", run, examples)
     parser.add_argument(
         "data",
         nargs="?",
-        choices=DATASETS,
-        help="data set: %(choices)s; without, the preset's, or digits, which is bundled",
+        help=f"data set: {', '.join(DATASETS)}, or a folder or .zip of pictures, CLASS/*.jpg or train/CLASS/*.jpg and "
+        "test/CLASS/*.jpg; without, the preset's, or digits, which is bundled",
     )
     parser.add_argument("--out", metavar="DIR", help="run folder; runs/DATA-1, -2, ... without")
     parser.add_argument(
@@ -61,6 +63,7 @@ def add(commands):
     )
     add_model(parser, "the model (default: the preset's)")
     add_options(parser, "the training (default: the preset's)", Recipe)
+    parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     add_data_dir(parser)
     add_device(parser)
 
@@ -69,7 +72,8 @@ def run(args):
     """Train a model, or go on with a run."""
     from tinyvit.viz.curves import curves
 
-    folder = Path(args.out) if args.out else latest_run(args.data) if args.resume else None
+    name = args.data if args.data is None or args.data in DATASETS else run_name(args.data)
+    folder = Path(args.out) if args.out else latest_run(name) if args.resume else None
     found = _resumed(args, folder) if args.resume and folder and (folder / "config.json").exists() else None
     if found and found.metrics():
         print(f"{found.folder} is finished", file=sys.stderr)
@@ -82,9 +86,10 @@ def run(args):
     workers = workers_for(settings.recipe, args.workers, device)
     data = data_of(settings, args.data_dir)
     held_out = held_out_count(len(data[0][0]), settings.recipe.validation)  # fails before there is a folder, if it does
-    run = found or new_run(folder or next_folder(settings.data), settings, force=args.force)
+    run = found or new_run(folder or next_folder(settings.dataset.name), settings, force=args.force)
     config, images = settings.config, len(data[0][0])
-    about = f"{settings.data}: {images - held_out} images to learn from, {held_out} held out, {len(data[1][0])} to test"
+    counts = f"{images - held_out} images to learn from, {held_out} held out, {len(data[1][0])} to test"
+    about = f"{settings.dataset.name}: {counts}"
     where = device if device == "gpu" else f"{workers} worker{'s' * (workers > 1)}"
     if args.workers and workers < args.workers:
         where += f" (a batch of {settings.recipe.batch} has no more micro-batches)"
@@ -93,12 +98,18 @@ def run(args):
     print(f"{about}; {parameter_count(config)} parameters; {where}; {run.folder}", file=sys.stderr)
 
     def draw(history):
-        save_figure(curves(history, title=f"{settings.data}, seed {settings.seed}"), run.curves)
+        save_figure(curves(history, title=f"{settings.dataset.name}, seed {settings.seed}"), run.curves)
 
     with _stop_requests() as stop:
         how = {"recipe": settings.recipe, "seed": settings.seed, "workers": workers, "device": device}
         fit(config, data, p=p, **how, run=run, draw=draw, stop=stop)
     return _print_result(run)
+
+
+def run_name(data):
+    """The name that the runs of a folder or .zip of pictures begin with, unless --out says another."""
+    path = Path(data).expanduser().resolve()
+    return path.stem if path.is_file() else path.name
 
 
 def _print_result(run):
@@ -110,21 +121,26 @@ def _print_result(run):
 
 def _start(args, found):
     """The settings; the parameters to start from, if weights are given; and what was done to those."""
-    settings = found.settings if found else _settings(args)
+    settings, data_notes = (found.settings, ()) if found else _settings(args)
     if not settings.weights or (found and found.checkpoint.exists()):
-        return settings, None, []
+        return settings, None, data_notes
     saved = {name: getattr(settings.config, name) for name in FREE}
     p, config, notes = _from_weights(settings, saved if found else given(args, settings.config.settings()))
     if found and config != settings.config:
         raise CheckpointError(f"{settings.weights} is no longer the model that {found.folder} started from: restore it")
-    return dataclasses.replace(settings, config=config), p, notes
+    return dataclasses.replace(settings, config=config), p, (*data_notes, *notes)
 
 
 def _settings(args):
     """What the options ask for, over the data set's presets; a preset's own data set if none is named."""
     preset = args.preset or args.data or "digits"
-    name = args.data or next(data for data in DATASETS if preset.startswith(data))
-    sizes = {size: getattr(PRESETS[name], size) for size in FROM_THE_DATA}
+    name = args.data or next((data for data in DATASETS if preset.startswith(data)), "digits")
+    pictures, notes = None, ()
+    if dataset_named(name) is None:
+        pictures, notes = _own_pictures(args)
+        name, preset = os.path.abspath(os.path.expanduser(name)), args.preset or "pictures"
+    dataset = pictures or DATASETS[name]
+    sizes = {"image": dataset.side, "channels": dataset.channels, "classes": dataset.classes}
     recipe, model = RECIPES[preset], model_named(args.model or "vit")
     config = model.preset(PRESETS[preset])
     if args.weights:  # the model will be that of the weights
@@ -134,7 +150,20 @@ def _settings(args):
     else:
         config = config.changed(**sizes | given(args, model.config.settings()))
     recipe = dataclasses.replace(recipe, **given(args, fields(Recipe)))
-    return Settings(name, config, recipe, args.seed or 0, args.weights)
+    how = {"pictures": pictures, "skip_broken": args.skip_broken and pictures is not None}
+    return Settings(name, config, recipe, args.seed or 0, args.weights, **how), notes
+
+
+def _own_pictures(args):
+    """The description of a folder or .zip of pictures, which is read and kept; and notes on it.
+
+    The side of the images is the one asked for; without, that of the weights to start from, or the preset's.
+    """
+    size = getattr(args, "image", None)
+    if size is None and args.weights:
+        size = open_model(args.weights, argparse.Namespace(**dict.fromkeys(FREE))).config.image
+    loaded = read_data(args.data, size=size or PRESETS["pictures"].image, skip_broken=args.skip_broken, progress=True)
+    return loaded.dataset, loaded.notes
 
 
 def _from_weights(settings, asked):

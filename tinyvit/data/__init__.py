@@ -12,15 +12,15 @@ import os
 import numpy as np
 
 from tinyvit.data import cifar, digits, mnist, pictures
-from tinyvit.data.preprocess import prepare
 from tinyvit.data.augmentation import augment
 from tinyvit.data.datasets import DATASETS, Dataset, dataset_named, scale
 from tinyvit.data.images import read_image
 from tinyvit.data.pictures import Loaded
 from tinyvit.data.pixels import Pixels, resized
+from tinyvit.data.preprocess import prepare
 from tinyvit.data.split import held_out_count, hold_out, hold_out_indices
 from tinyvit.data.transforms import affine, affine_matrices, shift
-from tinyvit.ops.cross_entropy import check_labels
+from tinyvit.ops.labels import check_labels
 
 __all__ = [
     "DATASETS",

@@ -17,7 +17,7 @@ from tinyvit.data.download import download
 from tinyvit.data.mnist import VARIABLE, cache_folder
 from tinyvit.data.unpickle import batch_of
 from tinyvit.errors import DataError
-from tinyvit.ops.cross_entropy import check_labels
+from tinyvit.ops.labels import check_labels
 
 MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
 IMAGES = 10_000  # in a batch

@@ -12,7 +12,7 @@ from tinyvit.data.download import download
 from tinyvit.data.idx import read_idx
 from tinyvit.data.sources import FILES, SOURCES
 from tinyvit.errors import DataError
-from tinyvit.ops.cross_entropy import check_labels
+from tinyvit.ops.labels import check_labels
 
 VARIABLE = "TINYVIT_DATA"
 

@@ -113,9 +113,9 @@ def _verdict(results, tokens):
     more = " (time grows faster: larger maps leave the processor's caches, presumably)" * (time.mean - time.half > 2)
     return (
         f"From {FITTED} tokens on, {'; '.join(sentences)}. The scores of attention are T^2 numbers, so both should "
-        f"grow like T^2 there{more}, and like T in the projections. If every pixel of an image of 224 x 224 is a token, a "
-        f"head has {PIXELS:,}^2 = {PIXELS**2:,} scores; if every patch of 16 x 16 is, {PATCHES}^2 = {PATCHES**2:,}, "
-        f"which is {PIXELS**2 // PATCHES**2:,} times fewer (ViT paper, sections 2 and 3.1)."
+        f"grow like T^2 there{more}, and like T in the projections. If every pixel of an image of 224 x 224 is a "
+        f"token, a head has {PIXELS:,}^2 = {PIXELS**2:,} scores; if every patch of 16 x 16 is, {PATCHES}^2 = "
+        f"{PATCHES**2:,}, which is {PIXELS**2 // PATCHES**2:,} times fewer (ViT paper, sections 2 and 3.1)."
     )
 
 

@@ -84,8 +84,8 @@ def _verdict(results):
             f"points{shown}."
         )
     return (
-        f"{' '.join(sentences)} The model has seen none of these {KNOWN} classes. The paper classifies ImageNet so, from "
-        "5 images of each of 1000 classes (its table 8: 64.2 % with ViT-B/16), as a cheap measure while "
+        f"{' '.join(sentences)} The model has seen none of these {KNOWN} classes. The paper classifies ImageNet so, "
+        "from 5 images of each of 1000 classes (its table 8: 64.2 % with ViT-B/16), as a cheap measure while "
         "it trains; the sizes differ too much to compare numbers."
     )
 

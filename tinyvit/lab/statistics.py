@@ -24,7 +24,7 @@ class Estimate(NamedTuple):
         return f"{factor * self.mean:.{digits}f}{around}"
 
     @property
-    def shown(self):
+    def significant(self):
         """Whether the interval leaves zero out: then a difference is more than chance."""
         return abs(self.mean) > self.half
 
@@ -70,7 +70,7 @@ class Largest(NamedTuple):
     comparisons: int
 
     @property
-    def shown(self):
+    def significant(self):
         """Whether it is larger than chance makes the largest of so many."""
         return self.difference.mean > self.difference.half
 

@@ -1,7 +1,8 @@
 """How parameters start: drawn on the CPU, so that one seed gives one model on every device.
 
-With `rng=None` nothing is drawn and no memory taken: the arrays have the right shape and dtype and hold zeros that all
-share one address. A whole ViT-H/14 can so be described, counted, or compared with a file, in a moment.
+With `rng=None` nothing is drawn and no memory taken: the arrays have the right shape and dtype, and all their numbers,
+zeros or (for gamma) ones, share one address. A whole ViT-H/14 can so be described, counted, or compared with a file, in
+a moment.
 """
 
 import math

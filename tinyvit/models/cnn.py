@@ -98,11 +98,10 @@ def cnn(images, p, config):
         If the images are not of the size that the model takes.
     """
     config.check_images(images)
-    x, c = images, {"convolutions": []}
-    for layer in p["convolutions"]:
-        x, c_convolution = convolution(x, layer["w"], layer["b"], STRIDE)
-        x, c_gelu = gelu(x)
-        c["convolutions"].append({"convolution": c_convolution, "gelu": c_gelu})
+    x, c = images, {"convolutions": [{} for _ in p["convolutions"]]}
+    for layer, cache in zip(p["convolutions"], c["convolutions"], strict=True):
+        x, cache["convolution"] = convolution(x, layer["w"], layer["b"], STRIDE)
+        x, cache["gelu"] = gelu(x)
     c["places"] = x
     x, c["mean_row"] = mean_row(x.reshape(len(x), -1, x.shape[-1]))  # [B, H', W', D] -> [B, H'W', D] -> [B, D]
     logits, c["head"] = linear(x, p["head"])
@@ -122,11 +121,10 @@ def cnn_backward(dy, p, c, config):
     dimages : array [B, H, W, C]
     g : the gradients of all parameters, a tree like p
     """
-    g = {"convolutions": []}
+    g = {"convolutions": [{} for _ in p["convolutions"]]}
     dx, g["head"] = linear_backward(dy, p["head"], c["head"])
     dx = mean_row_backward(dx, c["mean_row"]).reshape(c["places"].shape)
-    for cache in reversed(c["convolutions"]):
+    for gradient, cache in zip(reversed(g["convolutions"]), reversed(c["convolutions"]), strict=True):
         dx = gelu_backward(dx, cache["gelu"])
-        dx, dw, db = convolution_backward(dx, cache["convolution"], STRIDE)
-        g["convolutions"].insert(0, {"w": dw, "b": db})
+        dx, gradient["w"], gradient["b"] = convolution_backward(dx, cache["convolution"], STRIDE)
     return dx, g

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyvit.errors import DataError
-from tinyvit.ops.cross_entropy import check_labels, cross_entropy, cross_entropy_backward
+from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
+from tinyvit.ops.labels import check_labels
 
 
 class Task(NamedTuple):

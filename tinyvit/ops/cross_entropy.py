@@ -4,6 +4,7 @@ import numpy as np
 
 from tinyvit.arrays import is_on_gpu, xp_of
 from tinyvit.errors import DataError
+from tinyvit.ops.labels import check_labels
 from tinyvit.ops.softmax import softmax
 from tinyvit.ops.sums import row_sums
 
@@ -52,26 +53,3 @@ def cross_entropy_backward(dloss, c):
     -t_k and summed over k, with sum_k t_k = 1, this is softmax(x)_i - t_i: what the model says, less what is true.
     """
     return (c["probabilities"] - c["targets"]) * (dloss / len(c["targets"]))
-
-
-def check_labels(labels, classes, source="labels"):
-    """The labels as int64 [B], once each is known to be one of 0 to classes - 1.
-
-    Checked here, on the CPU, because an index out of range is silent later: -1 is the last class to NumPy, and a GPU
-    wraps it around.
-
-    Raises
-    ------
-    DataError
-        One line that begins with `source` (a file name, say): what was found, at which index, what was expected.
-    """
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        found = f"found {labels.dtype} of shape {list(labels.shape)}"
-        raise DataError(f"{source}: {found}, expected one whole number for each image")
-    wrong = (labels < 0) | (labels >= classes)
-    if wrong.any():
-        index = int(wrong.argmax())
-        count = f" ({wrong.sum()} such labels)" if wrong.sum() > 1 else ""
-        raise DataError(f"{source}: found label {labels[index]} at index {index}{count}, expected 0 to {classes - 1}")
-    return labels.astype(np.int64)

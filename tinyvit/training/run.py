@@ -9,19 +9,18 @@ curves.png        drawn as it goes
 """
 
 import dataclasses
+import glob
 import itertools
 import json
+import os
 import re
 import shlex
 from pathlib import Path
 
-from tinyvit.data import dataset_named
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import clear_side_files, replacing
-from tinyvit.models.config import Config
-from tinyvit.models.model import model_named, model_of, name_of
-from tinyvit.models.presets import PRESETS
-from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
+from tinyvit.models.model import name_of
+from tinyvit.training.settings import Settings
 
 RECORDS = {  # what a record of the history has at least, by its kind
     "step": ("loss",),
@@ -29,57 +28,7 @@ RECORDS = {  # what a record of the history has at least, by its kind
     "test": ("test_loss", "test_accuracy"),
 }
 FILES = ("config.json", "history.jsonl", "checkpoint.npz", "model.npz", "metrics.json", "curves.png")
-FREE = ("image", "heads", "gelu", "eps", "dropout")  # settings still free when fine-tuning; the weights fix the rest
 METRICS = ("test_accuracy", "validation_accuracy", "parameters", "training_images", "epochs", "seconds")  # at least
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What a run is: the same settings give the same model, to the bit."""
-
-    data: str
-    config: Config
-    recipe: Recipe
-    seed: int = 0
-    weights: str | None = None  # the file of the parameters that it started from
-
-    def __post_init__(self):
-        dataset_named(self.data)
-        if type(self.seed) is not int or self.seed < 0:
-            raise UsageError(f"seed is {self.seed!r}: expected a whole number of at least 0")
-        if not isinstance(self.weights, str | None):
-            raise UsageError(f"weights is {self.weights!r}: expected the name of a file")
-
-    @classmethod
-    def from_dict(cls, values):
-        """Settings as config.json has them; version 0.1 knew no model but the ViT, and did not say so."""
-        config = model_named(values.get("model", "vit")).config.from_dict(values["config"])
-        return cls(values["data"], config, Recipe.from_dict(values["recipe"]), values["seed"], values.get("weights"))
-
-    def as_dict(self):
-        """The settings as config.json has them."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values |= {"config": dataclasses.asdict(self.config), "recipe": dataclasses.asdict(self.recipe)}
-        return {"data": values.pop("data"), "model": name_of(self.config)} | values
-
-    @property
-    def dataset(self):
-        """The description of the data set."""
-        return dataset_named(self.data)
-
-    @property
-    def command(self):
-        """What a user types for a run with these settings: what differs from the data set's presets."""
-        model, usual, asked = self.config.values(), model_of(self.config).preset(PRESETS[self.data]).values(), {}
-        recipe = RECIPES[self.data]
-        if self.weights:  # whose defaults are unknown here: every option is given
-            model, usual, recipe = {name: model[name] for name in FREE}, {"dropout": 0.0}, fine_tuning(recipe)
-            asked = {"from": (shlex.quote(self.weights), None)}
-        asked |= {"model": (name_of(self.config), "vit"), "seed": (self.seed, 0)}
-        asked |= {name: (value, usual.get(name)) for name, value in model.items()}
-        asked |= {name: (value, getattr(recipe, name)) for name, value in vars(self.recipe).items()}
-        options = [f"--{name.replace('_', '-')} {own}" for name, (own, usual) in asked.items() if own != usual]
-        return " ".join(["tinyvit train", self.data, *options])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +65,8 @@ class Run:
             **self.settings.config.values(),
             **vars(self.settings.recipe),
         }
+        if self.settings.pictures and "data" in asked:
+            asked = asked | {"data": os.path.abspath(os.path.expanduser(asked["data"]))}
         for name, value in asked.items():
             if value != known.get(name):
                 option = "the data set" if name == "data" else "--" + name.replace("_", "-")
@@ -244,7 +195,8 @@ def latest_run(data=None, runs=Path("runs")):
     def age(folder):
         return not (folder / "metrics.json").exists(), (folder / "config.json").stat().st_mtime_ns, folder.name
 
-    return max((path.parent for path in runs.glob(f"{data or '*'}-*/config.json")), key=age, default=None)
+    name = glob.escape(data) if data else "*"
+    return max((path.parent for path in runs.glob(f"{name}-*/config.json")), key=age, default=None)
 
 
 def next_folder(data, runs=Path("runs")):

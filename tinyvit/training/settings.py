@@ -1,0 +1,86 @@
+"""The settings of a run: what was asked for."""
+
+import dataclasses
+import shlex
+
+from tinyvit.data import DATASETS, Dataset, dataset_named
+from tinyvit.errors import UsageError
+from tinyvit.models.config import Config
+from tinyvit.models.model import model_named, model_of, name_of
+from tinyvit.models.presets import PRESETS
+from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
+
+FREE = ("image", "heads", "gelu", "eps", "dropout")  # settings still free when fine-tuning; the weights fix the rest
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a run is: the same settings give the same model, to the bit."""
+
+    data: str  # the name of a data set, or the absolute path of a folder or .zip of pictures
+    config: Config
+    recipe: Recipe
+    seed: int = 0
+    weights: str | None = None  # the file of the parameters that it started from
+    pictures: Dataset | None = None  # the description of a data set of one's own pictures
+    skip_broken: bool = False  # whether pictures that cannot be read were left out
+
+    def __post_init__(self):
+        if self.pictures is None and dataset_named(self.data) is None:
+            raise UsageError(f"data is {self.data!r}: expected one of {', '.join(DATASETS)}")
+        if type(self.seed) is not int or self.seed < 0:
+            raise UsageError(f"seed is {self.seed!r}: expected a whole number of at least 0")
+        if not isinstance(self.weights, str | None):
+            raise UsageError(f"weights is {self.weights!r}: expected the name of a file")
+
+    @classmethod
+    def from_dict(cls, values):
+        """Settings as config.json has them; version 0.1 knew no model but the ViT, and did not say so."""
+        config = model_named(values.get("model", "vit")).config.from_dict(values["config"])
+        recipe, pictures = Recipe.from_dict(values["recipe"]), values.get("pictures")
+        if pictures is not None:
+            pictures = Dataset(**pictures | {"class_names": tuple(pictures["class_names"])})
+        how = {"weights": values.get("weights"), "skip_broken": values.get("skip_broken", False)}
+        return cls(values["data"], config, recipe, values["seed"], **how, pictures=pictures)
+
+    def as_dict(self):
+        """The settings as config.json has them."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values |= {"config": dataclasses.asdict(self.config), "recipe": dataclasses.asdict(self.recipe)}
+        if self.pictures is None:
+            del values["pictures"], values["skip_broken"]
+        else:
+            values["pictures"] = dataclasses.asdict(self.pictures)
+        return {"data": values.pop("data"), "model": name_of(self.config)} | values
+
+    @property
+    def dataset(self):
+        """The description of the data set."""
+        return self.pictures or DATASETS[self.data]
+
+    @property
+    def preset(self):
+        """The name, in PRESETS and RECIPES, of the settings that are usual for these data."""
+        return "pictures" if self.pictures else self.data
+
+    @property
+    def command(self):
+        """What a user types for a run with these settings: what differs from the data set's presets."""
+        model, usual, asked = self.config.values(), model_of(self.config).preset(PRESETS[self.preset]).values(), {}
+        recipe = RECIPES[self.preset]
+        if self.weights:  # whose defaults are unknown here: every option is given
+            model, usual, recipe = {name: model[name] for name in FREE}, {"dropout": 0.0}, fine_tuning(recipe)
+            asked = {"from": (shlex.quote(self.weights), None)}
+        asked |= {"model": (name_of(self.config), "vit"), "seed": (self.seed, 0)}
+        options = [name for name in model if name not in ("channels", "classes")]  # these are the data set's
+        asked |= {name: (model[name], usual.get(name)) for name in options}
+        asked |= {name: (value, getattr(recipe, name)) for name, value in vars(self.recipe).items()}
+        options = [f"--{name.replace('_', '-')} {_typed(own)}" for name, (own, usual) in asked.items() if own != usual]
+        if self.skip_broken:
+            options.append("--skip-broken")
+        return " ".join(["tinyvit train", shlex.quote(self.data), *options])
+
+
+def _typed(value):
+    """A value as it is typed: several numbers with commas between."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value
