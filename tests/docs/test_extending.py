@@ -21,6 +21,14 @@ def test_every_block_is_of_a_known_kind():
     assert len(NEW) >= 4 and len(CHANGES) >= 8 and len(walk.python_of(PAGE)) > 5000 and len(walk.commands_of(PAGE)) > 10
 
 
+def test_every_file_is_named_above_its_block():
+    """The info string is not shown where the page is read."""
+    lines = walk.PAGE.read_text(encoding="utf-8").splitlines()
+    for before, block in zip([walk.Block(0, (), ""), *PAGE], PAGE, strict=False):
+        prose = "\n".join(lines[before.line + before.text.count("\n") + 1 : block.line - 1])
+        assert not block.path or block.path.rpartition("/")[2] in prose, block.path
+
+
 def test_the_walk(tmp_path):
     said = walk.follow(PAGE, tmp_path / "tinyvit", at_once=2)
     assert "every gradient agrees" in said["tinyvit gradcheck rms_norm"]
