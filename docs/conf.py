@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import tinyvit  # noqa: E402
-from tests.package_layers import FLOORS, HOUSE, TOP, modules  # noqa: E402
+from tests.package_layers import PACKAGE_LAYERS, ROOT, TOP, modules  # noqa: E402
 
 project, author, release = "tinyvit", "the authors of tinyvit", tinyvit.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.linkcode"]
@@ -165,9 +165,9 @@ def public_names():
 
 def reference():
     """The reference as Markdown: the public names, then all modules from the ground floor up."""
-    known = list(modules(HOUSE))
+    known = list(modules(ROOT))
     lines = ["## The public names", "", "```{eval-rst}", *public_names(), "```", ""]
-    for number, rooms in enumerate(FLOORS):
+    for number, rooms in enumerate(PACKAGE_LAYERS):
         parts = [part for room in rooms for part in room]
         names = [[name for name in known if name.partition(".")[0] == part] for part in parts]
         names = [name for room in names for name in room if name not in (TOP, "__main__")]

@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from tests.package_layers import HOUSE, ROOMS, imports, modules
+from tests.package_layers import PACKAGES, ROOT, imports, modules
 from tinyvit.data import load_data
 from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.mistakes import FORGOTTEN
@@ -229,8 +229,8 @@ class Room(NamedTuple):
 
 def rooms():
     """The house from the top floor down, read from its files."""
-    known, found = modules(HOUSE), []
-    for name, (floor, neighbours) in ROOMS.items():
+    known, found = modules(ROOT), []
+    for name, (floor, neighbours) in PACKAGES.items():
         files = {module: path for module, path in known.items() if module.partition(".")[0] == name}
         targets = {t.partition(".")[0] for module, path in files.items() for t, _ in imports(module, path, known)}
         if files:
@@ -245,7 +245,7 @@ def architecture():
     lines = ["| floor | room | files | lines | what it holds | imports from |", "|--:|---|--:|--:|---|---|"]
     for room in house:
         first = next(iter(room.files.values()))
-        path = (first.parent if len(room.files) > 1 else first).relative_to(HOUSE.parent).as_posix()
+        path = (first.parent if len(room.files) > 1 else first).relative_to(ROOT.parent).as_posix()
         size = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in room.files.values())
         about = ast.get_docstring(ast.parse(first.read_text(encoding="utf-8"))) or ""
         about = about.partition("\n")[0].replace("|", "\\|")

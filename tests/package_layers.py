@@ -1,8 +1,9 @@
-"""The house, floor by floor: its rooms, their modules, and who imports whom.
+"""The layers of tinyvit: the packages of each, their modules, and which module imports which.
 
-A room is a folder, or a file that stands alone on its floor. The ground floor's files form one room, and so do the
-command and the package's public names. Imports within functions count: an import that is hidden is still an arrow.
-Read by tests/test_floors.py, by docs/measure.py, which draws the house, and by docs/conf.py, which lists its modules.
+A package here is a folder, or a group of files beside each other: the files of the lowest layer are one, and so are the
+command and the public names. Imports within functions count: an import that is hidden is still an arrow.
+Read by tests/test_package_layers.py, by docs/measure.py, which draws the layers, and by docs/conf.py, which lists the
+modules.
 """
 
 import ast
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import tinyvit
 
-HOUSE = Path(tinyvit.__file__).parent
-TOP = "tinyvit"  # the package's __init__: public names, over all floors
-FLOORS = [  # each floor's rooms, by the first parts of their modules' names
+ROOT = Path(tinyvit.__file__).parent
+TOP = "tinyvit"  # the package's __init__: public names, above all layers
+PACKAGE_LAYERS = [  # the packages of each layer, from the lowest, by the first parts of their modules' names
     [("arrays", "trees", "gradcheck", "errors", "files", "npz")],
     [("ops",)],
     [("layers",)],
@@ -22,20 +23,20 @@ FLOORS = [  # each floor's rooms, by the first parts of their modules' names
     [("commands",)],
     [("cli", "__main__", TOP)],
 ]
-ROOMS = {part: (floor, room) for floor, rooms in enumerate(FLOORS) for room in rooms for part in room}
+PACKAGES = {part: (layer, package) for layer, packages in enumerate(PACKAGE_LAYERS) for package in packages for part in package}
 
 
-def modules(house):
-    """Every module of a house: its file by its name without `tinyvit.`; the __init__ of the house is TOP."""
+def modules(root):
+    """Every module below a folder: its file by its name without `tinyvit.`; the folder's own __init__ is TOP."""
     found = {}
-    for file in sorted(house.rglob("*.py")):
-        parts = file.relative_to(house).with_suffix("").parts
+    for file in sorted(root.rglob("*.py")):
+        parts = file.relative_to(root).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts) or TOP] = file
     return found
 
 
 def imports(name, file, known):
-    """The modules of the house that a module imports, anywhere in its file, with the line."""
+    """The modules of tinyvit that a module imports, anywhere in its file, with the line."""
     package = ["tinyvit"] + ([] if name == TOP else name.split("."))
     if file.name != "__init__.py":
         package.pop()

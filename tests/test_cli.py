@@ -74,7 +74,7 @@ def test_resume_without_out_takes_the_latest_run():
 
 def test_a_preset_brings_its_data_set(monkeypatch):
     asked = []
-    monkeypatch.setattr("tinyvit.commands.runs.load_data", lambda name, folder, size: asked.append(name) or 1 / 0)
+    monkeypatch.setattr("tinyvit.commands.train.read_data", lambda name, *args, **how: asked.append(name) or 1 / 0)
     for preset in ("mnist-quick", "mnist-best", "fashion-mnist", "digits"):
         with pytest.raises(ZeroDivisionError):
             call("train", f"--preset={preset}")

@@ -78,7 +78,7 @@ WRONG_USAGE = [
     (["shapes", "--batch", 0], "batch", "0"),
     (["shapes", "--batch", -1], "batch", "-1"),
 ]
-NUMBERS = ("learning-rate", "weight-decay", "warmup", "smoothing", "clip", "average", "validation")
+NUMBERS = ("learning-rate", "weight-decay", "warmup", "label-smoothing", "clip-norm", "ema-decay", "validation")
 NUMBERS += ("rotate", "zoom", "shear", "dropout", "eps", "position-std")
 WRONG_USAGE += [(["train", f"--{name}", "nan"], name.replace("-", "_"), "nan") for name in NUMBERS]
 WRONG_USAGE += [(["train", f"--{name}", "inf"], name.replace("-", "_"), "inf") for name in NUMBERS]
@@ -225,7 +225,7 @@ def test_a_model_that_does_not_fit_the_data(here):
         fails(here, argv, "is of another model than")
 
 
-@pytest.mark.parametrize("option", ["--epochs=2", "--seed=4", "--dim=16", "--learning-rate=0.1", "mnist", "--clip=9"])
+@pytest.mark.parametrize("option", ["--epochs=2", "--seed=4", "--dim=16", "--learning-rate=0.1", "mnist", "--clip-norm=9"])
 def test_an_option_that_contradicts_the_saved_run(here, option):
     put_run("run", model=None, metrics=None)
     name, _, value = option.partition("=")

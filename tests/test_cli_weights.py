@@ -18,7 +18,7 @@ from tests.training.helpers import SMALL, call, changed_json, contents, fails, i
 from tests.weights.tables import arrays
 from tinyvit import ViTConfig, load_weights, save_weights, vit
 from tinyvit.commands import predict
-from tinyvit.commands.models import Model
+from tinyvit.commands.models import OpenedModel
 from tinyvit.commands.train import _settings
 from tinyvit.data import read_image
 from tinyvit.data.photos import Preparation, prepare_photo
@@ -795,7 +795,7 @@ def test_probe_says_that_images_are_not_normalised_as_they_were(here):
 
 def test_the_figures_attention_is_that_of_each_picture(here):
     p, config = tinyvit.load(put_run("run") / "model.npz")
-    model = Model(p, config, "tinyvit", (), Preparation(config.image), ())
+    model = OpenedModel(p, config, "tinyvit", (), Preparation(config.image), ())
     images = np.random.default_rng(0).standard_normal((3, config.image, config.image, config.channels), np.float32)
     _, c = vit(images, p, config)
     assert_close(predict._attention(model, list(images)), class_attention(c), 1e-6)

@@ -22,6 +22,7 @@ from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.mistakes import FORGOTTEN as NOTHING
 from tinyvit.exercises.mistakes import mistakes
 from tinyvit.exercises.source import planted
+from tinyvit.layers.block import block, block_backward
 from tinyvit.layers.encoder_block import encoder_block, encoder_block_backward
 from tinyvit.layers.layer_norm import layer_norm_backward
 from tinyvit.layers.linear import linear_backward
@@ -39,18 +40,9 @@ from tinyvit.layers.position import (
     learned_position_backward,
     sinusoidal_position,
 )
-from tinyvit.layers.positioned_block import (
-    positioned_block,
-    positioned_block_backward,
-    relative_block,
-    relative_block_backward,
-)
 from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_backward
-from tinyvit.models import placement
-from tinyvit.models.blocks import block_of
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.placement import PLACEMENT, stem_of
-from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
+from tinyvit.models.vit import encoder, encoder_backward, vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.attention import _sum_to, attention_backward
 from tinyvit.ops.heads import split_heads
 from tinyvit.ops.mean_row import mean_row, mean_row_backward
@@ -59,6 +51,9 @@ from tinyvit.ops.resize import resize_backward
 from tinyvit.ops.resize_positions import resize_positions_backward
 from tinyvit.ops.scale import scale_queries, scale_queries_backward
 
+PAST_THE_BLOCK = "dz, g = backward(dz, p, c)"
+SUM_OVER_BLOCKS = "reduce(lambda total, d: trees.map(lambda a, b: a + b, total, d), dpos)"
+REVERSED = "return dz, g, dpos[::-1]"
 BUGS = [  # function, the case that must fail, {mistake: (what stands there, how it is easily written)}
     (
         attention_backward,
@@ -234,32 +229,42 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
         },
     ),
     (
-        positioned_block_backward,
-        "positioned_block",
+        block_backward,
+        "block",
         {
-            "the block passed by": (
-                'dz, g = block[1](dz, p, c)\n    dz, g["pos"] = position.backward(dz,',
-                'given = dz\n    dz, g = block[1](dz, p, c)\n    dz, g["pos"] = position.backward(given,',
-            ),
-            "positions without a gradient": ("return dz, g", 'return dz, g | {"pos": 0 * g["pos"]}'),
+            "the block passed by": (PAST_THE_BLOCK, PAST_THE_BLOCK.replace("dz, g =", "dx, g =")),
+            "positions without a gradient": ("return dz, g, dpos", "return dz, g, 0 * dpos"),
         },
     ),
     (
-        relative_block_backward,
-        "relative_block/rows",
+        block_backward,
+        "block/relative, rows",
         {"another key's": ('g["msa"].pop("r")', 'g["msa"].pop("r")[::-1]')},
     ),
     (
-        placement._add,
+        encoder_backward,
         "small vit/1d, shared",
         {
-            "the last block's only": ("reduce(partial(trees.map, lambda a, b: a + b), parts)", "parts[-1]"),
-            "the first block's only": ("reduce(partial(trees.map, lambda a, b: a + b), parts)", "parts[0]"),
+            "the last block's only": (SUM_OVER_BLOCKS, "dpos[-1]"),
+            "the first block's only": (SUM_OVER_BLOCKS, "dpos[0]"),
             "averaged over the blocks": ("a + b", "(a + b) / 2"),
         },
     ),
-    (placement._add, "small vit/2d, shared", {"the last block's only": ("a + b", "b")}),
-    (placement._add, "small vit/relative, shared", {"the first block's only": ("a + b", "a")}),
+    (encoder_backward, "small vit/2d, shared", {"the last block's only": ("a + b", "b")}),
+    (encoder_backward, "small vit/relative, shared", {"the first block's only": ("a + b", "a")}),
+    *(
+        (encoder_backward, f"small vit/{kind}, layers", {f"layers of {kind} mixed up": ("return dz, g, dpos", REVERSED)})
+        for kind in ("1d", "2d", "relative")
+    ),
+    (
+        encoder_backward,
+        "small vit",
+        {
+            "the blocks' gradients in the order of the way back": ("dz, g[i], dpos[i] =", "dz, g[-1 - i], dpos[i] ="),
+            "from the first block to the last": ("reversed(list(", "list(list("),
+            "the caches in the order of the way back": ("pos, c[i], norm", "pos, c[-1 - i], norm"),
+        },
+    ),
 ]
 
 
@@ -310,19 +315,6 @@ def test_the_gradient_check_finds(function, case, right, wrong):
     assert not report.ok, f"\n{report}"
 
 
-def reversed_gradients(g):
-    """The tables' gradients, in the wrong order of layers."""
-    return g | {"pos": [block.pop("pos") for block in reversed(g["blocks"])]}
-
-
-@pytest.mark.parametrize("kind", ["1d", "2d", "relative"])
-def test_the_gradient_check_finds_layers_mixed_up(kind, monkeypatch):
-    name = f"small vit/{kind}, layers"
-    assert is_right(name)
-    monkeypatch.setitem(PLACEMENT, "layers", PLACEMENT["layers"]._replace(gradients=reversed_gradients))
-    assert not check(name).ok
-
-
 FEWER = ("(1 / x.shape[1])", "1")  # a sum for a mean
 LATER = (  # the offsets' keys meet queries that are not scaled yet
     'if scale == "sqrt":\n        q, c["scale"] = scale_queries(q)\n    if "r" in p:\n'
@@ -365,7 +357,7 @@ BLIND = {  # wrong in both passes alike: {mistake: (a model that has it, [(funct
     ),
     "at the stem as well": (
         WAVES | LAYERS,
-        [(stem_of, ('kind if config.position_at == "stem"', "kind if kind.forward"))],
+        [(vit, ('if config.position_at == "stem":', "if True:"))],
     ),
     "offsets t - s": (
         RELATIVE | SHARED,
@@ -398,10 +390,14 @@ BLIND = {  # wrong in both passes alike: {mistake: (a model that has it, [(funct
             (scale_queries_backward, ("math.sqrt(dy.shape[-1])", "dy.shape[-1]")),
         ],
     ),
-    "no scale, whatever is asked for": ({}, [(block_of, ("scale=config.scale", 'scale="none"'))]),
-    "a scale, whatever is asked for": (dict(scale="none"), [(block_of, ("scale=config.scale", 'scale="sqrt"'))]),
-    "pre-norm, whatever is asked for": (POST, [(block_of, ("NORM[config.norm]", 'NORM["pre"]'))]),
-    "the other activation": (POST, [(block_of, ("gelu=config.gelu", 'gelu="tanh"'))]),
+    "no scale, whatever is asked for": ({}, [(encoder, ("scale=config.scale", 'scale="none"'))]),
+    "a scale, whatever is asked for": (dict(scale="none"), [(encoder, ("scale=config.scale", 'scale="sqrt"'))]),
+    "pre-norm, whatever is asked for": (
+        POST,
+        [(function, ("norm=config.norm", 'norm="pre"')) for function in (encoder, encoder_backward)],
+    ),
+    "the other activation": (POST, [(encoder, ("gelu=config.gelu", 'gelu="tanh"'))]),
+    "another eps than is asked for": (dict(eps=0.1), [(encoder, ("eps=config.eps", "eps=1e-6"))]),
     "a sum for a mean": (MEAN, [(mean_row, FEWER), (mean_row_backward, FEWER)]),
     "the mean normalised": (
         MEAN,
@@ -442,18 +438,15 @@ BLIND = {  # wrong in both passes alike: {mistake: (a model that has it, [(funct
     "positions that are never added": (
         LAYERS,
         [
-            (
-                positioned_block,
-                ('z, c_pos = position.forward(z, p["pos"])', '_, c_pos = position.forward(z, p["pos"])'),
-            ),
-            (positioned_block_backward, ("return dz, g", 'return dz, g | {"pos": 0 * g["pos"]}')),
+            (block, ('z, c_pos["pos"] = add_position', '_, c_pos["pos"] = add_position')),
+            (block_backward, ("return dz, g, dpos", "return dz, g, 0 * dpos")),
         ],
     ),
     "the keys of the offsets back to front": (
         RELATIVE | LAYERS,
         [
-            (relative_block, ('{"r": p["pos"]}', '{"r": p["pos"][::-1]}')),
-            (relative_block_backward, ('g["msa"].pop("r")', 'g["msa"].pop("r")[::-1]')),
+            (block, ('{"r": pos}', '{"r": pos[::-1]}')),
+            (block_backward, ('g["msa"].pop("r")', 'g["msa"].pop("r")[::-1]')),
         ],
     ),
 }

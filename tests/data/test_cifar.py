@@ -226,6 +226,7 @@ BAD = {
     "no labels": {b"data": ROWS},
     "fewer labels": {b"data": ROWS, b"labels": [1]},
     "other numbers": {b"data": ROWS.astype(np.int64), b"labels": LABELS.tolist()},
+    "signed numbers": {b"data": ROWS.view(np.int8), b"labels": LABELS.tolist()},
     "fewer pixels": {b"data": ROWS[:, 1:].copy(), b"labels": LABELS.tolist()},
     "by columns": {b"data": np.asfortranarray(ROWS), b"labels": LABELS.tolist()},
     "objects": {b"data": np.array([[1, "a"]], dtype=object), b"labels": LABELS.tolist()},

@@ -60,6 +60,7 @@ def test_the_second_start_reads_no_picture(source, opened, place):
     second = read_data(source)
     assert opened == []
     same(second, first)
+    assert type(second.train[0][:3]) is np.ndarray  # a batch is an array like any other
     assert is_mapped(first.train[0].stored) and is_mapped(second.test[0].stored)
 
 

@@ -152,6 +152,12 @@ def test_grey_pictures_have_one_channel(tmp_path, kind):
     assert read_data(root, size=16).dataset.channels == 3
 
 
+def test_one_picture_in_colour_among_many_grey_ones(tmp_path):
+    root = paint(tmp_path / "a", {"x": 80, "y": 2}, mode="L", size=(2, 2))
+    (root / "x" / "00.png").write_bytes(picture(0, (2, 2)))  # many are read at a time, and this is among the first
+    assert read_data(root, size=2).dataset.channels == 3
+
+
 def test_a_dark_or_blank_photograph_is_left_as_it_is():
     image, notes = prepare(np.full((32, 32, 3), 7, np.uint8), DATASETS["cifar-10"])
     assert notes == [] and (image == np.float32((7 - 127.5) / 127.5)).all()

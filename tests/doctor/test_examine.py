@@ -15,10 +15,12 @@ from tinyvit.doctor import examine as examination
 from tinyvit.doctor import learning, model
 from tinyvit.errors import DataError
 from tinyvit.layers import encoder_block, multi_head_attention
+from tinyvit.layers.block import BLOCKS
 from tinyvit.models import vit as vit_module
-from tinyvit.models.blocks import NORM
 from tinyvit.models.config import ViTConfig
-from tinyvit.training import work
+from tinyvit.models.model import MODELS
+from tinyvit.training import train_step
+from tinyvit.training.batches import as_part
 from tinyvit.training.recipe import Recipe
 
 CONFIG = ViTConfig(image=8, channels=1, patch=2, dim=16, depth=2, heads=2, mlp_dim=32, classes=10, position_std=0.5)
@@ -43,7 +45,7 @@ def first_finding(**options):
 
 def trained(change=lambda p: None):
     """A model after a short trial, with something changed in it."""
-    p = learning.after_a_trial(X, Y, CONFIG, RECIPE, 0)
+    p = learning.after_a_trial(as_part((X, Y)), CONFIG, RECIPE, 0)
     change(p)
     return p
 
@@ -197,30 +199,32 @@ def scale_forgotten(monkeypatch):
 
 def no_residual(monkeypatch):
     """The gradient takes no way around the blocks."""
-    forward, backward = NORM["pre"]
+    forward, backward = BLOCKS["pre"]
 
     def broken(dz, p, c):
         dx, g = backward(dz, p, c)
         return 1e-4 * dx, g
 
-    monkeypatch.setitem(NORM, "pre", (forward, broken))
+    monkeypatch.setitem(BLOCKS, "pre", (forward, broken))
 
 
 def uphill(monkeypatch):
     """The update climbs."""
-    whole = work.adamw_step
-    monkeypatch.setattr(work, "adamw_step", lambda p, g, *rest, **options: whole(p, -g, *rest, **options))
+    whole = train_step.adamw_step
+    monkeypatch.setattr(train_step, "adamw_step", lambda p, g, *rest, **options: whole(p, -g, *rest, **options))
 
 
 def wild_head(monkeypatch):
-    whole = examination.vit_init
+    whole = MODELS["vit"].init
 
     def wild(rng, config):
         p = whole(rng, config)
+        if rng is None:  # the shapes alone
+            return p
         p["head"]["w"] += np.random.default_rng(0).normal(0, 3, p["head"]["w"].shape).astype(np.float32)
         return p
 
-    monkeypatch.setattr(examination, "vit_init", wild)
+    monkeypatch.setitem(MODELS, "vit", MODELS["vit"]._replace(init=wild))
 
 
 def blind(monkeypatch):

@@ -5,9 +5,9 @@ import json
 
 from tests.training.helpers import CONFIG, RECIPE
 from tinyvit.lab.experiment import Experiment, Report, Results
-from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.figures import panels
 from tinyvit.lab.job import training
+from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.training.probe import SHOTS
 
 NOISE = (-0.001, 0.0, 0.001)  # of three seeds: their standard deviation is 0.001

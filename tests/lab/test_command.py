@@ -11,8 +11,7 @@ from tests.lab.test_reports import MADE
 from tests.training.helpers import call, fails, interrupted
 from tinyvit.lab import scheduler
 from tinyvit.lab import store as store_module
-from tinyvit.lab.run import EXPERIMENTS
-from tinyvit.lab.run import FIGURE, RESULTS, TABLE
+from tinyvit.lab.run import EXPERIMENTS, FIGURE, RESULTS, TABLE
 from tinyvit.lab.store import Store
 
 FILES = sorted([RESULTS, TABLE, FIGURE])
@@ -184,7 +183,7 @@ def test_a_worker_that_is_killed_is_one_line_and_what_was_finished_is_kept(tmp_p
     result = call("lab", "tiny", "--seeds", 4, "--workers", 1, "--out", "lab")
     assert result.code == 1 and not result.out and "Traceback" not in result.err
     last = result.err.replace("\r", "\n").splitlines()[-1]
-    assert last.startswith("tinyvit: a worker of the lab is gone (") and last.endswith("what was finished is kept")
+    assert last.startswith("tinyvit: a worker of the lab is gone (") and last.endswith("the finished runs are kept")
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)

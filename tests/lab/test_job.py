@@ -6,12 +6,12 @@ import json
 import pytest
 
 from tests.lab.helpers import small_jobs
-from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.job import BUDGETS, FULL, QUICK_IMAGES, Job, base_config, base_images, base_recipe, training
+from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.worker import TASKS
 from tinyvit.models.cnn import CNNConfig
-from tinyvit.models.presets import PRESETS
 from tinyvit.models.model import MODELS
+from tinyvit.models.presets import PRESETS
 from tinyvit.training.recipe import RECIPES, Recipe
 
 EVERY = [(name, data, budget) for name in EXPERIMENTS for data in FULL for budget in BUDGETS]
@@ -21,6 +21,16 @@ SERIES = "depth-width-patch"  # the unchanged model stands in several of its ser
 def test_the_key_is_pinned_so_that_kept_results_are_found_again():
     job = Job({"a": 1}, "train", {"images": 5, "model": "vit"}, 3)
     assert job.key == "8ca1f37cea961d43"
+
+
+def test_settings_that_the_recipe_got_later_are_in_the_key_only_where_they_are_used():
+    """These two keys are of before there were any."""
+    keys = {"norm": "c767dfcc37b79232", "masked": "1230811301e07253"}
+    for name, key in keys.items():
+        job = EXPERIMENTS[name].jobs("digits", "quick")[0]
+        assert job.key == key
+        mirrored = job.arguments | {"recipe": job.arguments["recipe"] | {"mirror": 0.5}}
+        assert dataclasses.replace(job, arguments=mirrored).key != key
 
 
 def test_the_key_does_not_depend_on_names_order_or_work():

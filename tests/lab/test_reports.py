@@ -11,11 +11,10 @@ import pytest
 from tests.lab.helpers import DIVERGED, HALF, NOISE, accuracy, made_up, records, shot_accuracy
 from tinyvit.lab import figures
 from tinyvit.lab.experiment import Results
-from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.figures import line, panels, points
-from tinyvit.training.probe import SHOTS
-from tinyvit.lab.run import table
+from tinyvit.lab.run import EXPERIMENTS, table
 from tinyvit.lab.statistics import Estimate
+from tinyvit.training.probe import SHOTS
 
 TABLE_8 = {  # the paper's, in per cent: without, and at stem, every layer, every layer shared
     "none": (61.382,),

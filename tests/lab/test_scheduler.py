@@ -211,11 +211,11 @@ def test_a_failing_job_says_why_in_one_line(started):
     assert next(jobs)[0] == COST[1]
     with pytest.raises(WorkerError) as problem:
         next(jobs)
-    assert str(problem.value) == "a run of the lab failed: KeyError: 'wheels'"
+    assert str(problem.value) == "a worker of the lab failed: KeyError: 'wheels'; the finished runs are kept"
 
 
 def test_data_that_a_worker_cannot_read_are_one_line(started, tmp_path):
-    with pytest.raises(WorkerError, match=r"^a run of the lab failed: DataError: .*"):
+    with pytest.raises(WorkerError, match=r"^a worker of the lab failed: DataError: .*"):
         list(run_jobs(COST[:1], 1, "mnist", str(tmp_path)))
 
 

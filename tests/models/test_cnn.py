@@ -15,8 +15,8 @@ from tinyvit import trees
 from tinyvit.errors import UsageError
 from tinyvit.exercises.source import planted
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
-from tinyvit.models.presets import PRESETS
 from tinyvit.models.model import parameter_count
+from tinyvit.models.presets import PRESETS
 from tinyvit.ops.convolution import convolution, convolution_backward
 from tinyvit.ops.cross_entropy import cross_entropy
 from tinyvit.ops.gelu import gelu_backward
@@ -27,7 +27,7 @@ from tinyvit.training.recipe import Recipe
 
 CONFIG = CNNConfig(image=7, channels=2, classes=5, widths=(3, 4))
 TOY = CNNConfig(image=4, channels=1, classes=3, widths=(8, 12))
-RECIPE = Recipe(epochs=12, batch=8, micro_batch=3, learning_rate=0.02, average=0.8, validation=0.25)
+RECIPE = Recipe(epochs=12, batch=8, micro_batch=3, learning_rate=0.02, ema_decay=0.8, validation=0.25)
 B = 3
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies
 from tests.reference.compare import assert_same_bits, random_vit
 from tests.reference.published import PARAMETERS
 from tinyvit.errors import UsageError
-from tinyvit.models.config import CHOICES, PRESETS, ViTConfig
+from tinyvit.models.config import CHOICES, ViTConfig
 from tinyvit.models.model import parameter_count
+from tinyvit.models.presets import PRESETS
 from tinyvit.training.checkpoint import load, save
 
 SIZES = "image", "channels", "patch", "dim", "depth", "heads", "mlp_dim", "classes"
@@ -175,7 +176,7 @@ def test_a_checkpoint_from_before_the_variants_is_read(tmp_path):
 def test_a_dictionary_that_is_no_configuration(values, found):
     with pytest.raises(UsageError) as error:
         ViTConfig.from_dict(values)
-    assert str(error.value).startswith(f"not a ViT configuration: unknown {found}, expected some of channels, classes,")
+    assert str(error.value).startswith(f"not a ViTConfig: unknown {found}, expected some of channels, classes,")
 
 
 @hypothesis.settings(max_examples=200)

@@ -13,11 +13,10 @@ from tinyvit import trees
 from tinyvit.errors import UsageError
 from tinyvit.exercises.source import planted
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.presets import PRESETS
-from tinyvit.models.masked import masked_masks
-from tinyvit.models.masked import ENCODER, MaskedConfig, encoder_of, masked, masked_backward, masked_init
+from tinyvit.models.masked import ENCODER, MaskedConfig, encoder_of, masked, masked_backward, masked_init, masked_masks
 from tinyvit.models.model import check_parameters
-from tinyvit.models.vit import vit, vit_masks
+from tinyvit.models.presets import PRESETS
+from tinyvit.models.vit import encoder_backward, vit, vit_masks
 from tinyvit.ops.patches import patchify, unpatchify
 
 VIT = ViTConfig(image=6, channels=1, patch=2, dim=8, depth=2, heads=4, mlp_dim=7, classes=5)
@@ -46,48 +45,48 @@ def random_masked(config):
     return randomised(masked_init(None, config))
 
 
-def drawn(config, images, seed=1, dtype="float64"):
-    return masked_masks(np.random.default_rng(seed), config, images, dtype=dtype)
+def drawn(config, seed=1, dtype="float64"):
+    return masked_masks(np.random.default_rng(seed), config, B, dtype=dtype)
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_the_encoder_is_the_vits(images, variant):
-    """Where nothing is hidden, each patch's token is that of the ViT with the same parameters."""
+    """Where nothing is corrupted, each patch's token is that of the ViT with the same parameters."""
     config = MaskedConfig(dataclasses.replace(VIT, **variant))
     p = random_masked(config)
     masks = vit_masks(np.random.default_rng(1), config.vit, B, dtype=np.float64)  # of dropout, where there is any
     found, _ = masked(images, p, config, masks=masks)
     vit_p = {name: p[name] for name in ENCODER} | {"head": p["head"]}
     logits, c = vit(images, vit_p, dataclasses.replace(config.vit, classes=8, pre_logits=0), masks=masks)
-    assert found.shape == (B * N, 8)
+    assert found.shape == (B, N, 8)
     if config.vit.pool == "mean":  # the head is linear: of the mean, it gives the mean
-        assert_close(found.reshape(B, N, 8).mean(axis=1), logits)
+        assert_close(found.mean(axis=1), logits)
     else:
-        tokens = naive.layer_norm(c["class_row"]["z"][:, 1:], p["ln"], config.vit.eps)
-        assert_close(found, naive.linear(tokens, p["head"]).reshape(B * N, 8))
+        tokens = naive.layer_norm(c["readout"]["class_row"]["z"][:, 1:], p["ln"], config.vit.eps)
+        assert_close(found, naive.linear(tokens, p["head"]))
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_a_corrupted_patch_is_as_another_image(rng, images, variant):
     """An exchanged patch is one whose pixels were exchanged; a mask that says what black says is a black patch."""
     config = MaskedConfig(dataclasses.replace(VIT, **variant))
-    p, masks = random_masked(config), drawn(config, images, seed=5)
+    p, masks = random_masked(config), drawn(config, seed=5)
     pixels = patchify(images, 2)[0]
     black = -np.ones((1, 4))
     p["mask"] = (black @ p["patch"]["w"] + p["patch"]["b"])[0]
     corrupted = unpatchify(naive.corrupt(pixels, black[0], masks["source"]), images.shape)
     assert not np.array_equal(corrupted, images)
     dropped = {name: mask for name, mask in masks.items() if name in ("stem", "blocks")}
-    everywhere = masked(corrupted, p, config, masks=dropped)[0].reshape(B, N, 8)
+    everywhere = masked(corrupted, p, config, masks=dropped)[0]
     found, c = masked(images, p, config, masks=masks)
-    assert_close(found, naive.take_rows(everywhere, masks["chosen"]).reshape(-1, 8))
+    assert_close(found, naive.take_rows(everywhere, masks["chosen"]))
     dy = rng.standard_normal(found.shape)
     assert_same_bits(masked_backward(dy, p, c, config), masked_backward(dy, p, c, config))
 
 
 def test_what_is_masked_has_no_influence(rng, images):
     config = MaskedConfig(VIT)
-    p, masks = random_masked(config), drawn(config, images)
+    p, masks = random_masked(config), drawn(config)
     found, c = masked(images, p, config, masks=masks)
     dimages, _ = masked_backward(rng.standard_normal(found.shape), p, c, config)
     unseen = np.array([[n not in sources for n in range(N)] for sources in masks["source"]])
@@ -101,10 +100,9 @@ def test_what_is_masked_has_no_influence(rng, images):
 
 def test_each_image_is_predicted_alone(images):
     config = MaskedConfig(VIT)
-    p, masks = random_masked(config), drawn(config, images)
+    p, masks = random_masked(config), drawn(config)
     second = {"source": masks["source"][1:2], "chosen": masks["chosen"][1:2]}
-    n = config.hidden
-    assert_close(masked(images[1:2], p, config, masks=second)[0], masked(images, p, config, masks=masks)[0][n : 2 * n])
+    assert_close(masked(images[1:2], p, config, masks=second)[0], masked(images, p, config, masks=masks)[0][1:2])
 
 
 def test_keep_drops_the_blocks_caches_only(images):
@@ -118,11 +116,11 @@ def test_keep_drops_the_blocks_caches_only(images):
 def test_float32_in_and_out_and_close_to_float64(rng, images):
     config = MaskedConfig(dataclasses.replace(VIT, dropout=0.1))
     p = randomised(masked_init(None, config), noise=0.1)
-    dy = rng.standard_normal((B * config.hidden, 8))
+    dy = rng.standard_normal((B, config.masked, 8))
 
     def results(dtype):
         x, parameters = images.astype(dtype), cast(p, dtype)
-        y, c = masked(x, parameters, config, masks=drawn(config, images, dtype=dtype))
+        y, c = masked(x, parameters, config, masks=drawn(config, dtype=dtype))
         return y, *masked_backward(dy.astype(dtype), parameters, c, config)
 
     assert {leaf.dtype for leaf in trees.leaves(list(results(np.float32)))} == {np.dtype("float32")}
@@ -168,10 +166,10 @@ def test_there_and_back_through_json():
 
 def test_what_training_asks_of_a_configuration():
     config = MaskedConfig(PRESETS["mnist"])
-    assert (config.image, config.channels, config.depth, config.classes) == (28, 1, 2, 8)
-    assert (config.patches, config.hidden) == (16, 8)
+    assert (config.image, config.channels, config.vit.depth, config.classes) == (28, 1, 2, 8)
+    assert (config.patches, config.masked) == (16, 8)
     assert MaskedConfig(ViTConfig()).classes == 512  # the paper's
-    assert MaskedConfig(VIT, corrupted=1).hidden == 9
+    assert MaskedConfig(VIT, corrupted=1).masked == 9
 
 
 WRONG = [
@@ -183,8 +181,8 @@ WRONG = [
         dict(vit=dataclasses.replace(VIT, patch=6)),
         "corrupted is 0.5 of 1 patches: expected at least one of two or more",
     ),
-    (dict(vit={"dims": 8}), "not a ViT configuration: unknown ['dims'], expected some of "),
-    (dict(vit=None), "not a ViT configuration: unknown None, expected some of "),
+    (dict(vit={"dims": 8}), "not a ViTConfig: unknown ['dims'], expected some of "),
+    (dict(vit=None), "not a ViTConfig: unknown None, expected some of "),
     (dict(vit=dataclasses.replace(VIT, channels=20)), "20 channels have 8^20 colours: expected fewer channels"),
 ]
 
@@ -204,40 +202,52 @@ def test_images_of_another_size_are_refused(images):
         masked(images[:, 1:], random_masked(config), config)
 
 
-BUGS = [  # the case that must fail, the mistake, what stands there, how it is easily written
+BUGS = [  # function, the case that must fail, the mistake, what stands there, how it is easily written
     (
+        masked_backward,
         "masked",
         "the tokens of other patches",
         'take_rows_backward(dz, c["chosen"])',
         'take_rows_backward(dz[:, ::-1], c["chosen"])',
     ),
-    ("masked", "no gradient through the mask", 'dz, g["mask"] = corrupt_backward', '_, g["mask"] = corrupt_backward'),
-    ("masked", "LayerNorm forgotten", 'dz, g["ln"] = layer_norm_backward', '_, g["ln"] = layer_norm_backward'),
     (
+        masked_backward,
         "masked",
-        "blocks in the order of the way back",
-        'g["blocks"].insert(0, gradient)',
-        'g["blocks"].append(gradient)',
+        "no gradient through the mask",
+        'dz, g["mask"] = corrupt_backward',
+        '_, g["mask"] = corrupt_backward',
     ),
-    ("masked/dropout", "dropout forgotten", 'dz = dropout_backward(dz, c["dropout"])', "..."),
     (
+        masked_backward,
+        "masked",
+        "LayerNorm forgotten",
+        'dz, g["ln"] = layer_norm_backward',
+        '_, g["ln"] = layer_norm_backward',
+    ),
+    (encoder_backward, "masked", "blocks in the order of the way back", "dz, g[i], dpos[i]", "dz, g[-1 - i], dpos[i]"),
+    (masked_backward, "masked/dropout", "dropout forgotten", 'dz = dropout_backward(dz, c["dropout"])', "..."),
+    (
+        masked_backward,
         "masked/mean, relative, post-norm",
         "positions forgotten",
-        "placement.gradients(g)",
-        'g | {"pos": g["blocks"][0]["pos"]}',
+        "# (3), (2)",
+        '\n    g["pos"] = 0 * g["pos"]',
     ),
     (
+        masked_backward,
         "masked",
-        "the positions' gradient of hidden patches only",
-        'position.backward(dz, p["pos"], c["pos"])',
-        'position.backward(dz[:1], p["pos"], c["pos"])',
+        "the positions' gradient of the first image only",
+        'position_backward(dz, p["pos"], c["pos"], kind=vit.position)',
+        'position_backward(dz[:1], p["pos"], c["pos"], kind=vit.position)',
     ),
 ]
 
 
-@pytest.mark.parametrize(("case", "right", "wrong"), [pytest.param(c, r, w, id=n) for c, n, r, w in BUGS])
-def test_the_gradient_check_finds(case, right, wrong):
+@pytest.mark.parametrize(
+    ("function", "case", "right", "wrong"), [pytest.param(f, c, r, w, id=n) for f, c, n, r, w in BUGS]
+)
+def test_the_gradient_check_finds(function, case, right, wrong):
     assert is_right(case)
-    with planted(masked_backward, (right, wrong)):
+    with planted(function, (right, wrong)):
         report = check(case)
     assert not report.ok, f"\n{report}"

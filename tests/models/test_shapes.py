@@ -75,9 +75,9 @@ def test_the_whole_model(rng, config, images, full):
         "blocks/0/mlp/fc1/x": (B, rows, D),
         "blocks/0/mlp/gelu/dydx": (B, rows, M),
         "blocks/0/mlp/fc2/x": (B, rows, M),
-        "class_row/z": (B, rows, D),
-        "ln/xhat": (B, D),
-        "ln/rstd": (B, 1),
+        "readout/class_row/z": (B, rows, D),
+        "readout/ln/xhat": (B, D),
+        "readout/ln/rstd": (B, 1),
         "head/x": (B, D),
     }
 
@@ -112,7 +112,12 @@ def test_the_whole_model(rng, config, images, full):
         (
             dict(pool="mean"),
             196,
-            {"ln/xhat": (B, 196, 384), "ln/rstd": (B, 196, 1), "mean_row/x": (B, 196, 384), "head/x": (B, 384)},
+            {
+                "readout/ln/xhat": (B, 196, 384),
+                "readout/ln/rstd": (B, 196, 1),
+                "readout/mean_row/x": (B, 196, 384),
+                "head/x": (B, 384),
+            },
             {"pos": (196, 384)},
         ),
         (dict(position="2d"), 197, {}, {"pos/x": (14, 192), "pos/y": (14, 192), "pos/cls": (1, 384)}),
@@ -143,7 +148,7 @@ def test_a_variant(rng, images, variant, tokens, caches, gradients):
     assert config.tokens == tokens and logits.shape == (B, 1000)
     assert found["blocks/0/msa/att/a"] == (B, 6, tokens, tokens)
     assert {name: found.get(name) for name in caches} == caches
-    assert ("class_row/z" in found, "mean_row/x" in found) == (tokens == 197, tokens == 196)
+    assert ("readout/class_row/z" in found, "readout/mean_row/x" in found) == (tokens == 197, tokens == 196)
     dimages, g = vit_backward(np.ones_like(logits), p, c, config)
     assert dimages.shape == images.shape
     assert _shapes(g) == _shapes(p)

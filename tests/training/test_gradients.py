@@ -65,9 +65,12 @@ def test_nothing_is_changed(batch):
 
 
 AUGMENTED, MASKED = (CONFIG, {"shift": 1}), (RANDOM, {})
+MIRRORED, CROPPED = (CONFIG, {"mirror": 0.5}), (CONFIG, {"crop": 1})
 
 
-@pytest.mark.parametrize(("config", "recipe"), [AUGMENTED, MASKED], ids=["augmentation", "dropout"])
+@pytest.mark.parametrize(
+    ("config", "recipe"), [AUGMENTED, MASKED, MIRRORED, CROPPED], ids=["augmentation", "dropout", "mirror", "crop"]
+)
 def test_random_draws_follow_from_seed_and_step(batch, config, recipe):
     def draw(seed, step):
         return gradient(batch, config, seed=seed, step=step, micro_batch=5, **recipe)[1]
@@ -78,7 +81,9 @@ def test_random_draws_follow_from_seed_and_step(batch, config, recipe):
     assert (draw(1, 2) != draw(2, 1)).any(), "seed and step are mixed up"
 
 
-@pytest.mark.parametrize(("config", "recipe"), [AUGMENTED, MASKED], ids=["augmentation", "dropout"])
+@pytest.mark.parametrize(
+    ("config", "recipe"), [AUGMENTED, MASKED, MIRRORED, CROPPED], ids=["augmentation", "dropout", "mirror", "crop"]
+)
 def test_every_micro_batch_has_draws_of_its_own(batch, config, recipe):
     one = batch[0][:1], batch[1][:1]
     four = batch[0][:1].repeat(4, axis=0), batch[1][:1].repeat(4)

@@ -131,8 +131,8 @@ def test_a_rate_that_explodes_is_reported(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x, y: (x[:, :3], y), r"the training images are \[32, 3, 4, 1\]: the model and 32 labels expect"),
-        (lambda x, y: (x[:5], y), r"the training images are \[5, 4, 4, 1\]"),
+        (lambda x, y: (x[:, :3], y), r"the training data: images are \[32, 3, 4, 1\], the model and 32 examples expect"),
+        (lambda x, y: (x[:5], y), r"the training data: labels are \[32\], the model and 5 examples expect \[5\]"),
         (lambda x, y: (x, y + 1), "found label 3 at index 2"),
     ],
 )
@@ -175,5 +175,5 @@ def test_numpys_numbers_are_seeds_and_lists_are_labels():
 
 def test_an_empty_test_set_is_refused_before_training():
     (x, y), _ = toy()
-    with pytest.raises(DataError, match="there are no test images"):
+    with pytest.raises(DataError, match="the test data has no example: expected at least one"):
         fit(((x, y), (x[:0], y[:0])))

@@ -1,4 +1,4 @@
-"""Pretraining: images without labels, the same bits for any number of workers, and a start for a classifier."""
+"""Pretraining: `fit` with a model that learns from images without labels, whose encoder is a classifier's start."""
 
 import dataclasses
 import math
@@ -11,21 +11,23 @@ from tests.training.helpers import CONFIG, toy
 from tinyvit import trees
 from tinyvit.arrays import flat
 from tinyvit.errors import DataError, DivergedError, UsageError
-from tinyvit.models.cnn import CNNConfig
-from tinyvit.models.masked import masked_colours, masked_masks
-from tinyvit.models.masked import MaskedConfig, encoder_of, masked, masked_init
-from tinyvit.training import work
-from tinyvit.training.worker_pool import start_worker_pool
+from tinyvit.models.masked import MaskedConfig, encoder_of, masked, masked_colours, masked_init, masked_masks
+from tinyvit.training import loop, train_step
 from tinyvit.training.gradients import ORDER
-from tinyvit.training.loop import fit
-from tinyvit.training.pretraining import pretrain
 from tinyvit.training.recipe import Recipe
 from tinyvit.training.schedule import warmup_cosine
+from tinyvit.training.worker_pool import start_worker_pool
 
 MASKED = MaskedConfig(dataclasses.replace(CONFIG, dropout=0.1))
-RECIPE = Recipe(epochs=3, batch=9, micro_batch=2, learning_rate=0.01, ema_decay=0.9, shift=1)
+RECIPE = Recipe(epochs=3, batch=9, micro_batch=2, learning_rate=0.01, ema_decay=0.9, shift=1, validation=0.0)
 LONGER = dataclasses.replace(RECIPE, epochs=40, shift=0, label_smoothing=0.0)
 (X, Y), TEST = toy()
+
+
+def fit(config=MASKED, data=None, *, images=X, progress=False, **options):
+    """Train a model on images alone, without labels: nothing is held out."""
+    data = data or ({"images": images}, {"images": TEST[0]})
+    return loop.fit(config, data, **{"recipe": RECIPE, "progress": progress} | options)
 
 
 def evenly_grey(count, seed):
@@ -36,14 +38,15 @@ def evenly_grey(count, seed):
 
 
 def test_it_learns_what_is_hidden_from_what_is_not():
-    config = MaskedConfig(CONFIG)
-    p, history = pretrain(config, evenly_grey(120, 1), recipe=LONGER)
-    unseen = evenly_grey(100, 2)
-    masks = masked_masks(np.random.default_rng(7), config, unseen)
+    config, unseen = MaskedConfig(CONFIG), evenly_grey(100, 2)
+    p, history = fit(config, ({"images": evenly_grey(120, 1)}, {"images": unseen}), recipe=LONGER)
+    masks = masked_masks(np.random.default_rng(7), config, len(unseen))
     y, _ = masked(unseen, p, config, masks=masks)
     # a guess by the patch itself would be right for 1 in 4 of those masked, and for all of the others, 1 in 5
     assert (y.argmax(axis=-1) == masked_colours(unseen, masks, config)).mean() > 0.9
-    assert history[-1]["loss"] < 0.2 * history[0]["loss"] < 0.2 * math.log(8)
+    *steps, test = history
+    assert steps[-1]["loss"] < 0.2 * steps[0]["loss"] < 0.2 * math.log(8)
+    assert test["test_accuracy"] > 0.9, "the loop's own look at the test images says the same"
     assert trees.map(np.shape, p) == trees.map(np.shape, masked_init(None, config))
 
 
@@ -57,88 +60,86 @@ def test_it_is_the_plain_loop():
             order = np.random.default_rng([3, ORDER, epoch]).permutation(32)
             for batch in order[:9], order[9:18], order[18:27], order[27:]:
                 step += 1
-                pool.gradient(step, X[batch], Y[batch])
+                pool.gradient(step, {"images": X[batch]})
                 pool.do("update", step, warmup_cosine(step, steps=12, warmup=RECIPE.warmup, peak=RECIPE.learning_rate))
         expected = trees.map(np.array, pool.train_step.average)
-    assert_same_bits(pretrain(MASKED, X, recipe=RECIPE, seed=3)[0], expected)
+    assert_same_bits(fit(seed=3)[0], expected)
 
 
-def test_the_history_is_of_every_tenth_step():
-    _, history = pretrain(MASKED, X, recipe=RECIPE)
-    assert [record["step"] for record in history] == [10]  # of 12: 3 epochs of 32 images, 9 in a step
-    assert set(history[0]) == {"kind", "step", "seconds", "epoch", "loss", "learning_rate", "gradient_norm"}
-    assert (history[0]["kind"], history[0]["epoch"]) == ("step", 3)
+@pytest.mark.parametrize("validation", [0.0, 0.25])
+def test_the_history(validation):
+    """Every tenth step, every epoch if images are held out, and the test images at the end."""
+    _, history = fit(recipe=dataclasses.replace(RECIPE, validation=validation))
+    kinds = [record["kind"] for record in history]
+    assert kinds == (["epoch", "epoch", "epoch", "test"] if validation else ["step", "test"])
+    if not validation:  # 12 steps: 3 epochs of 32 images, 9 in a step
+        assert set(history[0]) == {"kind", "step", "seconds", "epoch", "loss", "learning_rate", "gradient_norm"}
+        assert (history[0]["step"], history[0]["epoch"]) == (10, 3)
 
 
-def test_the_bits_depend_on_the_seed_and_not_on_the_workers():
-    alone, _ = pretrain(MASKED, X, recipe=RECIPE, seed=3)
-    assert_same_bits(pretrain(MASKED, X, recipe=RECIPE, seed=3, workers=2)[0], alone)
-    assert not np.array_equal(pretrain(MASKED, X, recipe=RECIPE, seed=4)[0]["mask"], alone["mask"])
+def test_the_bits_depend_on_the_seed_and_not_on_the_workers_or_the_labels():
+    alone, _ = fit(seed=3)
+    assert_same_bits(fit(seed=3, workers=2)[0], alone)
+    assert_same_bits(fit(data=((X, Y), TEST), seed=3)[0], alone)
+    assert not np.array_equal(fit(seed=4)[0]["mask"], alone["mask"])
 
 
 def test_every_image_is_learned_from_once_in_an_epoch(monkeypatch):
-    seen, gradient = [], work.batch_gradient
+    seen, gradient = [], train_step.batch_gradient
 
-    def watched(images, labels, *args, **keywords):
-        seen.extend(image.tobytes() for image in images)
-        assert not labels.any()
-        return gradient(images, labels, *args, **keywords)
+    def watched(batch, *args, **keywords):
+        assert list(batch) == ["images"], "labels are nowhere"
+        seen.extend(image.tobytes() for image in batch["images"])
+        return gradient(batch, *args, **keywords)
 
-    monkeypatch.setattr(work, "batch_gradient", watched)
-    monkeypatch.setattr(work, "LARGEST_ROWS", 1)  # one row: a batch's gradient is computed in one call
-    pretrain(MASKED, X, recipe=dataclasses.replace(RECIPE, epochs=1))
+    monkeypatch.setattr(train_step, "batch_gradient", watched)
+    monkeypatch.setattr(train_step, "LARGEST_ROWS", 1)  # one row: a batch's gradient is computed in one call
+    fit(data=((X, Y), TEST), recipe=dataclasses.replace(RECIPE, epochs=1))
     assert sorted(seen) == sorted(image.tobytes() for image in X)
 
 
 def test_the_encoder_is_where_fine_tuning_starts():
-    p, _ = pretrain(MASKED, X, recipe=RECIPE)
+    p, _ = fit()
     start = encoder_of(p, MASKED, np.random.default_rng(0))
-    tuned, history = fit(MASKED.vit, ((X, Y), TEST), p=start, recipe=RECIPE, workers=1, progress=False)
+    tuned, history = fit(MASKED.vit, ((X, Y), TEST), p=start, recipe=dataclasses.replace(RECIPE, validation=0.25))
     assert history[-1]["kind"] == "test"
     assert not np.array_equal(tuned["pos"], start["pos"])
 
 
 @pytest.mark.parametrize("when", [1, 5])
 def test_a_loss_that_is_no_number_ends_it_with_one_line(monkeypatch, when):
-    gradient = work.batch_gradient
+    gradient = train_step.batch_gradient
 
     def poisoned(*args, step, **keywords):
         loss, g = gradient(*args, step=step, **keywords)
         return (np.float32("nan") if step == when else loss), g
 
-    monkeypatch.setattr(work, "batch_gradient", poisoned)
+    monkeypatch.setattr(train_step, "batch_gradient", poisoned)
     message = f"the loss is not a number at step {when} of 12: start again with a lower --learning-rate than 0.01"
     with pytest.raises(DivergedError) as error:
-        pretrain(MASKED, X, recipe=RECIPE)
+        fit()
     assert str(error.value) == message
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        (dict(images=X[:, 1:]), UsageError, r"images are \[32, 3, 4, 1\]: the model takes \[B, 4, 4, 1\]"),
-        (dict(images=X[:0]), DataError, "there are no images to learn from"),
+        (dict(images=X[:, 1:]), DataError, r"the training data: images are \[32, 3, 4, 1\], .* expect \[32, 4, 4, 1\]"),
+        (dict(images=X[:0]), DataError, "the training data has no example: expected at least one"),
+        (dict(config=CONFIG), DataError, "the training data has images: .* so labels is missing"),
         (dict(seed=-1), UsageError, "seed is -1: expected a whole number of at least 0"),
         (dict(workers=0), UsageError, "workers is 0: expected a whole number of at least 1"),
         (dict(recipe=dataclasses.replace(RECIPE, freeze=3)), UsageError, "freeze is 3: the model has 2 blocks"),
-        (dict(config=CONFIG), UsageError, "ViTConfig is of a model that learns from labels: expected a MaskedConfig"),
-        (dict(config=CNNConfig(image=4)), UsageError, "CNNConfig is of a model that learns from labels"),
     ],
 )
 def test_what_cannot_be_pretrained(options, error, message):
-    options = {"config": MASKED, "images": X, "recipe": RECIPE} | options
     with pytest.raises(error, match=message):
-        pretrain(options.pop("config"), options.pop("images"), **options)
-
-
-def test_fit_does_not_train_it():
-    with pytest.raises(UsageError, match="MaskedConfig is of a model that learns without labels: expected a classif"):
-        fit(MASKED, ((X, Y), TEST), progress=False)
+        fit(**options)
 
 
 def test_the_progress_bar_is_shown_if_asked_for_on_standard_error(capsys):
-    pretrain(MASKED, X, recipe=RECIPE)
+    fit()
     assert capsys.readouterr() == ("", "")
-    pretrain(MASKED, X, recipe=RECIPE, progress=True)
+    fit(progress=True)
     out, err = capsys.readouterr()
     assert not out and "12/12" in err and "loss=" in err

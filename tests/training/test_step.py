@@ -10,10 +10,10 @@ from tests.training.helpers import CONFIG, RECIPE, toy
 from tinyvit.arrays import flat
 from tinyvit.errors import DivergedError
 from tinyvit.models.vit import vit_init
-from tinyvit.training.worker_pool import start_worker_pool
 from tinyvit.training.batches import as_part
 from tinyvit.training.schedule import warmup_cosine
 from tinyvit.training.step import arithmetic, epoch_order, take_step
+from tinyvit.training.worker_pool import start_worker_pool
 
 BATCH = as_part(toy(train=3)[0])
 

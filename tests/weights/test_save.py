@@ -13,8 +13,8 @@ from tests.weights.tables import SMALL, logits, pictures
 from tinyvit import Recipe, fit, load_data, load_weights, save_weights
 from tinyvit.data.photos import Preparation, prepare_photo
 from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.models.config import CHOICES
 from tinyvit.models.presets import PRESETS
-from tinyvit.models.placement import PLACEMENT
 from tinyvit.weights.save import TARGETS
 
 CONFIG = replace(SMALL, depth=2, gelu="erf")
@@ -84,7 +84,7 @@ def test_timms_own_names_of_classes(tmp_path):
         assert load_weights(tmp_path)[2].class_names == expected
 
 
-@pytest.mark.parametrize("place", PLACEMENT)
+@pytest.mark.parametrize("place", CHOICES["position_at"])
 @every_target
 def test_without_positions(tmp_path, target, place):
     config = replace(CONFIG, position="none", position_at=place)

@@ -41,9 +41,7 @@ class Pixels:
         if isinstance(key, tuple) and self.size is not None:
             return np.asarray(self)[key]
         images = scale(self.stored[key], 255)
-        if self.size is None:
-            return images
-        return resized(images, self.size) if images.ndim == 4 else resized(images[None], self.size)[0]
+        return images if self.size is None else resized(images, self.size)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
@@ -52,5 +50,5 @@ class Pixels:
 
 
 def resized(images: np.ndarray, size: int) -> np.ndarray:
-    """Images [B, H, W, C] as [B, size, size, C], bilinearly, with anti-aliasing."""
+    """Images [..., H, W, C] as [..., size, size, C], bilinearly, with anti-aliasing."""
     return resize(images, size, size, "bilinear antialias")[0]

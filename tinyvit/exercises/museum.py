@@ -132,7 +132,7 @@ EXHIBITS = [
             ("the wrong door", "multi_head_attention_backward", "dv comes back"),
             ("the detour alone", "encoder_block_backward", "the residual around attention"),
             ("a token for each image", "class_token_backward", "the token's gradient is a mean"),
-            ("backwards, backwards", "vit_backward", "the blocks' gradients"),
+            ("backwards, backwards", "vit_backward", "each block is handed"),
         ],
         1,
     )

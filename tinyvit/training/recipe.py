@@ -103,6 +103,8 @@ class Recipe:
         UsageError
             If a name is unknown or a value is not possible.
         """
+        if not isinstance(values, dict):
+            raise UsageError(f"not a recipe: {values!r}")
         values = {RENAMED.get(name, name): value for name, value in values.items()}
         if unknown := values.keys() - {f.name for f in dataclasses.fields(cls)}:
             raise UsageError(f"not a recipe: unknown {', '.join(sorted(unknown))}")

@@ -1,4 +1,4 @@
-"""What masked patch prediction hides, and what it asks for."""
+"""Which patches masked patch prediction corrupts, and which colours it asks for."""
 
 import dataclasses
 import math
@@ -9,8 +9,7 @@ import pytest
 from tests.reference import naive
 from tests.reference.compare import assert_same_bits
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.masked import masked_colours, masked_masks, patch_colours
-from tinyvit.models.masked import MaskedConfig
+from tinyvit.models.masked import MaskedConfig, masked_colours, masked_masks, patch_colours
 from tinyvit.ops.patches import unpatchify
 
 VIT = ViTConfig(image=6, channels=1, patch=2, dim=8, depth=2, heads=4, mlp_dim=7, classes=5)
@@ -20,8 +19,8 @@ B, N = 3, 9
 @pytest.mark.parametrize("patches", [4, 16])
 def test_what_is_drawn(rng, patches):
     config = MaskedConfig(dataclasses.replace(VIT, image=8, patch=8 // math.isqrt(patches)))
-    images, n = np.zeros((4000, 8, 8, 1), np.float32), patches // 2
-    masks = masked_masks(rng, config, images)
+    n = patches // 2
+    masks = masked_masks(rng, config, 4000)
     source, chosen = masks["source"], masks["chosen"]
     assert set(masks) == {"source", "chosen"} and source.shape == (4000, patches) and chosen.shape == (4000, n)
     assert (np.sort(chosen, axis=1)[:, 1:] > np.sort(chosen, axis=1)[:, :-1]).all()  # n different ones
@@ -42,14 +41,14 @@ def test_what_is_drawn(rng, patches):
     assert abs(steps[1:] - steps.sum() / (patches - 1)).max() < 5 * math.sqrt(steps.sum() / (patches - 1))
 
 
-def test_one_seed_gives_one_corruption(rng):
-    images = rng.uniform(-1, 1, (B, 6, 6, 1))
+def test_one_seed_gives_one_corruption():
     config = MaskedConfig(dataclasses.replace(VIT, dropout=0.3))
-    first, second, other = (masked_masks(np.random.default_rng(seed), config, images) for seed in (1, 1, 2))
+    first, second, other = (masked_masks(np.random.default_rng(seed), config, B) for seed in (1, 1, 2))
     assert_same_bits(first, second)
     assert not np.array_equal(first["source"], other["source"])
     assert {"stem", "blocks", "source", "chosen"} == set(first)
     assert first["blocks"][-1]["msa"].shape == (B, N + 1, 8)  # all rows of the last block are read
+    assert set(masked_masks(np.random.default_rng(1), config, B, dropout=False)) == {"source", "chosen"}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -75,7 +74,7 @@ def test_colours_by_example():
 def test_targets_are_the_colours_of_the_chosen_patches_image_by_image(rng):
     config, shades = MaskedConfig(VIT), rng.uniform(-1, 1, (B, N, 1))
     images = unpatchify(shades.repeat(4, axis=2), (B, 6, 6, 1))  # means of noise would nearly all be alike
-    masks = masked_masks(rng, config, images)
+    masks = masked_masks(rng, config, B)
     colours = patch_colours(images, 2)
-    expected = [colours[b, n] for b in range(B) for n in masks["chosen"][b]]
+    expected = [[colours[b, n] for n in masks["chosen"][b]] for b in range(B)]
     assert masked_colours(images, masks, config).tolist() == expected

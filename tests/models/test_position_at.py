@@ -7,11 +7,10 @@ import pytest
 
 from tests.reference.compare import assert_close, assert_same_bits, random_vit
 from tinyvit import trees
+from tinyvit.layers.block import BLOCKS
 from tinyvit.layers.position import POSITIONS
-from tinyvit.models.blocks import NORM, block_of
-from tinyvit.models.config import ViTConfig
-from tinyvit.models.placement import PLACEMENT, stem_of
-from tinyvit.models.vit import vit, vit_backward
+from tinyvit.models.config import CHOICES, ViTConfig
+from tinyvit.models.vit import encoder, encoder_backward, vit, vit_backward
 
 CONFIG = ViTConfig(image=6, channels=2, patch=2, dim=8, depth=3, heads=4, mlp_dim=7, classes=5)
 LEARNED = ["1d", "2d", "relative"]
@@ -29,7 +28,7 @@ def gradients(dy, p, c, config):
     return dimages, g, pos
 
 
-@pytest.mark.parametrize("norm", NORM)
+@pytest.mark.parametrize("norm", BLOCKS)
 @pytest.mark.parametrize("pool", ["class", "mean"])
 @pytest.mark.parametrize("kind", LEARNED)
 def test_one_table_for_all_layers_is_the_same_table_in_each_and_its_gradient_is_their_sum(
@@ -95,32 +94,40 @@ def test_the_class_token_stands_before_the_patches(images):
     assert set(zip(*np.nonzero(abs(shift).max(axis=(0, 1)) > 1e-9), strict=True)) == {(t, t + 3) for t in range(7)}
 
 
-def test_the_stem_adds_nothing_where_positions_enter_in_every_layer(rng):
-    z, dz = rng.standard_normal((2, 2, 10, 8))
-    p = random_vit(CONFIG)["pos"]
+def test_the_stem_adds_nothing_where_positions_enter_in_every_layer(images):
+    """The first block is handed the tokens as the class token's layer left them."""
     for kind in POSITIONS:
         for place in ("layers", "shared"):
             config = dataclasses.replace(CONFIG, position=kind, position_at=place)
-            assert_same_bits(stem_of(config).forward(z, [p])[0], z)
-            assert_same_bits(stem_of(config).backward(dz, [p], {}), (dz, {}))
-    assert_same_bits(stem_of(CONFIG).forward(z, p)[0], z + p)
+            p = random_vit(config)
+            _, c = vit(images, p, config)
+            assert "pos" not in c
+            tokens = c["patch"]["linear"]["x"] @ p["patch"]["w"] + p["patch"]["b"]
+            tokens = np.concatenate([np.broadcast_to(p["cls"], (2, 1, 8)), tokens], axis=1)
+            z, _ = encoder(tokens, p, config)
+            assert_close(z, c["readout"]["class_row"]["z"])
+    assert "pos" in vit(images, random_vit(CONFIG), CONFIG)[1]
 
 
-@pytest.mark.parametrize("place", PLACEMENT)
-def test_the_blocks_of_a_tree_are_views_of_it(place):
+@pytest.mark.parametrize("place", CHOICES["position_at"])
+def test_the_blocks_read_the_tree_itself(rng, place):
     """A model that is trained changes its parameters in place: what the blocks are given must change with them."""
     config = dataclasses.replace(CONFIG, position_at=place)
-    p = random_vit(config)
-    given = {id(leaf) for leaf in trees.leaves(PLACEMENT[place].blocks(p))}
-    kept = {id(leaf) for leaf in trees.leaves([p["blocks"], p["pos"] if place != "stem" else []])}
-    assert given == kept
+    z, p = rng.standard_normal((2, 10, 8)), random_vit(config)
+    for leaf in trees.leaves([p["blocks"], p["pos"] if place != "stem" else []]):
+        before, _ = encoder(z, p, config)
+        leaf *= 1.5
+        moved = abs(encoder(z, p, config)[0] - before).max() > 1e-12
+        assert moved or any(leaf is b["msa"]["k"]["b"] for b in p["blocks"])
 
 
-@pytest.mark.parametrize("norm", NORM)
+@pytest.mark.parametrize("norm", BLOCKS)
 def test_a_block_has_the_configurations_options(rng, norm):
-    config = dataclasses.replace(CONFIG, norm=norm, gelu="tanh", eps=0.1, scale="none", heads=2)
-    z, p = rng.standard_normal((2, 10, 8)), random_vit(config)["blocks"][0]
-    forward, backward = block_of(config)
-    expected, _ = NORM[norm][0](z, p, heads=2, gelu="tanh", eps=0.1, scale="none")
-    assert_same_bits(forward(z, p)[0], expected)
-    assert backward is NORM[norm][1]
+    config = dataclasses.replace(CONFIG, norm=norm, gelu="tanh", eps=0.1, scale="none", heads=2, depth=1)
+    (z, dz), p = rng.standard_normal((2, 2, 10, 8)), random_vit(config)
+    forward, backward = BLOCKS[norm]
+    expected, cache = forward(z, p["blocks"][0], heads=2, gelu="tanh", eps=0.1, scale="none")
+    y, c = encoder(z, p, config)
+    assert_same_bits([y, c], [expected, [cache]])
+    dx, gradients = backward(dz, p["blocks"][0], cache)
+    assert_same_bits(encoder_backward(dz, p, c, config), (dx, [gradients], [None]))

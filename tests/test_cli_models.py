@@ -1,0 +1,195 @@
+"""Every model from the command: trained, killed, resumed, measured and asked; or one line that says why not."""
+
+import json
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tinyvit
+from tests.training import helpers
+from tests.training.helpers import call, changed_json, fails, isolated
+from tests.training.kill import TINY, kill_at_random
+from tinyvit import trees
+from tinyvit.models.masked import encoder_of
+from tinyvit.models.model import MODELS
+
+SHORT = ["--epochs=2", "--batch=128", "--seed=3"]
+NOT_A_VIT = "this is a convolutional network"
+
+
+def train(model, out, *options):
+    """A short run of a model in the folder `out`."""
+    result = call("train", "digits", f"--model={model}", *TINY[model], *SHORT, "--out", out, *options)
+    assert result.code == 0, result.err
+    return result
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder that holds a finished run of each model, named like it."""
+    folder = tmp_path_factory.mktemp("finished")
+    for model in TINY:
+        train(model, folder / model)
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, finished):
+    """A working folder with those runs, and a picture."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    isolated(tmp_path, monkeypatch)
+    _, (x, _) = tinyvit.load_data("digits")
+    Image.fromarray(((x[0, :, :, 0] + 1) * 127.5).round().astype(np.uint8)).save("a.png")
+    return tmp_path
+
+
+def test_every_model_has_a_tiny_run():
+    assert TINY.keys() == MODELS.keys(), "a new model is trained, killed and asked here as well: say how, in TINY"
+
+
+# ---- the same bits
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+@pytest.mark.parametrize("model", ["cnn", "masked"])
+def test_a_run_killed_at_random_moments_ends_with_the_same_bits(tmp_path, monkeypatch, model):
+    isolated(tmp_path, monkeypatch)
+    ended, steps = kill_at_random(model, 2, tmp_path, epochs=4)
+    assert ended >= 1 and len(steps) == 2
+
+
+@pytest.mark.parametrize("model", ["cnn", "masked"])
+def test_a_run_has_the_same_bits_with_any_number_of_workers(here, model):
+    alone = helpers.outcome(here / model)
+    for workers in (2, 3):
+        train(model, f"workers{workers}", f"--workers={workers}")
+        helpers.assert_same_outcome(helpers.outcome(here / f"workers{workers}"), alone)
+
+
+# ---- what each can be asked
+
+
+@pytest.mark.parametrize("model", TINY)
+def test_its_name_is_kept_and_it_is_measured_again(here, model):
+    assert json.loads((here / model / "config.json").read_text())["model"] == model
+    _, config = tinyvit.load(here / model / "model.npz")
+    assert type(config) is MODELS[model].config
+    scores = json.loads(call("eval", model, "--json").out)
+    assert scores["model"] == model
+    metrics = json.loads((here / model / "metrics.json").read_text())
+    if model == "masked":  # it draws other masks
+        assert scores["test_loss"] == pytest.approx(metrics["test_loss"], rel=0.05)
+    else:
+        assert scores["test_accuracy"] == metrics["test_accuracy"]
+        assert scores["test_loss"] == pytest.approx(metrics["test_loss"], rel=1e-5)
+    again = call("train", "--resume", "--out", model)
+    assert again.code == 0 and "is finished" in again.err and "test accuracy" in again.out
+    result = call("train", "--resume", "--out", model, "--model=" + ("vit" if model == "cnn" else "cnn"))
+    assert result.code == 2 and f"which has {model}: leave it out" in result.err
+
+
+def test_a_cnn_names_the_class_of_a_picture(here):
+    (found,) = json.loads(call("predict", "cnn", "a.png", "--json").out)
+    p, config = tinyvit.load("cnn/model.npz")
+    _, (x, _) = tinyvit.load_data("digits")
+    y, _ = tinyvit.forward({"images": x[:1]}, p, config)
+    assert found["classes"][0]["class"] == str(y.argmax())
+
+
+def test_and_is_written_as_tinyvits_own_file(here):
+    assert call("convert", "cnn", "own.npz").code == 0
+    p, config = tinyvit.load("own.npz")
+    expected, same = tinyvit.load("cnn/model.npz")
+    assert config == same
+    assert all((a == b).all() for a, b in zip(trees.leaves(p), trees.leaves(expected), strict=True))
+    assert call("predict", "own.npz", "a.png").out.startswith("a.png: class ")
+
+
+WHY_NOT = {
+    "predict masked a.png": "masked has no head, so it names no classes: try tinyvit features",
+    "numerics masked a.png": "has no head",
+    "predict cnn a.png --figure look.png": NOT_A_VIT,
+    "convert cnn published": NOT_A_VIT,
+    "features cnn a.png": NOT_A_VIT,
+    "probe cnn digits": NOT_A_VIT,
+    "numerics cnn a.png": NOT_A_VIT,
+    "train digits --from cnn": NOT_A_VIT,
+    "train digits --from vit --model cnn": "--from starts a ViT from weights: leave --model cnn out",
+    "predict cnn a.png --heads 2": "--heads: a convolutional network has no such setting",
+    "train digits --model resnet": "resnet",
+    "shapes digits --model resnet": "resnet",
+    "train digits --model cnn --depth 3": "--depth",
+    "train digits --model vit --widths 2,3": "--widths",
+    "train digits --model vit --corrupted 0.3": "--corrupted",
+    "train digits --model cnn --widths 2,x": "--widths",
+    "train digits --model cnn --widths 0": "width 1 is 0",
+    "train digits --model masked --corrupted 0": "corrupted is 0",
+    "train digits --model cnn --freeze 1": "freeze is 1: the model has 0 blocks",
+}
+
+
+@pytest.mark.parametrize("words", WHY_NOT)
+def test_why_not_is_one_line(here, words):
+    fails(here, words.split(), WHY_NOT[words])
+
+
+def test_features_and_a_probe_are_of_the_encoder(here):
+    result = call("features", "masked", "a.png", "--out=f.npy", "--layer=1", "--pool=mean")
+    assert result.code == 0 and np.load("f.npy").shape == (1, 8)
+    assert "its encoder is taken" in result.err
+    assert call("probe", "masked", "digits", "--shots=1", "--test=50").code == 0
+
+
+def test_fine_tuning_starts_from_the_encoder(here):
+    still = ["--epochs=1", "--batch=256", "--learning-rate=0", "--ema-decay=0", "--out=tuned"]
+    result = call("train", "digits", "--from=masked", *still)
+    assert result.code == 0 and "its encoder is taken, under a head of zeros" in result.err
+    p, config = tinyvit.load("tuned/model.npz")
+    whole, masked = tinyvit.load("masked/model.npz")
+    start = encoder_of(whole, masked, np.random.default_rng(0))
+    found, expected = trees.named(p), trees.named(start)
+    assert all((found[name] == expected[name]).all() for name in expected if not name.startswith("head"))
+    assert config.dropout == 0 and not p["head"]["w"].any()
+
+
+@pytest.mark.parametrize("model", ["cnn", "masked"])
+def test_the_doctor_finds_nothing_in_a_healthy_model(here, model):
+    """Of the preset's size, for the tiny ones learn little; its trial stands for a trained model."""
+    size = ["--epochs=1"] if model == "masked" else ["--epochs=1", "--learning-rate=0.005"]
+    assert call("train", "digits", f"--model={model}", *size, "--out=whole").code == 0
+    result = call("doctor", "whole")
+    assert (result.code, result.out) == (0, "") and "checks, nothing found" in result.err, result
+
+
+# ---- a run of a later version
+
+
+@pytest.mark.parametrize("argv", ["eval vit", "train --resume --out vit", "predict vit a.png", "doctor vit"])
+def test_a_run_of_a_model_that_this_version_does_not_know(here, argv):
+    path = here / "vit" / "config.json"
+    path.write_bytes(changed_json(path.read_bytes(), model="perceiver"))
+    fails(here, argv.split(), "no model is named 'perceiver': this version has vit, cnn, masked", code=1)
+
+
+# ---- old names of options
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"), [("average", "ema_decay", 0.5), ("clip", "clip_norm", 0.7), ("smoothing", "label_smoothing", 0.2)]
+)
+def test_old_options_work_with_a_notice(here, old, new, value):
+    result = call("train", "digits", *TINY["vit"], *SHORT, f"--{old}={value}", "--out=run")
+    notice = f"tinyvit: --{old} is now --{new.replace('_', '-')}; the old name will go"
+    assert result.code == 0 and result.err.splitlines().count(notice) == 1
+    assert json.loads((here / "run" / "config.json").read_text())["recipe"][new] == value
+
+
+def test_so_does_the_probes_strength(here):
+    options = ["probe", "vit", "digits", "--shots=1", "--test=20"]
+    old, new = call(*options, "--strength=0.5"), call(*options, "--l2=0.5")
+    assert (old.code, old.out) == (0, new.out)
+    assert re.findall(r"is now.*", old.err) == ["is now --l2; the old name will go"] and "is now" not in new.err
