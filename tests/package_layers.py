@@ -23,7 +23,9 @@ PACKAGE_LAYERS = [  # the packages of each layer, from the lowest, by the first 
     [("commands",)],
     [("cli", "__main__", TOP)],
 ]
-PACKAGES = {part: (layer, package) for layer, packages in enumerate(PACKAGE_LAYERS) for package in packages for part in package}
+PACKAGES = {
+    part: (layer, package) for layer, packages in enumerate(PACKAGE_LAYERS) for package in packages for part in package
+}
 
 
 def modules(root):

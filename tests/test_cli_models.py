@@ -58,8 +58,7 @@ def test_every_model_has_a_tiny_run():
 @pytest.mark.parametrize("model", ["cnn", "masked"])
 def test_a_run_killed_at_random_moments_ends_with_the_same_bits(tmp_path, monkeypatch, model):
     isolated(tmp_path, monkeypatch)
-    ended, steps = kill_at_random(model, 2, tmp_path, epochs=4)
-    assert ended >= 1 and len(steps) == 2
+    assert kill_at_random(model, 2, tmp_path, epochs=4), "none of the kills came in time"
 
 
 @pytest.mark.parametrize("model", ["cnn", "masked"])
@@ -158,8 +157,8 @@ def test_fine_tuning_starts_from_the_encoder(here):
 
 @pytest.mark.parametrize("model", ["cnn", "masked"])
 def test_the_doctor_finds_nothing_in_a_healthy_model(here, model):
-    """Of the preset's size, for the tiny ones learn little; its trial stands for a trained model."""
-    size = ["--epochs=1"] if model == "masked" else ["--epochs=1", "--learning-rate=0.005"]
+    size = ["--widths=8,16", "--learning-rate=0.03"] if model == "cnn" else [*TINY[model][1:], "--dim=16", "--learning-rate=0.01"]
+    size += ["--epochs=1", "--batch=64"]
     assert call("train", "digits", f"--model={model}", *size, "--out=whole").code == 0
     result = call("doctor", "whole")
     assert (result.code, result.out) == (0, "") and "checks, nothing found" in result.err, result
@@ -179,7 +178,8 @@ def test_a_run_of_a_model_that_this_version_does_not_know(here, argv):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "value"), [("average", "ema_decay", 0.5), ("clip", "clip_norm", 0.7), ("smoothing", "label_smoothing", 0.2)]
+    ("old", "new", "value"),
+    [("average", "ema_decay", 0.5), ("clip", "clip_norm", 0.7), ("smoothing", "label_smoothing", 0.2)],
 )
 def test_old_options_work_with_a_notice(here, old, new, value):
     result = call("train", "digits", *TINY["vit"], *SHORT, f"--{old}={value}", "--out=run")

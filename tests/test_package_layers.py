@@ -53,7 +53,10 @@ BAD = {
     "upwards, relative": ({"ops/a.py": "from ..layers import b", "layers/b.py": ""}, "upwards, from layer 1 to 2"),
     "a public name": ({"training/a.py": "from tinyvit import vit"}, "training.a:1 imports tinyvit: upwards"),
     "across": ({"data/a.py": "from tinyvit import models", "models/__init__.py": ""}, "another package of layer 3"),
-    "across, between files": ({"checks.py": "from tinyvit.viz.a import f", "viz/a.py": ""}, "another package of layer 4"),
+    "across, between files": (
+        {"checks.py": "from tinyvit.viz.a import f", "viz/a.py": ""},
+        "another package of layer 4",
+    ),
     "a circle in a folder": (
         {
             "ops/a.py": "from . import b",

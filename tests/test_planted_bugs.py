@@ -253,7 +253,11 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
     (encoder_backward, "small vit/2d, shared", {"the last block's only": ("a + b", "b")}),
     (encoder_backward, "small vit/relative, shared", {"the first block's only": ("a + b", "a")}),
     *(
-        (encoder_backward, f"small vit/{kind}, layers", {f"layers of {kind} mixed up": ("return dz, g, dpos", REVERSED)})
+        (
+            encoder_backward,
+            f"small vit/{kind}, layers",
+            {f"layers of {kind} mixed up": ("return dz, g, dpos", REVERSED)},
+        )
         for kind in ("1d", "2d", "relative")
     ),
     (

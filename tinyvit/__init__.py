@@ -25,7 +25,7 @@ from tinyvit.training.loop import fit
 from tinyvit.training.recipe import RECIPES, Recipe
 from tinyvit.trees import count
 from tinyvit.viz.attention import attention_maps, rollout
-from tinyvit.viz.ledger import shapes
+from tinyvit.viz.summary import shapes
 from tinyvit.weights.load import load_weights
 from tinyvit.weights.save import save_weights
 

@@ -165,6 +165,10 @@ def other_counts(data):
     return data.replace(b'"counts": [[6', b'"counts": [[7')
 
 
+def other_classes(data):
+    return data.replace(b'["x", "y"]', b'["x xy"  ]')
+
+
 def other_shape(data):
     return data.replace(b"(16, 32, 32, 3)", b"(48, 32, 32, 1)")
 
@@ -179,7 +183,17 @@ def no_description(data):
 
 @pytest.mark.parametrize(
     "damage",
-    [cut, cut_in_the_images, lengthen, flip_the_header, other_counts, other_shape, nothing, no_description],
+    [
+        cut,
+        cut_in_the_images,
+        lengthen,
+        flip_the_header,
+        other_counts,
+        other_classes,
+        other_shape,
+        nothing,
+        no_description,
+    ],
 )
 def test_a_damaged_cache_is_made_again(tmp_path, place, opened, damage):
     root = paint(tmp_path / "a", {"x": 8, "y": 8})

@@ -298,6 +298,12 @@ def test_a_link_to_nowhere_and_a_ribbon_are_broken_pictures(tmp_path):
     assert said.startswith(f"{root}/x/zz.png: cannot be read: No such file or directory; 2 of 6 pictures")
 
 
+def test_a_pipe_is_not_waited_for(tmp_path):
+    root = paint(tmp_path / "a", {"x": 2, "y": 2})
+    os.mkfifo(root / "x" / "pipe.png")
+    assert len(read_data(root).train[1]) == 3
+
+
 def test_a_link_in_a_circle_ends(tmp_path):
     root = paint(tmp_path / "a", {"x": 2, "y": 2})
     (root / "z").symlink_to(root)

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from tests.lab.helpers import small_jobs
+from tests.training import helpers
 from tinyvit.lab.job import BUDGETS, FULL, QUICK_IMAGES, Job, base_config, base_images, base_recipe, training
 from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.worker import TASKS
@@ -210,3 +211,19 @@ def test_fine_tuning_of_what_has_learned_all_is_gentle_and_is_long_enough():
         tuning = arguments["tuning"]
         steps = tuning["epochs"] * -(-arguments["labelled"] // tuning["batch"])
         assert 280 <= steps <= 320
+
+
+KEPT = sorted((helpers.ROOT / "docs" / "lab").glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_the_results_in_the_docs_are_found_by_todays_keys(path):
+    """They were kept under the names of version 0.1."""
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    data, seeds = records[0]["data"], 1 + max(record["seed"] for record in records)
+    wanted = {job.key for job in EXPERIMENTS[path.stem].runs(data, "full", seeds)}
+    assert wanted <= {record["key"] for record in records}, "each would be trained again"
+
+
+def test_every_experiment_has_results_in_the_docs():
+    assert {path.stem for path in KEPT} == set(EXPERIMENTS)

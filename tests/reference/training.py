@@ -20,14 +20,18 @@ def flatten(tree, like):
     return np.concatenate([leaf.reshape(-1) for leaf in trees.leaves(tree, like)])
 
 
-def train(images, labels, p, config, *, steps, learning_rate, weight_decay=0.0, limit=1.0, smoothing=0.0, all_rows=True):
+def train(
+    images, labels, p, config, *, steps, learning_rate, weight_decay=0.0, limit=1.0, smoothing=0.0, all_rows=True
+):
     """The parameters after some steps, as views of one flat vector, and the loss before each; p itself stays."""
     vector = flatten(p, p)
     m, v, decay, p = np.zeros_like(vector), np.zeros_like(vector), decay_of(p, weight_decay), trees.views(vector, p)
     losses = []
     for step in range(1, steps + 1):
         masks = vit_masks(np.random.default_rng(step), config, len(images), all_rows=all_rows, dtype=vector.dtype)
-        _, loss, _, g = loss_and_gradients(images, labels, p, config, smoothing=smoothing, masks=masks, all_rows=all_rows)
+        _, loss, _, g = loss_and_gradients(
+            images, labels, p, config, smoothing=smoothing, masks=masks, all_rows=all_rows
+        )
         g = flatten(g, p)
         g *= clip_factor(np.sqrt(g @ g), limit)
         adamw_step(vector, g, m, v, step=step, learning_rate=learning_rate, decay=decay)

@@ -176,7 +176,7 @@ def test_report_where_it_cannot_be_written(tmp_path):
     assert result.code and result.err.count("\n") == 1 and "page.html" in result.err
 
 
-def test_the_ledger_command(tmp_path):
+def test_the_shapes_command(tmp_path):
     plain = call("shapes", "digits")
     both = call("shapes", "digits", "--backward", "--batch", "4", "--figure", tmp_path / "flow.svg")
     assert plain.code == both.code == 0 and "blocks/2/msa/att/da" in both.out and "att/da" not in plain.out

@@ -1,16 +1,19 @@
 """Kill a run at random moments, go on with it, and compare it with a run that nobody disturbed.
 
-    python -m tests.training.kill            ten kills of a run of each model; exit status 1 if a bit differs
+    python -m tests.training.kill            ten kills of a run of each model; an error if a bit differs
     python -m tests.training.kill cnn -n 3   three, of one model
 """
 
 import argparse
+import json
 import random
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import numpy as np
 
 from tests.training.helpers import assert_same_outcome, call, environment, outcome
 
@@ -43,50 +46,44 @@ def start(argv, folder):
 
 
 def kill_at_random(model, kills, folder, *, seed=0, epochs=20, say=lambda words: None):
-    """Kill runs of a model so many times in all, go on after each, and compare every one that ends.
+    """Kill a run of a model so many times, at moments spread over it, and go on after each.
 
     Returns
     -------
-    ended : int
-        How many runs came to their end, killed or not; each was equal to the bit to the first, which was not killed.
-    steps : list of int
-        The steps of the checkpoints that there were at each kill; 0 is none yet.
+    steps : list of (int, int)
+        For each kill the step that the history had come to, and that of the checkpoint; 0 is none yet. The run ended
+        equal to the bit to one that was not killed.
     """
-    moments, argv, folder = random.Random(seed), arguments(model, epochs), Path(folder)
+    moments, argv, folder, steps = random.Random(seed), arguments(model, epochs), Path(folder), []
     assert call(*argv, "--out", folder / "whole").code == 0
     whole = outcome(folder / "whole")
-    lasts, ended, steps = whole_seconds(folder / "whole"), 0, []
-    while len(steps) < kills:
-        run = f"killed-{ended}"
-        child = start([*argv, "--out", run, "--resume"], folder)
+    for target in sorted(moments.uniform(0, last_step(folder / "whole")) for _ in range(kills)):
+        child = start([*argv, "--out", "killed", "--resume"], folder)
         try:
-            moment = moments.uniform(0, 2 * lasts / kills)
-            time.sleep(moment)
+            while child.poll() is None and last_step(folder / "killed") < target:
+                time.sleep(0.001)
+            time.sleep(moments.uniform(0, 0.1))
             child.kill()
         finally:
             child.communicate()
-        if child.returncode == 0:  # it ended before it was killed
-            assert_same_outcome(outcome(folder / run), whole)
-            ended += 1
-            continue
-        steps.append(saved_step(folder / run))
-        say(f"{model}: kill {len(steps)} of {kills}, {moment:.2f} s after the start, checkpoint of step {steps[-1]}")
-    assert call(*argv, "--out", folder / run, "--resume").code == 0
-    assert_same_outcome(outcome(folder / run), whole)
-    return ended + 1, steps
+        if child.returncode == 0:  # it ended sooner
+            break
+        steps.append((last_step(folder / "killed"), saved_step(folder / "killed")))
+        say(f"{model}: killed after step {steps[-1][0]}; its checkpoint is of step {steps[-1][1]}")
+    assert call(*argv, "--out", folder / "killed", "--resume").code == 0
+    assert_same_outcome(outcome(folder / "killed"), whole)
+    return steps
 
 
-def whole_seconds(folder):
-    """How long a finished run took."""
-    from tinyvit.training.run import open_run
-
-    return open_run(folder).metrics()["seconds"]
+def last_step(folder):
+    """The step of the last whole line of a run's history; 0 if there is none."""
+    path = folder / "history.jsonl"
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return json.loads(lines[-1])["step"] if lines else 0
 
 
 def saved_step(folder):
     """The step of a run's checkpoint; 0 if there is none."""
-    import numpy as np
-
     path = folder / "checkpoint.npz"
     if not path.exists():
         return 0
@@ -103,8 +100,8 @@ def main():
     args = parser.parse_args()
     for model in args.model or TINY:
         with tempfile.TemporaryDirectory() as folder:
-            ended, steps = kill_at_random(model, args.kills, folder, seed=args.seed, say=print)
-        print(f"{model}: killed {len(steps)} times at steps {steps}, {ended} runs ended, all equal to the bit")
+            steps = kill_at_random(model, args.kills, folder, seed=args.seed, say=print)
+        print(f"{model}: killed {len(steps)} times, resumed, equal to the bit", flush=True)
 
 
 if __name__ == "__main__":

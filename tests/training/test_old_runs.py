@@ -68,7 +68,7 @@ def test_its_model_is_measured_and_asked(old):
     p, config = tinyvit.load(OLD / "model.npz")
     probabilities = softmax(tinyvit.vit(x[:1], p, config)[0])[0][0]
     assert best["class"] == str(probabilities.argmax())
-    assert best["probability"] == pytest.approx(probabilities.max(), abs=1e-5)
+    assert best["probability"] == pytest.approx(probabilities.max(), abs=1e-3), "8 bits of grey"
     assert call("train", "--resume", "--out", "run").code == 0, "it is finished"
 
 

@@ -1,4 +1,4 @@
-"""The dataflow's picture is the ledger's rows: each a box with its shape, joined to what it is made from."""
+"""The dataflow's picture is the summary's rows: each a box with its shape, joined to what it is made from."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from matplotlib.patches import Rectangle
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.presets import PRESETS
 from tinyvit.viz.dataflow import dataflow_figure
-from tinyvit.viz.ledger import block_number, shapes
+from tinyvit.viz.summary import block_number, shapes
 
 CONFIG = ViTConfig(image=8, channels=1, patch=2, dim=12, depth=3, heads=3, mlp_dim=20, classes=7)
 VARIANTS = [{}, dict(depth=1), dict(position="none"), dict(pre_logits=5), dict(dropout=0.2)]
@@ -30,8 +30,8 @@ def boxes(axes):
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 @pytest.mark.parametrize("backward", [False, True])
 def test_every_tensor_of_the_first_block_is_a_box_with_its_shape(options, backward):
-    ledger = shapes(dataclasses.replace(CONFIG, **options), backward=backward)
-    (axes,) = dataflow_figure(ledger).axes
+    summary = shapes(dataclasses.replace(CONFIG, **options), backward=backward)
+    (axes,) = dataflow_figure(summary).axes
     rows = [row for row in shapes(dataclasses.replace(CONFIG, **options)) if block_number(row) in (None, 0)]
     found = boxes(axes)
     assert len(found) == len(rows)

@@ -19,7 +19,7 @@ from tinyvit.models.model import name_of
 from tinyvit.models.presets import PRESETS
 from tinyvit.training.cores import usable_cores
 from tinyvit.training.process import import_path
-from tinyvit.viz.ledger import shapes
+from tinyvit.viz.summary import shapes
 
 SMALL = {"image": 28, "channels": 1, "heads": 4, "classes": 10}
 MODELS = {

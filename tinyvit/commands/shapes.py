@@ -7,7 +7,7 @@ from tinyvit.commands.options import add_json, add_model, count, given, new_comm
 from tinyvit.commands.runs import save_figure
 from tinyvit.models.model import model_named
 from tinyvit.models.presets import PRESETS
-from tinyvit.viz.ledger import shapes
+from tinyvit.viz.summary import shapes
 
 
 def add(commands):

@@ -136,6 +136,8 @@ def _settings(args):
     preset = args.preset or args.data or "digits"
     name = args.data or next((data for data in DATASETS if preset.startswith(data)), "digits")
     pictures, notes = None, ()
+    if preset == "pictures" and args.data is None:
+        raise UsageError("the preset pictures is for pictures of your own: name their folder or .zip")
     if dataset_named(name) is None:
         pictures, notes = _own_pictures(args)
         name, preset = os.path.abspath(os.path.expanduser(name)), args.preset or "pictures"

@@ -59,7 +59,7 @@ def walked(path, below="", depth=0):
                 name = f"{below}/{entry.name}" if below else entry.name
                 if entry.is_dir():
                     folder.folders[entry.name] = walked(path, name, depth + 1) if depth < DEEPEST else Folder(name)
-                else:
+                elif entry.is_file() or not os.path.exists(entry.path):  # a pipe would be waited for
                     folder.files[entry.name] = _entry(entry, name)
     except OSError as error:
         raise DataError(f"{Path(path, below)}: cannot be read: {error.strerror or error}") from None

@@ -51,6 +51,8 @@ def load(path, size):
             description = json.loads(np.load(file, allow_pickle=False).tobytes())
             complete = not file.read(1)
         counted = sum(map(sum, description["counts"]))
+        lengths = [len(part) for part in description["counts"]]
+        complete = complete and lengths == 2 * [len(description["class_names"])]
         fit = images.dtype == np.uint8 and images.shape == (counted, size, size, 3)
         return (images, description) if complete and fit else None
     except Exception:  # NumPy reads headers with Python's own tokenizer, which fails in half a dozen ways

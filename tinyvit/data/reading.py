@@ -100,5 +100,5 @@ class Reading:
                 images.append(prepare_member(self.read(entry), self.size, 3))
                 errors.append(None)
             except DataError as error:
-                errors.append(error)
+                errors.append(str(error))  # the exception itself would keep the picture in memory
         return np.array(images, np.uint8).reshape(-1, self.size, self.size, 3), errors

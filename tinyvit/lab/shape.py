@@ -6,7 +6,7 @@ from tinyvit.lab.experiment import Experiment, Report
 from tinyvit.lab.figures import COLOURS, accuracy_axis, line, panels
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
 from tinyvit.lab.statistics import LEVEL, difference
-from tinyvit.viz.ledger import shapes
+from tinyvit.viz.summary import shapes
 
 EPOCHS = 0.5  # of the recipe's
 CHANGES = {  # of the data set's model, one thing at a time; MLPs keep their proportion to the width

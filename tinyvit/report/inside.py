@@ -24,8 +24,8 @@ from tinyvit.viz.curves import curves
 from tinyvit.viz.dataflow import dataflow_figure
 from tinyvit.viz.distance import distance_figure
 from tinyvit.viz.embedding import filters_figure, neighbours_similarity, position_table, similarity_figure
-from tinyvit.viz.ledger import shapes
 from tinyvit.viz.maps import attention_figure, overlay_figure
+from tinyvit.viz.summary import shapes
 
 SAMPLES = 64  # images over which attention distances are averaged
 SHOWN = 4  # of them drawn
@@ -259,13 +259,13 @@ def _positions(inside):
 
 
 def _dataflow(inside):
-    ledger = shapes(inside.config)
-    parameters, multiply_adds, _ = ledger.totals
+    summary = shapes(inside.config)
+    parameters, multiply_adds, _ = summary.totals
     short = " (fewer where the last block is computed for the class token alone)"
     fewer = short if getattr(inside.config, "pool", None) == "class" else ""
     words = (
         f"Every tensor on the way from an image to the answer: {parameters:,} parameters, and {multiply_adds:,} "
         f"multiply-adds for one image{fewer}. What is filled is kept for the backward pass: "
-        f"{ledger.kept:,} bytes."
+        f"{summary.kept:,} bytes."
     )
-    return Picture(dataflow_figure(ledger), "What is computed?", words)
+    return Picture(dataflow_figure(summary), "What is computed?", words)

@@ -8,7 +8,7 @@ from string import Template
 from tinyvit.models.model import model_of, name_of
 from tinyvit.report.explorer import Explorer, figure_source
 from tinyvit.report.inside import pictures
-from tinyvit.viz.ledger import shapes, where
+from tinyvit.viz.summary import shapes, where
 
 EXPLORED = 8  # images
 
@@ -29,7 +29,7 @@ def page(inside):
         f"{settings.dataset.name}: {metrics['training_images']:,} images, {metrics['epochs']} epochs, "
         f"{metrics['seconds']:.0f} seconds."
     )
-    ledger = shapes(inside.config)
+    tensors = shapes(inside.config)
     anchors = {"explorer": "Explore"} if encoder else {}
     anchors |= {name: picture.title for name, picture in drawn.items()}
     anchors |= {"shapes": "Every tensor", "settings": "Settings"}
@@ -46,9 +46,9 @@ def page(inside):
             ("name", "shape", "parameters", "multiply-adds", "bytes", "memory"),
             [
                 (row.name, list(row.shape) if row.shape else "", *(n or "" for n in row[2:5]), where(row))
-                for row in ledger.folded()
+                for row in tensors.folded()
             ]
-            + [("total", "", *ledger.totals, f"{ledger.kept:,} kept")],
+            + [("total", "", *tensors.totals, f"{tensors.kept:,} kept")],
         ),
         command=f"<code>{escape(settings.command)}</code>",
         settings=_table(("setting", "value"), asked.items()),

@@ -1,23 +1,22 @@
-"""The shape ledger as a picture: every tensor a box, below those that it is made from."""
+"""The summary as a picture: every tensor a box, below those that it is made from."""
 
-import itertools
-import re
+from collections import Counter
 
-from tinyvit.viz.ledger import Ledger, block_number
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure
+from tinyvit.viz.summary import LISTED, block_number
 
 WIDTH, HEIGHT = 0.88, 0.66  # of a box; columns and lines are 1 apart
-SKIP = -1.75  # where the residual connections run
-NUMBERS = (2.5, 3.55, 4.55)  # right ends of the columns beside the boxes
+SKIP = -0.75  # left of the boxes: where the residual connections run
+NUMBERS = (1.5, 2.55, 3.55)  # right of the boxes: right ends of the columns of numbers
 GREY, FILL = "#666666", "#d6e9f5"
 
 
-def dataflow_figure(ledger):
-    """The forward pass, from the image above to the logits below; the first block stands for all.
+def dataflow_figure(summary):
+    """The forward pass, from the input above to the output below; a block stands for the next ones that are alike.
 
     Parameters
     ----------
-    ledger : Ledger
+    summary : Summary
         From `shapes`.
 
     Returns
@@ -26,48 +25,79 @@ def dataflow_figure(ledger):
         Boxes are tensors, with their shapes: filled if the cache keeps them for the backward pass, dashed if they lie
         in another's memory. Orange lines are matrix products. On the right, the numbers of all tensors in a line.
     """
-    forward = list(itertools.takewhile(lambda row: row.name != "dhead", ledger))
-    depth = 1 + max(block_number(row) for row in forward if block_number(row) is not None)
-    rows = [_with_first(row, depth) for row in forward if block_number(row) in (None, 0)]
+    forward = summary.forward
+    blocks = list(forward.alike())
+    shown = {
+        row.name: like.name
+        for _, rows, others in blocks
+        for _, more in others
+        for row, like in zip(more, rows, strict=True)
+    }
+    rows = [row for _, rows, _ in blocks for row in rows]
+    rows = [row._replace(inputs=tuple(shown.get(name, name) for name in row.inputs)) for row in rows]
     places = _places(rows)
+    columns = [-1, 1, *(x for x, _ in places.values())]  # at least three: the key is on the left
+    left, right = min(columns), max(columns)
     lines = 1 + max(y for _, y in places.values())
-    figure = new_figure(9.2, 0.47 * (lines + 2.2))
-    axes = figure.add_subplot(xlim=(-2.3, 4.6), ylim=(lines + 0.9, -1.3))
+    figure = new_figure(5.2 + (right - left + 1) * 4 / 3, 0.47 * (lines + 2.2))
+    axes = figure.add_subplot(xlim=(left - 1.3, right + 3.6), ylim=(lines + 0.9, -1.3))
     axes.axis("off")
-    _frame(axes, [places[row.name][1] for row in rows if block_number(row) == 0], depth)
+    for number, rows_, others in blocks:
+        if number is not None:
+            name = LISTED.match(rows_[0].name)[1]
+            label = f"{name.removesuffix('s')} × {1 + len(others)}" if others else f"{name}/{number}"
+            _frame(axes, left, right, [places[row.name][1] for row in rows_], label)
     for row in rows:
         for name in row.inputs:
-            _line(axes, places[name], places[row.name], ORANGE if row.multiply_adds else GREY)
+            _line(axes, places[name], places[row.name], left, ORANGE if row.multiply_adds else GREY)
     for row in rows:
         _box(axes, *places[row.name], row)
     _key(axes)
-    _numbers(axes, rows, places, lines, Ledger(forward))
+    _numbers(axes, rows, places, (left, right), lines, forward)
     return figure
 
 
-def _with_first(row, depth):
-    """The row, made from the first block where it was made from the last."""
-    return row._replace(inputs=tuple(re.sub(rf"^blocks/{depth - 1}/", "blocks/0/", name) for name in row.inputs))
-
-
 def _places(rows):
-    """{name: (column, line)}: below all inputs; beside each other what is on the same line."""
-    places, line = {}, -1
-    for row in rows:
-        above = [places[name][1] for name in row.inputs if not name.endswith("/mask")]
-        line = 1 + max(above, default=line)  # a mask is drawn beside what it makes
-        single = len(row.inputs) == 1 and not row.parameters
-        column = places[row.inputs[0]][0] if single else 0
-        match row.name.rpartition("/")[2]:
-            case "rstd" | "dydx" | "mask":  # noted on the side
-                column = 1
-            case "q" if row.parameters:
-                column = -1
-            case "r":  # of the queries, with relative positions
-                column = -1
-            case "v":
-                column = 1
-        places[row.name] = (column, line)
+    """{name: (column, line)}: below all inputs; beside each other what is on the same line.
+
+    What is made from one tensor stands below it; if that is three times so, as q, k and v, on both sides of it. What
+    nobody reads but the backward pass, and what comes in on the way, stands on the right.
+    """
+    places, taken = {}, set()
+    read = {name for row in rows for name in row.inputs}
+    given = {}  # what does not come from the first: masks, say
+    for row in rows[1:]:
+        if all(name in given for name in row.inputs):
+            given[row.name] = row.inputs
+    made = [row for row in rows if row.name not in given]
+    noted = {row.name for row in made[:-1] if row.name not in read}
+    several = Counter(row.inputs for row in made if row.name not in noted)
+    met = Counter()
+
+    def put(name, column, line):
+        while (column, line) in taken:
+            column += 1
+        taken.add((column, line))
+        places[name] = (column, line)
+
+    def beside(names, line):
+        for name in names:
+            if name in given and name not in places:
+                put(name, 1, line)
+                beside(given[name], line)
+
+    for row in made:
+        above = [places[name] for name in row.inputs if name in places]
+        line = 1 + max((y for _, y in above), default=-1)
+        column = above[0][0] if len(above) == 1 else 0
+        if row.name in noted:
+            column += 1
+        elif several[row.inputs] > 2:
+            column += met[row.inputs] - (several[row.inputs] - 1) // 2
+            met[row.inputs] += 1
+        put(row.name, column, line)
+        beside(row.inputs, line)
+    beside(given, 0)
     return places
 
 
@@ -77,14 +107,23 @@ def _box(axes, x, y, row):
     kept, view = row.memory == "kept", row.bytes == 0
     style = dict(facecolor=FILL if kept else "white", edgecolor=BLUE, linestyle="--" if view else "-", zorder=2)
     axes.add_patch(Rectangle((x - WIDTH / 2, y - HEIGHT / 2), WIDTH, HEIGHT, **style))
-    name = re.sub(r"^blocks/\d+/", "", row.name)
-    axes.text(x, y, f"{name}\n{list(row.shape)}", ha="center", va="center", fontsize=7, linespacing=1.3, zorder=3)
+    name = row.name.removeprefix(f"{LISTED.match(row.name)[0]}/") if block_number(row) is not None else row.name
+    axes.text(
+        x,
+        y,
+        f"{name}\n{list(row.shape)}",
+        ha="center",
+        va="center",
+        fontsize=7 if len(name) < 20 else 6,
+        linespacing=1.3,
+        zorder=3,
+    )
 
 
-def _line(axes, start, end, colour):
+def _line(axes, start, end, left, colour):
     (x0, y0), (x1, y1) = start, end
     if y1 - y0 > 3 and x0 == x1 == 0:  # a residual connection: around all that it skips
-        xs, ys = [-WIDTH / 2, SKIP, SKIP, -WIDTH / 2], [y0 + 0.12, y0 + 0.12, y1 - 0.12, y1 - 0.12]
+        xs, ys = [-WIDTH / 2, left + SKIP, left + SKIP, -WIDTH / 2], [y0 + 0.12, y0 + 0.12, y1 - 0.12, y1 - 0.12]
         axes.plot(xs[-1] - 0.06, ys[-1], ">", color=colour, markersize=4)
     elif y0 == y1:  # a mask
         xs, ys = [x0 - WIDTH / 2, x0 - WIDTH / 2, x1 + WIDTH / 2, x1 + WIDTH / 2], [y0] * 4
@@ -108,22 +147,24 @@ def _key(axes):
     axes.legend(handles=handles, loc="upper left", fontsize=8, frameon=False)
 
 
-def _frame(axes, lines, depth):
+def _frame(axes, left, right, lines, label):
     from matplotlib.patches import Rectangle
 
     top, bottom = min(lines) - 0.45, max(lines) + 0.45
-    axes.add_patch(Rectangle((-2.2, top), 4.0, bottom - top, facecolor="#f3f3f3", edgecolor="none", zorder=0))
-    axes.text(-2.12, top + 0.12, f"block × {depth}", fontsize=8, va="top", rotation=90, color="#444444")
+    axes.add_patch(
+        Rectangle((left - 1.2, top), right - left + 2, bottom - top, facecolor="#f3f3f3", edgecolor="none", zorder=0)
+    )
+    axes.text(left - 1.12, top + 0.12, label, fontsize=8, va="top", rotation=90, color="#444444")
 
 
-def _numbers(axes, rows, places, lines, forward):
+def _numbers(axes, rows, places, ends, lines, forward):
     """Beside each line the sums of its tensors' numbers; below, those of the whole model."""
+    left, right = ends
     for column, x in zip((2, 3, 4), NUMBERS, strict=True):
-        axes.text(x, -0.9, rows[0]._fields[column].replace("_", "-"), ha="right", fontsize=8, weight="bold")
+        style = dict(x=right + x, ha="right", va="center", fontsize=7.5)
+        axes.text(**style | dict(y=-0.9, fontsize=8), s=rows[0]._fields[column].replace("_", "-"), weight="bold")
         for line in range(lines):
             if number := sum(row[column] for row in rows if places[row.name][1] == line):
-                axes.text(x, line, f"{number:,}", ha="right", va="center", fontsize=7.5)
-        axes.text(
-            x, lines + 0.3, f"{forward.totals[column - 2]:,}", ha="right", va="center", fontsize=7.5, weight="bold"
-        )
-    axes.text(-2.12, lines + 0.3, "the whole model", va="center", fontsize=8, weight="bold")
+                axes.text(**style, y=line, s=f"{number:,}")
+        axes.text(**style, y=lines + 0.3, s=f"{forward.totals[column - 2]:,}", weight="bold")
+    axes.text(left - 1.12, lines + 0.3, "the whole model", va="center", fontsize=8, weight="bold")
