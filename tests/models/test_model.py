@@ -17,10 +17,10 @@ from tinyvit.models.masked import MaskedConfig, patch_colours
 from tinyvit.models.model import MODELS, check_parameters, model_named, model_of, name_of, parameter_count
 from tinyvit.models.task import check_batch
 
-VIT = ViTConfig(image=4, channels=2, patch=2, dim=4, depth=1, heads=2, mlp_dim=3, classes=5, dropout=0.2)
+VIT = ViTConfig(image=4, channels=2, patch=2, dim=4, depth=1, heads=2, mlp_dim=3, classes=5, dropout=0.2, gelu="tanh")
 CONFIGS = {
     "vit": VIT,
-    "cnn": CNNConfig(image=4, channels=2, classes=5, widths=(3, 4)),
+    "cnn": CNNConfig(image=3, channels=2, classes=5, widths=(3, 4)),
     "masked": MaskedConfig(dataclasses.replace(VIT, channels=1), corrupted=0.75),
 }
 OTHER = {  # a setting of each, changed
@@ -34,7 +34,7 @@ B = 3
 
 def batch_for(name):
     config = CONFIGS[name]
-    images = np.random.default_rng(0).uniform(-1, 1, (B, 4, 4, config.channels))
+    images = np.random.default_rng(0).uniform(-1, 1, (B, config.image, config.image, config.channels))
     batch = {"images": images, "labels": np.array([1, 4, 0])}
     return {key: batch[key] for key in MODELS[name].task.arrays(config)}
 

@@ -7,9 +7,16 @@ import numpy as np
 import pytest
 
 from tests.reference.compare import random_vit
+from tinyvit.errors import UsageError
+from tinyvit.layers.block import BLOCKS
+from tinyvit.layers.encoder_block import encoder_block, encoder_block_backward
+from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward
+from tinyvit.layers.mlp import mlp, mlp_backward
+from tinyvit.layers.multi_head_attention import multi_head_attention, multi_head_attention_backward
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit, vit_masks
 from tinyvit.ops import attention as op
+from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward
 from tinyvit.viz.attention import (
     answers_row,
     attention_distance,
@@ -25,12 +32,41 @@ from tinyvit.viz.attention import (
 CONFIG = ViTConfig(image=6, channels=2, patch=2, dim=8, depth=3, heads=2, mlp_dim=6, classes=4)
 
 
+def parallel_block(z, p, *, heads, rows=None, gelu="erf", eps=1e-6, scale="sqrt", masks=NO_MASKS):
+    """A block of another form, that of docs/extending.md: attention and MLP side by side."""
+    c = {}
+    y, c["ln1"] = layer_norm(z, p["ln1"], eps=eps)
+    attended, c["msa"] = multi_head_attention(y[:, :rows], y, p["msa"], heads=heads, scale=scale)
+    attended, c["dropout"] = dropout(attended, masks.get("msa"))
+    y, c["ln2"] = layer_norm(z[:, :rows], p["ln2"], eps=eps)
+    y, c["mlp"] = mlp(y, p["mlp"], gelu=gelu, masks=masks.get("mlp", NO_MASKS))
+    return z[:, :rows] + attended + y, c
+
+
+def parallel_block_backward(dz, p, c):
+    g = {}
+    dy, g["mlp"] = mlp_backward(dz, p["mlp"], c["mlp"])
+    dy, g["ln2"] = layer_norm_backward(dy, p["ln2"], c["ln2"])
+    dq, dkv, _, g["msa"] = multi_head_attention_backward(dropout_backward(dz, c["dropout"]), p["msa"], c["msa"])
+    dkv[:, : dq.shape[1]] += dq
+    dx, g["ln1"] = layer_norm_backward(dkv, p["ln1"], c["ln1"])
+    dx[:, : dz.shape[1]] += dz + dy
+    return dx, g
+
+
+@pytest.fixture(autouse=True)
+def parallel(monkeypatch):
+    monkeypatch.setitem(BLOCKS, "parallel", (parallel_block, parallel_block_backward))
+
+
 VARIANTS = [
     {},
     dict(pre_logits=5, gelu="tanh"),
     dict(pool="mean", norm="post", position="2d", position_at="layers"),
     dict(norm="post", position="relative", position_at="shared", scale="none"),
     dict(pool="mean", position="sinusoidal"),
+    dict(norm="parallel", position="1d", position_at="layers"),
+    dict(norm="parallel", position="relative", position_at="shared", pool="mean"),
 ]
 WITH_CLASS = [variant for variant in VARIANTS if variant.get("pool") != "mean"]
 
@@ -151,6 +187,25 @@ def test_the_last_layer_speaks_through_the_class_row_alone(with_class):
     short = weighted_attention(np.ones((3, 4)), p, vit(*with_class, all_rows=False)[1], config)
     np.testing.assert_allclose(short[-1], last[:, :1], atol=1e-12)
     np.testing.assert_allclose(short[0], weighted_attention(np.ones((3, 4)), p, c, config)[0], atol=1e-12)
+
+
+def test_a_block_whose_attention_has_another_name_is_refused_in_one_line(monkeypatch):
+    """Not guessed: to leave the block out, or to take another array for its maps, would be silently wrong."""
+
+    def renamed(z, p, **options):
+        z, c = encoder_block(z, p, **options)
+        return z, {"mixing" if name == "msa" else name: cache for name, cache in c.items()}
+
+    def renamed_backward(dz, p, c):
+        return encoder_block_backward(dz, p, {"msa" if name == "mixing" else name: c[name] for name in c})
+
+    monkeypatch.setitem(BLOCKS, "renamed", (renamed, renamed_backward))
+    images, p, config = drawn(dict(norm="renamed"))
+    _, c = vit(images, p, config)
+    with pytest.raises(UsageError) as error:
+        weighted_attention(np.ones((3, 4)), p, c, config)
+    assert str(error.value).startswith('a block of this model has no attention under the name "msa"')
+    assert "\n" not in str(error.value)
 
 
 def test_dropouts_masks_are_on_the_way_back():

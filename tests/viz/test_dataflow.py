@@ -5,7 +5,9 @@ import dataclasses
 import pytest
 from matplotlib.patches import Rectangle
 
+from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.masked import MaskedConfig
 from tinyvit.models.presets import PRESETS
 from tinyvit.viz.dataflow import dataflow_figure
 from tinyvit.viz.summary import block_number, shapes
@@ -56,3 +58,12 @@ def test_products_with_relative_positions_are_not_on_the_way_of_the_keys():
     (axes,) = dataflow_figure(shapes(dataclasses.replace(CONFIG, position="relative", position_at="shared"))).axes
     x = {text.partition("\n")[0]: box.get_x() for text, box in boxes(axes)}
     assert x["msa/r"] == x["msa/att/bias"] == x["msa/att/q"] < x["msa/att/k"] == x["msa/att/scores"]
+
+
+@pytest.mark.parametrize("config", [CNNConfig(widths=(3, 4)), MaskedConfig(CONFIG)], ids=["cnn", "masked"])
+def test_the_picture_of_another_model(config):
+    summary = shapes(config, backward=True)
+    (axes,) = dataflow_figure(summary).axes
+    shown = sum(len(rows) for _, rows, _ in summary.forward.alike())
+    assert len(boxes(axes)) == len({(box.get_x(), box.get_y()) for _, box in boxes(axes)}) == shown
+    assert f"{summary.forward.totals[1]:,}" in [text.get_text() for text in axes.texts]

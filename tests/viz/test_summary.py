@@ -176,6 +176,24 @@ def test_a_model_that_nobody_has_described(monkeypatch):
     assert rows.forward.totals[1] == work and rows.totals[1] == 3 * work
     assert by_name["dsequence"].inputs == ("ln1/dxhat", "ln2/dxhat", "dz")
 
+    def wasteful(batch, p, config, **options):
+        z, c = parallel(batch, p, config)
+        z @ z.swapaxes(1, 2)
+        return z, c
+
+    monkeypatch.setitem(MODELS, "new", new._replace(forward=wasteful))
+    assert shapes(NewConfig()).totals[1] == work + 16 * 16 * 12, "what nobody reads is counted too"
+
+
+def test_what_would_escape_observation_is_refused(monkeypatch):
+    def unobserved(batch, p, config, **options):
+        np.zeros(batch["images"].shape)[:] = batch["images"]
+
+    model = MODELS["cnn"]._replace(config=NewConfig, init=lambda rng, config: {}, forward=unobserved)
+    monkeypatch.setitem(MODELS, "new", model)
+    with pytest.raises(TypeError, match="xp_of"):
+        shapes(NewConfig())
+
 
 def test_a_table_shows_a_block_once_and_adds_up():
     rows = observed(PRESETS["B/16"])

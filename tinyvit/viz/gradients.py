@@ -26,39 +26,38 @@ def name_backward(names, run, forward, g, start):
     start : int
         When the backward pass began.
     """
-    made_by, inner = {}, _inner(names)
+    made_by, inner = defaultdict(list), _inner(names)
     for call in forward:
-        if call.cache is not None:
-            made_by.setdefault(id(call.cache), []).append(call)
+        made_by[id(call.cache)].append(call)
     calls = [(call, twin) for call in run.calls if call.start > start and (twin := _twin(call, made_by))]
-    begins = {call.start: (call, twin) for call, twin in calls}
-    ends = {call.end: (call, twin) for call, twin in calls}
-    nodes = {node.time: node for node in run.nodes if node.time > start}
-    terms, whole = (
-        {},
-        {},
-    )  # node: the tensor that it is a term of the gradient of; tensor: the last term, when and where
-    for time in sorted([*begins, *ends, *nodes]):
-        if time in nodes:
-            _inherit(nodes[time], terms, whole)
-        elif time in begins:
-            call, twin = begins[time]
-            if call.arrays and (tensor := _result(twin)):
-                _give(names, call.arrays[0], tensor, time, call)
-        else:
-            call, twin = ends[time]
-            for x, node in zip(twin.arrays, call.results, strict=False):
-                if call.module == twin.module and (tensor := tensor_of(x)):
-                    terms[node] = tensor
-                    if whole.get(tensor, (None,))[0] is not node:
-                        whole[tensor] = node, time, call.parent
-    for tensor, (node, time, call) in whole.items():
+    for tensor, (node, time, call) in _sums(names, run, calls, start).items():
         _give(names, node, tensor, time, call)
     for call, twin in calls:
         if call.module == twin.module and call.results:
             _name_inner(names, call, [t for t in inner[twin.path] if twin.start < t.node.time < twin.end])
     for path, x in trees.walk(g):
         names.give(x.node, f"g/{path}", shape=x.shape)
+
+
+def _sums(names, run, calls, start):
+    """Name what functions are handed, as it comes; {tensor: its gradient's last term, when and where it was added}."""
+    events = {node.time: (node, None) for node in run.nodes if node.time > start}
+    for call, twin in calls:
+        events |= {call.start: (call, twin), call.end: (call, twin)}
+    terms, whole = {}, {}  # terms: of which tensor's gradient a node is one
+    for time, (what, twin) in sorted(events.items(), key=lambda event: event[0]):
+        if twin is None:
+            _inherit(what, terms, whole)
+        elif time == what.start:
+            if what.arrays and (tensor := _result(twin)):
+                _give(names, what.arrays[0], tensor, time, what)
+        elif what.module == twin.module:
+            for x, node in zip(twin.arrays, what.results, strict=False):
+                if tensor := tensor_of(x):
+                    terms[node] = tensor
+                    if whole.get(tensor, (None,))[0] is not node:
+                        whole[tensor] = node, time, what.parent
+    return whole
 
 
 def _twin(call, made_by):

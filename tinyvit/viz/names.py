@@ -92,24 +92,22 @@ def _name_leaves(names, run, c):
 
 def _makers(run, p):
     """{what functions return: the function that gives it its name}, and the calls whose result has another name."""
-    single_layers = {id(branch) for _, branch in branches(p) if _holds_arrays(branch)}
+    layers = {id(branch): _holds_arrays(branch) for _, branch in branches(p) if isinstance(branch, dict) and branch}
     makers, unused = {}, []
     for call in run.calls:  # the innermost first
         if not call.path or not call.results or call.results[0].time < call.start:
             continue
-        node = call.results[0]
+        node, single = call.results[0], [layers[id(x)] for x in call.arguments if id(x) in layers]
         if node.tensors:
             unused.append(call)
-            continue
-        parameters = [id(x) for x in call.arguments if isinstance(x, dict)]
-        if node not in makers or (parameters and single_layers.issuperset(parameters)):
+        elif node not in makers or (single and all(single)):
             makers[node] = call
     return makers, unused
 
 
 def _holds_arrays(branch):
     """Whether these are the parameters of one layer, which are arrays, and not of several."""
-    return isinstance(branch, dict) and branch and all(is_observed(x) for x in branch.values())
+    return all(is_observed(x) for x in branch.values())
 
 
 def _name_results(names, makers):

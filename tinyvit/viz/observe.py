@@ -3,7 +3,7 @@
 `Observed` has a shape, a dtype and memory of its own, as a NumPy array has: what is a view and what a copy is NumPy's
 answer. Its numbers are not computed: memory that nobody touches is never given by the operating system, so a whole
 ViT-H/14 runs, forward and backward, in little. It belongs to the array module of this file (see `arrays.xp_of`), so
-what layers create while they are watched is observed too.
+what layers create while they are watched is observed too. What is counted, and named, is noted in trace.py.
 """
 
 import math
@@ -14,10 +14,7 @@ import numpy as np
 
 from tinyvit.viz.trace import Node, Run
 
-UNCOUNTED = (
-    "tinyvit.ops.sums",
-    "tinyvit.ops.take_rows",
-)  # sums and choices, which are products with 0 and 1 in form only
+UNCOUNTED = ("tinyvit.ops.sums", "tinyvit.ops.take_rows")  # products with 0 and 1: in truth, sums and choices
 MODULE = "tinyvit_observed"  # the name of the array module
 
 
@@ -35,10 +32,15 @@ class Observed(np.lib.mixins.NDArrayOperatorsMixin):
         self.data, self.node = data, node
 
     def __getattr__(self, name):
+        if name.startswith("__"):  # by which NumPy would take the memory without asking
+            raise AttributeError(name)
         value = getattr(self.data, name)
         if callable(value):
             return lambda *args, **options: noted(name, getattr(self.data, name), [self], args, options)
         return wrapped(name, value, [self]) if isinstance(value, np.ndarray) else value
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("an observed array cannot become a NumPy array: make arrays with xp_of(x), as for the GPU")
 
     def __len__(self):
         return len(self.data)
@@ -51,19 +53,16 @@ class Observed(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
         sources = [x for x in inputs if isinstance(x, Observed)]
-        integers = all(x.dtype.kind in "biu" for x in sources)  # they may be places of something, so they are computed
         if out and isinstance(out[0], Observed):
             return out[0].changed(ufunc.__name__, sources)
-        if method != "__call__" or integers:
-            return noted(
-                ufunc.__name__ if method == "__call__" else method, getattr(ufunc, method), [], inputs, options
-            )
+        op = ufunc.__name__ if method == "__call__" else method
+        if method != "__call__" or all(x.dtype.kind in "biu" for x in sources):  # integers may be places of something
+            return noted(op, getattr(ufunc, method), [], inputs, options)
         kinds = (x.dtype if hasattr(x, "dtype") else type(x) for x in inputs)
         dtype = ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))[-1]
-        if ufunc is np.matmul:
-            shape, work = product_shape(*inputs)
-            return wrapped("matmul", np.empty(shape, dtype), sources, work)
-        return wrapped(ufunc.__name__, np.empty(np.broadcast_shapes(*map(np.shape, inputs)), dtype), sources)
+        shapes = [getattr(x, "shape", ()) for x in inputs]
+        shape, work = product_shape(*shapes) if ufunc is np.matmul else (np.broadcast_shapes(*shapes), 0)
+        return wrapped(op, np.empty(shape, dtype), sources, work)
 
     def __array_function__(self, function, kinds, args, options):
         return noted(function.__name__, function, [], args, options)
@@ -72,11 +71,8 @@ class Observed(np.lib.mixins.NDArrayOperatorsMixin):
         """The next version, after a change in place. What was itself made from this memory is no further source."""
         old = self.node
         inputs = [old] if op == "setitem" or any(x is self for x in sources) else []
-        inputs += [
-            x.node
-            for x in sources
-            if x.node is not old and (x.node.born == old.born or not x.node.derives_from(old.born))
-        ]
+        others = [x.node for x in sources if x.node is not old]
+        inputs += [node for node in others if node.born == old.born or not node.derives_from(old.born)]
         self.node = Node(Run.current, op, self.data, inputs, shares=old)
         self.node.view = False
         self.node.made = self.node.time if op == "add" and len(inputs) > 1 else old.made  # a sum has its last term
@@ -84,10 +80,9 @@ class Observed(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 def product_shape(a, b):
-    """The shape of a @ b, and its multiply-adds."""
-    rows, columns = np.shape(a)[-2:-1], np.shape(b)[-1:] if np.ndim(b) > 1 else ()
-    shape = (*np.broadcast_shapes(np.shape(a)[:-2], np.shape(b)[:-2]), *rows, *columns)
-    return shape, math.prod(shape) * np.shape(a)[-1]
+    """The shape of a product of arrays of these shapes, and its multiply-adds."""
+    shape = (*np.broadcast_shapes(a[:-2], b[:-2]), *a[-2:-1], *(b[-1:] if len(b) > 1 else ()))
+    return shape, math.prod(shape) * a[-1]
 
 
 def noted(op, function, sources, args, options):

@@ -135,14 +135,16 @@ def shapes(config, batch=1, *, backward=False):
     for path, x in trees.walk(c):
         if not is_parameter(x.node):
             cached[x.node.born].append(path)
-    rows, before, counted = Summary(), {}, set()
+    rows, before, holders, counted = Summary(), {}, {}, set()
     for tensor in sorted(names.values(), key=lambda tensor: tensor.time):
         inputs, used = _origins(tensor, before, 0 if tensor.time < forward else forward)
         used = [node for node in used if node not in counted]
         counted.update(used)
         parameters = sum(math.prod(node.shape) for node in used if node.op == "parameter")
         work = batch * sum(node.work for node in used)
-        memory = _memory(tensor, inputs, before, cached, batch)
+        memory = _memory(tensor, cached, batch)
+        if (holder := holders.setdefault(tensor.node.born, tensor.name)) != tensor.name:
+            memory = 0, next((name for name in inputs if before[name] == tensor.node.born), holder), ()
         before[tensor.name] = tensor.node.born
         rows.append(Row(tensor.name, tensor.shape, parameters, work, *memory, inputs))
     if unread := sum(node.work for node in run.nodes if node not in counted):  # what a model computes for nothing
@@ -173,14 +175,10 @@ def observe(config, backward):
     return run, c, names, forward
 
 
-def _memory(tensor, inputs, before, cached, batch):
-    """The fields bytes, memory and cached of a row: the first tensor in a memory has it, the others lie in it."""
-    node, gradient = tensor.node, tensor.name.startswith("g/")
-    if node.born in before.values():
-        holder = next(name for name in (*inputs, *before) if before[name] == node.born)
-        return 0, holder, ()
-    size = node.nbytes * (batch if node.batch and not gradient else 1)
-    kept = tuple(cached.pop(node.born, ()))
+def _memory(tensor, cached, batch):
+    """The fields bytes, memory and cached of the row that has this memory first; others lie in it."""
+    gradient, kept = tensor.name.startswith("g/"), tuple(cached.get(tensor.node.born, ()))
+    size = tensor.node.nbytes * (batch if tensor.node.batch and not gradient else 1)
     return size, "kept" if kept else "gradient" if gradient else "passing", kept
 
 

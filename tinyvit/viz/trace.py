@@ -19,10 +19,8 @@ class Node:
         self.op, self.inputs, self.shape, self.work = op, inputs, data.shape, work
         self.time = self.made = next(run.clock)
         self.born, self.nbytes = (shares.born, shares.nbytes) if shares else (self.time, data.nbytes)  # its memory
-        self.source, self.view = (
-            shares,
-            shares is not None,
-        )  # what it is a view of; or the version before, see `changed`
+        self.source = shares  # what it is a view of; or the version before, see `Observed.changed`
+        self.view = shares is not None
         self.batch = op == "input" or any(source.batch for source in inputs)  # of the examples, not of parameters alone
         self.call = run.stack[-1]
         self.tensors = []  # the names that it is given, see names.py
