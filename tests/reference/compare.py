@@ -30,7 +30,7 @@ def random_vit(config, seed=0):
 def errors(found, expected):
     """{name: worst |found - expected|, in units of the expected tensor's largest entry}, for trees, tuples or arrays.
 
-    The gradient of a bias that changes nothing (a key bias, or one that a LayerNorm takes away) is identically zero, and
+    The gradient of a bias that changes nothing (a key bias, or one that LayerNorm takes away) is identically zero, and
     what is left is rounding: its unit is the largest entry of the matrix beside it.
     """
     found, expected = trees.named(as_tree(found)), trees.named(as_tree(expected))
