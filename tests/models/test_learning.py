@@ -21,6 +21,7 @@ def batch(rng):
     return rng.standard_normal((8, 8, 8, 1)), rng.permutation(8)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_first_loss_is_ln_k(rng, batch, dtype):
     images, labels = batch

@@ -147,7 +147,6 @@ def test_an_evaluation_as_training_asks_for_it(name):
         assert model.task.answer(y, config).tolist() == [row.argmax() for row in y]
 
 
-@pytest.mark.smoke
 @every_model
 def test_gradients_of_the_tasks_loss_together_with_the_model(name):
     """From the mean loss, with label smoothing, to every parameter and every pixel."""

@@ -5,11 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from tinyvit.models.placement import PLACEMENT
 
 from tests.reference.compare import random_vit
 from tinyvit.layers.position import POSITIONS
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.placement import PLACEMENT
 from tinyvit.viz.embedding import filters_figure, position_table, principal_filters, similarity, similarity_figure
 
 RNG = np.random.default_rng(0)

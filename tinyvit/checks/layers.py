@@ -60,8 +60,8 @@ def layers(array, randomised, rng):
             (array(B, D), randomised(pre_logits_layer.pre_logits_init(None, D, M))),
         ),
         "encoder_block": Case(*block, (x, block_p), dict(heads=4)),
-        "encoder_block/rows": Case(*block, (x, block_p), dict(heads=4, rows=2)),
-        "encoder_block/dropout": Case(*block, (x, block_p), dict(heads=4, masks=masks)),
+        "encoder_block/rows": Case(*block, (x, block_p), dict(heads=4, rows=2, gelu="tanh")),
+        "encoder_block/dropout": Case(*block, (x, block_p), dict(heads=4, masks=masks, gelu="tanh")),
     }
     cases["class_token"] = array_parameter(cases["class_token"])
     learned, none = POSITIONS["1d"], POSITIONS["none"]

@@ -40,7 +40,9 @@ def variants(rng):
             dz, g, dpos = block_backward(dz, p["block"], p["pos"], c, **kinds)
             return dz, {"block": g, "pos": dpos}
 
-        return Case(lambda z, p: block(z, p["block"], p["pos"], heads=4, **kinds, **options), backward, (x, p))
+        return Case(
+            lambda z, p: block(z, p["block"], p["pos"], heads=4, gelu="tanh", **kinds, **options), backward, (x, p)
+        )
 
     return cases | {
         "scale_queries": Case(scale_queries, scale_queries_backward, (array(B, 4, T, 5),)),
@@ -58,9 +60,14 @@ def variants(rng):
             x, array(B, S, D), array(B, 4, T, S), block_p["msa"] | {"r": array(2 * S - 1, D)}
         ),
         "post_norm_block": Case(post_norm_block, post_norm_block_backward, (x, block_p), dict(heads=4)),
-        "post_norm_block/rows": Case(post_norm_block, post_norm_block_backward, (x, block_p), dict(heads=4, rows=2)),
+        "post_norm_block/rows": Case(
+            post_norm_block, post_norm_block_backward, (x, block_p), dict(heads=4, rows=2, gelu="tanh")
+        ),
         "post_norm_block/dropout": Case(
-            post_norm_block, post_norm_block_backward, (x, block_p), dict(heads=4, masks=dropping, scale="none")
+            post_norm_block,
+            post_norm_block_backward,
+            (x, block_p),
+            dict(heads=4, masks=dropping, scale="none", gelu="tanh"),
         ),
         "block": block_case(table, dict(position="1d")),
         "block/relative, post-norm": block_case(keys, dict(position="relative", norm="post")),

@@ -24,6 +24,7 @@ class Task(NamedTuple):
     loss_backward(dloss, c)                  -> dy
     score(y, batch)                          -> {name: (sum over targets, their count)}, for each name in `scores`
     answer(y, config)                        -> the label of each example; None if the task has no such answer
+    targets                                  what is counted, in words
     scores                                   the names of the scores; "loss" is among them
     """
 
@@ -34,6 +35,7 @@ class Task(NamedTuple):
     loss_backward: Callable
     score: Callable
     answer: Callable | None
+    targets: str
     scores: tuple = ("loss", "accuracy")
 
 
@@ -101,6 +103,7 @@ classification = Task(
     loss_backward=label_loss_backward,
     score=label_score,
     answer=lambda y, config: np.asarray(y).argmax(-1),
+    targets="images",
 )
 colour_prediction = Task(  # of the masked patches: the labels are drawn with the masks, from the images
     arrays=_images,
@@ -110,4 +113,5 @@ colour_prediction = Task(  # of the masked patches: the labels are drawn with th
     loss_backward=label_loss_backward,
     score=label_score,
     answer=None,
+    targets="masked patches",
 )

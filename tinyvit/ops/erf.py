@@ -67,7 +67,7 @@ def _series(x):
     z = x.clip(-8.5, 8.5)
     zz = z * z
     term, total = z + 0.0, z + 0.0
-    for n in range(3, 300, 2):
+    for n in range(3, 200, 2):  # at |x| = 8.5 no term from n = 193 on changes a bit of the sum
         term *= zz
         term /= n
         total += term

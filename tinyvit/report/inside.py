@@ -106,8 +106,8 @@ def pictures(inside):
 
 def _curves(inside):
     words = (
-        "Left, the loss of training and of held-out images; right, the share of held-out images that it classifies "
-        f"correctly. {_verdict(inside)}"
+        "Left, the loss of training and of held-out images; right, the share of their "
+        f"{model_of(inside.config).task.targets} that it gets right. {_verdict(inside)}"
     )
     return Picture(curves(inside.run.history()), "Was training long enough?", words)
 
@@ -180,9 +180,10 @@ def _who(inside):
 
 def _attention(inside):
     figure = attention_figure(inside.images[0], [a[0] for a in inside.maps], pool=inside.encoder.pool)
+    read = ", from which the answer is read," if inside.probabilities is not None else ""
     words = (
-        f"Where {_who(inside)}, from which the answer is read, looks in the first test image, in every layer (rows) "
-        "and head (columns). Where the panels of a row differ, its heads divide the work."
+        f"Where {_who(inside)}{read} looks in the first test image, in every layer (rows) and head (columns). Where the "
+        "panels of a row differ, its heads divide the work."
     )
     return Picture(figure, "What does each head look at?", words)
 

@@ -60,8 +60,8 @@ def _result(inside):
     share, count = inside.scores["accuracy"], len(inside.labels)
     shown = f'<span class="answer">{100 * share:.2f} %</span>'
     if inside.probabilities is None:
-        loss = inside.scores["loss"]
-        return f"{shown} of the answers for {count:,} test images are right; the mean loss is {loss:.3f} nats."
+        targets, loss = model_of(inside.config).task.targets, inside.scores["loss"]
+        return f"{shown} of the {targets} of {count:,} test images are right; the mean loss is {loss:.3f} nats."
     wrong = round(count * (1 - share))
     return f"{shown} of {count:,} test images are classified correctly; {wrong:,} are not."
 
