@@ -182,8 +182,8 @@ def _attention(inside):
     figure = attention_figure(inside.images[0], [a[0] for a in inside.maps], pool=inside.encoder.pool)
     read = ", from which the answer is read," if inside.probabilities is not None else ""
     words = (
-        f"Where {_who(inside)}{read} looks in the first test image, in every layer (rows) and head (columns). Where the "
-        "panels of a row differ, its heads divide the work."
+        f"Where {_who(inside)}{read} looks in the first test image, in every layer (rows) and head (columns). Where "
+        "the panels of a row differ, its heads divide the work."
     )
     return Picture(figure, "What does each head look at?", words)
 
