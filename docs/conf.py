@@ -55,6 +55,7 @@ myst_heading_anchors = 4
 autodoc_default_options = {"members": True, "member-order": "bysource", "ignore-module-all": True}
 autodoc_mock_imports = ["torch"]
 autodoc_preserve_defaults = True
+autodoc_typehints = "none"  # the docstrings have the shapes, too
 napoleon_google_docstring = False
 napoleon_use_param = False  # a type here is prose, such as "array [B, T, D]"
 napoleon_use_rtype = False

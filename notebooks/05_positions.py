@@ -17,6 +17,7 @@ from tinyvit import checks, exercises, trees
 from tinyvit.exercises.source import edited
 from tinyvit.lab.figures import points
 from tinyvit.lab.statistics import difference, estimate, largest_difference
+from tinyvit.layers.block import block, block_backward
 from tinyvit.layers.encoder_block import encoder_block, encoder_block_init
 from tinyvit.layers.layer_norm import layer_norm, layer_norm_init
 from tinyvit.layers.linear import linear
@@ -29,7 +30,6 @@ from tinyvit.layers.position import (
     learned_position_backward,
     sinusoidal_position,
 )
-from tinyvit.layers.block import block, block_backward
 from tinyvit.models.vit import encoder_backward
 from tinyvit.ops.patches import patchify, unpatchify
 from tinyvit.ops.relative_bias import relative_bias, relative_bias_backward
@@ -124,12 +124,12 @@ def randomised(tree):
 
 
 B, T, D, M, h = 5, 10, 4, 3, 2  # batch, tokens (a class token and 9 patches), width, MLP width, heads
-block = randomised(encoder_block_init(None, D, M))
+block_p = randomised(encoder_block_init(None, D, M))
 z = rng.standard_normal((B, T, D))
 move = np.concatenate([[0], 1 + rng.permutation(T - 1)])  # the class token stays where it is, at 0
 
-y, _ = encoder_block(z, block, heads=h)
-y_moved, _ = encoder_block(z[:, move], block, heads=h)
+y, _ = encoder_block(z, block_p, heads=h)
+y_moved, _ = encoder_block(z[:, move], block_p, heads=h)
 print(f"outputs in the new order, and outputs of the new order: {abs(y[:, move] - y_moved).max():.0e} apart")
 print(f"the class token's output changes by {abs(y[:, 0] - y_moved[:, 0]).max():.0e}")
 
@@ -576,9 +576,7 @@ for kind in POSITIONS:
         if kind != "relative" or place != "stem":
             config, p = random_model(position=kind, position_at=place)
             changes[kind, place] = change(p, config)
-    print(
-        f"{kind:11}", *(f"{changes[kind, place]:9.0e}" if (kind, place) in changes else " " * 9 for place in places)
-    )
+    print(f"{kind:11}", *(f"{changes[kind, place]:9.0e}" if (kind, place) in changes else " " * 9 for place in places))
 for name, table_of in {
     "one-hot": np.eye(digits.tokens, digits.dim),
     "integers": integers(digits.tokens, digits.dim),

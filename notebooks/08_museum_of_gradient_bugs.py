@@ -191,7 +191,7 @@ for number in (20, 22):
 visit(21)
 
 # %% [markdown]
-# The last is a whole model. Compare the numbers of its two blocks:
+# The last is a whole model. Which tensors are right?
 
 # %%
 visit(23)

@@ -27,9 +27,9 @@ from tinyvit.layers import encoder_block, mlp, multi_head_attention
 from tinyvit.ops.gelu import gelu
 from tinyvit.ops.sums import row_sums
 from tinyvit.training.cores import usable_cores
-from tinyvit.training.worker_pool import start_worker_pool
 from tinyvit.training.gradients import batch_gradient
 from tinyvit.training.memory import keep_freed_memory
+from tinyvit.training.worker_pool import start_worker_pool
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
 
 threadpool_limits(1, "blas")  # one thread for the matrix products: more about this below

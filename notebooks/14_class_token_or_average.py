@@ -108,7 +108,10 @@ print(exercises.source(mean_readout))
 print(exercises.source(mean_row))
 
 # %%
-rows = {"class": caches["class"]["readout"]["class_row"]["z"], "mean": caches["mean"]["readout"]["z"]}  # what the last block hands over
+rows = {
+    "class": caches["class"]["readout"]["class_row"]["z"],
+    "mean": caches["mean"]["readout"]["z"],
+}  # what the last block hands over
 for pool, config in configs.items():
     y, pos = caches[pool]["head"]["x"], trained[pool]["pos"]
     print(f"{pool:6} T = {config.tokens}: {list(rows[pool].shape)} -> y {list(y.shape)}; positions {list(pos.shape)}")

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,16 @@ from tinyvit import checks
 from tinyvit.cli import COMMANDS
 from tinyvit.training.run import FILES
 
+INTERRUPTED = ["--epochs=6", "--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The outcome of a run with these options that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("uninterrupted") / "whole"
+    assert call("train", *INTERRUPTED, "--workers=1", "--out", folder).code == 0
+    return helpers.outcome(folder)
+
 
 @pytest.fixture(autouse=True)
 def in_an_empty_folder(tmp_path, monkeypatch):
@@ -24,7 +35,7 @@ def in_an_empty_folder(tmp_path, monkeypatch):
 def test_train_with_no_argument_learns_digits_in_numbered_folders(tmp_path):
     for number in (1, 2):
         result = call("train", *SMALL)
-        assert result.code == 0
+        assert result.code == 0 and "; 1 worker; " in result.err
         assert re.fullmatch(r"test accuracy \d+\.\d\d %", result.out.splitlines()[-1])
         assert "epoch 1/1" in result.err and "epoch 1/1" not in result.out
         assert sorted(f.name for f in (tmp_path / "runs" / f"digits-{number}").iterdir()) == sorted(FILES)
@@ -74,7 +85,7 @@ def test_resume_without_out_takes_the_latest_run():
 
 def test_a_preset_brings_its_data_set(monkeypatch):
     asked = []
-    monkeypatch.setattr("tinyvit.commands.train.read_data", lambda name, *args, **how: asked.append(name) or 1 / 0)
+    monkeypatch.setattr("tinyvit.commands.runs.read_data", lambda name, *args, **how: asked.append(name) or 1 / 0)
     for preset in ("mnist-quick", "mnist-best", "fashion-mnist", "digits"):
         with pytest.raises(ZeroDivisionError):
             call("train", f"--preset={preset}")
@@ -95,24 +106,20 @@ def test_force_replaces_a_run():
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_says_how_to_go_on_and_loses_nothing(tmp_path, number, code):
-    options = ["--epochs=6", "--dim=16", "--depth=2", "--mlp-dim=32"]
-    assert call("train", *options, "--out", "whole").code == 0
-    arguments = ["train", *options, "--out", "stopped"]
+def test_a_signal_saves_says_how_to_go_on_and_loses_nothing(tmp_path, uninterrupted, number, code):
+    arguments = ["train", *INTERRUPTED, "--out", "stopped"]
     result = helpers.interrupted(arguments, cwd=tmp_path, history=tmp_path / "stopped/history.jsonl", number=number)
     assert result.code == code
     last = result.err.replace("\r", "\n").splitlines()[-1]
     assert re.fullmatch(r"tinyvit: stopped after step \d+ of \d+, saved in stopped; go on with: (.*)", last)
     command = last.partition("go on with: tinyvit ")[2].split()
     assert call(*command).code == 0
-    helpers.assert_same_outcome(helpers.outcome(tmp_path / "stopped"), helpers.outcome(tmp_path / "whole"))
+    helpers.assert_same_outcome(helpers.outcome(tmp_path / "stopped"), uninterrupted)
 
 
-def test_workers_change_nothing_and_may_differ_on_resume(tmp_path):
-    options = ["--epochs=6", "--dim=16", "--depth=2", "--mlp-dim=32"]
-    assert "; 1 worker; " in call("train", *options, "--out", "whole").err
+def test_workers_change_nothing_and_may_differ_on_resume(tmp_path, uninterrupted):
     helpers.interrupted(
-        ["train", *options, "--workers=2", "--out", "stopped"],
+        ["train", *INTERRUPTED, "--workers=2", "--out", "stopped"],
         cwd=tmp_path,
         history=tmp_path / "stopped/history.jsonl",
         number=signal.SIGINT,
@@ -121,7 +128,7 @@ def test_workers_change_nothing_and_may_differ_on_resume(tmp_path):
     assert result.code == 0 and "; 2 workers (a batch of 64 has no more micro-batches); " in result.err, (
         "a batch of 64 is two micro-batches"
     )
-    helpers.assert_same_outcome(helpers.outcome(tmp_path / "stopped"), helpers.outcome(tmp_path / "whole"))
+    helpers.assert_same_outcome(helpers.outcome(tmp_path / "stopped"), uninterrupted)
     evaluated = {call("eval", "stopped", f"--workers={n}").out for n in (1, 3)}
     assert len(evaluated) == 1
 
@@ -179,6 +186,16 @@ def test_predict_takes_pictures_of_many_kinds_and_says_what_it_did(tmp_path):
     assert results["plain.png"]["classes"][0]["class"] == str(logits.argmax())
 
 
+@pytest.mark.smoke
+def test_two_epochs_resumed_and_a_picture_named():
+    assert call("train", *SMALL[1:], "--epochs=2", "--out", "run").code == 0
+    Path("run/metrics.json").unlink()
+    result = call("train", "--resume", "--out", "run")
+    assert result.code == 0 and result.out.startswith("run run: 2 epochs in ")
+    Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save("a.png")
+    assert re.match(r"a\.png: \d \(", call("predict", "run", "a.png").out)
+
+
 def test_predict_in_words_and_with_a_figure(tmp_path):
     put_run("run")
     names = write_pictures()
@@ -227,6 +244,7 @@ def test_shapes():
     assert rows[0] == image | {"memory": "kept", "cached": ["patch/patches/x"], "inputs": []}
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("name", ["", "eval", *(name for name in COMMANDS if name != "evaluate")])
 def test_help(name):
     result = call(*[name] * bool(name), "--help")

@@ -225,7 +225,9 @@ def test_a_model_that_does_not_fit_the_data(here):
         fails(here, argv, "is of another model than")
 
 
-@pytest.mark.parametrize("option", ["--epochs=2", "--seed=4", "--dim=16", "--learning-rate=0.1", "mnist", "--clip-norm=9"])
+@pytest.mark.parametrize(
+    "option", ["--epochs=2", "--seed=4", "--dim=16", "--learning-rate=0.1", "mnist", "--clip-norm=9", "--model=cnn"]
+)
 def test_an_option_that_contradicts_the_saved_run(here, option):
     put_run("run", model=None, metrics=None)
     name, _, value = option.partition("=")

@@ -157,9 +157,9 @@ def test_fine_tuning_starts_from_the_encoder(here):
 
 @pytest.mark.parametrize("model", ["cnn", "masked"])
 def test_the_doctor_finds_nothing_in_a_healthy_model(here, model):
-    size = ["--widths=8,16", "--learning-rate=0.03"] if model == "cnn" else [*TINY[model][1:], "--dim=16", "--learning-rate=0.01"]
-    size += ["--epochs=1", "--batch=64"]
-    assert call("train", "digits", f"--model={model}", *size, "--out=whole").code == 0
+    small = ["--depth=1", "--heads=2", "--mlp-dim=8", "--dim=16", "--learning-rate=0.01"]
+    options = {"cnn": ["--widths=8,16", "--learning-rate=0.03"], "masked": small}[model]
+    assert call("train", "digits", f"--model={model}", *options, "--epochs=1", "--batch=64", "--out=whole").code == 0
     result = call("doctor", "whole")
     assert (result.code, result.out) == (0, "") and "checks, nothing found" in result.err, result
 

@@ -590,10 +590,7 @@ def test_a_run_on_enlarged_images_keeps_to_them(monkeypatch):
     (said,) = json.loads(call("predict", "run", "digit.npy", "--json", "--figure=look.png").out)
     assert said["classes"][0]["class"] == str(logits[0].argmax())
     assert call("features", "run", "digit.npy", "--layer=1").code == 0
-    monkeypatch.setattr(
-        "tinyvit.commands.plot.save_figure", lambda figure, path: Path(path).touch()
-    )  # drawn, not written
-    assert call("plot", "run").code == call("report", "run").code == 0
+    assert call("report", "run").code == 0, "and so is each figure of `plot`"
     assert "--image 16" in Path("run/report.html").read_text()
     monkeypatch.setattr("tinyvit.doctor.learning.STEPS", 4)  # its trials need not tell here
     monkeypatch.setitem(learning.OVERFIT, "steps", 4)

@@ -6,10 +6,12 @@ hand: `xp = xp_of(x)`.
 """
 
 import sys
+from typing import Any
 
 import numpy as np
 
 from tinyvit import trees
+from tinyvit.annotations import Array, Tree
 from tinyvit.errors import DeviceError
 
 DEVICES = ("cpu", "gpu", "auto")
@@ -65,7 +67,7 @@ def choose_device(device):
     return device
 
 
-def to_device(tree, device="gpu"):
+def to_device(tree: Tree | Array, device: str = "gpu") -> Any:
     """A tree, or one array, on a device ("cpu", "gpu" or "auto"); what is there already is not copied.
 
     Raises
@@ -78,7 +80,7 @@ def to_device(tree, device="gpu"):
     return trees.map(gpu_module().asarray, tree)
 
 
-def to_host(tree):
+def to_host(tree: Tree | Array) -> Any:
     """A tree, or one array, as NumPy arrays; what is there already is not copied."""
     return trees.map(lambda x: x.get() if is_on_gpu(x) else x, tree)
 

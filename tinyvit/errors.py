@@ -40,6 +40,6 @@ class DivergedError(TinyvitError):
 class Interrupted(TinyvitError):
     """A run that was asked to stop and has saved itself; `signal_number` says who asked (2 is Ctrl-C, 15 SIGTERM)."""
 
-    def __init__(self, message, signal_number):
+    def __init__(self, message: str, signal_number: int):
         super().__init__(message)
         self.exit_code = 128 + signal_number

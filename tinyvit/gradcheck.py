@@ -12,11 +12,14 @@ subtracted above lose their leading digits; float32 would leave none.
 """
 
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tinyvit import trees
+from tinyvit.annotations import Array, Tree
 from tinyvit.arrays import is_on_gpu, to_host, xp_of
 
 # Part of r's seed. An input is often the first that default_rng(0) draws, and with r = x LayerNorm's gradient vanishes.
@@ -31,7 +34,7 @@ class Row:
     name: str
     entries: int
     error: float
-    index: tuple = ()
+    index: tuple[int, ...] = ()
     analytic: float = float("nan")
     numeric: float = float("nan")
     problem: str = ""  # a fault of form: a shape, a dtype, a missing name
@@ -41,29 +44,29 @@ class Row:
 class Report:
     """The result of a gradient check: one row for each tensor, and the verdict over all of them."""
 
-    rows: list
+    rows: list[Row]
     rtol: float
     problem: str = ""
 
     @property
-    def worst_error(self):
+    def worst_error(self) -> float:
         """The largest error of any entry; infinite where a gradient is missing, misshapen or not a number."""
         return float("inf") if self.problem else max((row.error for row in self.rows), default=float("inf"))
 
     @property
-    def entries(self):
+    def entries(self) -> int:
         """How many entries were checked."""
         return sum(row.entries for row in self.rows)
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         """Whether every entry agrees."""
         return self.worst_error <= self.rtol
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return self.ok
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"{'tensor':<24} {'entries':>7}  {'worst error':>11}  {'analytic':>12} {'numeric':>12}  at"]
         for row in self.rows:
             lines.append(
@@ -77,7 +80,7 @@ class Report:
     __repr__ = __str__  # a notebook shows the table
 
 
-def numeric_gradient(loss, x, step=STEP):
+def numeric_gradient(loss: Callable[[], float], x: Array, step: float = STEP) -> np.ndarray:
     """The gradient of the scalar function loss() with respect to the array x, entry by entry.
 
     x is moved in place, one entry at a time, and put back; loss() must read it.
@@ -95,7 +98,15 @@ def numeric_gradient(loss, x, step=STEP):
     return dx
 
 
-def gradcheck(f, f_backward, *inputs, rtol=1e-7, atol=1e-9, seed=0, **keywords):
+def gradcheck(
+    f: Callable,
+    f_backward: Callable,
+    *inputs: Any,
+    rtol: float = 1e-7,
+    atol: float = 1e-9,
+    seed: int = 0,
+    **keywords: Any,
+) -> Report:
     """Compare a hand-written backward pass with numeric gradients, every entry of every input and parameter.
 
     f(*inputs, **keywords) -> y, c and f_backward(dy, *parameters, c) -> the gradients of the inputs, in their order,
@@ -127,7 +138,7 @@ def gradcheck(f, f_backward, *inputs, rtol=1e-7, atol=1e-9, seed=0, **keywords):
     TypeError
         If an input is float32: the check would measure rounding.
     """
-    names, inputs = _argument_names(f, inputs), [copied(x) if _is_checked(x) else x for x in inputs]
+    names, inputs = _argument_names(f, inputs), tuple(copied(x) if _is_checked(x) else x for x in inputs)
     parameters = [x for x in inputs if isinstance(x, (dict, list))]
     arrays = [i for i, x in enumerate(inputs) if _is_checked(x) and not isinstance(x, (dict, list))]
     checked = arrays + [i for i, x in enumerate(inputs) if isinstance(x, (dict, list))]
@@ -189,12 +200,12 @@ def _is_checked(x):
     return True
 
 
-def copied(tree):
+def copied(tree: Tree | Array) -> Any:
     """The same tree with arrays of its own; what is no array is kept."""
     return trees.map(lambda x: xp_of(x).array(x) if _is_array(x) else x, tree)
 
 
-def same(one, other):
+def same(one: Tree | Array, other: Tree | Array) -> bool:
     """Whether two trees hold the same bits (a NaN equals itself); what is no array is not compared."""
     one, other = trees.named(one), trees.named(other)
     return one.keys() == other.keys() and all(_same_bits(one[name], other[name]) for name in one)

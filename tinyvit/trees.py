@@ -6,6 +6,8 @@ file system: `blocks/0/msa/q/w`.
 
 from collections.abc import Mapping
 
+from tinyvit.annotations import Array, Tree
+
 
 def walk(tree, like=None, prefix=""):
     """Yield (name, leaf) for every leaf, in the order of `like` (default: the tree's own order).
@@ -47,7 +49,7 @@ def from_names(arrays, like):
     return map(lambda _: arrays[next(names)], like)
 
 
-def count(tree):
+def count(tree: Tree | Array) -> int:
     """The number of entries in all leaves: for parameters, the size of the model."""
     return sum(leaf.size for leaf in leaves(tree))
 

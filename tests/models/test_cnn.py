@@ -165,7 +165,13 @@ def test_there_are_no_blocks_to_freeze():
 
 BUGS = [  # function, the case that must fail, the mistake, what stands there, how it is easily written
     (cnn_backward, "cnn", "GELU forgotten", 'dx = gelu_backward(dx, cache["gelu"])', "..."),
-    (cnn_backward, "cnn", "gradients in the order of the way back", '.insert(0, {"w"', '.append({"w"'),
+    (
+        cnn_backward,
+        "cnn",
+        "gradients in the order of the way back",
+        'zip(reversed(g["convolutions"])',
+        'zip((g["convolutions"])',
+    ),
     (cnn_backward, "cnn", "no mean", 'mean_row_backward(dx, c["mean_row"])', "dx[:, None].repeat(4, axis=1)"),
     (mean_row_backward, "cnn", "a sum, not a mean", "dy * (1 / x.shape[1])", "dy"),
     (gelu_backward, "cnn", "the derivative forgotten", 'dy * c["dydx"]', "dy"),

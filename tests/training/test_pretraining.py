@@ -20,7 +20,7 @@ from tinyvit.training.worker_pool import start_worker_pool
 
 MASKED = MaskedConfig(dataclasses.replace(CONFIG, dropout=0.1))
 RECIPE = Recipe(epochs=3, batch=9, micro_batch=2, learning_rate=0.01, ema_decay=0.9, shift=1, validation=0.0)
-LONGER = dataclasses.replace(RECIPE, epochs=40, shift=0, label_smoothing=0.0)
+LONGER = dataclasses.replace(RECIPE, epochs=40, micro_batch=9, shift=0, label_smoothing=0.0)
 (X, Y), TEST = toy()
 
 

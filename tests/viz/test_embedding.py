@@ -5,11 +5,10 @@ import math
 
 import numpy as np
 import pytest
-from tinyvit.models.placement import PLACEMENT
 
 from tests.reference.compare import random_vit
 from tinyvit.layers.position import POSITIONS
-from tinyvit.models.config import ViTConfig
+from tinyvit.models.config import CHOICES, ViTConfig
 from tinyvit.viz.embedding import filters_figure, position_table, principal_filters, similarity, similarity_figure
 
 RNG = np.random.default_rng(0)
@@ -53,7 +52,8 @@ def test_every_row_of_a_table_without_class_token_is_a_patchs():
 
 @pytest.mark.parametrize("pool", ["class", "mean"])
 @pytest.mark.parametrize(
-    ("kind", "place"), [pair for pair in itertools.product(POSITIONS, PLACEMENT) if pair != ("relative", "stem")]
+    ("kind", "place"),
+    [pair for pair in itertools.product(POSITIONS, CHOICES["position_at"]) if pair != ("relative", "stem")],
 )
 def test_the_table_is_what_the_model_adds(kind, place, pool):
     sizes = dict(image=6, channels=1, patch=2, dim=8, depth=2, heads=2, mlp_dim=6, classes=3)

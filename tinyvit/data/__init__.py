@@ -112,6 +112,7 @@ def read_data(
     if dataset is None:
         return pictures.load(data, size=size, skip_broken=skip_broken, progress=progress)
     side = size or dataset.side
+    parts: list  # (images, labels)
     if dataset.photos:
         parts = [(Pixels(images, side), labels) for images, labels in cifar.load(data_dir)]
     else:

@@ -10,7 +10,17 @@ from tinyvit.data import transforms
 from tinyvit.errors import UsageError
 
 
-def augment(rng, images, *, shift=0, rotate=0.0, zoom=0.0, shear=0.0, mirror=0.0, crop=0):
+def augment(
+    rng: np.random.Generator,
+    images: np.ndarray,
+    *,
+    shift: int = 0,
+    rotate: float = 0.0,
+    zoom: float = 0.0,
+    shear: float = 0.0,
+    mirror: float = 0.0,
+    crop: int = 0,
+) -> np.ndarray:
     """Change each image by its own random amounts, drawn uniformly from the generator that is handed in.
 
     The draws come in this order: shift, then rotate, zoom and shear together, then crop, then mirror. A change that is

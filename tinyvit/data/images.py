@@ -1,5 +1,6 @@
 """Read a picture that a user hands in: PNG, JPEG and the like, or an array in a .npy file."""
 
+import os
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ GREY_MODES = ("1", "L", "LA", "La")
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # 16-bit grey; older versions of Pillow open it as I
 
 
-def read_image(path):
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Read a picture as bytes.
 
     A photograph is turned upright as its EXIF note says; what is transparent is laid on white; 16-bit grey is reduced

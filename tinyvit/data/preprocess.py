@@ -6,7 +6,7 @@ in that is a different picture to it, however clear it is to us.
 
 import numpy as np
 
-from tinyvit.data.datasets import scale
+from tinyvit.data.datasets import Dataset, scale
 from tinyvit.data.images import LUMA
 from tinyvit.data.members import as_member
 from tinyvit.errors import DataError
@@ -17,7 +17,7 @@ BRIGHT = 200  # of 255: ink with a peak from this on is white already
 INK = 96  # of 255: what is at least so bright is ink
 
 
-def prepare(image, dataset):
+def prepare(image: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, list[str]]:
     """Turn a picture into the input of a model that was trained on `dataset`.
 
     For a data set of photographs: the shorter side is resized to the model's, and the middle cut out. For all others,

@@ -5,7 +5,7 @@ import numpy as np
 from tinyvit.errors import UsageError
 
 
-def hold_out(x, y, fraction=0.1):
+def hold_out(x: np.ndarray, y: np.ndarray, fraction: float = 0.1) -> tuple[tuple, tuple]:
     """Split a training set into the part to train on and the part to validate on.
 
     Choices (a learning rate, when to stop) are made by looking at the validation part, so that the test set is looked
@@ -52,7 +52,7 @@ def hold_out_indices(y: np.ndarray, fraction: float = 0.1) -> tuple[np.ndarray, 
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def held_out_count(total, fraction):
+def held_out_count(total: int, fraction: float) -> int:
     """How many of `total` images are held out: the fraction, rounded.
 
     Raises

@@ -6,7 +6,7 @@ Rows grow downward, columns to the right; an offset is (rows, columns).
 import numpy as np
 
 
-def shift(images, offsets, fill=-1.0):
+def shift(images: np.ndarray, offsets: np.ndarray, fill: float = -1.0) -> np.ndarray:
     """Move each image by whole pixels, exactly: y[b, i, j] = x[b, i - offsets[b, 0], j - offsets[b, 1]].
 
     Parameters
@@ -28,7 +28,7 @@ def shift(images, offsets, fill=-1.0):
     return windows[np.arange(count), margin - offsets[:, 0], margin - offsets[:, 1]]
 
 
-def affine_matrices(degrees, factors, slopes):
+def affine_matrices(degrees: np.ndarray, factors: np.ndarray, slopes: np.ndarray) -> np.ndarray:
     """The matrices factor * rotation @ shear that act on (row, column), measured from the image's centre.
 
         rotation = [[cos, -sin], [sin, cos]]    counter-clockwise as seen, since rows grow downward
@@ -47,7 +47,7 @@ def affine_matrices(degrees, factors, slopes):
     return np.stack([cos - slopes * sin, -sin, sin + slopes * cos, cos], axis=-1).reshape(-1, 2, 2)
 
 
-def affine(images, matrices, offsets, fill=-1.0):
+def affine(images: np.ndarray, matrices: np.ndarray, offsets: np.ndarray, fill: float = -1.0) -> np.ndarray:
     """Map each image's points q to  A (q - m) + m + t, where m is the image's centre.
 
     Every target pixel asks where it came from: q takes its value from the source point

@@ -7,6 +7,7 @@ record once its type and size are known to be right.
 
 import io
 import pickle
+from collections.abc import Callable
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def _latin(text, encoding):
     return text.encode("latin-1")
 
 
-HARMLESS = {
+HARMLESS: dict[tuple[str, str], Callable] = {
     ("numpy.core.multiarray", "_reconstruct"): _new_array,
     ("numpy._core.multiarray", "_reconstruct"): _new_array,  # NumPy 2
     ("numpy", "ndarray"): _Array,

@@ -1,16 +1,20 @@
 """All checks, in the order in which one would look for a fault: what comes first may explain what comes later."""
 
 import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from tinyvit import trees
+from tinyvit.annotations import Data, Tree
 from tinyvit.doctor import data as of_data
 from tinyvit.doctor import learning, model
+from tinyvit.models.config import Config
 from tinyvit.models.model import model_of
 from tinyvit.training.batches import checked_data, take
+from tinyvit.training.recipe import Recipe
 
 LOOKED_AT = 64  # examples
 
@@ -22,7 +26,17 @@ class Finding(NamedTuple):
     words: str
 
 
-def examine(config, data, *, recipe, seed=0, p=None, history=(), fine_tuned=False, watch=iter):
+def examine(
+    config: Config,
+    data: Data,
+    *,
+    recipe: Recipe,
+    seed: int = 0,
+    p: Tree | None = None,
+    history: Sequence[dict] = (),
+    fine_tuned: bool = False,
+    watch: Callable[[Iterable[str]], Iterable[str]] = iter,
+) -> Iterator[Finding]:
     """Why does it not train?
 
     Parameters

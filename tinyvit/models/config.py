@@ -2,7 +2,9 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
+from tinyvit.annotations import Array
 from tinyvit.errors import UsageError
 from tinyvit.layers.block import BLOCKS
 from tinyvit.layers.pool import READOUTS
@@ -23,6 +25,7 @@ CHOICES = {
 }
 
 
+@dataclass(frozen=True)
 class Config:
     """The parent of the models' configurations, which are frozen dataclasses.
 
@@ -30,21 +33,30 @@ class Config:
     another one has its settings too: it overrides `settings`, `values` and `changed`.
     """
 
+    if TYPE_CHECKING:  # every configuration has these, as fields or as properties
+
+        @property
+        def image(self) -> int: ...
+        @property
+        def channels(self) -> int: ...
+        @property
+        def classes(self) -> int: ...
+
     @classmethod
-    def settings(cls):
+    def settings(cls) -> dict[str, tuple[type, Any]]:
         """The settings: {name: (class whose docstring describes it, type)}."""
         return {f.name: (cls, f.type) for f in dataclasses.fields(cls)}
 
-    def values(self):
+    def values(self) -> dict[str, Any]:
         """The settings' values by name."""
         return {name: getattr(self, name) for name in self.settings()}
 
-    def changed(self, **values):
+    def changed(self, **values: Any) -> Self:
         """The configuration with other values of some settings."""
         return dataclasses.replace(self, **values)
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: dict[str, Any]) -> Self:
         """The configuration that `dataclasses.asdict` took apart, for instance read from a file.
 
         Raises
@@ -58,7 +70,7 @@ class Config:
             raise UsageError(f"not a {cls.__name__}: unknown {unknown!r}, expected some of {', '.join(sorted(known))}")
         return cls(**values)
 
-    def check_images(self, images):
+    def check_images(self, images: Array) -> None:
         """Raise UsageError unless images are [B, H, W, C] as this model takes them."""
         expected = (self.image, self.image, self.channels)
         if images.ndim != 4 or images.shape[1:] != expected:
@@ -68,7 +80,7 @@ class Config:
             )
 
 
-def check_whole(name, value, least=1, most=LARGEST):
+def check_whole(name: str, value: Any, least: int = 1, most: int = LARGEST) -> None:
     """Raise UsageError unless the value of this name is a whole number between the two."""
     if type(value) is not int or not least <= value <= most:
         raise UsageError(f"{name} is {value!r}: expected a whole number from {least} to {most}")
@@ -175,17 +187,17 @@ class ViTConfig(Config):
             )
 
     @property
-    def grid(self):
+    def grid(self) -> int:
         """Patches along one side, H/P."""
         return self.image // self.patch
 
     @property
-    def class_token(self):
+    def class_token(self) -> bool:
         """Whether there is a class token before the patches: where the mean of all patches is read, there is none."""
         return self.pool != "mean"
 
     @property
-    def tokens(self):
+    def tokens(self) -> int:
         """T: the patches and the class token, N + 1; without a class token, N."""
         return self.grid**2 + self.class_token
 

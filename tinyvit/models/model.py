@@ -5,12 +5,13 @@ MODELS.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tinyvit import trees
+from tinyvit.annotations import Array, Batch, Tree
 from tinyvit.errors import UsageError
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
-from tinyvit.models.config import ViTConfig
+from tinyvit.models.config import Config, ViTConfig
 from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_colours, masked_init, masked_masks
 from tinyvit.models.task import Task, classification, colour_prediction
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
@@ -34,14 +35,14 @@ class Model(NamedTuple):
     """
 
     title: str
-    config: type
-    init: Callable
-    forward: Callable
-    backward: Callable
-    draw: Callable
+    config: type[Config]
+    init: Callable[..., Tree]
+    forward: Callable[..., tuple[Array, Tree]]
+    backward: Callable[[Array, Tree, Tree, Any], tuple[Batch, Tree]]
+    draw: Callable[..., tuple[Batch, Tree]]
     task: Task
-    preset: Callable
-    views: dict
+    preset: Callable[[ViTConfig], Config]
+    views: dict[str, Callable]
 
 
 def _of_images(backward):
@@ -128,7 +129,7 @@ MODELS = {
 }
 
 
-def model_named(name):
+def model_named(name: str) -> Model:
     """The entry of MODELS with that name.
 
     Raises
@@ -141,17 +142,17 @@ def model_named(name):
     return MODELS[name]
 
 
-def name_of(config):
+def name_of(config: Config) -> str:
     """The name, in MODELS, of the model of a configuration."""
     return next(name for name, model in MODELS.items() if type(config) is model.config)
 
 
-def model_of(config):
+def model_of(config: Config) -> Model:
     """The model of a configuration."""
     return MODELS[name_of(config)]
 
 
-def forward(batch, p, config, **keywords):
+def forward(batch: Batch, p: Tree, config: Config, **keywords: Any) -> tuple[Array, Tree]:
     """The forward pass of any model, found by its configuration.
 
     Parameters
@@ -171,17 +172,17 @@ def forward(batch, p, config, **keywords):
     return model_of(config).forward(batch, p, config, **keywords)
 
 
-def backward(dy, p, c, config):
+def backward(dy: Array, p: Tree, c: Tree, config: Config) -> tuple[Batch, Tree]:
     """The backward pass of any model. Returns dbatch, the gradients of the batch's real arrays by name, and g."""
     return model_of(config).backward(dy, p, c, config)
 
 
-def parameter_count(config):
+def parameter_count(config: Config) -> int:
     """How many parameters a configuration has, without making any."""
     return trees.count(model_of(config).init(None, config))
 
 
-def check_parameters(p, config, what):
+def check_parameters(p: Tree, config: Config, what: str) -> None:
     """Raise UsageError, which begins with `what` p is, unless it has the configuration's names and shapes."""
     found, expected = trees.named(p), trees.named(model_of(config).init(None, config))
     for name in [*expected, *found]:

@@ -28,4 +28,4 @@ def _presets():
     return presets
 
 
-PRESETS = _presets()
+PRESETS: dict[str, ViTConfig] = _presets()

@@ -5,11 +5,13 @@ sum over targets beside their count, so that parts of a batch add up to its mean
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinyvit.annotations import Array, Batch, Tree
 from tinyvit.errors import DataError
+from tinyvit.models.config import Config
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from tinyvit.ops.labels import check_labels
 
@@ -28,37 +30,37 @@ class Task(NamedTuple):
     scores                                   the names of the scores; "loss" is among them
     """
 
-    arrays: Callable
-    output: Callable
-    count: Callable
-    loss: Callable
-    loss_backward: Callable
-    score: Callable
-    answer: Callable | None
+    arrays: Callable[[Any], dict[str, tuple[tuple[int, ...], str]]]
+    output: Callable[[Any], tuple[int, ...]]
+    count: Callable[[Batch, Any], int]  # type: ignore[assignment]  # tuple has one, too
+    loss: Callable[..., tuple[Array, Tree]]
+    loss_backward: Callable[[Array, Tree], Array]
+    score: Callable[[Array, Batch], dict[str, tuple[float, int]]]
+    answer: Callable[[Array, Any], np.ndarray] | None
     targets: str
-    scores: tuple = ("loss", "accuracy")
+    scores: tuple[str, ...] = ("loss", "accuracy")
 
 
-def label_loss(y, batch, label_smoothing=0.0):
+def label_loss(y: Array, batch: Batch, label_smoothing: float = 0.0) -> tuple[Array, Tree]:
     """The surprise at the true labels: y [..., K] are logits, batch["labels"] [...] integers. Returns its sum and c."""
     logits, labels = y.reshape(-1, y.shape[-1]), batch["labels"].reshape(-1)
     mean, c = cross_entropy(logits, labels, smoothing=label_smoothing)
     return mean * len(labels), c | {"y": y}
 
 
-def label_loss_backward(dloss, c):
+def label_loss_backward(dloss: Array, c: Tree) -> Array:
     """The gradient of the logits: that of a mean over as many targets, times their number."""
     return cross_entropy_backward(dloss * len(c["targets"]), c).reshape(c["y"].shape)
 
 
-def label_score(y, batch):
+def label_score(y: Array, batch: Batch) -> dict[str, tuple[float, int]]:
     """The sum of the loss without smoothing, and how often the largest logit is the label's; each beside its count."""
     labels = batch["labels"]
     total, _ = label_loss(y, batch)
     return {"loss": (float(total), labels.size), "accuracy": (float((y.argmax(-1) == labels).sum()), labels.size)}
 
 
-def check_batch(batch, config, task, what="the data"):
+def check_batch(batch: Batch, config: Config, task: Task, what: str = "the data") -> Batch:
     """The batch with its labels as int64, once every array is known to be what the task takes.
 
     Parameters

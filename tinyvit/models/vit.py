@@ -2,7 +2,11 @@
 
 from functools import reduce
 
+from numpy.random import Generator
+from numpy.typing import DTypeLike
+
 from tinyvit import trees
+from tinyvit.annotations import Array, Masks, Tree
 from tinyvit.layers.block import block, block_backward
 from tinyvit.layers.embedding import (
     class_token,
@@ -19,10 +23,11 @@ from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.layers.pool import readout, readout_backward
 from tinyvit.layers.position import position, position_backward, position_init
 from tinyvit.layers.pre_logits import pre_logits, pre_logits_backward, pre_logits_init
+from tinyvit.models.config import ViTConfig
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward, dropout_mask
 
 
-def vit_init(rng, config, *, dtype="float32"):
+def vit_init(rng: Generator | None, config: ViTConfig, *, dtype: DTypeLike = "float32") -> Tree:
     """The parameters of a Vision Transformer.
 
     Returns
@@ -47,7 +52,15 @@ def vit_init(rng, config, *, dtype="float32"):
     return p
 
 
-def vit(images, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
+def vit(
+    images: Array,
+    p: Tree,
+    config: ViTConfig,
+    *,
+    masks: Masks = NO_MASKS,
+    all_rows: bool = True,
+    keep_cache: bool = True,
+) -> tuple[Array, Tree]:
     """Classify images.
 
         z_0  = [x_class; x_p^1 E; ...; x_p^N E] + E_pos        (1)
@@ -99,7 +112,7 @@ def vit(images, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
     return logits, c
 
 
-def vit_backward(dlogits, p, c, config):
+def vit_backward(dlogits: Array, p: Tree, c: Tree, config: ViTConfig) -> tuple[Array, Tree]:
     """The forward pass, line by line in reverse.
 
     Parameters
@@ -168,7 +181,9 @@ def _block_positions(p, config):
     return tables[config.position_at]
 
 
-def vit_masks(rng, config, batch, *, all_rows=True, dtype="float32"):
+def vit_masks(
+    rng: Generator, config: ViTConfig, batch: int, *, all_rows: bool = True, dtype: DTypeLike = "float32"
+) -> Masks:
     """Draw the dropout masks of one training step: the tree that `vit` takes as `masks`; none at all at rate 0.
 
     Where the paper's code has them: after adding positions, and after every dense layer but q, k, v. With

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tinyvit.annotations import Array, Tree
 from tinyvit.arrays import is_on_gpu, xp_of
 from tinyvit.errors import DataError
 from tinyvit.ops.labels import check_labels
@@ -9,7 +10,7 @@ from tinyvit.ops.softmax import softmax
 from tinyvit.ops.sums import row_sums
 
 
-def cross_entropy(logits, labels, smoothing=0.0):
+def cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> tuple[Array, Tree]:
     """The mean, over the batch, of the surprise at the true label.
 
         loss = - 1/B sum_b sum_k t_bk log softmax(logits)_bk,    t_bk = (1 - s) 1[k = label_b] + s / K
@@ -46,7 +47,7 @@ def cross_entropy(logits, labels, smoothing=0.0):
     return loss, {"probabilities": softmax(logits)[0], "targets": targets}
 
 
-def cross_entropy_backward(dloss, c):
+def cross_entropy_backward(dloss: Array, c: Tree) -> Array:
     """The gradient of the logits: dlogits = dloss (probabilities - targets) / B.
 
     Since log softmax(x)_k = x_k - log sum_j exp(x_j), its derivative by x_i is 1[i = k] - softmax(x)_i. Weighted by

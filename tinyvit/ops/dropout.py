@@ -2,7 +2,9 @@
 
 from types import MappingProxyType
 
-NO_MASKS = MappingProxyType({})  # the masks of evaluation: there are none, for any layer
+from tinyvit.annotations import Masks
+
+NO_MASKS: Masks = MappingProxyType({})  # the masks of evaluation: there are none, for any layer
 
 
 def dropout_mask(rng, shape, rate, dtype):

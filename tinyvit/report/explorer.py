@@ -5,14 +5,18 @@ import hashlib
 import io
 import itertools
 import json
+from collections.abc import Sequence
 from importlib import resources
 from string import Template
+from typing import Any
 
 import numpy as np
 
 from tinyvit import trees
+from tinyvit.annotations import Array, Tree
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.errors import UsageError
+from tinyvit.models.config import Config
 from tinyvit.models.model import model_of
 from tinyvit.viz.attention import who_answers
 from tinyvit.viz.maps import attention_figure
@@ -43,7 +47,7 @@ class Explorer:
         attention over patches.
     """
 
-    def __init__(self, images, p, config, titles=None):
+    def __init__(self, images: Array, p: Tree, config: Config, titles: Sequence[str] | None = None):
         config.check_images(images)
         if not len(images) or (titles is not None and len(titles) != len(images)):
             found = "" if titles is None else f" and {len(titles)} titles"
@@ -58,15 +62,15 @@ class Explorer:
         _, c = model.forward({"images": xp_of(trees.leaves(p)[0]).asarray(self.images)}, p, config)
         self.maps = [to_host(a) for a in model.views["attention"](c)]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         sizes = {"image": len(self.images), "layer": self.config.depth, "head": self.config.heads}
         words = [f"{count} {name}" + "s" * (count != 1) for name, count in sizes.items()]
         return f"Explorer({', '.join(words)})"
 
-    def _repr_html_(self):
+    def _repr_html_(self) -> str:
         return self.html()
 
-    def html(self):
+    def html(self) -> str:
         """A piece of HTML that contains all it needs."""
         data = json.dumps(self.data()).replace("<", "\\u003c")  # no title can end the script
         first = attention_figure(self.images[0], [a[0] for a in self.maps])
@@ -78,7 +82,7 @@ class Explorer:
             stops=", ".join(f"rgb{tuple(colour)}" for colour in _colours()),
         )
 
-    def data(self):
+    def data(self) -> dict[str, Any]:
         """What the script needs: maps as base64 of uint16 [image, layer, head, T, T], where 65535 stands for 1."""
         maps = np.stack(self.maps, axis=1)  # [B, L, h, T, T]
         return {

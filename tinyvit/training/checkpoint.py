@@ -8,13 +8,16 @@ headers alone, before any array is read.
 import dataclasses
 import json
 import zipfile
+from collections.abc import Mapping
 
 import numpy as np
 
 from tinyvit import npz, trees
+from tinyvit.annotations import Array, Path, Tree
 from tinyvit.arrays import to_host
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import replacing
+from tinyvit.models.config import Config
 from tinyvit.models.model import model_named, model_of, name_of
 
 FORMAT = 1
@@ -23,7 +26,7 @@ TRAINING = "training/"  # what a run needs to go on, beside the model
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip entry can bear
 
 
-def save(path, p, config, *, training=None):
+def save(path: Path, p: Tree, config: Config, *, training: Mapping[str, Array] | None = None) -> None:
     """Write a checkpoint; the file that was there stays whole until the new one is.
 
     Parameters
@@ -56,7 +59,7 @@ def save(path, p, config, *, training=None):
         ) from None
 
 
-def load(path):
+def load(path: Path) -> tuple[Tree, Config]:
     """Read a model: `p, config = tinyvit.load(path)`.
 
     Raises

@@ -7,18 +7,22 @@ that is stopped, or killed, and resumed ends with the same bits as one that neve
 
 import operator
 import time
+from collections.abc import Callable
 
 import numpy as np
 
 from tinyvit import trees
+from tinyvit.annotations import Data, Tree
 from tinyvit.arrays import choose_device, flat, to_host, xp_of
 from tinyvit.errors import CheckpointError, DivergedError, Interrupted, UsageError, WorkerError
+from tinyvit.models.config import Config
 from tinyvit.models.model import check_parameters, model_of
 from tinyvit.training.batches import checked_data, held_out, take
 from tinyvit.training.checkpoint import load_training, save
 from tinyvit.training.cores import workers_for
 from tinyvit.training.evaluation import pool_outputs
 from tinyvit.training.recipe import Recipe
+from tinyvit.training.run import Run
 from tinyvit.training.step import LOG_EVERY, arithmetic, diverged, epoch_order, take_step
 from tinyvit.training.train_step import STATE
 from tinyvit.training.worker_pool import start_worker_pool
@@ -27,19 +31,19 @@ SAVE_EVERY = 30.0  # seconds between two checkpoints within an epoch
 
 
 def fit(
-    config,
-    data,
+    config: Config,
+    data: Data,
     *,
-    p=None,
-    recipe=None,
-    seed=0,
-    workers=None,
-    device="cpu",
-    run=None,
-    progress=True,
-    draw=None,
-    stop=lambda: 0,
-):
+    p: Tree | None = None,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    device: str = "cpu",
+    run: Run | None = None,
+    progress: bool = True,
+    draw: Callable[[list[dict]], None] | None = None,
+    stop: Callable[[], int] = lambda: 0,
+) -> tuple[Tree, list[dict]]:
     """Train a model: what `tinyvit train` calls.
 
     Parameters

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any, Self
 
 from tinyvit.errors import UsageError
 
@@ -90,12 +91,12 @@ class Recipe:
                 raise UsageError(f"{f.name} is {value!r}: expected {kind} {bound}")
 
     @property
-    def augmentation(self):
+    def augmentation(self) -> dict[str, float]:
         """The amounts of the random changes, as `augment` takes them."""
         return {name: getattr(self, name) for name in AUGMENTATION}
 
     @classmethod
-    def from_dict(cls, values):
+    def from_dict(cls, values: dict[str, Any]) -> Self:
         """The recipe that `dataclasses.asdict` took apart; names of version 0.1 are understood.
 
         Raises

@@ -36,6 +36,8 @@ class Settings:
     @classmethod
     def from_dict(cls, values):
         """Settings as config.json has them; version 0.1 knew no model but the ViT, and did not say so."""
+        if not isinstance(values, dict):
+            raise UsageError(f"found a {type(values).__name__}, expected an object")
         config = model_named(values.get("model", "vit")).config.from_dict(values["config"])
         recipe, pictures = Recipe.from_dict(values["recipe"]), values.get("pictures")
         if pictures is not None:

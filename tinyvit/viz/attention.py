@@ -6,16 +6,18 @@ a model that has one; all others are patches.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
+from tinyvit.annotations import Array, Tree
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.errors import UsageError
 from tinyvit.models.model import backward
 from tinyvit.ops.heads import split_heads
 
 
-def attention_maps(c):
+def attention_maps(c: Tree) -> list[np.ndarray]:
     """The attention maps of every block, on the host: a list of L arrays [B, h, T, T].
 
     The last is [B, h, 1, T], the class token's row, where the model ran with all_rows=False.
@@ -58,7 +60,7 @@ def _reads_class(first, pool):
     return bool(first) and pool in (None, "class")
 
 
-def rollout(maps, identity=True):
+def rollout(maps: Sequence[Array], identity: bool = True) -> Array:
     """How much each token's last state comes from each patch: attention, followed through all layers.
 
         A = A_L ... A_2 A_1,    A_l = mean over heads of the maps,    or (mean + I) / 2

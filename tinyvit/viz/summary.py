@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyvit import trees
+from tinyvit.models.config import Config
 from tinyvit.models.model import model_of
 from tinyvit.viz.gradients import name_backward
 from tinyvit.viz.names import name_forward
@@ -109,7 +110,7 @@ def where(row):
     return f"in {row.memory.removeprefix(block)}" if shared else row.memory
 
 
-def shapes(config, batch=1, *, backward=False):
+def shapes(config: Config, batch: int = 1, *, backward: bool = False) -> Summary:
     """Every tensor of the forward pass, and of the backward pass, in the order in which they are made.
 
     A gradient has the shape of what it is the gradient of, and its name with a d: dL/dx is called dx. Terms of a sum,
@@ -135,18 +136,21 @@ def shapes(config, batch=1, *, backward=False):
     for path, x in trees.walk(c):
         if not is_parameter(x.node):
             cached[x.node.born].append(path)
-    rows, before, holders, counted = Summary(), {}, {}, set()
+    before: dict[str, int] = {}  # the rows so far: when the memory of each was made
+    holders: dict[int, str] = {}
+    rows, counted = Summary(), set()
     for tensor in sorted(names.values(), key=lambda tensor: tensor.time):
         inputs, used = _origins(tensor, before, 0 if tensor.time < forward else forward)
         used = [node for node in used if node not in counted]
         counted.update(used)
         parameters = sum(math.prod(node.shape) for node in used if node.op == "parameter")
         work = batch * sum(node.work for node in used)
-        memory = _memory(tensor, cached, batch)
+        size, memory, kept_as = _memory(tensor, cached, batch)
         if (holder := holders.setdefault(tensor.node.born, tensor.name)) != tensor.name:
-            memory = 0, next((name for name in inputs if before[name] == tensor.node.born), holder), ()
+            size, kept_as = 0, ()
+            memory = next((name for name in inputs if before[name] == tensor.node.born), holder)
         before[tensor.name] = tensor.node.born
-        rows.append(Row(tensor.name, tensor.shape, parameters, work, *memory, inputs))
+        rows.append(Row(tensor.name, tensor.shape, parameters, work, size, memory, kept_as, inputs))
     if unread := sum(node.work for node in run.nodes if node not in counted):  # what a model computes for nothing
         rows.append(Row("unread", (), 0, batch * unread, 0, "passing", (), ()))
     return rows

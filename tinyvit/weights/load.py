@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinyvit.annotations import Path, Tree
 from tinyvit.data.photos import Preparation
 from tinyvit.errors import CheckpointError, DataError, UsageError
 from tinyvit.models.config import ViTConfig
@@ -33,16 +34,25 @@ class Notes:
     """What is known of weights beyond the model itself. As text: a line for each thing worth saying."""
 
     source: str  # "google", "timm" or "huggingface"
-    lines: tuple  # of sentences
+    lines: tuple[str, ...]  # of sentences
     preparation: Preparation  # of a photograph, as the source does it
-    class_names: tuple | None  # in the order of the classes
+    class_names: tuple[str, ...] | None  # in the order of the classes
     has_head: bool  # False: the file has none, and the model's is zero
 
     def __str__(self):
         return "\n".join(self.lines)
 
 
-def load_weights(path, heads=None, *, gelu=None, eps=None, image=None, channels=None, classes=None):
+def load_weights(
+    path: Path,
+    heads: int | None = None,
+    *,
+    gelu: str | None = None,
+    eps: float | None = None,
+    image: int | None = None,
+    channels: int | None = None,
+    classes: int | None = None,
+) -> tuple[Tree, ViTConfig, Notes]:
     """Read published weights: `p, config, notes = tinyvit.load_weights("model.safetensors")`.
 
     Names and arrangement are recognised: Google's .npz (in all its numberings), timm's and Hugging Face's .safetensors.

@@ -2,16 +2,20 @@
 
 import json
 import math
+import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from tinyvit.annotations import Tree
 from tinyvit.arrays import to_host
 from tinyvit.data.photos import PILLOW, Preparation
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import replacing
+from tinyvit.models.config import ViTConfig
 from tinyvit.models.model import check_parameters
 from tinyvit.weights.naming import written
 from tinyvit.weights.sources import SOURCES
@@ -27,7 +31,15 @@ PUBLISHED = {  # the choices of a config for which published models have a place
 }
 
 
-def save_weights(folder, p, config, target="huggingface", *, class_names=None, preparation=None):
+def save_weights(
+    folder: str | os.PathLike[str],
+    p: Tree,
+    config: ViTConfig,
+    target: str = "huggingface",
+    *,
+    class_names: Sequence[str] | None = None,
+    preparation: Preparation | None = None,
+) -> list[str]:
     """Write model.safetensors and config.json into a folder, which is made if it is not there.
 
     With target "huggingface", `transformers.ViTForImageClassification.from_pretrained(folder)` opens it. With "timm",
