@@ -56,7 +56,7 @@ def test_the_code_shown_is_the_packages(page):
     assert [block for block in fences(text) if not any(in_order(stripped(block), source) for source in sources)] == []
 
 
-@pytest.mark.parametrize("name", ["gradient_checks", "extending"])
+@pytest.mark.parametrize("name", ["gradient_checks"])
 def test_the_code_of_a_page_runs(name):
     blocks = fences((ROOT / f"docs/{name}.md").read_text(encoding="utf-8"))
     assert len(blocks) > 5

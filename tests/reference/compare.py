@@ -30,7 +30,8 @@ def random_vit(config, seed=0):
 def errors(found, expected):
     """{name: worst |found - expected|, in units of the expected tensor's largest entry}, for trees, tuples or arrays.
 
-    The gradient of a key bias is identically zero, so its unit is the largest entry of the key matrix beside it.
+    The gradient of a bias that changes nothing (a key bias, or one that LayerNorm takes away) is identically zero, and
+    what is left is rounding: its unit is the largest entry of the matrix beside it.
     """
     found, expected = trees.named(as_tree(found)), trees.named(as_tree(expected))
     assert found.keys() == expected.keys()
@@ -38,8 +39,10 @@ def errors(found, expected):
     for name, y in expected.items():
         x, unit = found[name], np.max(abs(y), initial=0)
         assert np.shape(x) == np.shape(y), f"{name or 'result'} has shape {np.shape(x)}, expected {np.shape(y)}"
-        if name.endswith("k/b"):
-            unit = max(unit, np.max(abs(expected[name[:-1] + "w"])))
+        if name.endswith("/b") and (matrix := name[:-1] + "w") in expected:
+            beside = np.max(abs(expected[matrix]), initial=0)
+            if name.endswith("k/b") or unit < 1e-12 * beside:
+                unit = max(unit, beside)
         result[name] = float(np.max(abs(np.subtract(x, y, dtype=np.float64)), initial=0) / (unit or 1))
     return result
 

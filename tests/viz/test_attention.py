@@ -228,3 +228,14 @@ def test_who_answers(tokens):
     np.testing.assert_allclose(answers_row(mean), sum(mean[:, t] for t in range(tokens)) / tokens)
     np.testing.assert_array_equal(answers_row(with_class), with_class[:, 0, 1:])
     np.testing.assert_array_equal(answers_row(with_class[:, :1]), with_class[:, 0, 1:])
+
+
+def test_with_a_class_token_that_is_not_read_the_average_token_answers():
+    weights = np.random.default_rng(0).uniform(size=(2, 5, 5))
+    assert (who_answers(5, "all"), who_answers(5, "class"), who_answers(4, "mean")) == (
+        "the average token",
+        "the class token",
+        "the average patch",
+    )
+    np.testing.assert_allclose(answers_row(weights, "all"), sum(weights[:, t, 1:] for t in range(5)) / 5)
+    np.testing.assert_array_equal(answers_row(weights, "class"), weights[:, 0, 1:])

@@ -56,7 +56,7 @@ def run(args):
     if drawn:
         titles = [_short(result["classes"][0]["class"]) for result in results]
         images = _drawable(drawn, model.preparation)
-        who = who_answers(model.config.tokens)
+        who = who_answers(model.config.tokens, model.config.pool)
         save_figure(look(images, _attention(model, drawn), model.config.patch, titles[:DRAWN], who), args.figure)
         print(f"{args.figure}: written", file=sys.stderr)
     return failed
@@ -67,7 +67,7 @@ def _attention(model, images):
     attention, xp = [], xp_of(model.p["head"]["w"])
     for image in images:
         _, c = vit(xp.asarray(image[None]), model.p, model.config, all_rows=False)
-        attention.append(to_host(class_attention(c)))
+        attention.append(to_host(class_attention(c, model.config.pool)))
     return np.concatenate(attention)
 
 

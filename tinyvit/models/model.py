@@ -45,13 +45,18 @@ class Model(NamedTuple):
     views: dict[str, Callable]
 
 
+def _of_images(backward):
+    """The backward pass of a model of images in the form that MODELS has: the gradient of the images by their name."""
+
+    def backward_of_batch(dy, p, c, config):
+        dimages, g = backward(dy, p, c, config)
+        return {"images": dimages}, g
+
+    return backward_of_batch
+
+
 def _vit(batch, p, config, **keywords):
     return vit(batch["images"], p, config, **keywords)
-
-
-def _vit_backward(dy, p, c, config):
-    dimages, g = vit_backward(dy, p, c, config)
-    return {"images": dimages}, g
 
 
 def _draw_vit(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
@@ -64,11 +69,6 @@ def _cnn(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
     return cnn(batch["images"], p, config)
 
 
-def _cnn_backward(dy, p, c, config):
-    dimages, g = cnn_backward(dy, p, c, config)
-    return {"images": dimages}, g
-
-
 def _draw_nothing(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
     return batch, NO_MASKS
 
@@ -76,11 +76,6 @@ def _draw_nothing(rng, batch, config, *, training=True, all_rows=True, dtype="fl
 def _masked(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
     """`masked`, which reads patches all over the image: no row could be left out."""
     return masked(batch["images"], p, config, masks=masks, keep_cache=keep_cache)
-
-
-def _masked_backward(dy, p, c, config):
-    dimages, g = masked_backward(dy, p, c, config)
-    return {"images": dimages}, g
 
 
 def _draw_masked(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
@@ -103,7 +98,7 @@ MODELS = {
         config=ViTConfig,
         init=vit_init,
         forward=_vit,
-        backward=_vit_backward,
+        backward=_of_images(vit_backward),
         draw=_draw_vit,
         task=classification,
         preset=lambda config: config,
@@ -114,7 +109,7 @@ MODELS = {
         config=CNNConfig,
         init=cnn_init,
         forward=_cnn,
-        backward=_cnn_backward,
+        backward=_of_images(cnn_backward),
         draw=_draw_nothing,
         task=classification,
         preset=_cnn_preset,
@@ -125,7 +120,7 @@ MODELS = {
         config=MaskedConfig,
         init=masked_init,
         forward=_masked,
-        backward=_masked_backward,
+        backward=_of_images(masked_backward),
         draw=_draw_masked,
         task=colour_prediction,
         preset=MaskedConfig,

@@ -161,7 +161,7 @@ def _mistakes(inside):
     attention = None
     if inside.encoder and len(worst):
         maps = model_of(inside.config).views["attention"](_cache(inside.images[worst], inside.p, inside.config))
-        attention = answers_row(rollout([to_host(a) for a in maps]))
+        attention = answers_row(rollout([to_host(a) for a in maps]), inside.encoder.pool)
     figure = mistakes_figure(
         inside.images[worst], inside.labels[worst], inside.probabilities[worst], attention, inside.names
     )
@@ -173,12 +173,17 @@ def _mistakes(inside):
     return Picture(figure, "What does it get wrong?", words)
 
 
+def _who(inside):
+    """Whose attention is the answer's, in words."""
+    return who_answers(inside.encoder.tokens, inside.encoder.pool)
+
+
 def _attention(inside):
-    figure = attention_figure(inside.images[0], [a[0] for a in inside.maps])
+    figure = attention_figure(inside.images[0], [a[0] for a in inside.maps], pool=inside.encoder.pool)
     read = ", from which the answer is read," if inside.probabilities is not None else ""
     words = (
-        f"Where {who_answers(inside.encoder.tokens)}{read} looks in the first test image, in every layer (rows) and "
-        "head (columns). Where the panels of a row differ, its heads divide the work."
+        f"Where {_who(inside)}{read} looks in the first test image, in every layer (rows) and head (columns). Where "
+        "the panels of a row differ, its heads divide the work."
     )
     return Picture(figure, "What does each head look at?", words)
 
@@ -186,19 +191,19 @@ def _attention(inside):
 def _rollout(inside):
     images, maps = inside.images[:SHOWN], [a[:SHOWN] for a in inside.maps]
     columns = {
-        "rollout": answers_row(rollout(maps)),
-        "without identity": answers_row(rollout(maps, identity=False)),
+        "rollout": answers_row(rollout(maps), inside.encoder.pool),
+        "without identity": answers_row(rollout(maps, identity=False), inside.encoder.pool),
     }
     titles, for_the_class = [""] * len(images), ""
     if inside.probabilities is not None:
         best = inside.probabilities[:SHOWN].argmax(-1)
         dlogits = np.eye(inside.config.classes, dtype=inside.p["head"]["w"].dtype)[best]
         dlogits = xp_of(inside.p["head"]["w"]).asarray(dlogits)
-        columns["for the class"] = answers_row(sum(weighted_attention(dlogits, inside.p, inside.cache, inside.config)))
+        weighted = sum(weighted_attention(dlogits, inside.p, inside.cache, inside.config))
+        columns["for the class"] = answers_row(weighted, inside.encoder.pool)
         titles = [f"says {inside.names[k]}" for k in best]
         for_the_class = (
-            f"; for the class: {who_answers(inside.encoder.tokens)}'s attention times its gradient, the part of it "
-            "that speaks for the answer"
+            f"; for the class: {_who(inside)}'s attention times its gradient, the part of it that speaks for the answer"
         )
     figure = overlay_figure(images, columns, titles)
     words = (

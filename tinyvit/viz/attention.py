@@ -30,27 +30,34 @@ def class_tokens(tokens):
     return tokens - math.isqrt(tokens) ** 2
 
 
-def answers_row(weights):
-    """What the answer takes from each patch: the class token's row; without one, the mean of all patches' rows.
-
-    For the head reads the class token, or the mean of all patches.
+def answers_row(weights, pool=None):
+    """What the answer takes from each patch: the row of the class token, or the mean of the rows that the head reads.
 
     Parameters
     ----------
     weights : array [..., T, T]
         Maps, or a rollout; of a model with a class token, its row may be all there is.
+    pool : str, optional
+        As in the configuration: with any but "class" the head reads the mean of all tokens. Left out, the class token
+        is read where there is one.
 
     Returns
     -------
     array [..., N]
     """
     first = class_tokens(weights.shape[-1])
-    return weights[..., 0, first:] if first else weights.mean(axis=-2)
+    return weights[..., 0, first:] if _reads_class(first, pool) else weights[..., first:].mean(axis=-2)
 
 
-def who_answers(tokens):
+def who_answers(tokens, pool=None):
     """In words, whose row that is in maps of so many tokens."""
-    return "the class token" if class_tokens(tokens) else "the average patch"
+    first = class_tokens(tokens)
+    return "the class token" if _reads_class(first, pool) else "the average token" if first else "the average patch"
+
+
+def _reads_class(first, pool):
+    """Whether the head reads the class token alone."""
+    return bool(first) and pool in (None, "class")
 
 
 def rollout(maps: Sequence[Array], identity: bool = True) -> Array:

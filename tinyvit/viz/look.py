@@ -6,7 +6,7 @@ from tinyvit.viz.attention import answers_row
 from tinyvit.viz.picture import bare, new_figure, picture, shine, show
 
 
-def class_attention(c):
+def class_attention(c, pool=None):
     """How much the class token takes from each patch in the last block, as a mean over its heads.
 
     Without a class token, how much all patches take, on average.
@@ -14,13 +14,15 @@ def class_attention(c):
     Parameters
     ----------
     c : the cache of `vit`, with its full last block or its class row alone
+    pool : str, optional
+        As in `answers_row`.
 
     Returns
     -------
     array [B, N]
         Each row sums to 1, less what the class token takes from itself.
     """
-    return answers_row(c["blocks"][-1]["msa"]["att"]["a"]).mean(axis=1)  # [B, h, T, T] -> [B, h, N] -> [B, N]
+    return answers_row(c["blocks"][-1]["msa"]["att"]["a"], pool).mean(axis=1)  # [B, h, T, T] -> [B, h, N] -> [B, N]
 
 
 def look(images, attention, patch, titles=None, who="the class token"):

@@ -4,7 +4,7 @@ from tinyvit.viz.attention import answers_row, class_tokens, who_answers
 from tinyvit.viz.picture import new_figure, shine, show
 
 
-def attention_figure(image, maps, token=None):
+def attention_figure(image, maps, token=None, pool=None):
     """Where the answer's attention, or that of one token, goes in one image, in every layer and head.
 
     Parameters
@@ -15,6 +15,8 @@ def attention_figure(image, maps, token=None):
     token : int, optional
         0 is the class token and 1 the first patch; of a model without class token, 0 is the first patch. Left out, what
         the answer is read from: the class token, or the mean of all patches.
+    pool : str, optional
+        As in `answers_row`.
 
     Returns
     -------
@@ -26,7 +28,7 @@ def attention_figure(image, maps, token=None):
     axes = figure.subplots(layers, heads + 1, squeeze=False)
     tokens = maps[0].shape[-1]
     first = class_tokens(tokens)  # patch
-    looks = [answers_row(a) if token is None else a[:, token, first:] for a in maps]  # [h, N] each
+    looks = [answers_row(a, pool) if token is None else a[:, token, first:] for a in maps]  # [h, N] each
     most = max(float(a.max()) for a in looks)
     for layer, (row, a) in enumerate(zip(axes, looks, strict=True)):
         show(row[0], image)
@@ -36,7 +38,7 @@ def attention_figure(image, maps, token=None):
             if layer == 0:
                 row[head + 1].set_title(f"head {head + 1}", fontsize=9)
     answers = token is None or token < first
-    who = who_answers(tokens) if answers else f"patch {token - first + 1}"
+    who = who_answers(tokens, pool if token is None else None) if answers else f"patch {token - first + 1}"
     figure.colorbar(heat, ax=axes[:, 1:], label=f"share of the attention of {who}", shrink=0.9)
     return figure
 
