@@ -145,7 +145,7 @@ def skip_member(app, what, name, obj, skip, options):
     return True if field or foreign else None
 
 
-# The reference: every module of the house, so that none can be forgotten
+# The reference: every module, so that none can be forgotten
 
 
 def directive(name, argument):
@@ -168,8 +168,8 @@ def reference():
     """The reference as Markdown: the public names, then all modules from the ground floor up."""
     known = list(modules(ROOT))
     lines = ["## The public names", "", "```{eval-rst}", *public_names(), "```", ""]
-    for number, rooms in enumerate(PACKAGE_LAYERS):
-        parts = [part for room in rooms for part in room]
+    for number, packages in enumerate(PACKAGE_LAYERS):
+        parts = [part for package in packages for part in package]
         names = [[name for name in known if name.partition(".")[0] == part] for part in parts]
         names = [name for room in names for name in room if name not in (TOP, "__main__")]
         lines += [f"## Floor {number}: {', '.join(dict.fromkeys(name.partition('.')[0] for name in names))}", ""]

@@ -5,7 +5,7 @@
     python docs/measure.py results       test accuracy and training time, three seeds -> both READMEs, docs/results.json
     python docs/measure.py figure        accuracy against seconds, from docs/results.json -> docs/figures/mnist.png
     python docs/measure.py inside RUN    tinyvit plot of a finished run -> docs/inside.md, README.md, docs/figures
-    python docs/measure.py architecture  rooms and imports of the package -> docs/architecture.md, docs/figures
+    python docs/measure.py architecture  packages and their imports -> docs/architecture.md, docs/figures
     python docs/measure.py mistakes      what the gradient check says of each known mistake -> docs/derivations
     python docs/measure.py numerics      tinyvit numerics of a model trained for it -> docs/weights.md
     python docs/measure.py lab [RUNS]    results of tinyvit lab --data mnist --budget full -> docs/lab.md, docs/figures
@@ -217,77 +217,77 @@ def figure():
     canvas.savefig(DOCS / "figures" / "mnist.png", dpi=160)
 
 
-class Room(NamedTuple):
-    """A folder or a file of the house."""
+class Package(NamedTuple):
+    """A folder or a file of the package tinyvit."""
 
-    floor: int
+    layer: int
     name: str
-    neighbours: tuple  # the names that share its room, its own among them
+    neighbours: tuple  # the names that stand beside it in one package of the layer, its own among them
     files: dict  # {module: its path}
-    uses: list  # the names, in the order of the house, of what it imports
+    uses: list  # the names, in the order of the table, of the packages that it imports
 
 
-def rooms():
-    """The house from the top floor down, read from its files."""
+def packages():
+    """The packages from the highest layer down, read from their files."""
     known, found = modules(ROOT), []
-    for name, (floor, neighbours) in PACKAGES.items():
+    for name, (layer, neighbours) in PACKAGES.items():
         files = {module: path for module, path in known.items() if module.partition(".")[0] == name}
         targets = {t.partition(".")[0] for module, path in files.items() for t, _ in imports(module, path, known)}
         if files:
-            found.append(Room(floor, name, neighbours, files, targets - {name}))
-    found.sort(key=lambda room: -room.floor)
-    return [room._replace(uses=[other.name for other in found if other.name in room.uses]) for room in found]
+            found.append(Package(layer, name, neighbours, files, targets - {name}))
+    found.sort(key=lambda package: -package.layer)
+    return [package._replace(uses=[other.name for other in found if other.name in package.uses]) for package in found]
 
 
 def architecture():
-    """The house: a table of its rooms, and a drawing."""
-    house = rooms()
-    lines = ["| floor | room | files | lines | what it holds | imports from |", "|--:|---|--:|--:|---|---|"]
-    for room in house:
-        first = next(iter(room.files.values()))
-        path = (first.parent if len(room.files) > 1 else first).relative_to(ROOT.parent).as_posix()
-        size = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in room.files.values())
+    """The packages in their layers: a table, and a drawing."""
+    stack = packages()
+    lines = ["| layer | package | files | lines | what it holds | imports from |", "|--:|---|--:|--:|---|---|"]
+    for package in stack:
+        first = next(iter(package.files.values()))
+        path = (first.parent if len(package.files) > 1 else first).relative_to(ROOT.parent).as_posix()
+        size = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in package.files.values())
         about = ast.get_docstring(ast.parse(first.read_text(encoding="utf-8"))) or ""
         about = about.partition("\n")[0].replace("|", "\\|")
-        words = [room.floor, f"[`{room.name}`](../{path})", len(room.files), round(size, -2) or "< 50", about]
-        lines.append(f"| {' | '.join(map(str, words))} | {', '.join(room.uses) or 'nothing'} |")
+        words = [package.layer, f"[`{package.name}`](../{path})", len(package.files), round(size, -2) or "< 50", about]
+        lines.append(f"| {' | '.join(map(str, words))} | {', '.join(package.uses) or 'nothing'} |")
     replace(
         DOCS / "architecture.md",
-        "floors",
+        "packages",
         [*lines, "", "`python docs/measure.py architecture`; lines are in hundreds."],
     )
-    (DOCS / "figures" / "architecture.svg").write_text(drawing(house), encoding="utf-8")
+    (DOCS / "figures" / "architecture.svg").write_text(drawing(stack), encoding="utf-8")
 
 
 STYLE = """
 text { font: 11px system-ui, sans-serif; fill: #222 } .end { text-anchor: end }
 .name { font-size: 13px; font-weight: 600 } .small { font-size: 10px; fill: #555 }
-.paper { fill: #fff } .room { fill: #d6e9f5; stroke: #0072b2 } .dot { fill: #d55e00 }
+.paper { fill: #fff } .package { fill: #d6e9f5; stroke: #0072b2 } .dot { fill: #d55e00 }
 .grid { stroke: #ddd } .never { fill: #eee }
 @media (prefers-color-scheme: dark) {
-text { fill: #e6e6e6 } .small { fill: #b5b5b5 } .paper { fill: #16191d } .room { fill: #12384f; stroke: #56b4e9 }
+text { fill: #e6e6e6 } .small { fill: #b5b5b5 } .paper { fill: #16191d } .package { fill: #12384f; stroke: #56b4e9 }
 .grid { stroke: #33383e } .never { fill: #22262b } }
 """
 
 
-def drawing(house):
-    """The house as SVG: its rooms on their floors, and below them a matrix of who imports whom."""
+def drawing(stack):
+    """The packages in their layers as SVG, and below them a matrix of their imports."""
     width, left, line, parts, y = 860, 70, 13, [], 20
-    for floor in sorted({room.floor for room in house}, reverse=True):
-        row = [room for room in house if room.floor == floor]
+    for layer in sorted({package.layer for package in stack}, reverse=True):
+        row = [package for package in stack if package.layer == layer]
         gaps = [0] + [a.neighbours != b.neighbours for a, b in itertools.pairwise(row)]
         wide = (width - left - 20 - 14 * sum(gaps)) / len(row)
         texts = [
-            textwrap.wrap(", ".join(m.partition(".")[2] for m in room.files if "." in m), int(wide / 5.4))
-            for room in row
+            textwrap.wrap(", ".join(m.partition(".")[2] for m in package.files if "." in m), int(wide / 5.4))
+            for package in row
         ]
         high = 28 + line * max(map(len, texts))
-        parts.append(f'<text class="small" x="14" y="{y + 18}">floor {floor}</text>')
+        parts.append(f'<text class="small" x="14" y="{y + 18}">layer {layer}</text>')
         x = left
-        for room, gap, text in zip(row, gaps, texts, strict=True):
+        for package, gap, text in zip(row, gaps, texts, strict=True):
             x += 14 * gap
-            parts.append(f'<rect class="room" x="{x:.1f}" y="{y}" width="{wide:.1f}" height="{high}"/>')
-            parts.append(f'<text class="name" x="{x + 8:.1f}" y="{y + 18}">{room.name}</text>')
+            parts.append(f'<rect class="package" x="{x:.1f}" y="{y}" width="{wide:.1f}" height="{high}"/>')
+            parts.append(f'<text class="name" x="{x + 8:.1f}" y="{y + 18}">{package.name}</text>')
             for i, words in enumerate(text):
                 parts.append(f'<text class="small" x="{x + 8:.1f}" y="{y + 33 + line * i}">{words}</text>')
             x += wide
@@ -295,31 +295,31 @@ def drawing(house):
     y += 30
     words = "Who imports whom: a dot says that the row imports from the column. Upwards and across, all stays grey."
     parts.append(f'<text x="14" y="{y}">{words}</text>')
-    return svg(width, *matrix(house, y + 90, parts))
+    return svg(width, *matrix(stack, y + 90, parts))
 
 
-def matrix(house, top, parts):
+def matrix(stack, top, parts):
     """Draw the imports below `top`; returns where they end, and all parts."""
     left, cell = 110, 22
-    end = cell * len(house)
-    for i, room in enumerate(house):
+    end = cell * len(stack)
+    for i, package in enumerate(stack):
         x, y = left + cell * i, top + cell * i
-        allowed = [other.floor < room.floor or other.neighbours == room.neighbours for other in house]
-        for j in (j for j in range(len(house)) if not allowed[j]):
+        allowed = [other.layer < package.layer or other.neighbours == package.neighbours for other in stack]
+        for j in (j for j in range(len(stack)) if not allowed[j]):
             parts.append(f'<rect class="never" x="{left + cell * j}" y="{y}" width="{cell}" height="{cell}"/>')
         parts.append(f'<path class="grid" d="M{left} {y}h{end}M{x} {top}v{end}"/>')
-        parts.append(f'<text class="end" x="{left - 8}" y="{y + 15}">{room.name}</text>')
-        parts.append(f'<text transform="translate({x + 15} {top - 8}) rotate(-60)">{room.name}</text>')
-    for i, room in enumerate(house):
-        for j, other in enumerate(house):
-            if other.name in room.uses:
+        parts.append(f'<text class="end" x="{left - 8}" y="{y + 15}">{package.name}</text>')
+        parts.append(f'<text transform="translate({x + 15} {top - 8}) rotate(-60)">{package.name}</text>')
+    for i, package in enumerate(stack):
+        for j, other in enumerate(stack):
+            if other.name in package.uses:
                 parts.append(f'<circle class="dot" cx="{left + cell * j + 11}" cy="{top + cell * i + 11}" r="5"/>')
     return top + end + 20, parts
 
 
 def svg(width, height, parts):
     """The parts as a file that reads well on light and on dark."""
-    title = "<title>The floors of tinyvit, their rooms, and who imports whom</title>"
+    title = "<title>The packages of tinyvit in their layers, and who imports whom</title>"
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}">'
     paper = '<rect class="paper" width="100%" height="100%"/>'
     return "\n".join([head, title, f"<style>{STYLE}</style>", paper, *parts, "</svg>\n"])

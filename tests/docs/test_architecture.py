@@ -1,4 +1,4 @@
-"""The page about the house shows the house as it is."""
+"""The page about the packages shows them as they are."""
 
 import re
 import shutil
@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from docs import measure
-from tests.package_layers import FLOORS, HOUSE, modules
+from tests.package_layers import PACKAGE_LAYERS, ROOT, modules
 
 DOCS = measure.DOCS
 
@@ -25,22 +25,22 @@ def drawn(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["architecture.md", "figures/architecture.svg"])
 def test_the_page_is_up_to_date(drawn, name):
     fresh, committed = (folder / name for folder in (drawn, DOCS))
-    said = f"docs/{name} is out of date: run `python docs/measure.py architecture`"
-    assert fresh.read_text(encoding="utf-8") == committed.read_text(encoding="utf-8"), said
+    hint = f"docs/{name} is out of date: run `python docs/measure.py architecture`"
+    assert fresh.read_text(encoding="utf-8") == committed.read_text(encoding="utf-8"), hint
 
 
-def test_every_room_and_every_import_is_drawn(drawn):
+def test_every_package_and_every_import_is_drawn(drawn):
     svg = "{http://www.w3.org/2000/svg}"
     root = ElementTree.fromstring((drawn / "figures/architecture.svg").read_text(encoding="utf-8"))
     words = " ".join(text.text for text in root.iter(f"{svg}text"))
-    house = measure.rooms()
-    assert {room.name for room in house} == {name.partition(".")[0] for name in modules(HOUSE)}
-    for name in modules(HOUSE):
+    stack = measure.packages()
+    assert {package.name for package in stack} == {name.partition(".")[0] for name in modules(ROOT)}
+    for name in modules(ROOT):
         assert re.search(rf"\b{name.rpartition('.')[2]}\b", words), name
     dots = [circle for circle in root.iter(f"{svg}circle")]
-    assert len(dots) == sum(len(room.uses) for room in house) > 50
+    assert len(dots) == sum(len(package.uses) for package in stack) > 50
 
 
-def test_the_rooms_stand_from_the_top_floor_down():
-    floors = [room.floor for room in measure.rooms()]
-    assert floors == sorted(floors, reverse=True) and set(floors) == set(range(len(FLOORS)))
+def test_the_packages_stand_from_the_highest_layer_down():
+    layers = [package.layer for package in measure.packages()]
+    assert layers == sorted(layers, reverse=True) and set(layers) == set(range(len(PACKAGE_LAYERS)))

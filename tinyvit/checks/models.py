@@ -41,8 +41,8 @@ def model_variants(rng):
     the kind.
     """
     two = {
-        "vit/1d, layers": (dict(position="1d", position_at="layers"), False),
-        "vit/2d, shared": (dict(position="2d", position_at="shared"), False),
+        "vit/1d, shared": (dict(position="1d", position_at="shared"), False),
+        "vit/2d, layers": (dict(position="2d", position_at="layers"), False),
         "vit/relative, layers": (dict(position="relative", position_at="layers"), False),
     }
     one = {

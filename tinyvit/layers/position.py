@@ -48,7 +48,7 @@ def learned_position_backward(dy, p, c):
 def grid_position_init(rng, tokens, dim, *, std=0.02, dtype="float32"):
     """Two tables for a G x G grid, x [G, D/2] of columns and y [G, D/2] of rows; cls [1, D] if there is a class token.
 
-    There is one if the tokens are one more than a square number: no square but 0 is.
+    There is one if T is not a square number: then T = G*G + 1.
     """
     side = math.isqrt(tokens)
     p = {"x": normal(rng, (side, dim // 2), std, dtype), "y": normal(rng, (side, dim - dim // 2), std, dtype)}
@@ -111,8 +111,8 @@ def sinusoidal_position(z, p):
 def relative_position_init(rng, tokens, dim, *, std=0.02, dtype="float32"):
     """A table [2T-1, D], one row for each offset from -(T-1) to T-1: extra keys, of which each head has d columns.
 
-    The paper does not say what the class token's offset is. Here it stands at position 0 of the sequence, before the
-    patches: patch n (from 1) is n away from it, as from a patch n places before it.
+    The paper does not define the class token's offset. Here the class token has index 0 and patch n has index n; an
+    offset is a difference of indices.
     """
     return normal(rng, (2 * tokens - 1, dim), std, dtype)
 

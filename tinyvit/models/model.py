@@ -1,7 +1,6 @@
 """The interface between models and all that trains, saves, lists and examines them.
 
-The class of a configuration says of which model it is; a further model is a file of its own and an entry in the table
-MODELS.
+The type of a configuration determines the model. To add a model, write a file and add an entry to MODELS.
 """
 
 from collections.abc import Callable

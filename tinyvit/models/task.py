@@ -1,7 +1,8 @@
 """A task: what is asked of a model's output, as a loss, scores and answers; and the batch that holds the question.
 
-A batch is a dictionary of arrays whose first axis is the example: {"images" [B, H, W, C], "labels" [B]}. A loss is a
-sum over targets beside their count, so that parts of a batch add up to its mean however many targets each part has.
+A batch is a dictionary of arrays whose first axis is the example: {"images" [B, H, W, C], "labels" [B]}. A loss is
+returned as a sum, with the number of targets apart, so that micro-batches of different sizes combine to the exact mean
+of the batch.
 """
 
 from collections.abc import Callable

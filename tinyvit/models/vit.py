@@ -33,7 +33,8 @@ def vit_init(rng: Generator | None, config: ViTConfig, *, dtype: DTypeLike = "fl
     Returns
     -------
     p : {patch {w, b}, cls, pos, blocks [{ln1, msa {q, k, v, o}, ln2, mlp {fc1, fc2}}], ln, head {w, b}}
-        And pre_logits {w, b} before head, where the config asks for it. The head starts at zero: every class is then
+        pos is one tree of positions, or with position_at="layers" a list of them, one for each block; pre_logits {w, b}
+        stands before head, where the config asks for it. The head starts at zero: every class is then
         equally likely, and the first loss is ln K. With rng=None, the shapes alone (see initializers).
     """
     dim, depth, width = config.dim, config.depth, config.pre_logits or config.dim
@@ -68,27 +69,29 @@ def vit(
         z_l  = MLP(LN(z'_l)) + z'_l                            (3)
         y    = LN(z_L^0),  logits = y w + b                    (4)
 
-    These are the paper's equations, and the defaults of ViTConfig. Each keyword below hands a choice of the
-    configuration to the layer that has it: another kind of position to `position`, another block to `block`, another
-    readout to `readout`.
+    These are the paper's equations, and the defaults of ViTConfig: MSA is multi-head self-attention, LN is LayerNorm.
+    Each keyword below hands a choice of the configuration to its layer: another kind of position to `position`, another
+    block to `block`, another readout to `readout`.
 
     Parameters
     ----------
     images : array [B, H, W, C]
+        B images of H rows, W columns and C channels; they become N = HW / P^2 patches.
     p : the tree of `vit_init`
     config : ViTConfig
+        T tokens (N, and the class token), of width D; h heads; K classes.
     masks : tree, optional
         Dropout masks of `vit_masks`, for training; without them, evaluation.
     all_rows : bool
-        False computes of the last block only the class token's row, where the head reads no other: the same logits and
-        gradients, sooner. The default keeps every attention map whole.
+        If False, the last block computes only the class token's row when the head reads only that row. Logits and
+        gradients are unchanged, and sooner there. The default keeps every attention map whole.
     keep_cache : bool
         False drops each block's cache as soon as the next block has its input: for prediction, where there is no
         backward pass.
 
     Returns
     -------
-    logits : array [B, K], and the cache {patch, cls, pos, dropout, blocks, readout, head}
+    logits : array [B, K], and the cache {patch, cls, pos, dropout, blocks, readout, pre_logits, head}
         For instance the attention maps of block 0 are c["blocks"][0]["msa"]["att"]["a"], [B, h, T, T].
 
     Raises
@@ -98,14 +101,14 @@ def vit(
     """
     config.check_images(images)
     c = {}
-    z, c["patch"] = patch_embedding(images, p["patch"], patch=config.patch)
+    z, c["patch"] = patch_embedding(images, p["patch"], patch=config.patch)  # (1): [x_p^1 E; ...], [B, N, D]
     if config.class_token:
-        z, c["cls"] = class_token(z, p["cls"])
+        z, c["cls"] = class_token(z, p["cls"])  # (1): [x_class; ...], [B, T, D]
     if config.position_at == "stem":
-        z, c["pos"] = position(z, p["pos"], kind=config.position)  # (1)
+        z, c["pos"] = position(z, p["pos"], kind=config.position)  # (1): ... + E_pos
     z, c["dropout"] = dropout(z, masks.get("stem"))
-    z, c["blocks"] = encoder(z, p, config, masks=masks, all_rows=all_rows, keep_cache=keep_cache)  # (2), (3)
-    y, c["readout"] = readout(z, p["ln"], pool=config.pool, eps=config.eps)  # (4)
+    z, c["blocks"] = encoder(z, p, config, masks=masks, all_rows=all_rows, keep_cache=keep_cache)  # (2), (3), L times
+    y, c["readout"] = readout(z, p["ln"], pool=config.pool, eps=config.eps)  # (4): LN(z_L^0), [B, T, D] -> [B, D]
     if config.pre_logits:
         y, c["pre_logits"] = pre_logits(y, p["pre_logits"])
     logits, c["head"] = linear(y, p["head"])
@@ -113,7 +116,7 @@ def vit(
 
 
 def vit_backward(dlogits: Array, p: Tree, c: Tree, config: ViTConfig) -> tuple[Array, Tree]:
-    """The forward pass, line by line in reverse.
+    """The forward pass, line by line in reverse. Numbers as eps are not needed again: the cache has what they made.
 
     Parameters
     ----------
@@ -130,14 +133,14 @@ def vit_backward(dlogits: Array, p: Tree, c: Tree, config: ViTConfig) -> tuple[A
     if config.pre_logits:
         dy, g["pre_logits"] = pre_logits_backward(dy, p["pre_logits"], c["pre_logits"])
     dz, g["ln"] = readout_backward(dy, p["ln"], c["readout"], pool=config.pool)  # (4)
-    dz, g["blocks"], g["pos"] = encoder_backward(dz, p, c["blocks"], config)  # (3), (2)
+    dz, g["blocks"], g["pos"] = encoder_backward(dz, p, c["blocks"], config)  # (3), (2), L times
     dz = dropout_backward(dz, c["dropout"])
     if config.position_at == "stem":
         dz, g["pos"] = position_backward(dz, p["pos"], c["pos"], kind=config.position)  # (1)
     g["cls"] = {}
     if config.class_token:
-        dz, g["cls"] = class_token_backward(dz, p["cls"], c["cls"])
-    dimages, g["patch"] = patch_embedding_backward(dz, p["patch"], c["patch"])
+        dz, g["cls"] = class_token_backward(dz, p["cls"], c["cls"])  # (1)
+    dimages, g["patch"] = patch_embedding_backward(dz, p["patch"], c["patch"])  # (1)
     return dimages, g
 
 
@@ -155,10 +158,11 @@ def encoder(z, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
     -------
     z : array [B, T, D], or [B, 1, D] of the class token alone, and the caches of the blocks, a list
     """
+    last, read = config.depth - 1, rows_read(config, all_rows)
     choices = dict(norm=config.norm, position=config.position, gelu=config.gelu, eps=config.eps, scale=config.scale)
     c, block_masks = [{} for _ in p["blocks"]], masks.get("blocks", [NO_MASKS] * config.depth)
     for i, pos in enumerate(_block_positions(p, config)):
-        rows = 1 if config.pool == "class" and i == config.depth - 1 and not all_rows else None
+        rows = read if i == last else None
         z, c[i] = block(z, p["blocks"][i], pos, heads=config.heads, rows=rows, masks=block_masks[i], **choices)
         if not keep_cache:
             c[i] = {}
@@ -166,7 +170,10 @@ def encoder(z, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
 
 
 def encoder_backward(dz, p, c, config):
-    """The blocks in reverse. Returns dz, the gradients of the blocks, and those of the positions that enter in them."""
+    """The blocks in reverse. Returns dz, a list of the blocks' gradients, and the gradient of the blocks' positions.
+
+    With positions at the stem no block has any, and the last is a list of None.
+    """
     g, dpos = [None] * config.depth, [None] * config.depth
     for i, pos in reversed(list(enumerate(_block_positions(p, config)))):
         dz, g[i], dpos[i] = block_backward(dz, p["blocks"][i], pos, c[i], norm=config.norm, position=config.position)
@@ -175,8 +182,13 @@ def encoder_backward(dz, p, c, config):
     return dz, g, dpos
 
 
+def rows_read(config, all_rows):
+    """How many rows the last block computes: the class token's alone, if the head reads no other; None is all."""
+    return 1 if config.pool == "class" and not all_rows else None
+
+
 def _block_positions(p, config):
-    """The positions that enter in each block: a table of its own, the one that all share, or none."""
+    """For each block the positions added in it: a table of its own, the one that all share, or None."""
     tables = {"stem": [None] * config.depth, "layers": p["pos"], "shared": [p["pos"]] * config.depth}
     return tables[config.position_at]
 
@@ -186,8 +198,8 @@ def vit_masks(
 ) -> Masks:
     """Draw the dropout masks of one training step: the tree that `vit` takes as `masks`; none at all at rate 0.
 
-    Where the paper's code has them: after adding positions, and after every dense layer but q, k, v. With
-    all_rows=False, the last block's masks are of the class token's row alone, where the head reads no other.
+    They stand as in the paper's appendix B.1: after adding positions, and after every dense layer of a block but q, k,
+    v. With all_rows=False, the last block's masks are of the class token's row alone, where the head reads no other.
     """
     if not config.dropout:
         return NO_MASKS
@@ -195,12 +207,12 @@ def vit_masks(
     def mask(rows, width):
         return dropout_mask(rng, (batch, rows, width), config.dropout, dtype)
 
-    def block(rows):
+    def block_masks(rows):
         return {
             "msa": mask(rows, config.dim),
             "mlp": {"fc1": mask(rows, config.mlp_dim), "fc2": mask(rows, config.dim)},
         }
 
     T = config.tokens
-    rows = [T] * (config.depth - 1) + [1 if config.pool == "class" and not all_rows else T]
-    return {"stem": mask(T, config.dim), "blocks": [block(r) for r in rows]}
+    rows = [T] * (config.depth - 1) + [rows_read(config, all_rows) or T]
+    return {"stem": mask(T, config.dim), "blocks": [block_masks(r) for r in rows]}

@@ -1,8 +1,8 @@
 """How good is a model? Its outputs, loss and accuracy over a data set, in batches, over the workers.
 
-A small model's data set goes to worker processes, as in training, where threads would wait for each other more than
-they compute. A large model's images go to threads, who need no copy of it; and if there are fewer images than workers,
-its matrix products are shared out instead.
+Small models with many examples run in worker processes, because threads would mostly wait for each other. All others
+run in threads, which share the data without a copy. If a large model has fewer examples than workers, BLAS's own threads
+share its matrix products instead.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -82,11 +82,11 @@ def pool_outputs(pool, part, keep_outputs=True):
     step, outputs, sums = pool.train_step, [], 0.0
     size, count = step.recipe.batch, len(next(iter(part.values())))
     for start in range(0, count, size):
-        there = step.put(take(part, slice(start, start + size), step.config))
-        pool.do("evaluate", start, there)
-        sums = sums + step.arrays["scores"][: -(-there // step.recipe.micro_batch)].sum(axis=0)
+        examples = step.put(take(part, slice(start, start + size), step.config))
+        pool.do("evaluate", start, examples)
+        sums = sums + step.arrays["scores"][: -(-examples // step.recipe.micro_batch)].sum(axis=0)
         if keep_outputs:
-            outputs.append(step.arrays["outputs"][:there].copy())
+            outputs.append(step.arrays["outputs"][:examples].copy())
     return np.concatenate(outputs) if outputs else None, _means(step.model.task, sums)
 
 

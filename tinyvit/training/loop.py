@@ -55,7 +55,7 @@ def fit(
         Of the training data the recipe's share `validation` is held out; the test data are looked at once, at the end.
     p : tree, optional
         Parameters to start from, as from `load_weights`: fine-tuning. Without them, random ones. If the run has a
-        checkpoint, that goes before them.
+        checkpoint, the checkpoint takes precedence.
     recipe : Recipe, optional
     seed : int
         Of everything random.

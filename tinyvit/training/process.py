@@ -85,7 +85,7 @@ class WorkerProcess:
 def import_path():
     """The PYTHONPATH on which a child process finds the modules that this one does, and this very package first.
 
-    Other entries of sys.path are no paths: "" stands for the folder where a notebook was started, and may be another.
+    Empty entries of sys.path are left out: "" means the current folder, which may be another one in the child.
     """
     package = Path(__file__).parents[2]
     return os.pathsep.join([str(package), *(entry for entry in sys.path if isinstance(entry, str) and entry)])

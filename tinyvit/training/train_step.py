@@ -1,7 +1,7 @@
 """A training step, cut into shards.
 
-Three tasks make a step: every micro-batch's gradient, their sum, the update. Worker w of W does shard w of each, and no
-worker begins a task before all have ended the one before. A shard is whole micro-batches, or a range of the parameters,
+A step has three phases: every micro-batch's gradient, their sum, the update. Worker w of W does shard w of each, and no
+worker begins a phase before all have ended the one before. A shard is whole micro-batches, or a range of the parameters,
 and the numbers computed for each of them do not depend on the worker that computes them: the bits are the same for any
 number of workers, and whether they are processes, threads, or the one and only.
 """
@@ -24,7 +24,7 @@ def array_shapes(config, recipe):
     """{name: (shape, dtype)} of the arrays that all workers of a run share.
 
     parameters, moment1, moment2, average   [n], flat: the state of the run
-    rows      [R, n]   gradients: a row for each micro-batch; of a model too large for that, for several neighbours
+    rows      [R, n]   gradients: a row for each micro-batch; in a large model a row adds up consecutive micro-batches
     losses    [R]      and their losses
     squares   [n / BLOCK]   the sum of squares of each block of the gradient
     batch/...          the arrays of one batch, by their names
@@ -48,7 +48,7 @@ def is_on_host(name):
 
 
 class TrainStep:
-    """The arrays of a run, and each task on them. Every task takes the worker's number and how many there are."""
+    """The arrays of a run, and each phase on them. Every phase takes the worker's number and how many there are."""
 
     def __init__(self, config, recipe, seed, arrays):
         self.config, self.recipe, self.seed = config, recipe, seed

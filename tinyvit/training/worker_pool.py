@@ -1,4 +1,4 @@
-"""Worker pools: the workers that share the tasks of a training step.
+"""Worker pools: the workers that share the phases of a training step.
 
 A process computes without asking another; threads of one Python process wait for each other at every call into NumPy,
 so they are the fallback where processes cannot be had. The worker processes are commands of their own (see worker.py):
@@ -52,7 +52,7 @@ def start_worker_pool(config, recipe, seed, *, workers=1, device="cpu", kind="pr
 
 
 def _check_size(shapes):
-    """Raise UsageError if the machine has less: it overcommits shared memory, and would fail at the first write."""
+    """Raise UsageError if the arrays exceed the memory: the system would grant it, and fail at the first write."""
     import psutil
 
     needed, there = size_of(shapes), psutil.virtual_memory().total
@@ -76,9 +76,9 @@ class SerialPool:
     def __exit__(self, *exception):
         self.close()
 
-    def do(self, task, *arguments):
-        """Have every worker do its share of a task; returns when the last one has."""
-        getattr(self.train_step, task)(0, 1, *arguments)
+    def do(self, phase, *arguments):
+        """Have every worker do its shard of a phase; returns when the last one has."""
+        getattr(self.train_step, phase)(0, 1, *arguments)
 
     def gradient(self, step, batch, *, all_rows=False):
         """Compute the gradient of a batch, for `do("update", step, learning_rate)`; returns its loss and its norm."""
@@ -99,14 +99,14 @@ class ThreadPool(SerialPool):
         self.workers = workers
         self.threads = ThreadPoolExecutor(workers - 1, "tinyvit-worker")
 
-    def do(self, task, *arguments):
-        task = getattr(self.train_step, task)
+    def do(self, phase, *arguments):
+        work = getattr(self.train_step, phase)
         others = [  # each in a copy of this thread's context, which holds NumPy's errstate
-            self.threads.submit(contextvars.copy_context().run, task, worker, self.workers, *arguments)
+            self.threads.submit(contextvars.copy_context().run, work, worker, self.workers, *arguments)
             for worker in range(1, self.workers)
         ]
         try:
-            task(0, self.workers, *arguments)
+            work(0, self.workers, *arguments)
         finally:
             for other in others:
                 other.result()
@@ -116,7 +116,7 @@ class ThreadPool(SerialPool):
 
 
 class ProcessPool(SerialPool):
-    """Processes of their own, over shared memory. A worker waits for a task on its standard input, and ends with it."""
+    """Processes of their own, over shared memory. A worker waits for a phase on its standard input, and ends with it."""
 
     def __init__(self, config, recipe, seed, shapes, workers):
         self.workers, self.others, self.ready = workers, [], False
@@ -136,16 +136,16 @@ class ProcessPool(SerialPool):
         finally:
             memory.close()
 
-    def do(self, task, *arguments):
+    def do(self, phase, *arguments):
         try:
             if not self.ready:  # each says so once, after a while, which this process has used to load its data
                 self._wait()
                 self.ready = True
             for process in self.others:
-                process.send([task, *arguments])
-            getattr(self.train_step, task)(0, self.workers, *arguments)
+                process.send([phase, *arguments])
+            getattr(self.train_step, phase)(0, self.workers, *arguments)
             self._wait()
-        except BaseException:  # answers may be outstanding: nobody could tell them from the next task's
+        except BaseException:  # answers may be outstanding: nobody could tell them from the next phase's
             for process in self.others:
                 process.kill()
             self.close()
