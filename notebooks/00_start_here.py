@@ -85,8 +85,8 @@ figure
 
 # %%
 K = config.classes
-wrong = recipe.smoothing / K
-right = 1 - recipe.smoothing + wrong
+wrong = recipe.label_smoothing / K
+right = 1 - recipe.label_smoothing + wrong
 floor = -right * math.log(right) - (K - 1) * wrong * math.log(wrong)
 last = [record["loss"] for record in history if record["kind"] == "step"][-1]
 print(f"target {right:.3f} and {K - 1} times {wrong:.3f}: a loss of at least {floor:.3f}; at the end it was {last:.3f}")

@@ -41,7 +41,7 @@ for axes, name in zip(figure.subplots(1, 3), ("loss", "learning_rate", "gradient
     axes.plot(number, [record[name] for record in steps], color=BLUE)
     axes.set(xlabel="step", title=name.replace("_", " "), ylim=(0, None))
     plain(axes)
-axes.axhline(recipe.clip, color=ORANGE, linestyle="--", label="clipped to")
+axes.axhline(recipe.clip_norm, color=ORANGE, linestyle="--", label="clipped to")
 axes.legend()
 print(f"{history[-1]['step']} steps, test accuracy {history[-1]['test_accuracy']:.1%}")
 figure
@@ -239,10 +239,10 @@ print(f"{np.count_nonzero(decay):,} of {len(decay):,} parameters decay; the entr
 # %%
 norms = np.array([record["gradient_norm"] for record in steps])
 print(
-    f"{(norms > recipe.clip).sum()} of {len(norms)} recorded steps were clipped; norms from {norms.min():.2f} to {norms.max():.2f}"
+    f"{(norms > recipe.clip_norm).sum()} of {len(norms)} recorded steps were clipped; norms from {norms.min():.2f} to {norms.max():.2f}"
 )
 print(
-    f"a norm of 4 is multiplied by {clip_factor(4.0, recipe.clip):.3f}, a norm of 0.4 by {clip_factor(0.4, recipe.clip):.0f}"
+    f"a norm of 4 is multiplied by {clip_factor(4.0, recipe.clip_norm):.3f}, a norm of 0.4 by {clip_factor(0.4, recipe.clip_norm):.0f}"
 )
 
 # %% [markdown]
@@ -314,7 +314,7 @@ eight = dataclasses.replace(plain_recipe, batch=8)
 losses = []
 for step in range(1, 61):
     loss, g = batch_gradient({"images": x[:8], "labels": y[:8]}, p8, config, eight, seed=0, step=step)
-    g *= clip_factor(np.linalg.norm(g), eight.clip)
+    g *= clip_factor(np.linalg.norm(g), eight.clip_norm)
     rate = warmup_cosine(step, steps=60, warmup=0.1, peak=0.01)
     adamw_step(vector, g, m, v, step=step, learning_rate=rate, decay=decay)
     update_average(average, vector, step=step, decay=0.9)
@@ -518,7 +518,7 @@ for name in ("digits", "mnist", "mnist-best"):
         f"{name:11} batch {ours.batch}, warm-up {ours.warmup:.0%}, rate {ours.learning_rate}, decay {ours.weight_decay}, ",
         end="",
     )
-    print(f"dropout {model.dropout:g}, smoothing {ours.smoothing}, clip {ours.clip:g},")
+    print(f"dropout {model.dropout:g}, smoothing {ours.label_smoothing}, clip {ours.clip_norm:g},")
     print(
         f"{'':11} shift {ours.shift} pixels, rotate {ours.rotate:g} degrees, zoom {ours.zoom:g}, shear {ours.shear:g}"
     )

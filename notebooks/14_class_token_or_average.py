@@ -61,7 +61,7 @@ for pool, p in trained.items():
 
 looks = class_attention(caches["class"])  # [B, N]
 says = {pool: y.argmax(axis=1) for pool, y in logits.items()}
-patches_say, _ = linear(caches["mean"]["mean_row"]["x"], trained["mean"]["head"])  # [B, N, K]: the head, for each patch
+patches_say, _ = linear(caches["mean"]["readout"]["mean_row"]["x"], trained["mean"]["head"])  # [B, N, K]: of each patch
 alone = patches_say.argmax(axis=-1)  # [B, N]
 agree = (alone == says["mean"][:, None]).mean(axis=1)
 

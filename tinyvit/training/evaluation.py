@@ -1,8 +1,8 @@
 """How good is a model? Its outputs, loss and accuracy over a data set, in batches, over the workers.
 
 Small models with many examples run in worker processes, because threads would mostly wait for each other. All others
-run in threads, which share the data without a copy. If a large model has fewer examples than workers, BLAS's own threads
-share its matrix products instead.
+run in threads, which share the data without a copy. If a large model has fewer examples than workers, BLAS's own
+threads share its matrix products instead.
 """
 
 from concurrent.futures import ThreadPoolExecutor
