@@ -1,9 +1,9 @@
 """A training step, cut into shards.
 
 A step has three phases: every micro-batch's gradient, their sum, the update. Worker w of W does shard w of each, and no
-worker begins a phase before all have ended the one before. A shard is whole micro-batches, or a range of the parameters,
-and the numbers computed for each of them do not depend on the worker that computes them: the bits are the same for any
-number of workers, and whether they are processes, threads, or the one and only.
+worker begins a phase before all have ended the one before. A shard is whole micro-batches, or a range of the
+parameters, and its numbers do not depend on the worker that computes them: the bits are the same for any number of
+workers, and whether they are processes, threads, or the one and only.
 """
 
 import numpy as np

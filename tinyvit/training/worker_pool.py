@@ -116,7 +116,7 @@ class ThreadPool(SerialPool):
 
 
 class ProcessPool(SerialPool):
-    """Processes of their own, over shared memory. A worker waits for a phase on its standard input, and ends with it."""
+    """Processes of their own, over shared memory. Each waits for a phase on its standard input, and ends with it."""
 
     def __init__(self, config, recipe, seed, shapes, workers):
         self.workers, self.others, self.ready = workers, [], False
