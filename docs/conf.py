@@ -165,14 +165,17 @@ def public_names():
 
 
 def reference():
-    """The reference as Markdown: the public names, then all modules from the ground floor up."""
+    """The reference as Markdown: the public names, then all modules from the lowest layer up."""
     known = list(modules(ROOT))
     lines = ["## The public names", "", "```{eval-rst}", *public_names(), "```", ""]
     for number, packages in enumerate(PACKAGE_LAYERS):
         parts = [part for package in packages for part in package]
         names = [[name for name in known if name.partition(".")[0] == part] for part in parts]
-        names = [name for room in names for name in room if name not in (TOP, "__main__")]
-        lines += [f"## Floor {number}: {', '.join(dict.fromkeys(name.partition('.')[0] for name in names))}", ""]
+        names = [name for group in names for name in group if name not in (TOP, "__main__")]
+        lines += [
+            f"## Package layer {number}: {', '.join(dict.fromkeys(name.partition('.')[0] for name in names))}",
+            "",
+        ]
         for name in names:
             lines += [f"### {name}", "", *directive("automodule", f"tinyvit.{name}")]
     return "\n".join(lines)

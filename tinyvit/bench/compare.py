@@ -3,22 +3,18 @@
 import contextlib
 import dataclasses
 import importlib.util
-import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 
 from tinyvit.bench.contender import PEAK_SIZE
-from tinyvit.errors import UsageError, WorkerError
+from tinyvit.errors import UsageError
 from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.masked import MaskedConfig
 from tinyvit.models.model import name_of
 from tinyvit.models.presets import PRESETS
 from tinyvit.training.cores import usable_cores
-from tinyvit.training.process import import_path
+from tinyvit.training.process import WorkerProcess
 from tinyvit.viz.summary import shapes
 
 SMALL = {"image": 28, "channels": 1, "heads": 4, "classes": 10}
@@ -101,17 +97,17 @@ def run(race):
     with contextlib.ExitStack() as stack:
         processes = {name: stack.enter_context(_contender(race, *CONTENDERS[name])) for name in names}
         processes["peak"] = stack.enter_context(_contender(race, "matrix_peak", False))
-        for name, process in processes.items():
-            _expect(process, name)
-        peak = PEAK_SIZE**3 / min(_turn(processes["peak"], "peak", 1) for _ in range(5))
-        steps = {name: max(1, round(TURN / _turn(processes[name], name, 1))) for name in names}
+        for process in processes.values():
+            process.answer()
+        peak = PEAK_SIZE**3 / min(_turn(processes["peak"], 1) for _ in range(5))
+        steps = {name: max(1, round(TURN / _turn(processes[name], 1))) for name in names}
         seconds = {name: [] for name in names}
         before = _busy_seconds(processes)
         for _ in range(race.rounds):
             for name in names:
-                seconds[name].append(_turn(processes[name], name, steps[name]))
+                seconds[name].append(_turn(processes[name], steps[name]))
         after = _busy_seconds(processes)
-        memory = {name: _memory(processes[name].pid) for name in names}
+        memory = {name: _memory(processes[name].process.pid) for name in names}
     wall, machine, own = (b - a for a, b in zip(before, after, strict=True))
     _, multiply_adds, _ = shapes(MODELS[race.model], race.batch).totals
     work = multiply_adds * (3 if race.task == "train" else 1)
@@ -139,38 +135,24 @@ def run(race):
 
 @contextlib.contextmanager
 def _contender(race, who, economy):
-    """Start a contender; it ends with the block."""
+    """Start a contender, which warms up; it ends with the block."""
     function = who if who == "matrix_peak" else f"{who}_{race.task}"
     spec = {"function": function, "economy": economy, "cores": race.cores, "batch": race.batch}
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "tinyvit.bench.contender"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": import_path()},
-    )
+    config = MODELS[race.model]
+    spec |= {"model": name_of(config), "config": dataclasses.asdict(config)}
+    process = WorkerProcess("tinyvit.bench.contender", f"the contender {function}", one_thread=False)
     try:
-        config = MODELS[race.model]
-        spec |= {"model": name_of(config), "config": dataclasses.asdict(config)}
-        print(json.dumps(spec), file=process.stdin, flush=True)
+        process.send(spec)
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.close()
 
 
-def _turn(process, name, steps):
+def _turn(process, steps):
     """The seconds of one step, in a turn of so many."""
-    print(steps, file=process.stdin, flush=True)
-    return float(_expect(process, name))
-
-
-def _expect(process, name):
-    """The contender's next line."""
-    line = process.stdout.readline()
-    if not line:
-        raise WorkerError(f"the contender {name} ended with exit status {process.wait()}: see above")
-    return line
+    process.send(steps)
+    return process.answer()["seconds"]
 
 
 def _with_children(pid):
@@ -192,5 +174,5 @@ def _busy_seconds(processes):
 
     now, machine = time.perf_counter(), psutil.cpu_times()
     idle = machine.idle + getattr(machine, "iowait", 0) + getattr(machine, "guest", 0)  # guest is in user as well
-    times = [each.cpu_times() for process in processes.values() for each in _with_children(process.pid)]
+    times = [each.cpu_times() for process in processes.values() for each in _with_children(process.process.pid)]
     return now, sum(machine) - idle, sum(t.user + t.system for t in times)

@@ -1,12 +1,9 @@
 """A contender in a benchmark: `python -m tinyvit.bench.contender`, a process of its own, started by compare.py.
 
-Its first line of input says what to do, as JSON; when it has warmed up it answers "ready". Each further line is a
-number of steps to do, and is answered by the seconds that one took.
+It warms up before it answers the first message (see `serve`), so that only warm steps are timed.
 """
 
-import json
 import os
-import sys
 import time
 
 import numpy as np
@@ -16,6 +13,7 @@ from tinyvit.models.model import model_named, model_of, parameter_count
 from tinyvit.training.evaluation import LARGE, outputs_and_scores, pool_outputs
 from tinyvit.training.memory import keep_freed_memory
 from tinyvit.training.recipe import Recipe
+from tinyvit.training.worker import serve
 from tinyvit.training.worker_pool import start_worker_pool
 
 PEAK_SIZE = 2048  # the side of the square matrices whose product gives the machine's peak: far beyond its caches
@@ -81,9 +79,8 @@ def matrix_peak(config, images, labels, cores, economy):
     return lambda: a @ b
 
 
-def main():
-    """Serve until the standard input ends."""
-    spec = json.loads(sys.stdin.readline())
+def _set_up(spec):
+    """The first message says what to do; the answer to each other, a number of steps, is the seconds of one."""
     if hasattr(os, "sched_setaffinity"):  # children inherit it
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: spec["cores"]])
     config, rng = model_named(spec["model"]).config.from_dict(spec["config"]), np.random.default_rng(1)
@@ -92,13 +89,15 @@ def main():
     step = globals()[spec["function"]](config, images, labels, spec["cores"], spec["economy"])
     for _ in range(2):
         step()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        start, steps = time.perf_counter(), int(line)
+
+    def turn(steps):
+        start = time.perf_counter()
         for _ in range(steps):
             step()
-        print((time.perf_counter() - start) / steps, flush=True)
+        return {"seconds": (time.perf_counter() - start) / steps}
+
+    return turn
 
 
 if __name__ == "__main__":
-    main()
+    serve(_set_up)

@@ -37,7 +37,7 @@ def run(args):
     else:
         how = {"class_names": model.class_names, "preparation": model.preparation}
         lost = save_weights(args.out, p, config, args.to, **how)
-    if model.dataset:
+    if model.dataset and not model.dataset.photos:
         arranged = "predict arranges a picture as the data set's are (light on dark, cropped, centred) for a run only"
         lost.append(f"not kept: {arranged}")
     for line in (*model.notes, *lost):

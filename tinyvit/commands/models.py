@@ -43,7 +43,7 @@ def add_model(parser):
 
 def open_model(path, args, device="cpu"):
     """The model at a path; args has the options of `add_model`, each in place of what the model says."""
-    path, chosen = Path(path), {name: getattr(args, name) for name in ("heads", "gelu", "eps")}
+    path, chosen = Path(path), {name: getattr(args, name, None) for name in ("heads", "gelu", "eps")}
     asked = {name: value for name, value in chosen.items() if value is not None}
     if path.name == "model.npz" and (path.parent / "history.jsonl").exists():
         path = path.parent  # a run's own: it knows how pictures are arranged
@@ -71,7 +71,8 @@ def _own(p, config, asked, dataset=None):
         raise UsageError(f"--{unknown[0]}: {model_of(config).title} has no such setting, leave it out")
     names = dataset.class_names if dataset else _numbered(config)
     config = config.changed(**asked)
-    return OpenedModel(p, config, "tinyvit", notes, Preparation(config.image), names, has_head, dataset)
+    preparation = Preparation(config.image, crop=1.0 if dataset and dataset.photos else None)
+    return OpenedModel(p, config, "tinyvit", notes, preparation, names, has_head, dataset)
 
 
 def check_is_vit(model, what):

@@ -3,8 +3,10 @@
 import argparse
 import dataclasses
 import inspect
+import json
 import re
 import sys
+from pathlib import Path
 
 from tinyvit.arrays import DEVICES
 from tinyvit.errors import UsageError
@@ -25,16 +27,25 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args=None, namespace=None):
         if self.add_model_options:
             first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-            first.add_argument("--model", default="vit")
+            first.add_argument("--model", nargs="?")  # that a name is missing, the whole parser will say
+            first.add_argument("--out")
+            first.add_argument("--resume", action="store_true")
             add, self.add_model_options = self.add_model_options, None
-            try:
-                add(self, first.parse_known_args(args)[0].model)
-            except argparse.ArgumentError as error:
-                self.error(str(error))
+            asked, _ = first.parse_known_args(args)
+            add(self, asked.model or (asked.resume and asked.out and _saved_model(asked.out)) or "vit")
         return super().parse_known_args(args, namespace)
 
     def error(self, message):
         raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def _saved_model(folder):
+    """The name of the model of the run in a folder; None if the folder does not say."""
+    try:
+        name = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("model")
+        return name if name in MODELS else None
+    except (OSError, ValueError, AttributeError, TypeError):  # whoever opens the run will say what is wrong
+        return None
 
 
 def count(text):
@@ -60,7 +71,7 @@ def add_options(parser, title, cls):
     _add_settings(parser, title, {f.name: (cls, f.type) for f in dataclasses.fields(cls)})
 
 
-def add_model(parser, texts):
+def add_model_settings(parser, texts):
     """--model, and the options of the model that it names; `texts` is the title of their group."""
     parser.add_argument("--model", choices=MODELS, default=None, help="%(choices)s (default vit)")
     parser.add_model_options = lambda parser, name: _add_settings(parser, texts, model_named(name).config.settings())

@@ -16,6 +16,7 @@ from tinyvit.training.cores import usable_cores
 from tinyvit.training.evaluation import predict
 from tinyvit.viz.attention import who_answers
 from tinyvit.viz.look import class_attention, look
+from tinyvit.viz.picture import readable
 
 DRAWN = 16  # pictures in a figure, at most
 
@@ -54,7 +55,8 @@ def run(args):
     elif results:
         print("\n".join(map(_in_words, results)))
     if drawn:
-        titles = [_short(result["classes"][0]["class"]) for result in results]
+        names = dict(zip(model.class_names, readable(model.class_names), strict=True))
+        titles = [_short(names[result["classes"][0]["class"]]) for result in results]
         images = _drawable(drawn, model.preparation)
         who = who_answers(model.config.tokens, model.config.pool)
         save_figure(look(images, _attention(model, drawn), model.config.patch, titles[:DRAWN], who), args.figure)

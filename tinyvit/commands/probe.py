@@ -8,7 +8,7 @@ import numpy as np
 
 from tinyvit.commands.models import add_model, check_is_vit, feeding, open_model
 from tinyvit.commands.options import Renamed, add_data_dir, add_json, count, new_command
-from tinyvit.data import DATASETS, fitted, load_data
+from tinyvit.data import DATASETS, fitted, read_data
 from tinyvit.errors import UsageError
 from tinyvit.training.features import features_of
 from tinyvit.training.probe import L2, accuracy, ridge, shots
@@ -24,7 +24,9 @@ def add(commands):
         commands, "probe", run, ["probe runs/mnist-1 digits", "probe model.safetensors mnist --shots 5"]
     )
     add_model(parser)
-    parser.add_argument("data", metavar="DATA", choices=DATASETS, help="data set: %(choices)s")
+    parser.add_argument(
+        "data", metavar="DATA", help=f"data set: {', '.join(DATASETS)}, or a folder or .zip of pictures by class"
+    )
     parser.add_argument(
         "--shots", type=count, nargs="+", default=SHOTS, metavar="N", help="images of each class (default 1 2 5 10 25)"
     )
@@ -41,12 +43,13 @@ def run(args):
     """Few-shot accuracy of frozen features: a linear map, fitted in closed form to a few images of each class."""
     if not 0 <= args.l2 < 1e9 or args.seed < 0:
         raise UsageError("--l2 and --seed: expected ordinary numbers of at least 0")
-    opened, dataset = open_model(args.model, args), DATASETS[args.data]
+    opened = open_model(args.model, args)
     check_is_vit(opened, "probed")
+    size = None if args.data in DATASETS else args.image or opened.config.image
+    dataset, (x, y), (x_test, y_test), data_notes = read_data(args.data, args.data_dir, size=size, progress=True)
     channels = dataset.channels if opened.config.channels != dataset.channels else None
     p, config, notes = adapt(opened.p, opened.config, opened.source, image=args.image, channels=channels)
-    (x, y), (x_test, y_test) = load_data(args.data, args.data_dir)
-    for line in (*opened.notes, *notes, *feeding(opened)):
+    for line in (*data_notes, *opened.notes, *notes, *feeding(opened)):
         print(line, file=sys.stderr)
     x_test, y_test = fitted(x_test[: args.test], config.image), y_test[: args.test]
     drawn = [shots(np.random.default_rng([args.seed, draw]), y, max(args.shots)) for draw in range(DRAWS)]

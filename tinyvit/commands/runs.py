@@ -1,5 +1,6 @@
 """What the commands that look at a finished run share."""
 
+import os
 from pathlib import Path
 
 from tinyvit.arrays import to_device
@@ -33,16 +34,28 @@ def finished_model(folder, device):
 def data_of(settings, data_dir):
     """The training and the test part of a run's data set, at the size that its model takes.
 
+    Pictures of one's own are looked for where they were, or in data_dir.
+
     Raises
     ------
     DataError
-        If they cannot be read, or are pictures of other classes than the run's.
+        If they cannot be read, or are not the pictures that the run was begun with.
     """
     how = {"size": settings.config.image, "skip_broken": settings.skip_broken, "progress": True}
-    loaded = read_data(settings.data, data_dir, **how)
-    if loaded.dataset.class_names != settings.dataset.class_names:
-        found, expected = (", ".join(names[:5]) for names in (loaded.dataset.class_names, settings.dataset.class_names))
-        raise DataError(f"{settings.data} has other classes than the run was begun with: {found}, expected {expected}")
+    if not settings.pictures:
+        loaded = read_data(settings.data, data_dir, **how)
+        return loaded.train, loaded.test
+    place = data_dir or settings.data
+    if not Path(place).expanduser().exists():
+        raise DataError(f"the pictures of this run are gone from {place}: name their new place with --data-dir")
+    try:
+        loaded = read_data(os.path.abspath(os.path.expanduser(place)), **how)
+    except DataError as error:  # its advice is for whoever begins a run
+        raise DataError(
+            f"{str(error).partition(': mend')[0]}: restore the pictures that the run was begun with"
+        ) from None
+    if (loaded.dataset.class_names, loaded.fingerprint) != (settings.dataset.class_names, settings.fingerprint):
+        raise DataError(f"{place} has other pictures than this run was begun with: restore them, or start a new run")
     return loaded.train, loaded.test
 
 

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from tinyvit.commands.options import add_json, add_model, count, given, new_command
+from tinyvit.commands.options import add_json, add_model_settings, count, given, new_command
 from tinyvit.commands.runs import save_figure
 from tinyvit.models.model import model_named
 from tinyvit.models.presets import PRESETS
@@ -21,7 +21,7 @@ def add(commands):
     parser.add_argument("--batch", type=count, default=1, metavar="N", help="images (default %(default)s)")
     parser.add_argument("--backward", action="store_true", help="the gradients as well")
     parser.add_argument("--figure", metavar="FILE", help="also draw the forward pass, as .svg, .png or .pdf")
-    add_model(parser, "the model (default: the preset's)")
+    add_model_settings(parser, "the model (default: the preset's)")
     add_json(parser)
 
 

@@ -14,7 +14,7 @@ from tinyvit.commands.options import (
     FROM_THE_DATA,
     add_data_dir,
     add_device,
-    add_model,
+    add_model_settings,
     add_options,
     fields,
     given,
@@ -61,7 +61,7 @@ def add(commands):
     parser.add_argument(
         "--preset", metavar="NAME", choices=RECIPES, help="model and training: %(choices)s; the data set's without"
     )
-    add_model(parser, "the model (default: the preset's)")
+    add_model_settings(parser, "the model (default: the preset's)")
     add_options(parser, "the training (default: the preset's)", Recipe)
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     add_data_dir(parser)
@@ -71,6 +71,7 @@ def add(commands):
 def run(args):
     """Train a model, or go on with a run."""
     from tinyvit.viz.curves import curves
+    from tinyvit.viz.picture import readable
 
     name = args.data if args.data is None or args.data in DATASETS else run_name(args.data)
     folder = Path(args.out) if args.out else latest_run(name) if args.resume else None
@@ -98,7 +99,7 @@ def run(args):
     print(f"{about}; {parameter_count(config)} parameters; {where}; {run.folder}", file=sys.stderr)
 
     def draw(history):
-        save_figure(curves(history, title=f"{settings.dataset.name}, seed {settings.seed}"), run.curves)
+        save_figure(curves(history, title=f"{readable([settings.dataset.name])[0]}, seed {settings.seed}"), run.curves)
 
     with _stop_requests() as stop:
         how = {"recipe": settings.recipe, "seed": settings.seed, "workers": workers, "device": device}
@@ -135,11 +136,12 @@ def _settings(args):
     """What the options ask for, over the data set's presets; a preset's own data set if none is named."""
     preset = args.preset or args.data or "digits"
     name = args.data or next((data for data in DATASETS if preset.startswith(data)), "digits")
-    pictures, notes = None, ()
+    pictures, notes, fingerprint = None, (), None
     if preset == "pictures" and args.data is None:
         raise UsageError("the preset pictures is for pictures of your own: name their folder or .zip")
     if dataset_named(name) is None:
-        pictures, notes = _own_pictures(args)
+        loaded = _own_pictures(args)
+        pictures, notes, fingerprint = loaded.dataset, loaded.notes, loaded.fingerprint
         name, preset = os.path.abspath(os.path.expanduser(name)), args.preset or "pictures"
     dataset = pictures or DATASETS[name]
     sizes = {"image": dataset.side, "channels": dataset.channels, "classes": dataset.classes}
@@ -152,20 +154,19 @@ def _settings(args):
     else:
         config = config.changed(**sizes | given(args, model.config.settings()))
     recipe = dataclasses.replace(recipe, **given(args, fields(Recipe)))
-    how = {"pictures": pictures, "skip_broken": args.skip_broken and pictures is not None}
+    how = {"pictures": pictures, "fingerprint": fingerprint, "skip_broken": args.skip_broken and pictures is not None}
     return Settings(name, config, recipe, args.seed or 0, args.weights, **how), notes
 
 
 def _own_pictures(args):
-    """The description of a folder or .zip of pictures, which is read and kept; and notes on it.
+    """The pictures in a folder or .zip, which are read and kept.
 
     The side of the images is the one asked for; without, that of the weights to start from, or the preset's.
     """
     size = getattr(args, "image", None)
     if size is None and args.weights:
-        size = open_model(args.weights, argparse.Namespace(**dict.fromkeys(FREE))).config.image
-    loaded = read_data(args.data, size=size or PRESETS["pictures"].image, skip_broken=args.skip_broken, progress=True)
-    return loaded.dataset, loaded.notes
+        size = open_model(args.weights, argparse.Namespace(**given(args, FREE))).config.image
+    return read_data(args.data, size=size or PRESETS["pictures"].image, skip_broken=args.skip_broken, progress=True)
 
 
 def _from_weights(settings, asked):

@@ -91,7 +91,13 @@ def _parts(path, info):
         name = _unmarked(name)
     plain = name.replace("\\", "/")
     parts = [part for part in plain.split("/") if part not in ("", ".")]
-    if plain.startswith("/") or re.match("[A-Za-z]:", plain) or ".." in parts or "\0" in name or not parts:
+    if (
+        plain.startswith("/")
+        or re.match("[A-Za-z]:", plain)
+        or ".." in parts
+        or "\0" in name
+        or not (parts or plain.endswith("/"))
+    ):
         raise DataError(f"{path}: the entry {name!a} leads out of the archive, expected CLASS/picture; {AGAIN}")
     return parts
 

@@ -58,7 +58,7 @@ class Preparation:
 
     @classmethod
     def of(cls, source, size):
-        """The habit of a source: "google", "timm" or "huggingface"."""
+        """The defaults of a source: "google", "timm" or "huggingface"."""
         if source == "google":
             return cls(size, antialias=False)
         if source == "timm":

@@ -1,5 +1,6 @@
 """A data set of one's own: a folder or .zip of pictures, one folder for each class; read once, then kept."""
 
+import hashlib
 import os
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from tinyvit.data.pixels import Pixels
 from tinyvit.data.reading import Reading
 from tinyvit.errors import UsageError
 
+FINGERPRINTED = 100  # images of each part, by which changed pictures are noticed
 SIDE = 32  # pixels, where no size is asked for
 LARGEST_SIDE = 4096
 
@@ -27,6 +29,16 @@ class Loaded(NamedTuple):
     train: tuple  # x, y: images [B, H, W, C] that read as float32 from -1 to 1, labels int64 [B]
     test: tuple
     notes: tuple = ()  # sentences
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest that changes when pictures come, go or change: of all labels, and of every so many-th image."""
+        digest = hashlib.sha256()
+        for x, y in (self.train, self.test):
+            digest.update(y.tobytes())
+            few = np.linspace(0, len(x) - 1, min(len(x), FINGERPRINTED)).astype(int)
+            digest.update(np.ascontiguousarray(x[few]).tobytes())
+        return digest.hexdigest()[:16]
 
 
 def load(path, *, size=None, skip_broken=False, progress=False):

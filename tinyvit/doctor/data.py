@@ -4,12 +4,17 @@ import numpy as np
 
 LARGEST = 5.0  # of an image's numbers: ImageNet's usual normalisation goes to 2.6
 LEAST_DEVIATION = 0.05
-COMPARED = 2000  # images
+COMPARED, NUMBERS = 2000, 2**25  # images, and numbers in all of them, at most
+
+
+def _several(x):
+    """How many images are looked at: fewer of large ones."""
+    return max(200, min(COMPARED, NUMBERS // (x.shape[1] * x.shape[2] * x.shape[3])))
 
 
 def check_images(x, part):
     """Numbers of a size that the first layer expects; of images that are stored as bytes, only some are looked at."""
-    x = x if isinstance(x, np.ndarray) else x[:COMPARED]
+    x = x if isinstance(x, np.ndarray) else x[: _several(x)]
     if not np.isfinite(x).all():
         yield f"{np.sum(~np.isfinite(x)):,} numbers of the {part} images are not finite: find where they come from"
         return
@@ -37,7 +42,7 @@ def check_labels_fit(x, y, seed):
     Half of the images give the means, the other half is classified. What is right counts class by class, so that a
     common one does not hide the others; chance is then 1/K, and four standard deviations are allowed for luck.
     """
-    order = np.random.default_rng(seed).permutation(len(x))[:COMPARED]
+    order = np.random.default_rng(seed).permutation(len(x))[: _several(x)]
     x, y = x[order].reshape(len(order), -1), y[order]
     half = len(order) // 2
     present = np.intersect1d(y[:half], y[half:])

@@ -87,7 +87,7 @@ def examine(
         "first loss": lambda: model.check_first_loss(few, fresh, config),
         "input": lambda: model.check_input(few, with_head, config),
         "gradients": lambda: model.check_gradients(few, with_head, config, seed),
-        "overfit": lambda: learning.check_overfit(whole, config, recipe, seed),
+        "overfit": lambda: learning.check_overfit(whole, config, seed),
         "learning rate": lambda: learning.check_learning_rate(whole, config, recipe, seed),
         "settings": lambda: learning.check_settings(config, recipe),
         "units": lambda: model.check_units(trained_cache()),

@@ -40,7 +40,7 @@ class Trial:
         return float(loss)
 
 
-def check_overfit(part, config, recipe, seed):
+def check_overfit(part, config, seed):
     """A model that can learn learns a few images by heart."""
     few = take(part, slice(OVERFIT["images"]), config)
     count = len(few["images"])

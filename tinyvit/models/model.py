@@ -31,6 +31,7 @@ class Model(NamedTuple):
     preset     (vit_config) -> config: a configuration for the data, and about the size, that a ViT's is for
     views      what can be looked at: {"attention": (c) -> the maps of each block [B, h, T, S],
                "encoder": (config) -> the ViTConfig of a model of patches, whose maps are over a grid}
+    evaluation_draws   whether `draw` is random in an evaluation, too
     """
 
     title: str
@@ -42,6 +43,7 @@ class Model(NamedTuple):
     task: Task
     preset: Callable[[ViTConfig], Config]
     views: dict[str, Callable]
+    evaluation_draws: bool = False
 
 
 def _of_images(backward):
@@ -124,6 +126,7 @@ MODELS = {
         task=colour_prediction,
         preset=MaskedConfig,
         views={"attention": _block_maps, "encoder": lambda config: config.vit},
+        evaluation_draws=True,
     ),
 }
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyvit.annotations import Array, Batch, Tree
 from tinyvit.errors import DataError
-from tinyvit.models.config import Config
+from tinyvit.models.config import LARGEST, Config
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from tinyvit.ops.labels import check_labels
 
@@ -91,6 +91,12 @@ def check_batch(batch: Batch, config: Config, task: Task, what: str = "the data"
             found = list(batch["labels"].shape)
         if found != expected:
             raise DataError(f"{what}: {name} are {found}, the model and {count} examples expect {expected}")
+    if "labels" in batch and "labels" not in wanted:  # by which examples are held out, class by class
+        batch = batch | {"labels": check_labels(batch["labels"], LARGEST)}
+        if len(batch["labels"]) != count:
+            raise DataError(
+                f"{what}: there are {len(batch['labels'])} labels for {count} examples, expected one for each"
+            )
     return batch
 
 

@@ -25,6 +25,7 @@ from tinyvit.viz.dataflow import dataflow_figure
 from tinyvit.viz.distance import distance_figure
 from tinyvit.viz.embedding import filters_figure, neighbours_similarity, position_table, similarity_figure
 from tinyvit.viz.maps import attention_figure, overlay_figure
+from tinyvit.viz.picture import readable
 from tinyvit.viz.summary import shapes
 
 SAMPLES = 64  # images over which attention distances are averaged
@@ -73,8 +74,9 @@ def look_inside(run, p, config, test, *, workers=1):
     workers : int
     """
     (images, labels), model = test, model_of(config)
-    outputs, scores = outputs_and_scores(as_part(test), p, config, workers=workers)
-    probabilities = softmax(outputs)[0] if model.task.answer else None
+    classifies = model.task.answer is not None
+    outputs, scores = outputs_and_scores(as_part(test), p, config, workers=workers, keep_outputs=classifies)
+    probabilities = softmax(outputs)[0] if classifies else None
     maps, encoder = [], None
     if "encoder" in model.views:
         encoder = model.views["encoder"](config)
@@ -201,7 +203,8 @@ def _rollout(inside):
         dlogits = xp_of(inside.p["head"]["w"]).asarray(dlogits)
         weighted = sum(weighted_attention(dlogits, inside.p, inside.cache, inside.config))
         columns["for the class"] = answers_row(weighted, inside.encoder.pool)
-        titles = [f"says {inside.names[k]}" for k in best]
+        names = readable(inside.names)
+        titles = [f"says {names[k]}" for k in best]
         for_the_class = (
             f"; for the class: {_who(inside)}'s attention times its gradient, the part of it that speaks for the answer"
         )

@@ -2,9 +2,12 @@
 
 import numpy as np
 
+from tinyvit import trees
 from tinyvit.data.split import hold_out_indices
 from tinyvit.models.model import model_of
 from tinyvit.models.task import check_batch
+
+EVALUATION = 5  # a stream of random numbers, apart from those of training
 
 
 def as_part(data):
@@ -12,7 +15,7 @@ def as_part(data):
     if isinstance(data, dict):
         return data
     images, labels = data
-    return {"images": images, "labels": labels}
+    return {"images": images} if labels is None else {"images": images, "labels": labels}
 
 
 def checked_data(config, data):
@@ -40,6 +43,22 @@ def held_out(part, share):
     if not share:
         return np.arange(count), np.arange(0)
     return hold_out_indices(part["labels"] if "labels" in part else np.zeros(count, np.int64), share)
+
+
+def evaluation_batch(model, batch, config, first):
+    """The batch and the masks of an evaluation. Where these are drawn, each example has a generator of its own.
+
+    `first` is the number of the batch's first example in its data: the draws for an example are so the same in every
+    evaluation, however the examples are divided into batches.
+    """
+    if not model.evaluation_draws:
+        return model.draw(None, batch, config, training=False)
+    drawn = []
+    for i in range(len(next(iter(batch.values())))):
+        example = {name: array[i : i + 1] for name, array in batch.items()}
+        rng = np.random.default_rng([EVALUATION, first + i])
+        drawn.append(list(model.draw(rng, example, config, training=False)))
+    return trees.map(lambda *parts: np.concatenate(parts), *drawn)
 
 
 def take(part, indices, config):

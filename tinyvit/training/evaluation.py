@@ -14,17 +14,16 @@ from tinyvit.arrays import flat, is_on_gpu, to_host, xp_of
 from tinyvit.errors import UsageError
 from tinyvit.models.model import model_of
 from tinyvit.ops.softmax import softmax
-from tinyvit.training.batches import as_part, take
+from tinyvit.training.batches import as_part, evaluation_batch, take
 from tinyvit.training.memory import keep_freed_memory
 from tinyvit.training.recipe import Recipe
-from tinyvit.training.train_step import EVALUATION
 from tinyvit.training.worker_pool import start_worker_pool
 
 LARGE = 2**22  # parameters, from which on one example's products are large enough to gain from threads
 MANY = 2000  # examples, from which on a small model's are worth the third of a second that processes take to start
 
 
-def outputs_and_scores(part, p, config, *, batch=32, workers=1):
+def outputs_and_scores(part, p, config, *, batch=32, workers=1, keep_outputs=True):
     """A model's outputs for all examples of a part of the data, and its mean scores.
 
     Parameters
@@ -37,10 +36,12 @@ def outputs_and_scores(part, p, config, *, batch=32, workers=1):
         Examples computed at once by a worker, at most.
     workers : int
         At most; a GPU has one.
+    keep_outputs : bool
+        If False, only the scores are kept: outputs are None.
 
     Returns
     -------
-    outputs : array [N, ...] on the host
+    outputs : array [N, ...] on the host, or None
     scores : {name: mean over all targets}
     """
     from threadpoolctl import threadpool_limits
@@ -58,31 +59,33 @@ def outputs_and_scores(part, p, config, *, batch=32, workers=1):
         recipe = Recipe(batch=batch * processes, micro_batch=batch)
         with threadpool_limits(1, "blas"), start_worker_pool(config, recipe, 0, workers=processes) as pool:
             pool.train_step.arrays["average"][...] = flat(p, like=pool.train_step.average)
-            return pool_outputs(pool, part)
+            return pool_outputs(pool, part, keep_outputs=keep_outputs)
     streams = min(workers, count) if count >= workers or not large else 1
     size = min(batch, -(-count // streams))
     xp = xp_of(first)
 
     def outputs_from(start):
-        rng = np.random.default_rng([0, EVALUATION, start])
-        examples, masks = model.draw(rng, take(part, slice(start, start + size), config), config, training=False)
+        examples = take(part, slice(start, start + size), config)
+        examples, masks = evaluation_batch(model, examples, config, start)
         how = dict(masks=trees.map(xp.asarray, masks), all_rows=False, keep_cache=False)
         y = to_host(model.forward(trees.map(xp.asarray, examples), p, config, **how)[0])
-        return y, model.task.score(y, examples)
+        return y if keep_outputs else None, model.task.score(y, examples)
 
     starts = range(0, count, size)
     with threadpool_limits(workers // streams, "blas"), ThreadPoolExecutor(streams) as threads:
         results = list(map(outputs_from, starts) if streams == 1 else threads.map(outputs_from, starts))
     sums = np.array([[scores[name] for name in model.task.scores] for _, scores in results]).sum(axis=0)
-    return np.concatenate([y for y, _ in results]), _means(model.task, sums)
+    outputs = np.concatenate([y for y, _ in results]) if keep_outputs else None
+    return outputs, _means(model.task, sums)
 
 
-def pool_outputs(pool, part, keep_outputs=True):
-    """As `outputs_and_scores`, by the average of a worker pool's weights; without the outputs, where none are kept."""
+def pool_outputs(pool, part, indices=None, *, keep_outputs=True):
+    """As `outputs_and_scores`, by the average of a pool's weights; of the examples with these indices, or all."""
     step, outputs, sums = pool.train_step, [], 0.0
-    size, count = step.recipe.batch, len(next(iter(part.values())))
+    size, count = step.recipe.batch, len(next(iter(part.values()))) if indices is None else len(indices)
     for start in range(0, count, size):
-        examples = step.put(take(part, slice(start, start + size), step.config))
+        chosen = slice(start, start + size)
+        examples = step.put(take(part, chosen if indices is None else indices[chosen], step.config))
         pool.do("evaluate", start, examples)
         sums = sums + step.arrays["scores"][: -(-examples // step.recipe.micro_batch)].sum(axis=0)
         if keep_outputs:
@@ -127,4 +130,4 @@ def evaluate(part, p, config, *, batch=32, workers=1):
     p, config, batch, workers
         As in `outputs_and_scores`.
     """
-    return outputs_and_scores(as_part(part), p, config, batch=batch, workers=workers)[1]
+    return outputs_and_scores(as_part(part), p, config, batch=batch, workers=workers, keep_outputs=False)[1]

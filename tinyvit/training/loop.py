@@ -109,8 +109,7 @@ class _Training:
         self.pool, self.train_step, self.arrays = pool, pool.train_step, pool.train_step.arrays
         self.config, self.recipe, self.seed = pool.train_step.config, pool.train_step.recipe, pool.train_step.seed
         self.train, self.test = data
-        self.indices, kept = held_out(self.train, self.recipe.validation)
-        self.validation = take(self.train, kept, self.config)
+        self.indices, self.held_out = held_out(self.train, self.recipe.validation)
         self.steps_per_epoch = -(-len(self.indices) // self.recipe.batch)
         self.steps = self.recipe.epochs * self.steps_per_epoch
         self.run, self.progress, self.draw, self.stop = run, progress, draw, stop
@@ -171,8 +170,8 @@ class _Training:
         """The one look at the test set; model, curves and result are written."""
         bar.close()
         seconds, p = self._seconds(), trees.map(np.array, to_host(self.train_step.average))
-        validation = self.validated or self._evaluate(self.validation, "validation")
-        test = self._evaluate(self.test, "test")
+        validation = self.validated or self._evaluate("validation", self.train, self.held_out)
+        test = self._evaluate("test", self.test)
         self._record("test", **test)
         if self.run:
             save(self.run.model, p, self.config)
@@ -206,7 +205,7 @@ class _Training:
             bar.update()
             if i + 1 < self.steps_per_epoch:
                 self._save_or_stop()
-        self.validated = self._evaluate(self.validation, "validation")
+        self.validated = self._evaluate("validation", self.train, self.held_out)
         if self.validated:
             self._record("epoch", epoch=epoch + 1, **self.validated)
             self._show(bar, accuracy=f"{100 * self.validated['validation_accuracy']:.2f}%")
@@ -221,11 +220,11 @@ class _Training:
         self.step += 1
         return taken
 
-    def _evaluate(self, part, name):
-        """The averaged model's scores, each under the part's name: {"test_loss": ...}; none if the part is empty."""
-        if not len(next(iter(part.values()))):
+    def _evaluate(self, name, part, indices=None):
+        """The averaged model's scores, each under this name: {"test_loss": ...}; none where there are no examples."""
+        if indices is not None and not len(indices):
             return {}
-        _, scores = pool_outputs(self.pool, part, keep_outputs=False)
+        _, scores = pool_outputs(self.pool, part, indices, keep_outputs=False)
         return {f"{name}_{score}": value for score, value in scores.items()}
 
     def _seconds(self):

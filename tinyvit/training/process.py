@@ -13,7 +13,7 @@ BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "V
 
 
 class WorkerProcess:
-    """A process that runs a module of this very package, with one BLAS thread and pipes; deaf to Ctrl-C.
+    """A process that runs a module of this very package, with pipes; deaf to Ctrl-C.
 
     Parameters
     ----------
@@ -23,6 +23,8 @@ class WorkerProcess:
         How errors call the process.
     descriptors : sequence of int
         Of open files that the process shall have, too, as shared memory.
+    one_thread : bool
+        Whether BLAS shall have one thread.
 
     Raises
     ------
@@ -30,8 +32,8 @@ class WorkerProcess:
         If no process can be started.
     """
 
-    def __init__(self, module, name, descriptors=()):
-        one_thread = dict.fromkeys(BLAS_THREADS, "1")  # set before NumPy loads: BLAS then makes no others
+    def __init__(self, module, name, descriptors=(), *, one_thread=True):
+        threads = dict.fromkeys(BLAS_THREADS, "1") if one_thread else {}  # set before NumPy loads: BLAS makes no others
         if os.name == "nt":
             apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         else:
@@ -42,7 +44,7 @@ class WorkerProcess:
             [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | one_thread | {"PYTHONPATH": import_path()},
+            env=os.environ | threads | {"PYTHONPATH": import_path()},
             **apart,
         )
 

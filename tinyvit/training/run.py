@@ -9,7 +9,6 @@ curves.png        drawn as it goes
 """
 
 import dataclasses
-import glob
 import itertools
 import json
 import os
@@ -17,9 +16,10 @@ import re
 import shlex
 from pathlib import Path
 
+from tinyvit.data import DATASETS
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import clear_side_files, replacing
-from tinyvit.models.model import name_of
+from tinyvit.models.model import model_of, name_of
 from tinyvit.training.settings import Settings
 
 RECORDS = {  # what a record of the history has at least, by its kind
@@ -65,13 +65,15 @@ class Run:
             **self.settings.config.values(),
             **vars(self.settings.recipe),
         }
-        if self.settings.pictures and "data" in asked:
+        if self.settings.pictures and "data" in asked and asked["data"] not in DATASETS:
             asked = asked | {"data": os.path.abspath(os.path.expanduser(asked["data"]))}
         for name, value in asked.items():
-            if value != known.get(name):
-                option = "the data set" if name == "data" else "--" + name.replace("_", "-")
+            option = "the data set" if name == "data" else "--" + name.replace("_", "-")
+            if name not in known:
+                raise UsageError(f"{option}: {model_of(self.settings.config).title} has no such setting, leave it out")
+            if value != known[name]:
                 raise UsageError(
-                    f"{option} {value} contradicts the saved run in {self.folder}, which has {known.get(name)}: "
+                    f"{option} {value} contradicts the saved run in {self.folder}, which has {known[name]}: "
                     "leave it out, or start a new run"
                 )
 
@@ -195,8 +197,9 @@ def latest_run(data=None, runs=Path("runs")):
     def age(folder):
         return not (folder / "metrics.json").exists(), (folder / "config.json").stat().st_mtime_ns, folder.name
 
-    name = glob.escape(data) if data else "*"
-    return max((path.parent for path in runs.glob(f"{name}-*/config.json")), key=age, default=None)
+    name = re.compile((re.escape(data) if data else ".*") + r"-\d+")
+    folders = (path.parent for path in runs.glob("*/config.json"))
+    return max((folder for folder in folders if name.fullmatch(folder.name)), key=age, default=None)
 
 
 def next_folder(data, runs=Path("runs")):

@@ -23,15 +23,33 @@ class Settings:
     seed: int = 0
     weights: str | None = None  # the file of the parameters that it started from
     pictures: Dataset | None = None  # the description of a data set of one's own pictures
+    fingerprint: str | None = None  # of these pictures, see `Loaded`
     skip_broken: bool = False  # whether pictures that cannot be read were left out
 
     def __post_init__(self):
         if self.pictures is None and dataset_named(self.data) is None:
             raise UsageError(f"data is {self.data!r}: expected one of {', '.join(DATASETS)}")
+        if self.pictures is not None:
+            self._check_pictures()
         if type(self.seed) is not int or self.seed < 0:
             raise UsageError(f"seed is {self.seed!r}: expected a whole number of at least 0")
         if not isinstance(self.weights, str | None):
             raise UsageError(f"weights is {self.weights!r}: expected the name of a file")
+
+    def _check_pictures(self):
+        """Raise UsageError unless the description of the pictures is one, and fits the model."""
+        names, sizes = self.pictures.class_names, self.config.values()
+        if not isinstance(self.data, str) or not all(isinstance(name, str) for name in names):
+            raise UsageError("the path of the pictures and the names of their classes: expected text")
+        if self.pictures.classes != len(names):
+            raise UsageError(f"classes is {self.pictures.classes!r}: expected {len(names)}, one for each name")
+        for name, value in (
+            ("channels", self.pictures.channels),
+            ("classes", len(names)),
+            ("image", self.pictures.side),
+        ):
+            if sizes.get(name, value) != value and not self.weights:
+                raise UsageError(f"{name} is {sizes[name]!r}: expected {value}, as the pictures have")
 
     @classmethod
     def from_dict(cls, values):
@@ -42,7 +60,7 @@ class Settings:
         recipe, pictures = Recipe.from_dict(values["recipe"]), values.get("pictures")
         if pictures is not None:
             pictures = Dataset(**pictures | {"class_names": tuple(pictures["class_names"])})
-        how = {"weights": values.get("weights"), "skip_broken": values.get("skip_broken", False)}
+        how = {name: values[name] for name in ("weights", "fingerprint", "skip_broken") if name in values}
         return cls(values["data"], config, recipe, values["seed"], **how, pictures=pictures)
 
     def as_dict(self):
@@ -50,7 +68,7 @@ class Settings:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values |= {"config": dataclasses.asdict(self.config), "recipe": dataclasses.asdict(self.recipe)}
         if self.pictures is None:
-            del values["pictures"], values["skip_broken"]
+            del values["pictures"], values["fingerprint"], values["skip_broken"]
         else:
             values["pictures"] = dataclasses.asdict(self.pictures)
         return {"data": values.pop("data"), "model": name_of(self.config)} | values

@@ -1,4 +1,4 @@
-"""What every kind of training has in common: how it computes, the order of its images, and a step of the optimiser."""
+"""A step of training: how it computes, the order of the examples, and a step of the optimiser."""
 
 import contextlib
 

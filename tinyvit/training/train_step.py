@@ -12,9 +12,9 @@ from tinyvit import trees
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.models.model import model_of, parameter_count
 from tinyvit.training.adamw import BLOCK, adamw_step, clip_factor, decay_of, trainable, update_average
+from tinyvit.training.batches import evaluation_batch
 from tinyvit.training.gradients import batch_gradient
 
-EVALUATION = 5  # a stream of random numbers, apart from those of training
 LARGEST_ROWS = 2**28  # entries of all rows of gradients together: 1 GiB
 STATE = ("parameters", "moment1", "moment2", "average")  # what a run is between two steps
 BATCH = "batch/"  # before the names of a batch's arrays
@@ -128,14 +128,13 @@ class TrainStep:
     def evaluate(self, worker, workers, first, count):
         """Outputs and scores of the first `count` examples of the batch, by the average of the weights.
 
-        `first` is the number of the batch's first example in its data set: what a task draws for an example, masks for
-        instance, is so the same in every evaluation.
+        `first` is the number of the batch's first example in its data: see `evaluation_batch`.
         """
         size, xp = self.recipe.micro_batch, xp_of(self.arrays["average"])
         for i in shard(-(-count // size), worker, workers):
             part = slice(i * size, min((i + 1) * size, count))
-            rng = np.random.default_rng([self.seed, EVALUATION, first + part.start])
-            batch, masks = self.model.draw(rng, self.batch(part.start, part.stop), self.config, training=False)
+            batch = self.batch(part.start, part.stop)
+            batch, masks = evaluation_batch(self.model, batch, self.config, first + part.start)
             how = dict(masks=trees.map(xp.asarray, masks), all_rows=False, keep_cache=False)
             y, _ = self.model.forward(trees.map(xp.asarray, batch), self.average, self.config, **how)
             self.arrays["outputs"][part] = y = to_host(y)

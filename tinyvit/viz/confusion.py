@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinyvit.viz.picture import bare, new_figure, shine, show
+from tinyvit.viz.picture import bare, new_figure, readable, shine, show
 
 
 def confusion(labels, predicted, classes):
@@ -23,6 +23,7 @@ def confusion_figure(counts, names):
             dark = i != j and count > 0.6 * max(5, mistakes.max())
             colour = "#555555" if i == j else "white" if dark else "black"
             axes.text(j, i, f"{count:,}" if count else "", ha="center", va="center", fontsize=7.5, color=colour)
+    names = readable(names)
     axes.set_xticks(range(len(names)), names, fontsize=8, rotation=90 if max(map(len, names)) > 3 else 0)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set(xlabel="what the model says", ylabel="what it is")
@@ -55,7 +56,7 @@ def mistakes_figure(images, labels, probabilities, attention, names):
     names : list of str
         Of the classes.
     """
-    columns = min(6, max(1, len(images)))
+    columns, names = min(6, max(1, len(images))), readable(names)
     lines, high = -(-len(images) // columns), 1 if attention is None else 2
     figure = new_figure(1.35 * columns, (0.5 + 1.3 * high) * lines if len(images) else 1)
     grid = figure.subplots(high * max(1, lines), columns, squeeze=False)

@@ -55,6 +55,34 @@ def plain(axes):
     axes.grid(alpha=0.25)
 
 
+def readable(names):
+    """Names as a figure can show them: a $ begins no formula, and no letter is a box.
+
+    Where no installed font has all the letters of a name, the name is shown with its number instead.
+    """
+    from matplotlib import font_manager, rcParams
+
+    default = font_manager.get_font(font_manager.findfont("sans-serif")).get_charmap()
+    missing = {ord(letter) for name in names for letter in name} - default.keys()
+    if missing:
+        for font in font_manager.fontManager.ttflist:
+            if missing <= _letters(font.fname, font_manager):
+                rcParams["font.family"] = ["sans-serif", font.name]  # the second is asked for what the first lacks
+                missing = set()
+                break
+    return [
+        (f"class {k}" if missing & set(map(ord, name)) else name).replace("$", r"\$") for k, name in enumerate(names)
+    ]
+
+
+def _letters(file, font_manager):
+    """The letters of a font, by number; none if it cannot be read."""
+    try:
+        return font_manager.get_font(file).get_charmap().keys()
+    except (OSError, RuntimeError):
+        return set()
+
+
 def new_figure(width, height):
     """A figure of this size in inches that leaves room for its words; a notebook shows it as what a cell returns."""
     from tinyvit.viz.notebook_figure import NotebookFigure
