@@ -24,6 +24,7 @@ from tinyvit.commands.runs import data_of, save_figure
 from tinyvit.data import DATASETS, dataset_named, held_out_count, read_data
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import clear_side_files
+from tinyvit.models.config import ViTConfig
 from tinyvit.models.model import model_named, name_of, parameter_count
 from tinyvit.models.presets import PRESETS
 from tinyvit.training.cores import workers_for
@@ -197,7 +198,7 @@ def _resumed(args, folder):
         preset = model_named(name_of(run.settings.config)).preset(PRESETS[args.preset])
         asked |= {k: v for k, v in preset.values().items() if k not in FROM_THE_DATA}
         asked |= vars(RECIPES[args.preset])
-    asked |= given(args, model_named(args.model or "vit").config.settings()) | given(args, fields(Recipe))
+    asked |= given(args, [*ViTConfig.settings(), *run.settings.config.settings(), *fields(Recipe)])
     run.refuse_other({name: value for name, value in asked.items() if value is not None})
     return run
 

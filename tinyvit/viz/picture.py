@@ -62,7 +62,7 @@ def readable(names):
     """
     from matplotlib import font_manager, rcParams
 
-    default = font_manager.get_font(font_manager.findfont("sans-serif")).get_charmap()
+    default = font_manager.get_font(font_manager.findfont(font_manager.FontProperties())).get_charmap()
     missing = {ord(letter) for name in names for letter in name} - default.keys()
     if missing:
         for font in font_manager.fontManager.ttflist:
