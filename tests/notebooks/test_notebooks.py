@@ -51,12 +51,12 @@ def words(output):
 
 
 def package_functions():
-    """The names of all public functions of ops, layers and models."""
+    """The names of all functions of ops, layers and models; but not `forward` and `backward`, which are any model's."""
     found = set()
     for package in (tinyvit.ops, tinyvit.layers, tinyvit.models):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             found |= {name for name, value in vars(importlib.import_module(module.name)).items() if callable(value)}
-    return found
+    return found - {"forward", "backward"}
 
 
 def with_a_body(source):

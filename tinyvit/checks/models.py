@@ -113,7 +113,8 @@ def masked_patches(rng):
         "masked/dropout": dict(dropout=0.3, depth=1),
     }
     for name, options in variants.items():
-        config = MaskedConfig(ViTConfig(**SMALL | QUICK | dict(channels=1) | options), corrupted=0.75)
+        sizes = SMALL | QUICK | DISTINCT | dict(channels=1)
+        config = MaskedConfig(ViTConfig(**sizes | options), corrupted=0.75)
         images = array(IMAGES, 4, 4, 1)
         found[name] = Case(
             masked,
