@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import tinyvit  # noqa: E402
-from tests.package_layers import PACKAGE_LAYERS, ROOT, TOP, modules  # noqa: E402
+from tests.package_layers import PACKAGE_LAYERS, TOP, modules  # noqa: E402
 
 project, author, release = "tinyvit", "the authors of tinyvit", tinyvit.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.linkcode"]
@@ -166,7 +166,7 @@ def public_names():
 
 def reference():
     """The reference as Markdown: the public names, then all modules from the lowest layer up."""
-    known = list(modules(ROOT))
+    known = list(modules(ROOT / "tinyvit"))
     lines = ["## The public names", "", "```{eval-rst}", *public_names(), "```", ""]
     for number, packages in enumerate(PACKAGE_LAYERS):
         parts = [part for package in packages for part in package]

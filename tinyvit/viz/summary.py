@@ -75,7 +75,7 @@ class Summary(list):
 
     def __str__(self):
         rows = self.folded()
-        line = f"{{:<{max(23, *(len(row.name) for row in rows))}}} {{:>20}} {{:>13}} {{:>17}} {{:>15}}  {{}}"
+        line = f"{{:<{max(23, *(len(row.name) for row in rows))}}} {{:>19}} {{:>13}} {{:>17}} {{:>15}}  {{}}"
         lines = [line.format("name", "shape", "parameters", "multiply-adds", "bytes", "memory")]
         for row in rows:
             shape = str(list(row.shape)) if row.shape else ""
