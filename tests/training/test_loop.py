@@ -55,9 +55,9 @@ def test_the_test_set_is_looked_at_once_at_the_end_and_validation_is_never_train
     seen, trained = [], []
     outputs = loop.pool_outputs
 
-    def counted(pool, part, **keywords):
-        seen.append(len(part["labels"]))
-        return outputs(pool, part, **keywords)
+    def counted(pool, part, indices=None, **keywords):
+        seen.append(len(part["labels"] if indices is None else indices))
+        return outputs(pool, part, indices, **keywords)
 
     monkeypatch.setattr(loop, "pool_outputs", counted)
     gradient = train_step.batch_gradient
