@@ -64,17 +64,25 @@ def environment():
     return env | ({"TINYVIT_DATA": os.path.abspath(env["TINYVIT_DATA"])} if "TINYVIT_DATA" in env else {})
 
 
+def pin(cores):
+    """Give this thread, and the kernels that it starts, the next core; with none to give, leave it as it is."""
+    if cores:
+        os.sched_setaffinity(0, {cores.pop()})
+
+
 def main():
     """Run what the command line names, side by side."""
     parser = argparse.ArgumentParser(description="run the twins, and write their notebooks")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all, if none is named")
     parser.add_argument("--out", metavar="DIR", type=Path, default=HERE, help="where to write them (default: beside)")
+    parser.add_argument("--one-core", action="store_true", help="each on a core of its own: less work in all")
     options = parser.parse_args()
     names = options.names or NAMES
     if unknown := [name for name in names if name not in NAMES]:
         parser.error(f"no notebook {unknown[0]}: expected one of {', '.join(NAMES)}")
     options.out.mkdir(parents=True, exist_ok=True)  # before the first has run for minutes
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    cores = sorted(os.sched_getaffinity(0)) if options.one_core and hasattr(os, "sched_getaffinity") else []
+    with ThreadPoolExecutor(len(cores) or os.cpu_count(), initializer=pin, initargs=(cores,)) as pool:
         runs = {name: pool.submit(run, name) for name in names}
     failed = 0
     for name, outcome in runs.items():

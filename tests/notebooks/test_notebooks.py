@@ -71,7 +71,7 @@ def runs(tmp_path_factory):
     """A folder with a fresh run of every notebook that can run here, and what was said of those that failed."""
     folder = tmp_path_factory.mktemp("notebooks")
     names = [name for name in NAMES if name not in NEEDS_MNIST or has_mnist()]
-    command = [sys.executable, twins.__file__, *names, "--out", str(folder)]
+    command = [sys.executable, twins.__file__, *names, "--one-core", "--out", str(folder)]
     return folder, subprocess.run(command, capture_output=True, text=True, timeout=900).stdout
 
 
