@@ -25,7 +25,7 @@ from tinyvit.ops import gelu, heads
 
 CASES = cases()
 every_case = pytest.mark.parametrize("name", CASES)
-SMOKE = ("linear", "layer_norm", "attention", "multi_head_attention", "encoder_block", "vit")
+SMOKE = ("linear", "layer_norm", "attention", "multi_head_attention", "encoder_block", "vit/class row")
 
 
 def on_floats(f, value):
