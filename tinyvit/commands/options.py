@@ -32,14 +32,14 @@ class Parser(argparse.ArgumentParser):
             first.add_argument("--resume", action="store_true")
             add, self.add_model_options = self.add_model_options, None
             asked, _ = first.parse_known_args(args)
-            add(self, asked.model or (asked.resume and asked.out and _saved_model(asked.out)) or "vit")
+            add(self, asked.model or (asked.resume and asked.out and saved_model(asked.out)) or "vit")
         return super().parse_known_args(args, namespace)
 
     def error(self, message):
         raise UsageError(f"{message}; see {self.prog} --help")
 
 
-def _saved_model(folder):
+def saved_model(folder):
     """The name of the model of the run in a folder; None if the folder does not say."""
     try:
         name = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("model")
@@ -73,7 +73,9 @@ def add_options(parser, title, cls):
 
 def add_model_settings(parser, texts):
     """--model, and the options of the model that it names; `texts` is the title of their group."""
-    parser.add_argument("--model", choices=MODELS, default=None, help="%(choices)s (default vit)")
+    titles = "; ".join(f"{name}, {model.title}" for name, model in MODELS.items())
+    about = f"{titles} (default vit); what it can be set to: --model NAME --help"
+    parser.add_argument("--model", choices=MODELS, help=about)
     parser.add_model_options = lambda parser, name: _add_settings(parser, texts, model_named(name).config.settings())
 
 

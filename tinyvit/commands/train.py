@@ -19,6 +19,7 @@ from tinyvit.commands.options import (
     fields,
     given,
     new_command,
+    saved_model,
 )
 from tinyvit.commands.runs import data_of, save_figure
 from tinyvit.data import DATASETS, dataset_named, held_out_count, read_data
@@ -33,6 +34,8 @@ from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
 from tinyvit.training.run import latest_run, new_run, next_folder, open_run
 from tinyvit.training.settings import FREE, Settings
 from tinyvit.weights.adapt import adapt
+
+FEW_STEPS = 300  # of the optimiser, below which a model from random numbers has hardly begun to learn
 
 
 def add(commands):
@@ -97,6 +100,11 @@ def run(args):
         where += f" (a batch of {settings.recipe.batch} has no more micro-batches)"
     for line in notes:
         print(line, file=sys.stderr)
+    if settings.weights and p is not None:
+        print(f"learning rate {settings.recipe.learning_rate:g} (--learning-rate)", file=sys.stderr)
+    steps = settings.recipe.epochs * -(-(len(data[0][0]) - held_out) // settings.recipe.batch)
+    if settings.pictures and steps < FEW_STEPS:
+        print(f"{steps} steps in all are few: try a smaller --batch, or more --epochs", file=sys.stderr)
     print(f"{about}; {parameter_count(config)} parameters; {where}; {run.folder}", file=sys.stderr)
 
     def draw(history):
@@ -151,7 +159,9 @@ def _settings(args):
     if args.weights:  # the model will be that of the weights
         if args.model not in (None, "vit"):
             raise UsageError(f"--from starts a ViT from weights: leave --model {args.model} out")
-        recipe = fine_tuning(recipe)
+        place = Path(args.weights)
+        if saved_model(place if place.is_dir() else place.parent) != "masked":  # it has learned nothing of classes yet
+            recipe = fine_tuning(recipe)
     else:
         config = config.changed(**sizes | given(args, model.config.settings()))
     recipe = dataclasses.replace(recipe, **given(args, fields(Recipe)))

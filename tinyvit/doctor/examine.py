@@ -96,6 +96,8 @@ def examine(
     }
     if "labels" not in kind.task.arrays(config):  # the model does not look at them
         del checks["classes"], checks["labels"]
+    if not isinstance(whole["images"], np.ndarray):  # read from folders of classes: nothing can be in another order
+        checks.pop("labels", None)
     if "attention" not in kind.views:
         del checks["attention"]
     if fine_tuned:

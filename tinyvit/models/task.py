@@ -122,5 +122,5 @@ colour_prediction = Task(  # of the masked patches: the labels are drawn with th
     loss_backward=label_loss_backward,
     score=label_score,
     answer=None,
-    targets="masked patches",
+    targets="masked patches' mean colours",
 )
