@@ -1,6 +1,7 @@
 """One's own pictures from the command: trained on, asked, moved, changed, and named in any script."""
 
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -12,7 +13,7 @@ from tests.training.helpers import call, changed_json, isolated
 from tinyvit.models.masked import MaskedConfig
 from tinyvit.training.evaluation import evaluate
 from tinyvit.training.recipe import Recipe
-from tinyvit.training.run import latest_run
+from tinyvit.training.run import latest_run, open_run
 
 CLASSES = {"猫": 8, "US$ and $^$": 8, "a dog": 8}
 TINY = ["--image=8", "--patch=4", "--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8", "--epochs=1", "--workers=1"]
@@ -143,3 +144,13 @@ def test_an_evaluation_draws_for_each_example_whoever_computes_it():
     for score in scores:
         assert score["accuracy"] == history[-1]["test_accuracy"]
         np.testing.assert_allclose(score["loss"], history[-1]["test_loss"], rtol=1e-5)
+
+
+def test_a_run_without_its_broken_pictures_is_measured_without_them(here):
+    shutil.move("photos", "my photos")
+    (here / "my photos" / "猫" / "00.png").write_bytes(b"no picture")
+    done = call("train", "my photos", *TINY, "--validation=0.3", "--skip-broken", "--out=rest")
+    assert done.code == 0, done.err
+    assert call("eval", "rest").code == 0
+    words = shlex.split(open_run(here / "rest").settings.command)
+    assert words[2] == str(here / "my photos") and words[-1] == "--skip-broken"

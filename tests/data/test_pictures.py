@@ -11,6 +11,7 @@ from PIL import Image
 from tests.data.paint import encoded, paint, painted, picture
 from tests.reference.compare import assert_same_bits
 from tinyvit.data import DATASETS, Pixels, dataset_named, load_data, prepare, read_data, read_image
+from tinyvit.data.pictures import Loaded
 from tinyvit.errors import DataError, UsageError
 
 
@@ -336,3 +337,21 @@ def test_read_data_of_the_sets_that_have_names():
         assert_same_bits(x, other)
         np.testing.assert_array_equal(y, labels)
     assert dataclasses.asdict(DATASETS["digits"])["photos"] is False
+
+
+def test_the_fingerprint_changes_with_the_last_image_and_label_of_either_part():
+    x, y = np.zeros((300, 1, 1, 1), np.float32), np.zeros(300, np.int64)
+    loaded = Loaded(None, (x, y), (x, y))
+    found = {loaded.fingerprint}
+    for part in ("train", "test"):
+        for place in (0, 1):
+            changed = (x.copy(), y.copy())
+            changed[place][-1] = 1
+            found.add(loaded._replace(**{part: changed}).fingerprint)
+    assert len(found) == 5
+
+
+def test_classes_are_in_the_order_of_their_composed_names(tmp_path):
+    composed, apart = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    assert apart < "x" < composed
+    assert read_data(paint(tmp_path / "a", {apart: 2, "x": 2})).dataset.class_names == ("x", composed)

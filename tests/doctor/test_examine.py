@@ -360,3 +360,17 @@ def test_a_model_that_is_not_the_configured_one(tmp_path):
     (run / "config.json").write_text(json.dumps(config))
     result = call("doctor", run)
     assert result.code and result.err.count("\n") == 1 and "is of another model than" in result.err
+
+
+def test_the_learning_rate_of_a_fine_tuned_run_is_not_judged():
+    def checks(**options):
+        asked = []
+        findings(watch=lambda names: asked.extend(names) or [], **options)
+        return asked
+
+    assert set(checks()) - set(checks(fine_tuned=True)) == {"learning rate"}
+
+
+def test_more_label_smoothing_than_is_usual_is_said():
+    (found,) = learning.check_settings(CONFIG, dataclasses.replace(RECIPE, label_smoothing=0.6))
+    assert found.startswith("60% label smoothing")

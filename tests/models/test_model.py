@@ -95,6 +95,8 @@ def test_settings_have_values_and_can_be_changed(name):
 def test_a_configuration_for_the_data_of_a_vits(name):
     made = MODELS[name].preset(VIT)
     assert type(made) is MODELS[name].config and (made.image, made.channels) == (VIT.image, VIT.channels)
+    if "labels" in MODELS[name].task.arrays(made):
+        assert made.classes == VIT.classes
 
 
 @every_model

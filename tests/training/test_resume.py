@@ -1,6 +1,7 @@
 """A run that ends at an awkward moment, and then goes on, is the run that never ended, with every line once."""
 
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -109,3 +110,13 @@ def test_a_run_is_saved_before_it_is_long(tmp_path, monkeypatch):
         fit(run, stop=killed_after(6))
     with np.load(run.checkpoint) as file:
         assert file["training/step"] == 5
+
+
+def test_a_runs_seconds_are_of_all_its_sessions(tmp_path):
+    run = toy_run(tmp_path / "run")
+    with pytest.raises(Killed):
+        fit(run, stop=killed_after(9))
+    records = [record | {"seconds": 1000.0} for record in run.history()]
+    (run.folder / "history.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    _, history = fit(run)
+    assert history[-1]["seconds"] >= run.metrics()["seconds"] > 1000

@@ -119,6 +119,8 @@ def test_outputs_and_scores_over_a_pool(kind):
     part = as_part(toy(train=23)[0])
     with start_worker_pool(CONFIG, NINE, 0, workers=2, kind=kind) as pool:
         p = fill(pool)
+        head = np.random.default_rng(1).standard_normal(p["head"]["w"].shape)  # a fresh one's outputs are all zero
+        p["head"]["w"][...] = pool.train_step.average["head"]["w"][...] = head
         (outputs, scores), (expected, their_scores) = pool_outputs(pool, part), outputs_and_scores(part, p, CONFIG)
         np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-6)
         assert scores == pytest.approx(their_scores, rel=1e-5)

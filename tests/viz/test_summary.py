@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tinyvit import trees
+from tinyvit.arrays import xp_of
 from tinyvit.layers.embedding import patch_embedding, patch_embedding_backward, patch_embedding_init
 from tinyvit.layers.encoder_block import encoder_block_init
 from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward
@@ -23,7 +24,10 @@ from tinyvit.models.masked import MaskedConfig
 from tinyvit.models.model import MODELS, Model, model_of, parameter_count
 from tinyvit.models.presets import PRESETS
 from tinyvit.models.task import classification
+from tinyvit.viz.observe import einsum_work
+from tinyvit.viz.observe import observed as watched
 from tinyvit.viz.summary import shapes
+from tinyvit.viz.trace import Run
 
 GIGA = {"Ti/16": 1.25, "S/32": 1.14, "B/16": 17.56, "B/8": 78.15, "L/16": 61.55, "H/14": 167.3}
 CONFIG = ViTConfig(image=8, channels=1, patch=2, dim=12, depth=3, heads=3, mlp_dim=20, classes=7)
@@ -209,3 +213,22 @@ def test_a_table_shows_a_block_once_and_adds_up():
     for table in (rows, layers):
         for column in (2, 3, 4):
             assert sum(row[column] for row in table.folded()) == table.totals[column - 2]
+
+
+@pytest.mark.parametrize(
+    ("formula", "sizes", "work"),
+    [
+        ("bik, bkj -> bij", [(2, 3, 4), (2, 4, 5)], 2 * 3 * 4 * 5),
+        ("bd,bd->b", [(6, 3), (1, 3)], 6 * 3),
+        ("...d,...d->...", [(2, 6, 3), (6, 3)], 2 * 6 * 3),
+        ("i...k,kj->i...j", [(2, 7, 3), (3, 5)], 2 * 7 * 3 * 5),
+    ],
+)
+def test_the_work_of_an_einsum_is_the_product_of_the_lengths_of_its_axes(formula, sizes, work):
+    assert einsum_work(formula, *map(np.empty, sizes)) == work
+
+
+def test_the_work_of_a_tensordot_and_of_a_product_in_batches():
+    with Run():
+        a, b = (watched(np.empty(shape), "input") for shape in ((2, 3, 4), (4, 5)))
+        assert xp_of(a).tensordot(a, b, axes=1).node.work == (a @ b).node.work == 2 * 3 * 4 * 5
