@@ -116,7 +116,7 @@ def vit(
 
 
 def vit_backward(dlogits: Array, p: Tree, c: Tree, config: ViTConfig) -> tuple[Array, Tree]:
-    """The forward pass, line by line in reverse. Numbers as eps are not needed again: the cache has what they made.
+    """The forward pass, line by line in reverse. Settings such as eps are not needed: the cache holds their results.
 
     Parameters
     ----------
