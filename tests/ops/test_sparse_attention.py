@@ -1,0 +1,136 @@
+"""Sparse attention is dense attention with a mask, edges included; the patterns have the pairs that papers count."""
+
+import numpy as np
+import pytest
+
+from tinyvit.gradcheck import gradcheck
+from tinyvit.ops import patterns
+from tinyvit.ops.attention import attention, attention_backward
+from tinyvit.ops.sparse_attention import (
+    dense_maps,
+    grouped,
+    scores_computed,
+    sparse_attention,
+    sparse_attention_backward,
+)
+
+GRID = 14  # ViT's at 224 pixels
+COUNTS = {  # pairs on a grid of 14 x 14, and of 32 x 32
+    "full": (lambda s: patterns.full(s * s), 38_416, 1_048_576),
+    "causal": (lambda s: patterns.causal(s * s), 19_306, 524_800),
+    "row": (lambda s: patterns.row(s, s), 2_744, 32_768),
+    "criss-cross": (lambda s: patterns.row(s, s) | patterns.column(s, s), 5_292, 64_512),
+    "neighbourhood 3": (lambda s: patterns.neighbourhood(s, s, 1), 1_600, 8_836),
+    "neighbourhood 5": (lambda s: patterns.neighbourhood(s, s, 2), 4_096, 23_716),
+    "neighbourhood 7": (lambda s: patterns.neighbourhood(s, s, 3), 7_396, 44_944),
+    "sliding 7": (lambda s: patterns.sliding(s * s, 7), 2_884, 15_304),
+    "strided, A1": (lambda s: patterns.strided(s * s, s)[0], 2_835, 33_264),
+    "strided, A2": (lambda s: patterns.strided(s * s, s)[1], 1_470, 16_896),
+    "strided, both": (lambda s: np.logical_or(*patterns.strided(s * s, s)), 3_927, 48_144),
+    "fixed, A1": (lambda s: patterns.fixed(s * s, s, 1)[0], 1_470, 16_896),
+    "fixed, both, c = 1": (lambda s: np.logical_or(*patterns.fixed(s * s, s, 1)), 2_744, 32_768),
+    "fixed, both, c = 4": (lambda s: np.logical_or(*patterns.fixed(s * s, s, 4)), 6_566, 80_384),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_the_pairs_are_those_that_are_counted(name):
+    pattern, small, large = COUNTS[name]
+    assert (pattern(14).sum(), pattern(32).sum()) == (small, large)
+
+
+def test_windows_and_displaced_windows():
+    """Swin's: 56 x 56 and 14 x 14 tokens, windows of 7 x 7, displaced by 3."""
+    assert patterns.windows(56, 56, 7).sum() == 153_664 and patterns.windows(56, 56, 7, 3).sum() == 135_424
+    assert patterns.windows(14, 14, 7).sum() == 9_604 and patterns.windows(14, 14, 7, 3).sum() == 5_476
+
+
+def test_axes_are_what_the_sparse_transformer_has_on_a_raster():
+    past = patterns.causal(30)
+    assert (patterns.strided(30, 6)[1] == patterns.column(5, 6) & past).all()
+    assert (patterns.fixed(30, 6, 1)[0] == patterns.row(5, 6) & past).all()
+
+
+def test_every_pair_is_reached_in_two_layers_of_rows_and_columns():
+    row, column = patterns.row(4, 6), patterns.column(4, 6)
+    assert (row @ column).all() and not (row | column).all() and not (row @ row).all()
+
+
+def tiles(height, width, tile):
+    """The tile of each token of a grid."""
+    rows, columns = np.divmod(np.arange(height * width), width)
+    return rows // tile * width + columns // tile
+
+
+H, W = 4, 6
+TOKENS = np.arange(H * W)
+PLANS = {  # name: the pattern, and a way to group its queries
+    "row": (patterns.row(H, W), TOKENS // W),
+    "column": (patterns.column(H, W), TOKENS % W),
+    "windows": (patterns.windows(H, W, 2), tiles(H, W, 2)),
+    "displaced windows": (patterns.windows(H, W, 2, 1), tiles(H, W, 2)),
+    "neighbourhood": (patterns.neighbourhood(H, W, 1), tiles(H, W, 2)),
+    "sliding": (patterns.sliding(H * W, 2), TOKENS // 5),
+    "dilated": (patterns.sliding(H * W, 2, dilation=3), TOKENS % 3),
+    "causal": (patterns.causal(H * W), TOKENS // 8),
+    "strided": (np.logical_or(*patterns.strided(H * W, 5)), TOKENS % 5),
+    "fixed": (patterns.fixed(H * W, 6, 2)[1], TOKENS // 6),
+    "one by one": (patterns.neighbourhood(H, W, 1), TOKENS),
+    "all at once": (patterns.neighbourhood(H, W, 1), 0 * TOKENS),
+}
+
+
+def drawn(tokens):
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal((2, 3, tokens, 5)) for _ in range(4)]
+
+
+def compared(allowed, group):
+    """The largest difference of outputs, gradients and maps, dense and sparse."""
+    q, k, v, dy = drawn(len(allowed))
+    y, c = attention(q, k, v, patterns.pattern_bias(allowed, "float64"))
+    plan = grouped(allowed, group, "float64")
+    sparse_y, sparse_c = sparse_attention(q, k, v, plan)
+    gradients = zip(attention_backward(dy, c)[:3], sparse_attention_backward(dy, sparse_c, plan), strict=True)
+    pairs = [(y, sparse_y), *gradients, (c["a"], dense_maps(sparse_c, plan, len(allowed)))]
+    return max(abs(dense - sparse).max() for dense, sparse in pairs)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_it_is_dense_attention_with_a_mask(name):
+    assert compared(*PLANS[name]) < 1e-14
+
+
+@pytest.mark.parametrize("name", ["row", "neighbourhood", "sliding"])
+def test_with_a_class_token_at_whom_everybody_looks(name):
+    allowed, group = PLANS[name]
+    assert compared(patterns.with_global(allowed), np.concatenate([[-1], group])) < 1e-14
+
+
+def test_windows_compute_no_score_too_many_and_nothing_is_masked():
+    allowed, group = PLANS["windows"]
+    plan = grouped(allowed, group)
+    assert scores_computed(plan) == allowed.sum() and all(part.bias is None for part in plan)
+
+
+def test_an_edge_has_fewer_keys_not_keys_of_zero():
+    """What zero padding would do: a key of zeros has the score 0, and takes its share of the softmax."""
+    allowed, group = PLANS["neighbourhood"]
+    q, k, v, _ = drawn(len(allowed))
+    y, _ = sparse_attention(q, k, v, grouped(allowed, group, "float64"))
+    corner = [0, 1, W, W + 1]
+    weights = np.exp(q[..., :1, :] @ k[..., corner, :].swapaxes(-1, -2))
+    alone = (weights / weights.sum(axis=-1, keepdims=True)) @ v[..., corner, :]
+    padded = weights / (weights.sum(axis=-1, keepdims=True) + 5) @ v[..., corner, :]
+    assert abs(y[..., :1, :] - alone).max() < 1e-14 and abs(padded - alone).max() > 0.1
+
+
+@pytest.mark.parametrize("name", ["neighbourhood", "displaced windows"])
+def test_its_gradients(name):
+    allowed, group = PLANS[name]
+    plan = grouped(allowed, group, "float64")
+    q, k, v, _ = (x[:1, :2, :, :3] for x in drawn(len(allowed)))
+    report = gradcheck(
+        lambda q, k, v: sparse_attention(q, k, v, plan), lambda dy, c: sparse_attention_backward(dy, c, plan), q, k, v
+    )
+    assert report.ok, report

@@ -1,0 +1,116 @@
+"""Attention patterns: which keys each query may look at. A pattern is a matrix of True and False, its own definition.
+
+    allowed[t, s]    may query t look at key s?
+
+On a picture, tokens are numbered row by row: token t of a grid with W columns stands in row t // W, column t % W.
+Every pattern lets a token look at itself, so that no row of the softmax is empty. As a bias of `attention`, a pattern is
+0 where it is True and -inf elsewhere (`pattern_bias`); `sparse_attention` computes only what is allowed.
+"""
+
+import numpy as np
+
+
+def full(tokens):
+    """Everybody looks at everybody: T^2 pairs."""
+    return np.ones((tokens, tokens), bool)
+
+
+def causal(tokens):
+    """Nobody looks ahead: s <= t, as in a decoder; T (T + 1) / 2 pairs."""
+    return np.tri(tokens, dtype=bool)
+
+
+def sliding(tokens, radius, dilation=1):
+    """The neighbours in a sequence, |t - s| <= r d in steps of d (Longformer: Beltagy et al. 2020, section 3.1).
+
+    Without dilation that is T (2r + 1) - r (r + 1) pairs: at the ends, neighbours are missing.
+    """
+    apart = _apart(np.arange(tokens))
+    return (apart <= radius * dilation) & (apart % dilation == 0)
+
+
+def neighbourhood(height, width, radius):
+    """The k x k pixels around each, k = 2r + 1: |dy|, |dx| <= r (Ramachandran et al. 2019, section 3.1)."""
+    rows, columns = _places(height, width)
+    return (_apart(rows) <= radius) & (_apart(columns) <= radius)
+
+
+def row(height, width):
+    """The own row: the first half of axial attention (Ho et al. 2019; Wang et al. 2020, Axial-DeepLab)."""
+    rows, _ = _places(height, width)
+    return _same(rows)
+
+
+def column(height, width):
+    """The own column: the other half. Row and column after each other reach every pair in two layers."""
+    _, columns = _places(height, width)
+    return _same(columns)
+
+
+def windows(height, width, window, shift=0):
+    """Windows of M x M tokens, none of which sees into another; displaced by `shift` up and to the left (Swin).
+
+    Displaced windows at the borders are cut: the first has `shift` rows less than M. Swin's own form rolls the map and
+    masks what came in from the other side; the pairs are the same.
+    """
+    rows, columns = _places(height, width)
+    return _same((rows + shift) // window) & _same((columns + shift) // window)
+
+
+def strided(tokens, stride):
+    """Two patterns of the Sparse Transformer (Child et al. 2019, section 4.2): the last l, and every l-th before.
+
+    A1 = {max(0, t - l), ..., t},  A2 = {s <= t : (t - s) mod l = 0}. With l = W, A2 is the causal column.
+
+    Returns
+    -------
+    A1, A2 : two patterns, for two heads or two layers
+    """
+    t, past = np.arange(tokens), causal(tokens)
+    apart = _apart(t)
+    return past & (apart <= stride), past & (apart % stride == 0)
+
+
+def fixed(tokens, stride, summaries):
+    """The other two: the own block of l tokens, and the last c tokens of each block, which sum it up for the others.
+
+    A1 = {s <= t : s // l = t // l},  A2 = {s <= t : s mod l >= l - c}, and a token itself, without which the first
+    would have nobody. With l = W, A1 is the causal row.
+
+    Returns
+    -------
+    A1, A2 : two patterns
+    """
+    t, past = np.arange(tokens), causal(tokens)
+    summary = t % stride >= stride - summaries
+    return past & _same(t // stride), past & summary[None] | np.eye(tokens, dtype=bool)
+
+
+def with_global(allowed, count=1):
+    """The pattern with `count` tokens in front, at whom everybody looks and who look at everybody.
+
+    A class token is one: else it would see no patch. Longformer's global tokens are the same, but for projections of
+    their own.
+    """
+    tokens = len(allowed) + count
+    extended = np.ones((tokens, tokens), bool)
+    extended[count:, count:] = allowed
+    return extended
+
+
+def pattern_bias(allowed, dtype="float32"):
+    """0 where it is allowed and -inf elsewhere: the pattern as `attention` takes it."""
+    return np.where(allowed, 0, -np.inf).astype(dtype)
+
+
+def _places(height, width):
+    """Row and column of each token."""
+    return np.divmod(np.arange(height * width), width)
+
+
+def _apart(x):
+    return abs(x[:, None] - x)
+
+
+def _same(x):
+    return x[:, None] == x
