@@ -1,0 +1,52 @@
+"""Swin's relative position bias: a number for every offset within a window, and for every head (Liu et al. 2021, eq. 4).
+
+Another kind of relative position than `relative_bias`: there a query meets an embedding of the distance, here a number
+is added to the score, whatever query and key are. Offsets run in two dimensions, rows and columns from -(M-1) to M-1.
+"""
+
+import math
+
+import numpy as np
+
+from tinyvit.arrays import xp_of
+
+
+def window_bias(table):
+    """The bias of all pairs of a window, out of the table.
+
+        bias_hts = table[(dy + M - 1)(2M - 1) + (dx + M - 1), h],    dy = y_t - y_s,  dx = x_t - x_s
+
+    The offset is that of the query t less that of the key s.
+
+    Parameters
+    ----------
+    table : array [(2M-1)^2, h]
+
+    Returns
+    -------
+    bias : array [h, M*M, M*M], and the cache {table}
+    """
+    return table[offsets(window_of(table))].transpose(2, 0, 1), {"table": table}
+
+
+def window_bias_backward(dbias, c):
+    """The gradient of the table: an offset that many pairs share has the sum of their gradients.
+
+    No query meets an offset twice, so the entries of one query go each to a place of their own.
+    """
+    dtable = xp_of(dbias).zeros_like(c["table"])
+    for query, found in enumerate(offsets(window_of(c["table"]))):
+        dtable[found] += dbias[:, query].T
+    return dtable
+
+
+def offsets(window):
+    """int array [M*M, M*M]: where in the table each pair of query and key has its number."""
+    rows, columns = np.divmod(np.arange(window * window), window)
+    dy, dx = rows[:, None] - rows, columns[:, None] - columns
+    return (dy + window - 1) * (2 * window - 1) + dx + window - 1
+
+
+def window_of(table):
+    """M, of a table for windows of M x M tokens."""
+    return (math.isqrt(len(table)) + 1) // 2
