@@ -11,7 +11,7 @@ from tinyvit.ops.sums import column_sums
 from tinyvit.ops.unfold import unfold, unfold_backward
 
 
-def convolution(x, w, b, stride=1):
+def convolution(x, w, b=None, stride=1):
     """A convolution, as one matrix product over all windows.
 
         y[i, j, o] = b[o] + sum over p, q, n of x[i s + p - t, j s + q - l, n] w[p, q, n, o]
@@ -26,7 +26,7 @@ def convolution(x, w, b, stride=1):
         Images.
     w : array [K, K, C, D]
         The kernel, in the order height, width, in, out (HWIO).
-    b : array [D]
+    b : array [D], optional
     stride : int
 
     Returns
@@ -37,7 +37,8 @@ def convolution(x, w, b, stride=1):
     windows, c["unfold"] = unfold(x, w.shape[0], stride)
     c["windows"] = windows.reshape(-1, windows.shape[-1])
     y = c["windows"] @ matrix_from_kernel(w)
-    y += b
+    if b is not None:
+        y += b
     return y.reshape(*windows.shape[:3], -1), c
 
 

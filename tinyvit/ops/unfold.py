@@ -33,10 +33,10 @@ def unfold(x, kernel, stride=1):
         Within a window, the order is row, column, channel, as in a patch.
     """
     xp, (B, H, W, C) = xp_of(x), x.shape
-    (top, height, rows), (left, width, columns) = _padding(H, kernel, stride), _padding(W, kernel, stride)
+    (top, height, rows), (left, width, columns) = padding(H, kernel, stride), padding(W, kernel, stride)
     padded = xp.zeros((B, height, width, C), x.dtype)
     padded[:, top : top + H, left : left + W] = x
-    windows = xp.stack([padded[:, i, j] for i, j in _entries(rows, columns, kernel, stride)], axis=3)
+    windows = xp.stack([padded[:, i, j] for i, j in entries(rows, columns, kernel, stride)], axis=3)
     return windows.reshape(B, rows, columns, -1), {"x": x}  # [B, rows, columns, K*K, C] -> [B, rows, columns, K*K*C]
 
 
@@ -53,22 +53,22 @@ def unfold_backward(dy, c, stride=1):
     """
     xp, (B, H, W, C) = xp_of(dy), c["x"].shape
     kernel = math.isqrt(dy.shape[-1] // C)
-    (top, height, rows), (left, width, columns) = _padding(H, kernel, stride), _padding(W, kernel, stride)
+    (top, height, rows), (left, width, columns) = padding(H, kernel, stride), padding(W, kernel, stride)
     dpadded = xp.zeros((B, height, width, C), dy.dtype)
     dwindows = dy.reshape(B, rows, columns, kernel * kernel, C)
-    for k, (i, j) in enumerate(_entries(rows, columns, kernel, stride)):
+    for k, (i, j) in enumerate(entries(rows, columns, kernel, stride)):
         dpadded[:, i, j] += dwindows[:, :, :, k]
     return dpadded[:, top : top + H, left : left + W]
 
 
-def _padding(size, kernel, stride):
+def padding(size, kernel, stride):
     """Along one axis: the zeros before the image, its length with all zeros, and the number of windows."""
     count = -(-size // stride)
     padded = max((count - 1) * stride + kernel, size)
     return (padded - size) // 2, padded, count
 
 
-def _entries(rows, columns, kernel, stride):
+def entries(rows, columns, kernel, stride):
     """For each pixel (p, q) of a window, in raster order: the slices of the padded image that are it in all windows."""
     for p in range(kernel):
         for q in range(kernel):

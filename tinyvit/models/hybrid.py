@@ -1,0 +1,167 @@
+"""The hybrid: convolution first, then attention (ViT paper, section 3.1, "Hybrid Architecture").
+
+A ResNet turns the image into a map of features, and the Vision Transformer takes that map for an image: of 14 x 14
+pixels with 1,024 channels, say, and with patches of a single pixel. Not a line of it is different.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+from tinyvit.errors import UsageError
+from tinyvit.layers.bottleneck import WIDER
+from tinyvit.layers.resnet import resnet, resnet_backward, resnet_init
+from tinyvit.models.config import Config, ViTConfig, check_whole
+from tinyvit.models.vit import vit, vit_backward, vit_init
+from tinyvit.ops.dropout import NO_MASKS
+from tinyvit.ops.standardise import STANDARDISE
+
+OWN = ("image", "channels")  # of the image; the Transformer's are those of the map
+
+
+@dataclass(frozen=True)
+class HybridConfig(Config):
+    """The configuration of a hybrid; the defaults are R50+ViT-B/16 as in the paper.
+
+    Parameters
+    ----------
+    vit : ViTConfig
+        Of the Transformer, for the map; its image and channels follow from the ResNet. A dictionary, as JSON has it,
+        becomes one.
+    image : int
+        Side of the (square) images, in pixels.
+    channels : int
+        3 for colour, 1 for grey.
+    units : tuple of int
+        Bottleneck units of each stage of the ResNet. (3, 4, 9) divides the sides by 16, (3, 4, 6, 3) by 32; none is
+        the root alone, which divides them by 4.
+    width : int
+        Channels of the root; each stage has four times as many, and doubles them.
+    groups : int
+        Of group normalisation; divides width.
+    group_eps : float
+        Added to the variance in every group normalisation.
+    standardise : str
+        "std" (Google's) or "var" (timm's, Hugging Face's): how kernels are standardised.
+
+    Raises
+    ------
+    UsageError
+        If the sizes do not fit each other.
+    """
+
+    vit: ViTConfig = dataclasses.field(default_factory=lambda: ViTConfig(image=14, channels=1024, patch=1))
+    image: int = 224
+    channels: int = 3
+    units: tuple = (3, 4, 9)
+    width: int = 64
+    groups: int = 32
+    group_eps: float = 1e-6
+    standardise: str = "std"
+
+    def __post_init__(self):
+        for name in ("image", "channels", "width", "groups"):
+            check_whole(name, getattr(self, name))
+        if not isinstance(self.units, tuple | list):
+            raise UsageError(f"units are {self.units!r}: expected a whole number for each stage")
+        object.__setattr__(self, "units", tuple(self.units))  # a list, as JSON has it
+        for count in self.units:
+            check_whole("units", count)
+        if type(self.group_eps) not in (int, float) or not 1e-30 <= self.group_eps < 1:
+            raise UsageError(f"group_eps is {self.group_eps!r}: expected a number from 1e-30 to below 1")
+        if self.standardise not in STANDARDISE:
+            raise UsageError(f"standardise is {self.standardise!r}: expected one of {', '.join(STANDARDISE)}")
+        if self.width % self.groups:
+            raise UsageError(f"groups {self.groups} does not divide width {self.width}: choose a number that does")
+        if not isinstance(self.vit, ViTConfig):
+            object.__setattr__(self, "vit", ViTConfig.from_dict(self.vit))
+        map_of_it = dict(image=self.side, channels=self.features)
+        if (self.vit.image, self.vit.channels) != tuple(map_of_it.values()):
+            object.__setattr__(self, "vit", self.vit.changed(**map_of_it))
+
+    @property
+    def side(self):
+        """Of the map that the ResNet makes."""
+        side = self.image
+        for _ in range(2 + max(len(self.units) - 1, 0)):
+            side = -(-side // 2)
+        return side
+
+    @property
+    def features(self):
+        """The map's channels."""
+        return WIDER * self.width * 2 ** (len(self.units) - 1) if self.units else self.width
+
+    @property
+    def classes(self):
+        """K: number of classes."""
+        return self.vit.classes
+
+    @classmethod
+    def settings(cls):
+        """The Transformer's, but for its image and channels, and those of the ResNet."""
+        own = {f.name: (cls, f.type) for f in dataclasses.fields(cls) if f.name != "vit"}
+        return {name: found for name, found in ViTConfig.settings().items() if name not in own} | own
+
+    def values(self):
+        """The settings' values by name."""
+        return {name: getattr(self if hasattr(self, name) else self.vit, name) for name in self.settings()}
+
+    def changed(self, **values):
+        """The configuration with other values of some settings."""
+        own = {name: values.pop(name) for name in list(values) if name in {f.name for f in dataclasses.fields(self)}}
+        return dataclasses.replace(self, **{"vit": self.vit.changed(**values)} | own)
+
+
+def hybrid_init(rng, config, *, dtype="float32"):
+    """The parameters {resnet, vit}: of `resnet_init` and `vit_init`. With rng=None, the shapes alone."""
+    return {
+        "resnet": resnet_init(rng, config.channels, config.width, config.units, dtype=dtype),
+        "vit": vit_init(rng, config.vit, dtype=dtype),
+    }
+
+
+def hybrid(images, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
+    """Classify images: logits = ViT(ResNet(images)).
+
+    Parameters
+    ----------
+    images : array [B, H, W, C]
+    p : the tree of `hybrid_init`
+    config : HybridConfig
+    masks, all_rows, keep_cache
+        As in `vit`.
+
+    Returns
+    -------
+    logits : array [B, K], and the cache {resnet, vit}
+
+    Raises
+    ------
+    UsageError
+        If the images are not of the size that the model takes.
+    """
+    config.check_images(images)
+    c, options = {}, dict(groups=config.groups, eps=config.group_eps, kind=config.standardise)
+    features, c["resnet"] = resnet(images, p["resnet"], **options)
+    if not keep_cache:
+        c["resnet"] = {}
+    logits, c["vit"] = vit(features, p["vit"], config.vit, masks=masks, all_rows=all_rows, keep_cache=keep_cache)
+    return logits, c
+
+
+def hybrid_backward(dlogits, p, c, config):
+    """The forward pass in reverse.
+
+    Parameters
+    ----------
+    dlogits : array [B, K]
+
+    Returns
+    -------
+    dimages : array [B, H, W, C]
+    g : the gradients of all parameters, a tree like p
+    """
+    g = {}
+    dfeatures, g["vit"] = vit_backward(dlogits, p["vit"], c["vit"], config.vit)
+    dimages, g["resnet"] = resnet_backward(dfeatures, p["resnet"], c["resnet"], kind=config.standardise)
+    return dimages, g
