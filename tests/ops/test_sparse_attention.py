@@ -89,7 +89,7 @@ def compared(allowed, group):
     """The largest difference of outputs, gradients and maps, dense and sparse."""
     q, k, v, dy = drawn(len(allowed))
     y, c = attention(q, k, v, patterns.pattern_bias(allowed, "float64"))
-    plan = grouped(allowed, group, "float64")
+    plan = grouped(allowed, group)
     sparse_y, sparse_c = sparse_attention(q, k, v, plan)
     gradients = zip(attention_backward(dy, c)[:3], sparse_attention_backward(dy, sparse_c, plan), strict=True)
     pairs = [(y, sparse_y), *gradients, (c["a"], dense_maps(sparse_c, plan, len(allowed)))]
@@ -117,7 +117,7 @@ def test_an_edge_has_fewer_keys_not_keys_of_zero():
     """What zero padding would do: a key of zeros has the score 0, and takes its share of the softmax."""
     allowed, group = PLANS["neighbourhood"]
     q, k, v, _ = drawn(len(allowed))
-    y, _ = sparse_attention(q, k, v, grouped(allowed, group, "float64"))
+    y, _ = sparse_attention(q, k, v, grouped(allowed, group))
     corner = [0, 1, W, W + 1]
     weights = np.exp(q[..., :1, :] @ k[..., corner, :].swapaxes(-1, -2))
     alone = (weights / weights.sum(axis=-1, keepdims=True)) @ v[..., corner, :]
@@ -128,7 +128,7 @@ def test_an_edge_has_fewer_keys_not_keys_of_zero():
 @pytest.mark.parametrize("name", ["neighbourhood", "displaced windows"])
 def test_its_gradients(name):
     allowed, group = PLANS[name]
-    plan = grouped(allowed, group, "float64")
+    plan = grouped(allowed, group)
     q, k, v, _ = (x[:1, :2, :, :3] for x in drawn(len(allowed)))
     report = gradcheck(
         lambda q, k, v: sparse_attention(q, k, v, plan), lambda dy, c: sparse_attention_backward(dy, c, plan), q, k, v

@@ -7,10 +7,13 @@ Every axis has a size of its own, where it can, so that a wrong axis cannot pass
 
 import numpy as np
 
+from tinyvit.checks.attention_forms import attention_forms
 from tinyvit.checks.case import B, Case, D, M, S, T, drawing
+from tinyvit.checks.hybrid import hybrid_cases
 from tinyvit.checks.layers import layers
 from tinyvit.checks.models import convolutional, masked_patches, model_variants, models
 from tinyvit.checks.ops import ops, resizes
+from tinyvit.checks.swin import swin_cases
 from tinyvit.checks.variants import variants
 
 __all__ = ["B", "Case", "D", "M", "S", "T", "cases"]
@@ -36,6 +39,8 @@ def cases(names=None):
     found |= layers(array, randomised, rng) | variants(np.random.default_rng(3))
     found |= models(array, randomised) | model_variants(np.random.default_rng(4))
     found |= convolutional(np.random.default_rng(5)) | masked_patches(np.random.default_rng(6))
+    found |= attention_forms(np.random.default_rng(7)) | swin_cases(np.random.default_rng(8))
+    found |= hybrid_cases(np.random.default_rng(9))
     if not names:
         return found
     chosen = {}

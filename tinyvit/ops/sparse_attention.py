@@ -25,7 +25,7 @@ class Groups(NamedTuple):
     bias: np.ndarray | None  # [G, n, m]: 0, or -inf where a query may not look at a key; None: it may at all
 
 
-def grouped(allowed, group, dtype="float32"):
+def grouped(allowed, group):
     """The groups of a pattern, sorted by their numbers of queries and keys.
 
     Parameters
@@ -34,7 +34,6 @@ def grouped(allowed, group, dtype="float32"):
         The pattern, see `patterns`.
     group : int array [T]
         To which group each query belongs.
-    dtype : of the scores
 
     Returns
     -------
@@ -50,7 +49,7 @@ def grouped(allowed, group, dtype="float32"):
         count = asked.sum(axis=1).max()
         keys = np.sort((~asked).argsort(axis=1, kind="stable")[:, :count], axis=1)  # those asked first, then any others
         may = np.take_along_axis(allowed[queries], keys[:, None], axis=2)  # [G, n, m]
-        plan.append(Groups(queries, keys, None if may.all() else pattern_bias(may, dtype)))
+        plan.append(Groups(queries, keys, None if may.all() else pattern_bias(may)))
     return plan
 
 
@@ -73,7 +72,8 @@ def sparse_attention(q, k, v, plan):
     """
     y = xp_of(q).empty((*q.shape[:-1], v.shape[-1]), q.dtype)
     c = {"k": k, "groups": []}
-    for queries, keys, bias in plan:
+    for group in plan:
+        queries, keys, bias = _on_device(group, q)
         part, cache = attention(q[..., queries, :], k[..., keys, :], v[..., keys, :], bias)  # [..., G, n, d]
         y[..., queries, :] = part
         c["groups"].append(cache)
@@ -93,7 +93,8 @@ def sparse_attention_backward(dy, c, plan):
     xp = xp_of(dy)
     dq = xp.empty((*dy.shape[:-1], c["k"].shape[-1]), dy.dtype)
     dk, dv = xp.zeros_like(c["k"]), xp.zeros((*c["k"].shape[:-1], dy.shape[-1]), dy.dtype)
-    for (queries, keys, _), cache in zip(plan, c["groups"], strict=True):
+    for group, cache in zip(plan, c["groups"], strict=True):
+        queries, keys, _ = _on_device(group, dy)
         dq[..., queries, :], dk_part, dv_part, _ = attention_backward(dy[..., queries, :], cache)
         for number, asked in enumerate(keys):
             dk[..., asked, :] += dk_part[..., number, :, :]
@@ -105,7 +106,8 @@ def dense_maps(c, plan, tokens):
     """The attention maps [..., T, S] of sparse attention, zero where nobody looked: for those who look inside."""
     first = c["groups"][0]["a"]
     maps = xp_of(first).zeros((*first.shape[:-3], tokens, c["k"].shape[-2]), first.dtype)
-    for (queries, keys, _), cache in zip(plan, c["groups"], strict=True):
+    for group, cache in zip(plan, c["groups"], strict=True):
+        queries, keys, _ = _on_device(group, maps)
         maps[..., queries[:, :, None], keys[:, None, :]] = cache["a"]
     return maps
 
@@ -113,3 +115,10 @@ def dense_maps(c, plan, tokens):
 def scores_computed(plan):
     """How many scores a head computes: of each group, queries times keys."""
     return sum(queries.size * keys.shape[1] for queries, keys, _ in plan)
+
+
+def _on_device(group, like):
+    """The arrays of a group where the tokens are, the bias in their dtype."""
+    xp = xp_of(like)
+    queries, keys, bias = (array if array is None else xp.asarray(array) for array in group)
+    return queries, keys, bias if bias is None else bias.astype(like.dtype, copy=False)

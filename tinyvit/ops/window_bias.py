@@ -26,7 +26,7 @@ def window_bias(table):
     -------
     bias : array [h, M*M, M*M], and the cache {table}
     """
-    return table[offsets(window_of(table))].transpose(2, 0, 1), {"table": table}
+    return table[xp_of(table).asarray(offsets(window_of(table)))].transpose(2, 0, 1), {"table": table}
 
 
 def window_bias_backward(dbias, c):
@@ -34,8 +34,9 @@ def window_bias_backward(dbias, c):
 
     No query meets an offset twice, so the entries of one query go each to a place of their own.
     """
-    dtable = xp_of(dbias).zeros_like(c["table"])
-    for query, found in enumerate(offsets(window_of(c["table"]))):
+    xp = xp_of(dbias)
+    dtable = xp.zeros_like(c["table"])
+    for query, found in enumerate(xp.asarray(offsets(window_of(c["table"])))):
         dtable[found] += dbias[:, query].T
     return dtable
 
