@@ -40,8 +40,8 @@ def group_norm(x, p, *, groups=32, eps=1e-6):
 def group_norm_backward(dy, p, c):
     """The gradients of input and parameters: layer_norm's, with the means over a group of an image.
 
-        dgamma = sum of dy * xhat,    dbeta = sum of dy, over images and places
-        dx = r (dxhat - mean(dxhat) - xhat mean(dxhat xhat)),    dxhat = dy * gamma
+    dgamma = sum of dy * xhat,    dbeta = sum of dy, over images and places
+    dx = r (dxhat - mean(dxhat) - xhat mean(dxhat xhat)),    dxhat = dy * gamma
     """
     xhat = c["xhat"]
     dxhat = (dy * p["gamma"]).reshape(xhat.shape)

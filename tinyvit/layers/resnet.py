@@ -27,9 +27,7 @@ def resnet_init(rng, channels, width, units, *, dtype="float32"):
     for number, count in enumerate(units):
         middle = width * 2**number
         inputs = [channels] + [WIDER * middle] * (count - 1)
-        p["stages"].append(
-            [bottleneck_init(rng, n, middle, project=i == 0, dtype=dtype) for i, n in enumerate(inputs)]
-        )
+        p["stages"].append([bottleneck_init(rng, n, middle, project=i == 0, dtype=dtype) for i, n in enumerate(inputs)])
         channels = WIDER * middle
     return p
 

@@ -87,7 +87,9 @@ class SwinConfig(Config):
             raise UsageError(f"there are {len(self.depths)} depths and {len(self.heads)} heads: expected as many")
         for name, least, below in (("eps", 1e-30, 1), ("drop_path", 0, 1)):
             if type(getattr(self, name)) not in (int, float) or not least <= getattr(self, name) < below:
-                raise UsageError(f"{name} is {getattr(self, name)!r}: expected a number from {least:g} to below {below}")
+                raise UsageError(
+                    f"{name} is {getattr(self, name)!r}: expected a number from {least:g} to below {below}"
+                )
         if self.gelu not in GELU:
             raise UsageError(f"gelu is {self.gelu!r}: expected one of {', '.join(GELU)}")
         if self.image % self.patch:

@@ -48,13 +48,13 @@ def column(height, width):
 
 
 def windows(height, width, window, shift=0):
-    """Windows of M x M tokens, none of which sees into another; displaced by `shift` up and to the left (Swin).
+    """Windows of M x M tokens, none of which sees into another; displaced by s rows and columns (Swin).
 
-    Displaced windows at the borders are cut: the first has `shift` rows less than M. Swin's own form rolls the map and
+    Displaced windows are cut at the borders: the first is s wide, the last M - s. Swin's own form rolls the map and
     masks what came in from the other side; the pairs are the same.
     """
     rows, columns = _places(height, width)
-    return _same((rows + shift) // window) & _same((columns + shift) // window)
+    return _same((rows - shift) // window) & _same((columns - shift) // window)
 
 
 def strided(tokens, stride):

@@ -1,0 +1,117 @@
+"""The hybrid: its ResNet against a twin in loops, its sizes against the published ones."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.reference import naive_pyramids
+from tests.reference.compare import assert_close, randomised
+from tinyvit import trees
+from tinyvit.errors import UsageError
+from tinyvit.layers.group_norm import group_norm, group_norm_init
+from tinyvit.layers.resnet import resnet, resnet_init
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_init
+from tinyvit.models.vit import vit
+from tinyvit.ops.max_pool import max_pool, max_pool_backward
+from tinyvit.ops.standardise import standardise
+
+VITS = {
+    "Ti": dict(dim=192, heads=3, mlp_dim=768),
+    "S": dict(dim=384, heads=6, mlp_dim=1536),
+    "B": {},
+    "L": dict(dim=1024, heads=16, mlp_dim=4096, depth=24),
+}
+PUBLISHED = {  # name: (ViT, units, patch on the map, its grid at 224, parameters at 224 and at 384)
+    "R+Ti/16": ("Ti", (), 8, 7, 6_337_704, 6_355_944),
+    "R26+S/32": ("S", (2, 2, 2, 2), 1, 7, 36_431_912, 36_468_392),
+    "R26+B/32": ("B", (2, 2, 2, 2), 1, 7, 101_383_976, 101_456_936),
+    "R50+B/16": ("B", (3, 4, 9), 1, 14, 98_659_112, 98_950_952),
+    "R50+B/32": ("B", (3, 4, 6, 3), 1, 7, 110_945_832, 111_018_792),
+    "R50+L/32": ("L", (3, 4, 6, 3), 1, 7, 328_994_856, 329_092_136),
+}
+SMALL = HybridConfig(
+    ViTConfig(image=1, patch=1, dim=4, depth=1, heads=2, mlp_dim=3, classes=5), image=12, channels=2, units=(1, 2),
+    width=4, groups=2,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameters_are_as_many_as_published(name):
+    size, units, patch, grid, *counts = PUBLISHED[name]
+    for image, count in zip((224, 384), counts, strict=True):
+        config = HybridConfig(ViTConfig(image=patch, patch=patch, **VITS[size]), image=image, units=units)
+        assert trees.count(hybrid_init(None, config)) == count
+        assert config.vit.grid == (grid if image == 224 else grid * 12 // 7)
+
+
+@pytest.mark.parametrize("kind", ["std", "var"])
+@pytest.mark.parametrize("sides", [(12, 12), (9, 14)])
+def test_the_resnet_is_its_twin(rng, kind, sides):
+    x, p = rng.standard_normal((2, *sides, 2)), randomised(resnet_init(None, 2, 4, (1, 2)))
+    y, _ = resnet(x, p, groups=2, eps=1e-5, kind=kind)
+    assert_close(y, naive_pyramids.resnet(x, p, 2, 1e-5, kind), 1e-11)
+
+
+def test_the_transformer_takes_the_map_for_an_image(rng):
+    p, images = randomised(hybrid_init(None, SMALL)), rng.standard_normal((2, 12, 12, 2))
+    features, _ = resnet(images, p["resnet"], groups=2, eps=SMALL.group_eps, kind="std")
+    assert features.shape[1:] == (SMALL.vit.image, SMALL.vit.image, SMALL.vit.channels) == (2, 2, 32)
+    np.testing.assert_array_equal(hybrid(images, p, SMALL)[0], vit(features, p["vit"], SMALL.vit)[0])
+
+
+def test_where_eps_stands_changes_small_kernels():
+    w = 0.003 * np.random.default_rng(0).standard_normal((3, 3, 8, 4))
+    google, timm = (standardise(w, kind=kind)[0] for kind in ("std", "var"))
+    assert 1e-3 < abs(google - timm).max() / abs(google).max() < 1e-2
+    assert_close(google, naive_pyramids.standardise(w, "std"))
+    assert_close(timm, naive_pyramids.standardise(w, "var"))
+
+
+def test_a_kernel_of_one_number_everywhere_is_standardised_to_zero():
+    """There is no deviation to divide by, and eps keeps the result finite."""
+    for kind in ("std", "var"):
+        assert abs(standardise(np.full((3, 3, 2, 4), 0.7), kind=kind)[0]).max() < 1e-9
+
+
+def test_one_group_and_as_many_groups_as_channels(rng):
+    x, p = rng.standard_normal((2, 3, 5, 6)), randomised(group_norm_init(None, 6))
+    for groups in (1, 3, 6):
+        assert_close(group_norm(x, p, groups=groups)[0], naive_pyramids.group_norm(x, p, groups, 1e-6))
+
+
+def test_of_negative_pixels_at_the_edge_the_largest_wins_and_not_a_zero():
+    x = -1 - np.arange(16.0).reshape(1, 4, 4, 1)
+    y, c = max_pool(x, 3, 2)
+    np.testing.assert_array_equal(y, naive_pyramids.max_pool(x, 3, 2))
+    assert y.max() == -1
+    assert max_pool_backward(np.ones_like(y), c, 3, 2).sum() == y.size
+
+
+def test_of_equal_pixels_the_first_has_the_gradient():
+    x = np.zeros((1, 2, 2, 1))
+    _, c = max_pool(x, 2, 2)
+    assert max_pool_backward(np.ones((1, 1, 1, 1)), c, 2, 2)[0, :, :, 0].tolist() == [[1, 0], [0, 0]]
+
+
+def test_a_setting_of_either_part_can_be_changed_and_the_map_follows():
+    changed = SMALL.changed(dim=8, units=(1,), image=16)
+    assert (changed.vit.dim, changed.vit.image, changed.vit.channels) == (8, 4, 16)
+    assert changed.values()["dim"] == 8 and changed.values()["image"] == 16
+    assert HybridConfig.from_dict(json.loads(json.dumps({**vars(SMALL), "vit": vars(SMALL.vit)}))) == SMALL
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (dict(groups=3), "groups 3 does not divide width 64"),
+        (dict(units=3), "units are 3"),
+        (dict(standardise="no"), "standardise is 'no'"),
+        (dict(group_eps=0), "group_eps is 0"),
+    ],
+)
+def test_settings_that_do_not_fit_are_one_line(changes, words):
+    with pytest.raises(UsageError) as refused:
+        HybridConfig(**changes)
+    assert words in str(refused.value)
