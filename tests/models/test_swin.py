@@ -36,7 +36,7 @@ def test_parameters_are_as_many_as_published(name):
 
 @pytest.mark.parametrize("image", [12, 14, 6])
 def test_the_model_is_its_twin(rng, image):
-    """Maps that the window divides (6, then 3: one window), that it does not (7, then 4), and smaller ones (3, then 2)."""
+    """Maps that the window divides (6, then 3: one window), that it does not (7, 4), and smaller ones (3, 2)."""
     config = SwinConfig(image=image, **SMALL)
     p, images = randomised(swin_init(None, config)), rng.standard_normal((2, image, image, 2))
     logits, _ = swin(images, p, config)

@@ -1,4 +1,4 @@
-"""The plain twins of Swin and of the hybrid's ResNet, token by token and pixel by pixel; they import nothing of tinyvit.
+"""The plain twins of Swin and of the hybrid's ResNet, token by token and pixel by pixel. No tinyvit is imported here.
 
 Swin's twin knows no roll and no mask: its windows are displaced where they are, and cut at the border of the map.
 """

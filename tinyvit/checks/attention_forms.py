@@ -19,7 +19,7 @@ HEIGHT, WIDTH, HEADS, WIDE = 3, 4, 2, 3  # of a grid of tokens; heads, and the w
 
 
 def attention_forms(rng):
-    """Cases for attention that is sparse (a group's keys differ from another's, with a class token), and for the rest."""
+    """Cases for attention that is sparse (with a class token, and groups whose keys differ), in blocks, and linear."""
     array, _ = drawing(rng)
     allowed = patterns.with_global(patterns.neighbourhood(HEIGHT, WIDTH, 1))
     group = np.concatenate([[-1], np.arange(HEIGHT * WIDTH) // WIDTH])

@@ -1,7 +1,7 @@
-"""The bottleneck unit of a ResNet with weight standardisation and group normalisation (He et al. 2016; Kolesnikov et al.
-2020, BiT): what stands before the Transformer in the hybrids of the ViT paper, section 3.1.
+"""The bottleneck unit of a ResNet with weight standardisation and group normalisation.
 
-Its normalisation follows the convolution and its last ReLU the sum, as in the first ResNets; the stride is in the
+He et al. 2016; Kolesnikov et al. 2020 (BiT). In the hybrids of the ViT paper, section 3.1, a ResNet of such units stands
+before the Transformer. Its normalisation follows the convolution and its last ReLU the sum, as in the first ResNets; the stride is in the
 3 x 3 convolution.
 """
 

@@ -15,8 +15,8 @@ from tinyvit.ops.sums import row_dots, row_sums
 def blockwise_attention(q, k, v, *, block=64):
     """y = softmax(q k^T) v, over blocks of keys.
 
-    For a row with the scores s_1, ..., s_j of the blocks so far, keep their maximum m, the sum l = sum_i exp(s_i - m) and
-    u = sum_i exp(s_i - m) v_i. With the scores of the next block and the new maximum m' = max(m, max s),
+    For a row with the scores s_1, ..., s_j of the blocks so far, keep their maximum m, the sum l = sum_i exp(s_i - m)
+    and u = sum_i exp(s_i - m) v_i. With the scores of the next block and the new maximum m' = max(m, max s),
 
         l' = exp(m - m') l + sum exp(s - m'),    u' = exp(m - m') u + sum exp(s - m') v.
 

@@ -3,8 +3,8 @@
     allowed[t, s]    may query t look at key s?
 
 On a picture, tokens are numbered row by row: token t of a grid with W columns stands in row t // W, column t % W.
-Every pattern lets a token look at itself, so that no row of the softmax is empty. As a bias of `attention`, a pattern is
-0 where it is True and -inf elsewhere (`pattern_bias`); `sparse_attention` computes only what is allowed.
+Every pattern lets a token look at itself, so that no row of the softmax is empty. As a bias of `attention`, a pattern
+is 0 where it is True and -inf elsewhere (`pattern_bias`); `sparse_attention` computes only what is allowed.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Swin's relative position bias: a number for every offset within a window, and for every head (Liu et al. 2021, eq. 4).
+"""Swin's relative position bias: for every head a number for every offset in a window (Liu et al. 2021, equation 4).
 
 Another kind of relative position than `relative_bias`: there a query meets an embedding of the distance, here a number
 is added to the score, whatever query and key are. Offsets run in two dimensions, rows and columns from -(M-1) to M-1.

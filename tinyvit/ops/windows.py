@@ -83,7 +83,7 @@ def window_mask(height, width, window, shift=0):
 
 
 def _labels(size, window, shift):
-    """Along one axis of the rolled map: 0, but 1 in the part of the last window before the cut, 2 after it, -1 padding."""
+    """Along one axis of the rolled map: 0; in the last window 1 before the cut and 2 after it; -1 for padding."""
     whole = padded(size, window)
     labels = np.zeros(whole, int)
     if shift:
