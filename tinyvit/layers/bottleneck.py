@@ -1,8 +1,8 @@
 """The bottleneck unit of a ResNet with weight standardisation and group normalisation.
 
-He et al. 2016; Kolesnikov et al. 2020 (BiT). In the hybrids of the ViT paper, section 3.1, a ResNet of such units stands
-before the Transformer. Its normalisation follows the convolution and its last ReLU the sum, as in the first ResNets; the stride is in the
-3 x 3 convolution.
+He et al. 2016; Kolesnikov et al. 2020 (BiT). In the hybrids of the ViT paper, section 3.1, a ResNet of such units
+stands before the Transformer. Its normalisation follows the convolution and its last ReLU the sum, as in the first
+ResNets; the stride is in the 3 x 3 convolution.
 """
 
 import math
