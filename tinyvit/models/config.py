@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tinyvit.annotations import Array
 from tinyvit.errors import UsageError
 from tinyvit.layers.block import BLOCKS
-from tinyvit.layers.pool import READOUTS
+from tinyvit.layers.pool import READOUTS, WITHOUT_CLASS_TOKEN
 from tinyvit.layers.position import POSITIONS
 from tinyvit.ops.gelu import GELU
 from tinyvit.ops.scale import SCALES
@@ -109,7 +109,9 @@ class ViTConfig(Config):
     classes : int
         K: number of classes.
     pool : str
-        What the head reads: "class", the class token, or "mean", the mean of all patches; there is no class token then.
+        What the head reads: "class", the class token; "mean", the mean of all patches, where there is no class token;
+        "patch_mean", the mean of all patches beside a class token; "mean_norm" and "patch_mean_norm", whose LayerNorm
+        comes after the mean.
     position : str
         Position embedding: "1d" or "2d" (learned), "sinusoidal", "relative" or "none".
     position_at : str
@@ -193,8 +195,8 @@ class ViTConfig(Config):
 
     @property
     def class_token(self) -> bool:
-        """Whether there is a class token before the patches: where the mean of all patches is read, there is none."""
-        return self.pool != "mean"
+        """Whether there is a class token before the patches: as `pool` says."""
+        return self.pool not in WITHOUT_CLASS_TOKEN
 
     @property
     def tokens(self) -> int:
