@@ -61,7 +61,13 @@ def test_every_token_counts_the_same(rng, z, p):
     assert_close(g_permuted, g)
 
 
-ROWS = {"class": [0], "mean": range(T), "mean_norm": range(T), "patch_mean": range(1, T), "patch_mean_norm": range(1, T)}
+ROWS = {
+    "class": [0],
+    "mean": range(T),
+    "mean_norm": range(T),
+    "patch_mean": range(1, T),
+    "patch_mean_norm": range(1, T),
+}
 
 
 @pytest.mark.parametrize("name", READOUTS)

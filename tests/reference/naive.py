@@ -365,7 +365,7 @@ def vit(
     """Equations 1 to 4 and their variants. pre_logits are where p has them."""
     add, block = POSITIONS[position], {"pre": encoder_block, "post": post_norm_block}[norm]
     z = patchify(images, patch) @ p["patch"]["w"] + p["patch"]["b"]
-    if pool == "class":
+    if len(p["cls"]):
         z = np.array([np.concatenate([p["cls"], tokens]) for tokens in z])
     if position_at == "stem":
         z = add(z, p["pos"])

@@ -20,7 +20,8 @@ from tests.training.helpers import call
 from tinyvit import npz, trees
 from tinyvit.errors import CheckpointError, DataError, TinyvitError, UsageError
 from tinyvit.models.config import ViTConfig
-from tinyvit.weights.load import LONGEST_DESCRIPTION, load_weights
+from tinyvit.weights.description import LONGEST as LONGEST_DESCRIPTION
+from tinyvit.weights.load import load_weights
 from tinyvit.weights.naming import written
 from tinyvit.weights.safetensors import LONGEST_HEADER
 from tinyvit.weights.sources import SOURCES
