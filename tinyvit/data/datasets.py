@@ -14,8 +14,9 @@ class Dataset:
 
     `ink_box` and `ink_centre` say how the set's pictures are arranged, so that a picture to predict can be arranged
     likewise: the part of the side that the longer side of the ink fills, and the index of the row and column (both
-    counted from 0, as measured over the whole set) in which the ink's centre of mass lies. None: the set's pictures
-    are not arranged by their ink.
+    counted from 0, as measured over the whole set) in which the ink's centre of mass lies. `ink_spread` is how far from
+    there, along either axis, it lies in the set's own pictures, at most: farther is out of place. None: the set's
+    pictures are not arranged by their ink.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Dataset:
     ink_box: float | None
     ink_centre: float | None  # pixels
     photos: bool = False  # pictures are resized and cut out as photographs, in colour or grey, light or dark
+    ink_spread: float | None = None  # pixels
 
 
 TEN_DIGITS = tuple("0123456789")
@@ -35,8 +37,8 @@ OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 DATASETS = {
     dataset.name: dataset
     for dataset in (
-        Dataset("digits", 8, 1, 10, TEN_DIGITS, maximum=16, ink_box=1.0, ink_centre=3.5),
-        Dataset("mnist", 28, 1, 10, TEN_DIGITS, maximum=255, ink_box=20 / 28, ink_centre=14.0),
+        Dataset("digits", 8, 1, 10, TEN_DIGITS, maximum=16, ink_box=1.0, ink_centre=3.5, ink_spread=1.2),
+        Dataset("mnist", 28, 1, 10, TEN_DIGITS, maximum=255, ink_box=20 / 28, ink_centre=14.0, ink_spread=0.52),
         Dataset("fashion-mnist", 28, 1, 10, CLOTHES, maximum=255, ink_box=None, ink_centre=None),
         Dataset("cifar-10", 32, 3, 10, OBJECTS, maximum=255, ink_box=None, ink_centre=None, photos=True),
     )
