@@ -25,8 +25,8 @@ def prepare(image: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, list[str]]
     For a data set of photographs: the shorter side is resized to the model's, and the middle cut out. For all others,
     in order: grey; light on dark; for pictures of ink the full range of brightness; size and place. MNIST's own
     preparation: the ink's longer side is scaled to `ink_box`, and the ink is put down with its centre of mass in the
-    middle, unless it is as large and lies there already. (So do not all of the 8 x 8 digits: one that was moved by a
-    pixel may pass for one of the set's.) Other sets' pictures are padded to a square and resized.
+    middle, unless it is as large and lies there already. (Some of the 8 x 8 digits lie a pixel aside: one that was
+    moved by a pixel may pass for one of these.) Other sets' pictures are padded to a square and resized.
 
     Parameters
     ----------
