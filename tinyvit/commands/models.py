@@ -99,7 +99,7 @@ def open_for_pictures(args, device="cpu"):
 
 
 def _of_run(folder, file, asked, args, device):
-    """The model of a run; `file` says which of its two, if one is meant. While it is not finished, the average so far."""
+    """The model of a run, or its average so far; `file` says which of the two files, if one is meant."""
     run = open_run(folder)
     if getattr(args, "dataset", None) not in (None, run.settings.dataset.name):
         raise UsageError(f"--data {args.dataset}: the run in {folder} is on {run.settings.dataset.name}, leave it out")
@@ -137,7 +137,7 @@ def _own(p, config, asked, inputs, notes, path):
         raise UsageError(f"--{unknown[0]}: {model_of(config).title} has no such setting, leave it out")
     names = dataset.class_names if dataset else inputs.class_names or _numbered(config)
     channels = dataset.channels if dataset else config.channels
-    if has_head and len(names) != config.classes or channels != config.channels:
+    if (has_head and len(names) != config.classes) or channels != config.channels:
         theirs = f"those of {dataset.name if dataset else 'its description'} are {len(names)} and {channels}"
         raise CheckpointError(f"{path}: its classes and channels are {config.classes} and {config.channels}, {theirs}")
     preparation = inputs.preparation or Preparation(config.image, crop=1.0 if dataset and dataset.photos else None)
