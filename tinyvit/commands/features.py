@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from tinyvit.commands.models import add_model, check_is_vit, open_model
+from tinyvit.commands.models import add_inputs, add_model, check_is_vit, open_for_pictures
 from tinyvit.commands.options import count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
 from tinyvit.errors import DataError, UsageError
@@ -20,6 +20,7 @@ def add(commands):
     ]
     parser = new_command(commands, "features", run, examples)
     add_model(parser)
+    add_inputs(parser)
     add_pictures(parser)
     parser.add_argument("--out", metavar="FILE", default="features.npy", help="an .npy file (default %(default)s)")
     parser.add_argument("--layer", type=count, metavar="L", help="after this block (default: what the head reads)")
@@ -32,7 +33,7 @@ def run(args):
     """Write the features of pictures, a row for each, as an .npy file."""
     if not args.out.endswith(".npy"):
         raise UsageError(f"--out {args.out}: expected a name that ends in .npy")
-    model = open_model(args.model, args)
+    model = open_for_pictures(args)
     for line in model.notes:
         print(line, file=sys.stderr)
     check_is_vit(model, "asked for features")

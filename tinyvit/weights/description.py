@@ -8,8 +8,9 @@ import json
 import math
 import reprlib
 
+from tinyvit.data.inputs import ANSWERS, Inputs
 from tinyvit.data.photos import Preparation
-from tinyvit.errors import CheckpointError, DataError
+from tinyvit.errors import CheckpointError, DataError, UsageError
 from tinyvit.npz import first_line
 from tinyvit.weights.heads import architecture
 
@@ -17,7 +18,6 @@ LONGEST = 4_000_000  # bytes of a config.json; ImageNet-21k's class names take a
 TANH = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_tanh")  # the last is timm's name, the others Hugging Face's
 ACTIVATIONS = {"gelu": "erf"} | dict.fromkeys(TANH, "tanh")
 CLASSES = ("ViTForImageClassification", "ViTModel")  # of Hugging Face, whose `architectures` are read
-ANSWERS = ("single_label_classification", "multi_label_classification", "regression")  # Hugging Face's problem_type
 NEUTRAL = {  # what timm's model_args may say of things that a ViT as in the paper does not have
     "reg_tokens": (0, None),
     "init_values": (None,),
@@ -231,6 +231,18 @@ class Description:
             return None
         found = tuple(names[str(k)] for k in range(classes))
         return found if all(isinstance(name, str) and name.isprintable() for name in found) else None
+
+    def dataset(self, config):
+        """The data set that tinyvit noted down in a file of its own; None if the model has other classes by now."""
+        if "tinyvit" not in self.whole:
+            return None
+        try:
+            dataset = Inputs.from_dict(self.whole["tinyvit"], config.image).dataset
+        except (TypeError, UsageError) as error:
+            what = f"what it says of the data set cannot be read: {first_line(error)}"
+            raise CheckpointError(f"{self.path}: {what}") from None
+        fits = dataset and (dataset.channels, dataset.classes) == (config.channels, config.classes)
+        return dataset if fits else None
 
     def preparation(self, source, config):
         """How the source prepares a photograph: its defaults, unless a file beside the weights says otherwise."""

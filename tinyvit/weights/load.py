@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinyvit.annotations import Path, Tree
+from tinyvit.data.datasets import Dataset
+from tinyvit.data.inputs import ANSWERS
 from tinyvit.data.photos import Preparation
 from tinyvit.models.config import ViTConfig
 from tinyvit.weights.adapt import adapt
-from tinyvit.weights.description import ANSWERS, Description
+from tinyvit.weights.description import Description
 from tinyvit.weights.naming import read_parameters
 from tinyvit.weights.place import local
 from tinyvit.weights.sizes import configuration, has_biases
@@ -26,7 +28,8 @@ class Notes:
     preparation: Preparation  # of a photograph, as the source does it
     class_names: tuple[str, ...] | None  # in the order of the classes
     has_head: bool  # False: the file has none, or one of zeros, and the model's is zero
-    problem_type: str = "single_label_classification"  # or "multi_label_classification", or "regression"
+    dataset: Dataset | None = None  # what the model was trained on, if tinyvit wrote the file and knew
+    problem_type: str = ANSWERS[0]  # or "multi_label_classification", or "regression"
 
     def __str__(self):
         return "\n".join(self.lines)
@@ -107,7 +110,8 @@ def load_weights(
         problem_type = ANSWERS[2] if has_head and config.classes == 1 else ANSWERS[0]
     p, adapted, more = adapt(p, config, source, image=image, channels=channels, classes=classes)
     preparation = replace(preparation, size=adapted.image)
-    return p, adapted, Notes(source, (*lines, *more), preparation, names, has_head, problem_type)
+    about = (preparation, names, has_head, described.dataset(adapted), problem_type)
+    return p, adapted, Notes(source, (*lines, *more), *about)
 
 
 def _zero_head(naming, config):
