@@ -16,6 +16,7 @@ from tinyvit.models.masked import MaskedConfig, encoder_of
 from tinyvit.models.model import model_of
 from tinyvit.training.checkpoint import load
 from tinyvit.weights.load import load_weights
+from tinyvit.weights.tensors import looks_like_weights
 
 
 class OpenedModel(NamedTuple):
@@ -47,7 +48,7 @@ def open_model(path, args, device="cpu"):
     asked = {name: value for name, value in chosen.items() if value is not None}
     if path.name == "model.npz" and (path.parent / "history.jsonl").exists():
         path = path.parent  # a run's own: it knows how pictures are arranged
-    if (path.is_dir() or not path.suffix) and not (path / "model.safetensors").exists():
+    if _may_be_run(path):
         if not (path / "config.json").exists():
             raise CheckpointError(f"no run in {path}: expected what `tinyvit train` makes, or model.safetensors")
         run, p, config = finished_model(path, device)
@@ -59,6 +60,13 @@ def open_model(path, args, device="cpu"):
     names = notes.class_names or (imagenet_names() if config.classes == 1000 else _numbered(config))
     about = (notes.source, notes.lines, notes.preparation, names, notes.has_head)
     return OpenedModel(to_device(p, device), config, *about)
+
+
+def _may_be_run(path):
+    """Whether a path is a run's rather than that of weights: a folder without any, or nothing that is there."""
+    if path.is_dir():
+        return all(name.endswith(".npz") for name in looks_like_weights(path))  # a run has its own
+    return not path.suffix and not path.exists()
 
 
 def _own(p, config, asked, dataset=None):

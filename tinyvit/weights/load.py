@@ -17,8 +17,9 @@ from tinyvit.npz import first_line
 from tinyvit.weights.adapt import adapt
 from tinyvit.weights.naming import read_parameters
 from tinyvit.weights.sources import SOURCES
-from tinyvit.weights.tensors import Tensor, open_tensors, weights_file
+from tinyvit.weights.tensors import Tensor, found_weights, open_tensors
 from tinyvit.weights.variants import canonical
+from tinyvit.weights.wrappers import unwrapped
 
 HEAD_WIDTH = 64  # of every ViT in the paper, where the file does not say
 TANH = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_tanh")  # the last is timm's name, the others Hugging Face's
@@ -88,9 +89,10 @@ def load_weights(
     UsageError
         If the model cannot be what is asked for.
     """
-    file = weights_file(path)
-    described = _description(file.parent / "config.json") if file.suffix == ".safetensors" else {}
+    file, found = found_weights(path)
+    described = {} if file.suffix == ".npz" else _description(file.parent / "config.json")
     with open_tensors(file) as tensors:
+        tensors, wrapped = unwrapped(file, tensors)
         source, tensors = canonical(file, tensors)
         naming = SOURCES[source]
         config, lines = _config(file, tensors, naming, described, heads)
@@ -100,6 +102,7 @@ def load_weights(
             lines.append("no head: features only, unless it is given one")
             tensors = tensors | _zero_head(naming, config)
         p = read_parameters(file, tensors, naming, config)
+    lines = [*found, *wrapped, *lines]
     lines.append(f"GELU with {config.gelu}, LayerNorm with eps {config.eps:g}")
     preparation = _preparation(file, source, config, described)
     names = _class_names(described, config)
