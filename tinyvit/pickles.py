@@ -7,6 +7,9 @@ an error. Nothing here calls itself, so a deep pickle is as harmless as a flat o
 """
 
 import pickletools
+import warnings
+
+from tinyvit.npz import first_line
 
 LARGEST = 2**22  # bytes: the arrays lie elsewhere, and 20,000 of them are described in less
 MOST_STEPS = 1_000_000  # instructions; one may cost 100 bytes of memory
@@ -16,6 +19,10 @@ PUSHED |= {"SHORT_BINSTRING", "BINSTRING", "SHORT_BINBYTES", "BINBYTES", "BINBYT
 FRESH = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple, "EMPTY_SET": set}
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 NOTHING = {"PROTO", "FRAME", "STOP"}
+
+
+class Refused(ValueError):
+    """A pickle that is well formed, and asks for what is not done here."""
 
 
 class Record:
@@ -46,18 +53,19 @@ def read_pickle(data, names, persistent=None, *, expected="numbers and texts onl
         In one line: a name that is not in the table, or a pickle that is damaged, too large, or of another kind.
     """
     if len(data) > largest:
-        raise ValueError(f"its pickle has {len(data)} bytes, expected at most {largest}")
+        raise Refused(f"its pickle has {len(data)} bytes, expected at most {largest}")
     machine = _Machine(names, persistent, expected)
     try:
-        for step, (instruction, argument, _) in enumerate(pickletools.genops(data)):
-            if step > MOST_STEPS:
-                raise ValueError(f"its pickle has more than {MOST_STEPS} instructions")
-            machine.do(instruction.name, argument)
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of odd escapes in a name
+            for step, (instruction, argument, _) in enumerate(pickletools.genops(data)):
+                if step > MOST_STEPS:
+                    raise Refused(f"its pickle has more than {MOST_STEPS} instructions")
+                machine.do(instruction.name, argument)
         (found,) = machine.stack
-    except ValueError:
+    except Refused:
         raise
-    except (IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"its pickle is damaged: {type(error).__name__}") from None
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"its pickle is damaged: {first_line(error)}") from None
     return found
 
 
@@ -71,7 +79,7 @@ def keyed(pairs):
     found = {}
     for key, value in pairs:
         if type(key) not in (str, bytes, int, bool, float, type(None)) or (type(key) is int and abs(key) > LONGEST_KEY):
-            raise ValueError(f"its pickle has a key of type {type(key).__name__}, expected texts and small numbers")
+            raise Refused(f"its pickle has a key of type {type(key).__name__}, expected texts and small numbers")
         found[key] = value
     return found
 
@@ -99,12 +107,12 @@ class _Machine:
             self.stack.append(self._named(argument.replace(" ", ".")))
         elif name not in NOTHING:
             if name not in STEPS:
-                raise ValueError(f"its pickle has the instruction {name}, which is not used here")
+                raise Refused(f"its pickle has the instruction {name}, which is not used here")
             STEPS[name](self)
 
     def _named(self, name):
         if name not in self.names:
-            raise ValueError(f"it asks for {name[:100]!a}, which is not run here: expected {self.expected}")
+            raise Refused(f"it asks for {name[:100]!a}, which is not run here: expected {self.expected}")
         return self.names[name]
 
     def stack_global(self):
@@ -149,7 +157,7 @@ class _Machine:
 
     def _extend(self, items):
         if type(self.stack[-1]) is not list:
-            raise TypeError
+            raise TypeError("items for what is no list")
         self.stack[-1].extend(items)
 
     def additems(self):
@@ -165,7 +173,7 @@ class _Machine:
 
     def _update(self, items):
         if type(self.stack[-1]) is not dict:
-            raise TypeError
+            raise TypeError("pairs for what is no dictionary")
         self.stack[-1].update(keyed(zip(items[::2], items[1::2], strict=True)))
 
     def reduce(self):
@@ -173,7 +181,7 @@ class _Machine:
         function, arguments = self.stack[-2:]
         del self.stack[-2:]
         if not callable(function) or type(arguments) is not tuple:
-            raise TypeError
+            raise TypeError("a call of what is no function")
         self.stack.append(function(*arguments))
 
     def build(self):

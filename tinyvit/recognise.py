@@ -56,7 +56,9 @@ PATTERNS = {  # of what has no fixed beginning
     rb"\xef?\xbb?\xbf?\s*<(!doctype html|html|head|body)": Kind("an HTML page, not the file itself", AGAIN),
     rb"\xef?\xbb?\xbf?\s*<(\?xml|error)": Kind("an XML text, as servers answer with an error", AGAIN),
     rb".{257}ustar": Kind("a tar archive", UNPACK),
-    rb"\x80[\x02-\x05]": Kind("a Python pickle, which may run code when it is opened", "save it as safetensors or .npz"),
+    rb"\x80[\x02-\x05]": Kind(
+        "a Python pickle, which may run code when it is opened", "save it as safetensors or .npz"
+    ),
     rb".{4}TFL3": Kind("a TensorFlow Lite model", OTHERS),
     rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x3a\x42]": Kind("an ONNX model", OTHERS),
     rb"RIFF.{4}WEBP": Kind("a picture (WebP)", PICTURE),

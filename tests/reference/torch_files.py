@@ -1,4 +1,4 @@
-"""Files as torch.save writes them, made without PyTorch: every part of one may be something that PyTorch never writes."""
+"""Files as torch.save writes them, made without PyTorch: and what PyTorch never writes, in every part of one."""
 
 import struct
 import zipfile

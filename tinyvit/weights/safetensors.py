@@ -114,7 +114,9 @@ def _array(path, data, name, entry):
 def check_supported(path, name, kind):
     """Raise CheckpointError unless numbers of this kind can be read."""
     if kind not in SIZES:
-        raise CheckpointError(f"{path}: {name} is of {kind}, which is not supported: expected one of {', '.join(SIZES)}")
+        raise CheckpointError(
+            f"{path}: {name} is of {kind}, which is not supported: expected one of {', '.join(SIZES)}"
+        )
 
 
 def floats(array, kind):

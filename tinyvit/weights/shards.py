@@ -18,11 +18,12 @@ MOST = 1000  # shards
 
 
 def whole(path):
-    """What stands for all shards, where the path is one of them: the index if there is one; and notes, sentences."""
+    """What stands for all shards, where the path is one of them: the index that names it; and notes, sentences."""
     if not (match := NAME.fullmatch(path.name)):
         return path, []
     index = path.with_name(f"{match[1]}{match[4]}.index.json")
-    return (index if index.is_file() else path), [f"{path.name} is one of {int(match[3])} shards: all are read"]
+    named = index.is_file() and path.name in _map(index).values()
+    return (index if named else path), [f"{path.name} is one of {int(match[3])} shards: all are read"]
 
 
 def parts(path):

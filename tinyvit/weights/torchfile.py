@@ -28,7 +28,7 @@ EXPECTED = "a file of tensors, as PyTorch saves it"
 DEEPEST = 8  # dictionaries in each other
 LONGEST_KEY = 300  # characters that are kept of a key
 ENCRYPTED = 1  # the flag of an entry
-MOST_ITEMS = 1_000_000  # in all dictionaries together
+MOST_ITEMS = 200_000  # in all dictionaries together
 LOCAL = 30  # bytes of an entry's own header, before its name
 MOST_SHARED = 8  # how often the numbers of a file may be used, on average
 
@@ -36,7 +36,7 @@ MOST_SHARED = 8  # how often the numbers of a file may be used, on average
 class Storage(NamedTuple):
     """Numbers in an entry of the archive."""
 
-    kind: str  # of the numbers, by safetensors' name, or by PyTorch's; "" if the tensor says it
+    kind: str  # of the numbers, a key of WIDTHS; "" if the tensor says it
     key: str  # the name of the entry
     count: int  # of the numbers
 
@@ -60,19 +60,20 @@ def _tensor_of_type(storage, offset, shape, strides, learns, hooks, kind, *rest)
 
 
 def _storage(pid):
-    word, kind, key, place, count = pid
+    word, kind, key, _, count = pid
     if word != "storage" or type(key) is not str or type(kind) is not str:
-        raise TypeError
+        raise TypeError("what lies elsewhere is no storage")
     return Storage(kind, key, count)
 
 
+WIDTHS = SIZES | {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}  # bytes of a number
+WIDTHS |= {"complex64": 8, "complex128": 16, "complex32": 4, "uint16": 2, "uint32": 4, "uint64": 8}
+WIDTHS |= dict.fromkeys(("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"), 1)
 KINDS = {"Double": "F64", "Float": "F32", "Half": "F16", "BFloat16": "BF16", "Long": "I64", "Int": "I32"}
 KINDS |= {"Short": "I16", "Char": "I8", "Byte": "U8", "Bool": "BOOL"}
-TYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "bool": "BOOL", "uint8": "U8"}
-TYPES |= {f"int{8 * size}": f"I{8 * size}" for size in (1, 2, 4, 8)}
-TYPES |= {name: name for name in ("uint16", "uint32", "uint64", "complex32", "complex64", "complex128")}
-TYPES |= {name: name for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz")}
-WIDTHS = SIZES | {"I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+KINDS |= {"ComplexFloat": "complex64", "ComplexDouble": "complex128"}
+TYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "uint8": "U8", "bool": "BOOL"}
+TYPES |= {f"int{8 * size}": f"I{8 * size}" for size in (1, 2, 4, 8)} | {name: name for name in WIDTHS if name.islower()}
 NAMES = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
@@ -196,13 +197,15 @@ def _check(file, found):
         what = f"{file.path}: {name}"
         if not _is_sound(tensor):
             raise CheckpointError(f"{what} has no storage, shape and strides that can be read; the file is damaged")
-        storage, width = tensor.storage, WIDTHS.get(tensor.kind, 1)
+        storage, width = tensor.storage, WIDTHS[tensor.kind]
         entry = file.entry(f"data/{storage.key}")
         if entry is None:
             raise CheckpointError(f"{what} lies in {file.root}data/{storage.key}, which is not there; copy it again")
-        size = storage.count * (WIDTHS.get(storage.kind, 1))
+        size = storage.count * WIDTHS.get(storage.kind, 1)  # a storage without a kind is of bytes
         if entry.file_size != size or size % width:
-            raise CheckpointError(f"{what} lies in a storage of {entry.file_size} bytes, expected {size}; copy it again")
+            raise CheckpointError(
+                f"{what} lies in a storage of {entry.file_size} bytes, expected {size}; copy it again"
+            )
         count, room = math.prod(tensor.shape), size // width
         last = tensor.offset + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.strides, strict=True))
         if count and (last >= room or count > room):
@@ -210,13 +213,15 @@ def _check(file, found):
             raise CheckpointError(f"{what} is {form} in a storage of {room} numbers; the file is damaged")
         total += count * width
     if total > MOST_SHARED * len(file.data):
-        raise CheckpointError(f"{file.path} has {total} bytes of tensors, expected at most {MOST_SHARED} times its size")
+        raise CheckpointError(
+            f"{file.path} has {total} bytes of tensors, expected at most {MOST_SHARED} times its size"
+        )
 
 
 def _is_sound(tensor):
     """Whether what the pickle says of a tensor is of the types that it should be."""
     storage, shape, strides = tensor.storage, tensor.shape, tensor.strides
-    if not isinstance(storage, Storage) or type(tensor.kind) is not str:
+    if not isinstance(storage, Storage) or type(tensor.kind) is not str or tensor.kind not in WIDTHS:
         return False
     if type(shape) is not tuple or type(strides) is not tuple or not len(shape) == len(strides) <= MOST_AXES:
         return False
