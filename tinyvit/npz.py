@@ -92,14 +92,31 @@ def read(path, archive, entry, name):
         size = entry.file_size - file.tell()
         if size != math.prod(shape) * dtype.itemsize:
             raise CheckpointError(f"{path}: {name} holds {size} bytes, expected {form(shape, dtype)}")
-        data = memoryview(bytearray(size))
-        for start in range(0, size, AT_ONCE):
-            piece = data[start : start + AT_ONCE]
-            if file.readinto(piece) != len(piece):
-                raise CheckpointError(f"{path}: {name} ends before its {size} bytes; the file is damaged")
+        data = _bytes(path, file, size, name)
     array = np.asarray(np.frombuffer(data, dtype).reshape(shape, order=order), order="C")
     check_finite(path, name, array)
     return array
+
+
+def unpacked(path, archive, entry, name):
+    """The bytes of an entry, as uint8.
+
+    Raises
+    ------
+    CheckpointError
+        If there are fewer than it declares.
+    """
+    with archive.open(entry) as file:
+        return np.frombuffer(_bytes(path, file, entry.file_size, name), np.uint8)
+
+
+def _bytes(path, file, size, name):
+    data = memoryview(bytearray(size))
+    for start in range(0, size, AT_ONCE):
+        piece = data[start : start + AT_ONCE]
+        if file.readinto(piece) != len(piece):
+            raise CheckpointError(f"{path}: {name} ends before its {size} bytes; the file is damaged")
+    return data
 
 
 def check_names(path, names):

@@ -168,9 +168,9 @@ def test_hugging_faces_bare_model(tmp_path):
 
 def test_heads_that_nobody_says(tmp_path):
     save_file(arrays("timm", replace(SMALL, dim=128, heads=4)), tmp_path / "model.safetensors")
-    _, config, notes = load_weights(tmp_path)
-    assert config.heads == 2 and "2 heads: assumed" in str(notes)
-    assert load_weights(tmp_path, heads=4)[1].heads == 4 and "assumed" not in str(load_weights(tmp_path, heads=4)[2])
+    with pytest.raises(UsageError, match="nothing says how many heads a model of width 128, with MLPs of 40, has"):
+        load_weights(tmp_path)
+    assert load_weights(tmp_path, heads=4)[1].heads == 4
     (tmp_path / "config.json").write_text('{"num_attention_heads": 8}')
     assert load_weights(tmp_path)[1].heads == 8
     assert load_weights(tmp_path, heads=4)[1].heads == 4

@@ -1,6 +1,5 @@
 """A model by any path: a finished run, a checkpoint of tinyvit's own, or published weights."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from tinyvit.training.checkpoint import load_for_use
 from tinyvit.training.run import open_run
 from tinyvit.weights.load import load_weights
 from tinyvit.weights.place import local
+from tinyvit.weights.tensors import looks_like_weights
 
 
 class OpenedModel(NamedTuple):
@@ -66,7 +66,7 @@ def open_model(path, args, device="cpu"):
     asked = {name: value for name, value in chosen.items() if value is not None}
     if path.name in RUN_FILES and (path.parent / "history.jsonl").exists():
         return _of_run(path.parent, path, asked, args, device)
-    if (path.is_dir() or not path.suffix) and not (path.is_file() or (path / "model.safetensors").exists()):
+    if _may_be_run(path):
         if not (path / "config.json").exists():
             raise CheckpointError(f"no run in {path}: expected what `tinyvit train` makes, or model.safetensors")
         return _of_run(path, None, asked, args, device)
@@ -127,6 +127,13 @@ def _named_inputs(args, config):
         names = _numbered(config)
         return Inputs(Dataset(name, config.image, config.channels, len(names), names, 255, None, None, photos=True))
     return Inputs(DATASETS[name]) if name else None
+
+
+def _may_be_run(path):
+    """Whether a path is a run's rather than that of weights: a folder without any, or nothing that is there."""
+    if path.is_dir():
+        return all(name.endswith(".npz") for name in looks_like_weights(path))  # a run has its own
+    return not path.suffix and not path.exists()
 
 
 def _own(p, config, asked, inputs, notes, path):

@@ -220,7 +220,7 @@ class ViTConfig(Config):
             )
         if self.position == "2d" and not isinstance(self.image, int):
             raise UsageError(
-                f"position 2d is of square images, image is {in_pixels(self.image)}: choose another position, such as 1d"
+                f"position 2d is of square images, image is {in_pixels(self.image)}: choose another, such as 1d"
             )
         largest = (
             max(self.patch**2 * self.channels, self.tokens, self.dim, self.mlp_dim, self.classes, self.pre_logits)

@@ -76,7 +76,8 @@ class Explorer:
         """A piece of HTML that contains all it needs."""
         data = json.dumps(self.data()).replace("<", "\\u003c")  # no title can end the script
         first = attention_figure(self.images[0], [a[0] for a in self.maps], pool=self.config.pool)
-        words = f"Where {who_answers(self.config.tokens, self.config.pool)} of the first image looks, in each layer and head"
+        who = who_answers(self.config.tokens, self.config.pool)
+        words = f"Where {who} of the first image looks, in each layer and head"
         return Template(resources.files(__package__).joinpath("explorer.html").read_text(encoding="utf-8")).substitute(
             id=f"explorer-{hashlib.sha256(data.encode()).hexdigest()[:8]}-{next(NUMBER)}",
             fallback=f'<img class="static" style="max-width: 100%" alt="{words}" src="{figure_source(first)}">',

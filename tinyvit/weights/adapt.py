@@ -71,8 +71,8 @@ def _check_divides(patch, image):
     if any(side % patch for side in both_sides(image)):
         near = {max(patch, side - side % patch + more) for side in both_sides(image) for more in (0, patch)}
         raise UsageError(
-            f"image is {in_pixels(image)}, and the weights' patches have {patch} pixels: expected a multiple of {patch}, "
-            f"such as {' or '.join(map(str, sorted(near)))}"
+            f"image is {in_pixels(image)}, and the weights' patches have {patch} pixels: expected a multiple of "
+            f"{patch}, such as {' or '.join(map(str, sorted(near)))}"
         )
 
 

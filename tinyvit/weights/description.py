@@ -4,17 +4,16 @@ Hugging Face and timm write other keys. Each that decides what a model computes 
 refused by its name: a key that is passed over would give another model's answers without a word.
 """
 
-import json
 import math
 import reprlib
 
+from tinyvit import json_files
 from tinyvit.data.inputs import ANSWERS, Inputs
 from tinyvit.data.photos import Preparation
 from tinyvit.errors import CheckpointError, DataError, UsageError
 from tinyvit.npz import first_line
 from tinyvit.weights.heads import architecture
 
-LONGEST = 4_000_000  # bytes of a config.json; ImageNet-21k's class names take about one million
 TANH = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_tanh")  # the last is timm's name, the others Hugging Face's
 ACTIVATIONS = {"gelu": "erf"} | dict.fromkeys(TANH, "tanh")
 CLASSES = ("ViTForImageClassification", "ViTModel")  # of Hugging Face, whose `architectures` are read
@@ -49,7 +48,7 @@ IN_TRAINING = ("drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate"
 IN_TRAINING += ("weight_init", "fix_init", "dynamic_img_size", "dynamic_img_pad")
 
 
-def read_json(path):
+def read_table(path):
     """The table in a .json file; {} if there is none.
 
     Raises
@@ -57,16 +56,9 @@ def read_json(path):
     CheckpointError
         If it cannot be read, or is no table.
     """
-    try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise CheckpointError(f"{path} is no ordinary file")
-        if path.stat().st_size > LONGEST:
-            raise CheckpointError(f"{path} has {path.stat().st_size} bytes, expected at most {LONGEST}")
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"cannot read {path}: {first_line(error)}") from None
+    found = json_files.read(path)
     if not isinstance(found, dict):
         raise CheckpointError(f"{path} is no table of settings")
     return found
@@ -82,7 +74,7 @@ class Description:
     """
 
     def __init__(self, path):
-        self.path, self.whole = path, {} if path is None else read_json(path)
+        self.path, self.whole = path, {} if path is None else read_table(path)
         self.arguments = self.whole.get("model_args") or {}  # of timm's VisionTransformer
         if not isinstance(self.arguments, dict):
             raise self.wrong("model_args", self.arguments, "a table")
@@ -249,7 +241,7 @@ class Description:
         place, found = self.path, self.whole.get("pretrained_cfg")
         if not found and source == "huggingface" and place:
             place = self.path.with_name("preprocessor_config.json")
-            found = read_json(place)
+            found = read_table(place)
         try:
             return Preparation.of(source, config.image).as_described(found or {}, config.channels)
         except DataError as error:

@@ -15,8 +15,9 @@ from tinyvit.weights.naming import read_parameters
 from tinyvit.weights.place import local
 from tinyvit.weights.sizes import configuration, has_biases
 from tinyvit.weights.sources import SOURCES
-from tinyvit.weights.tensors import Tensor, open_tensors, weights_file
+from tinyvit.weights.tensors import Tensor, found_weights, open_tensors
 from tinyvit.weights.variants import canonical
+from tinyvit.weights.wrappers import unwrapped
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,12 @@ def load_weights(
     UsageError
         If the model cannot be what is asked for.
     """
-    file = weights_file(local(path))
+    file, found = found_weights(local(path))
     beside = file.parent / "config.json" if file.suffix != ".npz" else None
     described = Description(beside)
     described.check_model()
     with open_tensors(file) as tensors:
+        tensors, wrapped = unwrapped(file, tensors)
         source, tensors = canonical(file, tensors)
         naming = SOURCES[source]
         config, tensors, lines = configuration(file, tensors, naming, described, heads)
@@ -101,6 +103,7 @@ def load_weights(
     if has_head and not p["head"]["w"].any():
         has_head = False
         lines.append("its head is of zeros, and was never trained: features only, unless it is given one")
+    lines = [*found, *wrapped, *lines]
     lines.append(f"GELU with {config.gelu}, LayerNorm with eps {config.eps:g}")
     preparation = described.preparation(source, config)
     names, problem_type = described.class_names(config.classes), described.problem_type()
