@@ -718,7 +718,7 @@ PREPARATIONS = [
     ),
     *(
         {"image_mean": mean}
-        for mean in ("abc", "000", ["0.5"] * 3, [None] * 3, [0.5], [0.5, 0.5], [[0.5]] * 3, [True] * 3)
+        for mean in ("abc", "000", ["0.5"] * 3, [None] * 3, [0.5], [[0.5]] * 3, [True] * 3)
     ),
     {"image_mean": [0.5, 1e300, 0.5]},
     {"image_mean": [0.5] * 100_000},
@@ -742,7 +742,7 @@ def test_a_size_that_is_not_used_does_not_matter(path, beside, size):
 CROPS = [{"crop_pct": value} for value in (0, 2, -1, MANY, "x", [])]
 
 
-@pytest.mark.parametrize("value", [[1], "x", 3, {"mean": 1}, {"interpolation": "random"}, *CROPS], ids=str)
+@pytest.mark.parametrize("value", [[1], "x", 3, {"mean": {}}, {"interpolation": "random"}, *CROPS], ids=str)
 def test_nonsense_in_pretrained_cfg(path, beside, value):
     write_arrays(path, arrays("timm"))
     place = beside({"pretrained_cfg": value})
