@@ -20,7 +20,14 @@ from tinyvit.weights.save import TARGETS
 
 CONFIG = replace(SMALL, depth=2, gelu="erf")
 every_target = pytest.mark.parametrize("target", TARGETS)
-VARIANTS = [{}, {"gelu": "tanh"}, {"eps": 1e-3}, {"channels": 1, "heads": 8}, {"mlp_dim": 34, "dim": 33}, {"image": (8, 20)}]
+VARIANTS = [
+    {},
+    {"gelu": "tanh"},
+    {"eps": 1e-3},
+    {"channels": 1, "heads": 8},
+    {"mlp_dim": 34, "dim": 33},
+    {"image": (8, 20)},
+]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -34,7 +34,7 @@ from tinyvit.weights.tensors import Tensor
 
 def with_others(a):
     """An optimiser's state and another model's arrays stand beside the parameters."""
-    other = {"opt/state/step": np.float32(3), "params/t": np.zeros(1, np.float32)}
+    other = {"opt/state/step": np.float32(3), "params/other": np.zeros(1, np.float32)}
     return prefixed("params/img/", a) | other
 
 
@@ -93,6 +93,13 @@ def test_big_visions_positions(file, stacked):
     assert same == config and not q["pos"][0].any()
     assert np.array_equal(q["pos"][1:], p["pos"][1:])
     assert np.array_equal(logits(q, config, images), logits(p, config, images))
+
+
+def test_the_head_of_an_image_tower_names_no_classes(file):
+    """LiT's: its vectors are compared with those of texts."""
+    a = prefixed("params/img/", arrays("google", SMALL)) | {"params/t": np.zeros(1, np.float32)}
+    _, config, notes = loaded(file, a)
+    assert config == replace(SMALL, classes=1) and not notes.has_head
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64"])

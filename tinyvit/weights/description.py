@@ -44,6 +44,8 @@ READ = (
     "num_classes",
 )
 READ += ("class_token", "no_embed_class", "global_pool", "fc_norm", "qkv_bias")
+SHORT = reprlib.Repr()  # of what a file says, in an error
+SHORT.maxstring = 80
 IN_TRAINING = ("drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate", "attn_drop_rate", "drop_path_rate")
 IN_TRAINING += ("weight_init", "fix_init", "dynamic_img_size", "dynamic_img_pad")
 
@@ -92,7 +94,7 @@ class Description:
 
     def wrong(self, name, found, expected):
         """The error of a key whose value cannot be, or which contradicts the arrays."""
-        return CheckpointError(f"{self.path} says {name} {reprlib.repr(found)}: expected {expected}")
+        return CheckpointError(f"{self.path} says {name} {SHORT.repr(found)}: expected {expected}")
 
     def check_model(self):
         """Raise CheckpointError if it describes another kind of model than a ViT as in the paper."""

@@ -49,7 +49,10 @@ def _google(tensors):
     """Linen's and big_vision's numbering, prefixes, stacked blocks, positions without a row for the class token."""
     for prefix in PREFIXES:
         if f"{prefix}embedding/kernel" in tensors:
+            with_texts = any(name == "params/t" or name.startswith("params/txt/") for name in tensors)
             tensors = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
+            if with_texts:  # LiT's image tower: what its head gives is compared with texts, and names no classes
+                tensors = {name: t for name, t in tensors.items() if not name.startswith("head/")}
             break
     found = {}
     for name, tensor in tensors.items():
