@@ -382,16 +382,36 @@ def test_published_widths_live(tmp_path, width):
 
 @pytest.mark.parametrize("size", [(8, 32), (32, 8), (16, 24)])
 def test_rectangles_live(tmp_path, size):
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     pytest.importorskip("transformers")
     model = classifier(image_size=list(size), patch_size=4).double()
     model.save_pretrained(tmp_path)
     p, config, _ = load_weights(tmp_path)
     images = images_of(config)
     assert config.image == size and abs(logits(p, config, images) - answer(model, images, "float64")).max() < 1e-10
-    p, larger, _ = load_weights(tmp_path, image=(16, 40))
-    images = images_of(larger)
+
+
+def test_a_square_model_on_rectangles_live(tmp_path):
+    """The other way round transformers cannot: it takes every table for a square one."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    model = classifier(image_size=16, patch_size=4).double()
+    model.save_pretrained(tmp_path)
+    p, config, _ = load_weights(tmp_path, image=(16, 40))
+    images = images_of(config)
     with torch.no_grad():
         pixels = torch.tensor(images).permute(0, 3, 1, 2)
         expected = model(pixels, interpolate_pos_encoding=True).logits.numpy()
-    assert abs(logits(p, larger, images) - expected).max() < 1e-10
+    assert images.shape == (2, 16, 40, 3) and abs(logits(p, config, images) - expected).max() < 1e-10
+
+
+def test_a_rectangular_models_positions_resized_live():
+    pytest.importorskip("torch")
+    pytest.importorskip("timm")
+    import torch
+    from timm.layers import resample_abs_pos_embed
+
+    table = load_weights(FOLDER / "rectangle")[0]["pos"]
+    found = load_weights(FOLDER / "rectangle", image=(20, 12))[0]["pos"]
+    expected = resample_abs_pos_embed(torch.tensor(table)[None], [5, 3], [2, 8]).numpy()[0]
+    assert found.shape == (16, 12) and abs(found - expected).max() < 1e-5
