@@ -105,6 +105,11 @@ def test_what_would_fill_memory_or_the_stack(name):
     assert "\n" not in str(caught.value)
 
 
+def test_a_pickle_larger_than_any_is():
+    with pytest.raises(ValueError, match=f"has {LARGEST + 1} bytes, expected at most {LARGEST}"):
+        read_pickle(b"." * (LARGEST + 1), {})
+
+
 def test_more_instructions_than_any_file_has(monkeypatch):
     monkeypatch.setattr(pickles, "MOST_STEPS", 100)
     assert len(read_pickle(b"\x80\x02(" + b"N" * 96 + b"t.", {})) == 96

@@ -16,18 +16,23 @@ class Kind(NamedTuple):
     """A kind of file."""
 
     what: str  # in words
-    advice: str = "expected another file"  # what is to be done, where no reader here takes it
+    advice: str = ""  # what to do where another kind is expected
+
+    def refusal(self, path, expected):
+        """The line that says that a file is of this kind, where something else was expected."""
+        return f"{path} is {self.what}{self.advice and ': '}{self.advice}; expected {expected}"
 
 
 AGAIN = "copy or download it again"
 UNPACK = "unpack it first"
 OTHERS = "take the model's .safetensors file, or save it as one in the library that wrote this"
 PICTURE = "a model is named before the pictures"
+LOAD_WEIGHTS = "read it with tinyvit.load_weights"
 SAVE_AGAIN = "open it there, and save it as safetensors, or again with torch.save"
 
-NPZ = Kind("an .npz archive of arrays", "it holds no weights")
-SAFETENSORS = Kind("a safetensors file")
-TORCH = Kind("a file of PyTorch's (.pth, .pt, .bin)", "expected an .npz archive; convert it: tinyvit convert")
+NPZ = Kind("an .npz archive of arrays")
+SAFETENSORS = Kind("a safetensors file", LOAD_WEIGHTS)
+TORCH = Kind("a file of PyTorch's (.pth, .pt, .bin)", LOAD_WEIGHTS)
 JSON = Kind("a JSON text", "name the file of the weights")
 UNKNOWN = Kind("of no kind that is known", AGAIN)
 EMPTY = Kind("an empty file", AGAIN)

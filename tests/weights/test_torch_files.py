@@ -147,6 +147,8 @@ def test_what_stands_beside_the_tensors(path):
         ),
         "seen": Call(Name("__builtin__", "set"), ([1, 2],)),
         "best": Call(Name("numpy.core.multiarray", "scalar"), (Call(Name("numpy", "dtype"), ("f8",)), "x")),
+        "state": Call(Name("collections", "defaultdict"), (Name("__builtin__", "dict"),)),
+        "draws": Call(Name("numpy.core.multiarray", "_reconstruct"), (Name("numpy", "ndarray"), (0,), "b")),
         "shape": Call(Name("torch", "Size"), ((1, 2),)),
         "device": Call(Name("torch", "device"), ("cuda", 0)),
         "dtype": Name("torch", "float32"),

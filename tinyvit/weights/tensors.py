@@ -59,7 +59,7 @@ def _opened(path):
         with torchfile.opened(path) as found:
             yield {name: Tensor(shape, read) for name, (shape, read) in found.items()}
     else:
-        raise CheckpointError(f"{path} is {kind.what}: {kind.advice}; expected {EXPECTED}")
+        raise CheckpointError(kind.refusal(path, EXPECTED))
 
 
 def kind_of(path):

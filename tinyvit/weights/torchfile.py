@@ -74,6 +74,10 @@ KINDS |= {"Short": "I16", "Char": "I8", "Byte": "U8", "Bool": "BOOL"}
 KINDS |= {"ComplexFloat": "complex64", "ComplexDouble": "complex128"}
 TYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "uint8": "U8", "bool": "BOOL"}
 TYPES |= {f"int{8 * size}": f"I{8 * size}" for size in (1, 2, 4, 8)} | {name: name for name in WIDTHS if name.islower()}
+BESIDE = ["torch.device", "torch.Size", "argparse.Namespace", "collections.Counter", "_codecs.encode"]  # not tensors
+BESIDE += ["numpy.dtype", "numpy.ndarray", "pathlib.PosixPath", "pathlib.WindowsPath"]
+BESIDE += [f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")]
+BESIDE += [f"{home}.{name}" for home in ("builtins", "__builtin__") for name in ("set", "list", "dict", "int", "float")]
 NAMES = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
@@ -85,14 +89,10 @@ NAMES = {
     "torch.nn.parameter.Parameter": "Parameter",
     "torch.storage.UntypedStorage": "",
     "collections.OrderedDict": lambda pairs=(): keyed(pairs),
-    "__builtin__.set": Record,
-    "builtins.set": Record,
+    "collections.defaultdict": lambda *rest: {},
     **{f"torch.{name}Storage": kind for name, kind in KINDS.items()},
     **{f"torch.{name}": kind for name, kind in TYPES.items()},
-    # What else stands beside the arrays, and is not made here.
-    **dict.fromkeys(("torch.device", "torch.Size", "argparse.Namespace", "_codecs.encode", "numpy.dtype"), Record),
-    **dict.fromkeys(("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"), Record),
-    **dict.fromkeys(("pathlib.PosixPath", "pathlib.WindowsPath"), Record),
+    **dict.fromkeys(BESIDE, Record),
 }
 TENSORS = "tensors, numbers and texts only; save model.state_dict() alone"
 
