@@ -115,6 +115,11 @@ def test_what_nobody_knows(tmp_path, data):
     assert recognise(tmp_path / "a") in (UNKNOWN,) or "text" in recognise(tmp_path / "a").what
 
 
+def test_a_text_whose_last_character_is_cut(tmp_path):
+    (tmp_path / "a").write_bytes(b"a" + "é".encode() * 2000)
+    assert recognise(tmp_path / "a").what.startswith(r"a text that begins 'a\xe9\xe9")
+
+
 def test_a_line_shows_no_control_characters(tmp_path):
     (tmp_path / "a").write_bytes("\x1b[2J é\n".encode())
     assert recognise(tmp_path / "a") is UNKNOWN

@@ -4,6 +4,7 @@ Under the name of a model lies what a download left there: a page that asks for 
 first half of a file; or the weights of another library. Nothing is unpacked or run to find out.
 """
 
+import codecs
 import re
 import zipfile
 from typing import NamedTuple
@@ -57,7 +58,7 @@ STARTS = {
     b"model_checkpoint_path:": Kind("the list of TensorFlow's checkpoints", OTHERS),
     b"MATLAB 5.0 MAT-file": Kind("a MATLAB file", OTHERS),
 }
-PATTERNS = {  # of what has no fixed beginning
+BEGINNINGS = {  # of what has no fixed beginning
     rb"\xef?\xbb?\xbf?\s*<(!doctype html|html|head|body)": Kind("an HTML page, not the file itself", AGAIN),
     rb"\xef?\xbb?\xbf?\s*<(\?xml|error)": Kind("an XML text, as servers answer with an error", AGAIN),
     rb".{257}ustar": Kind("a tar archive", UNPACK),
@@ -70,7 +71,7 @@ PATTERNS = {  # of what has no fixed beginning
     rb"([\x81-\x8f]|\xde..|\xdf....)([\xa1-\xbf]|\xd9.)[\w./-]": Kind("a msgpack file, as Flax writes", OTHERS),
     rb"\xef?\xbb?\xbf?\s*[{\[]": JSON,
 }
-PATTERNS = {re.compile(pattern, re.DOTALL | re.IGNORECASE): kind for pattern, kind in PATTERNS.items()}
+PATTERNS = [(re.compile(pattern, re.DOTALL | re.IGNORECASE), kind) for pattern, kind in BEGINNINGS.items()]
 TABLE_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # of the file format in which TensorFlow keeps a checkpoint's names
 
 
@@ -96,7 +97,7 @@ def recognise(path):
     for start, kind in STARTS.items():
         if first.startswith(start):
             return kind
-    for pattern, kind in PATTERNS.items():
+    for pattern, kind in PATTERNS:
         if pattern.match(first):
             return kind
     if last == TABLE_END:
@@ -109,10 +110,10 @@ def _text(first, size):
     if not any(first):
         return Kind(f"{size} bytes that begin with zeros, as of a download that broke off", AGAIN)
     try:
-        text = first.decode().strip()
+        text, _ = codecs.utf_8_decode(first, "strict", False)  # the last character may be cut in two
     except UnicodeDecodeError:
         return UNKNOWN
-    line = text.partition("\n")[0].strip()[:60]
+    line = text.strip().partition("\n")[0].strip()[:60]
     return Kind(f"a text that begins {line!a}", AGAIN) if line.isprintable() else UNKNOWN
 
 

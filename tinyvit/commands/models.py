@@ -16,7 +16,7 @@ from tinyvit.models.masked import MaskedConfig, encoder_of
 from tinyvit.models.model import model_of
 from tinyvit.training.checkpoint import load
 from tinyvit.weights.load import load_weights
-from tinyvit.weights.tensors import looks_like_weights
+from tinyvit.weights.tensors import named_like_weights
 
 
 class OpenedModel(NamedTuple):
@@ -35,7 +35,9 @@ class OpenedModel(NamedTuple):
 def add_model(parser):
     """Add MODEL and the options that complete or override its metadata."""
     parser.add_argument(
-        "model", metavar="MODEL", help="a finished run, an .npz file of tinyvit's or Google's, or .safetensors weights"
+        "model",
+        metavar="MODEL",
+        help="a finished run, tinyvit's own .npz, or weights: .safetensors, .npz, .pth or their folder",
     )
     parser.add_argument("--heads", type=int, metavar="H", help="attention heads, where the weights do not say")
     parser.add_argument("--gelu", choices=("erf", "tanh"), help="in place of the source's")
@@ -65,7 +67,7 @@ def open_model(path, args, device="cpu"):
 def _may_be_run(path):
     """Whether a path is a run's rather than that of weights: a folder without any, or nothing that is there."""
     if path.is_dir():
-        return all(name.endswith(".npz") for name in looks_like_weights(path))  # a run has its own
+        return all(name.endswith(".npz") for name in named_like_weights(path))  # a run has its own
     return not path.suffix and not path.exists()
 
 

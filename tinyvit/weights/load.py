@@ -55,13 +55,14 @@ def load_weights(
 ) -> tuple[Tree, ViTConfig, Notes]:
     """Read published weights: `p, config, notes = tinyvit.load_weights("model.safetensors")`.
 
-    Names and arrangement are recognised: Google's .npz (in all its numberings), timm's and Hugging Face's .safetensors.
+    Names and arrangement are recognised: Google's .npz (in all its numberings), timm's and Hugging Face's .safetensors
+    and PyTorch files (.pth, .bin), in shards as well; in PyTorch's, nothing is run.
     The model follows from the arrays, and from a config.json beside the file; where neither says, from the source's
     defaults; what is not certain is among the notes.
 
     Parameters
     ----------
-    path : a .safetensors or .npz file, or a folder with model.safetensors
+    path : a file of weights, a shard or an index, or a folder with model.safetensors or pytorch_model.bin
     heads : int, optional
         Attention heads; files by timm, and by Hugging Face without config.json, do not say.
     gelu : "erf" or "tanh", optional

@@ -38,7 +38,7 @@ class Storage(NamedTuple):
 
     kind: str  # of the numbers, a key of WIDTHS; "" if the tensor says it
     key: str  # the name of the entry
-    count: int  # of the numbers
+    size: int  # how many numbers
 
 
 class Strided(NamedTuple):
@@ -201,7 +201,7 @@ def _check(file, found):
         entry = file.entry(f"data/{storage.key}")
         if entry is None:
             raise CheckpointError(f"{what} lies in {file.root}data/{storage.key}, which is not there; copy it again")
-        size = storage.count * WIDTHS.get(storage.kind, 1)  # a storage without a kind is of bytes
+        size = storage.size * WIDTHS.get(storage.kind, 1)  # a storage without a kind is of bytes
         if entry.file_size != size or size % width:
             raise CheckpointError(
                 f"{what} lies in a storage of {entry.file_size} bytes, expected {size}; copy it again"
@@ -225,7 +225,7 @@ def _is_sound(tensor):
         return False
     if type(shape) is not tuple or type(strides) is not tuple or not len(shape) == len(strides) <= MOST_AXES:
         return False
-    numbers = (storage.count, tensor.offset, *shape, *strides)
+    numbers = (storage.size, tensor.offset, *shape, *strides)
     return all(type(number) is int and 0 <= number < 2**63 for number in numbers)
 
 
