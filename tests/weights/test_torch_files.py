@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.golden.make_torch_files import FOLDER
+from tests.golden import make_weights
+from tests.golden.make_torch_files import FOLDER, SIZES
 from tests.golden.make_weights import FOLDER as WEIGHTS
 from tests.reference.compare import assert_same_bits
 from tests.reference.forgery import Trap, refused_in_one_line
@@ -425,3 +426,20 @@ def test_the_committed_files_live():
     index = json.loads((FOLDER / "sharded_bin" / "pytorch_model.bin.index.json").read_text())["weight_map"]
     shards = {name: torch.load(FOLDER / "sharded_bin" / name, weights_only=True) for name in set(index.values())}
     same(contents(FOLDER / "sharded_bin"), {name: shards[shard][name].numpy() for name, shard in index.items()})
+
+
+def test_a_training_script_live(path):
+    """The names that a model has in memory, behind those of its wrapper, and what a script keeps beside it."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    model = make_weights.classifier(**SIZES)
+    optimiser = torch.optim.AdamW(model.parameters())
+    model(torch.ones(1, 3, 8, 8)).logits.sum().backward()
+    optimiser.step()
+    images = make_weights.pictures(8) / np.float32(8)
+    expected = make_weights.answer(model, images, "float32")
+    state = torch.nn.DataParallel(model).state_dict()
+    torch.save({"state_dict": state, "optimizer": optimiser.state_dict(), "epoch": 1}, path)
+    p, config, notes = load_weights(path, heads=2, eps=1e-12)
+    assert abs(logits(p, config, images) - expected).max() < 1e-5
+    assert "the names begin with state_dict.module., which is left out" in notes.lines
