@@ -29,7 +29,7 @@ UNPACK = "unpack it first"
 OTHERS = "take the model's .safetensors file, or save it as one in the library that wrote this"
 PICTURE = "a model is named before the pictures"
 LOAD_WEIGHTS = "read it with tinyvit.load_weights"
-SAVE_AGAIN = "open it there, and save it as safetensors, or again with torch.save"
+SAVE_AGAIN = "load it with PyTorch and save it again, with torch.save or as safetensors"
 
 NPZ = Kind("an .npz archive of arrays")
 SAFETENSORS = Kind("a safetensors file", LOAD_WEIGHTS)

@@ -87,7 +87,7 @@ def test_numbers_stay_in_the_file():
 
 
 def test_the_form_from_before_version_1_6():
-    refused(FOLDER / "old.pth", "before version 1.6", "save it as safetensors")
+    refused(FOLDER / "old.pth", "before version 1.6", "save it again")
 
 
 # ---- the same model as from safetensors, to the bit
