@@ -27,6 +27,10 @@ def test_what_python_writes_is_read(protocol):
     assert found == CONTENT | {"one": same, "two": same} and found["one"] is found["two"]
 
 
+def test_a_set_is_read_as_a_list():
+    assert read_pickle(pickle.dumps({"a": {"b"}}, 4), {}) == {"a": ["b"]}
+
+
 def test_names_stand_for_what_the_table_says():
     content = {
         "seven": Name("shop", "seven"),

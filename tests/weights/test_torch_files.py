@@ -267,6 +267,12 @@ def test_a_dictionary_in_itself(path):
     refused(path, "its dictionaries hold more than", little=200_000_000)
 
 
+def test_keys_that_are_no_names(path):
+    """Texts and numbers name tensors; other keys would have to be written out, however long, again and again."""
+    save_torch(path, {"a": NUMBERS, 3: {True: NUMBERS}, None: {"b": NUMBERS}, 1.5: NUMBERS})
+    assert contents(path).keys() == {"a", "3.True"}
+
+
 def test_dictionaries_deeper_than_any_models(path):
     content = NUMBERS
     for depth in range(DEEPEST + 1):

@@ -18,7 +18,7 @@ from tinyvit.training.checkpoint import load_for_use
 from tinyvit.training.run import open_run
 from tinyvit.weights.load import load_weights
 from tinyvit.weights.place import local
-from tinyvit.weights.tensors import named_like_weights
+from tinyvit.weights.tensors import FILES, named_like_weights
 
 
 class OpenedModel(NamedTuple):
@@ -133,9 +133,10 @@ def _named_inputs(args, config):
 
 def _may_be_run(path):
     """Whether a path is a run's rather than that of weights: a folder without any, or nothing that is there."""
-    if path.is_dir():
-        return all(name.endswith(".npz") for name in named_like_weights(path))  # a run has its own
-    return not path.suffix and not path.exists()
+    if not path.is_dir():
+        return not path.suffix and not path.exists()
+    weights = {name for name in named_like_weights(path) if not name.endswith(".npz")}  # a run has its own
+    return not weights or ((path / "history.jsonl").exists() and not weights & set(FILES))
 
 
 def _own(p, config, asked, inputs, notes, path):

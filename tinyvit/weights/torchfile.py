@@ -185,7 +185,8 @@ def _flat(content):
             count += len(item)
             if count > MOST_ITEMS:
                 raise ValueError(f"its dictionaries hold more than {MOST_ITEMS} things")
-            inner = [(f"{name}.{str(key)[:LONGEST_KEY]}".lstrip("."), x, depth + 1) for key, x in item.items()]
+            named = [(str(key)[:LONGEST_KEY], x) for key, x in item.items() if isinstance(key, str | int)]
+            inner = [(f"{name}.{key}" if name else key, x, depth + 1) for key, x in named]
             waiting += reversed(inner)
     return found
 
