@@ -114,7 +114,7 @@ def _text(first, size):
     except UnicodeDecodeError:
         return UNKNOWN
     line = text.strip().partition("\n")[0].strip()[:60]
-    return Kind(f"a text that begins {line!a}", AGAIN) if line.isprintable() else UNKNOWN
+    return Kind(f"a text that begins {line!a}", AGAIN) if line and line.isprintable() else UNKNOWN
 
 
 def _archive(path):

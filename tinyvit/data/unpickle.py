@@ -45,7 +45,10 @@ def batch_of(data, path):
         if _text(kind.arguments[0]) != "u1" or by_columns:
             raise ValueError(f"found an array of {kind.arguments[0]}, expected unsigned bytes, row by row")
         pixels = pixels.encode("latin-1") if isinstance(pixels, str) else pixels  # a text of Python 2's is bytes
-        return np.frombuffer(pixels, np.uint8).reshape(shape), np.array(batch["labels"], dtype=np.int64)
+        labels = batch["labels"]
+        if type(labels) is not list or not all(type(label) is int for label in labels):
+            raise ValueError("found labels that are no list of numbers")  # lists in lists may be endless to copy
+        return np.frombuffer(pixels, np.uint8).reshape(shape), np.array(labels, dtype=np.int64)
     except Exception as error:  # a damaged pickle fails in a dozen ways
         reason = first_line(error)
         raise DataError(f"{path}: cannot be read as a batch of CIFAR-10: {reason}; download it again") from None

@@ -74,7 +74,7 @@ def load_weights(
     Returns
     -------
     p : tree of float32 (or float64) arrays
-        Views into the file where it is a .safetensors: read-only.
+        Views into the file where it is not an .npz: read-only.
     config : ViTConfig
     notes : Notes
 
