@@ -27,6 +27,10 @@ def test_what_python_writes_is_read(protocol):
     assert found == CONTENT | {"one": same, "two": same} and found["one"] is found["two"]
 
 
+def test_a_set_is_read_as_a_list():
+    assert read_pickle(pickle.dumps({"a": {"b"}}, 4), {}) == {"a": ["b"]}
+
+
 def test_names_stand_for_what_the_table_says():
     content = {
         "seven": Name("shop", "seven"),
@@ -103,6 +107,11 @@ def test_what_would_fill_memory_or_the_stack(name):
     finally:
         tracemalloc.stop()
     assert "\n" not in str(caught.value)
+
+
+def test_a_pickle_larger_than_any_is():
+    with pytest.raises(ValueError, match=f"has {LARGEST + 1} bytes, expected at most {LARGEST}"):
+        read_pickle(b"." * (LARGEST + 1), {})
 
 
 def test_more_instructions_than_any_file_has(monkeypatch):

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.reference.torch_files import save_torch
+from tinyvit import load, load_weights
+from tinyvit.errors import CheckpointError
 from tinyvit.recognise import EMPTY, JSON, NPZ, SAFETENSORS, TORCH, UNKNOWN, recognise
 
 
@@ -74,13 +76,18 @@ FILES = {  # what is in it, and a word of what is said
 
 
 @pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pth", ""])
-def test_what_is_no_file_of_weights(tmp_path, name, suffix):
+def test_what_is_no_file_of_weights(tmp_path, name):
     data, words = FILES[name]
-    path = tmp_path / f"a{suffix}"
-    path.write_bytes(data)
-    kind = recognise(path)
-    assert words in f"{kind.what}: {kind.advice}" and kind not in (NPZ, SAFETENSORS, TORCH, UNKNOWN)
+    for suffix in (".safetensors", ".npz", ".pth", ""):
+        path = tmp_path / f"a{suffix}"
+        path.write_bytes(data)
+        kind = recognise(path)
+        assert words in f"{kind.what}: {kind.advice}" and kind not in (NPZ, SAFETENSORS, TORCH, UNKNOWN)
+        for read in (load_weights,) if data.startswith(b"PK") else (load, load_weights):
+            with pytest.raises(CheckpointError) as caught:
+                read(path)
+            line = str(caught.value)
+            assert line.startswith(f"{path} is {kind.what}: {kind.advice}; expected ") and "\n" not in line
 
 
 def test_what_is_one_under_any_name(tmp_path):
@@ -106,6 +113,11 @@ def test_what_is_one_under_any_name(tmp_path):
 def test_what_nobody_knows(tmp_path, data):
     (tmp_path / "a").write_bytes(data)
     assert recognise(tmp_path / "a") in (UNKNOWN,) or "text" in recognise(tmp_path / "a").what
+
+
+def test_a_text_whose_last_character_is_cut(tmp_path):
+    (tmp_path / "a").write_bytes(b"a" + "é".encode() * 2000)
+    assert recognise(tmp_path / "a").what.startswith(r"a text that begins 'a\xe9\xe9")
 
 
 def test_a_line_shows_no_control_characters(tmp_path):

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from tinyvit.errors import CheckpointError, TinyvitError
+from tinyvit.recognise import NPZ, TORCH, UNKNOWN, recognise
 
 MOST_ARRAYS = 20_000  # the deepest model has 16,000
 LONGEST_NAME = 200
@@ -40,6 +41,8 @@ def opened(path, expected):
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint at {path}: expected {expected}") from None
     except zipfile.BadZipFile as error:
+        if (kind := recognise(path)) not in (NPZ, TORCH, UNKNOWN):
+            raise CheckpointError(kind.refusal(path, expected)) from None
         raise CheckpointError(f"{path} is damaged or no checkpoint: {first_line(error)}; expected {expected}") from None
     except (OSError, EOFError, zlib.error, RuntimeError, ValueError) as error:
         raise CheckpointError(

@@ -16,7 +16,7 @@ MOST_STEPS = 1_000_000  # instructions; one may cost 100 bytes of memory
 LONGEST_KEY = 2**31  # of whole numbers: greater ones may be chosen so that every look into a dictionary is slow
 PUSHED = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
 PUSHED |= {"SHORT_BINSTRING", "BINSTRING", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8"}
-FRESH = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple, "EMPTY_SET": set}
+FRESH = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple, "EMPTY_SET": list}
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 NOTHING = {"PROTO", "FRAME", "STOP"}
 
@@ -160,9 +160,6 @@ class _Machine:
             raise TypeError("items for what is no list")
         self.stack[-1].extend(items)
 
-    def additems(self):
-        self.stack[-1].update(keyed((item, None) for item in self._to_mark()))
-
     def setitem(self):
         key, value = self.stack[-2:]
         del self.stack[-2:]
@@ -205,7 +202,7 @@ STEPS = {
     "TUPLE3": _Machine.tuple3,
     "APPEND": _Machine.append,
     "APPENDS": _Machine.appends,
-    "ADDITEMS": _Machine.additems,
+    "ADDITEMS": _Machine.appends,  # to a set, for which a list stands here
     "SETITEM": _Machine.setitem,
     "SETITEMS": _Machine.setitems,
     "REDUCE": _Machine.reduce,

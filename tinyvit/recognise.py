@@ -4,6 +4,7 @@ Under the name of a model lies what a download left there: a page that asks for 
 first half of a file; or the weights of another library. Nothing is unpacked or run to find out.
 """
 
+import codecs
 import re
 import zipfile
 from typing import NamedTuple
@@ -16,18 +17,23 @@ class Kind(NamedTuple):
     """A kind of file."""
 
     what: str  # in words
-    advice: str = "expected another file"  # what is to be done, where no reader here takes it
+    advice: str = ""  # what to do where another kind is expected
+
+    def refusal(self, path, expected):
+        """The line that says that a file is of this kind, where something else was expected."""
+        return f"{path} is {self.what}{self.advice and ': '}{self.advice}; expected {expected}"
 
 
 AGAIN = "copy or download it again"
 UNPACK = "unpack it first"
 OTHERS = "take the model's .safetensors file, or save it as one in the library that wrote this"
 PICTURE = "a model is named before the pictures"
-SAVE_AGAIN = "open it there, and save it as safetensors, or again with torch.save"
+LOAD_WEIGHTS = "read it with tinyvit.load_weights"
+SAVE_AGAIN = "load it with PyTorch and save it again, with torch.save or as safetensors"
 
-NPZ = Kind("an .npz archive of arrays", "it holds no weights")
-SAFETENSORS = Kind("a safetensors file")
-TORCH = Kind("a file of PyTorch's (.pth, .pt, .bin)", "expected an .npz archive; convert it: tinyvit convert")
+NPZ = Kind("an .npz archive of arrays")
+SAFETENSORS = Kind("a safetensors file", LOAD_WEIGHTS)
+TORCH = Kind("a file of PyTorch's (.pth, .pt, .bin)", LOAD_WEIGHTS)
 JSON = Kind("a JSON text", "name the file of the weights")
 UNKNOWN = Kind("of no kind that is known", AGAIN)
 EMPTY = Kind("an empty file", AGAIN)
@@ -52,7 +58,7 @@ STARTS = {
     b"model_checkpoint_path:": Kind("the list of TensorFlow's checkpoints", OTHERS),
     b"MATLAB 5.0 MAT-file": Kind("a MATLAB file", OTHERS),
 }
-PATTERNS = {  # of what has no fixed beginning
+BEGINNINGS = {  # of what has no fixed beginning
     rb"\xef?\xbb?\xbf?\s*<(!doctype html|html|head|body)": Kind("an HTML page, not the file itself", AGAIN),
     rb"\xef?\xbb?\xbf?\s*<(\?xml|error)": Kind("an XML text, as servers answer with an error", AGAIN),
     rb".{257}ustar": Kind("a tar archive", UNPACK),
@@ -65,7 +71,7 @@ PATTERNS = {  # of what has no fixed beginning
     rb"([\x81-\x8f]|\xde..|\xdf....)([\xa1-\xbf]|\xd9.)[\w./-]": Kind("a msgpack file, as Flax writes", OTHERS),
     rb"\xef?\xbb?\xbf?\s*[{\[]": JSON,
 }
-PATTERNS = {re.compile(pattern, re.DOTALL | re.IGNORECASE): kind for pattern, kind in PATTERNS.items()}
+PATTERNS = [(re.compile(pattern, re.DOTALL | re.IGNORECASE), kind) for pattern, kind in BEGINNINGS.items()]
 TABLE_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # of the file format in which TensorFlow keeps a checkpoint's names
 
 
@@ -91,7 +97,7 @@ def recognise(path):
     for start, kind in STARTS.items():
         if first.startswith(start):
             return kind
-    for pattern, kind in PATTERNS.items():
+    for pattern, kind in PATTERNS:
         if pattern.match(first):
             return kind
     if last == TABLE_END:
@@ -104,11 +110,11 @@ def _text(first, size):
     if not any(first):
         return Kind(f"{size} bytes that begin with zeros, as of a download that broke off", AGAIN)
     try:
-        text = first.decode().strip()
+        text, _ = codecs.utf_8_decode(first, "strict", False)  # the last character may be cut in two
     except UnicodeDecodeError:
         return UNKNOWN
-    line = text.partition("\n")[0].strip()[:60]
-    return Kind(f"a text that begins {line!a}", AGAIN) if line.isprintable() else UNKNOWN
+    line = text.strip().partition("\n")[0].strip()[:60]
+    return Kind(f"a text that begins {line!a}", AGAIN) if line and line.isprintable() else UNKNOWN
 
 
 def _archive(path):

@@ -16,6 +16,7 @@ from tests.weights.tables import logits
 from tinyvit import load_weights
 from tinyvit.weights.tensors import FILES, found_weights, open_tensors
 
+GOLDEN_RUN = FOLDER.with_name("run_of_version_0.1.0")
 SAFE, BIN = FOLDER / "sharded", FOLDER / "sharded_bin"
 INDEX = {SAFE: "model.safetensors.index.json", BIN: "pytorch_model.bin.index.json"}
 STATE = {name: x for shard in sorted(SAFE.glob("*.safetensors")) for name, x in load_file(shard).items()}
@@ -177,6 +178,18 @@ def test_the_commands_take_a_folder_of_weights_for_one(folder, name):
     result = call("predict", folder, "missing.png")
     assert result.code == 1 and "not a run's configuration" not in result.err
     assert ("missing.png" if name in (*FILES, "shards") else f"which holds {name}") in result.err
+
+
+def test_a_run_stays_one_beside_other_files(tmp_path):
+    """What was exported from a run may lie in its folder."""
+    run = tmp_path / "run"
+    shutil.copytree(GOLDEN_RUN, run)
+    for name in ("model.onnx", "exported.pth", "vit.safetensors"):
+        (run / name).write_bytes(b"")
+    result = call("predict", run, "missing.png")
+    assert "missing.png" in result.err and "holds" not in result.err
+    save_file(STATE, run / "model.safetensors")
+    assert "Hugging Face" in call("convert", run, tmp_path / "out.npz", "--heads", 2).err
 
 
 def test_a_file_without_an_ending(folder, tmp_path):

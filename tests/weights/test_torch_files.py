@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.golden.make_torch_files import FOLDER
+from tests.golden import make_weights
+from tests.golden.make_torch_files import FOLDER, SIZES
 from tests.golden.make_weights import FOLDER as WEIGHTS
 from tests.reference.compare import assert_same_bits
 from tests.reference.forgery import Trap, refused_in_one_line
@@ -86,7 +87,7 @@ def test_numbers_stay_in_the_file():
 
 
 def test_the_form_from_before_version_1_6():
-    refused(FOLDER / "old.pth", "before version 1.6", "save it as safetensors")
+    refused(FOLDER / "old.pth", "before version 1.6", "save it again")
 
 
 # ---- the same model as from safetensors, to the bit
@@ -147,6 +148,8 @@ def test_what_stands_beside_the_tensors(path):
         ),
         "seen": Call(Name("__builtin__", "set"), ([1, 2],)),
         "best": Call(Name("numpy.core.multiarray", "scalar"), (Call(Name("numpy", "dtype"), ("f8",)), "x")),
+        "state": Call(Name("collections", "defaultdict"), (Name("__builtin__", "dict"),)),
+        "draws": Call(Name("numpy.core.multiarray", "_reconstruct"), (Name("numpy", "ndarray"), (0,), "b")),
         "shape": Call(Name("torch", "Size"), ((1, 2),)),
         "device": Call(Name("torch", "device"), ("cuda", 0)),
         "dtype": Name("torch", "float32"),
@@ -262,6 +265,12 @@ def test_a_dictionary_in_itself(path):
     wide = b"}q\x01(" + b"".join(b"K" + bytes([i]) + b"h\x01" for i in range(100)) + b"u"
     save_torch(path, pickled(wide))
     refused(path, "its dictionaries hold more than", little=200_000_000)
+
+
+def test_keys_that_are_no_names(path):
+    """Texts and numbers name tensors; other keys would have to be written out, however long, again and again."""
+    save_torch(path, {"a": NUMBERS, 3: {True: NUMBERS}, None: {"b": NUMBERS}, 1.5: NUMBERS})
+    assert contents(path).keys() == {"a", "3.True"}
 
 
 def test_dictionaries_deeper_than_any_models(path):
@@ -423,3 +432,20 @@ def test_the_committed_files_live():
     index = json.loads((FOLDER / "sharded_bin" / "pytorch_model.bin.index.json").read_text())["weight_map"]
     shards = {name: torch.load(FOLDER / "sharded_bin" / name, weights_only=True) for name in set(index.values())}
     same(contents(FOLDER / "sharded_bin"), {name: shards[shard][name].numpy() for name, shard in index.items()})
+
+
+def test_a_training_script_live(path):
+    """The names that a model has in memory, behind those of its wrapper, and what a script keeps beside it."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    model = make_weights.classifier(**SIZES)
+    optimiser = torch.optim.AdamW(model.parameters())
+    model(torch.ones(1, 3, 8, 8)).logits.sum().backward()
+    optimiser.step()
+    images = make_weights.pictures(8) / np.float32(8)
+    expected = make_weights.answer(model, images, "float32")
+    state = torch.nn.DataParallel(model).state_dict()
+    torch.save({"state_dict": state, "optimizer": optimiser.state_dict(), "epoch": 1}, path)
+    p, config, notes = load_weights(path, heads=2, eps=1e-12)
+    assert abs(logits(p, config, images) - expected).max() < 1e-5
+    assert "the names begin with state_dict.module., which is left out" in notes.lines

@@ -18,7 +18,7 @@ from tinyvit.training.checkpoint import load_for_use
 from tinyvit.training.run import open_run
 from tinyvit.weights.load import load_weights
 from tinyvit.weights.place import local
-from tinyvit.weights.tensors import looks_like_weights
+from tinyvit.weights.tensors import FILES, named_like_weights
 
 
 class OpenedModel(NamedTuple):
@@ -43,7 +43,9 @@ RUN_FILES = ("model.npz", "checkpoint.npz")
 def add_model(parser):
     """Add MODEL and the options that complete or override its metadata."""
     parser.add_argument(
-        "model", metavar="MODEL", help="a finished run, an .npz file of tinyvit's or Google's, or .safetensors weights"
+        "model",
+        metavar="MODEL",
+        help="a finished run, tinyvit's own .npz, or weights: .safetensors, .npz, .pth or their folder",
     )
     parser.add_argument("--heads", type=int, metavar="H", help="attention heads, where the weights do not say")
     parser.add_argument("--gelu", choices=("erf", "tanh"), help="in place of the source's")
@@ -131,9 +133,10 @@ def _named_inputs(args, config):
 
 def _may_be_run(path):
     """Whether a path is a run's rather than that of weights: a folder without any, or nothing that is there."""
-    if path.is_dir():
-        return all(name.endswith(".npz") for name in looks_like_weights(path))  # a run has its own
-    return not path.suffix and not path.exists()
+    if not path.is_dir():
+        return not path.suffix and not path.exists()
+    weights = {name for name in named_like_weights(path) if not name.endswith(".npz")}  # a run has its own
+    return not weights or ((path / "history.jsonl").exists() and not weights & set(FILES))
 
 
 def _own(p, config, asked, inputs, notes, path):

@@ -48,14 +48,15 @@ def load_weights(
 ) -> tuple[Tree, ViTConfig, Notes]:
     """Read published weights: `p, config, notes = tinyvit.load_weights("model.safetensors")`.
 
-    Names and arrangement are recognised: Google's .npz (in all its numberings), timm's and Hugging Face's .safetensors.
+    Names and arrangement are recognised: Google's .npz (in all its numberings), timm's and Hugging Face's .safetensors
+    and PyTorch files (.pth, .bin), in shards as well; in PyTorch's, nothing is run.
     The model follows from the arrays, and from a config.json beside the file; where neither says, from the source's
     defaults; what is not certain is among the notes. A model that is not quite a ViT as in the paper is refused by the
     name of its kind, and so is a config.json that contradicts the arrays.
 
     Parameters
     ----------
-    path : a .safetensors or .npz file, or a folder with model.safetensors
+    path : a file of weights, a shard or an index, or a folder with model.safetensors or pytorch_model.bin
     heads : int, optional
         Attention heads; files by timm, and by Hugging Face without config.json, do not say. Those of the published
         sizes are known; for any other they are asked for.
@@ -73,7 +74,7 @@ def load_weights(
     Returns
     -------
     p : tree of float32 (or float64) arrays
-        Views into the file where it is a .safetensors: read-only.
+        Views into the file where it is not an .npz: read-only.
     config : ViTConfig
     notes : Notes
 

@@ -48,7 +48,7 @@ def open_tensors(path):
 @contextmanager
 def _opened(path):
     """{name: Tensor} of one file, by what is in it."""
-    kind = kind_of(path)
+    kind = _kind(path)
     if kind is NPZ:
         with npz.opened(path, EXPECTED) as archive:
             found = npz.entries(path, archive, compressed=True)
@@ -59,10 +59,10 @@ def _opened(path):
         with torchfile.opened(path) as found:
             yield {name: Tensor(shape, read) for name, (shape, read) in found.items()}
     else:
-        raise CheckpointError(f"{path} is {kind.what}: {kind.advice}; expected {EXPECTED}")
+        raise CheckpointError(kind.refusal(path, EXPECTED))
 
 
-def kind_of(path):
+def _kind(path):
     """The Kind of an ordinary file; one of no kind is what its name says, so that its reader says what is wrong."""
     try:
         kind = recognise(path)
@@ -80,7 +80,7 @@ def found_weights(path):
     """The file meant by a path, and notes on the choice, sentences."""
     path, notes = Path(path), []
     if os.path.isdir(path):
-        there = weights_in(path)
+        there = [name for name in FILES if os.path.exists(path / name)]
         if not there:
             raise CheckpointError(f"no {FILES[0]} in {path}{_found_instead(path)}: expected {EXPECTED}")
         path = path / there[0]
@@ -103,12 +103,7 @@ def ordinary(path):
     return path
 
 
-def weights_in(folder):
-    """Those of FILES that a folder has."""
-    return [name for name in FILES if os.path.exists(Path(folder) / name)]
-
-
-def looks_like_weights(folder):
+def named_like_weights(folder):
     """Names of files in a folder whose endings are those of weights, ours or another library's."""
     try:
         return sorted(name for name in os.listdir(folder) if Path(name).suffix in ENDINGS)
@@ -118,7 +113,7 @@ def looks_like_weights(folder):
 
 def _found_instead(folder):
     """What a folder without FILES has in their place, for an error."""
-    names = looks_like_weights(folder)
+    names = named_like_weights(folder)
     return f", which holds {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}: name the file" if names else ""
 
 

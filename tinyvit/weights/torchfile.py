@@ -38,7 +38,7 @@ class Storage(NamedTuple):
 
     kind: str  # of the numbers, a key of WIDTHS; "" if the tensor says it
     key: str  # the name of the entry
-    count: int  # of the numbers
+    size: int  # how many numbers
 
 
 class Strided(NamedTuple):
@@ -74,6 +74,10 @@ KINDS |= {"Short": "I16", "Char": "I8", "Byte": "U8", "Bool": "BOOL"}
 KINDS |= {"ComplexFloat": "complex64", "ComplexDouble": "complex128"}
 TYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "uint8": "U8", "bool": "BOOL"}
 TYPES |= {f"int{8 * size}": f"I{8 * size}" for size in (1, 2, 4, 8)} | {name: name for name in WIDTHS if name.islower()}
+BESIDE = ["torch.device", "torch.Size", "argparse.Namespace", "collections.Counter", "_codecs.encode"]  # not tensors
+BESIDE += ["numpy.dtype", "numpy.ndarray", "pathlib.PosixPath", "pathlib.WindowsPath"]
+BESIDE += [f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")]
+BESIDE += [f"{home}.{name}" for home in ("builtins", "__builtin__") for name in ("set", "list", "dict", "int", "float")]
 NAMES = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
@@ -85,14 +89,10 @@ NAMES = {
     "torch.nn.parameter.Parameter": "Parameter",
     "torch.storage.UntypedStorage": "",
     "collections.OrderedDict": lambda pairs=(): keyed(pairs),
-    "__builtin__.set": Record,
-    "builtins.set": Record,
+    "collections.defaultdict": lambda *rest: {},
     **{f"torch.{name}Storage": kind for name, kind in KINDS.items()},
     **{f"torch.{name}": kind for name, kind in TYPES.items()},
-    # What else stands beside the arrays, and is not made here.
-    **dict.fromkeys(("torch.device", "torch.Size", "argparse.Namespace", "_codecs.encode", "numpy.dtype"), Record),
-    **dict.fromkeys(("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"), Record),
-    **dict.fromkeys(("pathlib.PosixPath", "pathlib.WindowsPath"), Record),
+    **dict.fromkeys(BESIDE, Record),
 }
 TENSORS = "tensors, numbers and texts only; save model.state_dict() alone"
 
@@ -185,7 +185,8 @@ def _flat(content):
             count += len(item)
             if count > MOST_ITEMS:
                 raise ValueError(f"its dictionaries hold more than {MOST_ITEMS} things")
-            inner = [(f"{name}.{str(key)[:LONGEST_KEY]}".lstrip("."), x, depth + 1) for key, x in item.items()]
+            named = [(str(key)[:LONGEST_KEY], x) for key, x in item.items() if isinstance(key, str | int)]
+            inner = [(f"{name}.{key}" if name else key, x, depth + 1) for key, x in named]
             waiting += reversed(inner)
     return found
 
@@ -201,7 +202,7 @@ def _check(file, found):
         entry = file.entry(f"data/{storage.key}")
         if entry is None:
             raise CheckpointError(f"{what} lies in {file.root}data/{storage.key}, which is not there; copy it again")
-        size = storage.count * WIDTHS.get(storage.kind, 1)  # a storage without a kind is of bytes
+        size = storage.size * WIDTHS.get(storage.kind, 1)  # a storage without a kind is of bytes
         if entry.file_size != size or size % width:
             raise CheckpointError(
                 f"{what} lies in a storage of {entry.file_size} bytes, expected {size}; copy it again"
@@ -225,7 +226,7 @@ def _is_sound(tensor):
         return False
     if type(shape) is not tuple or type(strides) is not tuple or not len(shape) == len(strides) <= MOST_AXES:
         return False
-    numbers = (storage.count, tensor.offset, *shape, *strides)
+    numbers = (storage.size, tensor.offset, *shape, *strides)
     return all(type(number) is int and 0 <= number < 2**63 for number in numbers)
 
 

@@ -7,8 +7,11 @@ model). Both are the same here, since tensors of inner dictionaries are named wi
 
 from tinyvit.errors import CheckpointError
 
-PATCH = ("vit.embeddings.patch_embeddings.projection.weight", "embeddings.patch_embeddings.projection.weight")
-PATCH += ("patch_embed.proj.weight",)  # every ViT has one of them: what stands before it stands before all
+PATCH = [  # every ViT has one of them: what stands before it stands before all names
+    "vit.embeddings.patch_embeddings.projection.weight",
+    "embeddings.patch_embeddings.projection.weight",
+    "patch_embed.proj.weight",
+]
 AVERAGES = {"model_ema", "state_dict_ema", "ema", "ema_state_dict", "ema_model"}
 KNOWN = {"model", "state_dict", "model_state_dict", "model_state", "net", "network", "params", "weights", "checkpoint"}
 KNOWN |= {"module", "_orig_mod", "base_model", "backbone", "encoder", "vit", "teacher", "student"} | AVERAGES
