@@ -481,7 +481,7 @@ def test_a_fine_tuning_run_goes_on(google, monkeypatch, saved):
     with monkeypatch.context() as patch:
         if not saved:  # the end of a process that had no time to
             patch.setattr("tinyvit.training.loop._Training._save", lambda self: None)
-        patch.setattr("tinyvit.commands.train._stop_requests", lambda: _Stops(ends))
+        patch.setattr("tinyvit.commands.train.stop_requests", lambda *signals: _Stops(ends))
         assert call("train", "--from", google, *options, "--out=run").code == 143
     assert Path("run/checkpoint.npz").exists() == saved
     if saved:
