@@ -25,7 +25,9 @@ def finished_model(folder, device):
     folder = Path(folder).expanduser()
     if folder.is_file():
         if folder.name != "model.npz" or not (folder.parent / "config.json").exists():
-            raise UsageError(f"{folder} is a file: expected the folder of a run, which knows its data")
+            raise CheckpointError(
+                f"no run in {folder}: it is a file, expected the folder of a run, which knows its data"
+            )
         folder = folder.parent
     run = open_run(folder)
     if not run.model.exists():
