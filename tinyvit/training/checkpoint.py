@@ -63,7 +63,7 @@ def save(
     CheckpointError
         If the file cannot be written.
     UsageError
-        If there is no such data set, or it has other classes than the names say.
+        If there is no data set of that name.
     """
     if isinstance(dataset, str):
         if dataset not in DATASETS:
@@ -87,7 +87,7 @@ def save(
 
 
 def load(path: Path) -> tuple[Tree, Config]:
-    """Read a model: `p, config = tinyvit.load(path)`.
+    """Read a model: `p, config = tinyvit.load(path)`, from just that path; ~ is your home.
 
     Raises
     ------
