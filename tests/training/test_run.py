@@ -60,15 +60,18 @@ def test_a_folder_taken_in_between_is_passed_over(tmp_path, monkeypatch):
 
 
 NO_RECORDS = [b"\xff", b"[1]", b"7", b'{"kind": "step"}', b'{"kind": "epoch", "step": 3}', b'{"kind": "x", "step": 3}']
+NO_RECORDS += [b'{"kind": [], "step": 3}', b'{"kind": "step", "step": 3, "loss": 1}', b"[" * 100_000]
+NO_RECORDS += [b'{"kind": "step", "seconds": 1, "loss": 1, "step": %s}' % step for step in (b"1e3", b"9" * 50, b"true")]
+NO_RECORDS += [b'{"kind": "step", "seconds": %s, "loss": 1, "step": 3}' % what for what in (b"null", b"NaN", b'"1"')]
 
 
 @pytest.mark.parametrize("line", NO_RECORDS)
 def test_history_ends_before_a_line_that_is_no_record(tmp_path, line):
     run = toy_run(tmp_path / "run")
-    run.log({"kind": "step", "step": 10, "loss": 1.0})
+    run.log({"kind": "step", "step": 10, "seconds": 0.5, "loss": 1.0})
     with open(run.folder / "history.jsonl", "ab") as file:
         file.write(line + b"\n")
-    run.log({"kind": "step", "step": 20, "loss": 1.0})
+    run.log({"kind": "step", "step": 20, "seconds": 0.5, "loss": 1.0})
     assert [record["step"] for record in run.history()] == [10]
 
 
@@ -133,7 +136,7 @@ def test_history_survives_a_line_cut_short_and_is_cut_to_a_step(tmp_path):
     run = toy_run(tmp_path / "run")
     assert run.history() == []
     for step in (10, 20, 30):
-        run.log({"kind": "step", "step": step, "loss": 1.0})
+        run.log({"kind": "step", "step": step, "seconds": 0.5, "loss": 1.0})
     with open(run.folder / "history.jsonl", "a") as file:
         file.write('{"kind": "ste')
     assert [record["step"] for record in run.history()] == [10, 20, 30]

@@ -5,7 +5,6 @@ import dataclasses
 import os
 import signal
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 from tinyvit.arrays import choose_device
@@ -33,6 +32,7 @@ from tinyvit.training.loop import check_freeze, fit
 from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
 from tinyvit.training.run import latest_run, new_run, next_folder, open_run
 from tinyvit.training.settings import FREE, Settings
+from tinyvit.training.stopping import stop_requests
 from tinyvit.weights.adapt import adapt
 
 FEW_STEPS = 300  # of the optimiser, below which a model from random numbers has hardly begun to learn
@@ -110,7 +110,7 @@ def run(args):
     def draw(history):
         save_figure(curves(history, title=f"{readable([settings.dataset.name])[0]}, seed {settings.seed}"), run.curves)
 
-    with _stop_requests() as stop:
+    with stop_requests(signal.SIGINT, signal.SIGTERM) as stop:
         how = {"recipe": settings.recipe, "seed": settings.seed, "workers": workers, "device": device}
         fit(config, data, p=p, **how, run=run, draw=draw, stop=stop)
     return _print_result(run)
@@ -211,21 +211,3 @@ def _resumed(args, folder):
     asked |= given(args, [*ViTConfig.settings(), *run.settings.config.settings(), *fields(Recipe)])
     run.refuse_other({name: value for name, value in asked.items() if value is not None})
     return run
-
-
-@contextmanager
-def _stop_requests():
-    """While this holds, Ctrl-C and SIGTERM are noted, for the loop to ask after. A second one has its usual effect."""
-    noted = []
-
-    def note(number, frame):
-        noted.append(number)
-        for name, handler in before.items():
-            signal.signal(name, handler)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: noted[0] if noted else 0
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -38,7 +38,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         expected.
     """
     with strict_about_size():
-        return decoded(Path(path))
+        return decoded(Path(path).expanduser())
 
 
 def decoded(path, stream=None):
