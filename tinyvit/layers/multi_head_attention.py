@@ -1,7 +1,7 @@
 """Multi-head attention (Vaswani et al. 2017, section 3.2.2; the ViT paper's equation 8)."""
 
+from tinyvit.layers.attend import attend, attend_backward
 from tinyvit.layers.linear import linear, linear_backward, linear_init
-from tinyvit.ops.attention import attention, attention_backward
 from tinyvit.ops.heads import merge_heads, split_heads
 from tinyvit.ops.relative_bias import relative_bias, relative_bias_backward
 from tinyvit.ops.scale import scale_queries, scale_queries_backward
@@ -12,7 +12,7 @@ def multi_head_attention_init(rng, dim, *, dtype="float32"):
     return {name: linear_init(rng, dim, dim, dtype=dtype) for name in "qkvo"}
 
 
-def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt"):
+def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None):
     """Let every token of x gather from the tokens of kv, in h different ways at once.
 
         y = concat(head_1, ..., head_h) w_o + b_o,    head_i = softmax(q_i k_i^T / sqrt(d_k) + bias) v_i
@@ -32,11 +32,13 @@ def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt"):
         Added to the scores [B, h, T, S]; may be broadcast along any axis.
     scale : "sqrt" or "none"
         With the scale 1 / sqrt(d_k), or without.
+    plan : optional
+        Of `attention_plan`: which keys each query looks at. Without one, all.
 
     Returns
     -------
     y : array [B, T, D], and the cache {q, k, v, scale, att, o}
-        att holds q (scaled), k, v and the attention maps a [B, h, T, S].
+        att holds q (scaled), k, v and the attention maps a [B, h, T, S]; with a plan, see `attend`.
     """
     c = {}
     q, c["q"] = linear(x, p["q"])
@@ -48,7 +50,7 @@ def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt"):
     if "r" in p:
         relative, c["r"] = relative_bias(q, split_heads(p["r"][None], heads)[0])
         bias = relative if bias is None else relative + bias
-    y, c["att"] = attention(q, k, v, bias)
+    y, c["att"] = attend(q, k, v, bias, plan)
     y, c["o"] = linear(merge_heads(y), p["o"])  # [B, h, T, d] -> [B, T, D]
     return y, c
 
@@ -64,9 +66,9 @@ def multi_head_attention_backward(dy, p, c):
         For self-attention the gradient of the one input is dx + dkv. dbias is as in attention_backward; with relative
         positions, whose bias is a part of it, all of dscores.
     """
-    g, heads = {}, c["att"]["q"].shape[1]
+    g, heads = {}, c["att"]["v"].shape[1]
     dy, g["o"] = linear_backward(dy, p["o"], c["o"])
-    dq, dk, dv, dbias = attention_backward(split_heads(dy, heads), c["att"])
+    dq, dk, dv, dbias = attend_backward(split_heads(dy, heads), c["att"])
     if "r" in c:
         dq_relative, dr = relative_bias_backward(dbias, c["r"])
         dq, g["r"] = dq + dq_relative, merge_heads(dr[None])[0]

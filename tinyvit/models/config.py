@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tinyvit.annotations import Array
 from tinyvit.errors import UsageError
+from tinyvit.layers.attend import ATTENTION
 from tinyvit.layers.block import BLOCKS
 from tinyvit.layers.pool import READOUTS, WITHOUT_CLASS_TOKEN
 from tinyvit.layers.position import POSITIONS
@@ -24,6 +25,7 @@ CHOICES = {
     "position_at": ("stem", "layers", "shared"),
     "norm": BLOCKS,
     "scale": SCALES,
+    "attention": ATTENTION,
     "gelu": GELU,
 }
 
@@ -165,6 +167,12 @@ class ViTConfig(Config):
         Rate, in [0, 1), after every dense layer but q, k, v, and after adding positions.
     pre_logits : int
         Width of the hidden tanh layer before the head; 0 for none.
+    attention : str
+        Which keys a query looks at: "full", all; "local", "window", "axial", "sliding", "strided" or "fixed", those of
+        a pattern (see layers/attend.py); or "linear", all, by another formula.
+    reach : int
+        How far a pattern goes: the radius of "local" and "sliding", the side of a "window", the patches of a row that
+        sum it up in "fixed".
 
     Raises
     ------
@@ -190,10 +198,12 @@ class ViTConfig(Config):
     eps: float = 1e-6
     dropout: float = 0.0
     pre_logits: int = 0
+    attention: str = "full"
+    reach: int = 1
 
     def __post_init__(self):
         object.__setattr__(self, "image", checked_size(self.image))  # frozen for everybody else
-        for name in ("channels", "patch", "dim", "depth", "heads", "mlp_dim", "classes", "pre_logits"):
+        for name in ("channels", "patch", "dim", "depth", "heads", "mlp_dim", "classes", "pre_logits", "reach"):
             most = DEEPEST if name == "depth" else LARGEST
             check_whole(name, getattr(self, name), int(name != "pre_logits"), most)
         for name, least, below in (("position_std", 0, 1e3), ("eps", 1e-30, 1), ("dropout", 0, 1)):
@@ -208,6 +218,8 @@ class ViTConfig(Config):
                 f"position {self.position} acts within attention: position_at is stem, expected layers or shared "
                 "(--position-at)"
             )
+        if self.attention == "linear" and self.position == "relative":
+            raise UsageError("attention linear has no scores to which relative positions could be added: choose others")
         common = math.gcd(*self.size)
         if common % self.patch:
             raise UsageError(

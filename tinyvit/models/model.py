@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from tinyvit import trees
 from tinyvit.annotations import Array, Batch, Tree
 from tinyvit.errors import UsageError
+from tinyvit.layers.attend import attention_map
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.config import Config, ViTConfig
 from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_colours, masked_init, masked_masks
@@ -86,7 +87,7 @@ def _draw_masked(rng, batch, config, *, training=True, all_rows=True, dtype="flo
 
 
 def _block_maps(c):
-    return [block["msa"]["att"]["a"] for block in c["blocks"]]
+    return [attention_map(block["msa"]["att"]) for block in c["blocks"]]
 
 
 def _cnn_preset(config):

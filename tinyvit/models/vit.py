@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike
 
 from tinyvit import trees
 from tinyvit.annotations import Array, Masks, Tree
+from tinyvit.layers.attend import attention_plan
 from tinyvit.layers.block import block, block_backward
 from tinyvit.layers.embedding import (
     class_token,
@@ -163,7 +164,8 @@ def encoder(z, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
     c, block_masks = [{} for _ in p["blocks"]], masks.get("blocks", [NO_MASKS] * config.depth)
     for i, pos in enumerate(_block_positions(p, config)):
         rows = read if i == last else None
-        z, c[i] = block(z, p["blocks"][i], pos, heads=config.heads, rows=rows, masks=block_masks[i], **choices)
+        shape = dict(heads=config.heads, rows=rows, plan=_plan(config, i, rows))
+        z, c[i] = block(z, p["blocks"][i], pos, masks=block_masks[i], **shape, **choices)
         if not keep_cache:
             c[i] = {}
     return z, c
@@ -185,6 +187,12 @@ def encoder_backward(dz, p, c, config):
 def rows_read(config, all_rows):
     """How many rows the last block computes: the class token's alone, if the head reads no other; None is all."""
     return 1 if config.pool == "class" and not all_rows else None
+
+
+def _plan(config, number, rows):
+    """Which keys the queries of a block look at. The class token, alone, looks at all of them: it needs no groups."""
+    kind = "full" if rows and config.attention != "linear" else config.attention
+    return attention_plan(kind, config.grid_size, config.class_token, config.reach, number)
 
 
 def _block_positions(p, config):

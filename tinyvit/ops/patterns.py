@@ -58,32 +58,32 @@ def windows(height, width, window, shift=0):
 
 
 def strided(tokens, stride):
-    """Two patterns of the Sparse Transformer (Child et al. 2019, section 4.2): the last l, and every l-th before.
+    """Two patterns of the Sparse Transformer (Child et al. 2019, section 4.2): the last l, and every l-th.
 
-    A1 = {max(0, t - l), ..., t},  A2 = {s <= t : (t - s) mod l = 0}. With l = W, A2 is the causal column.
+    A1 = {s : |t - s| <= l},  A2 = {s : (t - s) mod l = 0}. With l = W, A2 is the column. In the paper, which generates
+    images pixel by pixel, both are causal: `strided(...) & causal(...)`.
 
     Returns
     -------
-    A1, A2 : two patterns, for two heads or two layers
+    array [2, T, T] : A1 and A2, for two heads or two layers; or both for one, A1 | A2
     """
-    t, past = np.arange(tokens), causal(tokens)
-    apart = _apart(t)
-    return past & (apart <= stride), past & (apart % stride == 0)
+    apart = _apart(np.arange(tokens))
+    return np.stack([apart <= stride, apart % stride == 0])
 
 
 def fixed(tokens, stride, summaries):
     """The other two: the own block of l tokens, and the last c tokens of each block, which sum it up for the others.
 
-    A1 = {s <= t : s // l = t // l},  A2 = {s <= t : s mod l >= l - c}, and a token itself, without which the first
-    would have nobody. With l = W, A1 is the causal row.
+    A1 = {s : s // l = t // l},  A2 = {s : s mod l >= l - c}, and a token itself, without which in the causal form the
+    first would have nobody. With l = W, A1 is the row.
 
     Returns
     -------
-    A1, A2 : two patterns
+    array [2, T, T] : A1 and A2
     """
-    t, past = np.arange(tokens), causal(tokens)
+    t = np.arange(tokens)
     summary = t % stride >= stride - summaries
-    return past & _same(t // stride), past & summary[None] | np.eye(tokens, dtype=bool)
+    return np.stack([_same(t // stride), summary | np.eye(tokens, dtype=bool)])
 
 
 def with_global(allowed, count=1):

@@ -22,11 +22,11 @@ class Groups(NamedTuple):
 
     queries: np.ndarray  # [G, n], the tokens that ask
     keys: np.ndarray  # [G, m], the tokens that they ask; in a group, none twice
-    bias: np.ndarray | None  # [G, n, m]: 0, or -inf where a query may not look at a key; None: it may at all
+    mask: np.ndarray | None  # [G, n, m]: 0, or -inf where a query may not look at a key; None: it may at all
 
 
 def grouped(allowed, group):
-    """The groups of a pattern, sorted by their numbers of queries and keys.
+    """The groups of a pattern, sorted by their numbers of queries.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def grouped(allowed, group):
 
     Returns
     -------
-    list of Groups
+    tuple of Groups
         Where groups with as many queries differ in the number of their keys, the smaller are filled up with keys that
         nobody in them may look at.
     """
@@ -50,11 +50,11 @@ def grouped(allowed, group):
         keys = np.sort((~asked).argsort(axis=1, kind="stable")[:, :count], axis=1)  # those asked first, then any others
         may = np.take_along_axis(allowed[queries], keys[:, None], axis=2)  # [G, n, m]
         plan.append(Groups(queries, keys, None if may.all() else pattern_bias(may)))
-    return plan
+    return tuple(plan)
 
 
-def sparse_attention(q, k, v, plan):
-    """y_t = sum over the allowed s of a_ts v_s, with a the softmax of q_t . k_s over the allowed s.
+def sparse_attention(q, k, v, plan, bias=None):
+    """y_t = sum over the allowed s of a_ts v_s, with a the softmax of q_t . k_s + bias_ts over the allowed s.
 
     Equal to `attention` with the pattern's bias, to rounding: a key at -inf has weight 0 there, and is left out here.
 
@@ -64,52 +64,59 @@ def sparse_attention(q, k, v, plan):
         Queries, already scaled.
     k, v : array [..., S, d]
         Keys and values.
-    plan : list of Groups
+    plan : tuple of Groups
+    bias : array [..., T, S], optional
+        Added to the scores; of the leading axes of the tokens.
 
     Returns
     -------
-    y : array [..., T, d], and the cache {k, groups}: of every entry of the plan, the cache of its dense attention
+    y : array [..., T, d], and the cache {k, v, groups}, and bias where there is one
+        groups [{queries, keys, q, k, v, a}, ...]: of every entry of the plan, the cache of its dense attention.
     """
     y = xp_of(q).empty((*q.shape[:-1], v.shape[-1]), q.dtype)
-    c = {"k": k, "groups": []}
-    for group in plan:
-        queries, keys, bias = _on_device(group, q)
-        part, cache = attention(q[..., queries, :], k[..., keys, :], v[..., keys, :], bias)  # [..., G, n, d]
+    c = {"k": k, "v": v, "groups": []} | ({} if bias is None else {"bias": bias})
+    for queries, keys, mask in (_on_device(group, q) for group in plan):
+        added = mask
+        if bias is not None:
+            added = bias[..., queries[:, :, None], keys[:, None, :]]
+            added = added if mask is None else added + mask
+        part, cache = attention(q[..., queries, :], k[..., keys, :], v[..., keys, :], added)  # [..., G, n, d]
         y[..., queries, :] = part
-        c["groups"].append(cache)
+        c["groups"].append({"queries": queries, "keys": keys} | cache)
     return y, c
 
 
-def sparse_attention_backward(dy, c, plan):
-    """The gradients of q, k and v.
+def sparse_attention_backward(dy, c):
+    """The gradients of q, k, v and the bias.
 
     Each query is in one group, and its gradient is put back where the query was taken from. A key is asked by several
     groups, and what was used more than once has the sum of the gradients; within a group no key stands twice.
 
     Returns
     -------
-    dq [..., T, d], dk, dv [..., S, d]
+    dq [..., T, d], dk, dv [..., S, d], dbias [..., T, S]
+        dbias is None without a bias.
     """
-    xp = xp_of(dy)
+    xp, dscores = xp_of(dy), []
     dq = xp.empty((*dy.shape[:-1], c["k"].shape[-1]), dy.dtype)
-    dk, dv = xp.zeros_like(c["k"]), xp.zeros((*c["k"].shape[:-1], dy.shape[-1]), dy.dtype)
-    for group, cache in zip(plan, c["groups"], strict=True):
-        queries, keys, _ = _on_device(group, dy)
-        dq[..., queries, :], dk_part, dv_part, _ = attention_backward(dy[..., queries, :], cache)
-        for number, asked in enumerate(keys):
+    dk, dv = xp.zeros_like(c["k"]), xp.zeros_like(c["v"])
+    for cache in c["groups"]:
+        inside = {name: cache[name] for name in ("q", "k", "v", "a")}
+        dq[..., cache["queries"], :], dk_part, dv_part, part = attention_backward(dy[..., cache["queries"], :], inside)
+        for number, asked in enumerate(cache["keys"]):
             dk[..., asked, :] += dk_part[..., number, :, :]
             dv[..., asked, :] += dv_part[..., number, :, :]
-    return dq, dk, dv
+        dscores.append(part)
+    return dq, dk, dv, dense(dscores, c) if "bias" in c else None
 
 
-def dense_maps(c, plan, tokens):
-    """The attention maps [..., T, S] of sparse attention, zero where nobody looked: for those who look inside."""
-    first = c["groups"][0]["a"]
-    maps = xp_of(first).zeros((*first.shape[:-3], tokens, c["k"].shape[-2]), first.dtype)
-    for group, cache in zip(plan, c["groups"], strict=True):
-        queries, keys, _ = _on_device(group, maps)
-        maps[..., queries[:, :, None], keys[:, None, :]] = cache["a"]
-    return maps
+def dense(parts, c):
+    """Of groups' arrays [..., G, n, m], scores or weights, one array [..., T, S], zero where nobody looked."""
+    tokens = sum(cache["queries"].size for cache in c["groups"])
+    whole = xp_of(parts[0]).zeros((*parts[0].shape[:-3], tokens, c["k"].shape[-2]), parts[0].dtype)
+    for part, cache in zip(parts, c["groups"], strict=True):
+        whole[..., cache["queries"][:, :, None], cache["keys"][:, None, :]] = part
+    return whole
 
 
 def scores_computed(plan):
@@ -118,7 +125,7 @@ def scores_computed(plan):
 
 
 def _on_device(group, like):
-    """The arrays of a group where the tokens are, the bias in their dtype."""
+    """The arrays of a group where the tokens are, the mask in their dtype."""
     xp = xp_of(like)
-    queries, keys, bias = (array if array is None else xp.asarray(array) for array in group)
-    return queries, keys, bias if bias is None else bias.astype(like.dtype, copy=False)
+    queries, keys, mask = (array if array is None else xp.asarray(array) for array in group)
+    return queries, keys, mask if mask is None else mask.astype(like.dtype, copy=False)

@@ -13,6 +13,7 @@ import numpy as np
 from tinyvit.annotations import Array, Tree
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.errors import UsageError
+from tinyvit.layers.attend import attention_map
 from tinyvit.layers.pool import READOUTS, WITHOUT_CLASS_TOKEN
 from tinyvit.models.model import backward
 from tinyvit.ops.heads import split_heads
@@ -23,7 +24,7 @@ def attention_maps(c: Tree) -> list[np.ndarray]:
 
     The last is [B, h, 1, T], the class token's row, where the model ran with all_rows=False.
     """
-    return [to_host(block["msa"]["att"]["a"]) for block in c["blocks"]]
+    return [to_host(attention_map(block["msa"]["att"])) for block in c["blocks"]]
 
 
 def class_tokens(tokens, pool=None):
@@ -175,7 +176,7 @@ def weighted_attention(dlogits, p, c, config):
     _, g = backward(dlogits, p, c | {"blocks": [_with_one_hot_inputs(block) for block in c["blocks"]]}, config)
     weighted = []
     for block, parameters, gradients in zip(c["blocks"], p["blocks"], g["blocks"], strict=True):
-        a, v = block["msa"]["att"]["a"], block["msa"]["att"]["v"]
+        a, v = attention_map(block["msa"]["att"]), block["msa"]["att"]["v"]
         do = gradients["msa"]["o"]["w"].reshape(*block["msa"]["o"]["x"].shape[:2], -1)  # [B, T, D]
         da = split_heads(do @ parameters["msa"]["o"]["w"].T, v.shape[1]) @ v.swapaxes(-1, -2)
         weighted.append(to_host(xp_of(a).maximum(a * da, 0).mean(axis=1)))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tinyvit.layers.attend import attention_map
 from tinyvit.viz.attention import answers_row
 from tinyvit.viz.picture import bare, new_figure, picture, shine, show
 
@@ -22,7 +23,9 @@ def class_attention(c, pool=None):
     array [B, N]
         Each row sums to 1, less what the class token takes from itself.
     """
-    return answers_row(c["blocks"][-1]["msa"]["att"]["a"], pool).mean(axis=1)  # [B, h, T, T] -> [B, h, N] -> [B, N]
+    return answers_row(attention_map(c["blocks"][-1]["msa"]["att"]), pool).mean(
+        axis=1
+    )  # [B, h, T, T] -> [B, h, N] -> [B, N]
 
 
 def look(images, attention, patch, titles=None, who="the class token"):

@@ -1,0 +1,116 @@
+"""Attention of every kind, in the whole ViT: against dense attention with the pattern as a mask."""
+
+import dataclasses
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from tests.reference.compare import assert_close, random_vit
+from tinyvit import trees
+from tinyvit.errors import UsageError
+from tinyvit.gradcheck import gradcheck
+from tinyvit.layers import attend
+from tinyvit.layers.attend import ATTENTION, SPARSE, attention_map, attention_plan
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.vit import vit, vit_backward
+from tinyvit.ops import patterns
+from tinyvit.ops.attention import attention
+from tinyvit.ops.sparse_attention import scores_computed
+
+SMALL = dict(image=(8, 12), channels=2, patch=2, dim=6, depth=3, heads=3, mlp_dim=5, classes=4, gelu="tanh", reach=2)
+REACH = {"local": 1, "window": 2, "axial": 1, "sliding": 3, "strided": 1, "fixed": 2}
+
+
+def config_of(kind, **changes):
+    return ViTConfig(**SMALL | dict(attention=kind, reach=REACH.get(kind, 1)) | changes)
+
+
+def passes(config, images, p, **keywords):
+    logits, c = vit(images, p, config, **keywords)
+    dimages, g = vit_backward(np.cos(np.arange(logits.size)).reshape(logits.shape), p, c, config)
+    return {"logits": logits, "dimages": dimages} | trees.named(g), c
+
+
+def dense_in_place_of(plan):
+    """`attend` that computes all scores, and hides those that the plan's pattern does not allow."""
+
+    def attended(q, k, v, bias=None, found=None):
+        if found is None:
+            return attention(q, k, v, bias)
+        allowed = np.zeros((q.shape[-2], k.shape[-2]), bool)
+        for queries, keys, may in found:
+            seen = np.ones((*queries.shape, keys.shape[1]), bool) if may is None else np.isfinite(may)
+            allowed[queries[:, :, None], keys[:, None]] = seen
+        added = patterns.pattern_bias(allowed, "float64")
+        return attention(q, k, v, added if bias is None else bias + added)
+
+    return mock.patch("tinyvit.layers.multi_head_attention.attend", attended)
+
+
+@pytest.mark.parametrize("pool", ["class", "mean"])
+@pytest.mark.parametrize("kind", SPARSE)
+def test_the_whole_vit_with_a_pattern_is_the_vit_with_a_mask(rng, kind, pool):
+    config = config_of(kind, pool=pool)
+    p, images = random_vit(config), rng.standard_normal((2, 8, 12, 2))
+    found, c = passes(config, images, p)
+    with dense_in_place_of(kind):
+        expected, c_dense = passes(config, images, p)
+    assert_close(found, expected, 1e-10)
+    for block, masked in zip(c["blocks"], c_dense["blocks"], strict=True):
+        assert_close(attention_map(block["msa"]["att"]), masked["msa"]["att"]["a"], 1e-10)
+
+
+@pytest.mark.parametrize("kind", ATTENTION)
+def test_the_class_row_alone_gives_the_same(rng, kind):
+    config = config_of(kind)
+    p, images = random_vit(config), rng.standard_normal((2, 8, 12, 2))
+    assert_close(passes(config, images, p, all_rows=False)[0], passes(config, images, p)[0], 1e-10)
+
+
+def test_relative_positions_reach_a_pattern(rng):
+    config = config_of("local", position="relative", position_at="shared")
+    p, images = random_vit(config), rng.standard_normal((2, 8, 12, 2))
+    with dense_in_place_of("local"):
+        expected, _ = passes(config, images, p)
+    assert_close(passes(config, images, p)[0], expected, 1e-10)
+
+
+@pytest.mark.parametrize("kind", ["axial", "linear"])
+def test_gradients_of_the_whole(rng, kind):
+    config = config_of(kind, image=4, depth=2, pool="mean" if kind == "axial" else "class")
+    p, images = random_vit(config), rng.standard_normal((2, 4, 4, 2))
+    report = gradcheck(vit, lambda dy, p, c: vit_backward(dy, p, c, config), images, p, config=config)
+    assert report.ok, report
+
+
+def test_linear_attention_has_maps_whose_rows_sum_to_one(rng):
+    config = config_of("linear")
+    _, c = vit(rng.standard_normal((2, 8, 12, 2)), random_vit(config), config)
+    a = attention_map(c["blocks"][0]["msa"]["att"])
+    assert a.shape == (2, 3, 25, 25) and a.min() > 0
+    np.testing.assert_allclose(a.sum(axis=-1), 1)
+
+
+def test_windows_and_axes_alternate_from_block_to_block():
+    first, second = (attention_plan("axial", (4, 6), False, 1, number) for number in (0, 1))
+    assert first[0].queries.shape == (4, 6) and second[0].queries.shape == (6, 4)
+    windows = [attention_plan("window", (4, 6), False, 2, number) for number in (0, 1)]
+    assert [len(group.queries) for group in windows[0]] == [6] and len(windows[1]) > 1
+
+
+def test_a_pattern_computes_fewer_scores():
+    """On the grid of a ViT with patches of 16 at 224 pixels, with a class token: of 197^2 scores."""
+    computed = {kind: scores_computed(attention_plan(kind, (14, 14), True, REACH[kind], 0)) for kind in SPARSE}
+    assert computed["axial"] == 196 * 15 + 197 and all(count < 197**2 for count in computed.values())
+
+
+def test_relative_positions_cannot_reach_linear_attention():
+    with pytest.raises(UsageError, match="attention linear has no scores"):
+        config_of("linear", position="relative", position_at="shared")
+
+
+def test_the_plan_of_a_grid_is_made_once():
+    assert attention_plan("local", (4, 6), True, 1, 0) is attention_plan("local", (4, 6), True, 1, 0)
+    assert attend.attention_plan.cache_info().maxsize is not None
+    assert dataclasses.replace(config_of("local"), attention="full").attention == "full"

@@ -1,0 +1,125 @@
+"""The heart of multi-head attention as a configuration asks for it: which keys each query looks at, and how.
+
+    full      everybody looks at everybody                                     the paper's
+    local     the (2r+1) x (2r+1) patches around                               Ramachandran et al. 2019
+    window    windows of r x r patches, displaced by r // 2 in every other block   Swin, Liu et al. 2021
+    axial     the own row, and in every other block the own column             the ViT paper, appendix D.6
+    sliding   the r neighbours before and after, in the sequence of patches    Longformer, Beltagy et al. 2020
+    strided   the patches up to a row away, and in every other block the own column    Child et al. 2019
+    fixed     the own row, and in every other block the last r of every row    Child et al. 2019
+    linear    everybody, without the exponential                               Katharopoulos et al. 2020
+
+r is the configuration's `reach`. A class token looks at all, and all look at it. The Sparse Transformer's patterns look
+back only, since it generates; here, where all patches are there from the start, they look both ways.
+"""
+
+import functools
+
+import numpy as np
+
+from tinyvit.ops import patterns
+from tinyvit.ops.attention import attention, attention_backward
+from tinyvit.ops.linear_attention import (
+    linear_attention,
+    linear_attention_backward,
+    positive_features,
+    positive_features_backward,
+)
+from tinyvit.ops.sparse_attention import dense, grouped, sparse_attention, sparse_attention_backward
+
+
+def _places(height, width):
+    """Row and column of each patch."""
+    return np.divmod(np.arange(height * width), width)
+
+
+def _tiles(height, width, side):
+    """The tile of side x side patches in which each patch lies."""
+    rows, columns = _places(height, width)
+    return rows // side * width + columns // side
+
+
+def _local(height, width, reach, number):
+    return patterns.neighbourhood(height, width, reach), _tiles(height, width, 2 * reach + 1)
+
+
+def _window(height, width, reach, number):
+    shift = reach // 2 if number % 2 else 0
+    rows, columns = _places(height, width)
+    return patterns.windows(height, width, reach, shift), (rows - shift) // reach * width + (columns - shift) // reach
+
+
+def _axial(height, width, reach, number):
+    pattern = patterns.column if number % 2 else patterns.row
+    return pattern(height, width), _places(height, width)[number % 2]
+
+
+def _sliding(height, width, reach, number):
+    return patterns.sliding(height * width, reach), np.arange(height * width) // (2 * reach)
+
+
+def _strided(height, width, reach, number):
+    return patterns.strided(height * width, width)[number % 2], _places(height, width)[number % 2]
+
+
+def _fixed(height, width, reach, number):
+    return patterns.fixed(height * width, width, reach)[number % 2], _places(height, width)[0]
+
+
+SPARSE = {  # (rows of patches, columns, reach, number of the block) -> pattern, group of each query
+    "local": _local,
+    "window": _window,
+    "axial": _axial,
+    "sliding": _sliding,
+    "strided": _strided,
+    "fixed": _fixed,
+}
+ATTENTION = ("full", *SPARSE, "linear")  # the choices of a configuration's `attention`
+
+
+@functools.lru_cache(maxsize=64)
+def attention_plan(kind, grid, class_token, reach, number):
+    """How block `number` attends, for `attend`: None in full, "linear", or the groups of its pattern."""
+    if kind not in SPARSE:
+        return None if kind == "full" else kind
+    allowed, group = SPARSE[kind](*grid, reach, number)
+    if class_token:
+        allowed, group = patterns.with_global(allowed), np.concatenate([[group.min() - 1], group])
+    return grouped(allowed, group)
+
+
+def attend(q, k, v, bias=None, plan=None):
+    """`attention`, `sparse_attention` or `linear_attention`, as the plan says; parameters and results are theirs."""
+    if plan is None:
+        return attention(q, k, v, bias)
+    if plan != "linear":
+        return sparse_attention(q, k, v, plan, bias)
+    c = {}
+    q, c["q_features"] = positive_features(q)
+    k, c["k_features"] = positive_features(k)
+    y, c["linear"] = linear_attention(q, k, v)
+    return y, c | {"v": v}
+
+
+def attend_backward(dy, c):
+    """The forward pass in reverse. Returns dq, dk, dv and dbias, which is None where no bias could be."""
+    if "groups" in c:
+        return sparse_attention_backward(dy, c)
+    if "linear" in c:
+        dq, dk, dv = linear_attention_backward(dy, c["linear"])
+        return (
+            positive_features_backward(dq, c["q_features"]),
+            positive_features_backward(dk, c["k_features"]),
+            dv,
+            None,
+        )
+    return attention_backward(dy, c)
+
+
+def attention_map(c):
+    """The weights [..., T, S] of what `attend` did: of a sparse pattern zero where nobody looks."""
+    if "groups" in c:
+        return dense([group["a"] for group in c["groups"]], c)
+    if "linear" in c:
+        return c["linear"]["q"] @ c["linear"]["k"].swapaxes(-1, -2) / c["linear"]["total"]
+    return c["a"]
