@@ -176,7 +176,7 @@ def test_a_checkpoint_from_before_the_variants_is_read(tmp_path):
 def test_a_dictionary_that_is_no_configuration(values, found):
     with pytest.raises(UsageError) as error:
         ViTConfig.from_dict(values)
-    assert str(error.value).startswith(f"not a ViTConfig: unknown {found}, expected some of channels, classes,")
+    assert str(error.value).startswith(f"not a ViTConfig: unknown {found}, expected some of attention, channels,")
 
 
 @hypothesis.settings(max_examples=200)

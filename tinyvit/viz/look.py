@@ -23,9 +23,8 @@ def class_attention(c, pool=None):
     array [B, N]
         Each row sums to 1, less what the class token takes from itself.
     """
-    return answers_row(attention_map(c["blocks"][-1]["msa"]["att"]), pool).mean(
-        axis=1
-    )  # [B, h, T, T] -> [B, h, N] -> [B, N]
+    last = attention_map(c["blocks"][-1]["msa"]["att"])
+    return answers_row(last, pool).mean(axis=1)  # [B, h, T, T] -> [B, h, N] -> [B, N]
 
 
 def look(images, attention, patch, titles=None, who="the class token"):
