@@ -75,6 +75,8 @@ def test_a_regression_answers_with_its_numbers(hf):
     for model in converted(name):
         values = predicted(model)["values"]
         assert list(values) == [f"class {k}" for k in range(7)] and np.allclose(list(values.values()), logits(name))
+    refused = call("numerics", name, "a.png")
+    assert refused.code == 2 and "expected one that answers with a single class" in refused.err
     result = call("predict", name, "a.png", "--figure=look.png")
     assert "%" not in result.out and f"class 0 {logits(name)[0]:.4g}, class 1 " in result.out and result.code == 0
 

@@ -55,6 +55,8 @@ def configuration(path, tensors, naming, described, heads):
     lines = [f"{naming.source}'s names: {depth} blocks of width {dim}, patches of {patch} x {patch} pixels"]
     if pool != "class":
         lines.append(f"the head reads the mean of all patches, with LayerNorm {'after' if norm_last else 'before'} it")
+    if naming.source == "timm" and described.pool() is None and "cls" in shape:
+        lines.append(f"of token and avg, timm's global_pool is taken to be {'token' if pool == 'class' else 'avg'}")
     sizes = dict(
         image=image,
         channels=channels,
