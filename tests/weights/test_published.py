@@ -364,6 +364,18 @@ def test_the_names_within_transformers_live(tmp_path):
     assert abs(logits(cast(p, float), config, images) - answer(model, images, "float64")).max() < 1e-10
 
 
+def test_a_pooler_beside_a_classifier_is_not_used(tmp_path):
+    """transformers leaves it out, too: its classifier has none."""
+    a = arrays("huggingface", SMALLEST)
+    extra = {"vit.pooler.dense.weight": np.ones((24, 24), np.float32), "vit.pooler.dense.bias": a["vit.layernorm.bias"]}
+    save_file(a, tmp_path / "model.safetensors")
+    p, config, _ = load_weights(tmp_path, heads=3)
+    save_file(a | extra, tmp_path / "model.safetensors")
+    q, same, notes = load_weights(tmp_path, heads=3)
+    assert config == same and "vit.pooler.dense.* is not read" in str(notes)
+    assert_same_bits(p, q)
+
+
 @pytest.mark.parametrize(("mean", "std"), [([0.1307], [0.3081]), (0.1307, 0.3081), ([0.1307] * 3, [0.3081] * 3)])
 def test_one_number_for_one_channel(tmp_path, mean, std):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": mean, "image_std": std}))
