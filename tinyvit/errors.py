@@ -4,11 +4,28 @@ The command prints the line and exits with `exit_code`; in Python they are ordin
 writes the whole sentence; nothing below the command line prints an error.
 """
 
+LONGEST = 400  # characters of a line
+END = 150  # of which are its end, where the advice stands
+
 
 class TinyvitError(Exception):
-    """Something the user can mend; its text is the one line to show."""
+    """Something the user can mend; its text is the one line to show, made by `one_line`."""
 
     exit_code = 1
+
+    def __init__(self, message: object = ""):
+        super().__init__(one_line(str(message)))
+
+
+def one_line(text: str) -> str:
+    """A text as one line of ordinary length: what a file or a user said may stand in it, and be anything.
+
+    What does not print is escaped, as in "\\n", and of a long text the middle is left out.
+    """
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - END - 5]} ... {text[-END:]}"
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return line if len(line) <= LONGEST else one_line(line)
 
 
 class UsageError(TinyvitError, ValueError):
