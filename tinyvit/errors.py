@@ -13,8 +13,8 @@ class TinyvitError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message: object = ""):
-        super().__init__(one_line(str(message)))
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 def one_line(text: str) -> str:
