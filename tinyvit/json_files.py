@@ -33,7 +33,7 @@ def parse(text):
     except RecursionError:
         raise ValueError(f"more than {DEEPEST} levels of lists and objects") from None
     level, depth = [value], 0
-    while level := [child for each in level for child in _children(each)]:
+    while level := [child for each in level if isinstance(each, list | dict) for child in _children(each)]:
         depth += 1
         if depth > DEEPEST:
             raise ValueError(f"more than {DEEPEST} levels of lists and objects")
@@ -115,9 +115,7 @@ def _lines(file):
 
 
 def _children(value):
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+    return value.values() if isinstance(value, dict) else value
 
 
 def _whole(digits):

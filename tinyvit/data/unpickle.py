@@ -78,7 +78,10 @@ def batch_of(data, path):
         _, shape, kind, by_columns, pixels = batch[b"data"].state
         if kind.code not in (b"u1", "u1") or by_columns:
             raise ValueError(f"found an array of {kind.code}, expected unsigned bytes, row by row")
-        return np.frombuffer(pixels, np.uint8).reshape(shape), np.array(batch[b"labels"], dtype=np.int64)
+        labels = batch[b"labels"]
+        if type(labels) is not list or not all(type(label) is int for label in labels):
+            raise ValueError("found labels that are no list of numbers")  # lists in lists may be endless to copy
+        return np.frombuffer(pixels, np.uint8).reshape(shape), np.array(labels, dtype=np.int64)
     except Exception as error:  # a damaged pickle fails in a dozen ways
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(f"{path}: cannot be read as a batch of CIFAR-10: {reason}; download it again") from None
