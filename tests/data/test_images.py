@@ -181,6 +181,19 @@ def test_damaged_arrays(tmp_path):
     assert "damaged, or not what its name says" in line_of(tmp_path / "b.npy")
 
 
+def test_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save(tmp_path / "a.png", GREY)
+    check("~/a.png", GREY)
+    with pytest.raises(DataError, match=r"^~nouser/a\.png: cannot be read: No such file"):
+        read_image("~nouser/a.png")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    assert line_of(tmp_path / "a.png") == "no ordinary file, expected a picture"
+
+
 def test_missing_and_folder(tmp_path):
     for ending in (".png", ".npy"):
         assert line_of(tmp_path / f"none{ending}") == "cannot be read: No such file or directory"

@@ -25,6 +25,7 @@ from tests.reliability.judge import BOMBS, SECONDS, Outcome, judged, made, name_
 from tinyvit.training.machine import machine
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+WAIT = 10 * SECONDS  # for a file, on a busy machine
 MOST_MEMORY = 8 * 2**30  # bytes of addresses that the process may have: a bomb shall not take the machine along
 
 
@@ -70,13 +71,13 @@ def attacked(numbers):
         command = [sys.executable, "-m", "tests.reliability.forged", *words]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             while number < stop:
-                ready, _, _ = select.select([process.stdout], [], [], 3 * SECONDS)
+                ready, _, _ = select.select([process.stdout], [], [], WAIT)
                 line = process.stdout.readline() if ready else b""
                 if line:
                     outcome = Outcome(*json.loads(line))
                 else:
                     process.kill()
-                    fault = f"exit status {process.wait()}" if ready else f"no end within {3 * SECONDS} seconds"
+                    fault = f"exit status {process.wait()}" if ready else f"no end within {WAIT} seconds"
                     outcome = Outcome(number, name_of(number), False, "", 0.0, 0.0, fault)
                 if outcome.fault:
                     print(f"{outcome.number} {outcome.name}: {outcome.fault}: {outcome.line}", file=sys.stderr)

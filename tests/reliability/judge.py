@@ -14,7 +14,7 @@ from tinyvit.data import cifar
 from tinyvit.errors import LONGEST, TinyvitError
 
 BOMBS = SMALL | LARGE
-SECONDS = 20  # that a file may take
+SECONDS = 20  # of computing that a file may take
 STATUS, PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -70,7 +70,7 @@ def judged(number, folder):
     put(files, folder)
     del files
     _forget_peak()
-    before, begun, line, fault = _memory("VmRSS"), time.perf_counter(), "", ""
+    before, begun, line, fault = _memory("VmRSS"), time.process_time(), "", ""
     try:
         form.read(folder)
     except TinyvitError as error:
@@ -79,7 +79,7 @@ def judged(number, folder):
             fault = "no line of ordinary length"
     except BaseException as error:
         line, fault = f"{type(error).__name__}: {error}"[:LONGEST], "an error that is none of ours"
-    seconds, megabytes = time.perf_counter() - begun, max(0.0, _memory("VmHWM") - before)
+    seconds, megabytes = time.process_time() - begun, max(0.0, _memory("VmHWM") - before)
     if seconds > SECONDS:
         fault = fault or f"more than {SECONDS} seconds"
     if megabytes > form.most:

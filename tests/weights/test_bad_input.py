@@ -729,7 +729,7 @@ PREPARATIONS = [
         for std in (0, [0, 0, 0], [0.5, 0, 0.5], [-1, 1, 1], [], [1, 1], [1e-300] * 3, "111", {}, True)
     ),
     *({"image_mean": mean} for mean in ("abc", "000", ["0.5"] * 3, [None] * 3, [0.5], 0.5, [[0.5]] * 3, [True] * 3)),
-    {"image_mean": [0.5, 1e300, 0.5]},
+    {"image_mean": [0.5, 1e99, 0.5]},
     {"image_mean": [0.5] * 100_000},
     *({"resample": value} for value in (99, -1, "x", [2], {}, 4)),
     *({"do_center_crop": True, "size": {"shortest_edge": value}} for value in (0, -4, "x", None, 1e9, MANY, [])),

@@ -106,7 +106,7 @@ def table(report, records, about):
     lines += ["| " + " | ".join(map(str, row)) + " |" for row in report.rows]
     where = "; ".join(dict.fromkeys(record["machine"] for record in records))
     runs = {record["key"]: record for record in records}.values()  # a run may stand for several settings
-    seconds, diverged = sum(run["seconds"] for run in runs), sum(run["result"].get("diverged", False) for run in runs)
+    seconds, diverged = sum(run["seconds"] for run in runs), sum(bool(run["result"].get("diverged")) for run in runs)
     lines += ["", report.verdict, ""]
     if diverged:
         counts = "test accuracy counts as that of guessing, what else was to be measured is unknown"
