@@ -21,14 +21,24 @@ def add_finished_run(parser):
 
 
 def finished_model(folder, device):
-    """A finished run and its model, on a device."""
+    """A finished run and its model, on a device; the run may be named by the model.npz in it."""
+    folder = Path(os.path.expanduser(folder))
+    if folder.is_file():
+        if folder.name != "model.npz" or not (folder.parent / "config.json").exists():
+            raise UsageError(f"{folder} is a file: expected the folder of a run, which knows its data")
+        folder = folder.parent
     run = open_run(folder)
     if not run.model.exists():
         raise CheckpointError(f"the run in {folder} is not finished: go on with `{run.resume_command}`")
     p, config = load(run.model)
-    if config != run.settings.config:
-        raise CheckpointError(f"{run.model} is of another model than {run.folder / 'config.json'}: restore either")
+    check_same_model(run, run.model, config)
     return run, to_device(p, device), config
+
+
+def check_same_model(run, file, config):
+    """Raise CheckpointError unless the configuration in a run's file is the one that the run was begun with."""
+    if config != run.settings.config:
+        raise CheckpointError(f"{file} is of another model than {run.folder / 'config.json'}: restore either")
 
 
 def data_of(settings, data_dir):

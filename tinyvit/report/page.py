@@ -73,8 +73,9 @@ def _explorer(inside):
         best = inside.probabilities[:EXPLORED].argmax(-1)
         titles = [f"{title}, taken for {inside.names[k]}" for title, k in zip(titles, best, strict=True)]
     explorer = Explorer(inside.images[:EXPLORED], inside.p, inside.config, titles)
-    answer = {"class": "the class token", "mean": "the mean of all patches"}.get(getattr(inside.config, "pool", None))
-    read = f" The answer is read from {answer}." if answer else ""
+    pool = getattr(inside.config, "pool", None)
+    answer = "the class token" if pool == "class" else "the mean of all patches"
+    read = f" The answer is read from {answer}." if pool else ""
     return Template(resources.files(__package__).joinpath("explore.html").read_text(encoding="utf-8")).substitute(
         read=read, explorer=explorer.html()
     )

@@ -174,7 +174,7 @@ class _Training:
         test = self._evaluate("test", self.test)
         self._record("test", **test)
         if self.run:
-            save(self.run.model, p, self.config)
+            save(self.run.model, p, self.config, dataset=self.run.settings.dataset)
         self._draw()
         if self.run:
             self.run.finish(
@@ -256,7 +256,8 @@ class _Training:
         if not self._is_finite():
             self._diverged(self.step)
         vectors = {name: self.arrays[name] for name in STATE if name != "parameters"}
-        save(self.run.checkpoint, self.train_step.p, self.config, training=vectors | {"step": np.int64(self.step)})
+        state = {"dataset": self.run.settings.dataset, "training": vectors | {"step": np.int64(self.step)}}
+        save(self.run.checkpoint, self.train_step.p, self.config, **state)
         self.saved = time.perf_counter()
 
     def _kept(self):
