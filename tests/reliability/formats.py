@@ -40,6 +40,8 @@ FORMATS = {
     "Google's weights (.npz)": Format(weights.google, weights.read_weights),
     "Hugging Face's weights (.safetensors, .json)": Format(weights.huggingface, weights.read_weights),
     "timm's weights (.safetensors, .json)": Format(weights.timm, weights.read_weights),
+    "shards (.safetensors, .index.json)": Format(weights.sharded, weights.read_weights),
+    "PyTorch's weights (.pth)": Format(weights.torch, weights.read_weights),
     "PNG": pictures("PNG", *({"mode": mode} for mode in ("RGB", "RGBA", "L", "P", "LA", "1", "I;16"))),
     "JPEG": pictures("JPEG", *JPEGS),
     "GIF": pictures("GIF", {}, {"mode": "L"}),

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 
 from tests.reference.compare import cast, random_vit
+from tests.reference.torch_files import pickled, stored
 from tests.reliability.packing import npy, zipped
 from tinyvit.models.config import ViTConfig
 from tinyvit.training.checkpoint import load, save
@@ -33,14 +34,15 @@ def google(forger):
     return {"model.npz": forger(zipped(forger.one_of(entries), zipfile.ZIP_DEFLATED))}
 
 
-def safetensors(source, forger):
+def safetensors(entries, forger):
+    """A .safetensors file's bytes."""
     header, data = {"__metadata__": {"format": "pt"}}, b""
-    for name, array in arrays(source).items():
+    for name, array in entries.items():
         offsets = [len(data), len(data) + array.nbytes]
         header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": offsets}
         data += array.tobytes()
     text = forger(forger.json(header))
-    return {"model.safetensors": forger(len(text).to_bytes(8, "little") + text + data)}
+    return forger(len(text).to_bytes(8, "little") + text + data)
 
 
 def huggingface(forger):
@@ -48,7 +50,24 @@ def huggingface(forger):
     config |= {"id2label": {"0": "a", "1": "b", "2": "c"}, "image_size": 4, "hidden_size": 4, "patch_size": 2}
     prepared = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 2, "size": {"height": 4, "width": 4}}
     files = {"config.json": forger(forger.json(config)), "preprocessor_config.json": forger(forger.json(prepared))}
-    return safetensors("huggingface", forger) | files
+    return {"model.safetensors": safetensors(arrays("huggingface"), forger)} | files
+
+
+def sharded(forger):
+    names, files = sorted(arrays("huggingface")), {}
+    parts = {f"model-0000{k}-of-00002.safetensors": names[k - 1 :: 2] for k in (1, 2)}
+    for file, part in parts.items():
+        files[file] = safetensors({name: arrays("huggingface")[name] for name in part}, forger)
+    index = {"metadata": {}, "weight_map": {name: file for file, part in parts.items() for name in part}}
+    return files | {"model.safetensors.index.json": forger(forger.json(index))}
+
+
+def torch(forger):
+    storages = {}
+    text = forger(pickled(stored({"model": arrays("huggingface"), "epoch": 3}, storages)))
+    parts = {f"archive/data/{key}": data for key, data in storages.items()}
+    parts |= {"archive/data.pkl": text, "archive/byteorder": b"little", "archive/version": b"3\n"}
+    return {"model.pth": forger(zipped(forger.one_of(parts)))}
 
 
 def timm(forger):
@@ -59,9 +78,10 @@ def timm(forger):
         "crop_pct": 0.9,
         "input_size": [3, 4, 4],
     }
-    config = {"architecture": "vit_tiny", "num_classes": 3, "global_pool": "token", "pretrained_cfg": prepared}
+    config = {"num_classes": 3, "global_pool": "token", "pretrained_cfg": prepared}
     config |= {"num_features": 4, "label_names": ["a", "b", "c"], "label_descriptions": {"a": "x"}}
-    return safetensors("timm", forger) | {"config.json": forger(forger.json(config))}
+    weights = safetensors(arrays("timm"), forger)
+    return {"model.safetensors": weights, "config.json": forger(forger.json(config))}
 
 
 @functools.cache
@@ -71,8 +91,8 @@ def arrays(source):
 
 
 def read_weights(folder):
-    path = folder / "model.npz"
-    load_weights(path if path.exists() else folder, heads=2)
+    path = next((path for path in folder.iterdir() if path.suffix in (".npz", ".pth")), folder)
+    load_weights(path, heads=2)
 
 
 def read_checkpoint(folder):
