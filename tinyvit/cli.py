@@ -5,11 +5,14 @@ Exit status: 0 well, 1 failed, 2 wrong usage, 130 and 143 interrupted (after sav
 
 import importlib
 import os
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 
 import tinyvit
 from tinyvit.commands.options import Parser
-from tinyvit.errors import TinyvitError
+from tinyvit.errors import TinyvitError, signal_number
 
 COMMANDS = ("train", "evaluate", "predict", "features", "probe", "convert", "numerics")
 COMMANDS += ("gradcheck", "shapes", "bench", "plot", "report", "doctor", "lab")
@@ -17,7 +20,7 @@ COMMANDS += ("gradcheck", "shapes", "bench", "plot", "report", "doctor", "lab")
 
 def parser():
     """The parser of all commands."""
-    top = Parser(prog="tinyvit", description=tinyvit.__doc__.partition("\n")[0])
+    top = Parser(prog="tinyvit", description=(tinyvit.__doc__ or "").partition("\n")[0])
     top.add_argument("--version", action="version", version=f"tinyvit {tinyvit.__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
     for name in COMMANDS:
@@ -27,15 +30,17 @@ def parser():
 
 def main(argv=None):
     """Run the command; returns the exit status."""
+    open_streams()
     try:
-        args = parser().parse_args(argv)
-        return args.function(args) or 0
+        with interruptible():
+            args = parser().parse_args(argv)
+            return args.function(args) or 0
     except TinyvitError as error:
         print(f"tinyvit: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("tinyvit: interrupted", file=sys.stderr)
-        return 130
+        return 128 + signal_number(stop)
     except BrokenPipeError:  # nobody reads on, as before `| head`; nor is the rest to be written when Python ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -45,3 +50,39 @@ def main(argv=None):
     except OSError as error:
         print(f"tinyvit: {error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
         return 1
+
+
+def open_streams():
+    """Make the standard streams such that nothing fails over them.
+
+    One that is closed (`2>&-`) is the null device: else the next file that is opened would take its number. A
+    character that the terminal's encoding lacks is written as its number.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)  # as standard streams are
+    os.close(descriptor)
+    for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a notebook's, or a test's, is another object
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def interruptible():
+    """While this holds, Ctrl-C and SIGTERM raise KeyboardInterrupt, which has the signal's number."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # no other may have handlers
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as in a script's background
+                before[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

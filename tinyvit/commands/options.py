@@ -56,7 +56,7 @@ def count(text):
 
 
 def documented(cls):
-    """The first sentence on each field, from the class's own docstring."""
+    """The first sentence on each field, from the class's own docstring; none where Python leaves those out (-OO)."""
     text = (inspect.getdoc(cls) or "") + "\n"
     entries = re.findall(r"^(\w[\w, ]*) : .*\n((?:    .*\n)+)", text, re.MULTILINE)
     return {
@@ -85,7 +85,7 @@ def _add_settings(parser, title, settings):
         if name not in ("channels", "classes"):
             how = {"type": whole_numbers, "metavar": "N,N,..."} if kind is tuple else {"type": kind}
             how = {"metavar": kind.__name__.upper()} | how
-            group.add_argument("--" + name.replace("_", "-"), help=documented(cls)[name], **how)
+            group.add_argument("--" + name.replace("_", "-"), help=documented(cls).get(name), **how)
     for old, new in RENAMED.items():
         if new in settings:
             group.add_argument(f"--{old}", dest=new, type=settings[new][1], action=Renamed, help=argparse.SUPPRESS)

@@ -8,6 +8,7 @@ that is stopped, or killed, and resumed ends with the same bits as one that neve
 import operator
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from tinyvit import trees
 from tinyvit.annotations import Data, Tree
 from tinyvit.arrays import choose_device, flat, to_host, xp_of
 from tinyvit.errors import CheckpointError, DivergedError, Interrupted, UsageError, WorkerError
+from tinyvit.lock import locked
 from tinyvit.models.config import Config
 from tinyvit.models.model import check_parameters, model_of
 from tinyvit.training.batches import checked_data, held_out, take
@@ -86,6 +88,8 @@ def fit(
         If the loss is no longer a number: at which step. The last good state is kept.
     Interrupted
         If `stop` asked for it.
+    UsageError
+        If another process is training in the run's folder.
     WorkerError
         If a worker was killed or failed. The last checkpoint is kept.
     DataError, UsageError, DeviceError
@@ -96,6 +100,7 @@ def fit(
     data = checked_data(config, data)
     device = choose_device(device)
     with (
+        locked(run.folder, "training") if run else nullcontext(),
         arithmetic(),
         start_worker_pool(config, recipe, seed, workers=workers_for(recipe, workers, device), device=device) as pool,
     ):
@@ -279,6 +284,7 @@ class _Training:
     def _diverged(self, step):
         if self._is_finite():
             self._save()
+        self._record("diverged")
         raise diverged(step, self.steps, self.recipe, self._kept()) from None
 
 
