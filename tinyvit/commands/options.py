@@ -32,8 +32,20 @@ class Parser(argparse.ArgumentParser):
             first.add_argument("--resume", action="store_true")
             add, self.add_model_options = self.add_model_options, None
             asked, _ = first.parse_known_args(args)
-            add(self, asked.model or (asked.resume and asked.out and saved_model(asked.out)) or "vit")
+            model = asked.model or (asked.resume and asked.out and saved_model(asked.out)) or "vit"
+            add(self, model)
+            found, unknown = super().parse_known_args(args, namespace)
+            self._refuse_settings_of_others(model, unknown)
+            return found, unknown
         return super().parse_known_args(args, namespace)
+
+    def _refuse_settings_of_others(self, model, unknown):
+        """An error that names the model's own settings, if an option is of another model's."""
+        settings = {name: _option(name) for other in MODELS.values() for name in other.config.settings()}
+        own = [settings[name] for name in MODELS[model].config.settings() if name not in ("channels", "classes")]
+        for option in unknown:
+            if (name := option.partition("=")[0]) in settings.values():
+                self.error(f"{name}: {MODELS[model].title} has no such setting, it has {', '.join(own)}")
 
     def error(self, message):
         raise UsageError(f"{message}; see {self.prog} --help")
@@ -85,10 +97,14 @@ def _add_settings(parser, title, settings):
         if name not in ("channels", "classes"):
             how = {"type": whole_numbers, "metavar": "N,N,..."} if kind is tuple else {"type": kind}
             how = {"metavar": kind.__name__.upper()} | how
-            group.add_argument("--" + name.replace("_", "-"), help=documented(cls).get(name), **how)
+            group.add_argument(_option(name), help=documented(cls).get(name), **how)
     for old, new in RENAMED.items():
         if new in settings:
             group.add_argument(f"--{old}", dest=new, type=settings[new][1], action=Renamed, help=argparse.SUPPRESS)
+
+
+def _option(name):
+    return "--" + name.replace("_", "-")
 
 
 class Renamed(argparse.Action):

@@ -30,6 +30,7 @@ from tinyvit.training.train_step import STATE
 from tinyvit.training.worker_pool import start_worker_pool
 
 SAVE_EVERY = 30.0  # seconds between two checkpoints within an epoch
+FEWEST_RECORDS = 20  # of steps, so that a short run has a curve too
 
 
 def fit(
@@ -117,6 +118,7 @@ class _Training:
         self.indices, self.held_out = held_out(self.train, self.recipe.validation)
         self.steps_per_epoch = -(-len(self.indices) // self.recipe.batch)
         self.steps = self.recipe.epochs * self.steps_per_epoch
+        self.log_every = max(1, min(LOG_EVERY, self.steps // FEWEST_RECORDS))
         self.run, self.progress, self.draw, self.stop = run, progress, draw, stop
         self.history, self.displayed, self.validated = [], {}, None
         self.step = self._start(p)
@@ -203,7 +205,7 @@ class _Training:
             batch = order[i * self.recipe.batch : (i + 1) * self.recipe.batch]
             begun = time.perf_counter()
             loss, norm, rate = self._step(batch)
-            if self.step % LOG_EVERY == 0:
+            if self.step % self.log_every == 0:
                 speed = len(batch) / (time.perf_counter() - begun)
                 self._record("step", epoch=epoch + 1, loss=float(loss), learning_rate=rate, gradient_norm=float(norm))
                 self._show(bar, loss=f"{float(loss):.3f}", images=f"{speed:.0f}/s")
