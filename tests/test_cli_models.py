@@ -122,7 +122,7 @@ WHY_NOT = {
     "train digits --model resnet": "resnet",
     "shapes digits --model resnet": "resnet",
     "train digits --model cnn --depth 3": "--depth",
-    "train digits --model vit --widths 2,3": "--widths: a Vision Transformer has no such setting, it has --image, --patch",
+    "train digits --model vit --widths 2,3": "--widths: a Vision Transformer has no such setting, it has --image",
     "train digits --model=cnn --dim=8": "--dim: a convolutional network has no such setting, it has --image, --widths;",
     "train digits --model vit --corrupted 0.3": "--corrupted",
     "train digits --model cnn --widths 2,x": "--widths",
