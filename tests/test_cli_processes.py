@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tests.training import helpers
 from tests.training.helpers import SMALL, call, put_run
 from tinyvit import startup
 from tinyvit.lock import LOCK
+from tinyvit.training.run import Run
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="a POSIX shell, and signals")
 SLOW = ["train", *SMALL[1:], "--epochs=5000", "--workers=1"]
@@ -154,6 +156,39 @@ def test_a_signal_ends_any_command_in_one_line_and_the_handlers_are_as_before(mo
     result = call("shapes", "digits")
     assert (result.code, result.out, result.err) == (code, "", "tinyvit: interrupted\n")
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@POSIX
+def test_without_a_folder_for_temporary_files_or_a_home_a_run_has_no_curves(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import tempfile\ntempfile._candidate_tempdir_list = list\n")
+    path = os.pathsep.join([str(tmp_path), helpers.environment()["PYTHONPATH"]])
+    env = helpers.environment(PYTHONPATH=path, HOME="/dev/null/home", XDG_CONFIG_HOME="", XDG_CACHE_HOME="")
+    env.pop("MPLCONFIGDIR", None)
+    argv = [sys.executable, "-m", "tinyvit", "train", *SMALL, "--workers=1", "--out", "run"]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and "tinyvit: no curves: Matplotlib requires" in done.stderr
+    assert (tmp_path / "run" / "model.npz").exists() and not (tmp_path / "run" / "curves.png").exists()
+
+
+def test_a_run_folder_that_is_removed_while_it_trains_is_said_to_be_gone(tmp_path, monkeypatch):
+    monkeypatch.setattr("tinyvit.training.run.Run.log", lambda run, record, log=Run.log: removed(run, record, log))
+
+    def removed(run, record, log):
+        shutil.rmtree(run.folder)
+        log(run, record)
+
+    result = call("train", *SMALL, "--out", "run")
+    last = result.err.splitlines()[-1]
+    assert result.code == 1 and last.startswith("tinyvit: cannot write run") and "No such file or directory" in last
+    assert last.endswith("its folder is not there")
+
+
+def test_where_the_system_does_not_say_how_much_memory_it_has_training_starts(monkeypatch):
+    def no_proc():
+        raise FileNotFoundError(2, "No such file or directory", "/proc/meminfo")
+
+    monkeypatch.setattr("psutil.virtual_memory", no_proc)
+    assert call("train", *SMALL, "--out", "run").code == 0
 
 
 def test_a_diverged_run_is_neither_resumed_nor_advised(tmp_path):

@@ -48,7 +48,8 @@ def main(argv=None):
         print(f"tinyvit: not enough memory: {str(error) or 'try smaller sizes'}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"tinyvit: {error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"tinyvit: {where}{error.strerror or error}", file=sys.stderr)
         return 1
 
 

@@ -132,11 +132,15 @@ def _say_what_comes(args, run, data, held_out, where, *, fine_tuned):
 
 
 def _drawing(run):
-    """What draws a run's curves from its history; they are looked at, and not needed: without them training goes on."""
-    from tinyvit.viz.curves import curves
-    from tinyvit.viz.picture import readable
+    """What draws a run's curves from its history. Where they cannot be drawn that is said, and the run goes on."""
+    try:
+        from tinyvit.viz.curves import curves
+        from tinyvit.viz.picture import readable
 
-    title = f"{readable([run.settings.dataset.name])[0]}, seed {run.settings.seed}"
+        title = f"{readable([run.settings.dataset.name])[0]}, seed {run.settings.seed}"
+    except OSError as error:  # Matplotlib wants a folder for its cache, the user's or a temporary one
+        print(f"tinyvit: no curves: {error}", file=sys.stderr)
+        return None
 
     def draw(history):
         try:
