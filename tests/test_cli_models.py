@@ -1,7 +1,6 @@
 """Every model from the command: trained, killed, resumed, measured and asked; or one line that says why not."""
 
 import json
-import os
 import re
 import shutil
 
@@ -10,9 +9,9 @@ import pytest
 from PIL import Image
 
 import tinyvit
+from tests.reliability.kills import TINY
 from tests.training import helpers
 from tests.training.helpers import call, changed_json, fails, isolated
-from tests.training.kill import TINY, kill_at_random
 from tinyvit import trees
 from tinyvit.models.masked import encoder_of
 from tinyvit.models.model import MODELS
@@ -47,18 +46,7 @@ def here(tmp_path, monkeypatch, finished):
     return tmp_path
 
 
-def test_every_model_has_a_tiny_run():
-    assert TINY.keys() == MODELS.keys(), "a new model is trained, killed and asked here as well: say how, in TINY"
-
-
 # ---- the same bits
-
-
-@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
-@pytest.mark.parametrize("model", ["cnn", "masked"])
-def test_a_run_killed_at_random_moments_ends_with_the_same_bits(tmp_path, monkeypatch, model):
-    isolated(tmp_path, monkeypatch)
-    assert kill_at_random(model, 2, tmp_path, epochs=4), "none of the kills came in time"
 
 
 @pytest.mark.parametrize("model", ["cnn", "masked"])

@@ -4,24 +4,23 @@ Imported before all else. It does something in the command's own process only: w
 handlers that are theirs.
 """
 
-import contextlib
 import os
 import signal
 import sys
-from pathlib import Path
 
 
 def is_command():
     """Whether this process is `tinyvit` or `python -m tinyvit`, of which argv[0] is -m until the module is found."""
     name = sys.argv[0] if sys.argv else ""
-    return Path(name).stem == "tinyvit" or (name == "-m" and "tinyvit" in sys.orig_argv)
+    return os.path.splitext(os.path.basename(name))[0] == "tinyvit" or (name == "-m" and "tinyvit" in sys.orig_argv)
 
 
 def end(number, frame):
     """End the process at once; an exception would go through the middle of other libraries' imports."""
-    with contextlib.suppress(OSError):
+    try:
         os.write(2, b"tinyvit: interrupted\n")
-    os._exit(128 + number)
+    finally:  # it may be closed
+        os._exit(128 + number)
 
 
 if is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
