@@ -1,6 +1,7 @@
 """The command in odd processes: streams that are closed or narrow, Python without docstrings, a second one, signals."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from tests.training import helpers
@@ -208,3 +210,26 @@ def test_a_damaged_line_of_the_history_is_told_of_and_the_rest_kept(tmp_path):
     )
     kinds = [json.loads(line)["kind"] for line in path.read_text().splitlines()]
     assert kinds == [record["kind"], *(json.loads(line)["kind"] for line in (first, *rest))]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["features", "run", "a.npy", "--out=f.npy"],
+        ["predict", "run", "a.npy", "--figure=f.png"],
+        ["convert", "run", "f.npz"],
+    ],
+    ids=lambda argv: argv[0],
+)
+def test_where_one_may_not_write_one_line_says_which_file_and_what_to_do(tmp_path, monkeypatch, argv):
+    def denied(path, *args, **options):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    put_run(tmp_path / "run")
+    np.save("a.npy", 255 * np.eye(8, dtype=np.uint8))
+    monkeypatch.setattr("tinyvit.files.open", denied, raising=False)
+    result = call(*argv)
+    out = argv[-1].rpartition("=")[2]
+    words = f"tinyvit: cannot write {out}: Permission denied; choose another place"
+    assert result.code == 1 and result.err.splitlines()[-1] == words, result
+    assert not list(tmp_path.glob("f.*"))

@@ -13,7 +13,7 @@ from tinyvit.files import is_alive
 
 LOCK = ".lock"
 BEYOND = 2**20  # the byte that Windows locks: one that is locked cannot be read
-_held = set()  # the folders that this process has locked
+_held: set[Path] = set()  # the folders that this process has locked
 
 
 @contextlib.contextmanager
