@@ -3,13 +3,13 @@
 import argparse
 import dataclasses
 import inspect
-import json
 import re
 import sys
 from pathlib import Path
 
+from tinyvit import json_files
 from tinyvit.arrays import DEVICES
-from tinyvit.errors import UsageError
+from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.models.model import MODELS, model_named
 from tinyvit.training.recipe import RENAMED
 
@@ -54,10 +54,11 @@ class Parser(argparse.ArgumentParser):
 def saved_model(folder):
     """The name of the model of the run in a folder; None if the folder does not say."""
     try:
-        name = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("model")
-        return name if name in MODELS else None
-    except (OSError, ValueError, AttributeError, TypeError):  # whoever opens the run will say what is wrong
+        values = json_files.read(Path(folder) / "config.json")
+    except CheckpointError:  # whoever opens the run will say what is wrong
         return None
+    name = values.get("model") if isinstance(values, dict) else None
+    return name if name in list(MODELS) else None
 
 
 def count(text):

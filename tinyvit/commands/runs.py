@@ -47,7 +47,7 @@ def data_of(settings, data_dir):
         loaded = read_data(settings.data, data_dir, **how)
         return loaded.train, loaded.test
     place = data_dir or settings.data
-    if not Path(place).expanduser().exists():
+    if not Path(os.path.expanduser(place)).exists():
         raise DataError(f"the pictures of this run are gone from {place}: name their new place with --data-dir")
     try:
         loaded = read_data(os.path.abspath(os.path.expanduser(place)), **how)

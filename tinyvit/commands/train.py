@@ -153,7 +153,7 @@ def _drawing(run):
 
 def run_name(data):
     """The name that the runs of a folder or .zip of pictures begin with, unless --out says another."""
-    path = Path(data).expanduser().resolve()
+    path = Path(os.path.expanduser(data)).resolve()
     return path.stem if path.is_file() else path.name
 
 

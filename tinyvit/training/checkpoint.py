@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tinyvit import npz, trees
+from tinyvit import json_files, npz, trees
 from tinyvit.annotations import Array, Path, Tree
 from tinyvit.arrays import to_host
 from tinyvit.errors import CheckpointError, UsageError, WriteError
@@ -115,7 +115,7 @@ def _read_config(path, archive, entries):
         shape, dtype = npz.header(path, archive, entries["config"], "config")
         if dtype == np.uint8 and len(shape) == 1 and shape[0] <= LONGEST_DESCRIPTION:
             try:
-                description = json.loads(npz.read(path, archive, entries["config"], "config").tobytes())
+                description = json_files.parse(npz.read(path, archive, entries["config"], "config").tobytes())
                 if description["format"] == FORMAT:
                     model = model_named(description.get("model", "vit"))  # version 0.1 saved no other, and no name
                     return model.config.from_dict(description["config"])

@@ -1,7 +1,6 @@
 """Published weights into the parameter tree: who wrote them, what model they are, and every array in its place."""
 
 import itertools
-import json
 import math
 import re
 import reprlib
@@ -9,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tinyvit import json_files
 from tinyvit.annotations import Path, Tree
 from tinyvit.data.photos import Preparation
 from tinyvit.errors import CheckpointError, DataError, UsageError
@@ -21,7 +21,6 @@ from tinyvit.weights.tensors import Tensor, open_tensors, weights_file
 from tinyvit.weights.variants import canonical
 
 HEAD_WIDTH = 64  # of every ViT in the paper, where the file does not say
-LONGEST_DESCRIPTION = 4_000_000  # bytes of a config.json; ImageNet-21k's class names take about one million
 TANH = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_tanh")  # the last is timm's name, the others Hugging Face's
 ACTIVATIONS = {"gelu": "erf"} | dict.fromkeys(TANH, "tanh")
 AXES = {"patch/w": 4, "patch/b": 1, "cls": 3, "pos": 3, "blocks/{i}/mlp/fc1/b": 1}  # of the arrays that tell the sizes
@@ -210,16 +209,9 @@ def _zero_head(naming, config):
 
 def _description(path):
     """What a config.json says; {} if there is none."""
-    try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise CheckpointError(f"{path} is no ordinary file")
-        if path.stat().st_size > LONGEST_DESCRIPTION:
-            raise CheckpointError(f"{path} has {path.stat().st_size} bytes, expected at most {LONGEST_DESCRIPTION}")
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"cannot read {path}: {first_line(error)}") from None
+    found = json_files.read(path)
     if not isinstance(found, dict):
         raise CheckpointError(f"{path} is no table of settings")
     return found

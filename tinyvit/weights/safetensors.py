@@ -9,12 +9,12 @@ drop and read them again. So every number in the header is checked against the f
 the package of the same name.
 """
 
-import json
 import math
 import os
 
 import numpy as np
 
+from tinyvit import json_files
 from tinyvit.errors import CheckpointError
 from tinyvit.npz import check_finite, check_names, first_line
 
@@ -57,23 +57,16 @@ def _header(path, length):
             n = int.from_bytes(file.read(8), "little")
             if length < 8 or not 2 <= n <= min(length - 8, LONGEST_HEADER):
                 raise ValueError(f"it begins with a header of {n} bytes, in a file of {length}")
-            header = json.loads(file.read(n).decode(), object_pairs_hook=_without_twins)
+            header = json_files.parse(file.read(n))
         if not isinstance(header, dict):
             raise ValueError("the header is no table of tensors")
-    except (ValueError, RecursionError) as error:  # JSON's errors and Unicode's are ValueErrors
+    except ValueError as error:  # JSON's errors and Unicode's are ValueErrors
         raise CheckpointError(f"{path} is damaged or no safetensors file: {first_line(error)}") from None
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
     header.pop("__metadata__", None)
     check_names(path, list(header))
     return header, 8 + n
-
-
-def _without_twins(pairs):
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name stands in the header twice")
-    return found
 
 
 def _check(path, header, length):
