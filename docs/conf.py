@@ -156,7 +156,7 @@ def public_names():
     """A list of the public names, each with where it is and the first line of its docstring."""
     for name in tinyvit.__all__:
         value = getattr(tinyvit, name)
-        if hasattr(value, "__module__"):
+        if not isinstance(value, dict):
             home, words = value.__module__, inspect.getdoc(value).partition("\n")[0]
             link = f":py:obj:`tinyvit.{name} <{home}.{name}>`"
         else:

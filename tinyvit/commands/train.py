@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import os
+import shlex
 import signal
 import sys
 from contextlib import contextmanager
@@ -124,9 +125,11 @@ def run_name(data):
 
 def _print_result(run):
     metrics = run.metrics()
-    print(f"run {run.folder}: {metrics['epochs']} epochs in {metrics['seconds']:.1f} s", end=", ")
+    epochs = f"{metrics['epochs']} epoch{'s' * (metrics['epochs'] != 1)}"
+    print(f"run {run.folder}: {epochs} in {metrics['seconds']:.1f} s", end=", ")
     print(f"validation accuracy {100 * metrics['validation_accuracy']:.2f} %")
     print(f"test accuracy {100 * metrics['test_accuracy']:.2f} %")
+    print(f"look at it: tinyvit report {shlex.quote(str(run.folder))}", file=sys.stderr)
 
 
 def _start(args, found):
