@@ -30,7 +30,7 @@ CHINESE = {
     "time, 4 cores": "时间（4 核）",
     "mnist, no augmentation: a ViT": "mnist，无数据增强：ViT",
     "the same: a convolutional network": "同样条件：卷积网络",
-    "model, batch, cores": "模型、批次、核数",
+    "{} {}, batch of {}, cores: {}": "{} {}，批次 {}，核数 {}",
     "train": "训练",
     "infer": "预测",
     "ratio": "比值",
@@ -146,8 +146,9 @@ def speed(language, known):
         row = cells[model, task, batch, min(cores, max(where[3] for where in cells))]
         seconds = [row[name]["seconds"] for name in ("tinyvit", "torch eager", "torch class row")]
         shown = [f"{1000 * t:,.1f} ms" for t in seconds[:2]] + [f"**{row['tinyvit']['ratio']:.2f}**"]
-        rows.append((f"{words(language, task)} {model}, {batch}, {cores}", *shown, f"{seconds[0] / seconds[2]:.2f}"))
-    return table(language, ("model, batch, cores", "tinyvit", "PyTorch", "ratio", "to PyTorch, class row"), rows)
+        title = words(language, "{} {}, batch of {}, cores: {}").format(words(language, task), model, batch, cores)
+        rows.append((title, *shown, f"{seconds[0] / seconds[2]:.2f}"))
+    return table(language, ("", "tinyvit", "PyTorch", "ratio", "to PyTorch, class row"), rows)
 
 
 def table(language, head, rows):

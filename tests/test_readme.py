@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 TEXTS = {language: path.read_text(encoding="utf-8") for language, path in readme.READMES.items()}
 README, CHINESE = TEXTS["en"], TEXTS["zh"]
 OWN = ("问题索引", "笔记", "中国大陆", "术语表")  # sections that the Chinese one has besides
-NUMBER = r"\d[\d.,]*(?:e-\d+)?"
+NUMBER = r"\d(?:[\d.,]*\d)?(?:e-\d+)?"
 
 
 def blocks(language):

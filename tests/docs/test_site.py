@@ -107,6 +107,15 @@ def test_every_page_is_there(site, pages):
     assert [path for path in sources if site / Path(path).with_suffix(".html") not in pages] == []
 
 
+def test_notebooks_are_numbered_and_derivations_in_the_order_of_the_model(site):
+    html = (site / "docs/index.html").read_text(encoding="utf-8")
+    side = html.partition('class="sidebar-tree"')[2].partition("</aside>")[0]
+    names = [file.stem for file in sorted(ROOT.glob("notebooks/*.ipynb"))]
+    assert re.findall(r'notebooks/(\w+)\.html">(\d\d) ', side) == [(name, name[:2]) for name in names]
+    order = ["patch_embedding", "softmax", "attention", "layer_norm", "gelu", "cross_entropy"]
+    assert re.findall(r'derivations/(\w+)\.html"', side) == order
+
+
 def test_nothing_is_asked_of_a_network(site, pages):
     assert {path.name: asked for path, page in pages.items() if (asked := asked_for(page))} == {}
     for file in site.rglob("*.css"):
