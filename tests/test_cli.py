@@ -38,6 +38,8 @@ def test_train_with_no_argument_learns_digits_in_numbered_folders(tmp_path):
         assert result.code == 0 and "; 1 worker; " in result.err
         assert re.fullmatch(r"test accuracy \d+\.\d\d %", result.out.splitlines()[-1])
         assert "epoch 1/1" in result.err and "epoch 1/1" not in result.out
+        assert ": 1 epoch in " in result.out
+        assert result.err.endswith(f"look at it: tinyvit report {Path('runs', f'digits-{number}')}\n")
         assert sorted(f.name for f in (tmp_path / "runs" / f"digits-{number}").iterdir()) == sorted(FILES)
     first, second = (tmp_path / "runs" / f"digits-{number}" / "model.npz" for number in (1, 2))
     assert first.read_bytes() == second.read_bytes()

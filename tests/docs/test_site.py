@@ -199,6 +199,25 @@ def test_a_page_in_a_browser(site, pages, name, width):
     assert not found["wide"], "the page does not scroll sideways"
 
 
+WIDE = """
+<script>
+window.addEventListener("load", () => {
+  const wide = [...document.querySelectorAll("div.highlight pre")].filter(pre => pre.scrollWidth > pre.clientWidth);
+  document.body.insertAdjacentHTML("beforeend", "<pre id=found></pre>");
+  document.getElementById("found").textContent = JSON.stringify(wide.map(pre => pre.innerText));
+});
+</script>
+"""
+
+
+@pytest.mark.usefixtures("browser")
+@pytest.mark.parametrize("name", ["notebooks/03_attention", "docs/commands"])
+def test_lines_of_code_are_not_cut(site, name):
+    path = site / f"{name}.html"
+    found, _ = driven(path.read_text(encoding="utf-8"), WIDE, path.parent, 1440)
+    assert found == []
+
+
 @pytest.mark.parametrize(
     "html",
     [
