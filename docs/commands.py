@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+from unittest import mock
 
 from tinyvit.cli import GROUPS, main
 
@@ -21,13 +22,8 @@ def lines():
 
 def helped(name):
     """What `tinyvit NAME --help` prints."""
-    before = dict(os.environ)
-    os.environ["COLUMNS"] = WIDTH  # where argparse looks for the width
     out = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-            main([name, "--help"])
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    wide = mock.patch.dict(os.environ, COLUMNS=WIDTH)  # where argparse looks for the width
+    with wide, contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+        main([name, "--help"])
     return out.getvalue()

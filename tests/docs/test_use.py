@@ -27,7 +27,12 @@ def page(name):
 def test_the_commands_are_as_they_are():
     shown = page("docs/commands.md").partition("<!-- commands -->\n")[2].partition("<!-- /commands -->")[0]
     assert re.findall(r"^### tinyvit (\w+)$", shown, re.MULTILINE) == list(COMMANDS)
-    assert shown.splitlines() == commands.lines(), "run `python docs/measure.py commands`"
+    assert plain(shown) == plain("\n".join(commands.lines())), "run `python docs/measure.py commands`"
+
+
+def plain(text):
+    """The words of a help: Python 3.13 says `--a, --b FILE`, older ones `--a FILE, --b FILE`."""
+    return re.sub(r"(--[\w-]+) [A-Z]+, (?=--)", r"\1, ", text).split()
 
 
 def test_the_width_of_the_commands_page_is_nobody_elses(monkeypatch):
