@@ -39,6 +39,7 @@ class Parser(argparse.ArgumentParser):
     add_model_options, most_used = None, ()
 
     def parse_known_args(self, args=None, namespace=None):
+        model = None
         if self.add_model_options:
             first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
             first.add_argument("--model", nargs="?")  # that a name is missing, the whole parser will say
@@ -46,8 +47,11 @@ class Parser(argparse.ArgumentParser):
             first.add_argument("--resume", action="store_true")
             add, self.add_model_options = self.add_model_options, None
             asked, _ = first.parse_known_args(args)
-            add(self, asked.model or (asked.resume and asked.out and saved_model(asked.out)) or "vit")
+            model = asked.model or (asked.resume and asked.out and saved_model(asked.out)) or "vit"
+            add(self, model)
         found, unknown = super().parse_known_args(args, namespace)
+        if model:
+            self._refuse_settings_of_others(model, unknown)
         if self._subparsers is None and (options := [word for word in unknown if word.startswith("-")]):
             self.error(self._no_option(options[0].partition("=")[0]))
         return found, unknown
@@ -80,6 +84,14 @@ class Parser(argparse.ArgumentParser):
         formatter.add_text(self.epilog)
         return formatter.format_help()
 
+    def _refuse_settings_of_others(self, model, unknown):
+        """An error that names the model's own settings, if an option is of another model's."""
+        settings = {name: _option(name) for other in MODELS.values() for name in other.config.settings()}
+        own = [settings[name] for name in MODELS[model].config.settings() if name not in ("channels", "classes")]
+        for option in unknown:
+            if (name := option.partition("=")[0]) in settings.values():
+                self.error(f"{name}: {MODELS[model].title} has no such setting, it has {', '.join(own)}")
+
     def error(self, message):
         raise UsageError(f"{message}{' See' if message.endswith('?') else '; see'} {self.prog} --help")
 
@@ -101,7 +113,7 @@ def count(text):
 
 
 def documented(cls):
-    """The first sentence on each field, from the class's own docstring."""
+    """The first sentence on each field, from the class's own docstring; none where Python leaves those out (-OO)."""
     text = (inspect.getdoc(cls) or "") + "\n"
     entries = re.findall(r"^(\w[\w, ]*) : .*\n((?:    .*\n)+)", text, re.MULTILINE)
     return {
@@ -130,10 +142,14 @@ def _add_settings(parser, title, settings):
         if name not in ("channels", "classes"):
             how = {"type": whole_numbers, "metavar": "N,N,..."} if kind is tuple else {"type": kind}
             how = {"metavar": kind.__name__.upper()} | how
-            group.add_argument("--" + name.replace("_", "-"), help=documented(cls)[name], **how)
+            group.add_argument(_option(name), help=documented(cls).get(name), **how)
     for old, new in RENAMED.items():
         if new in settings:
             group.add_argument(f"--{old}", dest=new, type=settings[new][1], action=Renamed, help=argparse.SUPPRESS)
+
+
+def _option(name):
+    return "--" + name.replace("_", "-")
 
 
 class Renamed(argparse.Action):

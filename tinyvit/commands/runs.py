@@ -6,7 +6,7 @@ from pathlib import Path
 from tinyvit.arrays import to_device
 from tinyvit.commands.options import add_data_dir, add_run, add_workers
 from tinyvit.data import read_data
-from tinyvit.errors import CheckpointError, DataError, TinyvitError, UsageError
+from tinyvit.errors import CheckpointError, DataError, UsageError
 from tinyvit.files import replacing
 from tinyvit.training.checkpoint import load
 from tinyvit.training.cores import usable_cores
@@ -24,6 +24,7 @@ def finished_model(folder, device):
     """A finished run and its model, on a device."""
     run = open_run(folder)
     if not run.model.exists():
+        run.refuse_diverged()
         raise CheckpointError(f"the run in {folder} is not finished: go on with `{run.resume_command}`")
     p, config = load(run.model)
     if config != run.settings.config:
@@ -77,9 +78,6 @@ def save_figure(figure, path):
     form, known = Path(path).suffix[1:].lower(), {*figure.canvas.get_supported_filetypes()} - {"pgf"}  # needs TeX
     if form not in known:
         raise UsageError(f"cannot draw {path}: expected a name that ends in one of {', '.join(sorted(known))}")
-    try:
-        # The same figure is the same file: no date, and names in it that are not drawn by chance.
-        with replacing(path) as file, rc_context({"svg.hashsalt": "tinyvit"}):
-            figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)
-    except OSError as error:
-        raise TinyvitError(f"cannot write {path}: {error.strerror or error}; choose another place") from None
+    # The same figure is the same file: no date, and names in it that are not drawn by chance.
+    with replacing(path) as file, rc_context({"svg.hashsalt": "tinyvit"}):
+        figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)

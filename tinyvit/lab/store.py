@@ -7,7 +7,7 @@ result is there is not done again.
 import json
 import os
 
-from tinyvit.errors import CheckpointError
+from tinyvit.errors import FULL, CheckpointError, WriteError
 from tinyvit.training.machine import machine
 
 FIELDS = ("key", "data", "setting", "seed", "result", "seconds", "machine")
@@ -72,6 +72,5 @@ class Store:
                     text = "\n" * (file.read() != b"\n") + text
                 file.write(text.encode())
         except OSError as error:
-            raise CheckpointError(
-                f"cannot write {self.path}: {error.strerror or error}; mend that and give the same command again"
-            ) from None
+            again = "; then give the same command again" if error.errno in FULL else ""
+            raise CheckpointError(f"{WriteError(self.path, error)}{again}") from None

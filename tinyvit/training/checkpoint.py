@@ -1,6 +1,7 @@
 """tinyvit's own checkpoints: an .npz file that holds a model's configuration and its parameters by name.
 
-Nothing in it depends on the time, the machine or who wrote it: the same model gives the same bytes. Nothing in a file
+Nothing in it depends on the time, the machine or who wrote it: the same model gives the same arrays, and with one
+version of Python, which writes the headers of the zip archive, the same bytes. Nothing in a file
 is believed before it is checked: names, shapes and dtypes are compared with what the configuration implies, from the
 headers alone, before any array is read.
 """
@@ -15,7 +16,7 @@ import numpy as np
 from tinyvit import npz, trees
 from tinyvit.annotations import Array, Path, Tree
 from tinyvit.arrays import to_host
-from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.errors import CheckpointError, UsageError, WriteError
 from tinyvit.files import replacing
 from tinyvit.models.config import Config
 from tinyvit.models.model import model_named, model_of, name_of
@@ -54,9 +55,7 @@ def save(path: Path, p: Tree, config: Config, *, training: Mapping[str, Array] |
                 with archive.open(zipfile.ZipInfo(f"{name}.npy", EPOCH), "w", force_zip64=True) as entry:
                     np.lib.format.write_array(entry, np.asarray(array, order="C"), allow_pickle=False)
     except OSError as error:
-        raise CheckpointError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
-        ) from None
+        raise CheckpointError(str(WriteError(path, error))) from None
 
 
 def load(path: Path) -> tuple[Tree, Config]:
