@@ -160,7 +160,7 @@ def test_the_doctor_finds_nothing_in_a_healthy_model(here, model):
 def test_a_run_of_a_model_that_this_version_does_not_know(here, argv):
     path = here / "vit" / "config.json"
     path.write_bytes(changed_json(path.read_bytes(), model="perceiver"))
-    fails(here, argv.split(), "no model is named 'perceiver': this version has vit, cnn, masked", code=1)
+    fails(here, argv.split(), "no model is named 'perceiver' in this version: expected one of vit, cnn, masked", code=1)
 
 
 # ---- old names of options

@@ -14,17 +14,57 @@ import tinyvit
 from tinyvit.commands.options import Parser
 from tinyvit.errors import TinyvitError, signal_number
 
-COMMANDS = ("train", "evaluate", "predict", "features", "probe", "convert", "numerics")
-COMMANDS += ("gradcheck", "shapes", "bench", "plot", "report", "doctor", "lab")
+GROUPS = {  # of each command a few words, and the options that most people need
+    "learn": {
+        "train": ("train a model, or go on with a run", ("--preset", "--epochs", "--out")),
+        "predict": ("classify pictures", ("--figure", "--top", "--json")),
+        "report": ("one HTML page about a run", ("--out", "--data-dir", "--workers")),
+        "eval": ("a run's test loss and accuracy", ("--data-dir", "--workers", "--json")),
+        "plot": ("a run's figures as PNG and SVG", ("--out", "--data-dir", "--workers")),
+    },
+    "understand": {
+        "gradcheck": ("check every gradient", ("--json",)),
+        "shapes": ("every tensor of a model", ("--backward", "--figure", "--batch")),
+        "doctor": ("why does it not train?", ("--data-dir", "--json")),
+        "lab": ("repeat an experiment of the paper", ("--data", "--budget", "--seeds")),
+    },
+    "published weights": {
+        "features": ("what a model makes of pictures", ("--out", "--layer", "--pool")),
+        "probe": ("few-shot accuracy of its features", ("--shots", "--test", "--image")),
+        "convert": ("for transformers, timm, or as .npz", ("--to",)),
+        "numerics": ("how far small choices move logits", ("--json",)),
+    },
+    "speed": {"bench": ("time and memory beside PyTorch's", ("--cores", "--json"))},
+}
+COMMANDS = {name: about for group in GROUPS.values() for name, about in group.items()}
+MORE = """tinyvit COMMAND --help says what else each can do. Exercises that mark themselves:
+python -c "from tinyvit import exercises; print(exercises.names())" lists them."""
+
+
+class TopParser(Parser):
+    """The parser of all commands; its help is the list of them, with an example each."""
+
+    def format_help(self):
+        lines = [f"{self.prog} {tinyvit.__version__}: {self.description}"]
+        commands = self._subparsers._group_actions[0].choices
+        wide = max(len(command.example) for command in commands.values())
+        for title, names in GROUPS.items():
+            lines += ["", title]
+            lines += [f"  {commands[name].example:<{wide}}  {words}" for name, (words, _) in names.items()]
+        return "\n".join([*lines, "", MORE, ""])
 
 
 def parser():
     """The parser of all commands."""
-    top = Parser(prog="tinyvit", description=(tinyvit.__doc__ or "").partition("\n")[0])
+    about = (tinyvit.__doc__ or "").partition("\n")[0]  # Python -OO has none
+    top = TopParser(prog="tinyvit", description=about.removeprefix("tinyvit: "))
     top.add_argument("--version", action="version", version=f"tinyvit {tinyvit.__version__}")
-    commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    for name in COMMANDS:
-        importlib.import_module(f"tinyvit.commands.{name}").add(commands)
+    top.set_defaults(function=lambda args: top.print_help())
+    commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
+    for name, (_, most_used) in COMMANDS.items():
+        module = {"eval": "evaluate"}.get(name, name)
+        importlib.import_module(f"tinyvit.commands.{module}").add(commands)
+        commands.choices[name].most_used = most_used
     return top
 
 

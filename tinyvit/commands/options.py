@@ -11,20 +11,35 @@ from tinyvit import json_files
 from tinyvit.arrays import DEVICES
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.models.model import MODELS, model_named
+from tinyvit.names import expected, nearest
 from tinyvit.training.recipe import RENAMED
 
 FROM_THE_DATA = ("image", "channels", "classes")  # sizes of the data set; the images' may be another, by resizing
+ELSEWHERE = {  # what other programs call an option
+    "--lr": "--learning-rate",
+    "--bs": "--batch",
+    "--wd": "--weight-decay",
+    "--hidden-size": "--dim",
+    "--embed-dim": "--dim",
+    "--layers": "--depth",
+    "--num-layers": "--depth",
+    "--cuda": "--device",
+    "--gpu": "--device",
+    "--output": "--out",
+}
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, like all others.
+    """An argument parser whose errors are one line, like all others, and whose help begins with what most people need.
 
-    One with `add_model_options` reads --model first, and then has the options of that model.
+    One with `add_model_options` reads --model first, and then has the options of that model. Its help shows the options
+    `most_used` before all others.
     """
 
-    add_model_options = None
+    add_model_options, most_used = None, ()
 
     def parse_known_args(self, args=None, namespace=None):
+        model = None
         if self.add_model_options:
             first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
             first.add_argument("--model", nargs="?")  # that a name is missing, the whole parser will say
@@ -34,10 +49,40 @@ class Parser(argparse.ArgumentParser):
             asked, _ = first.parse_known_args(args)
             model = asked.model or (asked.resume and asked.out and saved_model(asked.out)) or "vit"
             add(self, model)
-            found, unknown = super().parse_known_args(args, namespace)
+        found, unknown = super().parse_known_args(args, namespace)
+        if model:
             self._refuse_settings_of_others(model, unknown)
-            return found, unknown
-        return super().parse_known_args(args, namespace)
+        if self._subparsers is None and (options := [word for word in unknown if word.startswith("-")]):
+            self.error(self._no_option(options[0].partition("=")[0]))
+        return found, unknown
+
+    def _no_option(self, name):
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        meant = ELSEWHERE.get(name)
+        meant = meant if meant in known else nearest(name, known)
+        return f"there is no option {name}" + (f": did you mean {meant}?" if meant else "")
+
+    def _check_value(self, action, value):
+        if action.choices is not None and value not in action.choices:
+            names = [str(name) for name in action.choices]
+            raise argparse.ArgumentError(action, f"found {str(value)!r}: {expected(value, names)}")
+
+    def format_help(self):
+        """What it does; its arguments and most used options; all other options; examples."""
+        shown = [action for action in self._actions if action.help is not argparse.SUPPRESS]
+        first = [action for action in shown if not action.option_strings]
+        first += [action for name in self.most_used for action in shown if name in action.option_strings]
+        formatter = self._get_formatter()
+        formatter.add_usage(self.usage, first, ())
+        formatter.add_text(self.description)
+        for group in self._action_groups:
+            title = {"positional arguments": "most used", "options": "more options"}.get(group.title, group.title)
+            rest = [action for action in group._group_actions if action in shown and action not in first]
+            formatter.start_section(title)
+            formatter.add_arguments(first if title == "most used" else rest)  # argparse leaves out an empty section
+            formatter.end_section()
+        formatter.add_text(self.epilog)
+        return formatter.format_help()
 
     def _refuse_settings_of_others(self, model, unknown):
         """An error that names the model's own settings, if an option is of another model's."""
@@ -48,7 +93,7 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"{name}: {MODELS[model].title} has no such setting, it has {', '.join(own)}")
 
     def error(self, message):
-        raise UsageError(f"{message}; see {self.prog} --help")
+        raise UsageError(f"{message}{' See' if message.endswith('?') else '; see'} {self.prog} --help")
 
 
 def saved_model(folder):
@@ -142,6 +187,7 @@ def new_command(commands, name, run, examples):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.set_defaults(function=run)
+    command.example = f"tinyvit {examples[0]}"
     return command
 
 

@@ -159,7 +159,8 @@ def run_name(data):
 
 def _print_result(run):
     metrics = run.metrics()
-    print(f"run {run.folder}: {metrics['epochs']} epochs in {metrics['seconds']:.1f} s", end=", ")
+    epochs = f"{metrics['epochs']} epoch{'s' * (metrics['epochs'] != 1)}"
+    print(f"run {run.folder}: {epochs} in {metrics['seconds']:.1f} s", end=", ")
     print(f"validation accuracy {100 * metrics['validation_accuracy']:.2f} %")
     print(f"test accuracy {100 * metrics['test_accuracy']:.2f} %", flush=True)
     print(f"look at it: tinyvit report {shlex.quote(str(run.folder))}", file=sys.stderr)
