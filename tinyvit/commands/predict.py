@@ -6,10 +6,10 @@ import sys
 import numpy as np
 
 from tinyvit.arrays import to_host, xp_of
-from tinyvit.commands.models import add_model, check_is_vit, open_model
+from tinyvit.commands.models import add_inputs, add_model, check_is_vit, open_for_pictures
 from tinyvit.commands.options import add_device, add_json, count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
-from tinyvit.commands.runs import save_figure
+from tinyvit.commands.runs import check_figure, save_figure
 from tinyvit.errors import UsageError
 from tinyvit.models.vit import vit
 from tinyvit.training.cores import usable_cores
@@ -27,6 +27,7 @@ def add(commands):
     examples += ["predict model.safetensors cat.jpg --top 5", "predict Ti_16.npz photos/ --json"]
     parser = new_command(commands, "predict", run, examples)
     add_model(parser)
+    add_inputs(parser)
     add_pictures(parser)
     parser.add_argument("--top", type=count, metavar="N", help="classes to name (default: 5 of many, 3 of ten)")
     parser.add_argument(
@@ -38,9 +39,11 @@ def add(commands):
 
 def run(args):
     """Classify pictures."""
-    model = open_model(args.model, args, args.device)
+    if args.figure:
+        check_figure(args.figure)
+    model = open_for_pictures(args, args.device)
     if not model.has_head:
-        raise UsageError(f"{args.model} has no head, so it names no classes: try tinyvit features")
+        raise UsageError(f"{args.model} has no head that was trained, so it names no classes: try tinyvit features")
     if model.notes:
         print("\n".join(model.notes), file=sys.stderr)
     if args.figure:

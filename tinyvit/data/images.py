@@ -50,7 +50,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         expected.
     """
     with own_limits():
-        return decoded(Path(path))
+        return decoded(Path(os.path.expanduser(path)))
 
 
 def decoded(path, stream=None):

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import re
 import reprlib
 from dataclasses import dataclass, replace
@@ -10,6 +11,8 @@ import numpy as np
 
 from tinyvit import json_files
 from tinyvit.annotations import Path, Tree
+from tinyvit.data.datasets import Dataset
+from tinyvit.data.inputs import Inputs
 from tinyvit.data.photos import Preparation
 from tinyvit.errors import CheckpointError, DataError, UsageError
 from tinyvit.models.config import ViTConfig
@@ -37,6 +40,7 @@ class Notes:
     preparation: Preparation  # of a photograph, as the source does it
     class_names: tuple[str, ...] | None  # in the order of the classes
     has_head: bool  # False: the file has none, and the model's is zero
+    dataset: Dataset | None = None  # what the model was trained on, if tinyvit wrote the file and knew
 
     def __str__(self):
         return "\n".join(self.lines)
@@ -88,7 +92,7 @@ def load_weights(
     UsageError
         If the model cannot be what is asked for.
     """
-    file = weights_file(path)
+    file = weights_file(os.path.expanduser(path))
     described = _description(file.parent / "config.json") if file.suffix == ".safetensors" else {}
     with open_tensors(file) as tensors:
         source, tensors = canonical(file, tensors)
@@ -107,7 +111,8 @@ def load_weights(
     if classes is not None:
         names, has_head = None, False
     preparation = replace(preparation, size=adapted.image)
-    return p, adapted, Notes(source, (*lines, *more), preparation, names, has_head)
+    dataset = _dataset(file, described, adapted)
+    return p, adapted, Notes(source, (*lines, *more), preparation, names, has_head, dataset)
 
 
 def _config(path, tensors, naming, described, heads):
@@ -227,6 +232,17 @@ def _preparation(path, source, config, described):
         return Preparation.of(source, config.image).as_described(preparation or {})
     except DataError as error:
         raise DataError(f"{place}: {first_line(error)}") from None
+
+
+def _dataset(path, described, config):
+    """The data set that tinyvit noted down beside weights of its own; None if it has other classes by now."""
+    try:
+        dataset = Inputs.from_dict(described["tinyvit"], config.image).dataset if "tinyvit" in described else None
+    except (TypeError, UsageError) as error:
+        place = path.with_name("config.json")
+        raise CheckpointError(f"{place}: what it says of the data set cannot be read: {first_line(error)}") from None
+    fits = dataset and (dataset.channels, dataset.classes) == (config.channels, config.classes)
+    return dataset if fits else None
 
 
 def _class_names(described, config):

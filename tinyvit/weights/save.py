@@ -12,6 +12,8 @@ import numpy as np
 
 from tinyvit.annotations import Tree
 from tinyvit.arrays import to_host
+from tinyvit.data.datasets import Dataset
+from tinyvit.data.inputs import Inputs
 from tinyvit.data.photos import PILLOW, Preparation
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import replacing
@@ -39,6 +41,7 @@ def save_weights(
     *,
     class_names: Sequence[str] | None = None,
     preparation: Preparation | None = None,
+    dataset: Dataset | None = None,
 ) -> list[str]:
     """Write model.safetensors and config.json into a folder, which is made if it is not there.
 
@@ -52,6 +55,8 @@ def save_weights(
     p, config : the model
     target : "huggingface" or "timm"
     class_names : list of str, optional
+    dataset : Dataset, optional
+        What the model was trained on here, kept in config.json under a key of our own, which others ignore.
     preparation : Preparation, optional
         Of photographs: `load_weights` returns it among its notes. Without it, they are resized and scaled to -1 ... 1.
 
@@ -86,9 +91,10 @@ def save_weights(
         raise UsageError(f"found {len(names)} names of classes, expected one for each of the model's {config.classes}")
     check_parameters(p, config, "the parameters to save")
     p, config = _with_positions(to_host(p), config)
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     preparation = preparation or Preparation(config.image)
-    described = {"config.json": DESCRIBED[target](config, names, preparation)}
+    inputs = {"tinyvit": Inputs(dataset).as_dict()} if dataset else {}
+    described = {"config.json": DESCRIBED[target](config, names, preparation) | inputs}
     if target == "huggingface":
         described["preprocessor_config.json"] = _preprocessor(preparation)
     files = {"model.safetensors": save(written(p, SOURCES[target], config), metadata={"format": "pt"})}
