@@ -139,7 +139,7 @@ def test_eval_takes_the_file_in_a_run_as_predict_does():
     put_run("run")
     shutil.copy("run/model.npz", "copy.npz")
     assert call("eval", "run/model.npz") == call("eval", "run")
-    fails(Path(), ["eval", "copy.npz"], "copy.npz is a file: expected the folder of a run", code=2)
+    fails(Path(), ["eval", "copy.npz"], "no run in copy.npz: it is a file, expected the folder of a run", code=1)
 
 
 REFUSED = {

@@ -162,9 +162,9 @@ def test_a_folder_of_pictures_in_their_order(hf, monkeypatch):
     for number in range(9):
         draw(f"photos/{number}.png", photo(seed=number))
     draw("photos/LOUD.JPG")
-    (Path("photos") / "notes.txt").write_text("not a picture")
     result = call("predict", hf, "photos", "--json")
     found = json.loads(result.out)
+    assert "left out" not in result.err
     assert [r["image"] for r in found] == [*(f"photos/{k}.png" for k in range(9)), "photos/LOUD.JPG"]
     assert "10/10" in result.err, "a bar"
     for r in found:
@@ -172,6 +172,48 @@ def test_a_folder_of_pictures_in_their_order(hf, monkeypatch):
         agrees(one, answer(hf, read_image(r["image"])))
     twice = json.loads(call("predict", hf, "photos/3.png", "photos", "photos/3.png", "--json", "--top=1").out)
     assert len(twice) == 12 and twice[0] == twice[4] == twice[-1]
+
+
+def test_what_a_folder_has_beside_pictures_is_said_in_one_line(hf):
+    draw("photos/a.png")
+    for name in ("b.HEIC", "c.heic", "._a.png", "notes.txt", ".DS_Store", "plain"):
+        (Path("photos") / name).write_text("none")
+    (Path("photos") / "more").mkdir()
+    result = call("predict", hf, "photos")
+    found = "._*, macOS's notes on files (1), .HEIC (1), .heic (1), folders (1), .txt (1), names without a suffix (1)"
+    advice = "left out, which are no pictures that can be read; convert .heic to JPEG first"
+    assert result.code == 0 and result.err.splitlines().count(f"photos: {found} {advice}") == 1, result.err
+    assert result.out.count(" %)") == 3, "one picture"
+    Path("photos/a.png").unlink()
+    last = call("predict", hf, "photos").err.splitlines()[-1]
+    assert last.startswith("tinyvit: no pictures in photos: expected files that") and last.endswith(f"; found {found}")
+
+
+@pytest.mark.parametrize("command", ["predict", "features"])
+def test_patterns_that_the_shell_left_as_they_are(hf, command):
+    for name in ("photos/b.png", "photos/a.png", "photos/c.jpg", "more/d.png"):
+        draw(name)
+    draw("photos/[1].png")
+    Path("more/text.txt").write_text("none")
+    cases = {
+        "photos/*.png": ["photos/[1].png", "photos/a.png", "photos/b.png"],
+        "photos/[ab].*": ["photos/a.png", "photos/b.png"],
+        "photos/[1].png": ["photos/[1].png"],
+        "mor?": ["more/d.png"],
+        "**/*.jpg": ["photos/c.jpg"],
+    }
+    for pattern, names in cases.items():
+        result = call(command, hf, pattern)
+        assert result.code == 0 and re.findall(r"^\w+/\S+\.(?:png|jpg)", result.out, re.MULTILINE) == names, pattern
+    result = call(command, hf, "*.gif")
+    assert result.code == 1 and result.err.splitlines()[-1].startswith("tinyvit: no file matches *.gif: expected pict")
+
+
+def test_a_figure_that_cannot_be_drawn_is_refused_before_the_work(hf, here, monkeypatch):
+    draw("a.png")
+    monkeypatch.setattr(predict, "open_for_pictures", lambda *args: pytest.fail("the work has begun"))
+    fails(here, ["predict", hf, "a.png", "--figure=look.xyz"], "cannot draw look.xyz: expected a name that", code=2)
+    fails(here, ["predict", hf, "a.png", "--figure=gone/look.png"], "there is no folder gone", code=2)
 
 
 def test_good_pictures_are_answered_among_bad_ones(hf, monkeypatch):
@@ -365,6 +407,10 @@ def test_probe_of_a_run_at_another_size_and_with_more_shots_than_images():
     found = call("probe", "run", "digits", "--shots=500", "--image=16", "--l2=0", "--test=50", "--json")
     row = json.loads(found.out)[0]
     assert row["accuracy"] > 0.3 and row["spread"] == 0, "all images, each time"
+    counts = np.bincount(tinyvit.load_data("digits")[0][1])
+    assert (row["shots"], row["images"]) == (500, f"{counts.min()} to {counts.max()}")
+    few = call("probe", "run", "digits", "--shots", 500, 2, "--test=50").out
+    assert re.findall(r"^ *(.*) of each class", few, re.MULTILINE) == [row["images"], "2"]
     assert "positions resized from 4 x 4 to 8 x 8" in found.err
     assert call("probe", HEADLESS, "digits", "--shots=1", "--test=50").code == 0
 
@@ -481,7 +527,7 @@ def test_a_fine_tuning_run_goes_on(google, monkeypatch, saved):
     with monkeypatch.context() as patch:
         if not saved:  # the end of a process that had no time to
             patch.setattr("tinyvit.training.loop._Training._save", lambda self: None)
-        patch.setattr("tinyvit.commands.train._stop_requests", lambda: _Stops(ends))
+        patch.setattr("tinyvit.commands.train.stop_requests", lambda *signals: _Stops(ends))
         assert call("train", "--from", google, *options, "--out=run").code == 143
     assert Path("run/checkpoint.npz").exists() == saved
     if saved:

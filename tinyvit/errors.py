@@ -4,6 +4,11 @@ The command prints the line and exits with `exit_code`; in Python they are ordin
 writes the whole sentence; nothing below the command line prints an error.
 """
 
+import errno
+import os
+import signal
+
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quota
 LONGEST = 400  # characters of a line
 END = 150  # of which are its end, where the advice stands
 
@@ -42,6 +47,21 @@ class CheckpointError(TinyvitError):
     """A checkpoint or run folder that is missing, damaged or does not fit its own configuration."""
 
 
+class WriteError(TinyvitError, OSError):
+    """A file that cannot be written: what the system says of it, and what to do."""
+
+    def __init__(self, path: str | os.PathLike[str], error: OSError):
+        super().__init__(error.errno, error.strerror or str(error), str(path))
+
+    def __str__(self):
+        advice = "choose another place"
+        if self.errno in FULL:
+            advice = "free some space"
+        elif self.errno == errno.ENOENT:
+            advice = "its folder is not there"
+        return one_line(f"cannot write {self.filename}: {self.strerror}; {advice}")
+
+
 class DeviceError(TinyvitError):
     """A device that was asked for and is not there."""
 
@@ -60,3 +80,8 @@ class Interrupted(TinyvitError):
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def signal_number(stop: KeyboardInterrupt) -> int:
+    """Which signal a KeyboardInterrupt stands for: the command gives it the number; Python's own is of Ctrl-C."""
+    return stop.args[0] if stop.args else signal.SIGINT

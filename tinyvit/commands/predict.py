@@ -9,7 +9,7 @@ from tinyvit.arrays import to_host, xp_of
 from tinyvit.commands.models import add_inputs, add_model, check_is_vit, open_for_pictures
 from tinyvit.commands.options import add_device, add_json, count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
-from tinyvit.commands.runs import save_figure
+from tinyvit.commands.runs import check_figure, save_figure
 from tinyvit.errors import UsageError
 from tinyvit.models.vit import vit
 from tinyvit.training.cores import usable_cores
@@ -39,6 +39,8 @@ def add(commands):
 
 def run(args):
     """Classify pictures."""
+    if args.figure:
+        check_figure(args.figure)
     model = open_for_pictures(args, args.device)
     if not model.has_head:
         raise UsageError(f"{args.model} has no head that was trained, so it names no classes: try tinyvit features")

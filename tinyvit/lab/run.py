@@ -19,6 +19,7 @@ from tinyvit.lab.scale import SCALE
 from tinyvit.lab.scheduler import run_jobs
 from tinyvit.lab.shape import SHAPE
 from tinyvit.lab.store import Store
+from tinyvit.lock import locked
 
 EXPERIMENTS = {e.name: e for e in (POSITION, POOLING, NORM, SCALE, SHAPE, DATA_SIZE, MASKED, FEWSHOT, COST)}
 RESULTS, TABLE, FIGURE = "results.jsonl", "table.md", "figure.png"
@@ -63,23 +64,25 @@ def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_di
     ------
     WorkerError, CheckpointError
         As `run_jobs` and `Store`; what was finished is kept.
+    UsageError
+        If another process is at work in the folder, or there is no such budget.
     """
     if budget not in BUDGETS:
         raise UsageError(f"budget is {budget!r}: expected one of {', '.join(BUDGETS)}")
     jobs = experiment.runs(data, budget, seeds)
-    store = Store(folder / RESULTS, data)
-    missing = store.missing(jobs)
-    if missing:
+    path = folder / RESULTS
+    if Store(path, data).missing(jobs):
         load_data(data, data_dir)  # if it is not to be had, that is said here and not by a worker
-        folder.mkdir(parents=True, exist_ok=True)
-        store.check()
-    kept = len({job.key for job in jobs}) - len(missing)
-    done = watch(missing, kept) if watch else lambda job: None
-    with closing(run_jobs(missing, 1 if experiment.alone else workers, data, data_dir)) as outcomes:
-        for job, result, seconds in outcomes:
-            store.add(job, result, seconds)
-            done(job)
-    return store.of(jobs)
+        with locked(folder, "running an experiment"):
+            store = Store(path, data)  # once more: what another process has done until now
+            store.check()
+            missing, kept = store.missing(jobs), len(store.of({job.key: job for job in jobs}.values()))
+            done = watch(missing, kept) if watch else lambda job: None
+            with closing(run_jobs(missing, 1 if experiment.alone else workers, data, data_dir)) as outcomes:
+                for job, result, seconds in outcomes:
+                    store.add(job, result, seconds)
+                    done(job)
+    return Store(path, data).of(jobs)
 
 
 def report_of(experiment, records, path):

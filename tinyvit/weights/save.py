@@ -115,8 +115,8 @@ def save_weights(
     files |= {name: json.dumps(content, indent=2).encode() for name, content in described.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:  # all of them are written before the first takes its place
-            for name, content in files.items():
+        with ExitStack() as stack:  # all of them are written before the first takes its place, and that is the weights'
+            for name, content in reversed(files.items()):
                 file = stack.enter_context(replacing(folder / name))
                 file.write(content)
                 file.flush()
