@@ -114,6 +114,11 @@ def test_what_lies_elsewhere_is_said_to(here, address, words):
         load_weights(address)
 
 
+@pytest.mark.parametrize("name", ["gone/model.npz", "gone/model.safetensors", "gone/model.pth"])
+def test_a_file_in_a_folder_that_is_not_there(here, name):
+    fails(here, ["predict", name, "a.png"], f"no file at {name}", code=1)
+
+
 def test_the_home_folder(hf, here, monkeypatch):
     hf()
     monkeypatch.setenv("HOME", str(here))
