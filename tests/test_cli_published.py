@@ -75,6 +75,8 @@ def test_a_regression_answers_with_its_numbers(hf):
     for model in converted(name):
         values = predicted(model)["values"]
         assert list(values) == [f"class {k}" for k in range(7)] and np.allclose(list(values.values()), logits(name))
+    refused = call("numerics", name, "a.png")
+    assert refused.code == 2 and "expected one that answers with a single class" in refused.err
     result = call("predict", name, "a.png", "--figure=look.png")
     assert "%" not in result.out and f"class 0 {logits(name)[0]:.4g}, class 1 " in result.out and result.code == 0
 
@@ -110,6 +112,11 @@ def test_what_lies_elsewhere_is_said_to(here, address, words):
         fails(here, argv, words, code=1)
     with pytest.raises(tinyvit.TinyvitError, match=words):
         load_weights(address)
+
+
+@pytest.mark.parametrize("name", ["gone/model.npz", "gone/model.safetensors", "gone/model.pth"])
+def test_a_file_in_a_folder_that_is_not_there(here, name):
+    fails(here, ["predict", name, "a.png"], f"no file at {name}", code=1)
 
 
 def test_the_home_folder(hf, here, monkeypatch):

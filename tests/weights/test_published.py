@@ -46,7 +46,7 @@ def test_answers_agree_with_the_file(golden, name, dtype):
     p, config, notes = load_weights(FOLDER / (name if name in TIMM else f"{name}.npz"))
     size = TIMM.get(name, {}).get("img_size", 16)
     assert (config.pool, config.image, notes.preparation.size) == (POOLS.get(name, "class"), size, size)
-    assert ("the head reads the mean" in str(notes)) == (config.pool != "class")
+    assert ("the head reads the mean" in str(notes)) == (config.pool != "class") and "taken to be" not in str(notes)
     found = logits(cast(p, dtype), config, pictures(TIMM.get(name, {})).astype(dtype))
     assert abs(golden[name]).max() > 0.5
     assert abs(found - golden[name]).max() < {"float32": 1e-4, "float64": 1e-12}[dtype]
@@ -64,6 +64,18 @@ def test_timm_still_answers_as_the_files_say_live(golden, name):
 
     model.load_state_dict(load_file(FOLDER / name / "model.safetensors"))
     assert abs(answer(model.eval(), pictures(TIMM[name]), "float64") - golden[name]).max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("avg_fc_norm", "avg"), ("no_embed_class", "token"), ("no_class_token_norm", None)]
+)
+def test_without_a_description_the_pool_is_a_guess_that_is_said(tmp_path, name, word):
+    shutil.copy(FOLDER / name / "model.safetensors", tmp_path)
+    _, config, notes = load_weights(tmp_path, heads=3)
+    assert config == load_weights(FOLDER / name)[1]
+    assert ("global_pool is taken to be" in str(notes)) == bool(
+        word
+    ) and f"taken to be {word or ''}" in f"{notes}taken to be "
 
 
 # ---- heads
@@ -350,6 +362,18 @@ def test_the_names_within_transformers_live(tmp_path):
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     p, config, _ = load_weights(tmp_path)
     assert abs(logits(cast(p, float), config, images) - answer(model, images, "float64")).max() < 1e-10
+
+
+def test_a_pooler_beside_a_classifier_is_not_used(tmp_path):
+    """transformers leaves it out, too: its classifier has none."""
+    a = arrays("huggingface", SMALLEST)
+    extra = {"vit.pooler.dense.weight": np.ones((24, 24), np.float32), "vit.pooler.dense.bias": a["vit.layernorm.bias"]}
+    save_file(a, tmp_path / "model.safetensors")
+    p, config, _ = load_weights(tmp_path, heads=3)
+    save_file(a | extra, tmp_path / "model.safetensors")
+    q, same, notes = load_weights(tmp_path, heads=3)
+    assert config == same and "vit.pooler.dense.* is not read" in str(notes)
+    assert_same_bits(p, q)
 
 
 @pytest.mark.parametrize(("mean", "std"), [([0.1307], [0.3081]), (0.1307, 0.3081), ([0.1307] * 3, [0.3081] * 3)])

@@ -94,6 +94,8 @@ class Preparation:
             for step in ("do_resize", "do_rescale"):
                 if described.get(step) is False:
                     raise ValueError(f"{step} is false")
+            if abs(255 * float(described.get("rescale_factor", 1 / 255)) - 1) > 1e-3:
+                raise ValueError(f"rescale_factor is {reprlib.repr(described['rescale_factor'])}, expected 1 / 255")
             if described.get("do_normalize") is False:
                 found |= {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
             changed = replace(self, **found)
