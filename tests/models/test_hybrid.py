@@ -58,7 +58,7 @@ def test_the_transformer_takes_the_map_for_an_image(rng):
     p, images = randomised(hybrid_init(None, SMALL)), rng.standard_normal((2, 12, 12, 2))
     features, _ = resnet(images, p["resnet"], groups=2, eps=SMALL.group_eps, kind="std")
     assert features.shape[1:] == (SMALL.vit.image, SMALL.vit.image, SMALL.vit.channels) == (2, 2, 32)
-    np.testing.assert_array_equal(hybrid(images, p, SMALL)[0], vit(features, p["vit"], SMALL.vit)[0])
+    np.testing.assert_array_equal(hybrid(images, p, SMALL)[0], vit(features, p, SMALL.vit)[0])
 
 
 def test_where_eps_stands_changes_small_kernels():

@@ -13,19 +13,38 @@ from tinyvit.errors import DataError, UsageError
 from tinyvit.gradcheck import gradcheck
 from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.hybrid import HybridConfig
 from tinyvit.models.masked import MaskedConfig, patch_colours
 from tinyvit.models.model import MODELS, check_parameters, model_named, model_of, name_of, parameter_count
+from tinyvit.models.swin import SwinConfig
 from tinyvit.models.task import check_batch
 
 VIT = ViTConfig(image=4, channels=2, patch=2, dim=4, depth=1, heads=2, mlp_dim=3, classes=5, dropout=0.2, gelu="tanh")
 CONFIGS = {
     "vit": VIT,
     "cnn": CNNConfig(image=3, channels=2, classes=5, widths=(3, 4)),
+    "swin": SwinConfig(
+        image=4,
+        channels=2,
+        classes=5,
+        patch=1,
+        dim=2,
+        depths=(2, 1),
+        heads=(1, 2),
+        window=2,
+        mlp_ratio=2,
+        drop_path=0.4,
+    ),
+    "hybrid": HybridConfig(
+        VIT.changed(image=1, patch=1), image=9, channels=2, units=(1,), width=4, groups=2, standardise="var"
+    ),
     "masked": MaskedConfig(dataclasses.replace(VIT, channels=1), corrupted=0.75),
 }
 OTHER = {  # a setting of each, changed
     "vit": dict(position="2d"),
     "cnn": dict(widths=[2, 3]),
+    "swin": dict(window=1),
+    "hybrid": dict(width=8, position="2d"),
     "masked": dict(corrupted=1, pool="mean"),
 }
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -59,8 +78,8 @@ def test_a_configuration_says_which_model_it_is_of(name):
 
 def test_an_unknown_model_is_refused_in_one_line():
     with pytest.raises(UsageError) as error:
-        model_named("swim")
-    assert str(error.value) == f"no model is named 'swim' in this version: expected one of {', '.join(MODELS)}"
+        model_named("vgg")
+    assert str(error.value) == f"no model is named 'vgg' in this version: expected one of {', '.join(MODELS)}"
 
 
 @every_model
@@ -104,7 +123,7 @@ def test_parameters_are_counted_without_making_any(rng, name):
     p = MODELS[name].init(rng, CONFIGS[name])
     assert parameter_count(CONFIGS[name]) == tinyvit.parameter_count(CONFIGS[name]) == trees.count(p)
     check_parameters(p, CONFIGS[name], "the model")
-    with pytest.raises(UsageError, match=r"^what it is: head/w is absent, the model expects \[4, \d\]$"):
+    with pytest.raises(UsageError, match=r"^what it is: head/w is absent, the model expects \[[48], \d\]$"):
         check_parameters(p | {"head": {"b": p["head"]["b"]}}, CONFIGS[name], "what it is")
 
 

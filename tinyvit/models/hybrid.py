@@ -15,8 +15,6 @@ from tinyvit.models.vit import vit, vit_backward, vit_init
 from tinyvit.ops.dropout import NO_MASKS
 from tinyvit.ops.standardise import STANDARDISE
 
-OWN = ("image", "channels")  # of the image; the Transformer's are those of the map
-
 
 @dataclass(frozen=True)
 class HybridConfig(Config):
@@ -79,6 +77,11 @@ class HybridConfig(Config):
             object.__setattr__(self, "vit", self.vit.changed(**map_of_it))
 
     @property
+    def encoder(self):
+        """The Transformer as if its patches were cut from the image: over the same grid, in pixels of the image."""
+        return self.vit.changed(image=self.image, channels=self.channels, patch=self.image // self.vit.grid)
+
+    @property
     def side(self):
         """Of the map that the ResNet makes."""
         side = self.image
@@ -99,25 +102,27 @@ class HybridConfig(Config):
     @classmethod
     def settings(cls):
         """The Transformer's, but for its image and channels, and those of the ResNet."""
-        own = {f.name: (cls, f.type) for f in dataclasses.fields(cls) if f.name != "vit"}
-        return {name: found for name, found in ViTConfig.settings().items() if name not in own} | own
+        return ViTConfig.settings() | _own(cls)
 
     def values(self):
         """The settings' values by name."""
-        return {name: getattr(self if hasattr(self, name) else self.vit, name) for name in self.settings()}
+        return self.vit.values() | {name: getattr(self, name) for name in _own(type(self))}
 
     def changed(self, **values):
         """The configuration with other values of some settings."""
-        own = {name: values.pop(name) for name in list(values) if name in {f.name for f in dataclasses.fields(self)}}
-        return dataclasses.replace(self, **{"vit": self.vit.changed(**values)} | own)
+        own = {name: values.pop(name) for name in _own(type(self)) if name in values}
+        return dataclasses.replace(self, vit=self.vit.changed(**values), **own)
+
+
+def _own(cls):
+    """The settings that are not the Transformer's."""
+    return {f.name: (cls, f.type) for f in dataclasses.fields(cls) if f.name != "vit"}
 
 
 def hybrid_init(rng, config, *, dtype="float32"):
-    """The parameters {resnet, vit}: of `resnet_init` and `vit_init`. With rng=None, the shapes alone."""
-    return {
-        "resnet": resnet_init(rng, config.channels, config.width, config.units, dtype=dtype),
-        "vit": vit_init(rng, config.vit, dtype=dtype),
-    }
+    """The parameters: those of `vit_init`, and resnet, those of `resnet_init`. With rng=None, the shapes alone."""
+    p = {"resnet": resnet_init(rng, config.channels, config.width, config.units, dtype=dtype)}
+    return p | vit_init(rng, config.vit, dtype=dtype)
 
 
 def hybrid(images, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
@@ -133,7 +138,7 @@ def hybrid(images, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True)
 
     Returns
     -------
-    logits : array [B, K], and the cache {resnet, vit}
+    logits : array [B, K], and the cache of `vit`, with resnet
 
     Raises
     ------
@@ -141,12 +146,12 @@ def hybrid(images, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True)
         If the images are not of the size that the model takes.
     """
     config.check_images(images)
-    c, options = {}, dict(groups=config.groups, eps=config.group_eps, kind=config.standardise)
-    features, c["resnet"] = resnet(images, p["resnet"], **options)
+    options = dict(groups=config.groups, eps=config.group_eps, kind=config.standardise)
+    features, c_resnet = resnet(images, p["resnet"], **options)  # [B, H, W, C] -> [B, H/16, W/16, 1024]
     if not keep_cache:
-        c["resnet"] = {}
-    logits, c["vit"] = vit(features, p["vit"], config.vit, masks=masks, all_rows=all_rows, keep_cache=keep_cache)
-    return logits, c
+        c_resnet = {}
+    logits, c = vit(features, p, config.vit, masks=masks, all_rows=all_rows, keep_cache=keep_cache)
+    return logits, {"resnet": c_resnet} | c
 
 
 def hybrid_backward(dlogits, p, c, config):
@@ -161,7 +166,6 @@ def hybrid_backward(dlogits, p, c, config):
     dimages : array [B, H, W, C]
     g : the gradients of all parameters, a tree like p
     """
-    g = {}
-    dfeatures, g["vit"] = vit_backward(dlogits, p["vit"], c["vit"], config.vit)
+    dfeatures, g = vit_backward(dlogits, p, c, config.vit)
     dimages, g["resnet"] = resnet_backward(dfeatures, p["resnet"], c["resnet"], kind=config.standardise)
     return dimages, g

@@ -12,8 +12,10 @@ from tinyvit.errors import UsageError
 from tinyvit.layers.attend import attention_map
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.config import Config, ViTConfig
+from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_backward, hybrid_init
 from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_colours, masked_init, masked_masks
 from tinyvit.models.presets import PRESETS
+from tinyvit.models.swin import SwinConfig, swin, swin_backward, swin_init, swin_masks
 from tinyvit.models.task import Task, classification, colour_prediction
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.names import expected, nearest
@@ -96,6 +98,37 @@ def _cnn_preset(config):
     return CNNConfig(image=config.image, channels=config.channels, classes=config.classes)
 
 
+def _swin(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
+    """`swin`, which reads the mean of all tokens: no row could be left out."""
+    return swin(batch["images"], p, config, masks=masks, keep_cache=keep_cache)
+
+
+def _draw_swin(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
+    return batch, swin_masks(rng, config, len(batch["images"]), dtype=dtype) if training else NO_MASKS
+
+
+def _swin_preset(config):
+    """Two stages, of half of the ViT's width and of the whole; windows of 4 x 4 tokens of half a patch."""
+    sizes = dict(image=config.image, channels=config.channels, classes=config.classes)
+    patch = config.patch // 2 if config.patch % 2 == 0 else 1
+    return SwinConfig(**sizes, patch=patch, dim=config.dim // 2, depths=(2, 2), heads=(2, 4), window=4)
+
+
+def _hybrid(batch, p, config, **keywords):
+    return hybrid(batch["images"], p, config, **keywords)
+
+
+def _draw_hybrid(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
+    masks = vit_masks(rng, config.vit, len(batch["images"]), all_rows=all_rows, dtype=dtype) if training else NO_MASKS
+    return batch, masks
+
+
+def _hybrid_preset(config):
+    """The ViT on the map of a root and one unit, which divide the sides by 4."""
+    sizes = dict(image=config.image, channels=config.channels)
+    return HybridConfig(config.changed(image=1, patch=1), **sizes, units=(1,), width=16, groups=4)
+
+
 MODELS = {
     "vit": Model(
         title="a Vision Transformer",
@@ -118,6 +151,28 @@ MODELS = {
         task=classification,
         preset=_cnn_preset,
         views={},
+    ),
+    "swin": Model(
+        title="a Swin Transformer",
+        config=SwinConfig,
+        init=swin_init,
+        forward=_swin,
+        backward=_of_images(swin_backward),
+        draw=_draw_swin,
+        task=classification,
+        preset=_swin_preset,
+        views={},
+    ),
+    "hybrid": Model(
+        title="a hybrid of a ResNet and a Vision Transformer",
+        config=HybridConfig,
+        init=hybrid_init,
+        forward=_hybrid,
+        backward=_of_images(hybrid_backward),
+        draw=_draw_hybrid,
+        task=classification,
+        preset=_hybrid_preset,
+        views={"attention": _block_maps, "encoder": lambda config: config.encoder},
     ),
     "masked": Model(
         title="a Vision Transformer that predicts masked patches",
