@@ -28,12 +28,12 @@ CONFIGS = {
         channels=2,
         classes=5,
         patch=1,
-        dim=2,
+        dim=4,
         depths=(2, 1),
-        heads=(1, 2),
+        heads=(2, 4),
         window=2,
-        mlp_ratio=2,
         drop_path=0.4,
+        gelu="tanh",
     ),
     "hybrid": HybridConfig(
         VIT.changed(image=1, patch=1), image=9, channels=2, units=(1,), width=4, groups=2, standardise="var"
