@@ -4,8 +4,8 @@
 
 RUN is a finished run on mnist or digits. First all pictures of the set are asked whether they pass `prepare` as they
 are. Then 200 test digits are moved by 0 to 6 pixels in each of eight directions, where the ink stays inside the
-picture: at the set's size, in a picture a pixel larger, and tenfold (35-fold for digits) in one of 300 x 400; in black
-on white, and in white on black.
+picture: at the set's size, in one a pixel larger, and enlarged (28 pixels to 224) in one of 300 x 400; in black on
+white, and in white on black.
 """
 
 import sys
@@ -46,7 +46,7 @@ def moved(image, down, right, height, width):
 
 def moved_pictures(images, down, right, shape, inverted):
     """The numbers of the images [B, H, W] whose ink stays inside, and these as pictures [H, W, 1] of a shape."""
-    factor = 280 // images.shape[1] if shape == PAPER else 1
+    factor = 224 // images.shape[1] if shape == PAPER else 1
     kept, pictures = [], []
     for number, image in enumerate(images):
         size = (image.shape[1] * factor, image.shape[0] * factor)

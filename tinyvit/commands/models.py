@@ -41,7 +41,7 @@ RUN_FILES = ("model.npz", "checkpoint.npz")
 def add_model(parser):
     """Add MODEL and the options that complete or override its metadata."""
     parser.add_argument(
-        "model", metavar="MODEL", help="a finished run, an .npz file of tinyvit's or Google's, or .safetensors weights"
+        "model", metavar="MODEL", help="a run, an .npz file of tinyvit's or Google's, or .safetensors weights"
     )
     parser.add_argument("--heads", type=int, metavar="H", help="attention heads, where the weights do not say")
     parser.add_argument("--gelu", choices=("erf", "tanh"), help="in place of the source's")
