@@ -25,6 +25,8 @@ PACKAGE_LAYERS = [  # the packages of each layer, from the lowest, by the first 
             "files",
             "lock",
             "npz",
+            "pickles",
+            "recognise",
             "json_files",
             "startup",
         )

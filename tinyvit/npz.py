@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from tinyvit.errors import CheckpointError, TinyvitError
+from tinyvit.recognise import NPZ, TORCH, UNKNOWN, recognise
 
 MOST_ARRAYS = 20_000  # the deepest model has 16,000
 LONGEST_NAME = 200
@@ -47,6 +48,8 @@ def opened(path, expected):
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint at {path}: expected {expected}") from None
     except zipfile.BadZipFile as error:
+        if (kind := recognise(path)) not in (NPZ, TORCH, UNKNOWN):
+            raise CheckpointError(kind.refusal(path, expected)) from None
         raise CheckpointError(f"{path} is damaged or no checkpoint: {first_line(error)}; expected {expected}") from None
     except (OSError, EOFError, zlib.error, RuntimeError, ValueError) as error:
         raise CheckpointError(
@@ -100,14 +103,31 @@ def read(path, archive, entry, name):
         size = entry.file_size - file.tell()
         if size != math.prod(shape) * dtype.itemsize:
             raise CheckpointError(f"{path}: {name} holds {size} bytes, expected {form(shape, dtype)}")
-        data = memoryview(bytearray(size))
-        for start in range(0, size, AT_ONCE):
-            piece = data[start : start + AT_ONCE]
-            if file.readinto(piece) != len(piece):
-                raise CheckpointError(f"{path}: {name} ends before its {size} bytes; the file is damaged")
+        data = _bytes(path, file, size, name)
     array = np.asarray(np.frombuffer(data, dtype).reshape(shape, order=order), order="C")
     check_finite(path, name, array)
     return array
+
+
+def unpacked(path, archive, entry, name):
+    """The bytes of an entry, as uint8.
+
+    Raises
+    ------
+    CheckpointError
+        If there are fewer than it declares.
+    """
+    with archive.open(entry) as file:
+        return np.frombuffer(_bytes(path, file, entry.file_size, name), np.uint8)
+
+
+def _bytes(path, file, size, name):
+    data = memoryview(bytearray(size))
+    for start in range(0, size, AT_ONCE):
+        piece = data[start : start + AT_ONCE]
+        if file.readinto(piece) != len(piece):
+            raise CheckpointError(f"{path}: {name} ends before its {size} bytes; the file is damaged")
+    return data
 
 
 def check_names(path, names):

@@ -181,6 +181,19 @@ def test_damaged_arrays(tmp_path):
     assert "damaged, or not what its name says" in line_of(tmp_path / "b.npy")
 
 
+def test_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save(tmp_path / "a.png", GREY)
+    check("~/a.png", GREY)
+    with pytest.raises(DataError, match=r"^~nouser/a\.png: cannot be read: No such file"):
+        read_image("~nouser/a.png")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    assert line_of(tmp_path / "a.png") == "no ordinary file, expected a picture"
+
+
 def test_missing_and_folder(tmp_path):
     for ending in (".png", ".npy"):
         assert line_of(tmp_path / f"none{ending}") == "cannot be read: No such file or directory"
@@ -318,6 +331,16 @@ def test_a_large_picture_is_halved_strip_by_strip(tmp_path, monkeypatch, ending,
     by = 4  # the first that leaves at most 200 pixels
     expected = np.asarray(Image.fromarray(plain.squeeze()).reduce(by)).reshape(-(-height // by), -(-width // by), -1)
     np.testing.assert_array_equal(read_image(path), expected)
+
+
+@pytest.mark.parametrize("most", [100, 200])
+def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch, most):
+    """35 pixels, of which each takes four bytes."""
+    monkeypatch.setattr(images, "BESIDE_OTHERS", most)
+    locked, strip_pixels = [], images._strip_pixels
+    monkeypatch.setattr(images, "_strip_pixels", lambda s: locked.append(images.ALONE.locked()) or strip_pixels(s))
+    check(save(tmp_path / "a.png", GREY), GREY)
+    assert locked == [most == 100] and not images.ALONE.locked()
 
 
 def test_pillows_own_limit_is_what_it_was(tmp_path):

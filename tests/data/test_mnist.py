@@ -93,6 +93,13 @@ def test_given_folder_without_the_files_is_an_error_and_no_download(tmp_path, wr
     assert line_of("mnist", place / "none") == f"{place}/none: no such folder; expected one with MNIST's files"
 
 
+@pytest.mark.parametrize("name", ["mnist", "cifar-10"])
+def test_the_home_of_nobody(name):
+    assert line_of(name, "~nouser/x").startswith(
+        {"mnist": "~nouser/x: no such folder", "cifar-10": "CIFAR-10 not found: looked in ~nouser/x"}[name]
+    )
+
+
 def test_nowhere_to_be_found(no_sets):
     assert line_of("fashion-mnist") == (
         f"Fashion-MNIST was not found on this machine: cannot download {FILES[0]}.gz (refused by the test); "

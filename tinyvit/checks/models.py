@@ -48,6 +48,8 @@ def model_variants(rng):
     one = {
         "vit/sinusoidal, shared": dict(position="sinusoidal", position_at="shared"),
         "vit/mean, 2d, dropout": dict(pool="mean", position="2d", dropout=0.3),
+        "vit/norm after the mean": dict(pool="mean_norm"),
+        "vit/mean beside a class token": dict(pool="patch_mean"),
         "vit/post-norm, no scale": dict(norm="post", scale="none"),
         "vit/mean, relative, post-norm": dict(pool="mean", position="relative", position_at="shared", norm="post"),
     }

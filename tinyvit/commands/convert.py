@@ -31,6 +31,7 @@ def run(args):
     model = open_model(args.model, args)
     p, config, lost = model.p, model.config, []
     how = {"class_names": model.class_names, "preparation": model.preparation} if model.knows_inputs else {}
+    how |= {"problem_type": model.problem_type} if model.knows_inputs else {}
     if args.out.endswith(".npz"):
         save(args.out, p, config, dataset=model.dataset, **how)
     else:

@@ -10,8 +10,7 @@ from tinyvit.commands.options import count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
 from tinyvit.errors import DataError, TinyvitError, UsageError
 from tinyvit.files import replacing
-from tinyvit.layers.pool import READOUTS
-from tinyvit.training.features import features_of
+from tinyvit.training.features import POOLS, features_of
 
 
 def add(commands):
@@ -27,7 +26,7 @@ def add(commands):
     parser.add_argument("--out", metavar="FILE", default="features.npy", help="an .npy file (default %(default)s)")
     parser.add_argument("--layer", type=count, metavar="L", help="after this block (default: what the head reads)")
     parser.add_argument(
-        "--pool", choices=READOUTS, help="of a layer: class token or mean of the patches (default: as the head)"
+        "--pool", choices=POOLS, help="of a layer: class token or mean of the patches (default: as the head)"
     )
 
 

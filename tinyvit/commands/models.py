@@ -1,6 +1,5 @@
 """A model by any path: a finished run, a checkpoint of tinyvit's own, or published weights."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +8,7 @@ from tinyvit import npz
 from tinyvit.arrays import to_device
 from tinyvit.commands.runs import check_same_model
 from tinyvit.data import DATASETS, Dataset, fitted, prepare, read_image
-from tinyvit.data.inputs import Inputs
+from tinyvit.data.inputs import ANSWERS, Inputs
 from tinyvit.data.photos import HALF, Preparation, imagenet_names, prepare_photo
 from tinyvit.errors import CheckpointError, DataError, UsageError
 from tinyvit.models.config import Config, ViTConfig
@@ -18,6 +17,8 @@ from tinyvit.models.model import model_of
 from tinyvit.training.checkpoint import load_for_use
 from tinyvit.training.run import open_run
 from tinyvit.weights.load import load_weights
+from tinyvit.weights.place import local
+from tinyvit.weights.tensors import FILES, named_like_weights
 
 
 class OpenedModel(NamedTuple):
@@ -32,6 +33,7 @@ class OpenedModel(NamedTuple):
     has_head: bool = True
     dataset: Dataset | None = None  # which it was trained on here: pictures are arranged as the set's are
     knows_inputs: bool = True  # whether it is known how pictures are to be prepared
+    problem_type: str = ANSWERS[0]  # what the logits stand for
 
 
 PHOTOS = "photos"  # for --data: photographs, of no data set that has a name
@@ -41,7 +43,9 @@ RUN_FILES = ("model.npz", "checkpoint.npz")
 def add_model(parser):
     """Add MODEL and the options that complete or override its metadata."""
     parser.add_argument(
-        "model", metavar="MODEL", help="a run, an .npz file of tinyvit's or Google's, or .safetensors weights"
+        "model",
+        metavar="MODEL",
+        help="a finished run, tinyvit's own .npz, or weights: .safetensors, .npz, .pth or their folder",
     )
     parser.add_argument("--heads", type=int, metavar="H", help="attention heads, where the weights do not say")
     parser.add_argument("--gelu", choices=("erf", "tanh"), help="in place of the source's")
@@ -60,11 +64,11 @@ def add_inputs(parser):
 
 def open_model(path, args, device="cpu"):
     """The model at a path; args has the options of `add_model`, each in place of what the model says."""
-    path, chosen = Path(path).expanduser(), {name: getattr(args, name, None) for name in ("heads", "gelu", "eps")}
+    path, chosen = local(path), {name: getattr(args, name, None) for name in ("heads", "gelu", "eps")}
     asked = {name: value for name, value in chosen.items() if value is not None}
     if path.name in RUN_FILES and (path.parent / "history.jsonl").exists():
         return _of_run(path.parent, path, asked, args, device)
-    if (path.is_dir() or not path.suffix) and not (path.is_file() or (path / "model.safetensors").exists()):
+    if _may_be_run(path):
         if not (path / "config.json").exists():
             raise CheckpointError(f"no run in {path}: expected what `tinyvit train` makes, or model.safetensors")
         return _of_run(path, None, asked, args, device)
@@ -77,7 +81,7 @@ def open_model(path, args, device="cpu"):
     p, config, notes = load_weights(path, **chosen)
     names = notes.class_names or (imagenet_names() if config.classes == 1000 else _numbered(config))
     about = (notes.source, notes.lines, notes.preparation, names, notes.has_head, notes.dataset)
-    return OpenedModel(to_device(p, device), config, *about)
+    return OpenedModel(to_device(p, device), config, *about, problem_type=notes.problem_type)
 
 
 def open_for_pictures(args, device="cpu"):
@@ -127,6 +131,14 @@ def _named_inputs(args, config):
     return Inputs(DATASETS[name]) if name else None
 
 
+def _may_be_run(path):
+    """Whether a path is a run's rather than that of weights: a folder without any, or nothing that is there."""
+    if not path.is_dir():
+        return not path.suffix and not path.exists()
+    weights = {name for name in named_like_weights(path) if not name.endswith(".npz")}  # a run has its own
+    return not weights or ((path / "history.jsonl").exists() and not weights & set(FILES))
+
+
 def _own(p, config, asked, inputs, notes, path):
     """A model that was trained here. Of masked patch prediction, the encoder: a ViT without a head."""
     has_head, dataset = model_of(config).task.answer is not None, inputs.dataset
@@ -143,7 +155,8 @@ def _own(p, config, asked, inputs, notes, path):
     preparation = inputs.preparation or Preparation(config.image, crop=1.0 if dataset and dataset.photos else None)
     has_head = has_head and bool(p["head"]["w"].any())
     config, knows = config.changed(**asked), bool(dataset or inputs.preparation)
-    return OpenedModel(p, config, "tinyvit", tuple(notes), preparation, names, has_head, dataset, knows)
+    about = (tuple(notes), preparation, names, has_head, dataset, knows, inputs.problem_type)
+    return OpenedModel(p, config, "tinyvit", *about)
 
 
 def check_is_vit(model, what):

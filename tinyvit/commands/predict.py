@@ -59,7 +59,7 @@ def run(args):
         print("\n".join(map(_in_words, results)))
     if drawn:
         names = dict(zip(model.class_names, readable(model.class_names), strict=True))
-        titles = [_short(names[result["classes"][0]["class"]]) for result in results]
+        titles = [_title(result, names) for result in results]
         images = _drawable(drawn, model.preparation)
         who = who_answers(model.config.tokens, model.config.pool)
         save_figure(look(images, _attention(model, drawn), model.config.patch, titles[:DRAWN], who), args.figure)
@@ -89,18 +89,29 @@ def _classified(model, ready, args):
     if not ready:
         return []
     images = np.stack([image for _, image, _ in ready])
-    probabilities = predict(images, model.p, model.config, workers=args.workers or usable_cores())
+    how = {"problem_type": model.problem_type, "workers": args.workers or usable_cores()}
+    answers = predict(images, model.p, model.config, **how)
     top = args.top or (5 if len(model.class_names) > 10 else 3)
     return [
-        {"image": path, "classes": _best(row, model.class_names, top), "notes": notes}
-        for (path, _, notes), row in zip(ready, probabilities, strict=True)
+        {"image": path, **_best(row, model, top), "notes": notes}
+        for (path, _, notes), row in zip(ready, answers, strict=True)
     ]
 
 
-def _best(probabilities, names, top):
-    """The most probable classes, best first."""
-    best = (-probabilities).argsort(kind="stable")[:top]
-    return [{"class": names[k], "probability": round(float(probabilities[k]), 6)} for k in best]
+def _best(answers, model, top):
+    """The most probable classes, best first; of a regression, every number."""
+    if model.problem_type == "regression":
+        return {"values": dict(zip(model.class_names, map(float, answers), strict=True))}
+    best = (-answers).argsort(kind="stable")[:top]
+    return {"classes": [{"class": model.class_names[k], "probability": round(float(answers[k]), 6)} for k in best]}
+
+
+def _title(result, names):
+    """The first answer, for a figure."""
+    if "values" in result:
+        name, value = next(iter(result["values"].items()))
+        return f"{_short(names[name])} {value:.4g}"
+    return _short(names[result["classes"][0]["class"]])
 
 
 def _short(name):
@@ -110,5 +121,8 @@ def _short(name):
 
 def _in_words(result):
     """A result in words."""
-    classes = ", ".join(f"{_short(r['class'])} ({100 * r['probability']:.1f} %)" for r in result["classes"])
-    return "\n".join([f"{result['image']}: {classes}", *(f"  {note}" for note in result["notes"])])
+    if "values" in result:
+        words = ", ".join(f"{_short(name)} {value:.4g}" for name, value in result["values"].items())
+    else:
+        words = ", ".join(f"{_short(r['class'])} ({100 * r['probability']:.1f} %)" for r in result["classes"])
+    return "\n".join([f"{result['image']}: {words}", *(f"  {note}" for note in result["notes"])])

@@ -22,7 +22,7 @@ def add_finished_run(parser):
 
 def finished_model(folder, device):
     """A finished run and its model, on a device; the run may be named by the model.npz in it."""
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))
     if folder.is_file():
         if folder.name != "model.npz" or not (folder.parent / "config.json").exists():
             raise CheckpointError(

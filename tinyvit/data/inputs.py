@@ -11,6 +11,7 @@ from tinyvit.data.datasets import Dataset
 from tinyvit.data.photos import Preparation
 from tinyvit.errors import DataError, UsageError
 
+ANSWERS = ("single_label_classification", "multi_label_classification", "regression")  # Hugging Face's problem_type
 NAMED = {"mean": "mean", "std": "std", "resample": "interpolation", "crop": "crop_pct"}  # our names, and timm's
 
 
@@ -20,6 +21,7 @@ class Inputs(NamedTuple):
     dataset: Dataset | None = None
     preparation: Preparation | None = None
     class_names: tuple | None = None
+    problem_type: str = ANSWERS[0]  # what the logits stand for
 
     def as_dict(self):
         """As it is written; {} if there is nothing to say."""
@@ -30,6 +32,8 @@ class Inputs(NamedTuple):
         photo = self.preparation
         values = {theirs: getattr(photo, ours) for ours, theirs in NAMED.items() if getattr(photo, ours) is not None}
         values |= {"antialias": photo.antialias, "crop_mode": "squash" if photo.squash else "center"}
+        if self.problem_type != ANSWERS[0]:
+            values["problem_type"] = self.problem_type
         return {"photos": values | ({"class_names": self.class_names} if self.class_names else {})}
 
     @classmethod
@@ -52,8 +56,10 @@ class Inputs(NamedTuple):
         names = photo.get("class_names")
         if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise UsageError("the names of the classes: expected a list of text")
+        if (answer := photo.get("problem_type", ANSWERS[0])) not in list(ANSWERS):
+            raise UsageError(f"problem_type: expected one of {', '.join(ANSWERS)}")
         try:
             preparation = Preparation(size, antialias=photo["antialias"]).as_described(photo)
         except DataError as error:
             raise UsageError(str(error)) from None
-        return cls(preparation=preparation, class_names=names and tuple(names))
+        return cls(None, preparation, names and tuple(names), answer)

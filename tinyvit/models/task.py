@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyvit.annotations import Array, Batch, Tree
 from tinyvit.errors import DataError
-from tinyvit.models.config import LARGEST, Config
+from tinyvit.models.config import LARGEST, Config, both_sides
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from tinyvit.ops.labels import check_labels
 
@@ -101,7 +101,7 @@ def check_batch(batch: Batch, config: Config, task: Task, what: str = "the data"
 
 
 def _images(config):
-    return {"images": ((config.image, config.image, config.channels), "float32")}
+    return {"images": ((*both_sides(config.image), config.channels), "float32")}
 
 
 classification = Task(

@@ -78,8 +78,9 @@ def _explorer(inside):
         ]
         titles = [title + words for title, words in zip(titles, wrong, strict=True)]
     explorer = Explorer(inside.images[:EXPLORED], inside.p, inside.config, titles)
-    answer = {"class": "the class token", "mean": "the mean of all patches"}.get(getattr(inside.config, "pool", None))
-    read = f" The answer is read from {answer}." if answer else ""
+    pool = getattr(inside.config, "pool", None)
+    answer = "the class token" if pool == "class" else "the mean of all patches"
+    read = f" The answer is read from {answer}." if pool else ""
     return Template(resources.files(__package__).joinpath("explore.html").read_text(encoding="utf-8")).substitute(
         read=read, explorer=explorer.html()
     )

@@ -18,7 +18,7 @@ from tinyvit import json_files, npz, trees
 from tinyvit.annotations import Array, Path, Tree
 from tinyvit.arrays import to_host
 from tinyvit.data.datasets import DATASETS, Dataset
-from tinyvit.data.inputs import Inputs
+from tinyvit.data.inputs import ANSWERS, Inputs
 from tinyvit.data.photos import Preparation
 from tinyvit.errors import CheckpointError, UsageError, WriteError
 from tinyvit.files import replacing
@@ -39,6 +39,7 @@ def save(
     dataset: str | Dataset | None = None,
     preparation: Preparation | None = None,
     class_names: Sequence[str] | None = None,
+    problem_type: str = ANSWERS[0],
     training: Mapping[str, Array] | None = None,
 ) -> None:
     """Write a checkpoint; the file that was there stays whole until the new one is.
@@ -53,7 +54,7 @@ def save(
     dataset : str or Dataset, optional
         What the model was trained on: a name in DATASETS, or `read_data(...).dataset`. `tinyvit predict` then prepares
         pictures as this data set's, and names its classes; without it, it must be told.
-    preparation, class_names : optional
+    preparation, class_names, problem_type : optional
         In place of a data set, for photographs: as `load_weights` returns them among its notes.
     training : {name: array}, optional
         State of a training run, kept under `training/`.
@@ -70,7 +71,7 @@ def save(
             raise UsageError(f"dataset is {dataset!r}: expected one of {', '.join(DATASETS)}, or a Dataset")
         dataset = DATASETS[dataset]
     arrays = trees.named(to_host(p)) | {TRAINING + name: to_host(a) for name, a in (training or {}).items()}
-    inputs = Inputs(dataset, preparation, tuple(class_names) if class_names else None).as_dict()
+    inputs = Inputs(dataset, preparation, tuple(class_names) if class_names else None, problem_type).as_dict()
     described = {"format": FORMAT, "model": name_of(config), "config": dataclasses.asdict(config)} | inputs
     description = json.dumps(described, sort_keys=True)
     arrays = {"config": np.frombuffer(description.encode(), np.uint8)} | arrays
