@@ -838,6 +838,16 @@ VALUES = st.recursive(
     max_leaves=5,
 )
 CONFIG_KEYS = ["num_attention_heads", "layer_norm_eps", "hidden_act", "id2label", "pretrained_cfg", "model_args"]
+CONFIG_KEYS += [
+    "image_size",
+    "patch_size",
+    "problem_type",
+    "model_type",
+    "architecture",
+    "architectures",
+    "global_pool",
+]
+CONFIG_KEYS += ["num_labels", "label_names", "tinyvit"]
 PICTURE_KEYS = [
     "image_mean",
     "image_std",
@@ -853,7 +863,7 @@ PICTURE_KEYS = [
 
 @settings(max_examples=200)
 @given(
-    config=st.dictionaries(st.sampled_from(CONFIG_KEYS), VALUES, max_size=3),
+    config=st.dictionaries(st.sampled_from(CONFIG_KEYS), VALUES, max_size=4),
     pictures=st.dictionaries(st.sampled_from(PICTURE_KEYS), VALUES, max_size=3),
     nested=st.booleans(),
 )

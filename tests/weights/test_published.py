@@ -210,6 +210,9 @@ CONTRADICTIONS = [  # of a model with images of 8, patches of 4, width 24, one b
     ({"model_args": {"depth": 2}}, "depth 2: expected 1, as the arrays have"),
     ({"model_args": {"mlp_ratio": 4}}, "mlp_ratio 4: expected 40 / 24, as the arrays have"),
     ({"model_args": {"class_token": False}}, "class_token False: expected True, as the arrays have"),
+    ({"model_args": {"fc_norm": True}}, "fc_norm True: expected False, as the arrays have"),
+    ({"model_args": {"no_embed_class": True}}, "no_embed_class True: expected False, as the arrays have"),
+    ({"model_args": {}, "label_names": ["a"]}, "label_names '1 names': expected 7, as the head has classes"),
     ({"model_args": {"reg_tokens": 4}}, "model_args reg_tokens 4: expected a ViT as in the paper, which has no such"),
     ({"model_args": {"norm_layer": "rmsnorm"}}, "model_args norm_layer 'rmsnorm': expected a ViT as in the paper"),
     (

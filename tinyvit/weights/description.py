@@ -86,6 +86,12 @@ class Description:
         """The error of a key whose value cannot be, or which contradicts the arrays."""
         return CheckpointError(f"{self.path} says {name} {SHORT.repr(found)}: expected {expected}")
 
+    def check(self, name, expected):
+        """Raise CheckpointError if it says of this name something else than what the arrays have."""
+        name, found = self.says(name)
+        if name and found not in (expected, [expected, expected]):
+            raise self.wrong(name, found, f"{expected}, as the arrays have")
+
     def check_model(self):
         """Raise CheckpointError if it describes another kind of model than a ViT as in the paper."""
         name, found = self.says("model_type")
@@ -168,32 +174,26 @@ class Description:
             Whether the classes are those of a head in the file.
         """
         width, _ = self._architecture() or (None, None)
-        facts = {
-            ("patch_size",): config.patch,
-            ("num_channels", "in_chans"): config.channels,
-            ("hidden_size", "embed_dim"): config.dim,
-            ("num_features",): config.dim,
-            ("num_hidden_layers", "depth"): config.depth,
-            ("intermediate_size",): config.mlp_dim,
-            ("qkv_bias",): biases,
-            ("class_token",): config.class_token,
-        }
+        facts = {"patch_size": config.patch, "intermediate_size": config.mlp_dim, "qkv_bias": biases}
+        facts |= dict.fromkeys(("num_channels", "in_chans"), config.channels)
+        facts |= dict.fromkeys(("hidden_size", "embed_dim", "num_features"), config.dim)
+        facts |= dict.fromkeys(("num_hidden_layers", "depth"), config.depth)
+        facts |= {"class_token": config.class_token}
         if has_head:
-            facts |= {("num_labels",): config.classes, ("num_classes",): config.classes}
+            facts |= {"num_labels": config.classes, "num_classes": config.classes}
         if config.pre_logits:
-            facts |= {("pooler_output_size",): config.pre_logits, ("pooler_act",): "tanh"}
-        for names, expected in facts.items():
-            name, found = self.says(*names)
-            if name and found not in (expected, [expected, expected]):
-                raise self.wrong(name, found, f"{expected}, as the arrays have")
+            facts |= {"pooler_output_size": config.pre_logits, "pooler_act": "tanh"}
+        for name, expected in facts.items():
+            self.check(name, expected)
         if width not in (None, config.dim) and "embed_dim" not in self.arguments:
             raise self.wrong(
                 "architecture", self.whole["architecture"], f"one of width {config.dim}, as the arrays have"
             )
         self._check_mlp(config)
-        names = self.whole.get("id2label")
-        if has_head and isinstance(names, dict) and len(names) != config.classes:
-            raise self.wrong("id2label", f"{len(names)} names", f"{config.classes}, as the head has classes")
+        for key, kind in (("id2label", dict), ("label_names", list)):
+            names = self.whole.get(key)
+            if has_head and isinstance(names, kind) and len(names) != config.classes:
+                raise self.wrong(key, f"{len(names)} names", f"{config.classes}, as the head has classes")
 
     def _check_mlp(self, config):
         ratio = self.arguments.get("mlp_ratio")

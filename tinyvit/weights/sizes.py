@@ -47,6 +47,7 @@ def configuration(path, tensors, naming, described, heads):
         If nothing says how many heads there are, or those asked for cannot be.
     """
     tensors, norm_last = _with_one_norm(path, tensors)
+    described.check("fc_norm", norm_last)
     tensors, lines = _without_pooler(tensors, naming)
     depth, shape = _depth(path, tensors, naming), _shapes(path, tensors, naming)
     dim, kernel = shape["patch/b"][0], shape["patch/w"]
@@ -144,6 +145,8 @@ def _image(path, tensors, naming, described, shape, patch):
     else:
         patches = next((n for n in (rows - first, rows) if n > 0 and math.isqrt(n) ** 2 == n), 0)
         size = 2 * (math.isqrt(patches) * patch,)
+    if first:
+        described.check("no_embed_class", patches == rows)
     if patches == rows and first and naming.source == "timm":
         return checked_size(size), tensors | {name: with_class_row(tensors[name])}
     if not patches or rows != patches + first:
