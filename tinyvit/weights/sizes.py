@@ -54,7 +54,9 @@ def configuration(path, tensors, naming, described, heads):
     patch, channels = (kernel[0], kernel[2]) if naming.source == "Google" else (kernel[2], kernel[1])
     image, tensors = _image(path, tensors, naming, described, shape, patch)
     pool = _pool(described, "cls" in shape, norm_last)
-    lines += [f"{naming.source}'s names: {depth} blocks of width {dim}, patches of {patch} x {patch} pixels"]
+    lines += [
+        f"{naming.source}'s names: {depth} block{'s' * (depth > 1)} of width {dim}, patches of {patch} x {patch} pixels"
+    ]
     if pool != "class":
         lines.append(f"the head reads the mean of all patches, with LayerNorm {'after' if norm_last else 'before'} it")
     if naming.source == "timm" and described.pool() is None and "cls" in shape:
