@@ -128,9 +128,12 @@ class Description:
 
     def heads(self):
         """(whether it says how many attention heads there are, what it says): a number, or an architecture's name."""
-        for place, name in ((self.whole, "num_attention_heads"), (self.arguments, "num_heads")):
-            if name in place:
-                return True, place[name]
+        places = ((self.whole, "num_attention_heads"), (self.arguments, "num_heads"))
+        found = [place[name] for place, name in places if name in place]
+        if found[1:] and found[0] != found[1]:
+            raise self.wrong("num_heads", found[1], f"{SHORT.repr(found[0])}, as its num_attention_heads")
+        if found:
+            return True, found[0]
         known = self._architecture()
         return known is not None, known and known[1]
 
@@ -229,12 +232,18 @@ class Description:
         return dataset if fits else None
 
     def preparation(self, source, config):
-        """How the source prepares a photograph: its defaults, unless a file beside the weights says otherwise."""
+        """How a photograph is prepared, and notes on it: by the source's defaults, unless a file beside says how."""
         place, found = self.path, self.whole.get("pretrained_cfg")
         if not found and source == "huggingface" and place:
             place = self.path.with_name("preprocessor_config.json")
             found = read_table(place)
         try:
-            return Preparation.of(source, config.image).as_described(found or {}, config.channels)
+            preparation = Preparation.of(source, config.image).as_described(found or {}, config.channels)
         except DataError as error:
             raise DataError(f"{place}: {first_line(error)}") from None
+        if found or source == "google":  # whose files are all prepared for alike
+            return preparation, []
+        usual = f"{preparation}; {preparation.normalisation}"
+        return preparation, [
+            f"nothing beside the file says how pictures are prepared, so as its source usually: {usual}"
+        ]
