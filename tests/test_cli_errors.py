@@ -37,7 +37,6 @@ def here(tmp_path, monkeypatch):
 # ---- words and numbers
 
 WRONG_USAGE = [
-    ([], "COMMAND"),
     (["trane"], "trane"),
     (["train", "cifar"], "cifar"),
     (["train", "--epoch-count=3"], "--epoch-count"),

@@ -118,7 +118,7 @@ def test_the_latest_run_of_a_name_is_not_that_of_a_longer_one(tmp_path):
     [
         (["train", "--preset=pictures"], "name their folder or .zip"),
         (["train", "--model"], "expected one argument"),
-        (["train", "--out=run", "--resume", "--widths=4,4"], "unrecognized arguments: --widths"),
+        (["train", "--out=run", "--resume", "--widths=4,4"], "--widths: a Vision Transformer has no such setting"),
     ],
 )
 def test_one_line_each(here, words, line):

@@ -21,6 +21,7 @@ BAD = {  # what a file holds, and a word of the line that refuses it
     "NaN": (b'{"loss": NaN}', "the number NaN"),
     "infinity": (b"[-Infinity]", "the number -Infinity"),
     "a number beyond floats": (b"[1e999]", "the number 1e999"),
+    "a number whose square is none": (b"[-1e200]", "the number -1e200"),
     "a number of 401 digits": (b"[1" + b"0" * 400 + b"]", "a number of 401 digits"),
     "a number of a million digits": (b"1" * 1_000_000, "a number of 1000000 digits"),
     "a name twice": (b'{"a": 1, "a": 2}', "twice"),

@@ -12,7 +12,7 @@ from tinyvit.errors import CheckpointError
 
 LONGEST = 4_000_000  # bytes; ImageNet-21k's class names are a quarter of that. Python needs up to 30 times as many
 DEEPEST = 32  # lists and objects within each other; ours have 4
-MOST_DIGITS = 100  # of a whole number: enough for every seed, and a float can hold it
+MOST_DIGITS = 100  # of a number: enough for every seed, and a float can hold its square
 LARGEST_WHOLE = 2**63  # of what counts as a number: NumPy's integers end there
 
 
@@ -33,7 +33,7 @@ def parse(text):
     except RecursionError:
         raise ValueError(f"more than {DEEPEST} levels of lists and objects") from None
     level, depth = [value], 0
-    while level := [child for each in level for child in _children(each)]:
+    while level := [child for each in level if isinstance(each, list | dict) for child in _children(each)]:
         depth += 1
         if depth > DEEPEST:
             raise ValueError(f"more than {DEEPEST} levels of lists and objects")
@@ -115,9 +115,7 @@ def _lines(file):
 
 
 def _children(value):
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+    return value.values() if isinstance(value, dict) else value
 
 
 def _whole(digits):
@@ -128,8 +126,8 @@ def _whole(digits):
 
 def _finite(text):
     number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"the number {text[:MOST_DIGITS]}, expected finite ones")
+    if not abs(number) < 10.0**MOST_DIGITS:  # false for NaN, too
+        raise ValueError(f"the number {text[:MOST_DIGITS]}, expected finite ones of at most {MOST_DIGITS} digits")
     return number
 
 

@@ -251,7 +251,8 @@ def test_other_threads_train_as_well():
         assert threads.submit(fit).result()[1][-1]["kind"] == "test"
 
 
-def test_on_the_device_the_bits_are_the_same_and_the_host_seldom_waits(strict_as_cupy):
+def test_on_the_device_the_bits_are_the_same_and_the_host_seldom_waits(strict_as_cupy, monkeypatch):
+    monkeypatch.setattr(loop, "FEWEST_RECORDS", 2)  # a record every ten steps, as in a longer run
     on_cpu, history_on_cpu = fit()
     strict.SYNCHRONISATIONS.clear()
     on_gpu, history_on_gpu = fit(device="gpu")

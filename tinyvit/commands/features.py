@@ -16,7 +16,7 @@ from tinyvit.training.features import POOLS, features_of
 def add(commands):
     """Declare the options."""
     examples = [
-        "features model.safetensors photos/ --out features.npy",
+        "features model.safetensors photos/",
         "features runs/mnist-1 *.png --layer 1 --pool mean",
     ]
     parser = new_command(commands, "features", run, examples)

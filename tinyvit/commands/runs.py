@@ -6,7 +6,7 @@ from pathlib import Path
 from tinyvit.arrays import to_device
 from tinyvit.commands.options import add_data_dir, add_run, add_workers
 from tinyvit.data import read_data
-from tinyvit.errors import CheckpointError, DataError, TinyvitError, UsageError
+from tinyvit.errors import CheckpointError, DataError, UsageError
 from tinyvit.files import replacing
 from tinyvit.training.checkpoint import load
 from tinyvit.training.cores import usable_cores
@@ -22,7 +22,7 @@ def add_finished_run(parser):
 
 def finished_model(folder, device):
     """A finished run and its model, on a device; the run may be named by the model.npz in it."""
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))
     if folder.is_file():
         if folder.name != "model.npz" or not (folder.parent / "config.json").exists():
             raise CheckpointError(
@@ -31,6 +31,7 @@ def finished_model(folder, device):
         folder = folder.parent
     run = open_run(folder)
     if not run.model.exists():
+        run.refuse_diverged()
         raise CheckpointError(f"the run in {folder} is not finished: go on with `{run.resume_command}`")
     p, config = load(run.model)
     check_same_model(run, run.model, config)
@@ -58,7 +59,7 @@ def data_of(settings, data_dir):
         loaded = read_data(settings.data, data_dir, **how)
         return loaded.train, loaded.test
     place = data_dir or settings.data
-    if not Path(place).expanduser().exists():
+    if not Path(os.path.expanduser(place)).exists():
         raise DataError(f"the pictures of this run are gone from {place}: name their new place with --data-dir")
     try:
         loaded = read_data(os.path.abspath(os.path.expanduser(place)), **how)
@@ -99,9 +100,6 @@ def save_figure(figure, path):
     from matplotlib import rc_context
 
     form, path = check_figure(path), Path(path).expanduser()
-    try:
-        # The same figure is the same file: no date, and names in it that are not drawn by chance.
-        with replacing(path) as file, rc_context({"svg.hashsalt": "tinyvit"}):
-            figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)
-    except OSError as error:
-        raise TinyvitError(f"cannot write {path}: {error.strerror or error}; choose another place") from None
+    # The same figure is the same file: no date, and names in it that are not drawn by chance.
+    with replacing(path) as file, rc_context({"svg.hashsalt": "tinyvit"}):
+        figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from tinyvit.errors import UsageError
+from tinyvit.names import expected
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,7 @@ def dataset_named(name: str | os.PathLike) -> Dataset | None:
     except (TypeError, ValueError):  # not even text; or a zero byte in it
         there = False
     if not there:
-        raise UsageError(
-            f"unknown data set {str(name)!r}: expected one of {', '.join(DATASETS)}, or a folder or .zip of pictures"
-        )
+        raise UsageError(f"unknown data set {str(name)!r}: {expected(name, DATASETS)}, or a folder or .zip of pictures")
     return None
 
 

@@ -59,7 +59,10 @@ def _to_grey(image):
     first = image[:, :, :1]
     if (image == first).all():
         return first[:, :, 0].astype(np.float32), []
-    return (image @ np.array(LUMA)).astype(np.float32), ["converted from colour to grey"]
+    grey = np.empty(image.shape[:2], np.float32)
+    for row, colours in zip(grey, image, strict=True):  # all at once would take ten times the picture's memory
+        row[:] = colours @ np.array(LUMA)
+    return grey, ["converted from colour to grey"]
 
 
 def _light_on_dark(grey, notes):

@@ -26,7 +26,8 @@ def page(inside):
     sizes = f" ({encoder.depth} layers, {encoder.heads} heads, patches of {encoder.patch} pixels)" if encoder else ""
     summary = (
         f"{title[0].upper()}{title[1:]} with {metrics['parameters']:,} parameters{sizes}, trained on "
-        f"{settings.dataset.name}: {metrics['training_images']:,} images, {metrics['epochs']} epochs, "
+        f"{settings.dataset.name}: {metrics['training_images']:,} images, "
+        f"{metrics['epochs']} epoch{'s' * (metrics['epochs'] != 1)}, "
         f"{metrics['seconds']:.0f} seconds."
     )
     tensors = shapes(inside.config)
@@ -72,7 +73,11 @@ def _explorer(inside):
     titles = [f"An image of {inside.names[label]}" for label in inside.labels[:EXPLORED]]
     if inside.probabilities is not None:
         best = inside.probabilities[:EXPLORED].argmax(-1)
-        titles = [f"{title}, taken for {inside.names[k]}" for title, k in zip(titles, best, strict=True)]
+        wrong = [
+            f", taken for {inside.names[k]}" if k != label else ""
+            for k, label in zip(best, inside.labels, strict=False)
+        ]
+        titles = [title + words for title, words in zip(titles, wrong, strict=True)]
     explorer = Explorer(inside.images[:EXPLORED], inside.p, inside.config, titles)
     pool = getattr(inside.config, "pool", None)
     answer = "the class token" if pool == "class" else "the mean of all patches"

@@ -1,6 +1,7 @@
 """tinyvit's own checkpoints: an .npz file that holds a model's configuration and its parameters by name.
 
-Nothing in it depends on the time, the machine or who wrote it: the same model gives the same bytes. Nothing in a file
+Nothing in it depends on the time, the machine or who wrote it: the same model gives the same arrays, and with one
+version of Python, which writes the headers of the zip archive, the same bytes. Nothing in a file
 is believed before it is checked: names, shapes and dtypes are compared with what the configuration implies, from the
 headers alone, before any array is read.
 """
@@ -19,7 +20,7 @@ from tinyvit.arrays import to_host
 from tinyvit.data.datasets import DATASETS, Dataset
 from tinyvit.data.inputs import ANSWERS, Inputs
 from tinyvit.data.photos import Preparation
-from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.errors import CheckpointError, UsageError, WriteError
 from tinyvit.files import replacing
 from tinyvit.models.config import Config
 from tinyvit.models.model import model_named, model_of, name_of, parameter_count
@@ -81,9 +82,7 @@ def save(
                 with archive.open(zipfile.ZipInfo(f"{name}.npy", EPOCH), "w", force_zip64=True) as entry:
                     np.lib.format.write_array(entry, np.asarray(array, order="C"), allow_pickle=False)
     except OSError as error:
-        raise CheckpointError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
-        ) from None
+        raise CheckpointError(str(WriteError(path, error))) from None
 
 
 def load(path: Path) -> tuple[Tree, Config]:

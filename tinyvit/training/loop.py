@@ -9,6 +9,7 @@ import operator
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from tinyvit import trees
 from tinyvit.annotations import Data, Tree
 from tinyvit.arrays import choose_device, flat, to_host, xp_of
 from tinyvit.errors import CheckpointError, DivergedError, Interrupted, UsageError, WorkerError
+from tinyvit.lock import locked
 from tinyvit.models.config import Config
 from tinyvit.models.model import check_parameters, model_of
 from tinyvit.training.batches import check_pixels, checked_data, held_out, take
@@ -30,6 +32,7 @@ from tinyvit.training.train_step import STATE
 from tinyvit.training.worker_pool import start_worker_pool
 
 SAVE_EVERY = 30.0  # seconds between two checkpoints within an epoch
+FEWEST_RECORDS = 20  # of steps, so that a short run has a curve too
 
 
 def fit(
@@ -89,6 +92,8 @@ def fit(
         If the loss is no longer a number: at which step. The last good state is kept.
     Interrupted
         If `stop` asked for it, or Ctrl-C did and there is a run.
+    UsageError
+        If another process is training in the run's folder.
     WorkerError
         If a worker was killed or failed. The last checkpoint is kept.
     DataError, UsageError, DeviceError
@@ -100,6 +105,7 @@ def fit(
     check_pixels(data)
     device = choose_device(device)
     with (
+        locked(run.folder, "training") if run else nullcontext(),
         arithmetic(),
         start_worker_pool(config, recipe, seed, workers=workers_for(recipe, workers, device), device=device) as pool,
     ):
@@ -126,6 +132,7 @@ class _Training:
         self.indices, self.held_out = held_out(self.train, self.recipe.validation)
         self.steps_per_epoch = -(-len(self.indices) // self.recipe.batch)
         self.steps = self.recipe.epochs * self.steps_per_epoch
+        self.log_every = max(1, min(LOG_EVERY, self.steps // FEWEST_RECORDS))
         self.run, self.progress, self.draw = run, progress, draw
         self.history, self.displayed, self.validated = [], {}, None
         self.step = self._start(p)
@@ -217,7 +224,7 @@ class _Training:
             batch = order[i * self.recipe.batch : (i + 1) * self.recipe.batch]
             begun = time.perf_counter()
             loss, norm, rate = self._step(batch)
-            if self.step % LOG_EVERY == 0:
+            if self.step % self.log_every == 0:
                 speed = len(batch) / (time.perf_counter() - begun)
                 self._record("step", epoch=epoch + 1, loss=float(loss), learning_rate=rate, gradient_norm=float(norm))
                 self._show(bar, loss=f"{float(loss):.3f}", images=f"{speed:.0f}/s")
@@ -299,6 +306,7 @@ class _Training:
     def _diverged(self, step):
         if self._is_finite():
             self._save()
+        self._record("diverged")
         raise diverged(step, self.steps, self.recipe, self._kept()) from None
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from tinyvit import json_files
 from tinyvit.data import DATASETS
-from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.errors import FULL, CheckpointError, DivergedError, UsageError, WriteError
 from tinyvit.files import clear_side_files, replacing
+from tinyvit.lock import LOCK
 from tinyvit.models.model import model_of, name_of
 from tinyvit.training.settings import Settings
 
@@ -27,6 +28,7 @@ RECORDS = {  # what a record of the history has at least, by its kind
     "step": ("loss",),
     "epoch": ("validation_loss", "validation_accuracy"),
     "test": ("test_loss", "test_accuracy"),
+    "diverged": (),  # the last step after which the parameters were numbers
 }
 FILES = ("config.json", "history.jsonl", "checkpoint.npz", "model.npz", "metrics.json", "curves.png")
 METRICS = ("test_accuracy", "validation_accuracy", "parameters", "training_images", "epochs", "seconds")  # at least
@@ -111,22 +113,48 @@ class Run:
             with open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
-            raise CheckpointError(
-                f"cannot write {path}: {error.strerror or error}; free some space and resume"
-            ) from None
+            hint = f"; then go on with: {self.resume_command}" if error.errno in FULL else ""
+            raise CheckpointError(f"{WriteError(path, error)}{hint}") from None
 
     def history(self):
-        """The records so far, up to the first line that is none: a killed run may have left one half-written."""
-        records = []
-        for _, record in json_files.lines(self.folder / "history.jsonl"):
-            if not _is_record(record):
-                break
-            records.append(record)
-        return records
+        """The records so far, without the lines that are none."""
+        return self.read_history()[0]
+
+    def read_history(self):
+        """The records so far, and the numbers of the lines that are damaged.
+
+        The last line is not: a run that was killed may have left it half-written.
+        """
+        records, damaged, number = [], [], 0
+        for number, record in json_files.lines(self.folder / "history.jsonl"):
+            if _is_record(record):
+                records.append(record)
+            else:
+                damaged.append(number)
+        return records, [line for line in damaged if line < number]
+
+    @property
+    def diverged(self):
+        """After which step the loss was no longer a number; None if it always was.
+
+        Whoever goes on with such a run does the same steps, and comes to the same end.
+        """
+        history = self.history()
+        return history[-1]["step"] if history and history[-1]["kind"] == "diverged" else None
+
+    def refuse_diverged(self):
+        """Raise DivergedError if the run diverged."""
+        if (step := self.diverged) is not None:
+            rate = self.settings.recipe.learning_rate
+            raise DivergedError(
+                f"the run in {self.folder} diverged after step {step}, and would again: "
+                f"start a new one with a lower --learning-rate than {rate:g}"
+            )
 
     def cut_history(self, step):
-        """Drop the lines past the checkpoint's `step`, and the look at the test set: both will come again."""
-        records = [record for record in self.history() if record["step"] <= step and record["kind"] != "test"]
+        """Drop the lines past the checkpoint's `step`, and those of an end: they will come again."""
+        ends = ("test", "diverged")
+        records = [record for record in self.history() if record["step"] <= step and record["kind"] not in ends]
         with replacing(self.folder / "history.jsonl", "w") as file:
             file.writelines(json.dumps(record) + "\n" for record in records)
         return records
@@ -144,15 +172,12 @@ def new_run(folder, settings, *, force=False):
         If the folder cannot be written.
     """
     folder = Path(folder)
-    if folder.is_dir() and any(folder.iterdir()) and not force:
-        raise UsageError(
-            f"{folder} exists and is not empty: "
-            "go on with --resume, replace the run with --force, or choose another --out"
-        )
+    if not force:
+        check_empty(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        clear_side_files(folder)
         for name in (*FILES, "report.html"):
+            clear_side_files(folder / name)
             (folder / name).unlink(missing_ok=True)
         _write_json(folder / "config.json", settings.as_dict())
     except OSError as error:
@@ -160,6 +185,17 @@ def new_run(folder, settings, *, force=False):
             f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out"
         ) from None
     return Run(folder, settings)
+
+
+def check_empty(folder):
+    """Raise UsageError if there is a run in a folder already, or anything else but what one left that was killed."""
+    folder = Path(folder)
+    clear_side_files(folder / "config.json")
+    if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
+        raise UsageError(
+            f"{folder} exists and is not empty: "
+            "go on with --resume, replace the run with --force, or choose another --out"
+        )
 
 
 def open_run(folder):
@@ -189,14 +225,23 @@ def _is_record(record):
 
 
 def latest_run(data=None, runs=Path("runs")):
-    """The newest of runs/DATA-1, -2, ..., those that are not finished first; of any data set, or of one; or None."""
+    """The last of runs/DATA-1, -2, ..., those that can be gone on with first; of one data set, or of any; or None.
 
-    def age(folder):
-        return not (folder / "metrics.json").exists(), (folder / "config.json").stat().st_mtime_ns, folder.name
+    Of two data sets' the newer, by the time when it was begun; of one data set's that with the higher number, for a
+    clock may have been set back.
+    """
+    numbered, latest = re.compile((f"({re.escape(data)})" if data else "(.*)") + r"-(\d+)"), {}
+    for folder in (path.parent for path in runs.glob("*/config.json")):
+        if match := numbered.fullmatch(folder.name):
+            place = is_open(folder), int(match[2])
+            latest[match[1]] = max(latest.get(match[1], (place, folder)), (place, folder))
+    begun = {folder: (place[0], (folder / "config.json").stat().st_mtime_ns) for place, folder in latest.values()}
+    return max(begun, key=begun.get, default=None)
 
-    name = re.compile((re.escape(data) if data else ".*") + r"-\d+")
-    folders = (path.parent for path in runs.glob("*/config.json"))
-    return max((folder for folder in folders if name.fullmatch(folder.name)), key=age, default=None)
+
+def is_open(folder):
+    """Whether there is something to go on with: a run that is neither finished nor diverged."""
+    return not (folder / "metrics.json").exists() and Run(folder, None).diverged is None
 
 
 def next_folder(data, runs=Path("runs")):

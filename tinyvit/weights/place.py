@@ -25,7 +25,7 @@ def local(path):
             f"{text} is an address: nothing is downloaded; fetch the file yourself (of a Hugging Face model {FILES}, "
             "into a folder of its own), and name the file or the folder"
         )
-    found = Path(text).expanduser() if text.startswith("~") else Path(path)
+    found = Path(os.path.expanduser(path))
     if _is_on_a_hub(text) and not found.exists():
         raise CheckpointError(
             f"no file or folder at {text}; if it is a model's name on Hugging Face's hub, nothing is downloaded: fetch "

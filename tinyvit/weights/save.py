@@ -100,7 +100,7 @@ def save_weights(
         raise UsageError(f"found {len(names)} names of classes, expected one for each of the model's {config.classes}")
     check_parameters(p, config, "the parameters to save")
     p, config = _with_positions(to_host(p), config)
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))
     preparation = preparation or Preparation(config.image)
     if target == "huggingface" and preparation.crop is not None and not isinstance(preparation.size, int):
         raise UsageError("Hugging Face cuts the middle out of square images only: expected a preparation without crop")
@@ -116,8 +116,8 @@ def save_weights(
     files |= {name: json.dumps(content, indent=2).encode() for name, content in described.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:  # all of them are written before the first takes its place
-            for name, content in files.items():
+        with ExitStack() as stack:  # all of them are written before the first takes its place, and that is the weights'
+            for name, content in reversed(files.items()):
                 file = stack.enter_context(replacing(folder / name))
                 file.write(content)
                 file.flush()
