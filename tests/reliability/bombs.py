@@ -46,7 +46,9 @@ def _mnist(number, data):
 
 
 def _packed(number, data):
-    return {f"{name}.gz": gzip.compress(whole) for name, whole in idx_files().items()} | {f"{FILES[number]}.gz": data}
+    return {f"{name}.gz": gzip.compress(whole, mtime=0) for name, whole in idx_files().items()} | {
+        f"{FILES[number]}.gz": data
+    }
 
 
 def _cifar(data):
