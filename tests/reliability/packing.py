@@ -6,7 +6,6 @@ import zipfile
 
 import numpy as np
 
-
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
