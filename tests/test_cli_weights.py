@@ -646,7 +646,7 @@ def test_a_run_on_enlarged_images_keeps_to_them(monkeypatch):
         (["--position=none"], ["--position none contradicts", "1d"]),
         (["--pre-logits=9"], ["--pre-logits 9 contradicts", "0"]),
         (["--heads=5"], ["heads 5 does not divide dim 24"]),
-        (["--image=12"], ["patch 8 does not divide image 12"]),
+        (["--image=12"], ["expected a multiple of 8, such as 8 or 16"]),
         (["--image=0"], ["image", "0"]),
         (["--gelu=relu"], ["relu", "erf, tanh"]),
         (["--eps=0"], ["eps"]),
@@ -753,7 +753,7 @@ WRONG = [
     (["probe", "hf", "digits", "--l2=-1"], "l2"),
     (["probe", "hf", "digits", "--l2=nan"], "l2"),
     (["probe", "hf", "digits", "--seed=-1"], "seed"),
-    (["probe", "hf", "digits", "--image=12"], "patch 8 does not divide image 12"),
+    (["probe", "hf", "digits", "--image=12"], "expected a multiple of 8, such as 8 or 16"),
     (["predict", "hf"], "IMAGE"),
     (["predict", "hf", "a.png", "--top=0"], "0"),
 ]

@@ -82,6 +82,7 @@ def test_a_call_of_what_is_no_function():
             read_pickle(data, TABLE)
 
 
+LAUGHS = b"]\x94" + b"".join(b"](" + b"h%c" % depth * 10 + b"e\x94" for depth in range(12))  # as text 10**12 letters
 BOMBS = {
     "a place in the memo": b"\x80\x02Nr" + struct.pack("<I", 2**31) + b"j" + struct.pack("<I", 2**30) + b".",
     "bytes": b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b".",
@@ -93,6 +94,7 @@ BOMBS = {
     "lists": b"\x80\x02" + b"]" * (LARGEST + 1),
     "a deep tuple as a key": b"\x80\x02})" + b"\x85" * 100_000 + b"Ns.",
     "a great number as a key": b"\x80\x02}" + b"\x8a\x09" + bytes(8) + b"\x01" + b"Ns.",
+    "a name of ten lists, each ten times the next": b"\x80\x04" + LAUGHS + b"\x8c\x01a\x93.",
     "a list as a key": b"\x80\x02}]Ns.",
 }
 

@@ -117,6 +117,8 @@ class _Machine:
 
     def stack_global(self):
         module, name = self.stack[-2:]
+        if type(module) is not str or type(name) is not str:
+            raise TypeError("a name that is no text")
         self.stack[-2:] = [self._named(f"{module}.{name}")]
 
     def mark(self):

@@ -206,6 +206,7 @@ def test_a_crop_by_the_shorter_side():
         {"interpolation": "random"},
         {"resample": []},
         {"crop_pct": 0.01},
+        {"rescale_factor": 1 / 127.5},
         {"crop_pct": 1.5},
         {"crop_pct": []},
         {"do_center_crop": True, "size": {"shortest_edge": 0}},

@@ -46,7 +46,7 @@ def test_answers_agree_with_the_file(golden, name, dtype):
     p, config, notes = load_weights(FOLDER / (name if name in TIMM else f"{name}.npz"))
     size = TIMM.get(name, {}).get("img_size", 16)
     assert (config.pool, config.image, notes.preparation.size) == (POOLS.get(name, "class"), size, size)
-    assert ("the head reads the mean" in str(notes)) == (config.pool != "class")
+    assert ("the head reads the mean" in str(notes)) == (config.pool != "class") and "taken to be" not in str(notes)
     found = logits(cast(p, dtype), config, pictures(TIMM.get(name, {})).astype(dtype))
     assert abs(golden[name]).max() > 0.5
     assert abs(found - golden[name]).max() < {"float32": 1e-4, "float64": 1e-12}[dtype]
@@ -64,6 +64,18 @@ def test_timm_still_answers_as_the_files_say_live(golden, name):
 
     model.load_state_dict(load_file(FOLDER / name / "model.safetensors"))
     assert abs(answer(model.eval(), pictures(TIMM[name]), "float64") - golden[name]).max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("avg_fc_norm", "avg"), ("no_embed_class", "token"), ("no_class_token_norm", None)]
+)
+def test_without_a_description_the_pool_is_a_guess_that_is_said(tmp_path, name, word):
+    shutil.copy(FOLDER / name / "model.safetensors", tmp_path)
+    _, config, notes = load_weights(tmp_path, heads=3)
+    assert config == load_weights(FOLDER / name)[1]
+    assert ("global_pool is taken to be" in str(notes)) == bool(
+        word
+    ) and f"taken to be {word or ''}" in f"{notes}taken to be "
 
 
 # ---- heads
@@ -352,6 +364,18 @@ def test_the_names_within_transformers_live(tmp_path):
     assert abs(logits(cast(p, float), config, images) - answer(model, images, "float64")).max() < 1e-10
 
 
+def test_a_pooler_beside_a_classifier_is_not_used(tmp_path):
+    """transformers leaves it out, too: its classifier has none."""
+    a = arrays("huggingface", SMALLEST)
+    extra = {"vit.pooler.dense.weight": np.ones((24, 24), np.float32), "vit.pooler.dense.bias": a["vit.layernorm.bias"]}
+    save_file(a, tmp_path / "model.safetensors")
+    p, config, _ = load_weights(tmp_path, heads=3)
+    save_file(a | extra, tmp_path / "model.safetensors")
+    q, same, notes = load_weights(tmp_path, heads=3)
+    assert config == same and "vit.pooler.dense.* is not read" in str(notes)
+    assert_same_bits(p, q)
+
+
 @pytest.mark.parametrize(("mean", "std"), [([0.1307], [0.3081]), (0.1307, 0.3081), ([0.1307] * 3, [0.3081] * 3)])
 def test_one_number_for_one_channel(tmp_path, mean, std):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_mean": mean, "image_std": std}))
@@ -382,16 +406,36 @@ def test_published_widths_live(tmp_path, width):
 
 @pytest.mark.parametrize("size", [(8, 32), (32, 8), (16, 24)])
 def test_rectangles_live(tmp_path, size):
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     pytest.importorskip("transformers")
     model = classifier(image_size=list(size), patch_size=4).double()
     model.save_pretrained(tmp_path)
     p, config, _ = load_weights(tmp_path)
     images = images_of(config)
     assert config.image == size and abs(logits(p, config, images) - answer(model, images, "float64")).max() < 1e-10
-    p, larger, _ = load_weights(tmp_path, image=(16, 40))
-    images = images_of(larger)
+
+
+def test_a_square_model_on_rectangles_live(tmp_path):
+    """The other way round transformers cannot: it takes every table for a square one."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    model = classifier(image_size=16, patch_size=4).double()
+    model.save_pretrained(tmp_path)
+    p, config, _ = load_weights(tmp_path, image=(16, 40))
+    images = images_of(config)
     with torch.no_grad():
         pixels = torch.tensor(images).permute(0, 3, 1, 2)
         expected = model(pixels, interpolate_pos_encoding=True).logits.numpy()
-    assert abs(logits(p, larger, images) - expected).max() < 1e-10
+    assert images.shape == (2, 16, 40, 3) and abs(logits(p, config, images) - expected).max() < 1e-10
+
+
+def test_a_rectangular_models_positions_resized_live():
+    pytest.importorskip("torch")
+    pytest.importorskip("timm")
+    import torch
+    from timm.layers import resample_abs_pos_embed
+
+    table = load_weights(FOLDER / "rectangle")[0]["pos"]
+    found = load_weights(FOLDER / "rectangle", image=(20, 12))[0]["pos"]
+    expected = resample_abs_pos_embed(torch.tensor(table)[None], [5, 3], [2, 8]).numpy()[0]
+    assert found.shape == (16, 12) and abs(found - expected).max() < 1e-5

@@ -255,7 +255,10 @@ def test_a_trained_model_opens_live(tmp_path):
     assert_same_bits(load_weights(tmp_path)[0], p)
 
 
-@pytest.mark.parametrize("variant", [{}, {"gelu": "tanh"}, {"channels": 1}, {"mlp_dim": 34, "dim": 33}], ids=str)
+TIMM = [{}, {"gelu": "tanh"}, {"channels": 1}, {"mlp_dim": 34, "dim": 33}, {"image": (8, 20)}]
+
+
+@pytest.mark.parametrize("variant", [*TIMM, *({"pool": pool} for pool in READOUTS)], ids=str)
 def test_timm_opens_it_live(tmp_path, variant):
     pytest.importorskip("torch")
     timm = pytest.importorskip("timm")

@@ -45,7 +45,7 @@ def add_model(parser):
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help="a finished run, tinyvit's own .npz, or weights: .safetensors, .npz, .pth or their folder",
+        help="a run, tinyvit's own .npz, or weights: .safetensors, .npz, .pth or their folder",
     )
     parser.add_argument("--heads", type=int, metavar="H", help="attention heads, where the weights do not say")
     parser.add_argument("--gelu", choices=("erf", "tanh"), help="in place of the source's")

@@ -6,6 +6,7 @@ import sys
 from tinyvit.commands.models import add_inputs, add_model, check_is_vit, open_for_pictures, prepared
 from tinyvit.commands.options import add_json, new_command
 from tinyvit.data import fitted, read_image
+from tinyvit.data.inputs import ANSWERS
 from tinyvit.errors import UsageError
 from tinyvit.weights.numerics import drifts, numerics
 
@@ -23,6 +24,8 @@ def run(args):
     """How far do the logits drift under another GELU, eps, resize or precision? One picture, one change at a time."""
     model = open_for_pictures(args)
     check_is_vit(model, "changed in these ways")
+    if model.problem_type != ANSWERS[0]:
+        raise UsageError(f"{args.model} is for {model.problem_type}: expected one that answers with a single class")
     if not model.has_head:
         raise UsageError(f"{args.model} has no head, so it has no logits that could drift")
     if model.dataset:  # pictures are arranged as the data set's are, whatever other sources do

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinyvit.data.images import LUMA
 from tinyvit.errors import DataError
-from tinyvit.ops.resize import resize
+from tinyvit.ops.resize import both_sides, resize
 
 PILLOW = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers, which config files use
 HALF = (0.5, 0.5, 0.5)
@@ -63,7 +63,7 @@ class Preparation:
         if source == "google":
             return cls(size, antialias=False)
         if source == "timm":
-            return cls(size, "bicubic", crop=0.9 if max(_sides(size)) <= 224 else 1.0)
+            return cls(size, "bicubic", crop=0.9 if max(both_sides(size)) <= 224 else 1.0)
         return cls(size)
 
     def as_described(self, described, channels=3):
@@ -94,6 +94,8 @@ class Preparation:
             for step in ("do_resize", "do_rescale"):
                 if described.get(step) is False:
                     raise ValueError(f"{step} is false")
+            if abs(255 * float(described.get("rescale_factor", 1 / 255)) - 1) > 1e-3:
+                raise ValueError(f"rescale_factor is {reprlib.repr(described['rescale_factor'])}, expected 1 / 255")
             if described.get("do_normalize") is False:
                 found |= {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
             changed = replace(self, **found)
@@ -116,11 +118,6 @@ class Preparation:
                 raise ValueError(f"{reprlib.repr(size)}, expected a square")
         # Just below, because size / crop is rounded down.
         return {"crop": min(1.0, math.nextafter(self.size / float(edge), 0)), "squash": squash}
-
-
-def _sides(size):
-    """(height, width) of a preparation's size."""
-    return (size, size) if isinstance(size, int) else size
 
 
 def _three_numbers(values, channels):
@@ -147,7 +144,7 @@ def prepare_photo(image, preparation, channels=3):
     if max(height, width) > 1000 * min(height, width):
         raise DataError(f"found a picture of {width} x {height} pixels, expected one of ordinary proportions")
     pixels = _resized(image, *_covering(height, width, preparation), preparation)
-    sides = _sides(preparation.size)
+    sides = both_sides(preparation.size)
     top, left = (round((there - side) / 2) for there, side in zip(pixels.shape[:2], sides, strict=True))
     pixels = pixels[top : top + sides[0], left : left + sides[1]]
     if channels not in (1, 3):
@@ -160,7 +157,7 @@ def prepare_photo(image, preparation, channels=3):
 
 def _covering(height, width, preparation):
     """(height, width) to which a picture is resized before its middle is cut out."""
-    sides, crop = _sides(preparation.size), preparation.crop
+    sides, crop = both_sides(preparation.size), preparation.crop
     if crop is None:
         return sides
     sides = tuple(math.floor(side / crop) for side in sides)

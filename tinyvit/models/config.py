@@ -12,6 +12,7 @@ from tinyvit.layers.block import BLOCKS
 from tinyvit.layers.pool import READOUTS, WITHOUT_CLASS_TOKEN
 from tinyvit.layers.position import POSITIONS
 from tinyvit.ops.gelu import GELU
+from tinyvit.ops.resize import both_sides
 from tinyvit.ops.scale import SCALES
 
 LARGEST = 100_000  # of any size: far beyond every model
@@ -94,11 +95,6 @@ def check_whole(name: str, value: Any, least: int = 1, most: int = LARGEST) -> N
     """Raise UsageError unless the value of this name is a whole number between the two."""
     if type(value) is not int or not least <= value <= most:
         raise UsageError(f"{name} is {value!r}: expected a whole number from {least} to {most}")
-
-
-def both_sides(image: ImageSize) -> tuple[int, int]:
-    """(height, width) of images of this size."""
-    return (image, image) if isinstance(image, int) else image
 
 
 def in_pixels(image: ImageSize) -> str:

@@ -92,6 +92,8 @@ class Settings:
         asked |= {"model": (name_of(self.config), "vit"), "seed": (self.seed, 0)}
         options = [name for name in model if name not in ("channels", "classes")]  # these are the data set's
         asked |= {name: (model[name], usual.get(name)) for name in options}
+        if isinstance(self.config.image, tuple):
+            asked["image"] = ("x".join(map(str, self.config.image)), None)
         asked |= {name: (value, getattr(recipe, name)) for name, value in vars(self.recipe).items()}
         options = [f"--{name.replace('_', '-')} {_typed(own)}" for name, (own, usual) in asked.items() if own != usual]
         if self.skip_broken:

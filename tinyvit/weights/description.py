@@ -32,22 +32,12 @@ NEUTRAL = {  # what timm's model_args may say of things that a ViT as in the pap
     "embed_norm_layer": (None,),
     "attn_layer": ("", None),
 }
-READ = (
-    "img_size",
-    "patch_size",
-    "in_chans",
-    "embed_dim",
-    "depth",
-    "num_heads",
-    "mlp_ratio",
-    "act_layer",
-    "num_classes",
-)
-READ += ("class_token", "no_embed_class", "global_pool", "fc_norm", "qkv_bias")
 SHORT = reprlib.Repr()  # of what a file says, in an error
 SHORT.maxstring = 80
-IN_TRAINING = ("drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate", "attn_drop_rate", "drop_path_rate")
-IN_TRAINING += ("weight_init", "fix_init", "dynamic_img_size", "dynamic_img_pad")
+READ = {"img_size", "patch_size", "in_chans", "embed_dim", "depth", "num_heads", "mlp_ratio", "act_layer", "qkv_bias"}
+READ |= {"class_token", "no_embed_class", "global_pool", "fc_norm", "num_classes"}
+IN_TRAINING = {"drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate", "attn_drop_rate", "drop_path_rate"}
+IN_TRAINING |= {"weight_init", "fix_init", "dynamic_img_size", "dynamic_img_pad"}
 
 
 def read_table(path):
@@ -112,7 +102,7 @@ class Description:
             if self.whole.get(name):
                 raise self.wrong(name, self.whole[name], "none, as ViTs have")
         for name, found in self.arguments.items():
-            if name not in (*READ, *IN_TRAINING) and found not in NEUTRAL.get(name, ()):
+            if name not in READ | IN_TRAINING and found not in NEUTRAL.get(name, ()):
                 raise self.wrong(f"model_args {name}", found, "a ViT as in the paper, which has no such thing")
 
     def size(self):

@@ -18,21 +18,21 @@ from tinyvit.data.inputs import ANSWERS, Inputs
 from tinyvit.data.photos import PILLOW, Preparation
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import replacing
-from tinyvit.layers.pool import READOUTS
-from tinyvit.models.config import ViTConfig, both_sides
+from tinyvit.models.config import ViTConfig
 from tinyvit.models.model import check_parameters
+from tinyvit.ops.resize import both_sides
 from tinyvit.weights.naming import written
 from tinyvit.weights.sources import SOURCES
 
 ACTIVATIONS = {"erf": "gelu", "tanh": "gelu_pytorch_tanh"}
 TARGETS = ("huggingface", "timm")
 PUBLISHED = {  # the choices of a config for which published models have a place
+    "pool": ("class",),  # of Hugging Face's; timm has them all
     "position": ("1d", "none"),
     "position_at": ("stem",),
     "norm": ("pre",),
     "scale": ("sqrt",),
 }
-POOLS = {"huggingface": {"pool": ("class",)}, "timm": {"pool": tuple(READOUTS)}}
 
 
 def save_weights(
@@ -84,8 +84,9 @@ def save_weights(
         raise UsageError(f"problem_type is {problem_type!r}: expected one of {', '.join(ANSWERS)}")
     if config.pre_logits:
         raise UsageError(f"the model has a pre-logits layer, for which {SOURCES[target].source} has no place")
-    for name, choices in (PUBLISHED | POOLS[target]).items():
-        if getattr(config, name) not in choices and not (name == "position_at" and config.position == "none"):
+    for name, choices in PUBLISHED.items():
+        free = (name == "position_at" and config.position == "none") or (name == "pool" and target == "timm")
+        if getattr(config, name) not in choices and not free:
             raise UsageError(
                 f"the model's {name} is {getattr(config, name)}, for which {SOURCES[target].source} has no place: "
                 f"expected {' or '.join(choices)}; tinyvit's own .npz holds any"

@@ -47,14 +47,17 @@ def configuration(path, tensors, naming, described, heads):
         If nothing says how many heads there are, or those asked for cannot be.
     """
     tensors, norm_last = _with_one_norm(path, tensors)
+    tensors, lines = _without_pooler(tensors, naming)
     depth, shape = _depth(path, tensors, naming), _shapes(path, tensors, naming)
     dim, kernel = shape["patch/b"][0], shape["patch/w"]
     patch, channels = (kernel[0], kernel[2]) if naming.source == "Google" else (kernel[2], kernel[1])
     image, tensors = _image(path, tensors, naming, described, shape, patch)
     pool = _pool(described, "cls" in shape, norm_last)
-    lines = [f"{naming.source}'s names: {depth} blocks of width {dim}, patches of {patch} x {patch} pixels"]
+    lines += [f"{naming.source}'s names: {depth} blocks of width {dim}, patches of {patch} x {patch} pixels"]
     if pool != "class":
         lines.append(f"the head reads the mean of all patches, with LayerNorm {'after' if norm_last else 'before'} it")
+    if naming.source == "timm" and described.pool() is None and "cls" in shape:
+        lines.append(f"of token and avg, timm's global_pool is taken to be {'token' if pool == 'class' else 'avg'}")
     sizes = dict(
         image=image,
         channels=channels,
@@ -88,6 +91,16 @@ def _with_one_norm(path, tensors):
     if after and "norm.weight" in tensors:
         raise CheckpointError(f"{path} has norm.weight and {after[0]}: expected LayerNorm before the mean or after it")
     return {name.removeprefix("fc_") if name in after else name: x for name, x in tensors.items()}, bool(after)
+
+
+def _without_pooler(tensors, naming):
+    """The arrays without the layer before the head that Hugging Face's classifier does not have; and that as a note."""
+    pooler, head = naming.rules["pre_logits/w"][0].removesuffix("weight"), naming.rules["head/w"][0]
+    left = [name for name in tensors if name.startswith(pooler)]
+    if naming.source != "Hugging Face" or head not in tensors or not left:
+        return tensors, []
+    note = f"{pooler}* is not read: Hugging Face's classifier reads the class token itself"
+    return {name: tensor for name, tensor in tensors.items() if name not in left}, [note]
 
 
 def _depth(path, tensors, naming):

@@ -201,7 +201,8 @@ def _check(file, found):
         storage, width = tensor.storage, WIDTHS[tensor.kind]
         entry = file.entry(f"data/{storage.key}")
         if entry is None:
-            raise CheckpointError(f"{what} lies in {file.root}data/{storage.key}, which is not there; copy it again")
+            where = f"{file.root}data/{storage.key}"[: npz.LONGEST_NAME]
+            raise CheckpointError(f"{what} lies in {where!a}, which is not there; copy it again")
         size = storage.size * WIDTHS.get(storage.kind, 1)  # a storage without a kind is of bytes
         if entry.file_size != size or size % width:
             raise CheckpointError(
