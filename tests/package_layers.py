@@ -14,7 +14,7 @@ import tinyvit
 ROOT = Path(tinyvit.__file__).parent
 TOP = "tinyvit"  # the package's __init__: public names, above all layers
 PACKAGE_LAYERS = [  # the packages of each layer, from the lowest, by the first parts of their modules' names
-    [("annotations", "arrays", "trees", "gradcheck", "errors", "files", "npz")],
+    [("annotations", "arrays", "trees", "gradcheck", "gradient_report", "contract", "errors", "files", "npz")],
     [("ops",)],
     [("layers",)],
     [("models",), ("data",)],
