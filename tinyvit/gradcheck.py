@@ -30,28 +30,32 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.annotations import Array
-from tinyvit.arrays import copied, to_host, xp_of
+from tinyvit.arrays import copied, same, to_host, xp_of
 from tinyvit.contract import BrokenContract, Inputs, backward, forward, kind
 from tinyvit.gradient_report import Report, Row
 
 # Parts of seeds. An input is often the first that default_rng(0) draws, and with r = x LayerNorm's gradient vanishes.
 UPSTREAM, SAMPLE, DIRECTION = 1, 2, 3
 STEP = 1e-4  # rounding (1/h) leaves about 1e-11 here, and truncation (h^4) less
-SMALL_STEP = 1e-6  # for a second look at what disagrees: a kink, as ReLU's at 0, may lie within the first step
+OTHER_STEPS = 1e-3, 1e-6  # where that disagrees: a longer one, past rounding; a short one, beside a kink, as ReLU's is
 LARGEST = 100  # of the largest gradients join a sample
 
 
-def slope(loss: Callable[[], float], x: Array, step: float, where: Any = ..., direction: Any = 1.0) -> float:
-    """The derivative of loss() as x[where] moves along a direction; x is moved in place and put back."""
+def slope(loss: Callable[[], Any], x: Array, step: float, where: Any = ..., direction: Any = 1.0) -> float:
+    """The derivative of loss() as x[where] moves along a direction; x is moved in place and put back.
+
+    loss() may also be the terms that it is the sum of: those that do not depend on x then cancel exactly, where sums
+    of many terms would each be rounded.
+    """
     start = copied(x[where])
 
     def moved(steps):
         x[where] = start + steps * step * direction
         return loss()
 
-    found = (8 * (moved(1) - moved(-1)) - (moved(2) - moved(-2))) / (12 * step)
+    differences = 8 * (moved(1) - moved(-1)) - (moved(2) - moved(-2))
     x[where] = start
-    return found
+    return float(np.sum(to_host(differences))) / (12 * step)
 
 
 def numeric_gradient(loss: Callable[[], float], x: Array, step: float = STEP) -> np.ndarray:
@@ -114,14 +118,14 @@ def gradcheck(
         raise ValueError(f"found {rtol=}, {atol=}, {samples=}: expected rtol and atol above 0, samples at least 0")
     given = Inputs(f, inputs)
 
-    def loss():
-        return float((f(*given.all.values(), **keywords)[0] * r).sum())
+    def terms():
+        return f(*given.all.values(), **keywords)[0] * r
 
     try:
         y, c = forward(f, given, keywords)
         r = xp_of(y).asarray(np.random.default_rng([seed, UPSTREAM]).standard_normal(y.shape))
         gradients = backward(f_backward, r, c, given)
-        if loss() != float((y * r).sum()):
+        if not same(terms(), y * r):
             raise BrokenContract("the forward pass is not pure: two calls gave two results; hand it its random masks")
     except BrokenContract as broken:
         return Report([], rtol, str(broken))
@@ -129,7 +133,7 @@ def gradcheck(
     rows, leaves = [], trees.named(gradients)
     with _progress(given.checked, samples) as bar:
         for name, x in trees.walk(given.checked):
-            rows.append(_Tensor(name, x, loss, rtol, atol).row(leaves.pop(name, None), samples, seed, bar))
+            rows.append(_Tensor(name, x, terms, rtol, atol).row(leaves.pop(name, None), samples, seed, bar))
     rows += [Row(name, 0, math.inf, problem="has no such parameter") for name in leaves]
     return Report(rows, rtol, samples=samples)
 
@@ -164,17 +168,16 @@ class _Tensor:
 
     def every_entry(self, gradient, rng):
         """Move all entries along a random direction; the row of one that is wrong, or None if they agree."""
-        v = rng.standard_normal(gradient.shape) * np.maximum(1, abs(to_host(self.x)))
-        floor = max(self.floor, np.linalg.norm(gradient * np.maximum(1, abs(to_host(self.x)))))
+        sizes = np.maximum(1, abs(to_host(self.x)))
+        v, floor = rng.standard_normal(sizes.shape) * sizes, max(self.floor, np.linalg.norm(gradient * sizes))
 
         def along(part):
             direction = np.zeros(v.size)
             direction[part] = v.ravel()[part]
             direction = direction.reshape(v.shape)
-            on_device = xp_of(self.x).asarray(direction)
-            return self.compared(
-                (gradient * direction).sum(), lambda h: slope(self.loss, self.x, h, direction=on_device), floor
-            )
+            moved = xp_of(self.x).asarray(direction)
+            analytic = (gradient * direction).sum()
+            return self.compared(analytic, lambda h: slope(self.loss, self.x, h, direction=moved), floor)
 
         part = np.arange(v.size)
         whole = along(part)
@@ -188,7 +191,7 @@ class _Tensor:
     def compared(self, analytic, measure, floor):
         """The row of two slopes, of which measure(step) gives one, at the step where they agree better."""
         rows, analytic = [], float(analytic)
-        for step in STEP, SMALL_STEP:
+        for step in STEP, *OTHER_STEPS:
             numeric = measure(step)
             error = abs(analytic - numeric) / max(abs(analytic), abs(numeric), floor)
             rows.append(Row(self.name, 1, error if math.isfinite(error) else math.inf, (), analytic, numeric))

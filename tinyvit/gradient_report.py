@@ -61,13 +61,14 @@ class Report:
             lines.append(
                 f"{row.name:<24} {row.entries:>7}  {row.error:>11.1e}  {row.analytic:>12.5g} {row.numeric:>12.5g}  "
                 + (row.problem or str(list(row.index)))
+                + f" (of {row.size:,} entries)" * row.sampled
             )
-        if sampled := [f"{row.name} {row.size:,}" for row in self.rows if row.sampled]:
-            lines.append(
-                f"sampled, as there are more entries: {', '.join(sampled)}. Of each, {self.samples:,} at random, the "
-                "largest gradients, and a random direction through all entries;\nif 1 % of a tensor's entries were "
-                f"wrong, the random ones would miss them all with a probability of {self.missed(0.01):.0e}"
-            )
+        if any(row.sampled for row in self.rows):
+            lines += [
+                f"Of a large tensor: {self.samples:,} entries at random, the largest gradients, a random direction.",
+                "If 1 % of its entries were wrong, the random ones would miss them all with a probability of "
+                f"{self.missed(0.01):.0e}.",
+            ]
         verdict = "gradients agree" if self.ok else "GRADIENTS DISAGREE"
         return "\n".join([*lines, f"{verdict}: worst error {self.worst_error:.1e}, allowed {self.rtol:.0e}"])
 
