@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike
 
 from tinyvit import trees
 from tinyvit.annotations import Array, Masks, Tree
+from tinyvit.errors import UsageError
 from tinyvit.layers.block import block, block_backward
 from tinyvit.layers.embedding import (
     class_token,
@@ -144,6 +145,13 @@ def vit_backward(dlogits: Array, p: Tree, c: Tree, config: ViTConfig) -> tuple[A
     return dimages, g
 
 
+class NotKept(dict):
+    """The cache of a block that was dropped: whoever reads in it is told why there is nothing."""
+
+    def __missing__(self, name):
+        raise UsageError("the cache was not kept: run the forward pass without keep_cache=False")
+
+
 def encoder(z, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
     """L encoder blocks, one after another: from z_0 to z_L, equations (2) and (3) for l = 1 ... L.
 
@@ -165,7 +173,7 @@ def encoder(z, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
         rows = read if i == last else None
         z, c[i] = block(z, p["blocks"][i], pos, heads=config.heads, rows=rows, masks=block_masks[i], **choices)
         if not keep_cache:
-            c[i] = {}
+            c[i] = NotKept()
     return z, c
 
 
