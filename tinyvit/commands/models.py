@@ -15,6 +15,7 @@ from tinyvit.models.config import Config, ViTConfig
 from tinyvit.models.masked import MaskedConfig, encoder_of
 from tinyvit.models.model import model_of
 from tinyvit.training.checkpoint import load
+from tinyvit.training.run import no_run
 from tinyvit.weights.load import load_weights
 
 
@@ -49,7 +50,7 @@ def open_model(path, args, device="cpu"):
         path = path.parent  # a run's own: it knows how pictures are arranged
     if (path.is_dir() or not path.suffix) and not (path / "model.safetensors").exists():
         if not (path / "config.json").exists():
-            raise CheckpointError(f"no run in {path}: expected what `tinyvit train` makes, or model.safetensors")
+            raise no_run(path, "what `tinyvit train` makes, or model.safetensors")
         run, p, config = finished_model(path, device)
         return _own(p, config, asked, run.settings.dataset)
     if _is_own(path):
