@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.annotations import Array, Tree
-from tinyvit.errors import DeviceError
+from tinyvit.errors import DeviceError, UsageError
 
 DEVICES = ("cpu", "gpu", "auto")
 
@@ -110,3 +110,9 @@ def _same_bits(a, b):
 
 def _is_array(x):
     return isinstance(x, np.ndarray | np.generic) or is_on_gpu(x)
+
+
+def check_generator(rng: Any) -> None:
+    """Raise UsageError unless it is a random generator; a seed is the usual mistake."""
+    if not isinstance(rng, np.random.Generator):
+        raise UsageError(f"found {rng!r}: expected a random generator, such as numpy.random.default_rng(0)")

@@ -9,14 +9,14 @@ import math
 
 import numpy as np
 
-from tinyvit.errors import UsageError
+from tinyvit.arrays import check_generator
 
 
 def normal(rng, shape, std, dtype=np.float32):
     """Draw from a normal distribution of mean 0 and the given standard deviation."""
     if rng is None:
         return zeros(rng, shape, dtype)
-    _check_generator(rng)
+    check_generator(rng)
     return (std * rng.standard_normal(shape)).astype(dtype)
 
 
@@ -29,7 +29,7 @@ def xavier_uniform(rng, fan_in, fan_out, dtype=np.float32):
     """
     if rng is None:
         return zeros(rng, (fan_in, fan_out), dtype)
-    _check_generator(rng)
+    check_generator(rng)
     limit = math.sqrt(6 / (fan_in + fan_out))
     return rng.uniform(-limit, limit, (fan_in, fan_out)).astype(dtype)
 
@@ -47,11 +47,6 @@ def zeros(rng, shape, dtype=np.float32):
 def ones(rng, shape, dtype=np.float32):
     """Ones; for LayerNorm's gamma."""
     return _constant(rng, 1, shape, dtype)
-
-
-def _check_generator(rng):
-    if not isinstance(rng, np.random.Generator):
-        raise UsageError(f"found {rng!r}: expected a random generator, such as numpy.random.default_rng(0), or None")
 
 
 def _constant(rng, value, shape, dtype):

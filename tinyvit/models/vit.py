@@ -24,7 +24,7 @@ from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.layers.pool import readout, readout_backward
 from tinyvit.layers.position import position, position_backward, position_init
 from tinyvit.layers.pre_logits import pre_logits, pre_logits_backward, pre_logits_init
-from tinyvit.models.config import ViTConfig
+from tinyvit.models.config import ViTConfig, check_config, check_images
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward, dropout_mask
 
 
@@ -38,6 +38,7 @@ def vit_init(rng: Generator | None, config: ViTConfig, *, dtype: DTypeLike = "fl
         stands before head, where the config asks for it. The head starts at zero: every class is then
         equally likely, and the first loss is ln K. With rng=None, the shapes alone (see initializers).
     """
+    check_config(config)
     dim, depth, width = config.dim, config.depth, config.pre_logits or config.dim
 
     def table():
@@ -100,7 +101,7 @@ def vit(
     UsageError
         If the images are not of the size that the model takes.
     """
-    config.check_images(images)
+    check_images(images, config)
     c = {}
     z, c["patch"] = patch_embedding(images, p["patch"], patch=config.patch)  # (1): [x_p^1 E; ...], [B, N, D]
     if config.class_token:

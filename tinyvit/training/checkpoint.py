@@ -18,7 +18,7 @@ from tinyvit.arrays import to_host
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import replacing
 from tinyvit.models.config import Config
-from tinyvit.models.model import model_named, model_of, name_of
+from tinyvit.models.model import check_parameters, model_named, model_of, name_of
 
 FORMAT = 1
 LONGEST_DESCRIPTION = 65_536  # bytes; ours have a few hundred
@@ -44,6 +44,7 @@ def save(path: Path, p: Tree, config: Config, *, training: Mapping[str, Array] |
     CheckpointError
         If the file cannot be written.
     """
+    check_parameters(p, config, "the parameters to save")
     arrays = trees.named(to_host(p)) | {TRAINING + name: to_host(a) for name, a in (training or {}).items()}
     described = {"format": FORMAT, "model": name_of(config), "config": dataclasses.asdict(config)}
     description = json.dumps(described, sort_keys=True)

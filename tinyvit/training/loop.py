@@ -295,6 +295,8 @@ def checked_seed(seed):
 
 def check_recipe(config, recipe):
     """Raise UsageError if a recipe asks for more blocks, or for larger shifts, than the model and its images have."""
+    if not isinstance(recipe, Recipe):
+        raise UsageError(f"found {recipe!r}: expected a recipe, such as tinyvit.RECIPES['digits']")
     blocks = len(model_of(config).init(None, config).get("blocks", ()))
     if recipe.freeze > blocks:
         raise UsageError(f"freeze is {recipe.freeze}: the model has {blocks} blocks, expected at most that")
