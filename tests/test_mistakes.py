@@ -5,7 +5,9 @@ says what was found and what to do, and nothing on the disk is changed. What is 
 command runs, is in tests/test_cli_errors.py.
 """
 
+import errno
 import functools
+import os
 import re
 import shlex
 import tempfile
@@ -16,7 +18,7 @@ import pytest
 from PIL import Image
 
 import tinyvit
-from tests.training.helpers import CONFIG, LONGEST, RECIPE, contents, fails, isolated, put_run, toy
+from tests.training.helpers import CONFIG, LONGEST, RECIPE, SMALL, call, contents, fails, isolated, put_run, toy
 from tinyvit.cli import COMMANDS as NAMES
 from tinyvit.errors import TinyvitError
 from tinyvit.models.cnn import CNNConfig, cnn_init
@@ -191,6 +193,8 @@ COMMANDS = [
     ("train --out file", "cannot write to file: File exists", "--out"),
     ("train --out file/run", "file/run", "--out"),
     ("train --out file --force", "file"),
+    ("train --out /proc/run", "/proc/run", "--out"),
+    ("train --out /dev/null/run", "/dev/null/run", "--out"),
     ("train --resume --out file", "cannot write to file: File exists", "--out"),
     ("train --resume --out notes", "notes exists and is not empty", "--out"),
     ("predict run plain.png --figure look.xyz", "cannot draw look.xyz", "png"),
@@ -347,6 +351,63 @@ def here(tmp_path, monkeypatch):
 def test_a_mistake_in_a_command(here, row):
     line, *words = row
     fails(here, shlex.split(line), *words)
+
+
+WRITERS = [  # a command that writes, and what
+    (f"train {' '.join(SMALL)} --out new", "new"),
+    ("convert run out", "out"),
+    ("convert run out.npz", "out.npz"),
+    ("features run plain.png", "features.npy"),
+    ("predict run plain.png --figure look.png", "look.png"),
+    ("plot run", "run/figures"),
+    ("report run", "run/report.html"),
+    ("shapes digits --figure digits.svg", "digits.svg"),
+    ("lab position --out results", "results"),
+]
+FEWEST = {  # words that a command takes, where it takes any
+    "evaluate": "eval run",
+    "predict": "predict run plain.png",
+    "features": "features run plain.png",
+    "probe": "probe run digits",
+    "convert": "convert run out",
+    "numerics": "numerics run plain.png",
+    "plot": "plot run",
+    "report": "report run",
+}
+DISKS = {errno.EROFS: "Read-only file system", errno.ENOSPC: "No space left on device"}
+
+
+@pytest.mark.parametrize("number", DISKS, ids=DISKS.values())
+@pytest.mark.parametrize(("line", "written"), WRITERS, ids=lambda value: value)
+def test_a_disk_that_takes_nothing(here, monkeypatch, line, written, number):
+    before, real = contents(here), open
+
+    def refuse(path, *_, **__):
+        raise OSError(number, os.strerror(number), str(path))
+
+    def reading_only(path, mode="r", *args, **keywords):
+        writes = not isinstance(path, int) and set(mode) & set("wax+")
+        return refuse(path) if writes else real(path, mode, *args, **keywords)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("builtins.open", reading_only)
+        patched.setattr("os.mkdir", refuse)
+        result = call(*shlex.split(line))
+    last = result.err.replace("\r", "\n").splitlines()[-1]
+    assert result.code == 1 and last.startswith("tinyvit: ") and "Traceback" not in result.err
+    assert written in last and DISKS[number] in last and ".part" not in last, last
+    assert contents(here) == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_interrupted_command(here, monkeypatch, name):
+    def interrupted(args):
+        """Ctrl-C."""
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"tinyvit.commands.{name}.run", interrupted)
+    result = call(*shlex.split(FEWEST.get(name, name)))
+    assert (result.code, result.out, result.err) == (130, "", "tinyvit: interrupted\n")
 
 
 @pytest.mark.parametrize("row", CALLS, ids=lambda row: row[0])
