@@ -90,7 +90,7 @@ COMMANDS = [
     ("train --validation 0", "0"),
     ("train --validation 1", "validation", "1"),
     ("train --validation 1e-6", "1e-06"),
-    ("train --freeze 9", "freeze is 9", "at most"),
+    ("train --freeze 9", "freeze is 9: the model has 3 blocks, expected at most that"),
     ("predict run plain.png --top 0", "--top: found 0, expected at least 1"),
     ("predict run plain.png --top -3", "--top: found -3, expected at least 1"),
     ("predict run plain.png --top x", "--top: found 'x', expected a whole number of at least 1"),
@@ -164,6 +164,7 @@ COMMANDS = [
         for name in ("eval", "plot", "report")
     ],
     ("eval runs", "no run in runs: it holds runs/digits-1, runs/digits-2; name one"),
+    ("predict begun plain.png", "has saved nothing yet", "tinyvit train --out begun --resume"),
     ("predict runs plain.png", "no run in runs: it holds runs/digits-1, runs/digits-2; name one"),
     ("predict mnist plain.png", "no run in mnist: there is no such folder", "`tinyvit train`", WEIGHTS),
     ("predict notes plain.png", "no run in notes", "`tinyvit train`", WEIGHTS),
@@ -316,6 +317,7 @@ def playground():
         here = Path(folder)
         for name in ("run", "stopped", "runs/digits-1", "runs/digits-2"):
             put_run(here / name, **({"model": None, "metrics": None} if name == "stopped" else {}))
+        put_run(here / "begun", model=None, metrics=None, checkpoint=None)
         for name in ("empty", "pics/cat", "pics/dog", "one/cat", "notes", "folder.png"):
             (here / name).mkdir(parents=True)
         for name in ("plain.png", "one/cat/a.png"):

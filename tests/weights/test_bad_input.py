@@ -576,7 +576,7 @@ def test_a_gap_in_the_blocks(path, number):
 @pytest.mark.parametrize("number", ["10000", "x", "-1", "١"])
 def test_a_number_that_is_none(path, number):
     write_arrays(path, renumbered(number))
-    refused(path, f"layer.{number}.", "no place in a ViT with 1 blocks")
+    refused(path, f"layer.{number}.", "no place in a ViT with 1 block (")
 
 
 def test_a_number_with_a_zero_before_it(path):

@@ -299,7 +299,9 @@ def check_recipe(config, recipe):
         raise UsageError(f"found {recipe!r}: expected a recipe, such as tinyvit.RECIPES['digits']")
     blocks = len(model_of(config).init(None, config).get("blocks", ()))
     if recipe.freeze > blocks:
-        raise UsageError(f"freeze is {recipe.freeze}: the model has {blocks} blocks, expected at most that")
+        raise UsageError(
+            f"freeze is {recipe.freeze}: the model has {blocks} block{'s' * (blocks != 1)}, expected at most that"
+        )
     side = int(np.min(config.values()["image"]))
     for name in ("shift", "crop"):
         if (pixels := getattr(recipe, name)) >= side:
