@@ -4,8 +4,8 @@
 
 RUN is a finished run on mnist or digits. First all pictures of the set are asked whether they pass `prepare` as they
 are. Then 200 test digits are moved by 0 to 6 pixels in each of eight directions, where the ink stays inside the
-picture: at the set's size, in a picture a pixel larger, and eightfold (28-fold for digits) in one of 300 x 400; in black
-on white, and in white on black.
+picture: at the set's size, in one a pixel larger, and enlarged (28 pixels to 224) in one of 300 x 400; in black on
+white, and in white on black.
 """
 
 import sys
