@@ -14,7 +14,25 @@ import tinyvit
 ROOT = Path(tinyvit.__file__).parent
 TOP = "tinyvit"  # the package's __init__: public names, above all layers
 PACKAGE_LAYERS = [  # the packages of each layer, from the lowest, by the first parts of their modules' names
-    [("annotations", "arrays", "trees", "gradcheck", "gradient_report", "contract", "errors", "files", "npz")],
+    [
+        (
+            "annotations",
+            "arrays",
+            "trees",
+            "gradcheck",
+            "errors",
+            "names",
+            "files",
+            "lock",
+            "npz",
+            "pickles",
+            "recognise",
+            "json_files",
+            "startup",
+            "gradient_report",
+            "contract",
+        )
+    ],
     [("ops",)],
     [("layers",)],
     [("models",), ("data",)],

@@ -99,6 +99,11 @@ def test_every_notebook_has_a_twin_and_every_twin_a_notebook():
     assert sorted(file.stem for file in twins.HERE.glob("*.ipynb")) == NAMES
 
 
+def test_the_first_cell_of_all_is_short():
+    first = code(committed("00_start_here"))[0].source
+    assert len(re.findall("^(?:from|import) ", first, re.MULTILINE)) <= 3, "a notebook begins with its subject"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_twins_agree(name):
     """In every cell, its kind and its id: a rerun would leave no diff in the sources."""
