@@ -148,7 +148,7 @@ COMMANDS = [
     ("gradcheck layernorm", "'layernorm'", "did you mean layer_norm?"),
     ("gradcheck LayerNorm", "'LayerNorm'", "did you mean layer_norm?"),
     ("gradcheck xyz", "'xyz'", "tinyvit gradcheck --list"),
-    ("lab positions", "'positions'", "position, pooling"),
+    ("lab positions", "'positions'", "did you mean position?"),
     ("lab position --budget big", "'big'", "quick", "full"),
     ("train --device tpu", "tpu", "cpu"),
     ("eval run --device tpu", "tpu", "cpu"),

@@ -8,7 +8,7 @@ import numpy as np
 from tinyvit.commands.models import add_inputs, add_model, check_is_vit, open_for_pictures
 from tinyvit.commands.options import count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
-from tinyvit.errors import TinyvitError, UsageError
+from tinyvit.errors import UsageError
 from tinyvit.files import replacing
 from tinyvit.training.features import POOLS, features_of
 
@@ -48,11 +48,8 @@ def run(args):
         return failed
     table = np.concatenate(found)
     out = Path(args.out).expanduser()
-    try:
-        with replacing(out) as file:
-            np.save(file, table)
-    except OSError as error:
-        raise TinyvitError(f"cannot write {out}: {error.strerror or error}; choose another place with --out") from None
+    with replacing(out) as file:
+        np.save(file, table)
     print("\n".join(read))
     print(f"{out}: {list(table.shape)}, a row for each picture named above", file=sys.stderr)
     return failed

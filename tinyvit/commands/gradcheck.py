@@ -1,12 +1,12 @@
 """tinyvit gradcheck"""
 
-import difflib
 import json
 import sys
 
 from tinyvit.checks import cases
 from tinyvit.commands.options import add_json, new_command
 from tinyvit.errors import UsageError
+from tinyvit.names import nearest
 
 
 def add(commands):
@@ -46,13 +46,11 @@ def run(args):
 
 
 def _chosen(names):
-    """The cases of these names, or an error that says which names are nearest to an unknown one."""
+    """The cases of these names, or an error that says the nearest name to an unknown one."""
     try:
         return cases(names)
     except KeyError as error:
         (unknown,) = error.args
-        known = dict.fromkeys(name.partition("/")[0] for name in cases())
-        close = {name.casefold().replace("_", ""): name for name in known}
-        near = [close[name] for name in difflib.get_close_matches(unknown.casefold().replace("_", ""), close, 3, 0.5)]
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        meant = nearest(unknown, dict.fromkeys(name.partition("/")[0] for name in cases()))
+        hint = f"did you mean {meant}? " if meant else ""
         raise UsageError(f"no gradient check is named {unknown!r}: {hint}all names: tinyvit gradcheck --list") from None

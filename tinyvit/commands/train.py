@@ -90,9 +90,9 @@ def run(args):
 
 def _train(args, found, folder):
     """Train the run that was found, or a new one in a folder; in the first free one, if it is None."""
-    if args.resume and not (found and found.checkpoint.exists()):
-        print(f"nothing saved in {folder or 'runs'} yet: starting from the beginning", file=sys.stderr)
     settings, p, notes = _start(args, found)
+    if args.resume and not (found and found.checkpoint.exists()):
+        notes = [f"nothing saved in {folder or 'runs'} yet: starting from the beginning", *notes]
     check_recipe(settings.config, settings.recipe)
     device = choose_device(args.device)
     workers = workers_for(settings.recipe, args.workers, device)
