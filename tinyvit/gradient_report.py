@@ -67,7 +67,7 @@ class Report:
             lines += [
                 f"Of a large tensor: {self.samples:,} entries at random, the largest gradients, a random direction.",
                 "If 1 % of its entries were wrong, the random ones would miss them all with a probability of "
-                f"{self.missed(0.01):.0e}.",
+                f"{self.missed(0.01):.2g}.",
             ]
         verdict = "gradients agree" if self.ok else "GRADIENTS DISAGREE"
         return "\n".join([*lines, f"{verdict}: worst error {self.worst_error:.1e}, allowed {self.rtol:.0e}"])
