@@ -146,7 +146,7 @@ REFUSED = {
     "run drawn.png --data mnist": "the run in run is on digits, leave it out",
     "hf drawn.png --data mnist": "is not a file of tinyvit's own",
     "old.npz drawn.png --data cifar-10": "channels are 10 and 1, those of cifar-10 are 10 and 3",
-    "old.npz drawn.png --data cats": "expected one of",
+    "old.npz drawn.png --data cats": "expected one of digits, mnist",
 }
 
 

@@ -333,6 +333,16 @@ def test_a_large_picture_is_halved_strip_by_strip(tmp_path, monkeypatch, ending,
     np.testing.assert_array_equal(read_image(path), expected)
 
 
+@pytest.mark.parametrize("most", [100, 200])
+def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch, most):
+    """35 pixels, of which each takes four bytes."""
+    monkeypatch.setattr(images, "BESIDE_OTHERS", most)
+    locked, strip_pixels = [], images._strip_pixels
+    monkeypatch.setattr(images, "_strip_pixels", lambda s: locked.append(images.ALONE.locked()) or strip_pixels(s))
+    check(save(tmp_path / "a.png", GREY), GREY)
+    assert locked == [most == 100] and not images.ALONE.locked()
+
+
 def test_pillows_own_limit_is_what_it_was(tmp_path):
     before = Image.MAX_IMAGE_PIXELS
     read_image(save(tmp_path / "a.png", GREY))

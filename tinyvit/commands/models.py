@@ -43,7 +43,9 @@ RUN_FILES = ("model.npz", "checkpoint.npz")
 def add_model(parser):
     """Add MODEL and the options that complete or override its metadata."""
     parser.add_argument(
-        "model", metavar="MODEL", help="a run, tinyvit's own .npz, or weights: .safetensors, .npz, .pth, their folder"
+        "model",
+        metavar="MODEL",
+        help="a run, tinyvit's own .npz, or weights: .safetensors, .npz, .pth or their folder",
     )
     parser.add_argument("--heads", type=int, metavar="H", help="attention heads, where the weights do not say")
     parser.add_argument("--gelu", choices=("erf", "tanh"), help="in place of the source's")

@@ -5,8 +5,9 @@ format. A decoded picture is changed strip by strip, so that it is never in memo
 """
 
 import os
+import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", "
 GREY_MODES = ("1", "L", "LA", "La")
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")  # 16-bit grey; older versions of Pillow open it as I
 MOST_BYTES = 3 * 2**28  # while a picture is decoded: 200 million pixels, in most formats
+BESIDE_OTHERS = 2**27  # bytes: what takes more is decoded by one thread at a time
+ALONE = threading.Lock()
 MOST_PIXELS = 2**28  # in any, however small it is decoded
 STRIP = 2**20  # pixels that are changed at a time
 ORIENTATION, ROWS_PER_STRIP = 0x0112, 278  # the numbers of EXIF's and of TIFF's tag
@@ -97,16 +100,23 @@ def _read_picture(file, path):
 
     try:
         with Image.open(file, formats=FORMATS) as image:
-            _check_size(image, path)
-            image.load()
-            pixels, orientation = _pixels(image, path), image.getexif().get(ORIENTATION)
+            large = _size_decoded(image, path) > BESIDE_OTHERS
+            with ALONE if large else nullcontext():
+                image.load()
+                pixels, orientation = _pixels(image, path), image.getexif().get(ORIENTATION)
     except UnidentifiedImageError:
         raise DataError(f"{path}: not a picture that can be read; expected {', '.join(FORMATS)} or .npy") from None
     return _upright(pixels, orientation)
 
 
-def _check_size(image, path):
-    """Raise DataError if an image takes too much to decode; a large JPEG is decoded at a smaller size."""
+def _size_decoded(image, path):
+    """The bytes that an image takes to decode; of a large JPEG, at the smaller size that is set here.
+
+    Raises
+    ------
+    DataError
+        If they are too many.
+    """
     width, height = image.size
     if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
         expected = f"at most {LONGEST_SIDE} on a side, and {MOST_PIXELS // 10**6} million"
@@ -114,12 +124,13 @@ def _check_size(image, path):
     kept = 0
     if image.format in ("JPEG", "MPO"):  # MPO are some cameras' JPEGs, with another picture behind
         kept = 6 * width * height if image.info.get("progressive") else 0  # every coefficient, until the last has come
-        by = halved_by(height, width)
-        image.draft(None, (width // by, height // by))
+        if (by := halved_by(height, width)) > 1:
+            image.draft(None, (width // by, height // by))
     size = image.width * image.height * _bytes_per_pixel(image) + kept
     if size > MOST_BYTES:
         found = f"{width} x {height} pixels of {image.format}, which take {size // 10**6} MB to decode"
         raise DataError(f"{path}: found {found}, expected at most {MOST_BYTES // 10**6} MB: make it smaller")
+    return size
 
 
 def _bytes_per_pixel(image):

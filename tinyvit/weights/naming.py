@@ -99,10 +99,10 @@ def read_parameters(path, tensors, naming, config):
             array = np.split(array, 3)[part]
         arrays[name] = form.read(array, shape)
     if left := [name for name in tensors if name not in used]:
-        blocks, such = (
-            f"{n} {what}{'s' * (n != 1)}" for n, what in ((config.depth, "block"), (len(left), "such array"))
+        raise CheckpointError(
+            f"{path}: {left[0]} has no place in a ViT with {config.depth} block{'s' * (config.depth > 1)} "
+            f"({len(left)} such array{'s' * (len(left) > 1)})"
         )
-        raise CheckpointError(f"{path}: {left[0]} has no place in a ViT with {blocks} ({such})")
     kinds = {array.dtype for array in arrays.values()}
     if len(kinds) > 1:
         arrays = {name: array.astype(np.result_type(*kinds)) for name, array in arrays.items()}

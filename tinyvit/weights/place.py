@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from tinyvit.errors import CheckpointError
+from tinyvit.weights.tensors import ENDINGS
 
 FILES = "config.json, model.safetensors and preprocessor_config.json"
 HUB = re.compile(r"(hf-hub:|hf_hub:)?[\w-]+/[\w.-]+")  # owner/name
@@ -25,7 +26,7 @@ def local(path):
             "into a folder of its own), and name the file or the folder"
         )
     found = Path(os.path.expanduser(path))
-    if looks_like_hub(text) and not found.exists():
+    if _is_on_a_hub(text) and not found.exists():
         raise CheckpointError(
             f"no file or folder at {text}; if it is a model's name on Hugging Face's hub, nothing is downloaded: fetch "
             f"{FILES} from there into a folder, and name the folder"
@@ -33,6 +34,7 @@ def local(path):
     return found
 
 
-def looks_like_hub(text):
+def _is_on_a_hub(text):
     """Whether it could be a model's name on a hub, such as google/vit-base-patch16-224."""
-    return bool(HUB.fullmatch(text)) and not Path(text).parent.exists() and not Path(text).suffix.isalpha()
+    path = Path(text)
+    return bool(HUB.fullmatch(text)) and not path.parent.exists() and path.suffix not in ENDINGS
