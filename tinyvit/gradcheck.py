@@ -16,7 +16,8 @@ Four forward passes for each entry are too many for a large tensor, which is che
                   one of them with a probability of at most (1 - q)^n.
     a direction   along a random v, which moves all entries at once, the derivative of L is sum(dx * v). If dx is wrong
                   by |error| = e |dx|, norms over the tensor, the wrong part of that sum is normally distributed with a
-                  standard deviation of e |dx|, and is too small to be seen with a probability of at most 0.8 rtol / e.
+                  standard deviation of e |dx|, and is too small to be seen with a probability of at most 0.8 rtol / e
+                  (where |dx| is above atol / rtol, the smallest size that errors are relative to).
 
 A sample finds small errors in many entries; a direction finds a large one in a single entry of a million.
 """
