@@ -44,7 +44,7 @@ def test_a_name_that_the_output_cannot_encode_and_that_is_no_text(tmp_path):
     argv = [sys.executable, "-m", "tinyvit", "train", "--resume", "--out", name]
     done = subprocess.run(argv, env=helpers.environment(PYTHONIOENCODING="ascii"), capture_output=True)
     shown = rb"\u8dd1caf\udce9"
-    assert done.returncode == 0 and done.stdout.startswith(b"run " + shown + b": 1 epochs in "), done
+    assert done.returncode == 0 and done.stdout.startswith(b"run " + shown + b": 1 epoch in "), done
     assert done.stderr == shown + b" is finished\nlook at it: tinyvit report '" + shown + b"'\n"
 
 
@@ -231,5 +231,5 @@ def test_where_one_may_not_write_one_line_says_which_file_and_what_to_do(tmp_pat
     result = call(*argv)
     out = argv[-1].rpartition("=")[2]
     words = f"tinyvit: cannot write {out}: Permission denied; choose another place"
-    assert result.code == 1 and result.err.splitlines()[-1] == words, result
+    assert result.code == 1 and result.err.splitlines()[-1].startswith(words), result
     assert not list(tmp_path.glob("f.*"))

@@ -9,12 +9,28 @@ import os
 import signal
 
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quota
+LONGEST = 400  # characters of a line
+END = 150  # of which are its end, where the advice stands
 
 
 class TinyvitError(Exception):
-    """Something the user can mend; its text is the one line to show."""
+    """Something the user can mend; its text is the one line to show, made by `one_line`."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+def one_line(text: str) -> str:
+    """A text as one line of ordinary length: what a file or a user said may stand in it, and be anything.
+
+    What does not print is escaped, as in "\\n", and of a long text the middle is left out.
+    """
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - END - 5]} ... {text[-END:]}"
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return line if len(line) <= LONGEST else one_line(line)
 
 
 class UsageError(TinyvitError, ValueError):
@@ -43,7 +59,7 @@ class WriteError(TinyvitError, OSError):
             advice = "free some space"
         elif self.errno == errno.ENOENT:
             advice = "its folder is not there"
-        return f"cannot write {self.filename}: {self.strerror}; {advice}"
+        return one_line(f"cannot write {self.filename}: {self.strerror}; {advice}")
 
 
 class DeviceError(TinyvitError):

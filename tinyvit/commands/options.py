@@ -3,13 +3,14 @@
 import argparse
 import dataclasses
 import inspect
-import json
 import re
 import sys
 from pathlib import Path
 
+from tinyvit import json_files
 from tinyvit.arrays import DEVICES
-from tinyvit.errors import UsageError
+from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.models.config import ImageSize
 from tinyvit.models.model import MODELS, model_named
 from tinyvit.names import expected, nearest
 from tinyvit.training.recipe import RENAMED
@@ -99,10 +100,11 @@ class Parser(argparse.ArgumentParser):
 def saved_model(folder):
     """The name of the model of the run in a folder; None if the folder does not say."""
     try:
-        name = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("model")
-        return name if name in MODELS else None
-    except (OSError, ValueError, AttributeError, TypeError):  # whoever opens the run will say what is wrong
+        values = json_files.read(Path(folder) / "config.json")
+    except CheckpointError:  # whoever opens the run will say what is wrong
         return None
+    name = values.get("model") if isinstance(values, dict) else None
+    return name if name in list(MODELS) else None
 
 
 def count(text):
@@ -140,8 +142,7 @@ def _add_settings(parser, title, settings):
     group = parser.add_argument_group(title)
     for name, (cls, kind) in settings.items():
         if name not in ("channels", "classes"):
-            how = {"type": whole_numbers, "metavar": "N,N,..."} if kind is tuple else {"type": kind}
-            how = {"metavar": kind.__name__.upper()} | how
+            how = SPECIAL.get(kind) or {"type": kind, "metavar": kind.__name__.upper()}
             group.add_argument(_option(name), help=documented(cls).get(name), **how)
     for old, new in RENAMED.items():
         if new in settings:
@@ -163,6 +164,21 @@ class Renamed(argparse.Action):
 def whole_numbers(text):
     """Whole numbers with commas between."""
     return tuple(map(int, text.split(",")))
+
+
+def image_size(text):
+    """A side of square images, or height and width: "224" or "32x128"."""
+    try:
+        sides = tuple(map(int, text.split("x")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected pixels: 32, or height and width, 32x128") from None
+    return sides[0] if len(sides) == 1 else sides
+
+
+SPECIAL = {  # of the settings of these types: the type and metavar of their options
+    tuple: {"type": whole_numbers, "metavar": "N,N,..."},
+    ImageSize: {"type": image_size, "metavar": "SIDE"},
+}
 
 
 def given(args, names):

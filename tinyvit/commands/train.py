@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 from tinyvit.arrays import choose_device
@@ -34,6 +34,7 @@ from tinyvit.training.loop import check_freeze, fit
 from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
 from tinyvit.training.run import check_empty, latest_run, new_run, next_folder, open_run
 from tinyvit.training.settings import FREE, Settings
+from tinyvit.training.stopping import stop_requests
 from tinyvit.weights.adapt import adapt
 
 FEW_STEPS = 300  # of the optimiser, below which a model from random numbers has hardly begun to learn
@@ -100,7 +101,7 @@ def _train(args, found, folder):
     data = data_of(settings, args.data_dir)
     held_out = held_out_count(len(data[0][0]), settings.recipe.validation)  # fails before there is a folder, if it does
     folder = found.folder if found else folder or next_folder(settings.dataset.name)
-    with locked(folder, "training"), _stop_requests() as stop:
+    with locked(folder, "training"), stop_requests(signal.SIGINT, signal.SIGTERM) as stop:
         run = found or new_run(folder, settings, force=args.force)
         for line in notes:
             print(line, file=sys.stderr)
@@ -153,7 +154,7 @@ def _drawing(run):
 
 def run_name(data):
     """The name that the runs of a folder or .zip of pictures begin with, unless --out says another."""
-    path = Path(data).expanduser().resolve()
+    path = Path(os.path.expanduser(data)).resolve()
     return path.stem if path.is_file() else path.name
 
 
@@ -247,21 +248,3 @@ def _resumed(args, folder):
     asked |= given(args, [*ViTConfig.settings(), *run.settings.config.settings(), *fields(Recipe)])
     run.refuse_other({name: value for name, value in asked.items() if value is not None})
     return run
-
-
-@contextmanager
-def _stop_requests():
-    """While this holds, Ctrl-C and SIGTERM are noted, for the loop to ask after. A second one has its usual effect."""
-    noted = []
-
-    def note(number, frame):
-        noted.append(number)
-        for name, handler in before.items():
-            signal.signal(name, handler)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: noted[0] if noted else 0
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

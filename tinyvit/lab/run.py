@@ -4,10 +4,11 @@ from contextlib import closing
 from pathlib import Path
 
 from tinyvit.data import load_data
-from tinyvit.errors import UsageError
+from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import replacing
 from tinyvit.lab.cost import COST
 from tinyvit.lab.data_size import DATA_SIZE
+from tinyvit.lab.experiment import Results
 from tinyvit.lab.fewshot import FEWSHOT
 from tinyvit.lab.job import BUDGETS
 from tinyvit.lab.masked import MASKED
@@ -84,13 +85,31 @@ def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_di
     return Store(path, data).of(jobs)
 
 
+def report_of(experiment, records, path):
+    """What an experiment says of these records, read from a file at `path`.
+
+    Raises
+    ------
+    CheckpointError
+        If a result in the file is none that this experiment's runs have.
+    """
+    try:
+        return experiment.report(Results(records))
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{path} has a result that no run of {experiment.name} gives ({type(error).__name__}: {reason}): "
+            "move the file away, and give the same command again"
+        ) from error
+
+
 def table(report, records, about):
     """The report as Markdown: what was run, a table, what it says, and where and how long it was measured."""
     lines = [about, "", "| " + " | ".join(report.columns) + " |", "|" + "---|" * len(report.columns)]
     lines += ["| " + " | ".join(map(str, row)) + " |" for row in report.rows]
     where = "; ".join(dict.fromkeys(record["machine"] for record in records))
     runs = {record["key"]: record for record in records}.values()  # a run may stand for several settings
-    seconds, diverged = sum(run["seconds"] for run in runs), sum(run["result"].get("diverged", False) for run in runs)
+    seconds, diverged = sum(run["seconds"] for run in runs), sum(bool(run["result"].get("diverged")) for run in runs)
     lines += ["", report.verdict, ""]
     if diverged:
         counts = "test accuracy counts as that of guessing, what else was to be measured is unknown"

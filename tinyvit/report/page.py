@@ -31,7 +31,8 @@ def page(inside):
         f"{metrics['seconds']:.0f} seconds."
     )
     tensors = shapes(inside.config)
-    anchors = {"explorer": "Explore"} if encoder else {}
+    square = encoder and isinstance(encoder.image, int)  # as the explorer needs
+    anchors = {"explorer": "Explore"} if square else {}
     anchors |= {name: picture.title for name, picture in drawn.items()}
     anchors |= {"shapes": "Every tensor", "settings": "Settings"}
     asked = {"data": settings.data, "model": name_of(settings.config), "seed": settings.seed}
@@ -42,7 +43,7 @@ def page(inside):
         summary=escape(summary),
         links="".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in anchors.items()),
         sections="\n".join(_section(name, picture) for name, picture in drawn.items()),
-        explorer=_explorer(inside) if encoder else "",
+        explorer=_explorer(inside) if square else "",
         shapes=_table(
             ("name", "shape", "parameters", "multiply-adds", "bytes", "memory"),
             [
@@ -78,8 +79,9 @@ def _explorer(inside):
         ]
         titles = [title + words for title, words in zip(titles, wrong, strict=True)]
     explorer = Explorer(inside.images[:EXPLORED], inside.p, inside.config, titles)
-    answer = {"class": "the class token", "mean": "the mean of all patches"}.get(getattr(inside.config, "pool", None))
-    read = f" The answer is read from {answer}." if answer else ""
+    pool = getattr(inside.config, "pool", None)
+    answer = "the class token" if pool == "class" else "the mean of all patches"
+    read = f" The answer is read from {answer}." if pool else ""
     return Template(resources.files(__package__).joinpath("explore.html").read_text(encoding="utf-8")).substitute(
         read=read, explorer=explorer.html()
     )

@@ -16,6 +16,7 @@ import re
 import shlex
 from pathlib import Path
 
+from tinyvit import json_files
 from tinyvit.data import DATASETS
 from tinyvit.errors import FULL, CheckpointError, DivergedError, UsageError, WriteError
 from tinyvit.files import clear_side_files, replacing
@@ -90,8 +91,8 @@ class Run:
         path = self.folder / "metrics.json"
         if not path.exists():
             return None
-        metrics = _read_json(path)
-        if not isinstance(metrics, dict) or any(type(metrics.get(name)) not in (int, float) for name in METRICS):
+        metrics = json_files.read(path)
+        if not isinstance(metrics, dict) or not all(json_files.is_number(metrics.get(name)) for name in METRICS):
             raise CheckpointError(f"{path} is not a run's result: expected numbers for {', '.join(METRICS)}")
         return metrics
 
@@ -122,20 +123,15 @@ class Run:
     def read_history(self):
         """The records so far, and the numbers of the lines that are damaged.
 
-        A last line without an end is not: a run that was killed may have left one half-written.
+        The last line is not: a run that was killed may have left it half-written.
         """
-        path, records, damaged = self.folder / "history.jsonl", [], []
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-        for number, line in enumerate(lines, 1):
-            try:
-                record = json.loads(line)
-            except ValueError:  # no JSON, or no text
-                record = None
+        records, damaged, number = [], [], 0
+        for number, record in json_files.lines(self.folder / "history.jsonl"):
             if _is_record(record):
                 records.append(record)
-            elif line.endswith(b"\n"):
+            else:
                 damaged.append(number)
-        return records, damaged
+        return records, [line for line in damaged if line < number]
 
     @property
     def diverged(self):
@@ -213,7 +209,7 @@ def open_run(folder):
     folder = Path(folder)
     if not (folder / "config.json").exists():
         raise CheckpointError(f"no run in {folder}: expected a folder with config.json, as `tinyvit train` makes")
-    values = _read_json(folder / "config.json")
+    values = json_files.read(folder / "config.json")
     try:
         return Run(folder, Settings.from_dict(values))
     except (KeyError, TypeError, UsageError) as error:
@@ -222,9 +218,10 @@ def open_run(folder):
 
 def _is_record(record):
     """Whether this is a line of the history: a dictionary with the numbers of its kind."""
-    if not isinstance(record, dict) or record.get("kind") not in RECORDS:
+    if not isinstance(record, dict) or record.get("kind") not in list(RECORDS):  # it may be a list, which has no hash
         return False
-    return all(type(record.get(name)) in (int, float) for name in ("step", *RECORDS[record["kind"]]))
+    numbers = ("seconds", *RECORDS[record["kind"]])
+    return json_files.is_whole(record.get("step")) and all(json_files.is_number(record.get(n)) for n in numbers)
 
 
 def latest_run(data=None, runs=Path("runs")):
@@ -267,13 +264,6 @@ def next_folder(data, runs=Path("runs")):
             raise CheckpointError(
                 f"cannot make {folder}: {error.strerror or error}; choose another folder with --out"
             ) from None
-
-
-def _read_json(path):
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {path}: {error}; the file is damaged") from None
 
 
 def _write_json(path, values):
