@@ -2,8 +2,12 @@
 
 import numpy as np
 
+from tinyvit.doctor.luck import surely_more
+from tinyvit.doctor.sample import FLAT
+
 LARGEST = 5.0  # of an image's numbers: ImageNet's usual normalisation goes to 2.6
 LEAST_DEVIATION = 0.05
+EMPTY = 0.005  # share of pictures of one colour that is no fault
 COMPARED, NUMBERS = 2000, 2**25  # images, and numbers in all of them, at most
 
 
@@ -14,7 +18,7 @@ def _several(x):
 
 def check_images(x, part):
     """Numbers of a size that the first layer expects; of images that are stored as bytes, only some are looked at."""
-    x = x if isinstance(x, np.ndarray) else x[: _several(x)]
+    total, x = len(x), x if isinstance(x, np.ndarray) else x[: _several(x)]
     if not np.isfinite(x).all():
         yield f"{np.sum(~np.isfinite(x)):,} numbers of the {part} images are not finite: find where they come from"
         return
@@ -26,6 +30,11 @@ def check_images(x, part):
             f"the {part} images hardly vary (standard deviation {deviation:.2g}, from {low:g} to {high:g}): scale them "
             "to -1 ... 1, as load_data does, and look at some"
         )
+    else:
+        flat = int((x.reshape(len(x), -1).std(axis=1) < FLAT).sum())
+        if surely_more(flat, len(x), EMPTY):
+            yield f"{flat:,} of {len(x):,} {part} images show nothing, they are of one colour: drop them"
+    return f"{len(x):,} of {total:,} {part} images, from {low:.2g} to {high:.2g}"
 
 
 def check_classes(y, classes):
@@ -34,6 +43,7 @@ def check_classes(y, classes):
     if missing := [str(k) for k in np.flatnonzero(counts == 0)]:
         shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
         yield f"no training image is of class {shown}: check how labels are read, or lower `classes`"
+    return f"{classes} classes: all of them have training images"
 
 
 def check_labels_fit(x, y, seed):
@@ -60,3 +70,11 @@ def check_labels_fit(x, y, seed):
             f"labels and images seem unrelated: the nearest class mean is right for {100 * share:.0f} % of a class, "
             f"and chance for {100 * chance:.0f} %; check that both are in the same order"
         )
+
+
+def check_both(x, x_test):
+    """Both parts' images; see `check_images`."""
+    looked_at = []
+    for part, images in (("training", x), ("test", x_test)):
+        looked_at.append((yield from check_images(images, part)))
+    return "; ".join(filter(None, looked_at))

@@ -1,0 +1,122 @@
+"""Did the run get anywhere, and is it at its end? What its history says."""
+
+import math
+
+import numpy as np
+
+from tinyvit.doctor.luck import deviation
+from tinyvit.doctor.settings import steps_of, training_images
+
+RISING = 0.02  # of the validation accuracy, over the last tenth of a run
+WORSE = 1.5  # times the least validation loss
+JUMPED = 2.0  # times the least training loss of as many steps
+CLIPPED = 10  # times the clip norm
+WINDOW = 10  # records of steps that are looked at together
+
+
+def check_progress(history, images, config, recipe):
+    """A run of so many images learned something, goes on doing so, and has come to rest at its end.
+
+    Parameters
+    ----------
+    history : list of dict
+        Of the run.
+    images : int
+        Of the training part, those held out among them.
+    config, recipe
+        Of the run.
+
+    Returns
+    -------
+    str : what was looked at
+    """
+    steps = [record for record in history if record["kind"] == "step"]
+    epochs = [record for record in history if record["kind"] == "epoch" and "validation_accuracy" in record]
+    yield from _check_learned(steps, images, config, recipe)
+    yield from _check_jump(steps)
+    if epochs and steps_of(images, recipe)[1] <= epochs[-1]["step"]:  # it has come to its end
+        yield from _check_rising(epochs, images - training_images(images, recipe))
+    yield from _check_by_heart(epochs, steps)
+    return f"{len(steps)} records of steps and {len(epochs)} of epochs: the losses, and the accuracy at the end"
+
+
+def _check_learned(steps, images, config, recipe):
+    """A run whose warm-up has been over for a while knows more than nothing."""
+    steps = steps[-WINDOW:]
+    begun = recipe.warmup * recipe.epochs * images / recipe.batch + 80
+    loss, guessing = np.mean([record["loss"] for record in steps] or [0.0]), math.log(config.classes)
+    if steps and steps[0]["step"] > begun and not loss < 0.9 * guessing:
+        yield (
+            f"after {steps[-1]['step']} steps the loss is {loss:.3g}, that of guessing is {guessing:.3g}: it has "
+            "learned nothing; what else is found says why, or else try a recipe of RECIPES as it is"
+        )
+
+
+def _check_jump(steps):
+    """The loss of the last steps is about the least there was, over as many."""
+    losses = np.array([record["loss"] for record in steps])
+    if len(losses) < 3 * WINDOW:
+        return
+    means = np.convolve(losses, np.ones(WINDOW) / WINDOW, "valid")
+    if not means[-1] < JUMPED * means.min():
+        step = steps[int(means.argmin()) + WINDOW - 1]["step"]
+        yield (
+            f"the training loss is {means[-1]:.3g} at the end, and was {means.min():.3g} at step {step}: it jumped up "
+            "and did not come back; lower the learning rate, and clip_norm to 1"
+        )
+
+
+def _check_rising(epochs, held_out):
+    """Over the last tenth of the run the validation accuracy hardly rises any more."""
+    last = epochs[-1]
+    before = [record for record in epochs if record["step"] <= 0.9 * last["step"]]
+    if not before:
+        return
+    tenths = 10 * (1 - before[-1]["step"] / last["step"])
+    gain = (last["validation_accuracy"] - before[-1]["validation_accuracy"]) / tenths
+    counts = [round(record["validation_accuracy"] * held_out) for record in (last, before[-1])]
+    if gain > RISING and (held_out < 50 or deviation(counts[0], held_out, counts[1], held_out) > 1):
+        yield (
+            f"the validation accuracy still rises at the end, by {gain:.1%} over the last tenth of the run: train "
+            "longer (more epochs)"
+        )
+
+
+def _check_by_heart(epochs, steps):
+    """The validation loss did not turn while the training loss fell."""
+    losses = [record["validation_loss"] for record in epochs]
+    if len(losses) < 5 or len(steps) < 2 * WINDOW:
+        return
+    best = int(np.argmin(losses))
+    if best < 0.75 * len(losses) and losses[-1] > WORSE * losses[best]:
+        yield (
+            f"the validation loss was {losses[best]:.3g} after epoch {best + 1} and is {losses[-1]:.3g}: the training "
+            "images are learned by heart; fewer epochs, augmentation, more images, or a smaller model"
+        )
+
+
+def check_clipping(norms, recipe, source):
+    """The gradient is clipped now and then, not always: then the clip norm would only be a scale.
+
+    Parameters
+    ----------
+    norms : array
+        Of the gradients of some steps, before they were clipped.
+    recipe : Recipe
+    source : str
+        Whose steps they are, in words.
+
+    Returns
+    -------
+    str : what was looked at
+    """
+    norms = np.asarray(norms, float)
+    norms = norms[np.isfinite(norms)]
+    if len(norms) and np.quantile(norms, 0.1) > CLIPPED * recipe.clip_norm:
+        yield (
+            f"nearly every gradient {source} is clipped, to 1/{np.median(norms) / (recipe.clip_norm + 1e-12):,.0f} of "
+            f"its length (median norm {np.median(norms):.2g}, clip_norm {recipe.clip_norm:g}): clip_norm 1 is usual, "
+            "and gradients that large want a look at data and learning rate"
+        )
+    median = np.median(norms) if len(norms) else math.nan
+    return f"the norms of {len(norms)} gradients {source}: median {median:.2g}, clip_norm {recipe.clip_norm:g}"
