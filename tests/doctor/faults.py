@@ -277,7 +277,7 @@ FAULTS = [
     Fault("digits mirrored", "augmentation", recipe(mirror=0.5)),
     Fault("digits turned by up to 180 degrees", "augmentation", recipe(rotate=180.0)),
     Fault("zoom by up to 90 %", "augmentation", recipe(zoom=0.9)),
-    Fault("shear by 3", "augmentation", recipe(shear=3.0)),
+    Fault("shear by 0.9", "augmentation", recipe(shear=0.9)),
     # settings
     Fault("one epoch", "settings", recipe(epochs=1)),
     Fault("warm-up over 95 % of the run", "settings", recipe(warmup=0.95)),

@@ -29,7 +29,10 @@ def main(name="faults"):
         by = [check for check in words if check in fault.checks.split(",")]
         found, hinted = found + bool(by), hinted + bool(words and not by)
         first = words[by[0]] if by else "; ".join(f"{check}: {said}" for check, said in words.items())
-        print(f"{'found' if by else 'hint' if words else 'SILENT':<6} | {fault.name} | {', '.join(words)} | {first}", flush=True)
+        print(
+            f"{'found' if by else 'hint' if words else 'SILENT':<6} | {fault.name} | {', '.join(words)} | {first}",
+            flush=True,
+        )
     print(f"{found} of {len(faults)} found by a check for them; {hinted} more by another one")
 
 

@@ -1,5 +1,7 @@
 """Does a picture keep its label when it is changed? What augmentation pushes out, or makes another class."""
 
+import math
+
 import numpy as np
 
 from tinyvit.data.augmentation import augment
@@ -10,7 +12,7 @@ from tinyvit.doctor.sample import features_of
 PICTURES, SIDE = 100, 32  # looked at, of so many pixels along a side
 LOST = 0.2  # share of what there is to see that may leave the picture, on average
 UNIFORM, NEAR = 0.5, 0.15  # share of border pixels that are near to their median: then that is a background
-SMALLEST = 0.5  # part of its size to which a picture may shrink
+SMALLEST, SLANTED = 0.5, 0.5  # part of its size to which a picture may shrink; columns for each row
 RECOGNISED = 0.7  # of the pictures that are recognised as they are, so many at least when they are turned
 BACKGROUND = -1.0  # what comes in over the edge
 
@@ -53,6 +55,9 @@ def check_augmentation(sample, recipe, classes, seed):
             )
     if recipe.zoom > SMALLEST:
         yield f"zoom {recipe.zoom:g} shrinks pictures to {1 - recipe.zoom:.0%} of their size: try 0.1 to 0.2"
+    if recipe.shear > SLANTED:
+        slant = math.degrees(math.atan(recipe.shear))
+        yield f"shear {recipe.shear:g} slants pictures by {slant:.0f} degrees: try 0.1 to 0.2"
     if (
         background is not None
         and abs(background - BACKGROUND) > 0.5

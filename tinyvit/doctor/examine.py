@@ -152,6 +152,8 @@ def _checks(config, whole, test, recipe, seed, p, history, fine_tuned):
     without += [] if "attention" in kind.views else ["attention"]
     checks = {name: check for name, check in checks.items() if name not in without}
     reasons = {} if p is not None else dict.fromkeys(("weights", "predictions", "colours"), NO_MODEL)
+    if p is not None and not all(np.isfinite(leaf).all() for leaf in trees.leaves(p)):
+        reasons |= dict.fromkeys(("units", "attention", "predictions", "colours"), "the weights are not finite")
     reasons |= {} if history else {"progress": NO_RUN}
     reasons |= {"learning rate": "the trials start from random weights, the run did not"} if fine_tuned else {}
     return checks | {name: functools.partial(_skip, why) for name, why in reasons.items() if name in checks}

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tinyvit.doctor.luck import deviation
+from tinyvit.doctor.luck import DEVIATIONS
 from tinyvit.doctor.settings import steps_of, training_images
 
 RISING = 0.02  # of the validation accuracy, over the last tenth of a run
@@ -67,15 +67,22 @@ def _check_jump(steps):
 
 
 def _check_rising(epochs, held_out):
-    """Over the last tenth of the run the validation accuracy hardly rises any more."""
-    last = epochs[-1]
-    before = [record for record in epochs if record["step"] <= 0.9 * last["step"]]
-    if not before:
+    """Over the last tenth of the run the validation accuracy hardly rises any more.
+
+    The rise is that of the straight line through the last quarter's epochs (the last two, if these are fewer). Its
+    error follows from how far they lie from the line; of two epochs, from how many images they were measured on.
+    """
+    share = np.array([record["step"] / epochs[-1]["step"] for record in epochs])
+    accuracy = np.array([record["validation_accuracy"] for record in epochs])
+    last = max(2, int((share > 0.75).sum()))
+    if len(epochs) < 2:
         return
-    tenths = 10 * (1 - before[-1]["step"] / last["step"])
-    gain = (last["validation_accuracy"] - before[-1]["validation_accuracy"]) / tenths
-    counts = [round(record["validation_accuracy"] * held_out) for record in (last, before[-1])]
-    if gain > RISING and (held_out < 50 or deviation(counts[0], held_out, counts[1], held_out) > 1):
+    share, accuracy = share[-last:] - share[-last:].mean(), accuracy[-last:]
+    slope = float(share @ accuracy / (share @ share))
+    rest = accuracy - accuracy.mean() - slope * share
+    variance = rest @ rest / (last - 2) if last > 3 else max(accuracy[-1] * (1 - accuracy[-1]), 0.01) / max(held_out, 1)
+    gain = slope / 10
+    if gain > RISING and slope > DEVIATIONS * math.sqrt(variance / (share @ share)):
         yield (
             f"the validation accuracy still rises at the end, by {gain:.1%} over the last tenth of the run: train "
             "longer (more epochs)"

@@ -15,13 +15,13 @@ class Sample(NamedTuple):
     images    float32 [n, H, W, C]
     labels    [n], or None
     features  float32 [n, d], see `features_of`
-    total     how many pictures the part has
+    index     [n], their numbers in the part
     """
 
     images: np.ndarray
     labels: np.ndarray | None
     features: np.ndarray
-    total: int
+    index: np.ndarray
 
 
 def sample_of(part, most, seed):
@@ -29,7 +29,7 @@ def sample_of(part, most, seed):
     images, labels = part["images"], part.get("labels")
     index = np.sort(np.random.default_rng(seed).permutation(len(images))[:most])
     chosen = np.asarray(images[index], np.float32)
-    return Sample(chosen, None if labels is None else labels[index], features_of(chosen), len(images))
+    return Sample(chosen, None if labels is None else labels[index], features_of(chosen), index)
 
 
 def features_of(images):
