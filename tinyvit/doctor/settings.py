@@ -1,7 +1,5 @@
 """Does every setting suit the length of the run, and the number of images?"""
 
-from tinyvit.data.split import held_out_count
-
 LEAST_STEPS = 100
 MOST_DECAY, MOST_NOISE, MOST_SMOOTHING = 0.005, 0.5, 0.3
 LONGEST_WARMUP, MOST_HELD_OUT = 0.5, 0.5
@@ -11,7 +9,7 @@ SMALLEST_BATCH, FEW_IMAGES = 8, 200
 
 def training_images(images, recipe):
     """How many of the images are not held out."""
-    return images - (held_out_count(images, recipe.validation) if recipe.validation else 0)
+    return images - round(recipe.validation * images)
 
 
 def steps_of(images, recipe):

@@ -10,6 +10,7 @@ BRIGHTNESS = ("brightness", "darkest value", "brightest value", "typical value")
 APART = 0.995  # probability that a picture of a class is brighter than one of another class
 TELLS, FOR_EACH = 0.9, 5  # share of a pixel's variance that lies between classes; pictures for each class to say so
 MIXED, BETWEEN = 0.01, 0.25  # share of inverted pictures; pictures in between, for each of these, that there may be
+APART_BY = 6  # deviations
 
 
 def check_shortcuts(sample, classes):
@@ -48,23 +49,32 @@ def check_mixture(sample):
 
     Pictures of one kind, each less its mean, lie on one side of 0 along their first principal direction, which does
     not change when some are inverted. These then lie on the other side, with nothing in between. Photographs are
-    everywhere along it: nothing can be said of them.
+    everywhere along it: nothing can be said of them. Drawings in any colours lie on both sides, too, but their typical
+    values are not two: the sides must be further apart than six times the deviation within them.
     """
-    features = sample.features[np.abs(sample.features).sum(axis=1) > 0]
+    shown = np.abs(sample.features).sum(axis=1) > 0
+    features = sample.features[shown]
     if len(features) < 2:
         return Skipped("too few pictures to look for inverted ones")
     _, vectors = np.linalg.eigh(features.T @ features)
     along = features @ vectors[:, -1]
     along = along / np.sqrt((along**2).mean())
     other, between = min((along > 0).sum(), (along < 0).sum()), (np.abs(along) < BETWEEN).sum()
-    if between < BETWEEN * other and surely_more(int(other), len(along), MIXED):
+    two_sided = between < BETWEEN * other and surely_more(int(other), len(along), MIXED)
+    if two_sided and _apart(STATISTICS["typical value"](sample.images[shown]), along > 0):
         yield (
             f"{other / len(along):.0%} of the training images are the other way round, dark for light: invert these, "
             "so that all are alike"
         )
-    if between > 0.1 * len(along):
-        return Skipped("light and dark are mixed in all pictures, as in photographs")
+    if between > 0.1 * len(along) or other > 0.1 * len(along):
+        return Skipped("some pictures are light on dark, others dark on light, as photographs are")
     return f"{len(along):,} training images: none inverted"
+
+
+def _apart(values, side):
+    """Whether the values of the two sides are further apart than APART_BY times the deviation within them."""
+    within = np.sqrt((values[side].var() * side.sum() + values[~side].var() * (~side).sum()) / len(values))
+    return abs(values[side].mean() - values[~side].mean()) > APART_BY * within
 
 
 def _between_classes(x, y):
