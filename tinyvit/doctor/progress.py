@@ -36,7 +36,7 @@ def check_progress(history, images, config, recipe):
     yield from _check_jump(steps)
     if epochs and steps_of(images, recipe)[1] <= epochs[-1]["step"]:  # it has come to its end
         yield from _check_rising(epochs, images - training_images(images, recipe))
-    yield from _check_by_heart(epochs, steps)
+    yield from _check_by_heart(epochs, images - training_images(images, recipe))
     return f"{len(steps)} records of steps and {len(epochs)} of epochs: the losses, and the accuracy at the end"
 
 
@@ -89,13 +89,17 @@ def _check_rising(epochs, held_out):
         )
 
 
-def _check_by_heart(epochs, steps):
-    """The validation loss did not turn while the training loss fell."""
+def _check_by_heart(epochs, held_out):
+    """The validation loss has not turned long before the end.
+
+    A loss varies by about 1 from image to image, and the mean of n by 1 / sqrt(n): three times that is no luck.
+    """
     losses = [record["validation_loss"] for record in epochs]
-    if len(losses) < 5 or len(steps) < 2 * WINDOW:
+    if len(losses) < 5:
         return
     best = int(np.argmin(losses))
-    if best < 0.75 * len(losses) and losses[-1] > WORSE * losses[best]:
+    rise = max((WORSE - 1) * losses[best], 3 / math.sqrt(max(held_out, 1)))
+    if best < 0.75 * len(losses) and losses[-1] - losses[best] > rise:
         yield (
             f"the validation loss was {losses[best]:.3g} after epoch {best + 1} and is {losses[-1]:.3g}: the training "
             "images are learned by heart; fewer epochs, augmentation, more images, or a smaller model"
