@@ -1,6 +1,6 @@
 """A second list of faults, other ones, written when the checks were done: how many does the doctor find unprepared?
 
-`seen` is what the checks of that day found. What was then mended is True in the third field's place: see docs/doctor.md.
+docs/doctor.md has the number, and what was mended afterwards.
 """
 
 import numpy as np

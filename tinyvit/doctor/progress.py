@@ -123,9 +123,12 @@ def check_clipping(norms, recipe, source):
     """
     norms = np.asarray(norms, float)
     norms = norms[np.isfinite(norms)]
+    if not recipe.clip_norm:
+        yield "clip_norm 0 leaves nothing of any gradient: clip_norm 1 is usual"
+        return ""
     if len(norms) and np.quantile(norms, 0.1) > CLIPPED * recipe.clip_norm:
         yield (
-            f"nearly every gradient {source} is clipped, to 1/{np.median(norms) / (recipe.clip_norm + 1e-12):,.0f} of "
+            f"nearly every gradient {source} is clipped, to 1/{np.median(norms) / recipe.clip_norm:,.0f} of "
             f"its length (median norm {np.median(norms):.2g}, clip_norm {recipe.clip_norm:g}): clip_norm 1 is usual, "
             "and gradients that large want a look at data and learning rate"
         )
