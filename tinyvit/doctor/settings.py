@@ -2,7 +2,7 @@
 
 LEAST_STEPS = 100
 MOST_DECAY, MOST_NOISE, MOST_SMOOTHING = 0.005, 0.5, 0.3
-LONGEST_WARMUP, MOST_HELD_OUT = 0.5, 0.5
+LONGEST_WARMUP, MOST_HELD_OUT, FEW_HELD_OUT = 0.5, 0.5, 20
 LONGEST_AVERAGE = 4  # of the steps of the run: 1 / (1 - ema_decay) steps are averaged
 SMALLEST_BATCH, FEW_IMAGES = 8, 200
 
@@ -86,5 +86,10 @@ def _check_batch(recipe, images):
         yield f"a batch ({recipe.batch}) exceeds all {count:,} training images: each epoch is one step; try 32 to 128"
     if recipe.batch < SMALLEST_BATCH and count >= FEW_IMAGES:
         yield f"the gradient of a batch of {recipe.batch} is mostly noise, and slow to compute: try 32 to 128"
+    if 0 < images - count < FEW_HELD_OUT and images >= FEW_IMAGES:
+        yield (
+            f"only {images - count} images are held out (validation {recipe.validation:g}): the validation accuracy "
+            "says little; try 0.1"
+        )
     if recipe.validation > MOST_HELD_OUT:
         yield f"{recipe.validation:.0%} of the images are held out, and {count:,} are left to learn from: try 10 %"
