@@ -69,32 +69,6 @@ def check_classes(y, classes):
     return f"{classes} classes: all of them have training images"
 
 
-def check_labels_fit(x, y, seed):
-    """Images of one class have something in common: a class is told by the nearest mean better than by chance.
-
-    Half of the images give the means, the other half is classified. What is right counts class by class, so that a
-    common one does not hide the others; chance is then 1/K, and four standard deviations are allowed for luck.
-    """
-    order = np.random.default_rng(seed).permutation(len(x))[: _several(x)]
-    x, y = x[order].reshape(len(order), -1), y[order]
-    half = len(order) // 2
-    present = np.intersect1d(y[:half], y[half:])
-    if len(present) < 2:
-        return
-    means = np.stack([x[:half][y[:half] == k].mean(axis=0) for k in present])
-    distances = (means**2).sum(axis=1) - 2 * x[half:] @ means.T
-    right = present[distances.argmin(axis=1)] == y[half:]
-    share = float(np.mean([right[y[half:] == k].mean() for k in present]))
-    chance = 1 / len(present)
-    counts = np.array([(y[half:] == k).sum() for k in present])
-    luck = np.sqrt(chance * (1 - chance) * (1 / counts).sum()) / len(present)
-    if share < chance + 4 * luck:
-        yield (
-            f"labels and images seem unrelated: the nearest class mean is right for {100 * share:.0f} % of a class, "
-            f"and chance for {100 * chance:.0f} %; check that both are in the same order"
-        )
-
-
 def check_both(x, x_test):
     """Both parts' images; see `check_images`."""
     looked_at = []

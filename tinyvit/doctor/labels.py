@@ -1,15 +1,17 @@
 """Do pictures that look alike have the same label? Every picture is asked of its ten nearest neighbours."""
 
+import math
+
 import numpy as np
 
 from tinyvit.doctor.checked import Skipped
-from tinyvit.doctor.data import check_labels_fit
 from tinyvit.doctor.luck import DEVIATIONS, deviation, surely_more
 from tinyvit.doctor.sample import nearest
 
 NEIGHBOURS, MAJORITY = 10, 6  # votes, of which so many are a clear answer
 CLEAR = 0.5  # share of clear answers, below which neighbours cannot judge labels: photographs are such
 WRONG = 0.04  # share of labels that no neighbour has; where classes overlap, they are up to 3.5 %
+UNCERTAIN = 0.1  # of a share: more is too little to say that labels and images are unrelated
 OTHER, OTHER_CLASS = 0.05, 0.15  # shares by which the parts may differ, altogether and in one class
 
 
@@ -40,15 +42,16 @@ def check_labels(train, test, classes, seed, *, arranged=False):
     -------
     str : what was looked at
     """
-    if not arranged:
-        unrelated = list(check_labels_fit(train.images, train.labels, seed))
-        if unrelated:
-            yield from unrelated
-            return ""
     base, labels = train.features, train.labels
     if len(base) <= NEIGHBOURS * 2:
         return Skipped("too few training images to ask neighbours")
     own = votes_of(base, base, labels, classes, themselves=True)
+    if not arranged and not _related(train, own, seed):
+        yield (
+            "labels and images seem unrelated: neither the nearest class mean nor the nearest images tell a class "
+            "better than chance; check that both are in the same order"
+        )
+        return ""
     other = votes_of(test.features, base, labels, classes)
     yield from _check_wrong(own, labels, train.index)
     yield from _check_other_part(own.argmax(axis=1), labels, other.argmax(axis=1), test.labels, classes)
@@ -58,6 +61,32 @@ def check_labels(train, test, classes, seed, *, arranged=False):
         f"{len(base):,} training and {len(test.labels):,} test images: the nearest ones agree with the label in "
         f"{agreed[0]:.0%} and {agreed[1]:.0%}{weak}"
     )
+
+
+def _related(train, votes, seed):
+    """Whether a class is told better than by chance, by the nearest mean of a class or by the nearest neighbours.
+
+    Half of the images give the means, the other half is classified. What is right counts class by class, so that a
+    common one does not hide the others; chance is then 1/K, and four standard deviations are allowed for luck. Where
+    these are much, so few images do not say.
+    """
+    x, y = train.images.reshape(len(train.images), -1), train.labels
+    half = np.random.default_rng(seed).permutation(len(x)) < len(x) // 2
+    present = np.intersect1d(y[half], y[~half])
+    if len(present) < 2:
+        return True
+    means = np.stack([x[half & (y == k)].mean(axis=0) for k in present])
+    distances = (means**2).sum(axis=1) - 2 * x[~half] @ means.T
+    answers = (present[distances.argmin(axis=1)], y[~half]), (votes.argmax(axis=1), y)
+    return any(_told(*answer, present) for answer in answers)
+
+
+def _told(answers, labels, present):
+    """Whether classes are told better than by chance, as far as luck allows one to say."""
+    shares = [(answers[labels == k] == k).mean() for k in present]
+    chance = 1 / len(present)
+    luck = math.sqrt(chance * (1 - chance) * sum(1 / (labels == k).sum() for k in present)) / len(present)
+    return DEVIATIONS * luck > UNCERTAIN or np.mean(shares) > chance + DEVIATIONS * luck
 
 
 def _clear(votes):

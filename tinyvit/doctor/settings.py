@@ -3,7 +3,7 @@
 LEAST_STEPS = 100
 MOST_DECAY, MOST_NOISE, MOST_SMOOTHING = 0.005, 0.5, 0.3
 LONGEST_WARMUP, MOST_HELD_OUT, FEW_HELD_OUT = 0.5, 0.5, 20
-LONGEST_AVERAGE = 4  # of the steps of the run: 1 / (1 - ema_decay) steps are averaged
+LONGEST_AVERAGE = 5  # of the steps of the run: 1 / (1 - ema_decay) steps are averaged
 SMALLEST_BATCH, FEW_IMAGES = 8, 200
 
 
