@@ -53,7 +53,7 @@ def check_labels(train, test, classes, seed, *, arranged=False):
         )
         return ""
     other = votes_of(test.features, base, labels, classes)
-    yield from _check_wrong(own, labels, train.index)
+    yield from _check_wrong(own, labels, train.numbers)
     yield from _check_other_part(own.argmax(axis=1), labels, other.argmax(axis=1), test.labels, classes)
     agreed = [np.mean(votes.argmax(axis=1) == y) for votes, y in ((own, labels), (other, test.labels))]
     weak = "" if _clear(own).mean() > CLEAR else "; too rarely to say which labels are wrong in both parts alike"
@@ -93,13 +93,13 @@ def _clear(votes):
     return votes.max(axis=1) >= MAJORITY
 
 
-def _check_wrong(votes, labels, index):
+def _check_wrong(votes, labels, numbers):
     """Labels that no neighbour has, where the neighbours clearly have another one."""
     clear = _clear(votes)
     alone = clear & (votes[np.arange(len(labels)), labels] == 0)
     if clear.mean() > CLEAR and surely_more(int(alone.sum()), int(clear.sum()), WRONG):
         contradicted = (clear & (votes.argmax(axis=1) != labels)).sum() / clear.sum()
-        first = ", ".join(map(str, index[alone][:5]))
+        first = ", ".join(map(str, numbers[alone][:5]))
         yield (
             f"about {contradicted:.0%} of the training labels are wrong: most of the ten nearest images have one other "
             f"label, and of {alone.sum() / clear.sum():.0%} none has theirs; look at images {first} and others"

@@ -23,7 +23,10 @@ def check_weights(p):
     broken = [name for name, leaf in trees.walk(p) if not np.isfinite(leaf).all()]
     if broken:
         yield f"{broken[0]} has numbers that are not finite ({len(broken)} arrays do): train again, with a lower rate"
-    return f"{trees.count(p):,} weights: all of them finite"
+    empty = [name for name, leaf in trees.walk(p) if name.endswith("/w") and not leaf.any()]
+    if empty:
+        yield f"{empty[0]} is zero throughout ({len(empty)} matrices are): was it lost on the way, or never trained?"
+    return f"{trees.count(p):,} weights: all of them finite, and no matrix of zeros"
 
 
 def check_predictions(train, test, p, config, history):

@@ -10,7 +10,7 @@ from tinyvit.doctor.settings import steps_of, training_images
 RISING = 0.02  # of the validation accuracy, over the last tenth of a run
 WORSE = 1.5  # times the least validation loss
 JUMPED = 2.0  # times the least training loss of as many steps
-CLIPPED = 10  # times the clip norm
+CLIPPED, VANISHED = 10, 1e-6  # times the clip norm; a norm that is rounding errors
 WINDOW = 10  # records of steps that are looked at together
 
 
@@ -37,11 +37,16 @@ def check_progress(history, images, config, recipe):
     if epochs and steps_of(images, recipe)[1] <= epochs[-1]["step"]:  # it has come to its end
         yield from _check_rising(epochs, images - training_images(images, recipe))
     yield from _check_by_heart(epochs, images - training_images(images, recipe))
-    return f"{len(steps)} records of steps and {len(epochs)} of epochs: the losses, and the accuracy at the end"
+    at, last = max((record["step"] for record in history), default=0), steps_of(images, recipe)[1]
+    return f"step {at:,} of {last:,}: the losses of {len(steps)} records, and the accuracy after {len(epochs)} epochs"
 
 
 def _check_learned(steps, images, config, recipe):
     """A run whose warm-up has been over for a while knows more than nothing."""
+    broken = next((record["step"] for record in steps if not math.isfinite(record["loss"])), None)
+    if broken is not None:
+        yield f"the loss is not a number at step {broken}: start again with a lower learning rate"
+        return
     steps = steps[-WINDOW:]
     begun = recipe.warmup * recipe.epochs * images / recipe.batch + 80
     loss, guessing = np.mean([record["loss"] for record in steps] or [0.0]), math.log(config.classes)
@@ -55,7 +60,7 @@ def _check_learned(steps, images, config, recipe):
 def _check_jump(steps):
     """The loss of the last steps is about the least there was, over as many."""
     losses = np.array([record["loss"] for record in steps])
-    if len(losses) < 3 * WINDOW:
+    if len(losses) < 3 * WINDOW or not np.isfinite(losses).all():
         return
     means = np.convolve(losses, np.ones(WINDOW) / WINDOW, "valid")
     if not means[-1] < JUMPED * means.min():
@@ -107,7 +112,7 @@ def _check_by_heart(epochs, held_out):
 
 
 def check_clipping(norms, recipe, source):
-    """The gradient is clipped now and then, not always: then the clip norm would only be a scale.
+    """There is a gradient, and it is clipped now and then, not always: then the clip norm would only be a scale.
 
     Parameters
     ----------
@@ -123,6 +128,11 @@ def check_clipping(norms, recipe, source):
     """
     norms = np.asarray(norms, float)
     norms = norms[np.isfinite(norms)]
+    if len(norms) and np.median(norms) < VANISHED:
+        yield (
+            f"the gradients {source} have vanished, their median norm is {np.median(norms):.2g}: nothing more is "
+            "learned; look at units and attention, and start again with a lower learning rate"
+        )
     if not recipe.clip_norm:
         yield "clip_norm 0 leaves nothing of any gradient: clip_norm 1 is usual"
         return ""

@@ -15,13 +15,13 @@ class Sample(NamedTuple):
     images    float32 [n, H, W, C]
     labels    [n], or None
     features  float32 [n, d], see `features_of`
-    index     [n], their numbers in the part
+    numbers   [n], of the pictures in the part
     """
 
     images: np.ndarray
     labels: np.ndarray | None
     features: np.ndarray
-    index: np.ndarray
+    numbers: np.ndarray
 
 
 def sample_of(part, most, seed):
