@@ -1,7 +1,7 @@
 """All checks, in the order in which one would look for a fault: what comes first may explain what comes later."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -46,6 +46,7 @@ def examine(
     history: Sequence[dict] = (),
     fine_tuned: bool = False,
     watch: Callable[[Iterable[str]], Iterable[str]] = iter,
+    only: Container[str] | None = None,
 ) -> Iterator[Finding]:
     """Why does it not train?
 
@@ -67,6 +68,8 @@ def examine(
         which want a higher.
     watch : callable
         Wraps the list of checks, as tqdm does.
+    only : container of str, optional
+        Names of checks: the others are left out.
 
     Yields
     ------
@@ -77,20 +80,13 @@ def examine(
     DataError
         If images and labels do not fit each other or the model.
     """
-    how = dict(recipe=recipe, seed=seed, p=p, history=history, fine_tuned=fine_tuned, watch=watch)
+    how = dict(recipe=recipe, seed=seed, p=p, history=history, fine_tuned=fine_tuned, watch=watch, only=only)
     for checked in examination(config, data, **how):
         yield from checked.findings
 
 
 def examination(config, data, *, recipe, seed=0, p=None, history=(), fine_tuned=False, watch=iter, only=None):
     """As `examine`, but what every check looked at as well.
-
-    Parameters
-    ----------
-    config, data, recipe, seed, p, history, fine_tuned, watch
-        As of `examine`.
-    only : container of str, optional
-        Names of checks: the others are left out.
 
     Yields
     ------
