@@ -8,6 +8,7 @@ Formulas become MathML while the site is built; links to source files lead to th
 
 import ast
 import inspect
+import json
 import re
 import sys
 from html import escape
@@ -156,7 +157,7 @@ def public_names():
     """A list of the public names, each with where it is and the first line of its docstring."""
     for name in tinyvit.__all__:
         value = getattr(tinyvit, name)
-        if hasattr(value, "__module__"):
+        if not isinstance(value, dict):
             home, words = value.__module__, inspect.getdoc(value).partition("\n")[0]
             link = f":py:obj:`tinyvit.{name} <{home}.{name}>`"
         else:
@@ -181,9 +182,18 @@ def reference():
     return "\n".join(lines)
 
 
+def notebooks():
+    """The notebooks for a table of contents, with their numbers; a title ends at its colon."""
+    for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        title = "".join(json.loads(file.read_text(encoding="utf-8"))["cells"][0]["source"]).partition("\n")[0]
+        yield f"{file.name[:2]} {title.removeprefix('# ').partition(':')[0]} </notebooks/{file.stem}>"
+
+
 def read_source(app, docname, text):
     if docname == "docs/reference":
         text[0] = text[0].replace("<!-- reference -->", reference())
+    if docname == "docs/index":
+        text[0] = text[0].replace("<!-- notebooks -->", "\n".join(notebooks()))
 
 
 # Source files and folders

@@ -1,16 +1,19 @@
 """Measure what the README and docs/ say, and write it there: nobody types these tables.
 
-    python docs/measure.py gradients     every gradient check -> README.md
-    python docs/measure.py speed         tinyvit bench -> docs/speed.md, and its short form in both READMEs
-    python docs/measure.py results       test accuracy and training time, three seeds -> both READMEs, docs/results.json
-    python docs/measure.py figure        accuracy against seconds, from docs/results.json -> docs/figures/mnist.png
-    python docs/measure.py inside RUN    tinyvit plot of a finished run -> docs/inside.md, README.md, docs/figures
+    python docs/measure.py gradients     every gradient check -> docs/gradient_checks.md
+    python docs/measure.py speed         tinyvit bench -> docs/speed.md
+    python docs/measure.py results       test accuracy and training time, three seeds -> docs/results.md
+    python docs/measure.py figure        accuracy against seconds -> docs/figures/mnist.png
+    python docs/measure.py inside RUN    tinyvit plot of a finished run -> docs/inside.md, docs/figures
+    python docs/measure.py commands      tinyvit COMMAND --help -> docs/commands.md
     python docs/measure.py architecture  packages and their imports -> docs/architecture.md, docs/figures
     python docs/measure.py mistakes      what the gradient check says of each known mistake -> docs/derivations
     python docs/measure.py numerics      tinyvit numerics of a model trained for it -> docs/weights.md
     python docs/measure.py lab [RUNS]    results of tinyvit lab --data mnist --budget full -> docs/lab.md, docs/figures
+    python docs/measure.py readme        both READMEs' tables, from what was measured before
 
-`lab` reads the folders NAME-mnist-full in RUNS and keeps their results in docs/lab; without RUNS, those that it kept.
+gradients, speed, results, inside and lab also keep their numbers (docs/results.json, docs/lab) and write the READMEs'
+tables. `lab` reads the folders NAME-mnist-full in RUNS; without RUNS, the results that it kept.
 
 `results NAME...` measures these presets only and keeps the others' results. Each table replaces what stands between
 <!-- NAME --> and <!-- /NAME --> in its file.
@@ -18,6 +21,7 @@
 
 import argparse
 import ast
+import inspect
 import itertools
 import json
 import os
@@ -33,12 +37,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from docs import commands, readme
+from docs.readme import DOCS, LAB, PRESETS, replace
 from tests.package_layers import PACKAGES, ROOT, imports, modules
 from tinyvit.data import load_data
 from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.mistakes import FORGOTTEN
 from tinyvit.exercises.mistakes import mistakes as known_mistakes
 from tinyvit.exercises.source import edited, planted
+from tinyvit.gradcheck import gradcheck
 from tinyvit.lab.experiment import Results
 from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.run import RESULTS as LAB_RESULTS
@@ -47,11 +54,6 @@ from tinyvit.lab.store import Store
 from tinyvit.training.machine import machine
 from tinyvit.training.run import open_run
 
-DOCS = Path(__file__).parent
-README, SPEED, RESULTS = DOCS.parent / "README.md", DOCS / "speed.md", DOCS / "results.json"
-READMES = (README, DOCS / "README.zh.md")
-PRESETS = ("digits", "mnist-quick", "mnist", "mnist-best")
-LAB = DOCS / "lab"
 SEEDS = (0, 1, 2)
 INSIDE = ("attention", "rollout", "distance", "positions", "filters", "mistakes")  # figures of docs/inside.md
 TITLES = {"seconds": "ms", "ratio": "ratio to torch eager", "memory_mb": "MB", "images_per_second": "images/s"}
@@ -75,37 +77,27 @@ def gradients():
     rows = json.loads(tinyvit("gradcheck", "--json"))
     lines = ["| layer | entries checked | worst error |", "|---|--:|--:|"]
     lines += [f"| {row['name']} | {row['entries']} | {row['worst_error']:.1e} |" for row in rows]
-    replace(README, "gradients", [*lines, "", f"`tinyvit gradcheck`, {machine()}."])
+    replace(DOCS / "gradient_checks.md", "gradients", [*lines, "", f"`tinyvit gradcheck`, {machine()}."])
+    about = {"checks": len(rows), "entries": sum(row["entries"] for row in rows)}
+    about |= {"worst_error": max(row["worst_error"] for row in rows), "allowed": allowed()}
+    readme.keep("gradients", about)
+
+
+def allowed():
+    """The error that a gradient check allows."""
+    return inspect.signature(gradcheck).parameters["rtol"].default
 
 
 def speed():
-    """Tables of the benchmark: whole in docs/speed.md, the training rows and B/16 on all cores in the READMEs."""
+    """The table of the benchmark."""
     before = os.getloadavg()[0]
     rows = json.loads(tinyvit("bench", "--json"))
     torch = subprocess.run(
         [sys.executable, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True
     ).stdout.strip()
     where = f"`tinyvit bench`, {machine()}; PyTorch {torch or 'not installed'}; load before {before:.1f}."
-    replace(SPEED, "speed", [*table(rows, tuple(rows[0])), "", where])
-    most = max(row["cores"] for row in rows)
-    cells = {}
-    for row in rows:
-        if row["cores"] in (1, most) and (row["task"] == "train" or row["model"] == "B/16"):
-            cells.setdefault(tuple(row[name] for name in ("model", "task", "batch", "cores")), {})[row["contender"]] = (
-                row
-            )
-    lines = [
-        "| model | | batch | cores | tinyvit | PyTorch | class row | tinyvit / PyTorch | tinyvit / class row | MB |"
-    ]
-    lines += ["|---|---|--:|--:|--:|--:|--:|--:|--:|--:|"]
-    for which, row in cells.items():
-        ms = [1000 * row[name]["seconds"] for name in ("tinyvit", "torch eager", "torch class row")]
-        shares = [row["tinyvit"]["ratio"], ms[0] / ms[2]]
-        words = [*map(str, which), *(f"{t:,.1f} ms" for t in ms), f"**{shares[0]:.2f}**", f"{shares[1]:.2f}"]
-        memory = " / ".join(f"{row[name]['memory_mb']:.0f}" for name in ("tinyvit", "torch eager"))
-        lines.append(f"| {' | '.join([*words, memory])} |")
-    for readme in READMES:
-        replace(readme, "speed", [*lines, "", where])
+    replace(DOCS / "speed.md", "speed", [*table(rows, tuple(rows[0])), "", where])
+    readme.keep("speed", {"where": where, "rows": rows})
 
 
 def table(rows, columns):
@@ -123,12 +115,12 @@ def table(rows, columns):
 
 def results(names):
     """A table of accuracy and time: one line for each preset, over all seeds."""
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    known = readme.numbers().get("presets", {})
     for name in names:
         load = os.getloadavg()[0]
         runs = [run(name, seed) for seed in SEEDS]
         known[name] = {"machine": f"{machine()}; load before {load:.1f}", "runs": runs}
-        RESULTS.write_text(json.dumps(known, indent=1) + "\n")
+        readme.keep("presets", known)
     lines = ["| preset | parameters | epochs | test accuracy | each seed | training time |"]
     lines += ["|---|--:|--:|--:|---|--:|"]
     for name in (name for name in PRESETS if name in known):
@@ -142,13 +134,9 @@ def results(names):
     for name in PRESETS:
         if name in known:
             machines.setdefault(known[name]["machine"], []).append(name)
-    lines += [
-        "",
-        "`tinyvit train --preset PRESET --seed SEED` for the seeds 0, 1 and 2; accuracy and seconds are means.",
-    ]
+    lines += ["", "`tinyvit train --preset PRESET --seed SEED`, seeds 0, 1 and 2; accuracy and seconds are means."]
     lines += [f"{', '.join(names)}: {where}." for where, names in machines.items()]
-    for readme in READMES:
-        replace(readme, "results", lines)
+    replace(DOCS / "results.md", "results", lines)
 
 
 def inside(folder):
@@ -163,15 +151,15 @@ def inside(folder):
     tinyvit("shapes", "--figure", str(DOCS / "figures" / "dataflow.svg"))
     words = dict(line.split(": ", 1) for line in said.splitlines())
     run = open_run(folder)
-    accuracy = 100 * run.metrics()["test_accuracy"]
-    of = f"Of the model that `{run.settings.command}` trains, test accuracy {accuracy:.2f} %."
+    about = {"command": run.settings.command, "test_accuracy": run.metrics()["test_accuracy"]}
+    of = f"Of the model that `{about['command']}` trains, test accuracy {100 * about['test_accuracy']:.2f} %."
     lines = [of]
     for name in INSIDE:
         lines += ["", f"![{name}](figures/{name}.png)", "", words[name]]
     replace(DOCS / "inside.md", "inside", [*lines, "", f"`tinyvit plot`, {machine()}."])
     ill = "`tinyvit train --learning-rate 1 --epochs 10`, then `tinyvit doctor`:"
     replace(DOCS / "inside.md", "doctor", [ill, "", "```", *diagnosis, "```"])
-    replace(README, "inside", [of, words["attention"], words["distance"]])
+    readme.keep("inside", about)
 
 
 def digits(folder):
@@ -197,7 +185,7 @@ def figure():
 
     canvas = Figure(figsize=(7, 4), layout="constrained")
     axes = canvas.add_subplot(xscale="log", yscale="log")
-    known = json.loads(RESULTS.read_text())
+    known = readme.numbers()["presets"]
     for name in (name for name in PRESETS if name in known and name.startswith("mnist")):
         runs = known[name]["runs"]
         seconds, errors = zip(*((r["seconds"], 100 - 100 * r["test_accuracy"]) for r in runs), strict=True)
@@ -428,19 +416,19 @@ def lab(folder=None):
         picture = f"![{experiment.question}](figures/lab-{name}.png)"
         lines = [picture, "", *lab_table(report, records, about).splitlines()]
         replace(LAB.with_suffix(".md"), f"lab {name}", lines)
-        if name == "position":
-            replace(README, "lab", [about, report.verdict])
+    readme.write()
 
 
-def replace(path, name, lines):
-    """Put the lines between the markers of this name in a file."""
-    text = path.read_text(encoding="utf-8")
-    block = "\n".join([f"<!-- {name} -->", *lines, f"<!-- /{name} -->"])
-    text, found = re.subn(rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _: block, text, flags=re.DOTALL)
-    if not found:
-        sys.exit(f"{path} has no <!-- {name} --> ... <!-- /{name} -->")
-    path.write_text(text, encoding="utf-8")
-    print(block)
+ALONE = {  # what needs no more words
+    "gradients": gradients,
+    "speed": speed,
+    "figure": figure,
+    "commands": lambda: replace(DOCS / "commands.md", "commands", commands.lines()),
+    "architecture": architecture,
+    "mistakes": mistakes,
+    "numerics": numerics,
+    "readme": readme.write,
+}
 
 
 def main():
@@ -448,7 +436,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
         "what",
-        choices=("gradients", "speed", "results", "figure", "inside", "architecture", "mistakes", "numerics", "lab"),
+        choices=(*ALONE, "results", "inside", "lab"),
     )
     parser.add_argument("names", nargs="*", help="presets, for results (default: all); a folder, for inside and lab")
     args = parser.parse_args()
@@ -467,7 +455,7 @@ def main():
     elif args.names:
         parser.error(f"found {args.names[0]}: {args.what} takes no names")
     else:
-        globals()[args.what]()
+        ALONE[args.what]()
 
 
 if __name__ == "__main__":

@@ -16,22 +16,11 @@
 # the chain rule. Nothing about neural networks or Transformers. Names and symbols are collected in [notation](../docs/notation.md).
 
 # %%
-import math
-
 import numpy as np
 
 import tinyvit
-from tinyvit import exercises, trees
-from tinyvit.checks import cases
-from tinyvit.layers.linear import linear, linear_backward
-from tinyvit.layers.mlp import mlp, mlp_backward
-from tinyvit.training.evaluation import predict
-from tinyvit.viz.confusion import mistakes_figure, worst_mistakes
-from tinyvit.viz.curves import curves
-from tinyvit.viz.look import class_attention, look
-from tinyvit.viz.picture import BLUE, new_figure, plain, show
+from tinyvit.viz.picture import new_figure, show
 
-rng = np.random.default_rng(0)
 data = (x, y), (x_test, y_test) = tinyvit.load_data("digits")
 print("to learn from", list(x.shape), " to be tested on", list(x_test.shape), " pixels from", x.min(), "to", x.max())
 
@@ -67,6 +56,8 @@ print(f"test accuracy {accuracy:.2%}: {round(accuracy * len(y_test))} of {len(y_
 # `config` says what the model is, `recipe` how it is trained. `p` holds the parameters, and `history` what was noted down on the way:
 
 # %%
+from tinyvit.viz.curves import curves
+
 figure = curves(history)
 figure.set_size_inches(7.5, 3)
 figure
@@ -84,6 +75,8 @@ figure
 # even there it is not 0:
 
 # %%
+import math
+
 K = config.classes
 wrong = recipe.label_smoothing / K
 right = 1 - recipe.label_smoothing + wrong
@@ -98,6 +91,8 @@ print(f"target {right:.3f} and {K - 1} times {wrong:.3f}: a loss of at least {fl
 # probable class. (Where the model is sure, it says 95 or 96 %: that is what the smoothed targets asked for.)
 
 # %%
+from tinyvit.training.evaluation import predict
+
 probabilities = predict(x_test, p, config)  # [360, 10]
 
 figure = new_figure(7.5, 1.2)
@@ -113,6 +108,8 @@ figure
 # it takes from each patch in the last layer, as a mean over its heads (parallel strands of attention, see below): lighter is more.
 
 # %%
+from tinyvit.viz.look import class_attention, look
+
 logits, c = tinyvit.vit(x_test[:3], p, config)
 looked = class_attention(c)  # [3 images, 16 patches]
 look(x_test[:3], looked, config.patch, titles=[f"says {k}" for k in logits.argmax(-1)])
@@ -128,6 +125,8 @@ tinyvit.Explorer(x_test[:4], p, config, titles=[f"a {k}" for k in y_test[:4]])
 # No model is always right. These are its mistakes, the surest first, each above where the class token looked. Could you have told?
 
 # %%
+from tinyvit.viz.confusion import mistakes_figure, worst_mistakes
+
 mistakes = worst_mistakes(y_test, probabilities, count=5)
 _, c = tinyvit.vit(x_test[mistakes], p, config)
 mistakes_figure(x_test[mistakes], y_test[mistakes], probabilities[mistakes], class_attention(c), names="0123456789")
@@ -142,6 +141,9 @@ mistakes_figure(x_test[mistakes], y_test[mistakes], probabilities[mistakes], cla
 # gradient. Each forward function returns two things: its result, and a **cache** `c` with all that its backward pass will want to know.
 
 # %%
+from tinyvit import trees
+
+rng = np.random.default_rng(0)
 images, labels = x[:32], y[:32]
 fresh = tinyvit.vit_init(rng, config)
 
@@ -179,6 +181,8 @@ for name, array in {
 # Let us take a few steps more. Eight images are few enough to be learned by heart:
 
 # %%
+from tinyvit.viz.picture import BLUE, plain
+
 losses, learned = [], fresh
 for _ in range(150):
     logits, c = tinyvit.vit(x[:8], learned, config)
@@ -206,6 +210,9 @@ figure
 # the rows of a matrix):
 
 # %%
+from tinyvit import exercises
+from tinyvit.layers.linear import linear, linear_backward
+
 print(exercises.source(linear), exercises.source(linear_backward), sep="\n\n\n")
 
 # %% [markdown]
@@ -214,6 +221,8 @@ print(exercises.source(linear), exercises.source(linear_backward), sep="\n\n\n")
 # top to bottom, and then the backward pass: it is the same lines in reverse.
 
 # %%
+from tinyvit.layers.mlp import mlp, mlp_backward
+
 print(exercises.source(mlp), exercises.source(mlp_backward), sep="\n\n\n")
 
 # %% [markdown]
@@ -251,6 +260,8 @@ print(broken)
 # has such a check. Here is the one of a whole, very small Vision Transformer, with every entry of every parameter and of the images:
 
 # %%
+from tinyvit.checks import cases
+
 whole = cases(["vit"])["vit"].check()
 print(f"{whole.entries:,} entries in {len(whole.rows)} tensors, worst error {whole.worst_error:.1e}")
 

@@ -127,8 +127,8 @@ print(exercises.source(attention))
 # $$ \mathrm{Var}(q \cdot k) = \sum_{i=1}^{d} \mathrm{Var}(q_i k_i) = d. $$
 #
 # So scores have a typical size of $\sqrt{d}$, and dividing by it brings them back to 1, whatever the width. (Here $d$ is the width of one head: 64 in
-# ViT-B and in BERT-base, a Transformer for text (Devlin et al. 2019). The 512 of BERT is something else, the length of its longest input.) Measured,
-# with 20,000 pairs for each width:
+# ViT-B, in BERT-base, a Transformer for text (Devlin et al. 2019), and in the first Transformer (Vaswani et al. 2017). The 512 that one can read is
+# the width $D$ of that first one, which has 8 heads, or the length of BERT's longest input.) Measured, with 20,000 pairs for each width:
 
 # %%
 widths = [2, 4, 8, 16, 32, 64, 128, 256]

@@ -321,7 +321,7 @@ for name in ("Ti/16", "S/16", "B/16", "L/16", "H/14"):
 
 # %% [markdown]
 # The head width is 64 in ViT-B, and also in BERT-base (Devlin et al. 2019), which has $D = 768$ and $h = 12$ as well. The 512 that one can
-# read is the length of BERT's longest input: a $T$, not a $d$.
+# read is the length of BERT's longest input, a $T$, or the width $D$ of the first Transformer (Vaswani et al. 2017), whose 8 heads are 64 wide, too.
 #
 # ## One product instead of three
 #

@@ -157,7 +157,7 @@ for position, three in runs.items():
 # less than that. And a bag of patches is still worth a lot: guessing would be right once in ten. Which patches occur, wherever they are, says much
 # about a digit.
 #
-# (Nine epochs, one set of settings for both, chosen for speed. The [full recipe](../README.md#results) reaches 98.3 % with positions.)
+# (Nine epochs, one set of settings for both, chosen for speed. The [full recipe](../docs/results.md) reaches 98.3 % with positions.)
 #
 # ## A table that is learned
 #

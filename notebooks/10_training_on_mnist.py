@@ -171,7 +171,7 @@ print("the same logits, to the bit:", same)
 # ## And longer?
 #
 # Two more recipes have names: `mnist` trains the same model for longer, `mnist-best` a wider one for much longer, on stronger augmentation. What
-# they reach, with three seeds each and the time they took, is in [the table of results](../README.md#results), which is generated from runs and not
+# they reach, with three seeds each and the time they took, is in [the table of results](../docs/results.md), which is generated from runs and not
 # typed. In a terminal: `tinyvit train mnist`, or `tinyvit train --preset mnist-best`; Ctrl-C stops it, and `tinyvit train --resume` goes on.
 
 # %%

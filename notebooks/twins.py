@@ -1,20 +1,28 @@
 """The notebooks and their twins: NAME.py is what is written and reviewed, NAME.ipynb is NAME.py run, with its outputs.
 
-    python notebooks/twins.py              run every twin, and write its notebook
+    python notebooks/twins.py              run every twin whose notebook is not of these sources, and write its notebook
+    python notebooks/twins.py --all
     python notebooks/twins.py 03_attention 07_the_vision_transformer
 
 A notebook runs in an empty folder, so it leaves nothing behind and finds nothing of the tree it lies in. A cell's id is
 its number, and no times are recorded: to run a notebook again changes nothing but what it measured.
+
+A notebook bears the digest of what it was run with: its twin, the package's files, and the versions of Python, NumPy
+and matplotlib. While that digest is the one of today, a run would tell nothing new, and the tests do without.
 """
 
 import argparse
+import hashlib
 import os
+import platform
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jupytext
+import matplotlib
 import nbformat
+import numpy
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -24,6 +32,21 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+
+
+def digest(name):
+    """Of all that the outputs of a notebook follow from."""
+    found = hashlib.sha256(" ".join([platform.python_version(), numpy.__version__, matplotlib.__version__]).encode())
+    package = HERE.parent / "tinyvit"
+    for file in [HERE / f"{name}.py", *sorted(f for f in package.rglob("*") if f.is_file() and f.suffix != ".pyc")]:
+        found.update(file.relative_to(HERE.parent).as_posix().encode() + hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()[:16]
+
+
+def is_of_today(name):
+    """Whether NAME.ipynb was run with the sources and the libraries that there are."""
+    notebook = HERE / f"{name}.ipynb"
+    return notebook.exists() and nbformat.read(notebook, as_version=4).metadata.get("digest") == digest(name)
 
 
 def written(name):
@@ -43,7 +66,7 @@ def run(name):
     nbclient.exceptions.CellExecutionError
         If a cell fails.
     """
-    notebook = written(name)
+    notebook, digest_of_the_run = written(name), digest(name)
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
             notebook,
@@ -54,7 +77,7 @@ def run(name):
             extra_arguments=["--log-level=40"],
         )
         client.execute(env=environment())
-    notebook.metadata = nbformat.from_dict(METADATA)  # the kernel adds the version of its Python
+    notebook.metadata = nbformat.from_dict(METADATA | {"digest": digest_of_the_run})  # the kernel adds its own
     return notebook
 
 
@@ -73,11 +96,14 @@ def pin(cores):
 def main():
     """Run what the command line names, side by side."""
     parser = argparse.ArgumentParser(description="run the twins, and write their notebooks")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all, if none is named")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; if none is named, those to renew"
+    )
+    parser.add_argument("--all", action="store_true", help="run those as well that are of these sources")
     parser.add_argument("--out", metavar="DIR", type=Path, default=HERE, help="where to write them (default: beside)")
     parser.add_argument("--one-core", action="store_true", help="each on a core of its own: less work in all")
     options = parser.parse_args()
-    names = options.names or NAMES
+    names = options.names or [name for name in NAMES if options.all or not is_of_today(name)]
     if unknown := [name for name in names if name not in NAMES]:
         parser.error(f"no notebook {unknown[0]}: expected one of {', '.join(NAMES)}")
     options.out.mkdir(parents=True, exist_ok=True)  # before the first has run for minutes

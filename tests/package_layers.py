@@ -14,7 +14,23 @@ import tinyvit
 ROOT = Path(tinyvit.__file__).parent
 TOP = "tinyvit"  # the package's __init__: public names, above all layers
 PACKAGE_LAYERS = [  # the packages of each layer, from the lowest, by the first parts of their modules' names
-    [("annotations", "arrays", "trees", "gradcheck", "errors", "files", "npz")],
+    [
+        (
+            "annotations",
+            "arrays",
+            "trees",
+            "gradcheck",
+            "errors",
+            "names",
+            "files",
+            "lock",
+            "npz",
+            "pickles",
+            "recognise",
+            "json_files",
+            "startup",
+        )
+    ],
     [("ops",)],
     [("layers",)],
     [("models",), ("data",)],

@@ -13,7 +13,7 @@ import tinyvit
 from tests.training import helpers
 from tests.training.helpers import SMALL, call, put_run
 from tinyvit import checks
-from tinyvit.cli import COMMANDS
+from tinyvit.cli import COMMANDS, GROUPS
 from tinyvit.training.run import FILES
 
 INTERRUPTED = ["--epochs=6", "--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8"]
@@ -38,6 +38,8 @@ def test_train_with_no_argument_learns_digits_in_numbered_folders(tmp_path):
         assert result.code == 0 and "; 1 worker; " in result.err
         assert re.fullmatch(r"test accuracy \d+\.\d\d %", result.out.splitlines()[-1])
         assert "epoch 1/1" in result.err and "epoch 1/1" not in result.out
+        assert ": 1 epoch in " in result.out
+        assert result.err.endswith(f"look at it: tinyvit report {Path('runs', f'digits-{number}')}\n")
         assert sorted(f.name for f in (tmp_path / "runs" / f"digits-{number}").iterdir()) == sorted(FILES)
     first, second = (tmp_path / "runs" / f"digits-{number}" / "model.npz" for number in (1, 2))
     assert first.read_bytes() == second.read_bytes()
@@ -239,17 +241,32 @@ def test_shapes():
     for shape in ("[224, 224, 3]", "[14, 14, 768]", "[196, 768]", "[197, 768]"):
         assert any(shape in line for line in lines)
     assert lines[-1].split()[:2] == ["total", "86,567,656"]
+    assert max(map(len, lines)) <= 90, "it fits a terminal, and a page"
     rows = json.loads(call("shapes", "digits", "--batch=3", "--json").out)
     image = {"name": "image", "shape": [8, 8, 1], "parameters": 0, "multiply_adds": 0, "bytes": 3 * 64 * 4}
     assert rows[0] == image | {"memory": "kept", "cached": ["patch/patches/x"], "inputs": []}
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("name", ["", "eval", *(name for name in COMMANDS if name != "evaluate")])
-def test_help(name):
-    result = call(*[name] * bool(name), "--help")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_begins_with_what_most_people_need(name):
+    result = call(name, "--help")
     assert result.code == 0 and not result.err
-    assert not name or f"tinyvit {name}" in result.out.partition("examples:")[2]
+    first, _, rest = result.out.partition("more options:")
+    shown = re.findall(r"^  (--[\w-]+)", first.partition("most used:")[2], re.MULTILINE)
+    assert shown == list(COMMANDS[name][1]) and 1 <= len(shown) <= 3
+    assert not re.findall(rf"^  ({'|'.join(shown)})\b(?!-)", rest, re.MULTILINE), "each option is shown once"
+    assert f"tinyvit {name}" in rest.partition("examples:")[2]
+
+
+@pytest.mark.smoke
+def test_without_a_command_all_are_listed_with_an_example_each():
+    result = call()
+    assert result.code == 0 and not result.err
+    assert re.findall(r"^  tinyvit (\w+)", result.out, re.MULTILINE) == list(COMMANDS)
+    assert [title for title in result.out.splitlines() if title in GROUPS] == list(GROUPS)
+    assert max(map(len, result.out.splitlines())) <= 100
+    assert call("--help") == result
 
 
 def test_version():

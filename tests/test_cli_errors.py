@@ -37,7 +37,6 @@ def here(tmp_path, monkeypatch):
 # ---- words and numbers
 
 WRONG_USAGE = [
-    ([], "COMMAND"),
     (["trane"], "trane"),
     (["train", "cifar"], "cifar"),
     (["train", "--epoch-count=3"], "--epoch-count"),
@@ -138,10 +137,16 @@ def test_a_file_is_no_run(here, argv):
     fails(here, argv, "no run in file", code=1)
 
 
-@pytest.mark.parametrize("argv", [["eval", "run"], ["predict", "run", "a.png"]], ids=lambda a: a[0])
-def test_an_unfinished_run(here, argv):
-    put_run("run", model=None, metrics=None, curves=None)
-    fails(here, argv, "not finished", "train --out run --resume", code=1)
+@pytest.mark.parametrize(
+    ("argv", "kept", "word"),
+    [
+        (["eval", "run"], {}, "not finished"),
+        (["predict", "run", "a.png"], {"checkpoint": None}, "has saved nothing yet"),
+    ],
+)
+def test_an_unfinished_run(here, argv, kept, word):
+    put_run("run", model=None, metrics=None, curves=None, **kept)
+    fails(here, argv, word, "train --out run --resume", code=1)
 
 
 # ---- a run's files

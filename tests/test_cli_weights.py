@@ -119,24 +119,13 @@ def test_timms_file_and_its_heads(here):
 
 def test_tinyvits_own_file():
     p = cast(random_vit(SIZES), np.float32)
-    tinyvit.save("own.npz", p, SIZES)
+    tinyvit.save("own.npz", p, SIZES, preparation=Preparation(16))
     draw("a.png")
     for changed in ({}, {"gelu": "tanh"}, {"eps": 0.1}, {"heads": 4}):
         images = prepare_photo(photo(), Preparation(16))[None]
         options = [f"--{name}={value}" for name, value in changed.items()]
         expected = softmax(vit(images, p, replace(SIZES, **changed))[0])[0][0]
         agrees(results("own.npz", "a.png", *options)["a.png"], expected)
-
-
-def test_a_run_and_the_file_in_it():
-    """The run's pictures are arranged as its data set's are; the file elsewhere does not know of one."""
-    put_run("run")
-    result = json.loads(call("predict", "run", draw("a.png"), "--json").out)[0]
-    assert any("inverted" in note or "cropped" in note for note in result["notes"])
-    shutil.copy("run/model.npz", "alone.npz")
-    assert json.loads(call("predict", "run/model.npz", "a.png", "--json").out)[0] == result
-    alone = json.loads(call("predict", "alone.npz", "a.png", "--json").out)[0]
-    assert not alone["notes"] and alone["classes"][0]["class"].startswith("class ")
 
 
 # ---- predict: which pictures
@@ -173,9 +162,9 @@ def test_a_folder_of_pictures_in_their_order(hf, monkeypatch):
     for number in range(9):
         draw(f"photos/{number}.png", photo(seed=number))
     draw("photos/LOUD.JPG")
-    (Path("photos") / "notes.txt").write_text("not a picture")
     result = call("predict", hf, "photos", "--json")
     found = json.loads(result.out)
+    assert "left out" not in result.err
     assert [r["image"] for r in found] == [*(f"photos/{k}.png" for k in range(9)), "photos/LOUD.JPG"]
     assert "10/10" in result.err, "a bar"
     for r in found:
@@ -183,6 +172,48 @@ def test_a_folder_of_pictures_in_their_order(hf, monkeypatch):
         agrees(one, answer(hf, read_image(r["image"])))
     twice = json.loads(call("predict", hf, "photos/3.png", "photos", "photos/3.png", "--json", "--top=1").out)
     assert len(twice) == 12 and twice[0] == twice[4] == twice[-1]
+
+
+def test_what_a_folder_has_beside_pictures_is_said_in_one_line(hf):
+    draw("photos/a.png")
+    for name in ("b.HEIC", "c.heic", "._a.png", "notes.txt", ".DS_Store", "plain"):
+        (Path("photos") / name).write_text("none")
+    (Path("photos") / "more").mkdir()
+    result = call("predict", hf, "photos")
+    found = "._*, macOS's notes on files (1), .HEIC (1), .heic (1), folders (1), .txt (1), names without a suffix (1)"
+    advice = "left out, which are no pictures that can be read; convert .heic to JPEG first"
+    assert result.code == 0 and result.err.splitlines().count(f"photos: {found} {advice}") == 1, result.err
+    assert result.out.count(" %)") == 3, "one picture"
+    Path("photos/a.png").unlink()
+    last = call("predict", hf, "photos").err.splitlines()[-1]
+    assert last.startswith("tinyvit: no pictures in photos: expected files that") and last.endswith(f"; found {found}")
+
+
+@pytest.mark.parametrize("command", ["predict", "features"])
+def test_patterns_that_the_shell_left_as_they_are(hf, command):
+    for name in ("photos/b.png", "photos/a.png", "photos/c.jpg", "more/d.png"):
+        draw(name)
+    draw("photos/[1].png")
+    Path("more/text.txt").write_text("none")
+    cases = {
+        "photos/*.png": ["photos/[1].png", "photos/a.png", "photos/b.png"],
+        "photos/[ab].*": ["photos/a.png", "photos/b.png"],
+        "photos/[1].png": ["photos/[1].png"],
+        "mor?": ["more/d.png"],
+        "**/*.jpg": ["photos/c.jpg"],
+    }
+    for pattern, names in cases.items():
+        result = call(command, hf, pattern)
+        assert result.code == 0 and re.findall(r"^\w+/\S+\.(?:png|jpg)", result.out, re.MULTILINE) == names, pattern
+    result = call(command, hf, "*.gif")
+    assert result.code == 1 and result.err.splitlines()[-1].startswith("tinyvit: no file matches *.gif: expected pict")
+
+
+def test_a_figure_that_cannot_be_drawn_is_refused_before_the_work(hf, here, monkeypatch):
+    draw("a.png")
+    monkeypatch.setattr(predict, "open_for_pictures", lambda *args: pytest.fail("the work has begun"))
+    fails(here, ["predict", hf, "a.png", "--figure=look.xyz"], "cannot draw look.xyz: expected a name that", code=2)
+    fails(here, ["predict", hf, "a.png", "--figure=gone/look.png"], "there is no folder gone", code=2)
 
 
 def test_good_pictures_are_answered_among_bad_ones(hf, monkeypatch):
@@ -376,6 +407,10 @@ def test_probe_of_a_run_at_another_size_and_with_more_shots_than_images():
     found = call("probe", "run", "digits", "--shots=500", "--image=16", "--l2=0", "--test=50", "--json")
     row = json.loads(found.out)[0]
     assert row["accuracy"] > 0.3 and row["spread"] == 0, "all images, each time"
+    counts = np.bincount(tinyvit.load_data("digits")[0][1])
+    assert (row["shots"], row["images"]) == (500, f"{counts.min()} to {counts.max()}")
+    few = call("probe", "run", "digits", "--shots", 500, 2, "--test=50").out
+    assert re.findall(r"^ *(.*) of each class", few, re.MULTILINE) == [row["images"], "2"]
     assert "positions resized from 4 x 4 to 8 x 8" in found.err
     assert call("probe", HEADLESS, "digits", "--shots=1", "--test=50").code == 0
 
@@ -492,7 +527,7 @@ def test_a_fine_tuning_run_goes_on(google, monkeypatch, saved):
     with monkeypatch.context() as patch:
         if not saved:  # the end of a process that had no time to
             patch.setattr("tinyvit.training.loop._Training._save", lambda self: None)
-        patch.setattr("tinyvit.commands.train._stop_requests", lambda: _Stops(ends))
+        patch.setattr("tinyvit.commands.train.stop_requests", lambda *signals: _Stops(ends))
         assert call("train", "--from", google, *options, "--out=run").code == 143
     assert Path("run/checkpoint.npz").exists() == saved
     if saved:
@@ -611,7 +646,7 @@ def test_a_run_on_enlarged_images_keeps_to_them(monkeypatch):
         (["--position=none"], ["--position none contradicts", "1d"]),
         (["--pre-logits=9"], ["--pre-logits 9 contradicts", "0"]),
         (["--heads=5"], ["heads 5 does not divide dim 24"]),
-        (["--image=12"], ["patch 8 does not divide image 12"]),
+        (["--image=12"], ["expected a multiple of 8, such as 8 or 16"]),
         (["--image=0"], ["image", "0"]),
         (["--gelu=relu"], ["relu", "erf, tanh"]),
         (["--eps=0"], ["eps"]),
@@ -670,9 +705,9 @@ def put_bad(kind):
     if kind == "of another kind":
         Path("weights.pth").write_bytes(b"PK")
         return "weights.pth", ".safetensors"
-    if kind == "unfinished":
-        put_run("half", model=None, metrics=None)
-        return "half", "not finished"
+    if kind == "hardly begun":
+        put_run("begun", model=None, metrics=None, checkpoint=None)
+        return "begun", "the run in begun has saved nothing yet: go on with"
     if kind == "cut":
         data = (FOLDER / "classifier" / "model.safetensors").read_bytes()
         Path("cut.safetensors").write_bytes(data[: len(data) // 2])
@@ -685,7 +720,7 @@ def put_bad(kind):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("kind", ["missing", "no run", "of another kind", "unfinished", "cut", "text", "strange"])
+@pytest.mark.parametrize("kind", ["missing", "no run", "of another kind", "hardly begun", "cut", "text", "strange"])
 def test_weights_that_cannot_be_read(here, command, kind):
     draw("a.png")
     name, word = put_bad(kind)
@@ -718,7 +753,7 @@ WRONG = [
     (["probe", "hf", "digits", "--l2=-1"], "l2"),
     (["probe", "hf", "digits", "--l2=nan"], "l2"),
     (["probe", "hf", "digits", "--seed=-1"], "seed"),
-    (["probe", "hf", "digits", "--image=12"], "patch 8 does not divide image 12"),
+    (["probe", "hf", "digits", "--image=12"], "expected a multiple of 8, such as 8 or 16"),
     (["predict", "hf"], "IMAGE"),
     (["predict", "hf", "a.png", "--top=0"], "0"),
 ]
@@ -769,11 +804,10 @@ def test_a_forged_name_of_weights_in_a_run(here):
 # ---- what cannot go along is said
 
 
-def test_a_run_that_is_converted_says_what_is_lost(here):
+def test_a_run_that_is_converted_says_what_others_do_not_know(here):
     put_run("run")
-    for out in ("hf", "own.npz"):
-        assert "not kept: predict arranges a picture as the data set's are" in call("convert", "run", out).err
-    assert "kept: the model alone" in call("convert", "hf", "other.npz").err
+    assert "others must be told to" in call("convert", "run", "hf").err
+    assert call("convert", "hf", "own.npz").code == 0
     with pytest.raises(tinyvit.TinyvitError, match=r"read it with tinyvit\.load"):
         load_weights("own.npz")
 

@@ -1,5 +1,6 @@
 """tinyvit.files: a file is whole or not there, whatever goes wrong while it is written."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tinyvit import files
+from tinyvit.errors import WriteError
 
 ROOT = Path(__file__).parents[1]
 OLD = b"the old file"
@@ -80,8 +82,11 @@ def test_bytes_are_on_disk_before_the_rename_and_the_folder_after_it(path, monke
     assert done[2:] == (["folder"] if sys.platform == "linux" else done[2:])
 
 
-def test_a_folder_that_is_not_there_is_an_ordinary_error(tmp_path):
-    with pytest.raises(FileNotFoundError), files.replacing(tmp_path / "nowhere" / "file") as file:
+def test_a_folder_that_is_not_there_is_one_line(tmp_path):
+    with (
+        pytest.raises(WriteError, match=r"No such file or directory; its folder is not there$"),
+        files.replacing(tmp_path / "nowhere" / "file") as file,
+    ):
         file.write(b"new")
 
 
@@ -115,12 +120,52 @@ with replacing(sys.argv[1]) as file:
     run = subprocess.run([sys.executable, "-c", program, path], cwd=ROOT)
     assert run.returncode < 0
     assert path.read_bytes() == OLD and len(os.listdir(path.parent)) == 2
-    files.clear_side_files(path.parent)
+    with files.replacing(path) as file:
+        file.write(OLD)
     assert_untouched(path)
 
 
-def test_clearing_spares_everything_else(tmp_path):
-    for name in ("a.npz", "part", "a.part.npz", "b.npz" + files.SIDE):
-        (tmp_path / name).touch()
-    files.clear_side_files(str(tmp_path))
-    assert sorted(os.listdir(tmp_path)) == ["a.npz", "a.part.npz", "part"]
+def test_clearing_spares_everything_else_and_the_side_files_of_living_processes(path):
+    living, dead = os.getppid(), 2**31 - 1
+    kept = [f"weights.npz.{living}.part", "weights.part", "part", "other.npz.part", "weights.npz.mine.part"]
+    for name in (*kept, f"weights.npz.{dead}.part", f"weights.npz.{os.getpid()}.part", "weights.npz.part"):
+        (path.parent / name).touch()
+    files.clear_side_files(str(path))
+    assert sorted(os.listdir(path.parent)) == sorted([*kept, path.name])
+
+
+def test_two_processes_that_write_one_file_do_not_write_into_each_others(path, monkeypatch):
+    with files.replacing(path) as first:
+        first.write(b"first")
+        monkeypatch.setattr(files.os, "getpid", os.getppid)
+        with files.replacing(path) as second:
+            second.write(b"the second")
+        monkeypatch.undo()
+        assert path.read_bytes() == b"the second"
+    assert path.read_bytes() == b"first" and os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left on device; free some space"),
+        (errno.EACCES, "Permission denied; choose another place"),
+        (errno.EROFS, "Read-only file system; choose another place"),
+    ],
+)
+def test_what_cannot_be_written_is_said_with_what_to_do(path, number, words):
+    with pytest.raises(WriteError) as problem, files.replacing(path):
+        raise OSError(number, os.strerror(number))
+    assert str(problem.value) == f"cannot write {path}: {words}" and problem.value.errno == number
+
+
+def test_the_problem_of_another_file_is_not_this_ones(path):
+    with pytest.raises(FileNotFoundError), files.replacing(path):
+        (path.parent / "another").read_bytes()
+    assert_untouched(path)
+
+
+def test_a_name_that_is_no_text_is_written_all_the_same(path):
+    with files.replacing(path, "w") as file:
+        file.write("caf\udce9")
+    assert path.read_text(encoding="utf-8") == "caf\\udce9"

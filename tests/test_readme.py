@@ -1,28 +1,36 @@
 """What the README shows is what the project does, and the Chinese one shows the same."""
 
 import ast
-import contextlib
-import io
 import re
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 import tinyvit
-from tests.golden.make_weights import FOLDER
-from tests.training.helpers import call
+from docs import readme
+from tests.training.helpers import SMALL, call
 from tinyvit.checks import cases
-from tinyvit.data.photos import imagenet_names
 
 ROOT = Path(__file__).parents[1]
-README, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/README.zh.md"))
+TEXTS = {language: path.read_text(encoding="utf-8") for language, path in readme.READMES.items()}
+README, CHINESE = TEXTS["en"], TEXTS["zh"]
+OWN = ("问题索引", "笔记", "中国大陆", "术语表")  # sections that the Chinese one has besides
+NUMBER = r"\d(?:[\d.,]*\d)?(?:e-\d+)?"
 
 
 def blocks(language):
     """The code blocks of a language; "" are those of none."""
     found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
     return [text for name, text in found if name == language]
+
+
+def marked(text, name):
+    """The lines between two markers."""
+    return text.partition(f"<!-- {name} -->\n")[2].partition(f"<!-- /{name} -->")[0].splitlines()
+
+
+def page(name):
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
 def functions(text):
@@ -35,6 +43,10 @@ def functions(text):
     return found
 
 
+def test_it_is_read_in_a_few_minutes():
+    assert len(README.split()) <= 1000
+
+
 def test_the_layer_shown_is_the_layer():
     shown = functions(blocks("python")[0])
     source = functions((ROOT / "tinyvit/layers/encoder_block.py").read_text(encoding="utf-8"))
@@ -43,87 +55,108 @@ def test_the_layer_shown_is_the_layer():
         assert text == source[name]
 
 
-def test_the_exercise_shown_is_marked_as_shown():
-    names = {}
-    code, _, shown = blocks("python")[1].partition("# ")
-    exec(code.replace("print(exercises.check(", "verdict = (exercises.check("), names)
-    assert repr(names["verdict"]).splitlines() == shown.strip().split("\n# ")
+@pytest.mark.parametrize("text", [README, CHINESE], ids=["README", "README.zh"])
+def test_every_notebook_is_in_the_reading_path(text):
+    title = "## The reading path" if text is README else "## 阅读路线"
+    path = text.partition(f"\n{title}\n")[2].partition("\n## ")[0]
+    assert re.findall(r"notebooks/(\w+\.ipynb)", path) == sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb"))
 
 
-def test_a_photograph_is_classified_as_shown(tmp_path):
-    """On a small model of transformers' and a small picture; for those named there one needs the file."""
-    photo = tmp_path / "cat.jpg"
-    Image.new("RGB", (50, 40), "green").save(photo)
-    text = blocks("python")[2]
-    for name, here in (("vit-base-patch16-224", FOLDER / "classifier"), ("cat.jpg", photo)):
-        assert f'"{name}"' in text
-        text = text.replace(f'"{name}"', repr(str(here)))
-    names, out = {}, io.StringIO()
-    with contextlib.redirect_stdout(out):
-        exec(text, names)
-    assert out.getvalue().strip() in imagenet_names()
-    assert names["notes"].source == "huggingface" and names["image"].shape == (32, 32, 3)
+@pytest.mark.parametrize("language", readme.READMES)
+def test_its_tables_are_what_was_measured(language):
+    """Both from one file: whoever measures anew has both written, and whoever types a number is found out."""
+    for name, lines in readme.blocks(language).items():
+        assert marked(TEXTS[language], name) == lines, f"run `python docs/measure.py readme` ({name})"
 
 
-def test_the_python_shown_runs():
-    names = {}
-    exec(blocks("python")[3], names)
-    assert names["dimages"].shape == (32, 8, 8, 1)
-    assert float(names["loss"]) == pytest.approx(2.302585)
+def test_both_name_the_same_numbers():
+    for name in readme.blocks("en"):
+        numbers = [re.findall(NUMBER, "\n".join(marked(text, name))) for text in (README, CHINESE)]
+        assert len(numbers[0]) >= 2
+        assert numbers[0] == numbers[1]
 
 
-def test_every_notebook_is_in_the_reading_path():
-    notebooks = [f"notebooks/{file.name}" for file in sorted((ROOT / "notebooks").glob("*.ipynb"))]
-    assert re.findall(r"^\| \[.+?\]\((.+?)\) \|", README, re.MULTILINE) == notebooks
+def test_training_ends_as_shown(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = call("train", *SMALL[1:], "--epochs=2")
+    said = [*result.out.splitlines(), result.err.splitlines()[-1]]
+    assert [re.sub(NUMBER, "0", line) for line in said] == [
+        re.sub(NUMBER, "0", line) for line in marked(README, "train")[1:-1]
+    ]
 
 
-def test_the_dataflow_shown_is_the_commands():
-    shown = [line for line in blocks("")[0].splitlines() if line != "..."]
-    assert [line.rstrip() for line in call("shapes").out.splitlines() if line in shown] == shown
-
-
-def test_every_gradient_check_is_in_the_table():
-    table = README.partition("<!-- gradients -->")[2].partition("<!-- /gradients -->")[0]
-    rows = re.findall(r"^\| (.+?) \| (\d+) \| (\S+) \|$", table, re.MULTILINE)
+def test_every_gradient_check_is_in_the_table_and_counted():
+    rows = re.findall(
+        r"^\| (.+?) \| (\d+) \| (\S+) \|$", "\n".join(marked(page("gradient_checks.md"), "gradients")), re.M
+    )
     assert [name for name, _, _ in rows] == list(cases())
-    assert all(float(error) < 1e-7 for _, _, error in rows)
+    kept = readme.numbers()["gradients"]
+    assert (kept["checks"], kept["entries"]) == (len(rows), sum(int(entries) for _, entries, _ in rows))
+    assert f"{kept['worst_error']:.1e}" == max((error for _, _, error in rows), key=float)
+    assert kept["worst_error"] < kept["allowed"] == 1e-7
 
 
 def test_the_results_are_of_the_presets_as_they_are():
-    table = README.partition("<!-- results -->")[2].partition("<!-- /results -->")[0]
+    table = "\n".join(marked(page("results.md"), "results"))
     rows = re.findall(r"^\| (\S+) \| ([\d,]+) \| (\d+) \| \*\*(\S+) %\*\* \| (.+?) \|", table, re.MULTILINE)
-    assert [row[0] for row in rows] == ["digits", "mnist-quick", "mnist", "mnist-best"]
+    assert [row[0] for row in rows] == list(readme.PRESETS)
     for name, parameters, epochs, mean, each in rows:
+        runs = readme.numbers()["presets"][name]["runs"]
         assert int(parameters.replace(",", "")) == tinyvit.parameter_count(tinyvit.PRESETS[name])
         assert int(epochs) == tinyvit.RECIPES[name].epochs
-        seeds = [float(accuracy) for accuracy in each.split(", ")]
-        assert len(seeds) == 3 and float(mean) == pytest.approx(sum(seeds) / 3, abs=0.011)
+        assert each.split(", ") == [f"{100 * run['test_accuracy']:.2f}" for run in runs]
+        assert len(runs) == 3 and float(mean) == pytest.approx(sum(map(float, each.split(", "))) / 3, abs=0.011)
+
+
+def test_the_rows_that_it_loses_are_shown():
+    ratios = [re.findall(r"\d\.\d\d\b(?! ms)", line) for line in marked(README, "speed")[2:]]
+    assert any(float(ratio) > 1 for row in ratios for ratio in row)
+    ours, theirs = (float(re.search(r"(\d+\.\d+) %", line)[1]) for line in marked(README, "results")[-2:])
+    assert ours < theirs
+
+
+def test_the_speed_shown_is_the_pages():
+    measured = {tuple(line.split(" | ")[:5]) for line in marked(page("speed.md"), "speed")}
+    for row in readme.numbers()["speed"]["rows"]:
+        cells = (f"| {row['model']}", *(str(row[name]) for name in ("batch", "cores", "task", "contender")))
+        assert cells in measured
+
+
+def test_whose_pictures_they_are_is_what_their_page_says():
+    known = readme.numbers()["inside"]
+    first = f"Of the model that `{known['command']}` trains, test accuracy {100 * known['test_accuracy']:.2f} %."
+    assert marked(page("inside.md"), "inside")[0] == first
 
 
 @pytest.mark.parametrize(("text", "folder"), [(README, "."), (CHINESE, "docs")], ids=["README", "README.zh"])
 def test_every_link_inside_leads_somewhere(text, folder):
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
-    assert len(links) > 8
+    assert len(links) > 30
     assert [link for link in links if not (ROOT / folder / link).exists()] == []
 
 
-@pytest.mark.parametrize(
-    "part", ["^```.*?^```$", "<!-- results -->.*<!-- /results -->", "<!-- speed -->.*<!-- /speed -->"]
-)
-def test_the_chinese_readme_shows_the_same(part):
-    english, chinese = (re.findall(part, text, re.MULTILINE | re.DOTALL) for text in (README, CHINESE))
-    assert english
-    assert chinese == english
+def test_the_chinese_readme_shows_the_same_code_and_leads_to_the_same_pages():
+    english, chinese = (re.findall(r"^```\w.*?^```$", text, re.MULTILINE | re.DOTALL) for text in (README, CHINESE))
+    assert english and chinese == english
+    places = []
+    for text, folder in ((README, ROOT), (CHINESE, ROOT / "docs")):
+        links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+        places.append({(folder / link).resolve() for link in links} - {*readme.READMES.values()})
+    assert places[0] - places[1] == set()
 
 
-def test_the_chinese_readme_has_every_section_and_one_of_its_own():
-    english, chinese = (re.findall("^## .+", text, re.MULTILINE) for text in (README, CHINESE))
-    own = [title for title in chinese if "笔记" in title]
-    assert len(own) == 1
+def test_the_chinese_readme_has_every_section_and_its_own():
+    english, chinese = (re.findall("^## (.+)", text, re.MULTILINE) for text in (README, CHINESE))
+    own = [title for title in chinese if title.startswith(OWN) or "中国大陆" in title]
+    assert len(own) == len(OWN)
     assert len(chinese) == len(english) + len(own)
+    index = CHINESE.partition("## 问题索引")[2].partition("\n## ")[0]
+    assert len(re.findall(r"^\| .+ \| .+ \|$", index, re.MULTILINE)) > 20
+    assert not re.search("[「」]|类别标记|逐比特", CHINESE), "the words that the field has"
 
 
 def test_ci_runs_the_command_that_the_readme_gives():
     commands = [line for line in README.splitlines() if "-m pytest" in line]
-    assert commands[0] in blocks("sh")[1]
+    assert len(commands) == 1 and commands[0] in blocks("sh")[1]
+    assert commands[0].startswith("python3 -m venv .venv && "), "it starts from a fresh clone"
     assert "grep -m 1 -- '-m pytest' README.md" in (ROOT / ".ci/run").read_text(encoding="utf-8")

@@ -9,6 +9,7 @@
 p, c and g are trees of arrays with the same keys: parameters, what the forward pass remembers, gradients.
 """
 
+from tinyvit import startup  # noqa: F401 - first of all
 from tinyvit.arrays import to_device, to_host
 from tinyvit.data import load_data
 from tinyvit.doctor.examine import examine

@@ -5,37 +5,82 @@ Exit status: 0 well, 1 failed, 2 wrong usage, 130 and 143 interrupted (after sav
 
 import importlib
 import os
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 
 import tinyvit
 from tinyvit.commands.options import Parser
-from tinyvit.errors import TinyvitError
+from tinyvit.errors import TinyvitError, signal_number
 
-COMMANDS = ("train", "evaluate", "predict", "features", "probe", "convert", "numerics")
-COMMANDS += ("gradcheck", "shapes", "bench", "plot", "report", "doctor", "lab")
+GROUPS = {  # of each command a few words, and the options that most people need
+    "learn": {
+        "train": ("train a model, or go on with a run", ("--preset", "--epochs", "--out")),
+        "predict": ("classify pictures", ("--figure", "--top", "--json")),
+        "report": ("one HTML page about a run", ("--out", "--data-dir", "--workers")),
+        "eval": ("a run's test loss and accuracy", ("--data-dir", "--workers", "--json")),
+        "plot": ("a run's figures as PNG and SVG", ("--out", "--data-dir", "--workers")),
+    },
+    "understand": {
+        "gradcheck": ("check every gradient", ("--json",)),
+        "shapes": ("every tensor of a model", ("--backward", "--figure", "--batch")),
+        "doctor": ("why does it not train?", ("--data-dir", "--json")),
+        "lab": ("repeat an experiment of the paper", ("--data", "--budget", "--seeds")),
+    },
+    "published weights": {
+        "features": ("what a model makes of pictures", ("--out", "--layer", "--pool")),
+        "probe": ("few-shot accuracy of its features", ("--shots", "--test", "--image")),
+        "convert": ("for transformers, timm, or as .npz", ("--to",)),
+        "numerics": ("how far small choices move logits", ("--json",)),
+    },
+    "speed": {"bench": ("time and memory beside PyTorch's", ("--cores", "--json"))},
+}
+COMMANDS = {name: about for group in GROUPS.values() for name, about in group.items()}
+MORE = """tinyvit COMMAND --help says what else each can do. Exercises that mark themselves:
+python -c "from tinyvit import exercises; print(exercises.names())" lists them."""
+
+
+class TopParser(Parser):
+    """The parser of all commands; its help is the list of them, with an example each."""
+
+    def format_help(self):
+        lines = [f"{self.prog} {tinyvit.__version__}: {self.description}"]
+        commands = self._subparsers._group_actions[0].choices
+        wide = max(len(command.example) for command in commands.values())
+        for title, names in GROUPS.items():
+            lines += ["", title]
+            lines += [f"  {commands[name].example:<{wide}}  {words}" for name, (words, _) in names.items()]
+        return "\n".join([*lines, "", MORE, ""])
 
 
 def parser():
     """The parser of all commands."""
-    top = Parser(prog="tinyvit", description=tinyvit.__doc__.partition("\n")[0])
+    about = (tinyvit.__doc__ or "").partition("\n")[0]  # Python -OO has none
+    top = TopParser(prog="tinyvit", description=about.removeprefix("tinyvit: "))
     top.add_argument("--version", action="version", version=f"tinyvit {tinyvit.__version__}")
-    commands = top.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser)
-    for name in COMMANDS:
-        importlib.import_module(f"tinyvit.commands.{name}").add(commands)
+    top.set_defaults(function=lambda args: top.print_help())
+    commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
+    for name, (_, most_used) in COMMANDS.items():
+        module = {"eval": "evaluate"}.get(name, name)
+        importlib.import_module(f"tinyvit.commands.{module}").add(commands)
+        commands.choices[name].most_used = most_used
     return top
 
 
 def main(argv=None):
     """Run the command; returns the exit status."""
+    open_streams()
     try:
-        args = parser().parse_args(argv)
-        return args.function(args) or 0
+        with interruptible():
+            args = parser().parse_args(argv)
+            return args.function(args) or 0
     except TinyvitError as error:
         print(f"tinyvit: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("tinyvit: interrupted", file=sys.stderr)
-        return 130
+        return 128 + signal_number(stop)
     except BrokenPipeError:  # nobody reads on, as before `| head`; nor is the rest to be written when Python ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -43,5 +88,42 @@ def main(argv=None):
         print(f"tinyvit: not enough memory: {str(error) or 'try smaller sizes'}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"tinyvit: {error.filename or 'input or output'}: {error.strerror or error}", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"tinyvit: {where}{error.strerror or error}", file=sys.stderr)
         return 1
+
+
+def open_streams():
+    """Make the standard streams such that nothing fails over them.
+
+    One that is closed (`2>&-`) is the null device: else the next file that is opened would take its number. A
+    character that the terminal's encoding lacks is written as its number.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)  # as standard streams are
+    os.close(descriptor)
+    for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a notebook's, or a test's, is another object
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def interruptible():
+    """While this holds, Ctrl-C and SIGTERM raise KeyboardInterrupt, which has the signal's number."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # no other may have handlers
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as in a script's background
+                before[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,11 +4,33 @@ The command prints the line and exits with `exit_code`; in Python they are ordin
 writes the whole sentence; nothing below the command line prints an error.
 """
 
+import errno
+import os
+import signal
+
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quota
+LONGEST = 400  # characters of a line
+END = 150  # of which are its end, where the advice stands
+
 
 class TinyvitError(Exception):
-    """Something the user can mend; its text is the one line to show."""
+    """Something the user can mend; its text is the one line to show, made by `one_line`."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+def one_line(text: str) -> str:
+    """A text as one line of ordinary length: what a file or a user said may stand in it, and be anything.
+
+    What does not print is escaped, as in "\\n", and of a long text the middle is left out.
+    """
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST - END - 5]} ... {text[-END:]}"
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    return line if len(line) <= LONGEST else one_line(line)
 
 
 class UsageError(TinyvitError, ValueError):
@@ -23,6 +45,21 @@ class DataError(TinyvitError):
 
 class CheckpointError(TinyvitError):
     """A checkpoint or run folder that is missing, damaged or does not fit its own configuration."""
+
+
+class WriteError(TinyvitError, OSError):
+    """A file that cannot be written: what the system says of it, and what to do."""
+
+    def __init__(self, path: str | os.PathLike[str], error: OSError):
+        super().__init__(error.errno, error.strerror or str(error), str(path))
+
+    def __str__(self):
+        advice = "choose another place"
+        if self.errno in FULL:
+            advice = "free some space"
+        elif self.errno == errno.ENOENT:
+            advice = "its folder is not there"
+        return one_line(f"cannot write {self.filename}: {self.strerror}; {advice}")
 
 
 class DeviceError(TinyvitError):
@@ -43,3 +80,8 @@ class Interrupted(TinyvitError):
     def __init__(self, message: str, signal_number: int):
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+
+def signal_number(stop: KeyboardInterrupt) -> int:
+    """Which signal a KeyboardInterrupt stands for: the command gives it the number; Python's own is of Ctrl-C."""
+    return stop.args[0] if stop.args else signal.SIGINT

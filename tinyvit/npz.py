@@ -4,6 +4,7 @@ An .npz is a zip archive of .npy files. A header may declare more than the file 
 what is read here is plain numbers, of the size that is really there.
 """
 
+import io
 import math
 import os
 import zipfile
@@ -13,10 +14,17 @@ from contextlib import contextmanager
 import numpy as np
 
 from tinyvit.errors import CheckpointError, TinyvitError
+from tinyvit.recognise import NPZ, TORCH, UNKNOWN, recognise
 
 MOST_ARRAYS = 20_000  # the deepest model has 16,000
 LONGEST_NAME = 200
 LONGEST_LINE = 300
+LONGEST_HEADER = 65_536  # bytes of an array's; NumPy's have 118
+MAGIC = 8  # bytes, the last two of which are the version
+HEADERS = {  # by version: the bytes of the header's length, and what reads it
+    (1, 0): (2, np.lib.format.read_array_header_1_0),
+    (2, 0): (4, np.lib.format.read_array_header_2_0),
+}
 AT_ONCE = 2**20  # bytes read at a time, so that no array is in memory twice
 
 
@@ -40,6 +48,8 @@ def opened(path, expected):
     except FileNotFoundError:
         raise CheckpointError(f"no checkpoint at {path}: expected {expected}") from None
     except zipfile.BadZipFile as error:
+        if (kind := recognise(path)) not in (NPZ, TORCH, UNKNOWN):
+            raise CheckpointError(kind.refusal(path, expected)) from None
         raise CheckpointError(f"{path} is damaged or no checkpoint: {first_line(error)}; expected {expected}") from None
     except (OSError, EOFError, zlib.error, RuntimeError, ValueError) as error:
         raise CheckpointError(
@@ -76,7 +86,8 @@ def entries(path, archive, *, compressed=False):
 def header(path, archive, entry, name):
     """Shape and dtype of an array, from its header."""
     with archive.open(entry) as file:
-        return _read_header(path, file, name)[:2]
+        shape, _, dtype = _read_header(path, file, name)
+        return shape, dtype
 
 
 def read(path, archive, entry, name):
@@ -88,18 +99,35 @@ def read(path, archive, entry, name):
         Naming the array: what was found, what was expected.
     """
     with archive.open(entry) as file:
-        shape, dtype, order = _read_header(path, file, name)
+        shape, order, dtype = _read_header(path, file, name)
         size = entry.file_size - file.tell()
         if size != math.prod(shape) * dtype.itemsize:
             raise CheckpointError(f"{path}: {name} holds {size} bytes, expected {form(shape, dtype)}")
-        data = memoryview(bytearray(size))
-        for start in range(0, size, AT_ONCE):
-            piece = data[start : start + AT_ONCE]
-            if file.readinto(piece) != len(piece):
-                raise CheckpointError(f"{path}: {name} ends before its {size} bytes; the file is damaged")
+        data = _bytes(path, file, size, name)
     array = np.asarray(np.frombuffer(data, dtype).reshape(shape, order=order), order="C")
     check_finite(path, name, array)
     return array
+
+
+def unpacked(path, archive, entry, name):
+    """The bytes of an entry, as uint8.
+
+    Raises
+    ------
+    CheckpointError
+        If there are fewer than it declares.
+    """
+    with archive.open(entry) as file:
+        return np.frombuffer(_bytes(path, file, entry.file_size, name), np.uint8)
+
+
+def _bytes(path, file, size, name):
+    data = memoryview(bytearray(size))
+    for start in range(0, size, AT_ONCE):
+        piece = data[start : start + AT_ONCE]
+        if file.readinto(piece) != len(piece):
+            raise CheckpointError(f"{path}: {name} ends before its {size} bytes; the file is damaged")
+    return data
 
 
 def check_names(path, names):
@@ -126,16 +154,39 @@ def form(shape, dtype):
     return f"{dtype} {list(shape)}"
 
 
-def _read_header(path, file, name):
+def read_header(file):
+    """Shape, order and dtype of the .npy file that is open at its beginning; it is then open at its numbers.
+
+    A header that says that it is long is refused before it is read: NumPy would read it, and an archive may hold
+    megabytes of nothing in a thousandth of that.
+
+    Raises
+    ------
+    ValueError
+        If there is no such header.
+    """
+    start = file.read(MAGIC)
+    version = tuple(start[6:])
+    if start[:6] != np.lib.format.MAGIC_PREFIX or version not in HEADERS:
+        raise ValueError(f"it begins with {start!r}, expected {np.lib.format.MAGIC_PREFIX!r} and a version")
+    digits, parse = HEADERS[version]
+    length = file.read(digits)
+    if (size := int.from_bytes(length, "little")) > LONGEST_HEADER:
+        raise ValueError(f"its header declares {size} bytes, expected at most {LONGEST_HEADER}")
     try:
-        version = np.lib.format.read_magic(file)
-        parse = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, fortran_order, dtype = parse(file)
+        shape, fortran_order, dtype = parse(io.BytesIO(length + file.read(size)))
     except zipfile.BadZipFile:
         raise
     except Exception as error:  # NumPy parses headers with Python's own tokenizer, which fails in half a dozen ways
-        raise CheckpointError(f"{path}: {name} is no array that can be read: {first_line(error)}") from None
-    return shape, dtype, "F" if fortran_order else "C"
+        raise ValueError(first_line(error)) from None
+    return shape, "F" if fortran_order else "C", dtype
+
+
+def _read_header(path, file, name):
+    try:
+        return read_header(file)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {name} is no array that can be read: {error}") from None
 
 
 def first_line(error):

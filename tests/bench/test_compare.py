@@ -79,7 +79,7 @@ def test_the_programme(monkeypatch):
     }
     assert {race.cores for race in races()} == {1, 2, 4}
     assert {race.cores for race in races(["S"], [3])} == {3}
-    with pytest.raises(UsageError, match="no model to measure is named 'T': expected some of S, M, B/16"):
+    with pytest.raises(UsageError, match="no model to measure is named 'T': expected one of S, M, B/16"):
         races(["T"])
     with pytest.raises(UsageError, match="cores is 5: this process may use 4"):
         races(["S"], [1, 5])

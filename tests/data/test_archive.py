@@ -39,6 +39,14 @@ def line_of(path, **how):
     return str(caught.value)
 
 
+def test_an_archive_of_a_version_to_come(tmp_path):
+    path = pack(tmp_path / "a.zip", GOOD)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\1\2") + 6] = 148
+    path.write_bytes(data)
+    assert line_of(path).startswith(f"{path}: not a zip archive, or damaged (zip file version 14.8)")
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 @pytest.mark.parametrize("wrapped", ["", "top/", "top/deeper/"])
 def test_an_archive_is_its_folder(tmp_path, wrapped, method):

@@ -60,7 +60,7 @@ def test_unknown_name():
     with pytest.raises(UsageError) as caught:
         load_data("cifar")
     choices = "digits, mnist, fashion-mnist, cifar-10, or a folder or .zip of pictures"
-    assert str(caught.value) == f"unknown data set 'cifar': expected one of {choices}"
+    assert str(caught.value) == f"unknown data set 'cifar': did you mean cifar-10? Expected one of {choices}"
 
 
 def test_labels_are_made_int64_and_left_alone():

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import http.server
+import os
 import socket
 import threading
 import time
@@ -128,7 +129,8 @@ def test_a_folder_that_cannot_be_made(mirror, tmp_path):
     (tmp_path / "taken").write_bytes(b"")
     with pytest.raises(DataError) as caught:
         download("file", [mirror({"file": CONTENT})], SHA256, tmp_path / "taken" / "folder")
-    assert "\n" not in str(caught.value) and "Not a directory" in str(caught.value)
+    assert str(caught.value) == f"cannot write to {tmp_path / 'taken' / 'folder'}: Not a directory"
+    assert mirror.visits == []
 
 
 @pytest.fixture
@@ -161,5 +163,59 @@ def test_a_set_that_no_mirror_serves(published, no_sets):
     assert str(caught.value) == (
         f"Fashion-MNIST was not found on this machine: cannot download {FILES[2]}.gz "
         f"({refusing}: HTTP 403; {lacking}: HTTP 404); put its four .gz files into {no_sets}/fashion-mnist by hand, "
-        "or name their folder with --data-dir or $TINYVIT_DATA"
+        "or name a folder that holds its four .gz files with --data-dir or $TINYVIT_DATA"
     )
+
+
+def test_a_cache_that_cannot_be_written(published, mirror, no_sets, tmp_path, monkeypatch):
+    (tmp_path / "cache").write_bytes(b"")
+    monkeypatch.setenv("TINYVIT_DATA", "/in/vain")
+    with pytest.raises(DataError) as caught:
+        load_data("fashion-mnist")
+    assert str(caught.value) == (
+        "Fashion-MNIST was not found on this machine, nor in $TINYVIT_DATA, which is /in/vain: "
+        f"cannot write to {no_sets}/fashion-mnist: Not a directory; "
+        "name a folder that holds its four .gz files with --data-dir or $TINYVIT_DATA"
+    )
+    assert mirror.visits == []
+
+
+def test_what_a_killed_download_left_is_removed(mirror, tmp_path):
+    names = ["tmpabcd_123", "tmpabcd_124", "tmpnotes.txt", "tmp12345678"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, (time.time() - 3600,) * 2)
+    os.utime(tmp_path / names[1])  # another process writes to it
+    (tmp_path / names[3]).unlink()
+    (tmp_path / names[3]).mkdir()
+    download("file", [mirror({"file": CONTENT})], SHA256, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["file", *names[1:]])
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: b"<html>", lambda data: b""])
+def test_a_cached_file_that_was_damaged_is_fetched_again(published, mirror, no_sets, damage):
+    load_data("fashion-mnist")
+    before, path = len(mirror.visits), no_sets / "fashion-mnist" / f"{FILES[2]}.gz"
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole))
+    load_data("fashion-mnist")
+    assert path.read_bytes() == whole
+    assert set(mirror.visits[before:]) == {f"/{FILES[2]}.gz"}
+
+
+def test_where_it_cannot_be_fetched_the_damage_is_said(published, no_sets):
+    _, files = published
+    load_data("fashion-mnist")
+    files.clear()
+    (no_sets / "fashion-mnist" / f"{FILES[2]}.gz").write_bytes(b"<html>")
+    with pytest.raises(DataError, match=f"{FILES[2]}.gz: not an idx file"):
+        load_data("fashion-mnist")
+
+
+def test_a_set_of_ones_own_is_never_replaced(published, no_sets, mirror, write_set):
+    write_set(no_sets / "fashion-mnist", seed=7)
+    path = no_sets / "fashion-mnist" / f"{FILES[2]}.gz"
+    path.write_bytes(b"<html>")
+    with pytest.raises(DataError, match="not an idx file"):
+        load_data("fashion-mnist")
+    assert path.read_bytes() == b"<html>" and mirror.visits == []

@@ -1,6 +1,7 @@
 """The idx reader: a round trip, and one line for everything that can be wrong with a file."""
 
 import gzip
+import os
 import re
 import struct
 import tracemalloc
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from tinyvit.data.idx import read_idx
+from tinyvit.data.idx import idx_shape, read_idx
 from tinyvit.errors import DataError
 
 LABELS = bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9])  # 3 labels: 7, 8, 9
@@ -55,7 +56,7 @@ def test_reads_by_contents_not_by_name(tmp_path):
         (LABELS[:6], "the header is cut short: found 6 bytes, expected 8"),
         (LABELS[:-1], "declares 3 entries but holds 2"),
         (LABELS + b"\1", "declares 3 entries but holds more"),
-        (LABELS[:4] + b"\x7f\xff\xff\xff" + LABELS[8:], "declares 2147483647 entries, more than the 1073741824 bytes"),
+        (LABELS[:4] + b"\x7f\xff\xff\xff" + LABELS[8:], "declares 2147483647 entries, more than the 268435456 bytes"),
         (LABELS[:4] + b"\x10\0\0\0" + LABELS[8:], "declares 268435456 entries, more than a file of "),
     ],
 )
@@ -70,13 +71,13 @@ def test_wrong_contents(tmp_path, data, said, packed):
 def test_declared_dimensions_beyond_reason(tmp_path, shape):
     path = tmp_path / "images"
     path.write_bytes(struct.pack(">4B3I", 0, 0, 8, 3, *shape))
-    assert "more than the 1073741824 bytes expected at most; the header is damaged" in line_of(path, 3)
+    assert "more than the 268435456 bytes expected at most; the header is damaged" in line_of(path, 3)
 
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_nothing_is_allocated_for_what_a_small_file_declares(tmp_path, packed):
     path = tmp_path / "labels"
-    data = LABELS[:4] + struct.pack(">I", 2**30) + LABELS[8:]
+    data = LABELS[:4] + struct.pack(">I", 2**28) + LABELS[8:]
     path.write_bytes(gzip.compress(data) if packed else data)
     tracemalloc.start()
     try:
@@ -129,3 +130,15 @@ def test_missing_file_and_folder(tmp_path):
 def test_real_files(real_mnist):
     labels = read_idx(f"{real_mnist}/mnist/t10k-labels-idx1-ubyte.gz", 1)
     assert labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+
+
+def test_the_shape_alone(tmp_path):
+    (path := tmp_path / "images").write_bytes(struct.pack(">4B3I", 0, 0, 8, 3, 2, 3, 4) + bytes(23))
+    assert idx_shape(path, 3) == (2, 3, 4)
+    with pytest.raises(DataError, match="found 0x00000803, expected 0x00000801"):
+        idx_shape(path, 1)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert line_of(tmp_path / "pipe") == f"{tmp_path / 'pipe'}: no ordinary file, expected an idx file"

@@ -231,7 +231,7 @@ def test_a_full_disk(source, place, opened, monkeypatch):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             return super().write(data)
 
-    monkeypatch.setattr("tinyvit.files.open", lambda path, mode, encoding: Full(path, mode), raising=False)
+    monkeypatch.setattr("tinyvit.files.open", lambda path, mode, **text: Full(path, mode), raising=False)
     full = read_data(source)
     assert full.notes == (
         f"the pictures will be read anew at each start: {place} cannot be written (No space left on device)",

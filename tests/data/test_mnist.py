@@ -85,19 +85,26 @@ def test_given_folder_without_the_files_is_an_error_and_no_download(tmp_path, wr
     write_set(no_sets / "mnist")  # not a reason to use it: the user named another place
     place = tmp_path / "d"
     place.mkdir()
-    looked = f"MNIST not found: looked in {place}/mnist, {place}/MNIST/raw, {place}; "
-    assert line_of("mnist", place) == f"{looked}{place}/mnist lacks {', '.join(FILES)} (.gz or unpacked)"
+    looked = f"MNIST not found: looked in {place} and its folders mnist and MNIST/raw; "
+    assert line_of("mnist", place) == f"{looked}d/mnist lacks {', '.join(FILES)} (.gz or unpacked)"
     write_set(place)
     (place / f"{FILES[3]}.gz").unlink()
-    assert line_of("mnist", place) == f"{looked}{place} lacks t10k-labels-idx1-ubyte (.gz or unpacked)"
+    assert line_of("mnist", place) == f"{looked}d lacks t10k-labels-idx1-ubyte (.gz or unpacked)"
     assert line_of("mnist", place / "none") == f"{place}/none: no such folder; expected one with MNIST's files"
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar-10"])
+def test_the_home_of_nobody(name):
+    assert line_of(name, "~nouser/x").startswith(
+        {"mnist": "~nouser/x: no such folder", "cifar-10": "CIFAR-10 not found: looked in ~nouser/x"}[name]
+    )
 
 
 def test_nowhere_to_be_found(no_sets):
     assert line_of("fashion-mnist") == (
         f"Fashion-MNIST was not found on this machine: cannot download {FILES[0]}.gz (refused by the test); "
         f"put its four .gz files into {no_sets}/fashion-mnist by hand, "
-        "or name their folder with --data-dir or $TINYVIT_DATA"
+        "or name a folder that holds its four .gz files with --data-dir or $TINYVIT_DATA"
     )
 
 

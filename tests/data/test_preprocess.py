@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.moved import as_bytes, is_unchanged, moved, moved_pictures
 from tinyvit.data import DATASETS, load_data, prepare
 from tinyvit.errors import DataError
 
@@ -36,14 +37,59 @@ def test_form(dataset, size):
     assert all(isinstance(note, str) and "\n" not in note for note in notes)
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist"])
-def test_a_set_s_own_picture_passes_unchanged(name, request):
-    data_dir = request.getfixturevalue("real_mnist") if name == "mnist" else None
-    _, (x, _) = load_data(name, data_dir)
-    for original in x[:300]:
-        image, notes = prepare(np.rint((original + 1) * 127.5).astype(np.uint8), DATASETS[name])
-        assert notes == []
-        np.testing.assert_allclose(image, original, atol=0.5 / 127.5)
+@pytest.mark.parametrize(("name", "count"), [("digits", 1437), ("mnist", 1000)])
+def test_a_set_s_own_picture_passes_unchanged(name, count, request):
+    """`python -m tests.data.moved` asks all 70,000 of MNIST."""
+    (x, _), (x_test, _) = load_data(name, request.getfixturevalue("real_mnist") if name == "mnist" else None)
+    for original in np.concatenate([x[:count], x_test[:count]]):
+        assert is_unchanged(original, DATASETS[name])
+
+
+ROUND_ABOUT = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (down, right) != (0, 0)]
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("size", [(28, 28), (29, 29), (60, 40)])
+def test_moved_ink_comes_back_to_the_pixel(size, inverted):
+    """Ink whose longer side has MNIST's 20 pixels: wherever it lies, it is what it was in its place."""
+    centred = np.zeros((28, 28), np.uint8)
+    centred[3:23, 12:15], centred[14:17, 15:20] = 255, 255
+    centred[3:5, 12:15] = 60  # a faint end, which belongs to it
+    expected, notes = prepare(centred[..., None], MNIST)
+    assert notes == []
+    for far in (1, 3) if size == (28, 28) else (0, 1, 3):
+        for down, right in ROUND_ABOUT:
+            image = moved(centred, far * down, far * right, *size)
+            image = 255 - image if inverted else image
+            found, notes = prepare(image[..., None], MNIST)
+            assert notes == [INVERTED] * inverted + ["cropped to the ink and centred"]
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_ink_of_another_size_is_resized_in_a_picture_of_the_set_s_size():
+    for top, left, longer in ((4, 12, 12), (1, 12, 26)):
+        image, notes = prepare(blob(28, 28, top, left, longer, 4), MNIST)
+        assert notes == ["cropped to the ink and centred", "resized the ink"]
+        assert ink_box(image)[2] == 20
+
+
+def test_noise_on_the_ground_is_no_ink():
+    picture = blob(28, 28, 4, 12, 20, 4)
+    picture[0, 0] = picture[27, 27] = 30
+    assert prepare(picture, MNIST)[1] == []
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (29, 29), (300, 400)])
+def test_moved_digits_of_mnist_look_as_they_did(real_mnist, shape):
+    _, (x, _) = load_data("mnist", real_mnist)
+    originals = as_bytes(x[:30])
+    for inverted in (False, True):
+        for far, down, right in ((2, 1, -1), (4, 0, 1), (6, -1, 0)):
+            kept, images = moved_pictures(originals, far * down, far * right, shape, inverted)
+            assert kept
+            found = np.stack([prepare(image, MNIST)[0] for image in images])
+            different = np.abs(found - x[:30][kept]).mean(axis=(1, 2, 3))
+            assert np.median(different) < (0.05 if shape == (300, 400) else 1e-6)
 
 
 def test_black_on_white_is_the_same_as_white_on_black():
@@ -124,19 +170,19 @@ def test_grey_paper_and_a_shadow_across_it():
 
 
 def test_faint_ink_is_raised():
-    image, notes = prepare(blob(28, 28, 5, 5, 9, 9, ink=16), MNIST)  # an array of values 0 to 16, say
+    image, notes = prepare(blob(28, 28, 4, 9, 20, 10, ink=16), MNIST)  # an array of values 0 to 16, say
     assert notes == ["raised the contrast: brightness 0 to 16 became 0 to 255"]
     np.testing.assert_array_equal(np.unique(image), [-1, 1])
 
 
 def test_colour_is_weighed_as_the_eye_does():
     picture = np.zeros((28, 28, 3), dtype=np.uint8)
-    picture[5:9, 5:9] = (255, 255, 255)
-    picture[15, 15], picture[15, 16], picture[15, 17] = (200, 0, 0), (0, 200, 0), (0, 0, 200)
+    picture[4:24, 13:16] = (255, 255, 255)
+    picture[10, 13], picture[10, 14], picture[10, 15] = (200, 0, 0), (0, 200, 0), (0, 0, 200)
     image, notes = prepare(picture, MNIST)
     assert notes == ["converted from colour to grey"]
-    np.testing.assert_allclose((image[15, 15:18, 0] + 1) * 127.5, [59.8, 117.4, 22.8], atol=1e-3)
-    grey_in_three_channels = np.repeat(blob(28, 28, 5, 5, 9, 9), 3, axis=2)
+    np.testing.assert_allclose((image[10, 13:16, 0] + 1) * 127.5, [59.8, 117.4, 22.8], atol=1e-3)
+    grey_in_three_channels = np.repeat(blob(28, 28, 4, 13, 20, 3), 3, axis=2)
     assert prepare(grey_in_three_channels, MNIST)[1] == []
 
 

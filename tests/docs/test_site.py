@@ -107,6 +107,15 @@ def test_every_page_is_there(site, pages):
     assert [path for path in sources if site / Path(path).with_suffix(".html") not in pages] == []
 
 
+def test_notebooks_are_numbered_and_derivations_in_the_order_of_the_model(site):
+    html = (site / "docs/index.html").read_text(encoding="utf-8")
+    side = html.partition('class="sidebar-tree"')[2].partition("</aside>")[0]
+    names = [file.stem for file in sorted(ROOT.glob("notebooks/*.ipynb"))]
+    assert re.findall(r'notebooks/(\w+)\.html">(\d\d) ', side) == [(name, name[:2]) for name in names]
+    order = ["patch_embedding", "softmax", "attention", "layer_norm", "gelu", "cross_entropy"]
+    assert re.findall(r'derivations/(\w+)\.html"', side) == order
+
+
 def test_nothing_is_asked_of_a_network(site, pages):
     assert {path.name: asked for path, page in pages.items() if (asked := asked_for(page))} == {}
     for file in site.rglob("*.css"):
@@ -156,7 +165,7 @@ def test_every_public_name_is_in_the_reference(site, pages):
     assert len(names) > 60
     for name in tinyvit.__all__:
         value = getattr(tinyvit, name)
-        if hasattr(value, "__module__"):
+        if not isinstance(value, dict):
             names.append(f"{value.__module__}.{name}")
         else:
             assert name in (site / "docs/reference.html").read_text(encoding="utf-8")
@@ -188,6 +197,25 @@ def test_a_page_in_a_browser(site, pages, name, width):
     assert console == [] and found["errors"] == [] and found["requests"] == []
     assert found["shown"] == html.count("<math"), "formulas have a size"
     assert not found["wide"], "the page does not scroll sideways"
+
+
+WIDE = """
+<script>
+window.addEventListener("load", () => {
+  const wide = [...document.querySelectorAll("div.highlight pre")].filter(pre => pre.scrollWidth > pre.clientWidth);
+  document.body.insertAdjacentHTML("beforeend", "<pre id=found></pre>");
+  document.getElementById("found").textContent = JSON.stringify(wide.map(pre => pre.innerText));
+});
+</script>
+"""
+
+
+@pytest.mark.usefixtures("browser")
+@pytest.mark.parametrize("name", ["notebooks/03_attention", "docs/commands"])
+def test_lines_of_code_are_not_cut(site, name):
+    path = site / f"{name}.html"
+    found, _ = driven(path.read_text(encoding="utf-8"), WIDE, path.parent, 1440)
+    assert found == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from PIL import Image
 
 import tinyvit
 from tests.docs.test_pages import ROOT, fences, section
+from tests.golden.make_torch_files import FOLDER as TORCH_FILES
 from tests.golden.make_weights import FOLDER
+from tests.reference.torch_files import Call, Name, save_torch
 from tests.weights.tables import SMALL, arrays
 from tinyvit import PRESETS, load_weights
 from tinyvit.cli import parser
@@ -72,10 +74,12 @@ def test_what_is_wrong_is_said_so(here):
     save_file(good | {"vit.layernorm.weight": np.where(np.arange(24) == 3, np.nan, 1.0)}, "nan.safetensors")
     save_file({"conv1.weight": np.zeros((3, 3)), "fc.bias": np.zeros(3)}, "other.safetensors")
     (here / "cut.safetensors").write_bytes((FOLDER / "classifier/model.safetensors").read_bytes()[:20_000])
-    (here / "junk.safetensors").write_bytes(b"not a model at all")
-    (here / "pickle.bin").touch()
+    (here / "pointer.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\n")
+    (here / "page.bin").write_bytes(b"<!DOCTYPE html>")
+    shutil.copy(TORCH_FILES / "old.pth", here)
+    save_torch(here / "whole.pth", {"model": Call(Name("builtins", "eval"), ("1 + 1",))})
     said = re.findall(r"^\| .+? \| `(.+)` \|$", section(PAGE, "What is wrong is said in one line"), re.MULTILINE)
-    assert len(said) == 8
+    assert len(said) == 10
     for line in said:
         with pytest.raises(CheckpointError) as error:
             load_weights(re.match(r"[\w.]+", line)[0], heads=3)

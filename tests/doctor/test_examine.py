@@ -47,7 +47,7 @@ def findings(**options):
 
 
 def first_finding(check, **options):
-    """The first, or None; what comes after it is not computed, nor the trials, unless they are meant: they take long."""
+    """The first or None; what comes after it is not computed, nor the trials (they take long), unless they are meant."""
     return next(examined(**options, only=names() - ({"overfit", "learning rate"} - {check})), None)
 
 

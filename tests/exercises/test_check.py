@@ -183,6 +183,10 @@ def test_every_op_and_layer_is_an_exercise():
         "take_rows": "of masked patch prediction, which is beside the ViT",
         "corrupt": "of masked patch prediction, which is beside the ViT",
         "masked": "beside the ViT",
+        "patch_rows": "of readouts that published models have; the paper's two are exercises",
+        "mean_norm_readout": "another order of mean_readout's parts",
+        "patch_mean_readout": "mean_readout beside a class token",
+        "patch_mean_norm_readout": "mean_norm_readout beside a class token",
     }
     checked = {name.partition("/")[0] for name in cases()}
     assert checked >= others.keys(), "an exception that is none"

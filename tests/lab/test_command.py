@@ -8,6 +8,7 @@ import pytest
 
 from tests.lab.helpers import TINY, read, records, untimed
 from tests.lab.test_reports import MADE
+from tests.test_lock import holder
 from tests.training.helpers import call, fails, interrupted
 from tinyvit.lab import scheduler
 from tinyvit.lab import store as store_module
@@ -206,12 +207,13 @@ atexit.register(lambda: print("left:", len(psutil.Process().children()), file=sy
 
 
 @SIGNALS
-def test_ctrl_c_says_how_many_runs_are_kept_and_the_same_command_goes_on(tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_says_how_many_runs_are_kept_and_the_same_command_goes_on(tmp_path, number, code):
     argv = ["lab", "tiny", "--seeds", "6", "--workers", "2", "--out", "lab"]
     path = tmp_path / "lab" / RESULTS
-    result = interrupted(argv, cwd=tmp_path, history=path, number=signal.SIGINT, before=SLOW_AND_COUNTED)
+    result = interrupted(argv, cwd=tmp_path, history=path, number=number, before=SLOW_AND_COUNTED)
     kept = len(read(path))
-    assert result.code == 130 and not result.out and 1 <= kept <= 3
+    assert result.code == code and not result.out and 1 <= kept <= 3
     *_, line, left = result.err.replace("\r", "\n").splitlines()
     found = re.fullmatch(r"tinyvit: stopped: (\d+) of 12 runs are done and kept in lab; the same command goes on", line)
     assert found and abs(int(found[1]) - kept) <= 1 and left == "left: 0"
@@ -219,3 +221,12 @@ def test_ctrl_c_says_how_many_runs_are_kept_and_the_same_command_goes_on(tmp_pat
     assert call(*argv[:-1], "whole").code == 0
     assert untimed(read(path)) == untimed(read(tmp_path / "whole" / RESULTS))
     assert len(read(path)) == 12, "nothing was done twice"
+
+
+def test_a_lab_that_another_process_runs_is_refused_but_a_finished_one_is_read(tmp_path, no_workers):
+    folder = put_results(tmp_path / "done", "position", seeds=1)
+    with holder(folder):
+        argv = ["lab", "position", "--out", folder, "--seeds"]
+        words = f"another process is running an experiment in {folder}: wait until it has ended"
+        fails(tmp_path, [*argv, 2], words, code=2)
+        assert call(*argv, 1).code == 0

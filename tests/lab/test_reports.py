@@ -1,6 +1,7 @@
 """Each experiment's table, figure and sentences, on results made by hand: what they support is said, and no more."""
 
 import io
+import json
 import math
 import warnings
 from functools import partial
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 
 from tests.lab.helpers import DIVERGED, HALF, NOISE, accuracy, made_up, records, shot_accuracy
+from tinyvit.errors import CheckpointError
 from tinyvit.lab import figures
 from tinyvit.lab.experiment import Results
 from tinyvit.lab.figures import line, panels, points
-from tinyvit.lab.run import EXPERIMENTS, table
+from tinyvit.lab.run import EXPERIMENTS, report_of, table
 from tinyvit.lab.statistics import Estimate
+from tinyvit.lab.store import Store
 from tinyvit.training.probe import SHOTS
 
 TABLE_8 = {  # the paper's, in per cent: without, and at stem, every layer, every layer shared
@@ -447,3 +450,25 @@ def test_the_table_in_markdown():
     assert runs < len(made), "the unchanged model stands in several series"
     assert lines[-1] == f"{runs} runs, {2 * runs} seconds of one core in all; a machine."
     assert text.endswith("\n") and "diverged" not in text
+
+
+@pytest.mark.parametrize(
+    "result", [{}, {"accuracy": []}, {"accuracy": {"1": "x"}}, {"accuracy": 3}, {"accuracy": None}]
+)
+def test_a_result_that_no_run_gives(tmp_path, result):
+    found = records("fewshot", fewshot)
+    found[4]["result"] = result
+    with pytest.raises(CheckpointError) as caught:
+        report_of(EXPERIMENTS["fewshot"], found, tmp_path / "results.jsonl")
+    assert str(caught.value).startswith(f"{tmp_path / 'results.jsonl'} has a result that no run of fewshot gives (")
+    assert str(caught.value).endswith("): move the file away, and give the same command again")
+
+
+RECORD = records("fewshot", fewshot)[0]
+
+
+@pytest.mark.parametrize("changed", [{"key": []}, {"result": []}, {"result": None}, {"seed": "1"}, {"data": 3}])
+def test_a_record_that_is_none_is_passed_over(tmp_path, changed):
+    lines = [json.dumps(RECORD | changed), "[" * 100_000, '{"key": 1}', "[]", "NaN", json.dumps(RECORD)]
+    (tmp_path / "results.jsonl").write_text("\n".join(lines))
+    assert list(Store(tmp_path / "results.jsonl", "digits").records.values()) == [RECORD]

@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import os
+import time
 
 import psutil
 import pytest
@@ -15,6 +16,7 @@ from tinyvit.lab.job import Job
 from tinyvit.lab.run import RESULTS, run
 from tinyvit.lab.scheduler import run_jobs
 from tinyvit.lab.store import Store
+from tinyvit.training.process import WorkerProcess
 
 COST = [Job({"n": n}, "cost", {"part": "attention", "tokens": n}, work=n) for n in (8, 64, 16, 32)]
 
@@ -241,3 +243,21 @@ def test_nobody_who_stops_listening_leaves_a_worker(started):
     next(outcomes)
     outcomes.close()
     assert len(started) == 2
+
+
+def test_a_worker_ends_in_the_middle_of_a_job_when_its_parent_is_gone():
+    """The system closes a killed parent's pipes: here it is done by hand."""
+    (job,) = small_jobs()
+    endless = job.arguments | {"recipe": job.arguments["recipe"] | {"epochs": 10**6}}
+    process = WorkerProcess("tinyvit.lab.worker", "a worker of the lab")
+    try:
+        process.send({"data": "digits", "data_dir": None})
+        process.answer()
+        process.send({"task": job.task, "arguments": endless, "seed": 0})
+        time.sleep(0.3)  # it is at it
+        assert process.process.poll() is None
+        process.process.stdin.close()
+        assert process.process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.close()

@@ -32,8 +32,7 @@ def z(rng):
 @pytest.mark.parametrize("eps", [1e-6, 0.1])
 @pytest.mark.parametrize("name", READOUTS)
 def test_agrees_with_its_twin(z, p, name, eps):
-    twin = {"class": naive.class_readout, "mean": naive.mean_readout}[name]
-    assert_close(readout(z, p, pool=name, eps=eps)[0], twin(z, p, eps))
+    assert_close(readout(z, p, pool=name, eps=eps)[0], naive.READOUTS[name](z, p, eps))
 
 
 def test_the_class_token_alone_is_read(rng, z, p):
@@ -62,14 +61,30 @@ def test_every_token_counts_the_same(rng, z, p):
     assert_close(g_permuted, g)
 
 
-@pytest.mark.parametrize("name, rows", [("class", 1), ("mean", T)])
-def test_which_rows_are_read(rng, z, p, name, rows):
-    """No more and no fewer than these have a gradient, and they alone give the same vector."""
+ROWS = {
+    "class": [0],
+    "mean": range(T),
+    "mean_norm": range(T),
+    "patch_mean": range(1, T),
+    "patch_mean_norm": range(1, T),
+}
+
+
+@pytest.mark.parametrize("name", READOUTS)
+def test_which_rows_are_read(rng, z, p, name):
+    """These have a gradient, and no other changes the vector."""
     y, c = readout(z, p, pool=name)
     dz, _ = readout_backward(rng.standard_normal(y.shape), p, c, pool=name)
-    assert_close(readout(z[:, :rows], p, pool=name)[0], y)
-    assert np.flatnonzero(abs(dz).max(axis=(0, 2))).tolist() == list(range(rows))
+    assert np.flatnonzero(abs(dz).max(axis=(0, 2))).tolist() == list(ROWS[name])
+    others = z + rng.standard_normal(z.shape)
+    others[:, list(ROWS[name])] = z[:, list(ROWS[name])]
+    assert_same_bits(readout(others, p, pool=name)[0], y)
+
+
+@pytest.mark.parametrize("name", ["mean", "patch_mean"])
+def test_norm_after_the_mean_is_another_function(z, p, name):
+    assert abs(readout(z, p, pool=name)[0] - readout(z, p, pool=f"{name}_norm")[0]).max() > 0.1
 
 
 def test_every_readout_is_tested():
-    assert set(READOUTS) == {"class", "mean"}
+    assert set(READOUTS) == set(naive.READOUTS) == set(ROWS)

@@ -60,7 +60,7 @@ def test_a_configuration_says_which_model_it_is_of(name):
 def test_an_unknown_model_is_refused_in_one_line():
     with pytest.raises(UsageError) as error:
         model_named("swim")
-    assert str(error.value) == f"no model is named 'swim': this version has {', '.join(MODELS)}"
+    assert str(error.value) == f"no model is named 'swim' in this version: expected one of {', '.join(MODELS)}"
 
 
 @every_model

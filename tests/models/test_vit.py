@@ -9,6 +9,7 @@ import pytest
 from tests.reference import naive
 from tests.reference.compare import assert_close, assert_same_bits, random_vit
 from tinyvit import trees
+from tinyvit.errors import UsageError
 from tinyvit.layers.block import BLOCKS
 from tinyvit.layers.pool import READOUTS
 from tinyvit.layers.position import POSITIONS
@@ -32,14 +33,13 @@ COMBINED = [
     {"position": "relative", "position_at": "shared", "norm": "post", "scale": "none"},
     {"position": "sinusoidal", "position_at": "layers", "norm": "post", "dropout": 0.3},
 ]
-CHOSEN = [dict(zip(("pool", "norm", "scale"), c, strict=True)) for c in itertools.product(READOUTS, BLOCKS, SCALES)]
-EVERY_PAIR = [  # of two choices: each placed position with one combination of the others, and with its opposite
-    placed | chosen
+EVERY_PAIR = [  # of two choices
+    placed | dict(pool=pool, norm=list(BLOCKS)[(i + j) % 2], scale=list(SCALES)[(i // 2 + j) % 2])
     for i, placed in enumerate(PLACED)
-    for chosen in (CHOSEN[i % (len(CHOSEN) // 2)], CHOSEN[-1 - i % (len(CHOSEN) // 2)])
+    for j, pool in enumerate(READOUTS)
 ]
 VARIANTS = [{}, {"gelu": "tanh"}, {"pre_logits": 6}, {"dropout": 0.3}, {"eps": 0.1}]
-VARIANTS += [{"pool": "mean"}, {"norm": "post"}, {"scale": "none"}, *PLACED, *COMBINED]
+VARIANTS += [*({"pool": pool} for pool in READOUTS), {"norm": "post"}, {"scale": "none"}, *PLACED, *COMBINED]
 
 
 @pytest.fixture
@@ -66,6 +66,20 @@ def test_agrees_with_its_twin(images, variant):
     assert_close(vit(images, p, config, masks=masks)[0], naive_vit(images, p, config, masks))
 
 
+@pytest.mark.parametrize("placed", [placed for placed in PLACED if placed["position"] != "2d"], ids=str)
+def test_rectangles_agree_with_the_twin(rng, placed):
+    """Four rows of two patches, and two rows of four, are other models of the same images."""
+    images, found = rng.standard_normal((B, 8, 4, 2)), []
+    for image, shown in (((8, 4), images), ((4, 8), images.reshape(B, 4, 8, 2))):
+        config = dataclasses.replace(CONFIG, image=image, **placed)
+        assert (config.size, config.grid_size, config.tokens) == (image, (image[0] // 2, image[1] // 2), 9)
+        found.append(vit(shown, random_vit(config), config)[0])
+        assert_close(found[-1], naive_vit(shown, random_vit(config), config, NO_MASKS))
+    assert abs(found[0] - found[1]).max() > 0.01
+    with pytest.raises(UsageError, match=r"takes \[B, 4, 8, 2\]"):
+        vit(images, random_vit(config), config)
+
+
 def test_every_pair_of_values_of_two_choices_is_compared_with_the_twin():
     """Every combination is not needed here: test_variants.py has all of them."""
     tables = {name: list(CHOICES[name]) for name in ("position", "position_at", "pool", "norm", "scale")}
@@ -83,7 +97,7 @@ def test_every_value_of_every_choice_is_a_variant():
 def test_the_rows_that_are_read_alone_give_the_same_logits_and_gradients(rng, images, variant):
     """Of the class token, its row; a mean reads all."""
     config = dataclasses.replace(CONFIG, **variant)
-    rows, tokens = (1, T) if config.pool == "class" else (T - 1, T - 1)
+    rows, tokens = 1 if config.pool == "class" else config.tokens, config.tokens
     p, masks, dy = random_vit(config), _masks(config), rng.standard_normal((B, 5))
     short = NO_MASKS
     if masks:
@@ -113,8 +127,8 @@ def test_without_positions_permuted_patches_give_permuted_tokens_and_the_same_lo
     p, order = random_vit(config), rng.permutation(T - 1)
     logits, c = vit(images, p, config)
     permuted_logits, c_permuted = vit(_permuted(images, order), p, config)
-    tokens = np.concatenate([[0], 1 + order]) if pool == "class" else order
-    last = lambda c: c["readout"]["class_row"]["z"] if pool == "class" else c["readout"]["mean_row"]["x"]  # noqa: E731
+    tokens = np.concatenate([[0], 1 + order]) if config.class_token else order
+    last = lambda c: c["readout"]["class_row"]["z"] if pool == "class" else c["readout"]["z"]  # noqa: E731
     assert_close(permuted_logits, logits)
     assert_close(last(c_permuted), last(c)[:, tokens])
     for permuted, block in zip(c_permuted["blocks"], c["blocks"], strict=True):
@@ -162,16 +176,16 @@ def test_the_tree_of_parameters(rng, variant):
     assert [name for name in p if name != "pre_logits"] == ["patch", "cls", "pos", "blocks", "ln", "head"]
     assert [list(block) for block in p["blocks"]] == [["ln1", "msa", "ln2", "mlp"]] * 2
     assert "blocks/1/msa/q/w" in trees.named(p)
-    assert ("cls" in trees.named(p)) == (config.pool == "class")
+    assert ("cls" in trees.named(p)) == (config.pool not in ("mean", "mean_norm"))
 
 
-TABLES = {  # the positions, by kind and pool: names and shapes
-    ("1d", "class"): {"": (T, 8)},
-    ("1d", "mean"): {"": (T - 1, 8)},
-    ("2d", "class"): {"x": (3, 4), "y": (3, 4), "cls": (1, 8)},
-    ("2d", "mean"): {"x": (3, 4), "y": (3, 4)},
-    ("relative", "class"): {"": (2 * T - 1, 8)},
-    ("relative", "mean"): {"": (2 * T - 3, 8)},
+TABLES = {  # the positions, by kind and whether there is a class token: names and shapes
+    ("1d", True): {"": (T, 8)},
+    ("1d", False): {"": (T - 1, 8)},
+    ("2d", True): {"x": (3, 4), "y": (3, 4), "cls": (1, 8)},
+    ("2d", False): {"x": (3, 4), "y": (3, 4)},
+    ("relative", True): {"": (2 * T - 1, 8)},
+    ("relative", False): {"": (2 * T - 3, 8)},
 }
 
 
@@ -179,11 +193,12 @@ TABLES = {  # the positions, by kind and pool: names and shapes
 @pytest.mark.parametrize("placed", PLACED, ids=str)
 def test_the_tables_of_positions(rng, placed, pool):
     """One at the stem, one that all blocks share, or as many as there are blocks, each drawn for itself."""
-    pos = vit_init(rng, dataclasses.replace(CONFIG, **placed, pool=pool))["pos"]
+    config = dataclasses.replace(CONFIG, **placed, pool=pool)
+    pos, kind = vit_init(rng, config)["pos"], (placed["position"], config.class_token)
     tables = pos if placed["position_at"] == "layers" else [pos]
     assert len(tables) == (2 if placed["position_at"] == "layers" else 1)
     for table in tables:
-        assert {name: leaf.shape for name, leaf in trees.walk(table)} == TABLES.get((placed["position"], pool), {})
+        assert {name: leaf.shape for name, leaf in trees.walk(table)} == TABLES.get(kind, {})
     leaves = trees.leaves(tables)
     assert not any(np.array_equal(a, b) for i, a in enumerate(leaves) for b in leaves[:i])
 

@@ -158,6 +158,16 @@ def test_positions_agree_with_their_twin(rng, old, new, method):
 
 
 @every_method
+def test_positions_of_a_rectangle(rng, method):
+    pos, dy = rng.standard_normal((1 + 2 * 5, 4)), rng.standard_normal((1 + 3 * 4, 4))
+    y, c = resize_positions(pos, (3, 4), method, old=(2, 5))
+    expected, _ = resize(pos[1:].reshape(2, 5, 4), 3, 4, method)
+    assert_same_bits(y, np.concatenate([pos[:1], expected.reshape(12, 4)]))
+    assert_close((resize_positions_backward(dy, c) * pos).sum(), (dy * y).sum())
+    assert_same_bits(resize_positions(pos, (2, 5), method, old=(2, 5))[0], pos)
+
+
+@every_method
 def test_the_class_row_has_no_part_in_the_resize(rng, method):
     pos = rng.standard_normal((1 + 4**2, 3))
     other = pos.copy()
@@ -196,6 +206,10 @@ def test_base_16_at_384_pixels():
             lambda: resize_positions(np.zeros((16, 8)), 4, "bicubic"),
             "a position table of 16 rows cannot be resized: without the class token's there are 15, which is no square "
             "number",
+        ),
+        (
+            lambda: resize_positions(np.zeros((17, 8)), 4, "bicubic", old=(2, 7)),
+            "a position table of 17 rows cannot be resized: without the class token's there are 16, expected 2 x 7",
         ),
     ],
 )

@@ -289,6 +289,30 @@ def mean_readout(z, p, eps=1e-6):
     return mean_row(layer_norm(z, p, eps))
 
 
+def mean_norm_readout(z, p, eps=1e-6):
+    """The mean of the rows, normalised."""
+    return layer_norm(mean_row(z)[:, None], p, eps)[:, 0]
+
+
+def patch_mean_readout(z, p, eps=1e-6):
+    """Of the rows after the first, each normalised, the mean."""
+    return mean_readout(z[:, 1:], p, eps)
+
+
+def patch_mean_norm_readout(z, p, eps=1e-6):
+    """The mean of the rows after the first, normalised."""
+    return mean_norm_readout(z[:, 1:], p, eps)
+
+
+READOUTS = {
+    "class": class_readout,
+    "mean": mean_readout,
+    "mean_norm": mean_norm_readout,
+    "patch_mean": patch_mean_readout,
+    "patch_mean_norm": patch_mean_norm_readout,
+}
+
+
 def learned_position(z, p):
     """Row t of the table is added to token t of every image."""
     return np.array([[z[b, t] + p[t] for t in range(z.shape[1])] for b in range(len(z))])
@@ -341,7 +365,7 @@ def vit(
     """Equations 1 to 4 and their variants. pre_logits are where p has them."""
     add, block = POSITIONS[position], {"pre": encoder_block, "post": post_norm_block}[norm]
     z = patchify(images, patch) @ p["patch"]["w"] + p["patch"]["b"]
-    if pool == "class":
+    if len(p["cls"]):
         z = np.array([np.concatenate([p["cls"], tokens]) for tokens in z])
     if position_at == "stem":
         z = add(z, p["pos"])
@@ -354,7 +378,7 @@ def vit(
             if position == "relative":
                 q = q | {"msa": q["msa"] | {"r": pos}}
         z = block(z, q, heads, activation, eps, masks and masks["blocks"][i], scale)
-    y = {"class": class_readout, "mean": mean_readout}[pool](z, p["ln"], eps)
+    y = READOUTS[pool](z, p["ln"], eps)
     if "pre_logits" in p:
         y = elementwise(math.tanh, linear(y, p["pre_logits"]))
     return linear(y, p["head"])

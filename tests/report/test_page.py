@@ -12,6 +12,8 @@ import pytest
 from tests.training import helpers
 from tests.training.helpers import call
 from tinyvit.errors import UsageError
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.vit import vit_init
 from tinyvit.report.explorer import BUDGET, Explorer
 from tinyvit.report.inside import pictures
 from tinyvit.report.page import page
@@ -64,8 +66,9 @@ def test_it_answers_what_a_reader_asks(html, inside):
     text = re.sub(r"<[^>]*>", " ", html)
     wrong = int((inside.probabilities.argmax(-1) != inside.labels).sum())
     assert f"of 360 test images are classified correctly; {wrong} are not." in re.sub(r"\s+", " ", text)
-    said = inside.probabilities[0].argmax()
-    assert f"An image of {inside.labels[0]}, taken for {said}" in html
+    assert "6 epochs, " in text
+    for label, said in list(zip(inside.labels, inside.probabilities.argmax(-1), strict=True))[:8]:
+        assert (f"An image of {label}, taken for {said}" in html) == (label != said)
     assert f"{100 * metrics['test_accuracy']:.2f} %" in text and "run &lt;1&gt; &amp; 2" in html
     for picture in drawn.values():
         assert picture.title in text
@@ -99,6 +102,13 @@ def test_in_a_notebook_it_is_what_a_cell_returns_with_a_picture_for_where_script
 def test_an_explorer_of_what_does_not_fit(inside, count, titles):
     with pytest.raises(UsageError, match=r"found \d images.*: expected at least one, and a title for each"):
         Explorer(inside.images[:count], inside.p, inside.config, titles)
+
+
+def test_an_explorer_of_rectangles_is_refused_by_name():
+    config = ViTConfig(image=(4, 8), patch=2, dim=4, depth=1, heads=2, mlp_dim=3, classes=2)
+    images = np.zeros((1, 4, 8, 3), np.float32)
+    with pytest.raises(UsageError, match="images of 4 x 8 pixels: the explorer shows square ones only"):
+        Explorer(images, vit_init(np.random.default_rng(0), config), config)
 
 
 def test_the_same_images_twice_on_a_page_are_two_explorers(inside):

@@ -149,7 +149,7 @@ def test_a_folder(tmp_path):
 
 def test_no_zip(path):
     path.write_bytes(b"not a zip file\n" * 100)
-    refused(path, "no checkpoint", "expected")
+    refused(path, "a text that begins", "expected")
 
 
 @pytest.mark.parametrize("length", [0, 1, 3, 100, 0.3, 0.7, 0.95, -100, -22, -1])

@@ -1,6 +1,7 @@
 """The training loop learns, sees the test set once, and goes on after any interruption as if there had been none."""
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tests.training.helpers import CONFIG, PER_EPOCH, RECIPE, STEPS, toy, toy_ru
 from tinyvit import trees
 from tinyvit.errors import DataError, DivergedError, Interrupted, UsageError
 from tinyvit.training import loop, train_step
+from tinyvit.training.checkpoint import load_for_use
 from tinyvit.training.recipe import Recipe
 
 
@@ -143,7 +145,114 @@ def test_data_that_do_not_fit(change, message):
         fit((change(*train), test))
 
 
-def test_on_the_device_the_bits_are_the_same_and_the_host_seldom_waits(strict_as_cupy):
+(X, Y), TEST = toy()
+WITH_NAN = X.copy()
+WITH_NAN[[5, 7], 1] = np.nan
+WITH_NAN[9, 0, 0, 0] = np.inf
+WRONG_DATA = {  # what is given in place of data, and the line
+    "None": (lambda: None, "the data: found None, expected (training part, test part)"),
+    "one part": (lambda: (X, Y, *TEST), "the data: found tuple of 4, expected (training part, test part)"),
+    "images alone": (lambda: (X, TEST), "the training data: found ndarray of 32, expected a pair (images, labels)"),
+    "a part that is None": (lambda: ((X, Y), None), "the test data: found None, expected a pair"),
+    "a part of three": (lambda: ((X, Y, Y), TEST), "the training data: found tuple of 3, expected a pair"),
+    "images that are None": (
+        lambda: ((None, Y), TEST),
+        "the training data: images: found None, expected an array of n",
+    ),
+    "rows of two lengths": (lambda: (([[1, 2], [3]], Y), TEST), "found list of 2, of which NumPy makes no array"),
+    "text": (lambda: ((X.astype(str), Y), TEST), "the training data: images: found <U32, expected an array of numbers"),
+    "complex numbers": (lambda: ((X + 0j, Y), TEST), "found complex64, expected an array of numbers"),
+    "labels that are none": (lambda: ((X, "cat"), TEST), "expected one whole number for each image"),
+    "NaN": (
+        lambda: ((WITH_NAN, Y), TEST),
+        "the training data: 3 of 32 images hold NaN or infinity, the first of them image 5: expected finite numbers",
+    ),
+    "NaN to test": (lambda: ((X, Y), (WITH_NAN, Y)), "the test data: 3 of 32 images hold NaN"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_DATA)
+def test_what_is_no_data_is_one_line(what):
+    data, line = WRONG_DATA[what]
+    with pytest.raises(DataError) as caught:
+        loop.fit(CONFIG, data(), recipe=RECIPE, progress=False)
+    assert line in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_lists_of_images_are_data_too():
+    (x, y), test = toy()
+    assert same(fit(((list(x), list(y)), test))[0], fit()[0])
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
+def test_bytes_that_nobody_scaled_are_told_of(kind):
+    (x, y), test = toy()
+    x = np.clip((x + 1) * 127.5, 0, 255).round().astype(kind)
+    line = r"the training data: images go from 0 to 255: load_data scales pixels to -1 \.\.\. 1"
+    with pytest.warns(UserWarning, match=line):
+        fit(((x, y), test))
+
+
+def press_ctrl_c(monkeypatch, *steps):
+    """Ctrl-C, during these steps of the runs to come."""
+    step, number = loop.take_step, iter(range(1, 10_000))
+
+    def pressed(*args):
+        if next(number) in steps:
+            signal.raise_signal(signal.SIGINT)
+        return step(*args)
+
+    monkeypatch.setattr(loop, "take_step", pressed)
+
+
+def test_ctrl_c_returns_the_model_so_far(monkeypatch):
+    press_ctrl_c(monkeypatch, 11)
+    with pytest.warns(UserWarning, match=f"stopped after step 11 of {STEPS}: the model so far is returned"):
+        p, history = fit()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert history[-1]["step"] <= 11 and "test" not in {record["kind"] for record in history}
+    short = loop.fit(CONFIG, toy(), recipe=RECIPE, progress=False, stop=lambda: 0)[0]
+    assert not same(p, short) and trees.count(p) == trees.count(short)
+
+
+def test_what_is_returned_is_the_average_that_a_run_would_have_kept(tmp_path, monkeypatch):
+    press_ctrl_c(monkeypatch, 11, 22)
+    with pytest.warns(UserWarning, match="stopped after step 11"):
+        p, _ = fit()
+    run = toy_run(tmp_path / "run")
+    with pytest.raises(Interrupted, match=f"stopped after step 11 of {STEPS}, saved in .*--resume"):
+        fit(run=run)
+    kept, _, _, step = load_for_use(run.checkpoint)
+    assert step == 11 and same(p, kept)
+
+
+def test_a_second_ctrl_c_and_a_handler_of_ones_own_have_their_usual_effect(monkeypatch):
+    step = loop.take_step
+
+    def pressed_twice(*args):
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        return step(*args)
+
+    monkeypatch.setattr(loop, "take_step", pressed_twice)
+    with pytest.raises(KeyboardInterrupt):
+        fit()
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        assert fit()[1][-1]["kind"] == "test"
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(heard) == 2 * STEPS
+
+
+def test_other_threads_train_as_well():
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(fit).result()[1][-1]["kind"] == "test"
+
+
+def test_on_the_device_the_bits_are_the_same_and_the_host_seldom_waits(strict_as_cupy, monkeypatch):
+    monkeypatch.setattr(loop, "FEWEST_RECORDS", 2)  # a record every ten steps, as in a longer run
     on_cpu, history_on_cpu = fit()
     strict.SYNCHRONISATIONS.clear()
     on_gpu, history_on_gpu = fit(device="gpu")

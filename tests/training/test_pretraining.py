@@ -68,13 +68,15 @@ def test_it_is_the_plain_loop():
 
 @pytest.mark.parametrize("validation", [0.0, 0.25])
 def test_the_history(validation):
-    """Every tenth step, every epoch if images are held out, and the test images at the end."""
+    """Every step of so few, every epoch if images are held out, and the test images at the end."""
     _, history = fit(recipe=dataclasses.replace(RECIPE, validation=validation))
-    kinds = [record["kind"] for record in history]
-    assert kinds == (["epoch", "epoch", "epoch", "test"] if validation else ["step", "test"])
+    steps = [record["step"] for record in history if record["kind"] == "step"]
+    assert steps == list(range(1, history[-1]["step"] + 1))
+    ends = [record["kind"] for record in history if record["kind"] != "step"]
+    assert ends == (["epoch", "epoch", "epoch", "test"] if validation else ["test"])
     if not validation:  # 12 steps: 3 epochs of 32 images, 9 in a step
         assert set(history[0]) == {"kind", "step", "seconds", "epoch", "loss", "learning_rate", "gradient_norm"}
-        assert (history[0]["step"], history[0]["epoch"]) == (10, 3)
+        assert (history[9]["step"], history[9]["epoch"]) == (10, 3)
 
 
 def test_the_bits_depend_on_the_seed_and_not_on_the_workers_or_the_labels():

@@ -60,16 +60,23 @@ def test_a_folder_taken_in_between_is_passed_over(tmp_path, monkeypatch):
 
 
 NO_RECORDS = [b"\xff", b"[1]", b"7", b'{"kind": "step"}', b'{"kind": "epoch", "step": 3}', b'{"kind": "x", "step": 3}']
+NO_RECORDS += [b'{"kind": [], "step": 3}', b'{"kind": "step", "step": 3, "loss": 1}', b"[" * 100_000]
+NO_RECORDS += [b'{"kind": "step", "seconds": 1, "loss": 1, "step": %s}' % step for step in (b"1e3", b"9" * 50, b"true")]
+NO_RECORDS += [b'{"kind": "step", "seconds": %s, "loss": 1, "step": 3}' % what for what in (b"null", b"NaN", b'"1"')]
 
 
 @pytest.mark.parametrize("line", NO_RECORDS)
-def test_history_ends_before_a_line_that_is_no_record(tmp_path, line):
+def test_a_line_that_is_no_record_is_left_out_and_told_of(tmp_path, line):
     run = toy_run(tmp_path / "run")
-    run.log({"kind": "step", "step": 10, "loss": 1.0})
+    run.log({"kind": "step", "step": 10, "seconds": 0.5, "loss": 1.0})
     with open(run.folder / "history.jsonl", "ab") as file:
         file.write(line + b"\n")
-    run.log({"kind": "step", "step": 20, "loss": 1.0})
-    assert [record["step"] for record in run.history()] == [10]
+    run.log({"kind": "step", "step": 20, "seconds": 0.5, "loss": 1.0})
+    with open(run.folder / "history.jsonl", "ab") as file:
+        file.write(b'{"kind": "st')  # of a run that was killed
+    assert run.read_history() == (run.history(), [2])
+    assert [record["step"] for record in run.cut_history(30)] == [10, 20]
+    assert run.read_history()[1] == []
 
 
 def test_the_command_of_settings_makes_them_again(tmp_path):
@@ -85,21 +92,29 @@ def test_the_command_of_settings_makes_them_again(tmp_path):
     assert Settings("digits", PRESETS["digits"], RECIPES["digits"]).command == "tinyvit train digits"
 
 
-def test_the_latest_run_is_the_newest_that_is_not_finished_of_any_data_set_or_of_one(tmp_path):
+def test_the_latest_run_is_one_to_go_on_with_of_any_data_set_or_of_one(tmp_path):
     assert latest_run("digits", tmp_path) is latest_run(None, tmp_path) is None
     for age, name in enumerate(["mnist-1", "digits-1", "mnist-2", "fashion-mnist-7", "digits-10", "digits-9"]):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text("{}")
         os.utime(tmp_path / name / "config.json", (1000 + age, 1000 + age))
     (tmp_path / "digits-11").mkdir()  # taken, but no run yet
-    assert latest_run(None, tmp_path).name == latest_run("digits", tmp_path).name == "digits-9"
+
+    def ended(*names):
+        for name in names:
+            (tmp_path / name / "metrics.json").write_text("{}")
+
+    assert latest_run("digits", tmp_path).name == "digits-10", "though the clock was set back before digits-9"
+    assert latest_run(None, tmp_path).name == "digits-10"
     assert latest_run("mnist", tmp_path).name == "mnist-2"
-    for name in ("digits-9", "digits-10", "fashion-mnist-7"):
-        (tmp_path / name / "metrics.json").write_text("{}")
+    ended("digits-9", "digits-10", "fashion-mnist-7")
     assert latest_run(None, tmp_path).name == "mnist-2"
-    for name in ("mnist-1", "mnist-2", "digits-1"):
-        (tmp_path / name / "metrics.json").write_text("{}")
-    assert latest_run(None, tmp_path).name == "digits-9", "all are finished"
+    assert latest_run("digits", tmp_path).name == "digits-1"
+    (tmp_path / "mnist-2" / "history.jsonl").write_text('{"kind": "diverged", "step": 3, "seconds": 1}\n')
+    assert latest_run(None, tmp_path).name == "digits-1", "the older of two: only it has something to go on with"
+    assert latest_run("mnist", tmp_path).name == "mnist-1"
+    ended("mnist-1", "digits-1")
+    assert latest_run(None, tmp_path).name == "digits-10", "all are finished, or diverged"
 
 
 @pytest.mark.parametrize(
@@ -133,7 +148,7 @@ def test_history_survives_a_line_cut_short_and_is_cut_to_a_step(tmp_path):
     run = toy_run(tmp_path / "run")
     assert run.history() == []
     for step in (10, 20, 30):
-        run.log({"kind": "step", "step": step, "loss": 1.0})
+        run.log({"kind": "step", "step": step, "seconds": 0.5, "loss": 1.0})
     with open(run.folder / "history.jsonl", "a") as file:
         file.write('{"kind": "ste')
     assert [record["step"] for record in run.history()] == [10, 20, 30]

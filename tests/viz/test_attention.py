@@ -239,3 +239,24 @@ def test_with_a_class_token_that_is_not_read_the_average_token_answers():
     )
     np.testing.assert_allclose(answers_row(weights, "all"), sum(weights[:, t, 1:] for t in range(5)) / 5)
     np.testing.assert_array_equal(answers_row(weights, "class"), weights[:, 0, 1:])
+
+
+def test_pools_of_published_models():
+    """What they read is known from the pool, and needs no square."""
+    weights = np.random.default_rng(0).uniform(size=(2, 16, 16))  # of 16 patches, or of 15 and a class token
+    expected = {"mean_norm": weights.mean(axis=1), "patch_mean": weights[:, 1:, 1:].mean(axis=1)}
+    expected |= {"class": weights[:, 0, 1:], "mean": expected["mean_norm"], "patch_mean_norm": expected["patch_mean"]}
+    for pool, row in expected.items():
+        np.testing.assert_allclose(answers_row(weights, pool), row)
+        assert class_tokens(16, pool) == 16 - row.shape[1]
+        assert who_answers(16, pool) == ("the class token" if pool == "class" else "the average patch")
+
+
+def test_distances_on_a_rectangle():
+    """Two rows of three patches, each 7 pixels wide, behind a class token; each looks at the patch in the other row."""
+    other_row = np.zeros((1, 1, 7, 7))
+    for patch in range(6):
+        other_row[0, 0, 1 + patch, 1 + (patch + 3) % 6] = 1
+    assert attention_distance([other_row], 7, grid=(2, 3))[0, 0] == pytest.approx(7)
+    assert patch_distances((2, 3), 7)[0].tolist() == pytest.approx([0, 7, 14, 7, 7 * math.sqrt(2), 7 * math.sqrt(5)])
+    assert uniform_distance((1, 2), 4) == 2

@@ -22,6 +22,11 @@ def test_the_figure_colours_mistakes_and_writes_every_count():
     assert axes.get_xlabel() == "what the model says" and axes.get_ylabel() == "what it is"
 
 
+def test_the_colour_bar_ends_at_the_most_mistakes():
+    for most in (1, 2, 40):
+        assert confusion_figure(np.array([[9, most], [0, 9]]), ["a", "b"]).axes[0].images[0].get_clim() == (0, most)
+
+
 def test_without_a_mistake():
     confusion_figure(np.diag([3, 4]), ["a", "b"])
     figure = mistakes_figure(np.zeros((0, 4, 4, 1)), np.zeros(0, int), np.zeros((0, 2)), np.zeros((0, 4)), ["a", "b"])

@@ -9,7 +9,14 @@ import pytest
 from tests.reference.compare import random_vit
 from tinyvit.layers.position import POSITIONS
 from tinyvit.models.config import CHOICES, ViTConfig
-from tinyvit.viz.embedding import filters_figure, position_table, principal_filters, similarity, similarity_figure
+from tinyvit.viz.embedding import (
+    filters_figure,
+    neighbours_similarity,
+    position_table,
+    principal_filters,
+    similarity,
+    similarity_figure,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -84,3 +91,12 @@ def test_the_grid_of_grids():
         np.testing.assert_allclose(axes.images[0].get_array(), row.reshape(3, 3))
         assert axes.images[0].get_clim() == (-1, 1)
     assert [figure.axes[i].get_ylabel() for i in (0, 3, 6)] == ["1", "2", "3"]
+
+
+def test_a_rectangle_of_rows_and_columns():
+    """Two rows of three patches behind a class token: alike where they are neighbours in a row, and only there."""
+    pos = np.concatenate([np.ones((1, 4)), np.eye(4)[[0, 0, 0, 1, 1, 1]]])
+    assert similarity(pos, (2, 3)).shape == (6, 6)
+    assert neighbours_similarity(pos, (2, 3)) == pytest.approx((4 / 7, 2 / 8))  # of 7 and 8 pairs
+    assert [len(axes.images) for axes in similarity_figure(pos, (2, 3)).axes[:6]] == [1] * 6
+    assert similarity_figure(pos, (2, 3)).axes[0].images[0].get_array().shape == (2, 3)

@@ -146,7 +146,7 @@ def prefixed(prefix, a):
 
 def pictures(config, batch=2, seed=1):
     """float64 images [B, H, W, C]."""
-    return np.random.default_rng(seed).standard_normal((batch, config.image, config.image, config.channels))
+    return np.random.default_rng(seed).standard_normal((batch, *config.size, config.channels))
 
 
 def logits(p, config, images):

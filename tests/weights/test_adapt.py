@@ -179,7 +179,7 @@ def test_the_same_size_is_the_same_model(written, source):
 
 
 def test_a_size_that_the_patch_does_not_divide(written):
-    with pytest.raises(UsageError, match="patch 4 does not divide image 30"):
+    with pytest.raises(UsageError, match="expected a multiple of 4, such as 28 or 32"):
         load_weights(written("google"), image=30)
 
 

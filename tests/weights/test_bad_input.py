@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from tests.reference.compare import assert_same_bits, cast, random_vit
 from tests.reference.forgery import Trap, npy, refused_in_one_line, write_zip
 from tests.training.helpers import call
-from tinyvit import npz, trees
+from tinyvit import json_files, npz, trees
 from tinyvit.errors import CheckpointError, DataError, TinyvitError, UsageError
 from tinyvit.models.config import ViTConfig
-from tinyvit.weights.load import LONGEST_DESCRIPTION, load_weights
+from tinyvit.weights.load import load_weights
 from tinyvit.weights.naming import written
 from tinyvit.weights.safetensors import LONGEST_HEADER
 from tinyvit.weights.sources import SOURCES
@@ -120,7 +120,7 @@ def test_a_folder_where_the_file_should_be(tmp_path, path):
 @pytest.mark.parametrize("name", ["model.bin", "model", "model.safetensors.part", "model.NPZ.txt"])
 def test_another_ending(tmp_path, name):
     (tmp_path / name).write_bytes(b"")
-    refused(tmp_path / name, "neither .npz nor .safetensors")
+    refused(tmp_path / name, "an empty file", "expected")
 
 
 @pytest.mark.parametrize("name", ["a" * 300 + ".safetensors", "a\0.npz"])
@@ -221,6 +221,8 @@ TEXTS = {
     "nothing": b"null",
     "deep lists": b"[" * 100_000,
     "deep tables": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "no number": b'{"layer_norm_eps": NaN}',
+    "an infinite number": b'{"image_std": [1e999]}',
     "a number without end": b'{"a": ' + b"9" * 10_000 + b"}",
     "a name twice": f'{{"a": {ENTRY}, "a": {ENTRY}}}'.encode(),
     "a key twice": b'{"a": {"dtype": "F32", "dtype": "F64", "shape": [1], "data_offsets": [0, 4]}}',
@@ -264,8 +266,6 @@ WRONG_ENTRIES = {
     "shape a table": {"shape": {}},
     "shape a number": {"shape": 4},
     "shape null": {"shape": None},
-    "shape NaN": {"shape": [1, 1, float("nan")]},
-    "shape infinite": {"shape": [1, 1, float("inf")]},
     "shape huge": {"shape": [MANY, 1, 4]},
     "shape a large product": {"shape": [2**62] * 8},
     "shape a huge product": {"shape": [MANY] * 400},
@@ -396,6 +396,18 @@ def test_a_bomb(google):
         write_zip(google, arrays("google", **{name: zeros}), zipfile.ZIP_DEFLATED)
         assert google.stat().st_size < 200_000
         refused(google, "declares", "in a file of")
+
+
+def test_a_bomb_whose_data_begin_with_a_header(google):
+    """NumPy would read a header of the length that it states, before anything else is looked at."""
+    long = b"\x93NUMPY\x02\x00" + (100_000_000).to_bytes(4, "little")
+    data = npy((1, 1, 10**9), data=bytes(100_000_000))
+    for zeros in (long + bytes(100_000_000), long + data):
+        padding = np.random.default_rng(0).bytes(20_000_000)  # so that the archive may unpack to so much
+        write_zip(google, arrays("google", cls=zeros), zipfile.ZIP_DEFLATED)
+        with zipfile.ZipFile(google, "a") as archive:
+            archive.writestr("padding.npy", npy((20_000_000,), "|u1", data=padding))
+        refused(google, "cls", "declares 100000000 bytes, expected at most 65536")
 
 
 def test_a_bomb_of_many_entries(google):
@@ -666,8 +678,10 @@ DAMAGED = {
     "a number": b"1",
     "null": b"null",
     "deep": b"[" * 100_000,
+    "no number": b'{"layer_norm_eps": NaN}',
+    "an infinite number": b'{"image_std": [1e999]}',
     "a number without end": b'{"a": ' + b"9" * 10_000 + b"}",
-    "huge": b" " * LONGEST_DESCRIPTION + b"{}",
+    "huge": b" " * json_files.LONGEST + b"{}",
 }
 
 
@@ -685,7 +699,7 @@ def test_a_folder_for_a_description(path, beside):
 
 NONSENSE = {
     "num_attention_heads": [0, -1, 3, "2", True, 2.0, None, [2], {}, 10**9, MANY],
-    "layer_norm_eps": ["x", "1e-6", float("nan"), float("inf"), 0, 1e9, -1e-6, None, True, [], {}, MANY],
+    "layer_norm_eps": ["x", "1e-6", 0, 1e9, -1e-6, None, True, [], {}, MANY],
     "hidden_act": [["gelu"], {"gelu": 1}, "relu", "", "x" * 10_000, 1, True, "a\nb"],
 }
 
@@ -694,11 +708,11 @@ NONSENSE = {
 def test_nonsense_in_config(path, beside, name):
     for value in NONSENSE[name]:
         beside({"num_attention_heads": 2} | {name: value})
-        refused(path, "config.json", heads=None)
+        refused_in_one_line(lambda: load_weights(path), path.parent, "config.json")
 
 
 NAMES = [
-    *(None, [], "ab", 3, {"0": "a"}, {"a": "b", "0": "c", "1": "d"}),
+    *(None, [], "ab", 3, {"a": "b", "0": "c", "1": "d"}),
     *({"0": "a", "1": "b", "2": name} for name in (["x"], {}, None, "a\nb", "\x1b[2J", "\ud800")),
 ]
 
@@ -714,12 +728,11 @@ PREPARATIONS = [
         {"image_std": std}
         for std in (0, [0, 0, 0], [0.5, 0, 0.5], [-1, 1, 1], [], [1, 1], [1e-300] * 3, "111", {}, True)
     ),
-    *({"image_mean": mean} for mean in ("abc", "000", ["0.5"] * 3, [None] * 3, [0.5], 0.5, [[0.5]] * 3, [True] * 3)),
-    *({"image_mean": [0.5, value, 0.5]} for value in (float("nan"), float("inf"), 10**400, 1e300)),
-    *({"image_std": [0.5, value, 0.5]} for value in (float("nan"), float("inf"), 10**400)),
+    *({"image_mean": mean} for mean in ("abc", "000", ["0.5"] * 3, [None] * 3, [0.5], [[0.5]] * 3, [True] * 3)),
+    {"image_mean": [0.5, 1e99, 0.5]},
     {"image_mean": [0.5] * 100_000},
     *({"resample": value} for value in (99, -1, "x", [2], {}, 4)),
-    *({"do_center_crop": True, "size": {"shortest_edge": value}} for value in (0, -4, "x", None, 1e9, 10**400, [])),
+    *({"do_center_crop": True, "size": {"shortest_edge": value}} for value in (0, -4, "x", None, 1e9, MANY, [])),
 ]
 
 
@@ -735,10 +748,10 @@ def test_a_size_that_is_not_used_does_not_matter(path, beside, size):
     assert load_weights(path, heads=2)[2].preparation.size == TINY.image
 
 
-CROPS = [{"crop_pct": value} for value in (0, 2, -1, float("nan"), 10**400, "x", [])]
+CROPS = [{"crop_pct": value} for value in (0, 2, -1, MANY, "x", [])]
 
 
-@pytest.mark.parametrize("value", [[1], "x", 3, {"mean": 1}, {"interpolation": "random"}, *CROPS], ids=str)
+@pytest.mark.parametrize("value", [[1], "x", 3, {"mean": {}}, {"interpolation": "random"}, *CROPS], ids=str)
 def test_nonsense_in_pretrained_cfg(path, beside, value):
     write_arrays(path, arrays("timm"))
     place = beside({"pretrained_cfg": value})

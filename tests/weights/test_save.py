@@ -13,13 +13,21 @@ from tests.weights.tables import SMALL, logits, pictures
 from tinyvit import Recipe, fit, load_data, load_weights, save_weights
 from tinyvit.data.photos import Preparation, prepare_photo
 from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.layers.pool import READOUTS
 from tinyvit.models.config import CHOICES
 from tinyvit.models.presets import PRESETS
 from tinyvit.weights.save import TARGETS
 
 CONFIG = replace(SMALL, depth=2, gelu="erf")
 every_target = pytest.mark.parametrize("target", TARGETS)
-VARIANTS = [{}, {"gelu": "tanh"}, {"eps": 1e-3}, {"channels": 1, "heads": 8}, {"mlp_dim": 34, "dim": 33}]
+VARIANTS = [
+    {},
+    {"gelu": "tanh"},
+    {"eps": 1e-3},
+    {"channels": 1, "heads": 8},
+    {"mlp_dim": 34, "dim": 33},
+    {"image": (8, 20)},
+]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -107,7 +115,6 @@ def test_what_has_no_place(tmp_path, target):
 
 
 UNPUBLISHED = [
-    (dict(pool="mean"), "pool is mean", "class"),
     (dict(position="2d"), "position is 2d", "1d or none"),
     (dict(position="sinusoidal"), "position is sinusoidal", "1d or none"),
     (dict(position="relative", position_at="layers"), "position is relative", "1d or none"),
@@ -116,6 +123,49 @@ UNPUBLISHED = [
     (dict(norm="post"), "norm is post", "pre"),
     (dict(scale="none"), "scale is none", "sqrt"),
 ]
+
+
+def test_hugging_face_has_no_place_for_a_mean(tmp_path):
+    config = replace(CONFIG, pool="mean")
+    with pytest.raises(UsageError, match="pool is mean, for which Hugging Face has no place: expected class;"):
+        save_weights(tmp_path / "a", random_vit(config), config)
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("pool", READOUTS)
+def test_every_pool_has_a_place_in_timm(tmp_path, pool):
+    config = replace(CONFIG, pool=pool)
+    p = random_vit(config)
+    save_weights(tmp_path, p, config, "timm")
+    q, same, _ = load_weights(tmp_path)
+    assert same == config
+    assert_same_bits(q, p)
+
+
+@every_target
+@pytest.mark.parametrize("crop", [None, 1.0])
+def test_rectangles(tmp_path, target, crop):
+    """Height and width keep their order, in the model and in the preparation."""
+    config, preparation = replace(CONFIG, image=(8, 20)), Preparation((8, 20), crop=crop)
+    p = random_vit(config)
+    if crop and target == "huggingface":
+        with pytest.raises(UsageError, match="square images only"):
+            save_weights(tmp_path, p, config, target, preparation=preparation)
+        return
+    save_weights(tmp_path, p, config, target, preparation=preparation)
+    q, same, notes = load_weights(tmp_path)
+    assert (same, notes.preparation) == (config, preparation)
+    assert_same_bits(q, p)
+
+
+@every_target
+@pytest.mark.parametrize("problem_type", ["multi_label_classification", "regression"])
+def test_what_the_logits_stand_for(tmp_path, target, problem_type):
+    lost = save_weights(tmp_path, random_vit(CONFIG), CONFIG, target, problem_type=problem_type)
+    assert load_weights(tmp_path)[2].problem_type == problem_type
+    assert [line for line in lost if problem_type in line] == (lost if target == "timm" else [])
+    with pytest.raises(UsageError, match="problem_type is 'other'"):
+        save_weights(tmp_path, random_vit(CONFIG), CONFIG, target, problem_type="other")
 
 
 @pytest.mark.parametrize(("variant", "found", "expected"), UNPUBLISHED, ids=str)
@@ -205,7 +255,10 @@ def test_a_trained_model_opens_live(tmp_path):
     assert_same_bits(load_weights(tmp_path)[0], p)
 
 
-@pytest.mark.parametrize("variant", [{}, {"gelu": "tanh"}, {"channels": 1}, {"mlp_dim": 34, "dim": 33}], ids=str)
+TIMM = [{}, {"gelu": "tanh"}, {"channels": 1}, {"mlp_dim": 34, "dim": 33}, {"image": (8, 20)}]
+
+
+@pytest.mark.parametrize("variant", [*TIMM, *({"pool": pool} for pool in READOUTS)], ids=str)
 def test_timm_opens_it_live(tmp_path, variant):
     pytest.importorskip("torch")
     timm = pytest.importorskip("timm")

@@ -34,7 +34,7 @@ from tinyvit.weights.tensors import Tensor
 
 def with_others(a):
     """An optimiser's state and another model's arrays stand beside the parameters."""
-    other = {"opt/state/step": np.float32(3), "params/t": np.zeros(1, np.float32)}
+    other = {"opt/state/step": np.float32(3), "params/other": np.zeros(1, np.float32)}
     return prefixed("params/img/", a) | other
 
 
@@ -93,6 +93,13 @@ def test_big_visions_positions(file, stacked):
     assert same == config and not q["pos"][0].any()
     assert np.array_equal(q["pos"][1:], p["pos"][1:])
     assert np.array_equal(logits(q, config, images), logits(p, config, images))
+
+
+def test_the_head_of_an_image_tower_names_no_classes(file):
+    """LiT's: its vectors are compared with those of texts."""
+    a = prefixed("params/img/", arrays("google", SMALL)) | {"params/t": np.zeros(1, np.float32)}
+    _, config, notes = loaded(file, a)
+    assert config == replace(SMALL, classes=1) and not notes.has_head
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
@@ -168,9 +175,9 @@ def test_hugging_faces_bare_model(tmp_path):
 
 def test_heads_that_nobody_says(tmp_path):
     save_file(arrays("timm", replace(SMALL, dim=128, heads=4)), tmp_path / "model.safetensors")
-    _, config, notes = load_weights(tmp_path)
-    assert config.heads == 2 and "2 heads: assumed" in str(notes)
-    assert load_weights(tmp_path, heads=4)[1].heads == 4 and "assumed" not in str(load_weights(tmp_path, heads=4)[2])
+    with pytest.raises(UsageError, match="nothing says how many heads a model of width 128, with MLPs of 40, has"):
+        load_weights(tmp_path)
+    assert load_weights(tmp_path, heads=4)[1].heads == 4
     (tmp_path / "config.json").write_text('{"num_attention_heads": 8}')
     assert load_weights(tmp_path)[1].heads == 8
     assert load_weights(tmp_path, heads=4)[1].heads == 4

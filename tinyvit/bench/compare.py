@@ -13,6 +13,7 @@ from tinyvit.models.config import ViTConfig
 from tinyvit.models.masked import MaskedConfig
 from tinyvit.models.model import name_of
 from tinyvit.models.presets import PRESETS
+from tinyvit.names import expected
 from tinyvit.training.cores import usable_cores
 from tinyvit.training.process import WorkerProcess
 from tinyvit.viz.summary import shapes
@@ -67,7 +68,7 @@ def races(models=None, cores=None):
     models, most = models or list(DEFAULT), usable_cores()
     counts = cores or sorted({1, min(2, most), most})
     if unknown := [model for model in models if model not in MODELS]:
-        raise UsageError(f"no model to measure is named {unknown[0]!r}: expected some of {', '.join(MODELS)}")
+        raise UsageError(f"no model to measure is named {unknown[0]!r}: {expected(unknown[0], MODELS)}")
     if max(counts) > most:
         raise UsageError(f"cores is {max(counts)}: this process may use {most}")
     programme = []

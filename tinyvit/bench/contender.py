@@ -84,7 +84,7 @@ def _set_up(spec):
     if hasattr(os, "sched_setaffinity"):  # children inherit it
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: spec["cores"]])
     config, rng = model_named(spec["model"]).config.from_dict(spec["config"]), np.random.default_rng(1)
-    sides = (spec["batch"], config.image, config.image, config.channels)
+    sides = (spec["batch"], *config.size, config.channels)
     images, labels = rng.standard_normal(sides, dtype=np.float32), rng.integers(0, config.classes, spec["batch"])
     step = globals()[spec["function"]](config, images, labels, spec["cores"], spec["economy"])
     for _ in range(2):

@@ -48,6 +48,9 @@ def model_variants(rng):
     one = {
         "vit/sinusoidal, shared": dict(position="sinusoidal", position_at="shared"),
         "vit/mean, 2d, dropout": dict(pool="mean", position="2d", dropout=0.3),
+        "vit/rectangle": dict(image=(2, 6)),
+        "vit/norm after the mean": dict(pool="mean_norm"),
+        "vit/mean beside a class token": dict(pool="patch_mean"),
         "vit/post-norm, no scale": dict(norm="post", scale="none"),
         "vit/mean, relative, post-norm": dict(pool="mean", position="relative", position_at="shared", norm="post"),
     }
@@ -64,7 +67,7 @@ def _vits(variants, array, randomised):
         cases[name] = Case(
             vit,
             lambda dy, p, c, config=config: vit_backward(dy, p, c, config),
-            (array(IMAGES, 4, 4, 2), randomised(vit_init(None, config))),
+            (array(IMAGES, *config.size, config.channels), randomised(vit_init(None, config))),
             dict(config=config, masks=masks, all_rows=all_rows),
         )
     return cases

@@ -4,12 +4,13 @@ import numpy as np
 
 from tinyvit.checks.case import B, Case, D, M, S, T, drawing
 from tinyvit.layers import encoder_block, multi_head_attention
-from tinyvit.layers import pool as pool_layer
 from tinyvit.layers.block import block, block_backward
+from tinyvit.layers.pool import READOUTS
 from tinyvit.layers.position import POSITIONS
 from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_backward
 from tinyvit.ops import dropout
 from tinyvit.ops.mean_row import mean_row, mean_row_backward
+from tinyvit.ops.patch_rows import patch_rows, patch_rows_backward
 from tinyvit.ops.relative_bias import relative_bias, relative_bias_backward
 from tinyvit.ops.scale import scale_queries, scale_queries_backward
 
@@ -49,12 +50,11 @@ def variants(rng):
         "relative_bias": Case(relative_bias, relative_bias_backward, (array(B, 4, S, 2), array(4, 2 * S - 1, 2))),
         "relative_bias/rows": Case(relative_bias, relative_bias_backward, (array(B, 4, T, 2), array(4, 2 * S - 1, 2))),
         "mean_row": Case(mean_row, mean_row_backward, (array(B, T, D),)),
-        "class_readout": Case(
-            pool_layer.class_readout, pool_layer.class_readout_backward, (x, randomised(block_p["ln1"]))
-        ),
-        "mean_readout": Case(
-            pool_layer.mean_readout, pool_layer.mean_readout_backward, (x, randomised(block_p["ln1"]))
-        ),
+        "patch_rows": Case(patch_rows, patch_rows_backward, (array(B, T, D),)),
+        **{
+            forward.__name__: Case(forward, backward, (x, randomised(block_p["ln1"])))
+            for forward, backward in READOUTS.values()
+        },
         "multi_head_attention/no scale": _cross_attention(x, array(B, S, D), None, block_p["msa"], scale="none"),
         "multi_head_attention/relative": _cross_attention(
             x, array(B, S, D), array(B, 4, T, S), block_p["msa"] | {"r": array(2 * S - 1, D)}

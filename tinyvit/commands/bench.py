@@ -20,11 +20,12 @@ def run(args):
     """Measure speed and memory, beside PyTorch's where it is installed."""
     from tqdm import tqdm
 
+    programme = races(args.model or None, args.cores)
     rows, line = [], "{:<6} {:>5} {:>5} {:>5}  {:<26} {:>9} {:>9} {:>6} {:>8} {:>5} {:>5}"
     if not args.json:
         names = ("model", "batch", "task", "cores", "contender", "ms", "images/s", "ratio", "MB", "peak", "load")
         print(line.format(*names), flush=True)
-    for race in tqdm(races(args.model or None, args.cores), unit="race", leave=False):
+    for race in tqdm(programme, unit="race", leave=False):
         for row in race_rows(race):
             rows.append(row)
             if not args.json:
@@ -35,6 +36,9 @@ def run(args):
     if args.json:
         print(json.dumps(rows))
     elif all(row["ratio"] is None for row in rows):
-        print("PyTorch is not installed: no ratios; for them, pip install torch", file=sys.stderr)
+        print(
+            "PyTorch is not installed: no ratios; for them, install its CPU build (pytorch.org says how)",
+            file=sys.stderr,
+        )
     else:
         print(f"ratio: seconds over {BASE}'s; peak: share of the speed of one large matrix product")

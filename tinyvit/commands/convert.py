@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tinyvit.commands.models import add_model, check_is_vit, open_model
+from tinyvit.commands.models import add_inputs, add_model, check_is_vit, open_model
 from tinyvit.commands.options import new_command
 from tinyvit.errors import UsageError
 from tinyvit.training.checkpoint import save
@@ -19,6 +19,7 @@ def add(commands):
     ]
     parser = new_command(commands, "convert", run, examples)
     add_model(parser)
+    add_inputs(parser)
     parser.add_argument("out", metavar="OUT", help="a folder for model.safetensors, or an .npz file, tinyvit's own")
     parser.add_argument("--to", choices=TARGETS, default=TARGETS[0], help="whose names (default %(default)s)")
 
@@ -29,17 +30,17 @@ def run(args):
         _check_folder(Path(args.out))
     model = open_model(args.model, args)
     p, config, lost = model.p, model.config, []
-    if not args.out.endswith(".npz"):
-        check_is_vit(model, "written for other libraries")
+    how = {"class_names": model.class_names, "preparation": model.preparation} if model.knows_inputs else {}
+    how |= {"problem_type": model.problem_type} if model.knows_inputs else {}
     if args.out.endswith(".npz"):
-        save(args.out, p, config)
-        lost.append("kept: the model alone, not its classes' names, nor how pictures are prepared")
+        save(args.out, p, config, dataset=model.dataset, **how)
     else:
-        how = {"class_names": model.class_names, "preparation": model.preparation}
-        lost = save_weights(args.out, p, config, args.to, **how)
-    if model.dataset and not model.dataset.photos:
-        arranged = "predict arranges a picture as the data set's are (light on dark, cropped, centred) for a run only"
-        lost.append(f"not kept: {arranged}")
+        check_is_vit(model, "written for other libraries")
+        lost = save_weights(args.out, p, config, args.to, dataset=model.dataset, **how)
+    if not model.knows_inputs:
+        lost.append(f"{args.model} does not say how pictures are prepared, so what is written does not (see --data)")
+    elif model.dataset and not model.dataset.photos and not args.out.endswith(".npz"):
+        lost.append("tinyvit arranges pictures as the data set's are (light on dark, centred); others must be told to")
     for line in (*model.notes, *lost):
         print(line, file=sys.stderr)
     if not model.has_head:

@@ -1,31 +1,32 @@
 """tinyvit features"""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
-from tinyvit.commands.models import add_model, check_is_vit, open_model
+from tinyvit.commands.models import add_inputs, add_model, check_is_vit, open_for_pictures
 from tinyvit.commands.options import count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
-from tinyvit.errors import DataError, UsageError
+from tinyvit.errors import DataError, TinyvitError, UsageError
 from tinyvit.files import replacing
-from tinyvit.layers.pool import READOUTS
-from tinyvit.training.features import features_of
+from tinyvit.training.features import POOLS, features_of
 
 
 def add(commands):
     """Declare the options."""
     examples = [
-        "features model.safetensors photos/ --out features.npy",
+        "features model.safetensors photos/",
         "features runs/mnist-1 *.png --layer 1 --pool mean",
     ]
     parser = new_command(commands, "features", run, examples)
     add_model(parser)
+    add_inputs(parser)
     add_pictures(parser)
     parser.add_argument("--out", metavar="FILE", default="features.npy", help="an .npy file (default %(default)s)")
     parser.add_argument("--layer", type=count, metavar="L", help="after this block (default: what the head reads)")
     parser.add_argument(
-        "--pool", choices=READOUTS, help="of a layer: class token or mean of the patches (default: as the head)"
+        "--pool", choices=POOLS, help="of a layer: class token or mean of the patches (default: as the head)"
     )
 
 
@@ -33,7 +34,7 @@ def run(args):
     """Write the features of pictures, a row for each, as an .npy file."""
     if not args.out.endswith(".npy"):
         raise UsageError(f"--out {args.out}: expected a name that ends in .npy")
-    model = open_model(args.model, args)
+    model = open_for_pictures(args)
     for line in model.notes:
         print(line, file=sys.stderr)
     check_is_vit(model, "asked for features")
@@ -46,8 +47,12 @@ def run(args):
     if not found:
         raise DataError("none of the pictures could be read: nothing written")
     table = np.concatenate(found)
-    with replacing(args.out) as file:
-        np.save(file, table)
+    out = Path(args.out).expanduser()
+    try:
+        with replacing(out) as file:
+            np.save(file, table)
+    except OSError as error:
+        raise TinyvitError(f"cannot write {out}: {error.strerror or error}; choose another place with --out") from None
     print("\n".join(read))
-    print(f"{args.out}: {list(table.shape)}, a row for each picture named above", file=sys.stderr)
+    print(f"{out}: {list(table.shape)}, a row for each picture named above", file=sys.stderr)
     return failed

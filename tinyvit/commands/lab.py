@@ -5,10 +5,9 @@ import sys
 from pathlib import Path
 
 from tinyvit.commands.options import add_data_dir, add_json, add_workers, count, new_command
-from tinyvit.errors import Interrupted, UsageError
-from tinyvit.lab.experiment import Results
+from tinyvit.errors import Interrupted, UsageError, signal_number
 from tinyvit.lab.job import BUDGETS, FULL
-from tinyvit.lab.run import EXPERIMENTS, FIGURE, RESULTS, experiment_named, table, write
+from tinyvit.lab.run import EXPERIMENTS, FIGURE, RESULTS, experiment_named, report_of, table, write
 from tinyvit.lab.run import run as run_experiment
 from tinyvit.training.cores import usable_cores
 
@@ -47,7 +46,7 @@ def run(args):
     workers = args.workers or usable_cores()
     with _Progress(args, folder) as progress:
         records = run_experiment(experiment, args.data, **what, workers=workers, folder=folder, watch=progress.begin)
-    report = experiment.report(Results(records))
+    report = report_of(experiment, records, folder / RESULTS)
     sure = f"{args.seeds} seeds, 95 % intervals" if args.seeds > 1 else "1 seed, and so no intervals"
     about = f"{experiment.question} ({experiment.source}.) `{_command(args)}`, {sure}."
     text = table(report, records, about)
@@ -92,10 +91,10 @@ class _Progress:
     def __enter__(self):
         return self
 
-    def __exit__(self, kind, *_):
+    def __exit__(self, kind, stop, _):
         if self.bar is None:
             return
         self.bar.close()
-        if kind is KeyboardInterrupt:
+        if isinstance(stop, KeyboardInterrupt):
             kept = f"{self.done} of {self.all} runs are done and kept in {self.folder}; the same command goes on"
-            raise Interrupted(f"stopped: {kept}", 2) from None
+            raise Interrupted(f"stopped: {kept}", signal_number(stop)) from None

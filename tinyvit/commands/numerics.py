@@ -3,9 +3,10 @@
 import json
 import sys
 
-from tinyvit.commands.models import add_model, check_is_vit, open_model, prepared
+from tinyvit.commands.models import add_inputs, add_model, check_is_vit, open_for_pictures, prepared
 from tinyvit.commands.options import add_json, new_command
 from tinyvit.data import fitted, read_image
+from tinyvit.data.inputs import ANSWERS
 from tinyvit.errors import UsageError
 from tinyvit.weights.numerics import drifts, numerics
 
@@ -14,14 +15,17 @@ def add(commands):
     """Declare the options."""
     parser = new_command(commands, "numerics", run, ["numerics model.safetensors cat.jpg"])
     add_model(parser)
+    add_inputs(parser)
     parser.add_argument("image", metavar="IMAGE", help="a picture")
     add_json(parser)
 
 
 def run(args):
     """How far do the logits drift under another GELU, eps, resize or precision? One picture, one change at a time."""
-    model = open_model(args.model, args)
+    model = open_for_pictures(args)
     check_is_vit(model, "changed in these ways")
+    if model.problem_type != ANSWERS[0]:
+        raise UsageError(f"{args.model} is for {model.problem_type}: expected one that answers with a single class")
     if not model.has_head:
         raise UsageError(f"{args.model} has no head, so it has no logits that could drift")
     if model.dataset:  # pictures are arranged as the data set's are, whatever other sources do

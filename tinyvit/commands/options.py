@@ -3,28 +3,44 @@
 import argparse
 import dataclasses
 import inspect
-import json
 import re
 import sys
 from pathlib import Path
 
+from tinyvit import json_files
 from tinyvit.arrays import DEVICES
-from tinyvit.errors import UsageError
+from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.models.config import ImageSize
 from tinyvit.models.model import MODELS, model_named
+from tinyvit.names import expected, nearest
 from tinyvit.training.recipe import RENAMED
 
 FROM_THE_DATA = ("image", "channels", "classes")  # sizes of the data set; the images' may be another, by resizing
+ELSEWHERE = {  # what other programs call an option
+    "--lr": "--learning-rate",
+    "--bs": "--batch",
+    "--wd": "--weight-decay",
+    "--hidden-size": "--dim",
+    "--embed-dim": "--dim",
+    "--layers": "--depth",
+    "--num-layers": "--depth",
+    "--cuda": "--device",
+    "--gpu": "--device",
+    "--output": "--out",
+}
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, like all others.
+    """An argument parser whose errors are one line, like all others, and whose help begins with what most people need.
 
-    One with `add_model_options` reads --model first, and then has the options of that model.
+    One with `add_model_options` reads --model first, and then has the options of that model. Its help shows the options
+    `most_used` before all others.
     """
 
-    add_model_options = None
+    add_model_options, most_used = None, ()
 
     def parse_known_args(self, args=None, namespace=None):
+        model = None
         if self.add_model_options:
             first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
             first.add_argument("--model", nargs="?")  # that a name is missing, the whole parser will say
@@ -32,20 +48,63 @@ class Parser(argparse.ArgumentParser):
             first.add_argument("--resume", action="store_true")
             add, self.add_model_options = self.add_model_options, None
             asked, _ = first.parse_known_args(args)
-            add(self, asked.model or (asked.resume and asked.out and saved_model(asked.out)) or "vit")
-        return super().parse_known_args(args, namespace)
+            model = asked.model or (asked.resume and asked.out and saved_model(asked.out)) or "vit"
+            add(self, model)
+        found, unknown = super().parse_known_args(args, namespace)
+        if model:
+            self._refuse_settings_of_others(model, unknown)
+        if self._subparsers is None and (options := [word for word in unknown if word.startswith("-")]):
+            self.error(self._no_option(options[0].partition("=")[0]))
+        return found, unknown
+
+    def _no_option(self, name):
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        meant = ELSEWHERE.get(name)
+        meant = meant if meant in known else nearest(name, known)
+        return f"there is no option {name}" + (f": did you mean {meant}?" if meant else "")
+
+    def _check_value(self, action, value):
+        if action.choices is not None and value not in action.choices:
+            names = [str(name) for name in action.choices]
+            raise argparse.ArgumentError(action, f"found {str(value)!r}: {expected(value, names)}")
+
+    def format_help(self):
+        """What it does; its arguments and most used options; all other options; examples."""
+        shown = [action for action in self._actions if action.help is not argparse.SUPPRESS]
+        first = [action for action in shown if not action.option_strings]
+        first += [action for name in self.most_used for action in shown if name in action.option_strings]
+        formatter = self._get_formatter()
+        formatter.add_usage(self.usage, first, ())
+        formatter.add_text(self.description)
+        for group in self._action_groups:
+            title = {"positional arguments": "most used", "options": "more options"}.get(group.title, group.title)
+            rest = [action for action in group._group_actions if action in shown and action not in first]
+            formatter.start_section(title)
+            formatter.add_arguments(first if title == "most used" else rest)  # argparse leaves out an empty section
+            formatter.end_section()
+        formatter.add_text(self.epilog)
+        return formatter.format_help()
+
+    def _refuse_settings_of_others(self, model, unknown):
+        """An error that names the model's own settings, if an option is of another model's."""
+        settings = {name: _option(name) for other in MODELS.values() for name in other.config.settings()}
+        own = [settings[name] for name in MODELS[model].config.settings() if name not in ("channels", "classes")]
+        for option in unknown:
+            if (name := option.partition("=")[0]) in settings.values():
+                self.error(f"{name}: {MODELS[model].title} has no such setting, it has {', '.join(own)}")
 
     def error(self, message):
-        raise UsageError(f"{message}; see {self.prog} --help")
+        raise UsageError(f"{message}{' See' if message.endswith('?') else '; see'} {self.prog} --help")
 
 
 def saved_model(folder):
     """The name of the model of the run in a folder; None if the folder does not say."""
     try:
-        name = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")).get("model")
-        return name if name in MODELS else None
-    except (OSError, ValueError, AttributeError, TypeError):  # whoever opens the run will say what is wrong
+        values = json_files.read(Path(folder) / "config.json")
+    except CheckpointError:  # whoever opens the run will say what is wrong
         return None
+    name = values.get("model") if isinstance(values, dict) else None
+    return name if name in list(MODELS) else None
 
 
 def count(text):
@@ -56,7 +115,7 @@ def count(text):
 
 
 def documented(cls):
-    """The first sentence on each field, from the class's own docstring."""
+    """The first sentence on each field, from the class's own docstring; none where Python leaves those out (-OO)."""
     text = (inspect.getdoc(cls) or "") + "\n"
     entries = re.findall(r"^(\w[\w, ]*) : .*\n((?:    .*\n)+)", text, re.MULTILINE)
     return {
@@ -83,12 +142,15 @@ def _add_settings(parser, title, settings):
     group = parser.add_argument_group(title)
     for name, (cls, kind) in settings.items():
         if name not in ("channels", "classes"):
-            how = {"type": whole_numbers, "metavar": "N,N,..."} if kind is tuple else {"type": kind}
-            how = {"metavar": kind.__name__.upper()} | how
-            group.add_argument("--" + name.replace("_", "-"), help=documented(cls)[name], **how)
+            how = SPECIAL.get(kind) or {"type": kind, "metavar": kind.__name__.upper()}
+            group.add_argument(_option(name), help=documented(cls).get(name), **how)
     for old, new in RENAMED.items():
         if new in settings:
             group.add_argument(f"--{old}", dest=new, type=settings[new][1], action=Renamed, help=argparse.SUPPRESS)
+
+
+def _option(name):
+    return "--" + name.replace("_", "-")
 
 
 class Renamed(argparse.Action):
@@ -102,6 +164,21 @@ class Renamed(argparse.Action):
 def whole_numbers(text):
     """Whole numbers with commas between."""
     return tuple(map(int, text.split(",")))
+
+
+def image_size(text):
+    """A side of square images, or height and width: "224" or "32x128"."""
+    try:
+        sides = tuple(map(int, text.split("x")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected pixels: 32, or height and width, 32x128") from None
+    return sides[0] if len(sides) == 1 else sides
+
+
+SPECIAL = {  # of the settings of these types: the type and metavar of their options
+    tuple: {"type": whole_numbers, "metavar": "N,N,..."},
+    ImageSize: {"type": image_size, "metavar": "SIDE"},
+}
 
 
 def given(args, names):
@@ -125,6 +202,7 @@ def new_command(commands, name, run, examples):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.set_defaults(function=run)
+    command.example = f"tinyvit {examples[0]}"
     return command
 
 

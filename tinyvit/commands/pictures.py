@@ -1,6 +1,9 @@
 """The pictures that a command is given: files, and folders of them, read a few at a time."""
 
+import glob
+import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 from tinyvit.commands.models import prepared
@@ -12,18 +15,20 @@ AT_ONCE = 32  # pictures in memory; a folder may hold many
 
 def add_pictures(parser):
     """IMAGE..."""
-    parser.add_argument("image", metavar="IMAGE", nargs="+", help="PNG, JPEG or .npy, of any size; or a folder of them")
+    parser.add_argument(
+        "image", metavar="IMAGE", nargs="+", help="PNG, JPEG or .npy, of any size; a pattern, or a folder"
+    )
 
 
 def in_parts(model, names):
     """Yield ([(path, input, notes)], exit status) for a few pictures at a time.
 
-    One that cannot be read is said on standard error, and the others go on.
+    One that cannot be read is said on standard error, and the others go on; so is what a folder has beside pictures.
 
     Raises
     ------
     DataError
-        If a folder holds no pictures.
+        If a folder holds no pictures, or no file matches a pattern.
     """
     from tqdm import tqdm
 
@@ -42,10 +47,34 @@ def in_parts(model, names):
 
 
 def _pictures(name):
-    """The file of this name, or all pictures in the folder of this name."""
-    if not Path(name).is_dir():
-        return [name]
-    inside = sorted(str(path) for path in Path(name).iterdir() if path.suffix.lower() in SUFFIXES)
+    """The file of this name, all pictures in the folder of this name, or what matches a pattern like *.png."""
+    place = os.path.expanduser(name)
+    if glob.has_magic(place) and not os.path.exists(place):  # Windows' shells, and quotes, leave it as it is
+        found = sorted(glob.glob(place, recursive=True))
+        if not found:
+            raise DataError(f"no file matches {name}: expected pictures, or a folder of them")
+        return [path for match in found for path in (_in_folder(match) if os.path.isdir(match) else [match])]
+    return _in_folder(place) if os.path.isdir(place) else [name]
+
+
+def _in_folder(folder):
+    """All pictures in a folder; what else is in it is said."""
+    inside, others = [], Counter()
+    for path in sorted(Path(folder).iterdir()):
+        if path.name.startswith("._"):
+            others["._*, macOS's notes on files"] += 1
+        elif path.suffix.lower() in SUFFIXES:
+            inside.append(str(path))
+        elif not path.name.startswith("."):
+            others["folders" if path.is_dir() else path.suffix or "names without a suffix"] += 1
     if not inside:
-        raise DataError(f"no pictures in {name}: expected files that end in one of {', '.join(SUFFIXES)}")
+        found = f"; found {_listed(others)}" if others else ""
+        raise DataError(f"no pictures in {folder}: expected files that end in one of {', '.join(SUFFIXES)}{found}")
+    if others:
+        advice = "; convert .heic to JPEG first" if {".heic", ".heif"} & {suffix.lower() for suffix in others} else ""
+        print(f"{folder}: {_listed(others)} left out, which are no pictures that can be read{advice}", file=sys.stderr)
     return inside
+
+
+def _listed(counts):
+    return ", ".join(f"{kind} ({count})" for kind, count in counts.items())

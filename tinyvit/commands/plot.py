@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tinyvit.commands.options import new_command
 from tinyvit.commands.runs import add_finished_run, finished_run, save_figure
+from tinyvit.errors import UsageError
 from tinyvit.report.inside import pictures
 
 
@@ -17,6 +18,8 @@ def add(commands):
 
 def run(args):
     """Draw everything about a finished run, as PNG and SVG."""
+    if args.out and Path(args.out).exists() and not Path(args.out).is_dir():
+        raise UsageError(f"--out {args.out} is a file: name a folder for the figures")
     inside = finished_run(args)
     drawn = pictures(inside)
     folder = Path(args.out) if args.out else inside.run.folder / "figures"

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 
 from tinyvit.arrays import to_host, xp_of
-from tinyvit.commands.models import add_model, check_is_vit, open_model
+from tinyvit.commands.models import add_inputs, add_model, check_is_vit, open_for_pictures
 from tinyvit.commands.options import add_device, add_json, count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
-from tinyvit.commands.runs import save_figure
+from tinyvit.commands.runs import check_figure, save_figure
 from tinyvit.errors import UsageError
 from tinyvit.models.vit import vit
 from tinyvit.training.cores import usable_cores
@@ -27,6 +27,7 @@ def add(commands):
     examples += ["predict model.safetensors cat.jpg --top 5", "predict Ti_16.npz photos/ --json"]
     parser = new_command(commands, "predict", run, examples)
     add_model(parser)
+    add_inputs(parser)
     add_pictures(parser)
     parser.add_argument("--top", type=count, metavar="N", help="classes to name (default: 5 of many, 3 of ten)")
     parser.add_argument(
@@ -38,9 +39,11 @@ def add(commands):
 
 def run(args):
     """Classify pictures."""
-    model = open_model(args.model, args, args.device)
+    if args.figure:
+        check_figure(args.figure)
+    model = open_for_pictures(args, args.device)
     if not model.has_head:
-        raise UsageError(f"{args.model} has no head, so it names no classes: try tinyvit features")
+        raise UsageError(f"{args.model} has no head that was trained, so it names no classes: try tinyvit features")
     if model.notes:
         print("\n".join(model.notes), file=sys.stderr)
     if args.figure:
@@ -56,7 +59,7 @@ def run(args):
         print("\n".join(map(_in_words, results)))
     if drawn:
         names = dict(zip(model.class_names, readable(model.class_names), strict=True))
-        titles = [_short(names[result["classes"][0]["class"]]) for result in results]
+        titles = [_title(result, names) for result in results]
         images = _drawable(drawn, model.preparation)
         who = who_answers(model.config.tokens, model.config.pool)
         save_figure(look(images, _attention(model, drawn), model.config.patch, titles[:DRAWN], who), args.figure)
@@ -86,18 +89,29 @@ def _classified(model, ready, args):
     if not ready:
         return []
     images = np.stack([image for _, image, _ in ready])
-    probabilities = predict(images, model.p, model.config, workers=args.workers or usable_cores())
+    how = {"problem_type": model.problem_type, "workers": args.workers or usable_cores()}
+    answers = predict(images, model.p, model.config, **how)
     top = args.top or (5 if len(model.class_names) > 10 else 3)
     return [
-        {"image": path, "classes": _best(row, model.class_names, top), "notes": notes}
-        for (path, _, notes), row in zip(ready, probabilities, strict=True)
+        {"image": path, **_best(row, model, top), "notes": notes}
+        for (path, _, notes), row in zip(ready, answers, strict=True)
     ]
 
 
-def _best(probabilities, names, top):
-    """The most probable classes, best first."""
-    best = (-probabilities).argsort(kind="stable")[:top]
-    return [{"class": names[k], "probability": round(float(probabilities[k]), 6)} for k in best]
+def _best(answers, model, top):
+    """The most probable classes, best first; of a regression, every number."""
+    if model.problem_type == "regression":
+        return {"values": dict(zip(model.class_names, map(float, answers), strict=True))}
+    best = (-answers).argsort(kind="stable")[:top]
+    return {"classes": [{"class": model.class_names[k], "probability": round(float(answers[k]), 6)} for k in best]}
+
+
+def _title(result, names):
+    """The first answer, for a figure."""
+    if "values" in result:
+        name, value = next(iter(result["values"].items()))
+        return f"{_short(names[name])} {value:.4g}"
+    return _short(names[result["classes"][0]["class"]])
 
 
 def _short(name):
@@ -107,5 +121,8 @@ def _short(name):
 
 def _in_words(result):
     """A result in words."""
-    classes = ", ".join(f"{_short(r['class'])} ({100 * r['probability']:.1f} %)" for r in result["classes"])
-    return "\n".join([f"{result['image']}: {classes}", *(f"  {note}" for note in result["notes"])])
+    if "values" in result:
+        words = ", ".join(f"{_short(name)} {value:.4g}" for name, value in result["values"].items())
+    else:
+        words = ", ".join(f"{_short(r['class'])} ({100 * r['probability']:.1f} %)" for r in result["classes"])
+    return "\n".join([f"{result['image']}: {words}", *(f"  {note}" for note in result["notes"])])

@@ -61,9 +61,19 @@ def run(args):
             few = shots(np.random.default_rng([args.seed, draw, n]), y[indices], n)
             head = ridge(features[few], y[indices][few], dataset.classes, args.l2)
             rows[n].append(accuracy(head, test, y_test))
-    results = [{"shots": n, "accuracy": float(np.mean(a)), "spread": float(np.std(a, ddof=1))} for n, a in rows.items()]
+    results = [
+        {"shots": n, "images": _there(n, y), "accuracy": float(np.mean(a)), "spread": float(np.std(a, ddof=1))}
+        for n, a in rows.items()
+    ]
     if args.json:
         print(json.dumps(results))
     else:
         for row in results:
-            print(f"{row['shots']:4} of each class: {100 * row['accuracy']:.1f} % (spread {100 * row['spread']:.1f})")
+            print(f"{row['images']:>4} of each class: {100 * row['accuracy']:.1f} % (spread {100 * row['spread']:.1f})")
+
+
+def _there(shots, labels):
+    """How many images of each class are drawn, in words: where a class has fewer than so many, all of them."""
+    counts = np.unique(labels, return_counts=True)[1]
+    least, most = (min(shots, int(count)) for count in (counts.min(), counts.max()))
+    return f"{least}" if least == most else f"{least} to {most}"

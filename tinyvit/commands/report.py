@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tinyvit.commands.options import new_command
 from tinyvit.commands.runs import add_finished_run, finished_run
+from tinyvit.errors import UsageError
 from tinyvit.files import replacing
 from tinyvit.report.page import page
 
@@ -17,6 +18,10 @@ def add(commands):
 
 def run(args):
     """Write a page about a finished run: one file, for any browser, without a network."""
+    if args.out and Path(args.out).is_dir():
+        raise UsageError(f"--out {args.out} is a directory: name a file")
+    if args.out and not Path(args.out).parent.is_dir():
+        raise UsageError(f"--out {args.out}: there is no such folder, make it first")
     inside = finished_run(args)
     path = Path(args.out) if args.out else inside.run.folder / "report.html"
     with replacing(path, "w") as file:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tinyvit.arrays import to_device
 from tinyvit.commands.options import add_data_dir, add_run, add_workers
 from tinyvit.data import read_data
-from tinyvit.errors import CheckpointError, DataError, TinyvitError, UsageError
+from tinyvit.errors import CheckpointError, DataError, UsageError
 from tinyvit.files import replacing
 from tinyvit.training.checkpoint import load
 from tinyvit.training.cores import usable_cores
@@ -21,14 +21,27 @@ def add_finished_run(parser):
 
 
 def finished_model(folder, device):
-    """A finished run and its model, on a device."""
+    """A finished run and its model, on a device; the run may be named by the model.npz in it."""
+    folder = Path(os.path.expanduser(folder))
+    if folder.is_file():
+        if folder.name != "model.npz" or not (folder.parent / "config.json").exists():
+            raise CheckpointError(
+                f"no run in {folder}: it is a file, expected the folder of a run, which knows its data"
+            )
+        folder = folder.parent
     run = open_run(folder)
     if not run.model.exists():
+        run.refuse_diverged()
         raise CheckpointError(f"the run in {folder} is not finished: go on with `{run.resume_command}`")
     p, config = load(run.model)
-    if config != run.settings.config:
-        raise CheckpointError(f"{run.model} is of another model than {run.folder / 'config.json'}: restore either")
+    check_same_model(run, run.model, config)
     return run, to_device(p, device), config
+
+
+def check_same_model(run, file, config):
+    """Raise CheckpointError unless the configuration in a run's file is the one that the run was begun with."""
+    if config != run.settings.config:
+        raise CheckpointError(f"{file} is of another model than {run.folder / 'config.json'}: restore either")
 
 
 def data_of(settings, data_dir):
@@ -46,7 +59,7 @@ def data_of(settings, data_dir):
         loaded = read_data(settings.data, data_dir, **how)
         return loaded.train, loaded.test
     place = data_dir or settings.data
-    if not Path(place).expanduser().exists():
+    if not Path(os.path.expanduser(place)).exists():
         raise DataError(f"the pictures of this run are gone from {place}: name their new place with --data-dir")
     try:
         loaded = read_data(os.path.abspath(os.path.expanduser(place)), **how)
@@ -70,16 +83,23 @@ def finished_run(args):
     return look_inside(run, p, config, test, workers=args.workers or usable_cores())
 
 
+def check_figure(path):
+    """Raise UsageError unless a figure can be written under this name; asked before the work that leads to one."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    form, known = Path(path).suffix[1:].lower(), {*FigureCanvasBase.get_supported_filetypes()} - {"pgf"}  # needs TeX
+    if form not in known:
+        raise UsageError(f"cannot draw {path}: expected a name that ends in one of {', '.join(sorted(known))}")
+    if not Path(path).expanduser().parent.is_dir():
+        raise UsageError(f"cannot draw {path}: there is no folder {Path(path).parent}; make it, or choose another")
+    return form
+
+
 def save_figure(figure, path):
     """Write a figure in the format that the file's name asks for."""
     from matplotlib import rc_context
 
-    form, known = Path(path).suffix[1:].lower(), {*figure.canvas.get_supported_filetypes()} - {"pgf"}  # needs TeX
-    if form not in known:
-        raise UsageError(f"cannot draw {path}: expected a name that ends in one of {', '.join(sorted(known))}")
-    try:
-        # The same figure is the same file: no date, and names in it that are not drawn by chance.
-        with replacing(path) as file, rc_context({"svg.hashsalt": "tinyvit"}):
-            figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)
-    except OSError as error:
-        raise TinyvitError(f"cannot write {path}: {error.strerror or error}; choose another place") from None
+    form, path = check_figure(path), Path(path).expanduser()
+    # The same figure is the same file: no date, and names in it that are not drawn by chance.
+    with replacing(path) as file, rc_context({"svg.hashsalt": "tinyvit"}):
+        figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)

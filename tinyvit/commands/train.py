@@ -3,9 +3,10 @@
 import argparse
 import dataclasses
 import os
+import shlex
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 
 from tinyvit.arrays import choose_device
@@ -23,16 +24,17 @@ from tinyvit.commands.options import (
 )
 from tinyvit.commands.runs import data_of, save_figure
 from tinyvit.data import DATASETS, dataset_named, held_out_count, read_data
-from tinyvit.errors import CheckpointError, UsageError
-from tinyvit.files import clear_side_files
+from tinyvit.errors import CheckpointError, TinyvitError, UsageError
+from tinyvit.lock import locked
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.model import model_named, name_of, parameter_count
 from tinyvit.models.presets import PRESETS
 from tinyvit.training.cores import workers_for
 from tinyvit.training.loop import check_freeze, fit
 from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
-from tinyvit.training.run import latest_run, new_run, next_folder, open_run
+from tinyvit.training.run import check_empty, latest_run, new_run, next_folder, open_run
 from tinyvit.training.settings import FREE, Settings
+from tinyvit.training.stopping import stop_requests
 from tinyvit.weights.adapt import adapt
 
 FEW_STEPS = 300  # of the optimiser, below which a model from random numbers has hardly begun to learn
@@ -74,59 +76,95 @@ def add(commands):
 
 def run(args):
     """Train a model, or go on with a run."""
-    from tinyvit.viz.curves import curves
-    from tinyvit.viz.picture import readable
-
     name = args.data if args.data is None or args.data in DATASETS else run_name(args.data)
     folder = Path(args.out) if args.out else latest_run(name) if args.resume else None
     found = _resumed(args, folder) if args.resume and folder and (folder / "config.json").exists() else None
     if found and found.metrics():
         print(f"{found.folder} is finished", file=sys.stderr)
         return _print_result(found)
+    if found:
+        found.refuse_diverged()
+    with locked(found.folder, "training") if found else nullcontext():
+        return _train(args, found, folder)
+
+
+def _train(args, found, folder):
+    """Train the run that was found, or a new one in a folder; in the first free one, if it is None."""
     if args.resume and not (found and found.checkpoint.exists()):
         print(f"nothing saved in {folder or 'runs'} yet: starting from the beginning", file=sys.stderr)
     settings, p, notes = _start(args, found)
     check_freeze(settings.config, settings.recipe)
     device = choose_device(args.device)
     workers = workers_for(settings.recipe, args.workers, device)
+    if not (found or args.force or folder is None):
+        check_empty(folder)
     data = data_of(settings, args.data_dir)
     held_out = held_out_count(len(data[0][0]), settings.recipe.validation)  # fails before there is a folder, if it does
-    run = found or new_run(folder or next_folder(settings.dataset.name), settings, force=args.force)
-    config, images = settings.config, len(data[0][0])
-    counts = f"{images - held_out} images to learn from, {held_out} held out, {len(data[1][0])} to test"
-    about = f"{settings.dataset.name}: {counts}"
-    where = device if device == "gpu" else f"{workers} worker{'s' * (workers > 1)}"
-    if args.workers and workers < args.workers:
-        where += f" (a batch of {settings.recipe.batch} has no more micro-batches)"
-    for line in notes:
-        print(line, file=sys.stderr)
-    if settings.weights and p is not None:
-        print(f"learning rate {settings.recipe.learning_rate:g} (--learning-rate)", file=sys.stderr)
-    steps = settings.recipe.epochs * -(-(len(data[0][0]) - held_out) // settings.recipe.batch)
+    folder = found.folder if found else folder or next_folder(settings.dataset.name)
+    with locked(folder, "training"), stop_requests(signal.SIGINT, signal.SIGTERM) as stop:
+        run = found or new_run(folder, settings, force=args.force)
+        for line in notes:
+            print(line, file=sys.stderr)
+        _say_what_comes(args, run, data, held_out, workers if device == "cpu" else device, fine_tuned=p is not None)
+        how = {"recipe": settings.recipe, "seed": settings.seed, "workers": workers, "device": device}
+        fit(settings.config, data, p=p, **how, run=run, draw=_drawing(run), stop=stop)
+    return _print_result(run)
+
+
+def _say_what_comes(args, run, data, held_out, where, *, fine_tuned):
+    """The line that a run begins with, and what is unusual about it; `where` is "gpu", or the number of workers."""
+    settings, images = run.settings, len(data[0][0])
+    recipe, numbers = settings.recipe, run.read_history()[1]
+    if numbers:
+        lines = f"line {numbers[0]} is" if len(numbers) == 1 else f"lines {', '.join(map(str, numbers))} are"
+        print(f"{run.folder / 'history.jsonl'}: {lines} damaged and left out", file=sys.stderr)
+    if fine_tuned:
+        print(f"learning rate {recipe.learning_rate:g} (--learning-rate)", file=sys.stderr)
+    steps = recipe.epochs * -(-(images - held_out) // recipe.batch)
     if settings.pictures and steps < FEW_STEPS:
         print(f"{steps} steps in all are few: try a smaller --batch, or more --epochs", file=sys.stderr)
-    print(f"{about}; {parameter_count(config)} parameters; {where}; {run.folder}", file=sys.stderr)
+    if where != "gpu":
+        few = args.workers and where < args.workers
+        where = f"{where} worker{'s' * (where > 1)}"
+        where += f" (a batch of {recipe.batch} has no more micro-batches)" * bool(few)
+    counts = f"{images - held_out} images to learn from, {held_out} held out, {len(data[1][0])} to test"
+    about = f"{settings.dataset.name}: {counts}; {parameter_count(settings.config)} parameters"
+    print(f"{about}; {where}; {run.folder}", file=sys.stderr)
+
+
+def _drawing(run):
+    """What draws a run's curves from its history. Where they cannot be drawn that is said, and the run goes on."""
+    try:
+        from tinyvit.viz.curves import curves
+        from tinyvit.viz.picture import readable
+
+        title = f"{readable([run.settings.dataset.name])[0]}, seed {run.settings.seed}"
+    except OSError as error:  # Matplotlib wants a folder for its cache, the user's or a temporary one
+        print(f"tinyvit: no curves: {error}", file=sys.stderr)
+        return None
 
     def draw(history):
-        save_figure(curves(history, title=f"{readable([settings.dataset.name])[0]}, seed {settings.seed}"), run.curves)
+        try:
+            save_figure(curves(history, title=title), run.curves)
+        except (TinyvitError, OSError) as error:
+            print(f"tinyvit: no curves: {error}", file=sys.stderr)
 
-    with _stop_requests() as stop:
-        how = {"recipe": settings.recipe, "seed": settings.seed, "workers": workers, "device": device}
-        fit(config, data, p=p, **how, run=run, draw=draw, stop=stop)
-    return _print_result(run)
+    return draw
 
 
 def run_name(data):
     """The name that the runs of a folder or .zip of pictures begin with, unless --out says another."""
-    path = Path(data).expanduser().resolve()
+    path = Path(os.path.expanduser(data)).resolve()
     return path.stem if path.is_file() else path.name
 
 
 def _print_result(run):
     metrics = run.metrics()
-    print(f"run {run.folder}: {metrics['epochs']} epochs in {metrics['seconds']:.1f} s", end=", ")
+    epochs = f"{metrics['epochs']} epoch{'s' * (metrics['epochs'] != 1)}"
+    print(f"run {run.folder}: {epochs} in {metrics['seconds']:.1f} s", end=", ")
     print(f"validation accuracy {100 * metrics['validation_accuracy']:.2f} %")
-    print(f"test accuracy {100 * metrics['test_accuracy']:.2f} %")
+    print(f"test accuracy {100 * metrics['test_accuracy']:.2f} %", flush=True)
+    print(f"look at it: tinyvit report {shlex.quote(str(run.folder))}", file=sys.stderr)
 
 
 def _start(args, found):
@@ -202,7 +240,6 @@ def _from_weights(settings, asked):
 def _resumed(args, folder):
     """The saved run; its own settings win, and an option that contradicts them is an error."""
     run = open_run(folder)
-    clear_side_files(folder)
     asked = {"data": args.data, "model": args.model, "seed": args.seed, "from": args.weights}
     if args.preset:
         preset = model_named(name_of(run.settings.config)).preset(PRESETS[args.preset])
@@ -211,21 +248,3 @@ def _resumed(args, folder):
     asked |= given(args, [*ViTConfig.settings(), *run.settings.config.settings(), *fields(Recipe)])
     run.refuse_other({name: value for name, value in asked.items() if value is not None})
     return run
-
-
-@contextmanager
-def _stop_requests():
-    """While this holds, Ctrl-C and SIGTERM are noted, for the loop to ask after. A second one has its usual effect."""
-    noted = []
-
-    def note(number, frame):
-        noted.append(number)
-        for name, handler in before.items():
-            signal.signal(name, handler)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: noted[0] if noted else 0
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

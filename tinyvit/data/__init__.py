@@ -21,6 +21,7 @@ from tinyvit.data.preprocess import prepare
 from tinyvit.data.split import held_out_count, hold_out, hold_out_indices
 from tinyvit.data.transforms import affine, affine_matrices, shift
 from tinyvit.ops.labels import check_labels
+from tinyvit.ops.resize import both_sides
 
 __all__ = [
     "DATASETS",
@@ -44,7 +45,7 @@ __all__ = [
 
 
 def load_data(
-    data: str | os.PathLike, data_dir: str | os.PathLike | None = None, *, size: int | None = None
+    data: str | os.PathLike, data_dir: str | os.PathLike | None = None, *, size: int | tuple[int, int] | None = None
 ) -> tuple[tuple, tuple]:
     """Load a data set, ready for training.
 
@@ -55,8 +56,9 @@ def load_data(
         Where the files of a data set that is published are: in it, in its subfolder of the set's name, or where
         torchvision puts them. Without it they are looked for in $TINYVIT_DATA and the user's cache folder, and
         downloaded to the latter if they are in neither. digits is bundled and needs none.
-    size : int, optional
-        Side of the images in pixels, for a model of another size than the set's: they are resized, bilinearly.
+    size : int or (int, int), optional
+        Side of the images in pixels, or height and width, for a model of another size than the set's: they are resized,
+        bilinearly. Pictures of one's own are square.
 
     Returns
     -------
@@ -79,7 +81,7 @@ def read_data(
     data: str | os.PathLike,
     data_dir: str | os.PathLike | None = None,
     *,
-    size: int | None = None,
+    size: int | tuple[int, int] | None = None,
     skip_broken: bool = False,
     progress: bool = False,
 ) -> Loaded:
@@ -121,11 +123,11 @@ def read_data(
     return Loaded(dataset, *((x, check_labels(y, dataset.classes)) for x, y in parts))
 
 
-def fitted(images: np.ndarray | Pixels, size: int) -> np.ndarray | Pixels:
+def fitted(images: np.ndarray | Pixels, size: int | tuple[int, int]) -> np.ndarray | Pixels:
     """Images [B, H, W, C] of this size: themselves, if they have it, else resized bilinearly.
 
     Pixels are resized when they are indexed.
     """
-    if images.shape[1:3] == (size, size):
+    if images.shape[1:3] == both_sides(size):
         return images
     return Pixels(images.stored, size) if isinstance(images, Pixels) else resized(images, size)

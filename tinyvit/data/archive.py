@@ -8,7 +8,7 @@ import zlib
 from contextlib import contextmanager
 
 from tinyvit.data.folders import HIDDEN, Entry, Folder
-from tinyvit.errors import DataError
+from tinyvit.errors import DataError, TinyvitError
 
 UTF8 = 0x800  # the flag of a name that says it is UTF-8
 ENCRYPTED = 0x1
@@ -30,7 +30,9 @@ def opened(path):
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except zipfile.BadZipFile as error:
+    except TinyvitError:
+        raise
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:  # versions and names of entries
         raise DataError(
             f"{path}: not a zip archive, or damaged ({error}); expected a folder or .zip of pictures"
         ) from None

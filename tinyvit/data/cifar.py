@@ -8,17 +8,19 @@ import hashlib
 import os
 import tarfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tinyvit.data.download import download
-from tinyvit.data.mnist import VARIABLE, cache_folder
+from tinyvit.data.download import VARIABLE, download, not_found
+from tinyvit.data.mnist import cache_folder
 from tinyvit.data.unpickle import batch_of
 from tinyvit.errors import DataError
 from tinyvit.ops.labels import check_labels
 
+NAME = "cifar-10"
 MIRRORS = ("https://www.cs.toronto.edu/~kriz/",)
 IMAGES = 10_000  # in a batch
 BYTES = 3 * 32 * 32  # of an image
@@ -55,6 +57,17 @@ def load(data_dir=None):
         If it is not found, cannot be downloaded, is damaged, or is not CIFAR-10.
     """
     path, form = locate(data_dir)
+    try:
+        return _read(path, form)
+    except DataError:
+        if path != cache_folder(NAME) / form.archive:
+            raise
+        with suppress(DataError):  # without a network, the damage is what there is to say
+            return _read(download(form.archive, MIRRORS, f"md5:{form.md5}", path.parent), form)
+        raise
+
+
+def _read(path, form):
     batches = _unpacked(path, form) if path.is_dir() else _packed(path, form)
     read = _binary_batch if form.suffix else batch_of
     parts = [_images_and_labels(*read(batches[name], where), where) for name, where in _named(path, form)]
@@ -71,21 +84,20 @@ def locate(data_dir=None):
         If `data_dir` is given and does not hold it, or it cannot be downloaded.
     """
     if data_dir is not None:
-        root = Path(data_dir).expanduser()
+        root = Path(os.path.expanduser(data_dir))
         if found := _find(root):
             return found
         names = ", ".join(name for form in FORMS for name in (form.archive, form.folder + "/"))
         raise DataError(f"CIFAR-10 not found: looked in {root / 'cifar-10'} and {root}, expected one of {names}")
     set_by_user = os.environ.get(VARIABLE)
-    cache = cache_folder("cifar-10")
-    if found := (set_by_user and _find(Path(set_by_user).expanduser())) or _find(cache):
+    cache = cache_folder(NAME)
+    if found := (set_by_user and _find(Path(os.path.expanduser(set_by_user)))) or _find(cache):
         return found
     form = FORMS[0]
     try:
         return download(form.archive, MIRRORS, f"md5:{form.md5}", cache), form
     except DataError as error:
-        by_hand = f"put the file into {cache} by hand, or name its folder with --data-dir or ${VARIABLE}"
-        raise DataError(f"CIFAR-10 was not found on this machine: {error}; {by_hand}") from None
+        raise not_found("CIFAR-10", error, "the file", cache) from None
 
 
 def _find(root):

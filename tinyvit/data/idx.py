@@ -14,6 +14,7 @@ import math
 import os
 import struct
 import zlib
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -23,7 +24,25 @@ UNSIGNED_BYTE = 0x08
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_RATIO = 1032  # deflate cannot pack more bytes than this into one
 AGAIN = "copy or download the file again"
-LARGEST = 2**30  # bytes; MNIST has 47 million
+LARGEST = 2**28  # entries; MNIST has 47 million
+AT_ONCE = 2**20  # bytes that are read at a time
+
+
+def idx_shape(path, dimensions):
+    """The shape that the header of an idx file declares; nothing else is read.
+
+    Parameters
+    ----------
+    path : path of the file
+    dimensions : int, the number of dimensions expected: 3 for images, 1 for labels
+
+    Raises
+    ------
+    DataError
+        As `read_idx`, as far as the header shows it.
+    """
+    with _opened(path) as (stream, size, ratio):
+        return _checked_shape(stream, path, dimensions, size, ratio)
 
 
 def read_idx(path, dimensions):
@@ -31,8 +50,8 @@ def read_idx(path, dimensions):
 
     Parameters
     ----------
-    path : path of the file
-    dimensions : int, the number of dimensions expected: 3 for images, 1 for labels
+    path, dimensions
+        As of `idx_shape`.
 
     Returns
     -------
@@ -44,15 +63,37 @@ def read_idx(path, dimensions):
         If the file is missing, damaged, cut short, or not such a file: one line with its name, what was found and what
         was expected.
     """
+    with _opened(path) as (stream, size, ratio):
+        shape = _checked_shape(stream, path, dimensions, size, ratio)
+        data, count = np.empty(math.prod(shape), np.uint8), 0
+        while count < len(data) and (read := stream.readinto(data[count : count + AT_ONCE])):
+            count += read
+        # One byte more than declared: a file that is too long shows, and gzip is made to check its checksum.
+        if count < len(data) or stream.read(1):
+            found = f"holds {count}" if count < len(data) else "holds more"
+            raise DataError(f"{_declared(path, shape)} but {found}; it is damaged: {AGAIN}")
+    data.setflags(write=False)
+    return data.reshape(shape)
+
+
+@contextmanager
+def _opened(path):
+    """The plain bytes of a file, as a stream; its size, and how many times as much it may hold.
+
+    Whatever is wrong is said in one line.
+    """
     try:
+        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):  # a pipe would be waited for
+            raise DataError(f"{path}: no ordinary file, expected an idx file")
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             packed = file.read(2) == GZIP_MAGIC
             file.seek(0)
             if packed:
                 with gzip.open(file) as stream:
-                    return _read(stream, path, dimensions, size, GZIP_RATIO)
-            return _read(file, path, dimensions, size, 1)
+                    yield stream, size, GZIP_RATIO
+            else:
+                yield file, size, 1
     except EOFError:
         raise DataError(f"{path}: the gzip stream is cut short at {size} bytes; {AGAIN}") from None
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -61,21 +102,19 @@ def read_idx(path, dimensions):
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _read(stream, path, dimensions, file_size, ratio):
-    """The array in a stream of plain idx bytes, from a file that may hold `ratio` times its own size."""
+def _declared(path, shape):
+    return f"{path}: declares {' x '.join(map(str, shape))} entries"
+
+
+def _checked_shape(stream, path, dimensions, size, ratio):
+    """The shape in the header of a stream, from a file that may hold `ratio` times its own size."""
     shape = _read_shape(stream, path, dimensions)
-    size = math.prod(shape)
-    declared = f"{path}: declares {' x '.join(map(str, shape))} entries"
+    declared = _declared(path, shape)
     if math.prod(max(n, 1) for n in shape) > LARGEST:  # a dimension of 0 must not hide absurd others
         raise DataError(f"{declared}, more than the {LARGEST} bytes expected at most; the header is damaged")
-    if size > file_size * ratio:
-        raise DataError(f"{declared}, more than a file of {file_size} bytes can hold; it is cut short: {AGAIN}")
-    # One byte more than declared: a file that is too long shows, and gzip is made to check its checksum.
-    data = stream.read(size + 1)
-    if len(data) != size:
-        found = f"holds {len(data)}" if len(data) < size else "holds more"
-        raise DataError(f"{declared} but {found}; it is damaged: {AGAIN}")
-    return np.frombuffer(data, np.uint8).reshape(shape)
+    if math.prod(shape) > size * ratio:
+        raise DataError(f"{declared}, more than a file of {size} bytes can hold; it is cut short: {AGAIN}")
+    return shape
 
 
 def _read_shape(stream, path, dimensions):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tinyvit import json_files
 from tinyvit.files import replacing
 
 VERSION = 1  # of the file, and of how a picture is prepared
@@ -48,7 +49,7 @@ def load(path, size):
         images = np.load(path, mmap_mode="r", allow_pickle=False)
         with open(path, "rb") as file:
             file.seek(images.offset + images.nbytes)
-            description = json.loads(np.load(file, allow_pickle=False).tobytes())
+            description = json_files.parse(np.load(file, allow_pickle=False).tobytes())
             complete = not file.read(1)
         counted = sum(map(sum, description["counts"]))
         lengths = [len(part) for part in description["counts"]]

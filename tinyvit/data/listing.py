@@ -13,7 +13,7 @@ import numpy as np
 
 from tinyvit.data.folders import PICTURES
 from tinyvit.data.split import stratified
-from tinyvit.errors import DataError
+from tinyvit.errors import DataError, one_line
 
 TEST_SHARE = 5  # one picture in so many is for testing
 EXPECTED = "expected CLASS/picture, or train/CLASS/picture and test/CLASS/picture"
@@ -135,4 +135,4 @@ def _ignored(classes, strays):
 
 def _few(names):
     """The first of some names, and how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return ", ".join(map(one_line, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

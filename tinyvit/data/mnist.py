@@ -4,17 +4,17 @@ The files of both sets bear the same names, so the contents are told apart by th
 """
 
 import hashlib
+import operator
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from tinyvit.data.datasets import dataset_named
-from tinyvit.data.download import download
-from tinyvit.data.idx import read_idx
+from tinyvit.data.download import VARIABLE, download, not_found
+from tinyvit.data.idx import idx_shape, read_idx
 from tinyvit.data.sources import FILES, SOURCES
 from tinyvit.errors import DataError
 from tinyvit.ops.labels import check_labels
-
-VARIABLE = "TINYVIT_DATA"
 
 
 def load(name, data_dir=None):
@@ -30,19 +30,36 @@ def load(name, data_dir=None):
         If the files are not found, cannot be downloaded, are another set's, damaged, or do not fit each other.
     """
     paths = locate(name, data_dir)
+    try:
+        return _parts(name, paths)
+    except DataError:
+        if not _is_download(name, paths):
+            raise
+        with suppress(DataError):  # without a network, the damage is what there is to say
+            return _parts(name, _fetch(name, cache_folder(name)))
+        raise
+
+
+def _parts(name, paths):
     return _load_part(name, *paths[:2]), _load_part(name, *paths[2:])
+
+
+def _is_download(name, paths):
+    """Whether files are a set that was downloaded, though some were damaged since; and not a set of one's own."""
+    downloaded = [cache_folder(name) / f"{file}.gz" for file in FILES]
+    return paths == downloaded and any(map(operator.eq, map(_sha256, paths), SOURCES[name].sha256))
 
 
 def _load_part(name, images_path, labels_path):
     dataset = dataset_named(name)
-    images, labels = read_idx(images_path, 3), read_idx(labels_path, 1)
-    if images.shape[1:] != (dataset.side, dataset.side) or len(images) == 0:
+    shape, (labels,) = idx_shape(images_path, 3), idx_shape(labels_path, 1)
+    if shape[1:] != (dataset.side, dataset.side) or shape[0] == 0:
         expected = f"images of {dataset.side} x {dataset.side} pixels"
-        raise DataError(f"{images_path}: found {' x '.join(map(str, images.shape))}, expected {expected}")
-    if len(images) != len(labels):
-        expected = f"{len(images)}, one for each image in {images_path.name}"
-        raise DataError(f"{labels_path}: found {len(labels)} labels, expected {expected}")
-    return images, check_labels(labels, dataset.classes, labels_path)
+        raise DataError(f"{images_path}: found {' x '.join(map(str, shape))}, expected {expected}")
+    if shape[0] != labels:
+        expected = f"{shape[0]}, one for each image in {images_path.name}"
+        raise DataError(f"{labels_path}: found {labels} labels, expected {expected}")
+    return read_idx(images_path, 3), check_labels(read_idx(labels_path, 1), dataset.classes, labels_path)
 
 
 def locate(name, data_dir=None):
@@ -54,9 +71,9 @@ def locate(name, data_dir=None):
         If `data_dir` is given and they are not in it, or they cannot be downloaded.
     """
     if data_dir is not None:
-        return _find_given(name, Path(data_dir).expanduser())
+        return _find_given(name, Path(os.path.expanduser(data_dir)))
     set_by_user = os.environ.get(VARIABLE)
-    paths = set_by_user and find(name, Path(set_by_user).expanduser())
+    paths = set_by_user and find(name, Path(os.path.expanduser(set_by_user)))
     if paths and not other_set(name, paths):
         return paths
     cache = cache_folder(name)
@@ -107,11 +124,11 @@ def _find_given(name, data_dir):
         raise DataError(f"{data_dir}: no such folder; expected one with {title}'s files")
     paths = find(name, data_dir)
     if paths is None:
-        folders = _folders(name, data_dir)
-        nearest = min(folders, key=lambda folder: _paths_in(folder).count(None))
+        nearest = min(_folders(name, data_dir), key=lambda folder: _paths_in(folder).count(None))
         lacks = ", ".join(file for file, path in zip(FILES, _paths_in(nearest), strict=True) if path is None)
-        looked = ", ".join(map(str, folders))
-        raise DataError(f"{title} not found: looked in {looked}; {nearest} lacks {lacks} (.gz or unpacked)")
+        others = " and ".join(folder for folder in SOURCES[name].folders if folder)
+        lacks = f"{nearest.relative_to(data_dir.parent)} lacks {lacks} (.gz or unpacked)"
+        raise DataError(f"{title} not found: looked in {data_dir} and its folders {others}; {lacks}")
     return _refuse_other_set(name, paths)
 
 
@@ -132,8 +149,7 @@ def _fetch(name, folder):
         files = zip(FILES, source.sha256, strict=True)
         return [download(f"{file}.gz", source.mirrors, sha256, folder) for file, sha256 in files]
     except DataError as error:
-        by_hand = f"put its four .gz files into {folder} by hand, or name their folder with --data-dir or ${VARIABLE}"
-        raise DataError(f"{source.title} was not found on this machine: {error}; {by_hand}") from None
+        raise not_found(source.title, error, "its four .gz files", folder) from None
 
 
 def _sha256(path):

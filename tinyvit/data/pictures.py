@@ -66,7 +66,7 @@ def load(path, *, size=None, skip_broken=False, progress=False):
     UsageError
         If the size is not possible.
     """
-    path, size = Path(path).expanduser(), SIDE if size is None else size
+    path, size = Path(os.path.expanduser(path)), SIDE if size is None else size
     if type(size) is not int or not 1 <= size <= LARGEST_SIDE:
         raise UsageError(f"size is {size!r}: expected a whole number of pixels from 1 to {LARGEST_SIDE}")
     how = {"skip_broken": skip_broken, "progress": progress}

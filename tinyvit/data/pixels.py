@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinyvit.data.datasets import scale
-from tinyvit.ops.resize import resize
+from tinyvit.ops.resize import both_sides, resize
 
 
 class Pixels:
@@ -17,21 +17,22 @@ class Pixels:
     Parameters
     ----------
     stored : array of uint8 [B, H, W, C], values 0 to 255; it may be memory-mapped
-    size : int, optional
-        Side of the images that are given out, in pixels; resized bilinearly. None: as they are stored.
+    size : int or (int, int), optional
+        Side of the images that are given out, in pixels, or height and width; resized bilinearly. None: as they are
+        stored.
     """
 
     ndim = 4
     dtype = np.dtype(np.float32)
 
-    def __init__(self, stored: np.ndarray, size: int | None = None):
+    def __init__(self, stored: np.ndarray, size: int | tuple[int, int] | None = None):
         self.stored = np.asarray(stored)  # a memory map without its class, which would stick to all that is made of it
-        self.size = None if size is None or stored.shape[1:3] == (size, size) else size
+        self.size = None if size is None or stored.shape[1:3] == both_sides(size) else size
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         count, height, width, channels = self.stored.shape
-        return (count, height, width, channels) if self.size is None else (count, self.size, self.size, channels)
+        return (count, height, width, channels) if self.size is None else (count, *both_sides(self.size), channels)
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -49,6 +50,7 @@ class Pixels:
         return self[:].astype(dtype or self.dtype, copy=False)
 
 
-def resized(images: np.ndarray, size: int) -> np.ndarray:
-    """Images [..., H, W, C] as [..., size, size, C], bilinearly, with anti-aliasing."""
-    return resize(images, size, size, "bilinear antialias")[0]
+def resized(images: np.ndarray, size: int | tuple[int, int]) -> np.ndarray:
+    """Images [..., H, W, C] as [..., size, size, C], or [..., height, width, C], bilinearly, with anti-aliasing."""
+    height, width = both_sides(size)
+    return resize(images, height, width, "bilinear antialias")[0]

@@ -15,16 +15,18 @@ LEAST_CONTRAST = 8  # of 255: less than that is noise, not a drawing
 DARK = 8  # of 255: a ground up to this is black already
 BRIGHT = 200  # of 255: ink with a peak from this on is white already
 INK = 96  # of 255: what is at least so bright is ink
+SMALLEST = 0.95  # of the data set's size: ink from this on has the size already
+CENTRED = "cropped to the ink and centred"
 
 
 def prepare(image: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, list[str]]:
     """Turn a picture into the input of a model that was trained on `dataset`.
 
     For a data set of photographs: the shorter side is resized to the model's, and the middle cut out. For all others,
-    in order: grey; light on dark; for pictures of ink the full range of brightness; and, unless the picture has the
-    model's size already, its size and place. MNIST's own preparation: the ink's longer side is scaled to `ink_box`,
-    and the ink is put down with its centre of mass in the middle. Other sets' pictures are padded to a square and
-    resized.
+    in order: grey; light on dark; for pictures of ink the full range of brightness; size and place. MNIST's own
+    preparation: the ink's longer side is scaled to `ink_box`, and the ink is put down with its centre of mass in the
+    middle, unless it is as large and lies there already. (Some of the 8 x 8 digits lie a pixel aside: one that was
+    moved by a pixel may pass for one of these.) Other sets' pictures are padded to a square and resized.
 
     Parameters
     ----------
@@ -47,9 +49,8 @@ def prepare(image: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, list[str]]
     grey, notes = _light_on_dark(grey, notes)
     if dataset.ink_box is not None:
         grey, notes = _stretch(grey, notes)
-    if grey.shape != (dataset.side, dataset.side):
-        arrange = _pad_and_resize if dataset.ink_box is None else _centre_ink
-        grey, notes = arrange(grey, notes, dataset)
+    arrange = _pad_and_resize if dataset.ink_box is None else _centre_ink
+    grey, notes = arrange(grey, notes, dataset)
     return scale(grey, 255)[:, :, None], notes
 
 
@@ -58,7 +59,10 @@ def _to_grey(image):
     first = image[:, :, :1]
     if (image == first).all():
         return first[:, :, 0].astype(np.float32), []
-    return (image @ np.array(LUMA)).astype(np.float32), ["converted from colour to grey"]
+    grey = np.empty(image.shape[:2], np.float32)
+    for row, colours in zip(grey, image, strict=True):  # all at once would take ten times the picture's memory
+        row[:] = colours @ np.array(LUMA)
+    return grey, ["converted from colour to grey"]
 
 
 def _light_on_dark(grey, notes):
@@ -89,25 +93,49 @@ def _border(grey):
 
 
 def _centre_ink(grey, notes, dataset):
-    """Crop to the ink, scale it to the box, put it down by its centre of mass."""
-    side = dataset.side
-    height, width = grey.shape
-    rows, columns = (np.flatnonzero((grey >= INK).any(axis=axis)) for axis in (1, 0))
-    ink = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    ink = _resize(ink, dataset.ink_box * side / max(ink.shape))
-    top, left = (_place(ink.sum(axis=1 - axis), dataset.ink_centre, side) for axis in (0, 1))
-    picture = np.zeros((side, side), dtype=np.float32)
-    picture[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
-    notes = [*notes, "cropped to the ink and centred", f"resized from {width}x{height} to {side}x{side}"]
+    """The ink in the data set's size and place; where it has them already, to the pixel, the picture stays as it is."""
+    side, box, shape = dataset.side, dataset.ink_box * dataset.side, grey.shape
+    for least in (DARK + 1, INK):  # with the strokes' faint edges; and without, in case of noise
+        rows, columns = _extent(grey, least)
+        ink = grey[rows, columns]
+        if SMALLEST * box <= max(ink.shape) <= box:
+            if shape == (side, side) and _in_place(ink, (rows.start, columns.start), dataset):
+                return grey, notes
+            return _put_down(ink, dataset), [*notes, CENTRED]
+    ink = _resize(ink, box / max(ink.shape))
+    picture = _put_down(ink, dataset)
+    resized = f"from {shape[1]}x{shape[0]} to {side}x{side}" if shape != (side, side) else "the ink"
+    notes = [*notes, CENTRED, f"resized {resized}"]
     if ink.max() < BRIGHT:
         return picture / ink.max() * 255, [*notes, "brightened: the ink's strokes are thinner than a pixel"]
     return picture, notes
 
 
-def _place(profile, centre, side):
-    """Where the ink begins along one axis: its centre of mass lies at `centre`, and none of it over the edge."""
-    mass_centre = (profile * np.arange(len(profile))).sum() / profile.sum()
-    return int(np.clip(np.rint(centre - mass_centre), 0, side - len(profile)))
+def _extent(grey, least):
+    """The rows and the columns, as slices, from the first to the last that have a pixel at least so bright."""
+    lines = (np.flatnonzero((grey >= least).any(axis=axis)) for axis in (1, 0))
+    return tuple(slice(there[0], there[-1] + 1) for there in lines)
+
+
+def _mass_centre(ink, axis):
+    """The index, along an axis, of the ink's centre of mass."""
+    profile = ink.sum(axis=1 - axis)
+    return (profile * np.arange(len(profile))).sum() / profile.sum()
+
+
+def _in_place(ink, corner, dataset):
+    """Whether ink that begins in this row and column lies as in the data set's own pictures."""
+    off = (corner[axis] + _mass_centre(ink, axis) - dataset.ink_centre for axis in (0, 1))
+    return all(abs(pixels) <= dataset.ink_spread for pixels in off)
+
+
+def _put_down(ink, dataset):
+    """Ink on black: its centre of mass lies at the data set's, and none of it over the edge."""
+    picture = np.zeros((dataset.side, dataset.side), dtype=np.float32)
+    wanted = (int(np.rint(dataset.ink_centre - _mass_centre(ink, axis))) for axis in (0, 1))
+    top, left = (min(max(first, 0), dataset.side - size) for first, size in zip(wanted, ink.shape, strict=True))
+    picture[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
+    return picture
 
 
 def _pad_and_resize(grey, notes, dataset):

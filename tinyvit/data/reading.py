@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from tinyvit.data.images import strict_about_size
+from tinyvit.data.images import own_limits
 from tinyvit.data.members import prepare_member
 from tinyvit.errors import DataError
 
@@ -79,7 +79,7 @@ class Reading:
     def _in_turn(self):
         """What `_block` returns, block by block; the threads are never more than two blocks each ahead."""
         threads, entries = min(MOST_THREADS, os.cpu_count() or 1), self.listing.entries
-        with strict_about_size(), ThreadPoolExecutor(threads) as pool:
+        with own_limits(), ThreadPoolExecutor(threads) as pool:
             ahead = deque()
             try:
                 for start in range(0, len(entries), BLOCK):

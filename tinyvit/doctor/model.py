@@ -74,7 +74,7 @@ def check_input(batch, p, config):
 
 def _is_blind_to_places(batch, logits, p, config, size):
     """Whether a Vision Transformer answers the same to images whose patches are in the opposite order."""
-    if not isinstance(config, ViTConfig) or config.grid == 1:
+    if not isinstance(config, ViTConfig) or config.patches == 1:
         return False
     patches, c = patchify(batch["images"], config.patch)
     turned = batch | {"images": unpatchify(patches[:, ::-1], c["x"].shape)}

@@ -52,8 +52,8 @@ def check_sizes(config, images, p, *, count, fine_tuned=False):
 
 def _check_transformer(config, images, p, least):
     """The sizes of a Vision Transformer."""
-    if config.grid == 1:
-        yield f"the patch is the whole image ({config.patch} pixels): attention has nothing to compare; take a smaller"
+    if config.grid_size == (1, 1):
+        yield f"one patch ({config.patch} pixels) is the whole image: attention has nothing to compare; take a smaller"
     if config.dim // config.heads < NARROW_HEAD:
         yield (
             f"each of the {config.heads} heads is {config.dim // config.heads} wide: too narrow to compare tokens; take"

@@ -2,12 +2,14 @@
 
 def my_softmax(x): ...
 exercises.check("softmax", my_softmax)  # right, or what kind of wrong
+exercises.names()  # what there is to write
 exercises.hint("softmax")  # and hint("softmax", 2), ...
 exercises.solution("softmax")  # the package's own source
 exercises.source(linear)  # any function, without its docstring
 """
 
 from tinyvit.exercises.check import Verdict, check, hint, solution
+from tinyvit.exercises.exercise import names
 from tinyvit.exercises.source import source
 
-__all__ = ["Verdict", "check", "hint", "solution", "source"]
+__all__ = ["Verdict", "check", "hint", "names", "solution", "source"]

@@ -97,6 +97,11 @@ class Exercise:
         return (dy, *(given[name] for name in names))
 
 
+def names():
+    """The functions that there are to write, each forward pass before its backward pass."""
+    return list(exercises())
+
+
 @functools.cache
 def exercises():
     """All exercises, by the name of the function to write."""

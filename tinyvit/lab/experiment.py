@@ -73,7 +73,7 @@ class Results:
 
     def diverged(self, **setting):
         """How many runs of a setting diverged."""
-        return sum(r["result"].get("diverged", False) for r in self.records if _is(r, setting))
+        return sum(bool(r["result"].get("diverged")) for r in self.records if _is(r, setting))
 
 
 def _is(record, setting):

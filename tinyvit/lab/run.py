@@ -4,10 +4,11 @@ from contextlib import closing
 from pathlib import Path
 
 from tinyvit.data import load_data
-from tinyvit.errors import UsageError
+from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import replacing
 from tinyvit.lab.cost import COST
 from tinyvit.lab.data_size import DATA_SIZE
+from tinyvit.lab.experiment import Results
 from tinyvit.lab.fewshot import FEWSHOT
 from tinyvit.lab.job import BUDGETS
 from tinyvit.lab.masked import MASKED
@@ -18,6 +19,7 @@ from tinyvit.lab.scale import SCALE
 from tinyvit.lab.scheduler import run_jobs
 from tinyvit.lab.shape import SHAPE
 from tinyvit.lab.store import Store
+from tinyvit.lock import locked
 
 EXPERIMENTS = {e.name: e for e in (POSITION, POOLING, NORM, SCALE, SHAPE, DATA_SIZE, MASKED, FEWSHOT, COST)}
 RESULTS, TABLE, FIGURE = "results.jsonl", "table.md", "figure.png"
@@ -62,23 +64,43 @@ def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_di
     ------
     WorkerError, CheckpointError
         As `run_jobs` and `Store`; what was finished is kept.
+    UsageError
+        If another process is at work in the folder, or there is no such budget.
     """
     if budget not in BUDGETS:
         raise UsageError(f"budget is {budget!r}: expected one of {', '.join(BUDGETS)}")
     jobs = experiment.runs(data, budget, seeds)
-    store = Store(folder / RESULTS, data)
-    missing = store.missing(jobs)
-    if missing:
+    path = folder / RESULTS
+    if Store(path, data).missing(jobs):
         load_data(data, data_dir)  # if it is not to be had, that is said here and not by a worker
-        folder.mkdir(parents=True, exist_ok=True)
-        store.check()
-    kept = len({job.key for job in jobs}) - len(missing)
-    done = watch(missing, kept) if watch else lambda job: None
-    with closing(run_jobs(missing, 1 if experiment.alone else workers, data, data_dir)) as outcomes:
-        for job, result, seconds in outcomes:
-            store.add(job, result, seconds)
-            done(job)
-    return store.of(jobs)
+        with locked(folder, "running an experiment"):
+            store = Store(path, data)  # once more: what another process has done until now
+            store.check()
+            missing, kept = store.missing(jobs), len(store.of({job.key: job for job in jobs}.values()))
+            done = watch(missing, kept) if watch else lambda job: None
+            with closing(run_jobs(missing, 1 if experiment.alone else workers, data, data_dir)) as outcomes:
+                for job, result, seconds in outcomes:
+                    store.add(job, result, seconds)
+                    done(job)
+    return Store(path, data).of(jobs)
+
+
+def report_of(experiment, records, path):
+    """What an experiment says of these records, read from a file at `path`.
+
+    Raises
+    ------
+    CheckpointError
+        If a result in the file is none that this experiment's runs have.
+    """
+    try:
+        return experiment.report(Results(records))
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(
+            f"{path} has a result that no run of {experiment.name} gives ({type(error).__name__}: {reason}): "
+            "move the file away, and give the same command again"
+        ) from error
 
 
 def table(report, records, about):
@@ -87,7 +109,7 @@ def table(report, records, about):
     lines += ["| " + " | ".join(map(str, row)) + " |" for row in report.rows]
     where = "; ".join(dict.fromkeys(record["machine"] for record in records))
     runs = {record["key"]: record for record in records}.values()  # a run may stand for several settings
-    seconds, diverged = sum(run["seconds"] for run in runs), sum(run["result"].get("diverged", False) for run in runs)
+    seconds, diverged = sum(run["seconds"] for run in runs), sum(bool(run["result"].get("diverged")) for run in runs)
     lines += ["", report.verdict, ""]
     if diverged:
         counts = "test accuracy counts as that of guessing, what else was to be measured is unknown"

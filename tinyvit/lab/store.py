@@ -7,10 +7,11 @@ result is there is not done again.
 import json
 import os
 
-from tinyvit.errors import CheckpointError
+from tinyvit import json_files
+from tinyvit.errors import FULL, CheckpointError, WriteError
 from tinyvit.training.machine import machine
 
-FIELDS = ("key", "data", "setting", "seed", "result", "seconds", "machine")
+FIELDS = {"key": str, "data": str, "setting": dict, "seed": int, "result": dict, "seconds": int | float, "machine": str}
 
 
 class Store:
@@ -24,12 +25,9 @@ class Store:
 
     def __init__(self, path, data):
         self.path, self.data, self.records = path, data, {}
-        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
-            try:
-                record = json.loads(line)
+        for _, record in json_files.lines(path):
+            if _is_record(record):  # else half a line, of a lab that was killed
                 self.records[record["key"]] = {name: record[name] for name in FIELDS}
-            except (ValueError, TypeError, KeyError):  # half a line, of a lab that was killed
-                continue
         if others := {record["data"] for record in self.records.values()} - {data}:
             raise CheckpointError(f"{path} has results on {others.pop()}, not on {data}: choose another --out")
 
@@ -72,6 +70,9 @@ class Store:
                     text = "\n" * (file.read() != b"\n") + text
                 file.write(text.encode())
         except OSError as error:
-            raise CheckpointError(
-                f"cannot write {self.path}: {error.strerror or error}; mend that and give the same command again"
-            ) from None
+            again = "; then give the same command again" if error.errno in FULL else ""
+            raise CheckpointError(f"{WriteError(self.path, error)}{again}") from None
+
+
+def _is_record(record):
+    return isinstance(record, dict) and all(isinstance(record.get(name), kind) for name, kind in FIELDS.items())

@@ -1,15 +1,18 @@
 """Configurations: the sizes of a model and its choices, checked when one is made."""
 
 import dataclasses
+import math
+import reprlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from tinyvit.annotations import Array
 from tinyvit.errors import UsageError
 from tinyvit.layers.block import BLOCKS
-from tinyvit.layers.pool import READOUTS
+from tinyvit.layers.pool import READOUTS, WITHOUT_CLASS_TOKEN
 from tinyvit.layers.position import POSITIONS
 from tinyvit.ops.gelu import GELU
+from tinyvit.ops.resize import both_sides
 from tinyvit.ops.scale import SCALES
 
 LARGEST = 100_000  # of any size: far beyond every model
@@ -25,6 +28,9 @@ CHOICES = {
 }
 
 
+ImageSize = int | tuple[int, int]  # of square images their side, of others (height, width)
+
+
 @dataclass(frozen=True)
 class Config:
     """The parent of the models' configurations, which are frozen dataclasses.
@@ -36,14 +42,19 @@ class Config:
     if TYPE_CHECKING:  # every configuration has these, as fields or as properties
 
         @property
-        def image(self) -> int: ...
+        def image(self) -> ImageSize: ...
         @property
         def channels(self) -> int: ...
         @property
         def classes(self) -> int: ...
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W): height and width of the images, in pixels."""
+        return both_sides(self.image)
+
     @classmethod
-    def settings(cls) -> dict[str, tuple[type, Any]]:
+    def settings(cls) -> dict[str, tuple[Any, Any]]:
         """The settings: {name: (class whose docstring describes it, type)}."""
         return {f.name: (cls, f.type) for f in dataclasses.fields(cls)}
 
@@ -72,7 +83,7 @@ class Config:
 
     def check_images(self, images: Array) -> None:
         """Raise UsageError unless images are [B, H, W, C] as this model takes them."""
-        expected = (self.image, self.image, self.channels)
+        expected = (*self.size, self.channels)
         if images.ndim != 4 or images.shape[1:] != expected:
             sizes = ", ".join(map(str, expected))
             raise UsageError(
@@ -86,18 +97,41 @@ def check_whole(name: str, value: Any, least: int = 1, most: int = LARGEST) -> N
         raise UsageError(f"{name} is {value!r}: expected a whole number from {least} to {most}")
 
 
+def in_pixels(image: ImageSize) -> str:
+    """An image size in words, height before width: "224" or "32 x 128"."""
+    return str(image) if isinstance(image, int) else " x ".join(map(str, image))
+
+
+def checked_size(image: Any) -> ImageSize:
+    """An image size as configurations have it: one number, or a tuple of two that differ.
+
+    Raises
+    ------
+    UsageError
+        If it is neither a whole number from 1 nor two of them, as a tuple or a list.
+    """
+    if not isinstance(image, tuple | list):
+        check_whole("image", image)
+        return image
+    if len(image) != 2:
+        raise UsageError(f"image is {reprlib.repr(image)}: expected one number of pixels, or height and width")
+    for side in image:
+        check_whole("image", side)
+    return image[0] if image[0] == image[1] else tuple(image)
+
+
 @dataclass(frozen=True)
 class ViTConfig(Config):
     """The configuration of a Vision Transformer; the defaults are ViT-B/16 as in the paper.
 
     Parameters
     ----------
-    image : int
-        Side of the (square) images, in pixels.
+    image : int or (int, int)
+        Side of square images, in pixels; or height and width.
     channels : int
         C: 3 for colour, 1 for grey.
     patch : int
-        P: side of a patch, in pixels; divides image.
+        P: side of a patch, in pixels; divides both sides of the image.
     dim : int
         D: width of the tokens.
     depth : int
@@ -109,7 +143,9 @@ class ViTConfig(Config):
     classes : int
         K: number of classes.
     pool : str
-        What the head reads: "class", the class token, or "mean", the mean of all patches; there is no class token then.
+        What the head reads: "class", the class token; "mean", the mean of all patches, where there is no class token;
+        "patch_mean", the mean of all patches beside a class token; "mean_norm" and "patch_mean_norm", whose LayerNorm
+        comes after the mean.
     position : str
         Position embedding: "1d" or "2d" (learned), "sinusoidal", "relative" or "none".
     position_at : str
@@ -136,7 +172,7 @@ class ViTConfig(Config):
         If the sizes do not fit each other.
     """
 
-    image: int = 224
+    image: ImageSize = 224
     channels: int = 3
     patch: int = 16
     dim: int = 768
@@ -156,7 +192,8 @@ class ViTConfig(Config):
     pre_logits: int = 0
 
     def __post_init__(self):
-        for name in ("image", "channels", "patch", "dim", "depth", "heads", "mlp_dim", "classes", "pre_logits"):
+        object.__setattr__(self, "image", checked_size(self.image))  # frozen for everybody else
+        for name in ("channels", "patch", "dim", "depth", "heads", "mlp_dim", "classes", "pre_logits"):
             most = DEEPEST if name == "depth" else LARGEST
             check_whole(name, getattr(self, name), int(name != "pre_logits"), most)
         for name, least, below in (("position_std", 0, 1e3), ("eps", 1e-30, 1), ("dropout", 0, 1)):
@@ -171,9 +208,15 @@ class ViTConfig(Config):
                 f"position {self.position} acts within attention: position_at is stem, expected layers or shared "
                 "(--position-at)"
             )
-        if self.image % self.patch:
+        common = math.gcd(*self.size)
+        if common % self.patch:
             raise UsageError(
-                f"patch {self.patch} does not divide image {self.image}: choose a patch that does{_near(self.image)}"
+                f"patch {self.patch} does not divide image {in_pixels(self.image)}: choose a patch that "
+                f"does{_near(common)}"
+            )
+        if self.position == "2d" and not isinstance(self.image, int):
+            raise UsageError(
+                f"position 2d is of square images, image is {in_pixels(self.image)}: choose another, such as 1d"
             )
         largest = (
             max(self.patch**2 * self.channels, self.tokens, self.dim, self.mlp_dim, self.classes, self.pre_logits)
@@ -188,18 +231,32 @@ class ViTConfig(Config):
 
     @property
     def grid(self) -> int:
-        """Patches along one side, H/P."""
+        """Patches along one side of a square image, H/P. Other images have none: see grid_size."""
+        if not isinstance(self.image, int):
+            raise UsageError(f"images of {in_pixels(self.image)} pixels are not square: expected square ones")
         return self.image // self.patch
 
     @property
+    def grid_size(self) -> tuple[int, int]:
+        """(H/P, W/P): rows and columns of patches."""
+        height, width = self.size
+        return height // self.patch, width // self.patch
+
+    @property
+    def patches(self) -> int:
+        """N, the patches of an image: HW / P^2."""
+        rows, columns = self.grid_size
+        return rows * columns
+
+    @property
     def class_token(self) -> bool:
-        """Whether there is a class token before the patches: where the mean of all patches is read, there is none."""
-        return self.pool != "mean"
+        """Whether there is a class token before the patches: as `pool` says."""
+        return self.pool not in WITHOUT_CLASS_TOKEN
 
     @property
     def tokens(self) -> int:
         """T: the patches and the class token, N + 1; without a class token, N."""
-        return self.grid**2 + self.class_token
+        return self.patches + self.class_token
 
 
 def _near(n):

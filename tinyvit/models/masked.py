@@ -76,7 +76,7 @@ class MaskedConfig(Config):
 
     @property
     def image(self):
-        """Side of the images, in pixels."""
+        """Side of the images, in pixels, or height and width."""
         return self.vit.image
 
     @property
@@ -92,7 +92,7 @@ class MaskedConfig(Config):
     @property
     def patches(self):
         """N, the patches of an image."""
-        return self.vit.grid**2
+        return self.vit.patches
 
     @property
     def masked(self):

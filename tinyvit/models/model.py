@@ -12,8 +12,10 @@ from tinyvit.errors import UsageError
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.config import Config, ViTConfig
 from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_colours, masked_init, masked_masks
+from tinyvit.models.presets import PRESETS
 from tinyvit.models.task import Task, classification, colour_prediction
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
+from tinyvit.names import expected, nearest
 from tinyvit.ops.dropout import NO_MASKS
 
 
@@ -140,13 +142,23 @@ def model_named(name: str) -> Model:
         If this version has no such model; the line names those it has.
     """
     if name not in MODELS:
-        raise UsageError(f"no model is named {name!r}: this version has {', '.join(MODELS)}")
+        raise UsageError(f"no model is named {name!r} in this version: {expected(name, MODELS)}")
     return MODELS[name]
 
 
 def name_of(config: Config) -> str:
-    """The name, in MODELS, of the model of a configuration."""
-    return next(name for name, model in MODELS.items() if type(config) is model.config)
+    """The name, in MODELS, of the model of a configuration.
+
+    Raises
+    ------
+    UsageError
+        If it is not the configuration of any of them.
+    """
+    for name, model in MODELS.items():
+        if type(config) is model.config:
+            return name
+    meant = nearest(config, PRESETS) if isinstance(config, str) else None
+    raise UsageError(f"found {config!r}: expected a configuration, such as tinyvit.PRESETS[{meant or 'digits'!r}]")
 
 
 def model_of(config: Config) -> Model:

@@ -3,6 +3,7 @@
 import dataclasses
 
 from tinyvit.models.config import ViTConfig
+from tinyvit.names import Named
 
 
 def _presets():
@@ -28,4 +29,4 @@ def _presets():
     return presets
 
 
-PRESETS: dict[str, ViTConfig] = _presets()
+PRESETS: dict[str, ViTConfig] = Named("preset", _presets())

@@ -15,6 +15,7 @@ from tinyvit.errors import DataError
 from tinyvit.models.config import LARGEST, Config
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from tinyvit.ops.labels import check_labels
+from tinyvit.ops.resize import both_sides
 
 
 class Task(NamedTuple):
@@ -101,7 +102,7 @@ def check_batch(batch: Batch, config: Config, task: Task, what: str = "the data"
 
 
 def _images(config):
-    return {"images": ((config.image, config.image, config.channels), "float32")}
+    return {"images": ((*both_sides(config.image), config.channels), "float32")}
 
 
 classification = Task(

@@ -87,6 +87,11 @@ def resize_weights(xp, old, new, method):
     return inside / inside.sum(axis=1, keepdims=True)
 
 
+def both_sides(size):
+    """(height, width) of images of this size: a number is the side of square ones."""
+    return (size, size) if isinstance(size, int) else size
+
+
 def resize(x, height, width, method):
     """Resize images: y = R_rows x R_columns^T, for each channel.
 

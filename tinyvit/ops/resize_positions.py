@@ -7,7 +7,7 @@ from tinyvit.errors import UsageError
 from tinyvit.ops.resize import resize, resize_backward
 
 
-def resize_positions(pos, grid, method):
+def resize_positions(pos, grid, method, *, old=None):
     """Take the patches' embeddings for an image [G, G, D] and resize it; the class token's row stays as it is.
 
         y_0 = pos_0,    y_1.. = resize(pos_1..)
@@ -19,10 +19,13 @@ def resize_positions(pos, grid, method):
     ----------
     pos : array [1 + G^2, D]
         Row 0 belongs to the class token, the others to the patches in raster order.
-    grid : int
-        The new number G' of patches along each side: 24 for ViT-B/16 on images of 384 pixels, 14 for 224.
+    grid : int or (int, int)
+        The new number G' of patches along each side: 24 for ViT-B/16 on images of 384 pixels, 14 for 224. Or, for
+        images that are not square, its rows and columns.
     method : str
         A key of tinyvit.ops.resize.RESIZE.
+    old : (int, int), optional
+        The rows and columns that there are; left out, G and G.
 
     Returns
     -------
@@ -34,18 +37,20 @@ def resize_positions(pos, grid, method):
         If the rows after the first are no square, or resize cannot do it.
     """
     patches, D = len(pos) - 1, pos.shape[1]
-    side = math.isqrt(patches)
-    if side**2 != patches:
+    rows, columns = old or 2 * (math.isqrt(patches),)
+    if rows * columns != patches:
+        wanted = f"expected {rows} x {columns}" if old else "which is no square number"
         raise UsageError(
             f"a position table of {len(pos)} rows cannot be resized: without the class token's there are {patches}, "
-            f"which is no square number"
+            f"{wanted}"
         )
-    y, c = resize(pos[1:].reshape(side, side, D), grid, grid, method)
-    return xp_of(pos).concatenate([pos[:1], y.reshape(grid * grid, D)]), c
+    new = (grid, grid) if isinstance(grid, int) else grid
+    y, c = resize(pos[1:].reshape(rows, columns, D), *new, method)
+    return xp_of(pos).concatenate([pos[:1], y.reshape(-1, D)]), c
 
 
 def resize_positions_backward(dy, c):
     """The gradient of the table: dy in the class token's row, resize's own gradient in the others."""
-    D, (grid, _) = dy.shape[1], c["rows"].shape
-    dpatches = resize_backward(dy[1:].reshape(grid, grid, D), c)
+    D, rows, columns = dy.shape[1], len(c["rows"]), len(c["columns"])
+    dpatches = resize_backward(dy[1:].reshape(rows, columns, D), c)
     return xp_of(dy).concatenate([dy[:1], dpatches.reshape(-1, D)])

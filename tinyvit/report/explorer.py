@@ -16,7 +16,7 @@ from tinyvit import trees
 from tinyvit.annotations import Array, Tree
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.errors import UsageError
-from tinyvit.models.config import Config
+from tinyvit.models.config import Config, in_pixels
 from tinyvit.models.model import model_of
 from tinyvit.viz.attention import who_answers
 from tinyvit.viz.maps import attention_figure
@@ -43,8 +43,8 @@ class Explorer:
     Raises
     ------
     UsageError
-        If there are no images, or of another size or number than the model and the titles ask for; or the model has no
-        attention over patches.
+        If there are no images, or of another size or number than the model and the titles ask for, or not square; or
+        the model has no attention over patches.
     """
 
     def __init__(self, images: Array, p: Tree, config: Config, titles: Sequence[str] | None = None):
@@ -56,6 +56,8 @@ class Explorer:
         if "encoder" not in model.views:
             raise UsageError(f"{model.title} has no attention over patches: there is nothing to explore")
         self.config = encoder = model.views["encoder"](config)
+        if not isinstance(encoder.image, int):
+            raise UsageError(f"images of {in_pixels(encoder.image)} pixels: the explorer shows square ones only")
         count = max(1, min(len(images), BUDGET // (encoder.depth * encoder.heads * encoder.tokens**2)))
         self.images = images[:count]
         self.titles = (titles or [f"image {i + 1}" for i in range(count)])[:count]
@@ -73,8 +75,9 @@ class Explorer:
     def html(self) -> str:
         """A piece of HTML that contains all it needs."""
         data = json.dumps(self.data()).replace("<", "\\u003c")  # no title can end the script
-        first = attention_figure(self.images[0], [a[0] for a in self.maps])
-        words = f"Where {who_answers(self.config.tokens)} of the first image looks, in each layer and head"
+        first = attention_figure(self.images[0], [a[0] for a in self.maps], pool=self.config.pool)
+        who = who_answers(self.config.tokens, self.config.pool)
+        words = f"Where {who} of the first image looks, in each layer and head"
         return Template(resources.files(__package__).joinpath("explorer.html").read_text(encoding="utf-8")).substitute(
             id=f"explorer-{hashlib.sha256(data.encode()).hexdigest()[:8]}-{next(NUMBER)}",
             fallback=f'<img class="static" style="max-width: 100%" alt="{words}" src="{figure_source(first)}">',

@@ -100,7 +100,7 @@ def pictures(inside):
         chosen |= {"confusion": _confusion, "mistakes": _mistakes}
     if encoder:
         chosen |= {"attention": _attention, "rollout": _rollout, "distance": _distance, "filters": _filters}
-    if encoder and encoder.grid > 1 and position_table(inside.p, encoder) is not None:  # one patch has no neighbour
+    if encoder and encoder.patches > 1 and position_table(inside.p, encoder) is not None:  # one patch has no neighbour
         chosen["positions"] = _positions
     chosen["dataflow"] = _dataflow
     return {name: draw(inside) for name, draw in chosen.items()}
@@ -218,8 +218,8 @@ def _rollout(inside):
 
 
 def _distance(inside):
-    distances = attention_distance(inside.maps, inside.encoder.patch)
-    uniform = uniform_distance(inside.encoder.grid**2, inside.encoder.patch)
+    grid, patch = inside.encoder.grid_size, inside.encoder.patch
+    distances, uniform = attention_distance(inside.maps, patch, grid), uniform_distance(grid, patch)
     local, blind = int((distances < LOCAL * uniform).sum()), int(np.isnan(distances).sum())
     unseen = f"; {blind} look{'s' * (blind == 1)} at no patch at all, but at the class token alone" if blind else ""
     words = (
@@ -247,8 +247,8 @@ def _filters(inside):
 
 
 def _positions(inside):
-    table, kind = position_table(inside.p, inside.encoder), inside.encoder.position
-    beside, others = neighbours_similarity(table)
+    table, kind, grid = position_table(inside.p, inside.encoder), inside.encoder.position, inside.encoder.grid_size
+    beside, others = neighbours_similarity(table, grid)
     order = GIVEN.get(kind) or (
         "so the model has found out that images have two dimensions"
         if beside > others + ALIKE
@@ -259,7 +259,7 @@ def _positions(inside):
         f"How alike the {learned} position of each patch (its place in the grid) is to all others (within each "
         f"square). Neighbours' similarity is {beside:z.2f} on average, that of others {others:z.2f}, {order}."
     )
-    return Picture(similarity_figure(table), "Does it know where patches are?", words)
+    return Picture(similarity_figure(table, grid), "Does it know where patches are?", words)
 
 
 def _dataflow(inside):

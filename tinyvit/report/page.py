@@ -26,11 +26,13 @@ def page(inside):
     sizes = f" ({encoder.depth} layers, {encoder.heads} heads, patches of {encoder.patch} pixels)" if encoder else ""
     summary = (
         f"{title[0].upper()}{title[1:]} with {metrics['parameters']:,} parameters{sizes}, trained on "
-        f"{settings.dataset.name}: {metrics['training_images']:,} images, {metrics['epochs']} epochs, "
+        f"{settings.dataset.name}: {metrics['training_images']:,} images, "
+        f"{metrics['epochs']} epoch{'s' * (metrics['epochs'] != 1)}, "
         f"{metrics['seconds']:.0f} seconds."
     )
     tensors = shapes(inside.config)
-    anchors = {"explorer": "Explore"} if encoder else {}
+    square = encoder and isinstance(encoder.image, int)  # as the explorer needs
+    anchors = {"explorer": "Explore"} if square else {}
     anchors |= {name: picture.title for name, picture in drawn.items()}
     anchors |= {"shapes": "Every tensor", "settings": "Settings"}
     asked = {"data": settings.data, "model": name_of(settings.config), "seed": settings.seed}
@@ -41,7 +43,7 @@ def page(inside):
         summary=escape(summary),
         links="".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in anchors.items()),
         sections="\n".join(_section(name, picture) for name, picture in drawn.items()),
-        explorer=_explorer(inside) if encoder else "",
+        explorer=_explorer(inside) if square else "",
         shapes=_table(
             ("name", "shape", "parameters", "multiply-adds", "bytes", "memory"),
             [
@@ -71,10 +73,15 @@ def _explorer(inside):
     titles = [f"An image of {inside.names[label]}" for label in inside.labels[:EXPLORED]]
     if inside.probabilities is not None:
         best = inside.probabilities[:EXPLORED].argmax(-1)
-        titles = [f"{title}, taken for {inside.names[k]}" for title, k in zip(titles, best, strict=True)]
+        wrong = [
+            f", taken for {inside.names[k]}" if k != label else ""
+            for k, label in zip(best, inside.labels, strict=False)
+        ]
+        titles = [title + words for title, words in zip(titles, wrong, strict=True)]
     explorer = Explorer(inside.images[:EXPLORED], inside.p, inside.config, titles)
-    answer = {"class": "the class token", "mean": "the mean of all patches"}.get(getattr(inside.config, "pool", None))
-    read = f" The answer is read from {answer}." if answer else ""
+    pool = getattr(inside.config, "pool", None)
+    answer = "the class token" if pool == "class" else "the mean of all patches"
+    read = f" The answer is read from {answer}." if pool else ""
     return Template(resources.files(__package__).joinpath("explore.html").read_text(encoding="utf-8")).substitute(
         read=read, explorer=explorer.html()
     )

@@ -1,19 +1,29 @@
 """Data as training takes them: parts of examples, each a dictionary of arrays, and batches of these."""
 
+import warnings
+
 import numpy as np
 
 from tinyvit import trees
+from tinyvit.arrays import is_on_gpu
+from tinyvit.data.pixels import Pixels
 from tinyvit.data.split import hold_out_indices
+from tinyvit.errors import DataError
 from tinyvit.models.model import model_of
 from tinyvit.models.task import check_batch
 
+PARTS = ("the training data", "the test data")
+FARTHEST = 10  # from 0: photographs less the mean, divided by the deviation, come to 3
 EVALUATION = 5  # a stream of random numbers, apart from those of training
 
 
-def as_part(data):
+def as_part(data, what="the data"):
     """A part of the data as a dictionary of arrays: it is one, or a pair (images, labels) as `load_data` gives."""
     if isinstance(data, dict):
         return data
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        expected = "a pair (images, labels), as load_data returns, or a dictionary of arrays"
+        raise DataError(f"{what}: found {_kind(data)}, expected {expected}")
     images, labels = data
     return {"images": images} if labels is None else {"images": images, "labels": labels}
 
@@ -33,8 +43,56 @@ def checked_data(config, data):
         If one of them has no examples, or other arrays, shapes or labels than the model takes.
     """
     task = model_of(config).task
-    names = ("the training data", "the test data")
-    return [check_batch(as_part(part), config, task, name) for part, name in zip(data, names, strict=True)]
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        expected = "(training part, test part), as load_data returns; each is a pair (images, labels)"
+        raise DataError(f"the data: found {_kind(data)}, expected {expected}")
+    parts = []
+    for part, name in zip(data, PARTS, strict=True):
+        part = dict(as_part(part, name))
+        for array in part.keys() & task.arrays(config).keys():
+            if array != "labels":
+                part[array] = _numbers(part[array], f"{name}: {array}")
+        parts.append(check_batch(part, config, task, name))
+    return parts
+
+
+def _kind(data):
+    """What was given in place of data, in words."""
+    several = f" of {len(data)}" if isinstance(data, tuple | list | dict | np.ndarray) else ""
+    return "None" if data is None else f"{type(data).__name__}{several}"
+
+
+def _numbers(values, what):
+    """An array of numbers, or what can be made one; Pixels stay what they are."""
+    if isinstance(values, Pixels) or is_on_gpu(values):
+        return values
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):  # rows of different lengths, or an array of another library on its own device
+        raise DataError(f"{what}: found {_kind(values)}, of which NumPy makes no array: expected an array") from None
+    if array.dtype.kind not in "fiub":
+        found = array.dtype if isinstance(values, np.ndarray) else _kind(values)
+        raise DataError(f"{what}: found {found}, expected an array of numbers")
+    return array
+
+
+def check_pixels(parts):
+    """Raise DataError if a pixel of the checked data is no number; warn of bytes, of which so little would be learned.
+
+    Pixels need no look: they are scaled as they are read.
+    """
+    for part, name in zip(parts, PARTS, strict=True):
+        images = part.get("images")
+        if not isinstance(images, np.ndarray):
+            continue
+        low, high = float(images.min()), float(images.max())  # NaN, if a single one is
+        if not np.isfinite(low + high):
+            wrong = np.flatnonzero(~np.isfinite(images).all(axis=tuple(range(1, images.ndim))))
+            found = f"{len(wrong)} of {len(images)} images hold NaN or infinity"
+            raise DataError(f"{name}: {found}, the first of them image {wrong[0]}: expected finite numbers")
+        if max(-low, high) > FARTHEST:
+            scaled = "load_data scales pixels to -1 ... 1, and recipes expect that (of bytes: images / 127.5 - 1)"
+            warnings.warn(f"{name}: images go from {low:g} to {high:g}: {scaled}", stacklevel=3)
 
 
 def held_out(part, share):

@@ -97,7 +97,7 @@ def _means(task, sums):
     return {name: float(total / count) for name, (total, count) in zip(task.scores, sums, strict=True)}
 
 
-def predict(images, p, config, *, batch=32, workers=1):
+def predict(images, p, config, *, problem_type="single_label_classification", batch=32, workers=1):
     """Class probabilities [N, K] of images [N, H, W, C], on the host.
 
     Parameters
@@ -105,6 +105,9 @@ def predict(images, p, config, *, batch=32, workers=1):
     images : array [N, H, W, C], on the host
     p, config
         The model, one that classifies images.
+    problem_type : str
+        What the logits stand for: "single_label_classification", softmax: the probabilities of the classes sum to 1;
+        "multi_label_classification", sigmoid: each class is or is not there; "regression": the logits are the answer.
     batch, workers
         As in `outputs_and_scores`.
 
@@ -118,6 +121,10 @@ def predict(images, p, config, *, batch=32, workers=1):
         raise UsageError(f"{type(config).__name__}: {model_of(config).title} names no classes")
     unread = np.zeros(len(images), np.int64)  # no score is looked at
     logits, _ = outputs_and_scores({"images": images, "labels": unread}, p, config, batch=batch, workers=workers)
+    if problem_type == "regression":
+        return logits
+    if problem_type == "multi_label_classification":
+        return softmax(np.stack([logits, np.zeros_like(logits)], axis=-1))[0][..., 0]  # 1 / (1 + exp(-logit))
     return softmax(logits)[0]
 
 

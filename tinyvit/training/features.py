@@ -6,9 +6,10 @@ import numpy as np
 
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.errors import UsageError
-from tinyvit.layers.pool import READOUTS
 from tinyvit.models.vit import vit
 from tinyvit.training.memory import keep_freed_memory
+
+POOLS = ("class", "mean")  # of a layer
 
 
 def features_of(images, p, config, *, layer=None, pool=None, batch=4):
@@ -33,12 +34,13 @@ def features_of(images, p, config, *, layer=None, pool=None, batch=4):
     UsageError
         If there is no such layer or no class token, or the mean is asked for without a layer.
     """
-    pool = config.pool if pool is None else pool
-    if pool not in READOUTS:
-        raise UsageError(f"pool {pool!r}: expected one of {', '.join(READOUTS)}")
+    reads = "class" if config.pool == "class" else "mean"
+    pool = reads if pool is None else pool
+    if pool not in POOLS:
+        raise UsageError(f"pool {pool!r}: expected one of {', '.join(POOLS)}")
     if pool == "class" and not config.class_token:
         raise UsageError("the model has no class token: its features are the mean over the patches, pool mean")
-    if layer is None and pool != config.pool:
+    if layer is None and pool != reads:
         raise UsageError("the mean over the patches is of a layer: say which")
     if layer is not None and not 1 <= layer <= config.depth:
         raise UsageError(f"layer {layer}: expected 1 to {config.depth}, the model's blocks")

@@ -7,7 +7,9 @@ that is stopped, or killed, and resumed ends with the same bits as one that neve
 
 import operator
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -15,19 +17,22 @@ from tinyvit import trees
 from tinyvit.annotations import Data, Tree
 from tinyvit.arrays import choose_device, flat, to_host, xp_of
 from tinyvit.errors import CheckpointError, DivergedError, Interrupted, UsageError, WorkerError
+from tinyvit.lock import locked
 from tinyvit.models.config import Config
 from tinyvit.models.model import check_parameters, model_of
-from tinyvit.training.batches import checked_data, held_out, take
+from tinyvit.training.batches import check_pixels, checked_data, held_out, take
 from tinyvit.training.checkpoint import load_training, save
 from tinyvit.training.cores import workers_for
 from tinyvit.training.evaluation import pool_outputs
 from tinyvit.training.recipe import Recipe
 from tinyvit.training.run import Run
 from tinyvit.training.step import LOG_EVERY, arithmetic, diverged, epoch_order, take_step
+from tinyvit.training.stopping import interrupts_of_python, stop_requests
 from tinyvit.training.train_step import STATE
 from tinyvit.training.worker_pool import start_worker_pool
 
 SAVE_EVERY = 30.0  # seconds between two checkpoints within an epoch
+FEWEST_RECORDS = 20  # of steps, so that a short run has a curve too
 
 
 def fit(
@@ -42,7 +47,7 @@ def fit(
     run: Run | None = None,
     progress: bool = True,
     draw: Callable[[list[dict]], None] | None = None,
-    stop: Callable[[], int] = lambda: 0,
+    stop: Callable[[], int] | None = None,
 ) -> tuple[Tree, list[dict]]:
     """Train a model: what `tinyvit train` calls.
 
@@ -71,21 +76,24 @@ def fit(
     draw : callable, optional
         Called with the history when the run ends or is stopped, to draw the curves.
     stop : callable, optional
-        Asked after every step; a signal's number, other than 0, makes the run save itself and end.
+        Asked after every step; a signal's number, other than 0, makes the run save itself and end. Without it, Ctrl-C
+        does (in a notebook, Interrupt). Where there is no run, the model so far is then returned, with a warning.
 
     Returns
     -------
     p : tree
         The model, on the host: the average of the weights.
     history : list of dict
-        Records with a "kind": "step", "epoch" or, last of all, "test".
+        Records with a "kind": "step", "epoch" or, last of all, "test"; without the last, training was interrupted.
 
     Raises
     ------
     DivergedError
         If the loss is no longer a number: at which step. The last good state is kept.
     Interrupted
-        If `stop` asked for it.
+        If `stop` asked for it, or Ctrl-C did and there is a run.
+    UsageError
+        If another process is training in the run's folder.
     WorkerError
         If a worker was killed or failed. The last checkpoint is kept.
     DataError, UsageError, DeviceError
@@ -94,25 +102,38 @@ def fit(
     recipe, seed = recipe or Recipe(), checked_seed(seed)
     check_freeze(config, recipe)
     data = checked_data(config, data)
+    check_pixels(data)
     device = choose_device(device)
     with (
+        locked(run.folder, "training") if run else nullcontext(),
         arithmetic(),
         start_worker_pool(config, recipe, seed, workers=workers_for(recipe, workers, device), device=device) as pool,
     ):
-        return _Training(pool, data, p, run, progress, draw, stop).run_to_end()
+        training = _Training(pool, data, p, run, progress, draw)
+        if stop is not None:
+            return training.run_to_end(stop)
+        with stop_requests(*interrupts_of_python()) as interrupt:
+            try:
+                return training.run_to_end(interrupt)
+            except Interrupted as stopped:
+                if run:
+                    raise
+                warnings.warn(f"{stopped}: the model so far is returned, not measured on the test data", stacklevel=2)
+                return training.average(), training.history
 
 
 class _Training:
     """A run in progress: the worker pool, the data, and how far it has come."""
 
-    def __init__(self, pool, data, p, run, progress, draw, stop):
+    def __init__(self, pool, data, p, run, progress, draw):
         self.pool, self.train_step, self.arrays = pool, pool.train_step, pool.train_step.arrays
         self.config, self.recipe, self.seed = pool.train_step.config, pool.train_step.recipe, pool.train_step.seed
         self.train, self.test = data
         self.indices, self.held_out = held_out(self.train, self.recipe.validation)
         self.steps_per_epoch = -(-len(self.indices) // self.recipe.batch)
         self.steps = self.recipe.epochs * self.steps_per_epoch
-        self.run, self.progress, self.draw, self.stop = run, progress, draw, stop
+        self.log_every = max(1, min(LOG_EVERY, self.steps // FEWEST_RECORDS))
+        self.run, self.progress, self.draw = run, progress, draw
         self.history, self.displayed, self.validated = [], {}, None
         self.step = self._start(p)
         self.saved = self.begun = time.perf_counter()
@@ -153,10 +174,11 @@ class _Training:
             raise CheckpointError(f"{path} is at step {training['step']}: expected one of the run's {self.steps}")
         return p, training
 
-    def run_to_end(self):
-        """All steps that remain, then the result."""
+    def run_to_end(self, stop):
+        """All steps that remain, then the result; `stop` as in `fit`."""
         from tqdm import tqdm
 
+        self.stop = stop
         with tqdm(total=self.steps, initial=self.step, disable=not self.progress, unit="step", mininterval=0.5) as bar:
             try:
                 while self.step < self.steps:
@@ -166,15 +188,19 @@ class _Training:
                 hint = f"; go on with: {self.run.resume_command}" if self.run else ""
                 raise WorkerError(f"{error} after step {self.step} of {self.steps}{self._kept()}{hint}") from None
 
+    def average(self):
+        """The average of the weights so far, on the host."""
+        return trees.map(np.array, to_host(self.train_step.average))
+
     def _finish(self, bar):
         """The one look at the test set; model, curves and result are written."""
         bar.close()
-        seconds, p = self._seconds(), trees.map(np.array, to_host(self.train_step.average))
+        seconds, p = self._seconds(), self.average()
         validation = self.validated or self._evaluate("validation", self.train, self.held_out)
         test = self._evaluate("test", self.test)
         self._record("test", **test)
         if self.run:
-            save(self.run.model, p, self.config)
+            save(self.run.model, p, self.config, dataset=self.run.settings.dataset)
         self._draw()
         if self.run:
             self.run.finish(
@@ -198,7 +224,7 @@ class _Training:
             batch = order[i * self.recipe.batch : (i + 1) * self.recipe.batch]
             begun = time.perf_counter()
             loss, norm, rate = self._step(batch)
-            if self.step % LOG_EVERY == 0:
+            if self.step % self.log_every == 0:
                 speed = len(batch) / (time.perf_counter() - begun)
                 self._record("step", epoch=epoch + 1, loss=float(loss), learning_rate=rate, gradient_norm=float(norm))
                 self._show(bar, loss=f"{float(loss):.3f}", images=f"{speed:.0f}/s")
@@ -256,7 +282,8 @@ class _Training:
         if not self._is_finite():
             self._diverged(self.step)
         vectors = {name: self.arrays[name] for name in STATE if name != "parameters"}
-        save(self.run.checkpoint, self.train_step.p, self.config, training=vectors | {"step": np.int64(self.step)})
+        state = {"dataset": self.run.settings.dataset, "training": vectors | {"step": np.int64(self.step)}}
+        save(self.run.checkpoint, self.train_step.p, self.config, **state)
         self.saved = time.perf_counter()
 
     def _kept(self):
@@ -273,12 +300,13 @@ class _Training:
             self._save()
         if number:
             self._draw()
-            kept = f"saved in {self.run.folder}; go on with: {self.run.resume_command}" if self.run else "not saved"
-            raise Interrupted(f"stopped after step {self.step} of {self.steps}, {kept}", number)
+            kept = f", saved in {self.run.folder}; go on with: {self.run.resume_command}" if self.run else ""
+            raise Interrupted(f"stopped after step {self.step} of {self.steps}{kept}", number)
 
     def _diverged(self, step):
         if self._is_finite():
             self._save()
+        self._record("diverged")
         raise diverged(step, self.steps, self.recipe, self._kept()) from None
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from tinyvit.errors import UsageError
+from tinyvit.names import Named
 
 AUGMENTATION = ("shift", "rotate", "zoom", "shear", "mirror", "crop")
 SHARES = ("warmup", "label_smoothing", "ema_decay", "validation", "zoom", "shear", "mirror")
@@ -117,12 +118,17 @@ def fine_tuning(recipe):
     return dataclasses.replace(recipe, learning_rate=recipe.learning_rate / 10)
 
 
-RECIPES = {
-    "digits": Recipe(epochs=60, batch=64, learning_rate=5e-3, ema_decay=0.99, rotate=10.0, zoom=0.15, shear=0.15),
-    "mnist-quick": Recipe(epochs=4, learning_rate=5e-3, shift=1, validation=1 / 12),
-    "mnist": Recipe(epochs=14, learning_rate=5e-3, shift=1, validation=1 / 12),
-    "mnist-best": Recipe(epochs=80, learning_rate=3e-3, shift=2, rotate=12.0, zoom=0.15, shear=0.15, validation=1 / 12),
-    "fashion-mnist": Recipe(epochs=14, learning_rate=5e-3, shift=1, validation=1 / 12),
-    "cifar-10": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
-    "pictures": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
-}
+RECIPES: dict[str, Recipe] = Named(
+    "recipe",
+    {
+        "digits": Recipe(epochs=60, batch=64, learning_rate=5e-3, ema_decay=0.99, rotate=10.0, zoom=0.15, shear=0.15),
+        "mnist-quick": Recipe(epochs=4, learning_rate=5e-3, shift=1, validation=1 / 12),
+        "mnist": Recipe(epochs=14, learning_rate=5e-3, shift=1, validation=1 / 12),
+        "mnist-best": Recipe(
+            epochs=80, learning_rate=3e-3, shift=2, rotate=12.0, zoom=0.15, shear=0.15, validation=1 / 12
+        ),
+        "fashion-mnist": Recipe(epochs=14, learning_rate=5e-3, shift=1, validation=1 / 12),
+        "cifar-10": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
+        "pictures": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
+    },
+)

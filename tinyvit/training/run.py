@@ -16,9 +16,11 @@ import re
 import shlex
 from pathlib import Path
 
+from tinyvit import json_files
 from tinyvit.data import DATASETS
-from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.errors import FULL, CheckpointError, DivergedError, UsageError, WriteError
 from tinyvit.files import clear_side_files, replacing
+from tinyvit.lock import LOCK
 from tinyvit.models.model import model_of, name_of
 from tinyvit.training.settings import Settings
 
@@ -26,6 +28,7 @@ RECORDS = {  # what a record of the history has at least, by its kind
     "step": ("loss",),
     "epoch": ("validation_loss", "validation_accuracy"),
     "test": ("test_loss", "test_accuracy"),
+    "diverged": (),  # the last step after which the parameters were numbers
 }
 FILES = ("config.json", "history.jsonl", "checkpoint.npz", "model.npz", "metrics.json", "curves.png")
 METRICS = ("test_accuracy", "validation_accuracy", "parameters", "training_images", "epochs", "seconds")  # at least
@@ -88,8 +91,8 @@ class Run:
         path = self.folder / "metrics.json"
         if not path.exists():
             return None
-        metrics = _read_json(path)
-        if not isinstance(metrics, dict) or any(type(metrics.get(name)) not in (int, float) for name in METRICS):
+        metrics = json_files.read(path)
+        if not isinstance(metrics, dict) or not all(json_files.is_number(metrics.get(name)) for name in METRICS):
             raise CheckpointError(f"{path} is not a run's result: expected numbers for {', '.join(METRICS)}")
         return metrics
 
@@ -110,27 +113,48 @@ class Run:
             with open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
-            raise CheckpointError(
-                f"cannot write {path}: {error.strerror or error}; free some space and resume"
-            ) from None
+            hint = f"; then go on with: {self.resume_command}" if error.errno in FULL else ""
+            raise CheckpointError(f"{WriteError(path, error)}{hint}") from None
 
     def history(self):
-        """The records so far, up to the first line that is none: a killed run may have left one half-written."""
-        path = self.folder / "history.jsonl"
-        records = []
-        for line in path.read_bytes().splitlines() if path.exists() else []:
-            try:
-                record = json.loads(line)
-            except ValueError:  # no JSON, or no text
-                break
-            if not _is_record(record):
-                break
-            records.append(record)
-        return records
+        """The records so far, without the lines that are none."""
+        return self.read_history()[0]
+
+    def read_history(self):
+        """The records so far, and the numbers of the lines that are damaged.
+
+        The last line is not: a run that was killed may have left it half-written.
+        """
+        records, damaged, number = [], [], 0
+        for number, record in json_files.lines(self.folder / "history.jsonl"):
+            if _is_record(record):
+                records.append(record)
+            else:
+                damaged.append(number)
+        return records, [line for line in damaged if line < number]
+
+    @property
+    def diverged(self):
+        """After which step the loss was no longer a number; None if it always was.
+
+        Whoever goes on with such a run does the same steps, and comes to the same end.
+        """
+        history = self.history()
+        return history[-1]["step"] if history and history[-1]["kind"] == "diverged" else None
+
+    def refuse_diverged(self):
+        """Raise DivergedError if the run diverged."""
+        if (step := self.diverged) is not None:
+            rate = self.settings.recipe.learning_rate
+            raise DivergedError(
+                f"the run in {self.folder} diverged after step {step}, and would again: "
+                f"start a new one with a lower --learning-rate than {rate:g}"
+            )
 
     def cut_history(self, step):
-        """Drop the lines past the checkpoint's `step`, and the look at the test set: both will come again."""
-        records = [record for record in self.history() if record["step"] <= step and record["kind"] != "test"]
+        """Drop the lines past the checkpoint's `step`, and those of an end: they will come again."""
+        ends = ("test", "diverged")
+        records = [record for record in self.history() if record["step"] <= step and record["kind"] not in ends]
         with replacing(self.folder / "history.jsonl", "w") as file:
             file.writelines(json.dumps(record) + "\n" for record in records)
         return records
@@ -148,15 +172,12 @@ def new_run(folder, settings, *, force=False):
         If the folder cannot be written.
     """
     folder = Path(folder)
-    if folder.is_dir() and any(folder.iterdir()) and not force:
-        raise UsageError(
-            f"{folder} exists and is not empty: "
-            "go on with --resume, replace the run with --force, or choose another --out"
-        )
+    if not force:
+        check_empty(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        clear_side_files(folder)
         for name in (*FILES, "report.html"):
+            clear_side_files(folder / name)
             (folder / name).unlink(missing_ok=True)
         _write_json(folder / "config.json", settings.as_dict())
     except OSError as error:
@@ -164,6 +185,17 @@ def new_run(folder, settings, *, force=False):
             f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out"
         ) from None
     return Run(folder, settings)
+
+
+def check_empty(folder):
+    """Raise UsageError if there is a run in a folder already, or anything else but what one left that was killed."""
+    folder = Path(folder)
+    clear_side_files(folder / "config.json")
+    if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
+        raise UsageError(
+            f"{folder} exists and is not empty: "
+            "go on with --resume, replace the run with --force, or choose another --out"
+        )
 
 
 def open_run(folder):
@@ -177,7 +209,7 @@ def open_run(folder):
     folder = Path(folder)
     if not (folder / "config.json").exists():
         raise CheckpointError(f"no run in {folder}: expected a folder with config.json, as `tinyvit train` makes")
-    values = _read_json(folder / "config.json")
+    values = json_files.read(folder / "config.json")
     try:
         return Run(folder, Settings.from_dict(values))
     except (KeyError, TypeError, UsageError) as error:
@@ -186,20 +218,30 @@ def open_run(folder):
 
 def _is_record(record):
     """Whether this is a line of the history: a dictionary with the numbers of its kind."""
-    if not isinstance(record, dict) or record.get("kind") not in RECORDS:
+    if not isinstance(record, dict) or record.get("kind") not in list(RECORDS):  # it may be a list, which has no hash
         return False
-    return all(type(record.get(name)) in (int, float) for name in ("step", *RECORDS[record["kind"]]))
+    numbers = ("seconds", *RECORDS[record["kind"]])
+    return json_files.is_whole(record.get("step")) and all(json_files.is_number(record.get(n)) for n in numbers)
 
 
 def latest_run(data=None, runs=Path("runs")):
-    """The newest of runs/DATA-1, -2, ..., those that are not finished first; of any data set, or of one; or None."""
+    """The last of runs/DATA-1, -2, ..., those that can be gone on with first; of one data set, or of any; or None.
 
-    def age(folder):
-        return not (folder / "metrics.json").exists(), (folder / "config.json").stat().st_mtime_ns, folder.name
+    Of two data sets' the newer, by the time when it was begun; of one data set's that with the higher number, for a
+    clock may have been set back.
+    """
+    numbered, latest = re.compile((f"({re.escape(data)})" if data else "(.*)") + r"-(\d+)"), {}
+    for folder in (path.parent for path in runs.glob("*/config.json")):
+        if match := numbered.fullmatch(folder.name):
+            place = is_open(folder), int(match[2])
+            latest[match[1]] = max(latest.get(match[1], (place, folder)), (place, folder))
+    begun = {folder: (place[0], (folder / "config.json").stat().st_mtime_ns) for place, folder in latest.values()}
+    return max(begun, key=begun.get, default=None)
 
-    name = re.compile((re.escape(data) if data else ".*") + r"-\d+")
-    folders = (path.parent for path in runs.glob("*/config.json"))
-    return max((folder for folder in folders if name.fullmatch(folder.name)), key=age, default=None)
+
+def is_open(folder):
+    """Whether there is something to go on with: a run that is neither finished nor diverged."""
+    return not (folder / "metrics.json").exists() and Run(folder, None).diverged is None
 
 
 def next_folder(data, runs=Path("runs")):
@@ -222,13 +264,6 @@ def next_folder(data, runs=Path("runs")):
             raise CheckpointError(
                 f"cannot make {folder}: {error.strerror or error}; choose another folder with --out"
             ) from None
-
-
-def _read_json(path):
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {path}: {error}; the file is damaged") from None
 
 
 def _write_json(path, values):

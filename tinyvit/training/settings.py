@@ -39,10 +39,8 @@ class Settings:
     def _check_pictures(self):
         """Raise UsageError unless the description of the pictures is one, and fits the model."""
         names, sizes = self.pictures.class_names, self.config.values()
-        if not isinstance(self.data, str) or not all(isinstance(name, str) for name in names):
-            raise UsageError("the path of the pictures and the names of their classes: expected text")
-        if self.pictures.classes != len(names):
-            raise UsageError(f"classes is {self.pictures.classes!r}: expected {len(names)}, one for each name")
+        if not isinstance(self.data, str):
+            raise UsageError("the path of the pictures: expected text")
         for name, value in (
             ("channels", self.pictures.channels),
             ("classes", len(names)),
@@ -59,7 +57,7 @@ class Settings:
         config = model_named(values.get("model", "vit")).config.from_dict(values["config"])
         recipe, pictures = Recipe.from_dict(values["recipe"]), values.get("pictures")
         if pictures is not None:
-            pictures = Dataset(**pictures | {"class_names": tuple(pictures["class_names"])})
+            pictures = Dataset.from_dict(pictures)
         how = {name: values[name] for name in ("weights", "fingerprint", "skip_broken") if name in values}
         return cls(values["data"], config, recipe, values["seed"], **how, pictures=pictures)
 
@@ -94,6 +92,8 @@ class Settings:
         asked |= {"model": (name_of(self.config), "vit"), "seed": (self.seed, 0)}
         options = [name for name in model if name not in ("channels", "classes")]  # these are the data set's
         asked |= {name: (model[name], usual.get(name)) for name in options}
+        if isinstance(self.config.image, tuple):
+            asked["image"] = ("x".join(map(str, self.config.image)), None)
         asked |= {name: (value, getattr(recipe, name)) for name, value in vars(self.recipe).items()}
         options = [f"--{name.replace('_', '-')} {_typed(own)}" for name, (own, usual) in asked.items() if own != usual]
         if self.skip_broken:

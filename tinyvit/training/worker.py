@@ -1,13 +1,16 @@
 """A worker process: `python -m tinyvit.training.worker`, started by worker_pool.py and by nobody else.
 
 It reads lines of JSON from its standard input, first the run, then [task, arguments...], and answers each with a line:
-null, or {"problem": what went wrong}. It exits when its standard input closes, however the parent died.
+null, or {"problem": what went wrong}. It exits when its standard input closes, however the parent died, and whatever it
+is doing.
 """
 
 import json
 import os
+import queue
 import signal
 import sys
+import threading
 
 import numpy as np
 
@@ -19,7 +22,7 @@ from tinyvit.training.train_step import TrainStep
 
 
 def serve(first):
-    """Answer each line of the standard input until it ends.
+    """Answer each line of the standard input; does not return.
 
     Parameters
     ----------
@@ -31,20 +34,31 @@ def serve(first):
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints is no answer
     keep_freed_memory()
-    do = None
-    try:
-        for line in sys.stdin.buffer:
-            answer = None
-            try:
-                if do is None:
-                    do = first(json.loads(line))
-                else:
-                    answer = do(json.loads(line))
-            except Exception as error:
-                answer = {"problem": f"{type(error).__name__}: {error}"}
+    lines, do = queue.SimpleQueue(), None
+    threading.Thread(target=_read, args=(lines,), daemon=True).start()
+    while True:
+        message, answer = json.loads(lines.get()), None
+        try:
+            if do is None:
+                do = first(message)
+            else:
+                answer = do(message)
+        except Exception as error:
+            answer = {"problem": f"{type(error).__name__}: {error}"}
+        try:
             answers.write(json.dumps(answer).encode() + b"\n")
-    except OSError:  # nobody reads the answers: the parent is gone
-        pass
+        except OSError:  # nobody reads the answers: the parent is gone
+            os._exit(1)
+
+
+def _read(lines):
+    """A thread that hands the lines of the standard input on. With their end the process ends, in whatever it is at.
+
+    So nobody computes for a parent that was killed: the system closes the pipe.
+    """
+    for line in sys.stdin.buffer:
+        lines.put(line)
+    os._exit(0)
 
 
 def _set_up(run):

@@ -13,6 +13,7 @@ import numpy as np
 from tinyvit.annotations import Array, Tree
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.errors import UsageError
+from tinyvit.layers.pool import READOUTS, WITHOUT_CLASS_TOKEN
 from tinyvit.models.model import backward
 from tinyvit.ops.heads import split_heads
 
@@ -25,9 +26,13 @@ def attention_maps(c: Tree) -> list[np.ndarray]:
     return [to_host(block["msa"]["att"]["a"]) for block in c["blocks"]]
 
 
-def class_tokens(tokens):
-    """How many of so many tokens are no patches: 1, the class token, or 0. N is a square number, and N + 1 is not."""
-    return tokens - math.isqrt(tokens) ** 2
+def class_tokens(tokens, pool=None):
+    """How many of so many tokens are no patches: 1, the class token, or 0.
+
+    The configuration's `pool` says so. Without it, the images are taken to be square: N is a square number then, and
+    N + 1 is not.
+    """
+    return int(pool not in WITHOUT_CLASS_TOKEN) if pool in READOUTS else tokens - math.isqrt(tokens) ** 2
 
 
 def answers_row(weights, pool=None):
@@ -38,26 +43,30 @@ def answers_row(weights, pool=None):
     weights : array [..., T, T]
         Maps, or a rollout; of a model with a class token, its row may be all there is.
     pool : str, optional
-        As in the configuration: with any but "class" the head reads the mean of all tokens. Left out, the class token
-        is read where there is one.
+        As in the configuration. Left out, the class token is read where there is one. With one that is none of
+        tinyvit's, the mean of all tokens is.
 
     Returns
     -------
     array [..., N]
     """
-    first = class_tokens(weights.shape[-1])
-    return weights[..., 0, first:] if _reads_class(first, pool) else weights[..., first:].mean(axis=-2)
+    first = class_tokens(weights.shape[-1], pool)
+    rows = _rows_read(first, pool)
+    return weights[..., 0, first:] if rows is None else weights[..., rows:, first:].mean(axis=-2)
 
 
 def who_answers(tokens, pool=None):
     """In words, whose row that is in maps of so many tokens."""
-    first = class_tokens(tokens)
-    return "the class token" if _reads_class(first, pool) else "the average token" if first else "the average patch"
+    first = class_tokens(tokens, pool)
+    rows = _rows_read(first, pool)
+    return "the class token" if rows is None else "the average patch" if rows == first else "the average token"
 
 
-def _reads_class(first, pool):
-    """Whether the head reads the class token alone."""
-    return bool(first) and pool in (None, "class")
+def _rows_read(first, pool):
+    """From which row on the head reads the mean of all rows; None if it reads the class token alone."""
+    if first and pool in (None, "class"):
+        return None
+    return first if pool in READOUTS else 0
 
 
 def rollout(maps: Sequence[Array], identity: bool = True) -> Array:
@@ -88,7 +97,7 @@ def rollout(maps: Sequence[Array], identity: bool = True) -> Array:
     return result
 
 
-def attention_distance(maps, patch):
+def attention_distance(maps, patch, grid=None):
     """How far each head looks: the mean distance in pixels from a patch to what it attends to (the paper's figure 7).
 
         d = mean over images and patches t of sum_s a_ts |x_t - x_s| / sum_s a_ts
@@ -101,6 +110,8 @@ def attention_distance(maps, patch):
         From `attention_maps` of a full pass.
     patch : int
         P, the side of a patch in pixels.
+    grid : (rows, columns), optional
+        `grid_size` of the configuration; left out, the images are square.
 
     Returns
     -------
@@ -108,8 +119,8 @@ def attention_distance(maps, patch):
         NaN for a head in which no patch looks at any patch, but all at the class token.
     """
     tokens = maps[0].shape[-1]
-    first = class_tokens(tokens)
-    between, found = patch_distances(tokens - first, patch), []
+    first = class_tokens(tokens) if grid is None else tokens - math.prod(grid)
+    between, found = patch_distances(grid or tokens - first, patch), []
     for a in maps:
         a = a[:, :, first:, first:]
         share = a.sum(-1)  # [B, h, N]
@@ -120,16 +131,20 @@ def attention_distance(maps, patch):
     return np.array(found)
 
 
-def patch_distances(count, patch):
-    """The distances in pixels between the centres of all patches of a square grid: [N, N]."""
-    side = round(count**0.5)
-    points = patch * np.stack(np.divmod(np.arange(count), side), axis=1)
+def patch_distances(grid, patch):
+    """The distances in pixels between the centres of all patches of a grid, [N, N].
+
+    The grid is a pair, rows and columns, or for a square one its number of patches.
+    """
+    columns = math.isqrt(grid) if isinstance(grid, int) else grid[1]
+    count = grid if isinstance(grid, int) else math.prod(grid)
+    points = patch * np.stack(np.divmod(np.arange(count), columns), axis=1)
     return np.linalg.norm(points[:, None] - points, axis=-1)
 
 
-def uniform_distance(count, patch):
+def uniform_distance(grid, patch):
     """The attention distance of a head that takes as much from every patch: what "global" means on this grid."""
-    return float(patch_distances(count, patch).mean())
+    return float(patch_distances(grid, patch).mean())
 
 
 def weighted_attention(dlogits, p, c, config):

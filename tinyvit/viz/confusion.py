@@ -14,16 +14,17 @@ def confusion(labels, predicted, classes):
 
 def confusion_figure(counts, names):
     """Draw the counts. Colour is for the mistakes alone: right answers would drown them."""
+    names = readable(names)
     figure = new_figure(0.48 * len(counts) + 1.9, 0.42 * len(counts) + 1.0)
     axes = figure.add_subplot()
     mistakes = np.where(np.eye(len(counts), dtype=bool), 0, counts)
-    shade = axes.imshow(mistakes, cmap="Blues", vmin=0, vmax=max(5, mistakes.max()))
+    most = max(1, mistakes.max())
+    shade = axes.imshow(mistakes, cmap="Blues", vmin=0, vmax=most)
     for i, row in enumerate(counts):
         for j, count in enumerate(row):
-            dark = i != j and count > 0.6 * max(5, mistakes.max())
+            dark = i != j and count > 0.6 * most
             colour = "#555555" if i == j else "white" if dark else "black"
             axes.text(j, i, f"{count:,}" if count else "", ha="center", va="center", fontsize=7.5, color=colour)
-    names = readable(names)
     axes.set_xticks(range(len(names)), names, fontsize=8, rotation=90 if max(map(len, names)) > 3 else 0)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set(xlabel="what the model says", ylabel="what it is")

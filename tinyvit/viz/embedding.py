@@ -1,5 +1,7 @@
 """What the embeddings have learned: filters of the patches, similarity of the positions (the paper's figure 7)."""
 
+import math
+
 import numpy as np
 
 from tinyvit.arrays import to_host, xp_of
@@ -62,39 +64,41 @@ def position_table(p, config):
     return to_host(table[0])
 
 
-def similarity(pos):
+def similarity(pos, grid=None):
     """The cosine similarity of all patches' position embeddings: [T, D] -> [N, N]; 1 on the diagonal.
 
     The class token's row, if there is one, is left out. What all positions have in common is not: as in the paper.
+    `grid` is the configuration's grid_size; left out, here and below, the images are square.
     """
-    pos = pos[class_tokens(len(pos)) :].astype(np.float64)
+    pos = pos[class_tokens(len(pos)) if grid is None else len(pos) - math.prod(grid) :].astype(np.float64)
     unit = pos / np.maximum(np.linalg.norm(pos, axis=1, keepdims=True), 1e-30)
     cosine = unit @ unit.T
     np.fill_diagonal(cosine, 1)  # exactly: rounding aside, it is
     return cosine
 
 
-def neighbours_similarity(pos):
+def neighbours_similarity(pos, grid=None):
     """The mean cosine similarity of patches side by side, and that of all other pairs."""
-    cosine = similarity(pos)
-    row, column = np.divmod(np.arange(len(cosine)), round(len(cosine) ** 0.5))
+    cosine = similarity(pos, grid)
+    row, column = np.divmod(np.arange(len(cosine)), grid[1] if grid else math.isqrt(len(cosine)))
     steps = np.abs(row[:, None] - row) + np.abs(column[:, None] - column)
     return float(cosine[steps == 1].mean()), float(cosine[steps > 1].mean())
 
 
-def similarity_figure(pos):
+def similarity_figure(pos, grid=None):
     """The grid of grids: the small square at row i, column j shows how alike the patch at (i, j) is to all patches."""
-    cosine = similarity(pos)
-    side = round(len(cosine) ** 0.5)
-    figure = new_figure(0.75 * side + 1.4, 0.75 * side + 0.5)
-    grid = figure.subplots(side, side, squeeze=False)
-    for axes, row in zip(grid.flat, cosine, strict=True):
-        shade = axes.imshow(row.reshape(side, side), cmap="PuOr_r", vmin=-1, vmax=1)
+    cosine = similarity(pos, grid)
+    rows, columns = grid or 2 * (math.isqrt(len(cosine)),)
+    figure = new_figure(0.75 * columns + 1.4, 0.75 * rows + 0.5)
+    squares = figure.subplots(rows, columns, squeeze=False)
+    for axes, row in zip(squares.flat, cosine, strict=True):
+        shade = axes.imshow(row.reshape(rows, columns), cmap="PuOr_r", vmin=-1, vmax=1)
         bare(axes)
-    for i in range(side):
-        grid[i, 0].set_ylabel(i + 1, fontsize=8, rotation=0, labelpad=8, va="center")
-        grid[-1, i].set_xlabel(i + 1, fontsize=8)
+    for i in range(rows):
+        squares[i, 0].set_ylabel(i + 1, fontsize=8, rotation=0, labelpad=8, va="center")
+    for j in range(columns):
+        squares[-1, j].set_xlabel(j + 1, fontsize=8)
     figure.supylabel("row of the patch", fontsize=9)
     figure.supxlabel("column of the patch", fontsize=9)
-    figure.colorbar(shade, ax=grid, label="cosine similarity", shrink=0.85)
+    figure.colorbar(shade, ax=squares, label="cosine similarity", shrink=0.85)
     return figure

@@ -27,7 +27,7 @@ def attention_figure(image, maps, token=None, pool=None):
     figure = new_figure(1.5 * (heads + 1) + 0.8, 1.55 * layers + 0.5)
     axes = figure.subplots(layers, heads + 1, squeeze=False)
     tokens = maps[0].shape[-1]
-    first = class_tokens(tokens)  # patch
+    first = class_tokens(tokens, pool)  # patch
     looks = [answers_row(a, pool) if token is None else a[:, token, first:] for a in maps]  # [h, N] each
     most = max(float(a.max()) for a in looks)
     for layer, (row, a) in enumerate(zip(axes, looks, strict=True)):
@@ -37,8 +37,8 @@ def attention_figure(image, maps, token=None, pool=None):
             heat = shine(row[head + 1], a[head], image, most)
             if layer == 0:
                 row[head + 1].set_title(f"head {head + 1}", fontsize=9)
-    answers = token is None or token < first
-    who = who_answers(tokens, pool if token is None else None) if answers else f"patch {token - first + 1}"
+    who = "the class token" if token is not None and token < first else f"patch {(token or 0) - first + 1}"
+    who = who_answers(tokens, pool) if token is None else who
     figure.colorbar(heat, ax=axes[:, 1:], label=f"share of the attention of {who}", shrink=0.9)
     return figure
 

@@ -1,10 +1,15 @@
 """What the figures share: an image as matplotlib draws it, attention shining through it, colours."""
 
+import functools
+import logging
 import math
 
 import numpy as np
 
+logger = logging.getLogger(__name__)
+
 BLUE, ORANGE = "#0072b2", "#d55e00"  # Okabe and Ito: told apart by every eye, and in grey
+PLACEHOLDERS = "Last Resort"  # matplotlib's own font that has a box for every letter
 HEAT = "inferno"  # from black to light yellow: more is lighter, in grey as well
 
 
@@ -58,21 +63,36 @@ def plain(axes):
 def readable(names):
     """Names as a figure can show them: a $ begins no formula, and no letter is a box.
 
-    Where no installed font has all the letters of a name, the name is shown with its number instead.
+    To be asked before the figure is made, which takes its fonts as it begins. Where no installed font has all the
+    letters of a name, the name is shown with its number instead, and that is said once.
     """
     from matplotlib import font_manager, rcParams
 
     default = font_manager.get_font(font_manager.findfont(font_manager.FontProperties())).get_charmap()
     missing = {ord(letter) for name in names for letter in name} - default.keys()
-    if missing:
-        for font in font_manager.fontManager.ttflist:
-            if missing <= _letters(font.fname, font_manager):
-                rcParams["font.family"] = ["sans-serif", font.name]  # the second is asked for what the first lacks
-                missing = set()
-                break
+    if missing and (font := _font_with(frozenset(missing))):
+        rcParams["font.family"] = ["sans-serif", font]  # the second is asked for what the first lacks
+        logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # that it has no bold is no matter
+        missing = set()
     return [
         (f"class {k}" if missing & set(map(ord, name)) else name).replace("$", r"\$") for k, name in enumerate(names)
     ]
+
+
+@functools.cache
+def _font_with(letters):
+    """The name of an installed font that has all these letters, or None."""
+    from matplotlib import font_manager
+
+    def order(font):  # plain letters first, and of those for Chinese the simplified ones
+        return "Sans" not in font.name, "SC" not in font.name.split(), font.name
+
+    for font in sorted(font_manager.fontManager.ttflist, key=order):
+        if not font.name.startswith(PLACEHOLDERS) and letters <= _letters(font.fname, font_manager):
+            return font.name
+    some = "".join(map(chr, sorted(letters)[:3]))
+    logger.warning("no installed font has the letters %s: figures show numbers for names; Noto Sans CJK has them", some)
+    return None
 
 
 def _letters(file, font_manager):

@@ -74,14 +74,16 @@ class Summary(list):
         return shown
 
     def __str__(self):
-        rows = self.folded()
-        line = f"{{:<{max(23, *(len(row.name) for row in rows))}}} {{:>19}} {{:>13}} {{:>17}} {{:>15}}  {{}}"
-        lines = [line.format("name", "shape", "parameters", "multiply-adds", "bytes", "memory")]
-        for row in rows:
-            shape = str(list(row.shape)) if row.shape else ""
-            lines.append(line.format(row.name, shape, *(f"{n:,}" if n else "" for n in row[2:5]), where(row)))
-        lines.append(line.format("total", "", *(f"{n:,}" for n in self.totals), f"{self.kept:,} kept"))
-        return "\n".join(text.rstrip() for text in lines)
+        table = [("name", "shape", "parameters", "mul-adds", "bytes", "memory")]
+        for row in self.folded():
+            parameters = f"{row.parameters:,}" if row.parameters else ""
+            sizes = (parameters, _short(row.multiply_adds), _short(row.bytes))
+            table.append((row.name, str(list(row.shape)) if row.shape else "", *sizes, where(row)))
+        parameters, work, size = self.totals
+        table.append(("total", "", f"{parameters:,}", _short(work), _short(size), f"{_short(self.kept)} kept"))
+        wide = [max(map(len, column)) for column in zip(*table, strict=True)]
+        line = f"{{:<{wide[0]}}} {{:>{wide[1]}}} {{:>{wide[2]}}} {{:>{wide[3]}}} {{:>{wide[4]}}}  {{}}"
+        return "\n".join(line.format(*words).rstrip() for words in table)
 
     __repr__ = __str__
 
@@ -100,12 +102,30 @@ def _form(rows):
     return [(LISTED.sub(r"\1", row.name), row.shape) for row in rows]
 
 
+def _short(number):
+    """A number to three digits, for people: 605184 is 605 k. Nothing for 0."""
+    for unit in ("", " k", " M", " G", " T"):
+        if number < 999.5 or unit == " T":
+            return f"{number:.3g}{unit}" if number else ""
+        number /= 1000
+
+
+def _joined(names):
+    """Names that differ in one part as a shell writes them: msa/q/x, msa/k/x and msa/v/x are msa/{q,k,v}/x."""
+    parts = [{*column} for column in zip(*(name.split("/") for name in names), strict=False)]
+    if len(names) == 1 or len({name.count("/") for name in names}) > 1 or sum(len(part) > 1 for part in parts) != 1:
+        return ", ".join(names)
+    at = next(i for i, part in enumerate(parts) if len(part) > 1)
+    found = [name.split("/") for name in names]
+    return "/".join([*found[0][:at], f"{{{','.join(name[at] for name in found)}}}", *found[0][at + 1 :]])
+
+
 def where(row):
     """Where a row's tensor is, in words: in the cache under these names (less the block's), or in whose memory."""
     found = LISTED.match(row.name)
     block = f"{found[0].removeprefix('g/')}/" if found else "/"
     if row.memory == "kept":
-        return ", ".join(name.removeprefix(block) for name in row.cached)
+        return _joined([name.removeprefix(block) for name in row.cached])
     shared = row.memory not in ("passing", "gradient") and not row.memory.startswith("as ")
     return f"in {row.memory.removeprefix(block)}" if shared else row.memory
 

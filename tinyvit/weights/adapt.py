@@ -5,7 +5,9 @@ from dataclasses import replace
 from tinyvit import trees
 from tinyvit.arrays import xp_of
 from tinyvit.errors import UsageError
+from tinyvit.models.config import checked_size, in_pixels
 from tinyvit.ops.convolution import kernel_from_matrix, matrix_from_kernel
+from tinyvit.ops.resize import both_sides
 from tinyvit.ops.resize_positions import resize_positions
 
 POSITION_RESIZE = {
@@ -37,19 +39,22 @@ def adapt(p, config, source, *, image=None, channels=None, classes=None):
         p["patch"] = p["patch"] | {"w": matrix_from_kernel(kernel)}
         config = replace(config, channels=1)
         notes.append("grey pictures: kernels summed over red, green and blue")
+    image = None if image is None else checked_size(image)
     if image not in (None, config.image):
+        _check_divides(config.patch, image)
         wanted = replace(config, image=image)
+        before, after = (in_pixels(of.grid_size) for of in (config, wanted))
         if config.position == "1d":
-            p["pos"] = resized_positions(p, config, wanted.grid, POSITION_RESIZE[source])
+            p["pos"] = resized_positions(p, config, wanted.grid_size, POSITION_RESIZE[source])
             notes.append(
-                f"images of {image} pixels: positions resized from {config.grid} x {config.grid} to {wanted.grid} x "
-                f"{wanted.grid}, {POSITION_RESIZE[source]}"
+                f"images of {in_pixels(image)} pixels: positions resized from {before} to {after}, "
+                f"{POSITION_RESIZE[source]}"
             )
         elif config.position in ("2d", "relative"):
             raise UsageError(
-                f"images of {image} pixels have {wanted.grid} x {wanted.grid} patches, and positions of kind "
-                f"{config.position} cannot be resized from {config.grid} x {config.grid}: expected images of "
-                f"{config.image} pixels, or positions of kind 1d"
+                f"images of {in_pixels(image)} pixels have {after} patches, and positions of kind {config.position} "
+                f"cannot be resized from {before}: expected images of {in_pixels(config.image)} pixels, or positions "
+                "of kind 1d"
             )
         config = wanted
     if classes is not None:
@@ -62,6 +67,16 @@ def adapt(p, config, source, *, image=None, channels=None, classes=None):
     return p, config, notes
 
 
+def _check_divides(patch, image):
+    """Raise UsageError, which names sizes that would do, unless patches of the weights' size fill the images."""
+    if any(side % patch for side in both_sides(image)):
+        near = {max(patch, side - side % patch + more) for side in both_sides(image) for more in (0, patch)}
+        raise UsageError(
+            f"image is {in_pixels(image)}, and the weights' patches have {patch} pixels: expected a multiple of "
+            f"{patch}, such as {' or '.join(map(str, sorted(near)))}"
+        )
+
+
 def resized_positions(p, config, grid, method):
     """p["pos"] of learned positions (1d), one table or one for each layer, for a grid of patches of another size.
 
@@ -71,6 +86,6 @@ def resized_positions(p, config, grid, method):
 
     def resized(table):
         whole = table if first else xp_of(table).concatenate([table[:1], table])
-        return resize_positions(whole, grid, method)[0][1 - first :]
+        return resize_positions(whole, grid, method, old=config.grid_size)[0][1 - first :]
 
     return trees.map(resized, p["pos"])

@@ -11,6 +11,7 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.data.photos import Preparation, prepare_photo
+from tinyvit.models.config import in_pixels
 from tinyvit.models.vit import vit
 from tinyvit.ops.softmax import softmax
 from tinyvit.weights.adapt import POSITION_RESIZE, resized_positions
@@ -64,7 +65,7 @@ def drifts(p, config, source, at, defaults=()):
     p, config : the model
     source : "google", "timm", "huggingface" or "tinyvit"
     at : callable
-        at(size) is the picture as the model's input of so many pixels, [size, size, C].
+        at(size) is the picture as the model's input of so many pixels, [size, size, C]; or of (height, width).
     defaults : list of (usual, other, input)
         The same picture as others would prepare it, where that is a question: two descriptions, and the input.
 
@@ -92,13 +93,13 @@ def drifts(p, config, source, at, defaults=()):
 
 def _position_drifts(p, config, source, at):
     """At a larger image size: the source's way to resize positions against the others'."""
-    larger = replace(config, image=round(config.grid * LARGER) * config.patch)
+    larger = replace(config, image=tuple(round(side * LARGER) * config.patch for side in config.grid_size))
     x, logits = at(larger.image), {}
     for way in dict.fromkeys(POSITION_RESIZE.values()):
-        resized = p | {"pos": resized_positions(p, config, larger.grid, way)}
+        resized = p | {"pos": resized_positions(p, config, larger.grid_size, way)}
         logits[way] = _logits(x, resized, larger)
     own = POSITION_RESIZE[source]
-    what = f"positions, {config.grid} x {config.grid} to {larger.grid} x {larger.grid}"
+    what = f"positions, {in_pixels(config.grid_size)} to {in_pixels(larger.grid_size)}"
     return [_drift(what, own, way, logits[own], logits[way]) for way in logits if way != own]
 
 

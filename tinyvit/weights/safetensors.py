@@ -9,19 +9,20 @@ drop and read them again. So every number in the header is checked against the f
 the package of the same name.
 """
 
-import json
 import math
 import os
+import re
 
 import numpy as np
 
+from tinyvit import json_files
 from tinyvit.errors import CheckpointError
 from tinyvit.npz import check_finite, check_names, first_line
 
 LONGEST_HEADER = 1_000_000  # bytes; ViT-H/14's has less than a tenth of that
 MOST_AXES = 8
 SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-OTHERS = {"BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "U16": 2, "I32": 4, "U32": 4, "I64": 8, "U64": 8}
+STORED = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": "u2"}  # NumPy's types of the same sizes
 
 
 def read(path):
@@ -57,23 +58,16 @@ def _header(path, length):
             n = int.from_bytes(file.read(8), "little")
             if length < 8 or not 2 <= n <= min(length - 8, LONGEST_HEADER):
                 raise ValueError(f"it begins with a header of {n} bytes, in a file of {length}")
-            header = json.loads(file.read(n).decode(), object_pairs_hook=_without_twins)
+            header = json_files.parse(file.read(n))
         if not isinstance(header, dict):
             raise ValueError("the header is no table of tensors")
-    except (ValueError, RecursionError) as error:  # JSON's errors and Unicode's are ValueErrors
+    except ValueError as error:  # JSON's errors and Unicode's are ValueErrors
         raise CheckpointError(f"{path} is damaged or no safetensors file: {first_line(error)}") from None
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
     header.pop("__metadata__", None)
     check_names(path, list(header))
     return header, 8 + n
-
-
-def _without_twins(pairs):
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name stands in the header twice")
-    return found
 
 
 def _check(path, header, length):
@@ -84,14 +78,15 @@ def _check(path, header, length):
             dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
             whole = all(type(number) is int and 0 <= number < 2**63 for number in (*shape, begin, end))
             listed = isinstance(shape, list) and len(shape) <= MOST_AXES
-            size = (SIZES | OTHERS)[dtype] * math.prod(shape) if whole and listed else None
+            known = type(dtype) is str and re.fullmatch("[A-Z][A-Z0-9_]{1,20}", dtype)
+            size = SIZES.get(dtype, 0) * math.prod(shape) if whole and listed and known else None
         except (KeyError, TypeError, ValueError):
             size = None
         if size is None:
             raise CheckpointError(
                 f"{path}: {name} has no dtype, shape and offsets that can be read; the file is damaged"
             )
-        if end - begin != size:
+        if end < begin or (dtype in SIZES and end - begin != size):
             raise CheckpointError(f"{path}: {name} takes {end - begin} bytes, expected {size} for {dtype} {shape}")
         if end > length:
             raise CheckpointError(
@@ -108,16 +103,27 @@ def _check(path, header, length):
 
 
 def _array(path, data, name, entry):
-    begin, end = entry["data_offsets"]
-    if entry["dtype"] not in SIZES:
-        raise CheckpointError(f"{path}: {name} is of {entry['dtype']}, expected one of {', '.join(SIZES)}")
-    piece = data[begin:end]
-    if entry["dtype"] == "BF16":
-        array = from_bfloat16(piece.view("<u2"))
-    else:
-        array = piece.view(f"<f{SIZES[entry['dtype']]}")
-        if entry["dtype"] == "F16" or not array.flags.aligned:
-            array = array.astype(np.float64 if entry["dtype"] == "F64" else np.float32)
-    array = array.reshape(entry["shape"]).view(np.ndarray)
+    kind, (begin, end) = entry["dtype"], entry["data_offsets"]
+    check_supported(path, name, kind)
+    numbers = data[begin:end].view(f"<{STORED[kind]}").reshape(entry["shape"])
+    array = floats(numbers.view(np.ndarray), kind)
     check_finite(path, name, array)
     return array
+
+
+def check_supported(path, name, kind):
+    """Raise CheckpointError unless numbers of this kind can be read."""
+    if kind not in SIZES:
+        raise CheckpointError(
+            f"{path}: {name} is of {kind}, which is not supported: expected one of {', '.join(SIZES)}"
+        )
+
+
+def floats(array, kind):
+    """Numbers of any kind as float32 or float64 in this machine's byte order, row by row: a copy only if it must be."""
+    if kind == "BF16":
+        return from_bfloat16(np.asarray(array, order="C"))
+    dtype = np.float64 if kind == "F64" else np.float32
+    if array.dtype != dtype or not array.flags.aligned:
+        array = array.astype(dtype)
+    return np.asarray(array, order="C")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,13 @@ import numpy as np
 
 from tinyvit import npz
 from tinyvit.errors import CheckpointError
-from tinyvit.weights import safetensors
+from tinyvit.recognise import NPZ, SAFETENSORS, TORCH, UNKNOWN, recognise
+from tinyvit.weights import safetensors, shards, torchfile
 
-EXPECTED = "a .safetensors or .npz file of ViT weights, or a folder that holds model.safetensors"
+FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+EXPECTED = f"a .safetensors, .npz or PyTorch file of ViT weights, or a folder that holds {' or '.join(FILES[::2])}"
+ENDINGS = {".safetensors", ".npz", ".bin", ".pth", ".pt", ".ckpt", ".h5", ".keras", ".msgpack", ".onnx", ".gguf"}
+SUFFIXES = {".npz": NPZ, ".safetensors": SAFETENSORS}  # who is to say what is wrong with a file that is of no kind
 
 
 @dataclass(frozen=True)
@@ -25,31 +29,69 @@ class Tensor:
 
 @contextmanager
 def open_tensors(path):
-    """{name: Tensor} of a file, which must stay open as long as they are read.
+    """{name: Tensor} of a file, or of all shards, which must stay open as long as they are read.
 
     Raises
     ------
     CheckpointError
-        If there is no such file, or what it says of itself cannot be true.
+        If there is no such file, it is of another kind, or what it says of itself cannot be true.
     """
     path = weights_file(path)
-    if path.suffix == ".npz":
+    with ExitStack() as stack:
+        if parts := shards.parts(path):
+            opened = {part: stack.enter_context(_opened(ordinary(part))) for part in parts}
+            yield shards.joined(path, opened)
+        else:
+            yield stack.enter_context(_opened(path))
+
+
+@contextmanager
+def _opened(path):
+    """{name: Tensor} of one file, by what is in it."""
+    kind = _kind(path)
+    if kind is NPZ:
         with npz.opened(path, EXPECTED) as archive:
             found = npz.entries(path, archive, compressed=True)
             yield {name: _npz_tensor(path, archive, entry, name) for name, entry in found.items()}
-    else:
+    elif kind is SAFETENSORS:
         yield {name: Tensor(shape, read) for name, (shape, read) in safetensors.read(path).items()}
+    elif kind is TORCH:
+        with torchfile.opened(path) as found:
+            yield {name: Tensor(shape, read) for name, (shape, read) in found.items()}
+    else:
+        raise CheckpointError(kind.refusal(path, EXPECTED))
+
+
+def _kind(path):
+    """The Kind of an ordinary file; one of no kind is what its name says, so that its reader says what is wrong."""
+    try:
+        kind = recognise(path)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from None
+    return SUFFIXES.get(path.suffix, kind) if kind is UNKNOWN else kind
 
 
 def weights_file(path):
-    """The file meant by a path: itself, or model.safetensors in it."""
-    path = Path(path)
+    """The file meant by a path: itself, the first of FILES in a folder, or the index of a shard."""
+    return found_weights(path)[0]
+
+
+def found_weights(path):
+    """The file meant by a path, and notes on the choice, sentences."""
+    path, notes = Path(path), []
     if os.path.isdir(path):
-        if not os.path.exists(path / "model.safetensors"):
-            raise CheckpointError(f"no model.safetensors in {path}: expected {EXPECTED}")
-        path = path / "model.safetensors"
-    if path.suffix not in (".npz", ".safetensors"):
-        raise CheckpointError(f"{path} is neither .npz nor .safetensors: expected {EXPECTED}")
+        there = [name for name in FILES if os.path.exists(path / name)]
+        if not there:
+            raise CheckpointError(f"no {FILES[0]} in {path}{_found_instead(path)}: expected {EXPECTED}")
+        path = path / there[0]
+        if len(there) > 1:
+            notes.append(f"{there[0]} is read, not {' or '.join(there[1:])} beside it")
+    path, more = shards.whole(ordinary(path))
+    return path, notes + more
+
+
+def ordinary(path):
+    """The path, once it is known that an ordinary file is there."""
     try:
         os.stat(path)
     except FileNotFoundError:
@@ -59,6 +101,20 @@ def weights_file(path):
     if not path.is_file():  # a pipe would be waited for
         raise CheckpointError(f"{path} is no ordinary file: expected {EXPECTED}")
     return path
+
+
+def named_like_weights(folder):
+    """Names of files in a folder whose endings are those of weights, ours or another library's."""
+    try:
+        return sorted(name for name in os.listdir(folder) if Path(name).suffix in ENDINGS)
+    except OSError:
+        return []
+
+
+def _found_instead(folder):
+    """What a folder without FILES has in their place, for an error."""
+    names = named_like_weights(folder)
+    return f", which holds {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}: name the file" if names else ""
 
 
 def _npz_tensor(path, archive, entry, name):

@@ -1,0 +1,47 @@
+"""What a file holds that is almost a ViT, seen in the names of its arrays: it is refused by the name of its kind."""
+
+import re
+
+from tinyvit.errors import CheckpointError
+
+KINDS = [  # (a pattern of a name, what has an array of such a name); the first that is found is said
+    (r"lora_|\.lora\.|hada_w", "an adapter (LoRA), to be merged into its base model first"),
+    (r"\.(SCB|weight_scale|qweight|absmax|quant_map)$", "a quantised model"),
+    (r"(^|\.)(text_model|text_projection|logit_scale)|^visual\.", "a CLIP or SigLIP model"),
+    (r"^vision_model\.head\.|attn_pool\.|MAPHead_", "a model with attention pooling before its head, as SigLIP"),
+    (r"^vision_model\.|norm_pre\.|pre_layrnorm", "a model with LayerNorm before its blocks, as CLIP's image encoder"),
+    (r"distillation_|dist_token|head_dist", "a distilled model (DeiT), with a second token"),
+    (r"detection_tokens|reg_token|register_token", "a model with register tokens, as DINOv2 with registers"),
+    (r"^swin|^layers\.\d+\.blocks\.\d|encoder\.layers\.\d+\.blocks|downsample\.reduction", "a Swin Transformer"),
+    (r"^beit\.|relative_position_bias|\.attn\.[qv]_bias$", "a model with a bias of relative positions, as BEiT"),
+    (r"decoder_blocks\.|decoder_layers\.|decoder_embed|^decoder\.", "a masked autoencoder (MAE) with its decoder"),
+    (r"\.ls[12]\.|layer_?scale|\.gamma_?[12]?$|\.lambda_?[12]$", "a model with LayerScale, as DINOv2 or DeiT III"),
+    (r"mask_token", "a model that predicts masked patches, with a mask token"),
+    (r"\.[qk]_norm\.|query_norm|key_norm", "a model that normalises queries and keys"),
+    (r"\.mlp\.w(12|3)\.|weights_in|fc1_g\.|gate_proj", "a model with gated MLPs (SwiGLU)"),
+    (r"\.attn\.norm\.|\.mlp\.norm\.|inner_attn_ln", "a model with LayerNorm inside its attention or MLPs, as BEiT-3"),
+    (r"rel_pos_[hw]$|image_encoder\.", "a Segment Anything or ViTDet encoder"),
+    (r"conv_root/|(patch_embed|embeddings)\.backbone\.", "a hybrid with a ResNet in front"),
+    (
+        r"^encoder\.layers\.encoder_layer_\d",
+        "a ViT under torchvision's names; timm and Hugging Face have the same ones",
+    ),
+    (r"^layer[1-4]\.\d+\.conv|^stages\.|^features\.\d+\.|downsample_layers\.", "a convolutional network"),
+    (r"^(bert|roberta|gpt|transformer\.h|model\.layers|lm_head)\b", "a model of text"),
+]
+
+
+def kind(names):
+    """(a name, the kind of model that has it), of the first kind of KINDS that is among the names; None if none is."""
+    for pattern, what in KINDS:
+        for name in names:
+            if re.search(pattern, name):
+                return name, what
+    return None
+
+
+def check_kind(path, names):
+    """Raise CheckpointError if one of the names says that this is no ViT as in the paper."""
+    if found := kind(names):
+        name, what = found
+        raise CheckpointError(f"{path} holds {what}: it has {name}, and only a ViT as in the paper is read")

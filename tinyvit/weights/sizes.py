@@ -1,0 +1,186 @@
+"""The model that a file's arrays are of: its sizes from their shapes, and with what a config.json adds, the rest."""
+
+import itertools
+import math
+import re
+
+from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.models.config import ViTConfig, checked_size, in_pixels
+from tinyvit.npz import first_line
+from tinyvit.weights.heads import heads_of_widths
+from tinyvit.weights.variants import with_class_row
+
+AXES = {"patch/w": 4, "patch/b": 1, "pos": 3, "blocks/{i}/mlp/fc1/b": 1}  # of the arrays that tell the sizes
+AXES |= {"cls": 3, "pre_logits/w": 2, "pre_logits/b": 1, "head/w": 2, "head/b": 1}  # of layers that may be missing
+OPTIONAL = ("cls", "head", "pre_logits")
+OTHER = {"w": "b", "b": "w"}
+
+
+def configuration(path, tensors, naming, described, heads):
+    """The configuration that the arrays have.
+
+    Parameters
+    ----------
+    path : of the file
+    tensors : {name: Tensor}
+        By the names that the source's rules have.
+    naming : Naming
+        Of the source.
+    described : Description
+        The config.json beside the file.
+    heads : int or None
+        As the user says.
+
+    Returns
+    -------
+    config : ViTConfig
+    tensors : {name: Tensor}
+        With one LayerNorm at the end, and with a row of positions for the class token, in every source the same.
+    lines : list of str
+        Notes, sentences.
+
+    Raises
+    ------
+    CheckpointError
+        If an array that tells a size is missing or misshapen, or contradicts the config.json.
+    UsageError
+        If nothing says how many heads there are, or those asked for cannot be.
+    """
+    tensors, norm_last = _with_one_norm(path, tensors)
+    tensors, lines = _without_pooler(tensors, naming)
+    depth, shape = _depth(path, tensors, naming), _shapes(path, tensors, naming)
+    dim, kernel = shape["patch/b"][0], shape["patch/w"]
+    patch, channels = (kernel[0], kernel[2]) if naming.source == "Google" else (kernel[2], kernel[1])
+    image, tensors = _image(path, tensors, naming, described, shape, patch)
+    pool = _pool(described, "cls" in shape, norm_last)
+    lines += [f"{naming.source}'s names: {depth} blocks of width {dim}, patches of {patch} x {patch} pixels"]
+    if pool != "class":
+        lines.append(f"the head reads the mean of all patches, with LayerNorm {'after' if norm_last else 'before'} it")
+    if naming.source == "timm" and described.pool() is None and "cls" in shape:
+        lines.append(f"of token and avg, timm's global_pool is taken to be {'token' if pool == 'class' else 'avg'}")
+    sizes = dict(
+        image=image,
+        channels=channels,
+        patch=patch,
+        dim=dim,
+        depth=depth,
+        heads=_heads(path, tensors, naming, described, shape, lines) if heads is None else heads,
+        mlp_dim=shape["blocks/{i}/mlp/fc1/b"][0],
+        classes=shape.get("head/b", [1])[0],
+        pool=pool,
+        gelu=described.gelu() or naming.gelu,
+        eps=described.whole.get("layer_norm_eps", naming.eps),
+        pre_logits=shape.get("pre_logits/b", [0])[0],
+    )
+    try:
+        return ViTConfig(**sizes), tensors, lines
+    except UsageError as error:
+        beside = " with its config.json" if described else ""
+        wrong = CheckpointError if heads is None else UsageError
+        raise wrong(f"{path}{beside}: {first_line(error)}") from None
+
+
+def has_biases(tensors, naming):
+    """Whether query, key and value of the first block have biases."""
+    return any(naming.rules[f"blocks/{{i}}/msa/{x}/b"][0].replace("{i}", "0") in tensors for x in "qkv")
+
+
+def _with_one_norm(path, tensors):
+    """The arrays with timm's fc_norm, which stands after the mean, in the place of norm; and whether it was there."""
+    after = [name for name in tensors if name.startswith("fc_norm.")]
+    if after and "norm.weight" in tensors:
+        raise CheckpointError(f"{path} has norm.weight and {after[0]}: expected LayerNorm before the mean or after it")
+    return {name.removeprefix("fc_") if name in after else name: x for name, x in tensors.items()}, bool(after)
+
+
+def _without_pooler(tensors, naming):
+    """The arrays without the layer before the head that Hugging Face's classifier does not have; and that as a note."""
+    pooler, head = naming.rules["pre_logits/w"][0].removesuffix("weight"), naming.rules["head/w"][0]
+    left = [name for name in tensors if name.startswith(pooler)]
+    if naming.source != "Hugging Face" or head not in tensors or not left:
+        return tensors, []
+    note = f"{pooler}* is not read: Hugging Face's classifier reads the class token itself"
+    return {name: tensor for name, tensor in tensors.items() if name not in left}, [note]
+
+
+def _depth(path, tensors, naming):
+    """How many blocks there are, numbered from 0 on."""
+    name = naming.rules["blocks/{i}/ln1/gamma"][0]
+    pattern = re.compile(re.escape(name.partition("{i}")[0]) + "([0-9]{1,4})[./]")
+    numbers = {int(found[1]) for theirs in tensors if (found := pattern.match(theirs))}
+    missing = next(i for i in itertools.count() if i not in numbers)
+    if missing != len(numbers) or not numbers:
+        found = f"{len(numbers)} blocks, up to number {max(numbers)}" if numbers else "no blocks"
+        raise CheckpointError(f"{path}: {name.replace('{i}', str(missing))} is missing; found {found}")
+    return len(numbers)
+
+
+def _shapes(path, tensors, naming):
+    """{our name: shape} of the arrays that tell the sizes, where a layer is there at all."""
+    found = {}
+    for ours, axes in AXES.items():
+        layer, _, leaf = ours.partition("/")
+        theirs = naming.rules[ours][0].replace("{i}", "0")
+        if theirs in tensors:
+            found[ours] = tensors[theirs].shape
+            if len(found[ours]) != axes or 0 in found[ours]:
+                raise CheckpointError(f"{path}: {theirs} is {list(found[ours])}, expected {axes} axes, none of them 0")
+        elif layer not in OPTIONAL or (leaf and naming.rules[f"{layer}/{OTHER[leaf]}"][0] in tensors):
+            raise CheckpointError(f"{path}: {theirs} is missing")
+    if "cls" not in found and naming.source == "Hugging Face":
+        raise CheckpointError(f"{path}: {naming.rules['cls'][0]} is missing")
+    return found
+
+
+def _image(path, tensors, naming, described, shape, patch):
+    """The image size, from the number of positions and what the config.json says; and the arrays.
+
+    A table without the class token's row (timm's no_embed_class) is given one of zeros.
+    """
+    name, rows, first = naming.rules["pos"][0], shape["pos"][1], int("cls" in shape)
+    size = described.size()
+    if size:
+        patches = math.prod(side // patch for side in size)
+    else:
+        patches = next((n for n in (rows - first, rows) if n > 0 and math.isqrt(n) ** 2 == n), 0)
+        size = 2 * (math.isqrt(patches) * patch,)
+    if patches == rows and first and naming.source == "timm":
+        return checked_size(size), tensors | {name: with_class_row(tensors[name])}
+    if not patches or rows != patches + first:
+        if not first and math.isqrt(rows - 1) ** 2 == rows - 1:
+            raise CheckpointError(f"{path}: {naming.rules['cls'][0]} is missing, for which {name} has a row")
+        row = "the class token's and " if first else ""
+        grid = f"{in_pixels(tuple(side // patch for side in size))} patches" if patches else "a square grid"
+        says = f", as {described.path} says" if described.size() else ""
+        raise CheckpointError(f"{path}: {name} has {rows} rows, expected {row}those of {grid}{says}")
+    return checked_size(size), tensors
+
+
+def _pool(described, class_token, norm_last):
+    """What the head reads: the class token or a mean, as timm's global_pool says, or else as the arrays suggest."""
+    says = described.pool()
+    if says == "token" and not class_token:
+        raise described.wrong("global_pool", says, "avg, for there is no class token")
+    if says == "token" or (says is None and class_token and not norm_last):
+        return "class"
+    return f"{'patch_' if class_token else ''}mean{'_norm' if norm_last else ''}"
+
+
+def _heads(path, tensors, naming, described, shape, lines):
+    """How many heads: the arrays' axis, config.json's number, or that of the known sizes, which the notes mention."""
+    dim, mlp_dim = shape["patch/b"][0], shape["blocks/{i}/mlp/fc1/b"][0]
+    if naming.source == "Google":
+        name = naming.rules["blocks/{i}/msa/q/w"][0].replace("{i}", "0")
+        if name not in tensors or len(tensors[name].shape) != 3:
+            raise CheckpointError(f"{path}: {name} is missing or has not three axes, [{dim}, heads, width of a head]")
+        return tensors[name].shape[1]
+    says, found = described.heads()
+    if says:
+        return found
+    if not (found := heads_of_widths(dim, mlp_dim, "cls" in shape)):
+        raise UsageError(
+            f"{path}: nothing says how many heads a model of width {dim}, with MLPs of {mlp_dim}, has: say heads=, or "
+            "--heads"
+        )
+    lines.append(f"{found} heads, as the published ViTs of width {dim} have; the file does not say")
+    return found
