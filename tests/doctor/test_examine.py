@@ -47,7 +47,7 @@ def findings(**options):
 
 
 def first_finding(check, **options):
-    """The first or None; what comes after it is not computed, nor the trials (they take long), unless they are meant."""
+    """The first or None; neither what comes after it is computed, nor the trials, which take long, if not meant."""
     return next(examined(**options, only=names() - ({"overfit", "learning rate"} - {check})), None)
 
 
