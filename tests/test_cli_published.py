@@ -148,6 +148,22 @@ def test_a_rectangular_model():
     assert "positions, 2 x 8 to 3 x 12" in table
 
 
+@pytest.mark.parametrize("name", ["avg_fc_norm", "avg_norm", "no_class_token_fc_norm", "no_class_token_norm"])
+def test_average_pooling(name):
+    """Features are what the head reads; of a layer, the mean of its patches; the figure says whose attention it is."""
+    model = str(PUBLISHED / name)
+    p, config, notes = load_weights(model)
+    image = prepare_photo(read_image("a.png"), notes.preparation)[None]
+    _, c = vit(image, p, config)
+    assert call("features", model, "a.png").code == 0
+    assert np.allclose(np.load("features.npy"), c["head"]["x"], atol=1e-6)
+    assert call("features", model, "a.png", "--layer=2").code == 0
+    patches = c["readout"]["z"][:, int(config.class_token) :]
+    assert np.allclose(np.load("features.npy"), patches.mean(axis=1), atol=1e-6)
+    assert call("predict", model, "a.png", "--figure=look.svg").code == 0
+    assert "attention of the average patch" in Path("look.svg").read_text()
+
+
 def test_a_run_on_rectangles():
     assert call("train", "digits", *SMALL, "--image=8x16", "--patch=4", "--out=run").code == 0
     p, config = tinyvit.load("run/model.npz")

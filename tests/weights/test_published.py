@@ -210,6 +210,10 @@ CONTRADICTIONS = [  # of a model with images of 8, patches of 4, width 24, one b
     ({"model_args": {"depth": 2}}, "depth 2: expected 1, as the arrays have"),
     ({"model_args": {"mlp_ratio": 4}}, "mlp_ratio 4: expected 40 / 24, as the arrays have"),
     ({"model_args": {"class_token": False}}, "class_token False: expected True, as the arrays have"),
+    ({"num_attention_heads": 3, "model_args": {"num_heads": 4}}, "num_heads 4: expected 3, as its num_attention_heads"),
+    ({"model_args": {"fc_norm": True}}, "fc_norm True: expected False, as the arrays have"),
+    ({"model_args": {"no_embed_class": True}}, "no_embed_class True: expected False, as the arrays have"),
+    ({"model_args": {}, "label_names": ["a"]}, "label_names '1 names': expected 7, as the head has classes"),
     ({"model_args": {"reg_tokens": 4}}, "model_args reg_tokens 4: expected a ViT as in the paper, which has no such"),
     ({"model_args": {"norm_layer": "rmsnorm"}}, "model_args norm_layer 'rmsnorm': expected a ViT as in the paper"),
     (
@@ -374,6 +378,20 @@ def test_a_pooler_beside_a_classifier_is_not_used(tmp_path):
     q, same, notes = load_weights(tmp_path, heads=3)
     assert config == same and "vit.pooler.dense.* is not read" in str(notes)
     assert_same_bits(p, q)
+
+
+@pytest.mark.parametrize("source", ["timm", "huggingface", "google"])
+def test_a_usual_preparation_is_among_the_notes(tmp_path, source):
+    """Of Google's files it is the one of all; of the others, some models have ImageNet's mean."""
+    a = arrays(source, SMALLEST)
+    np.savez(tmp_path / "a.npz", **a) if source == "google" else save_file(a, tmp_path / "model.safetensors")
+    path = tmp_path / ("a.npz" if source == "google" else "model.safetensors")
+    said = "nothing beside the file says how pictures are prepared"
+    assert (said in str(load_weights(path, heads=3)[2])) == (source != "google")
+    names = {"timm": "config.json", "huggingface": "preprocessor_config.json", "google": "config.json"}
+    described = {"image_mean": [0.4] * 3} if source == "huggingface" else {"pretrained_cfg": {"mean": [0.4] * 3}}
+    (tmp_path / names[source]).write_text(json.dumps(described))
+    assert said not in str(load_weights(path, heads=3)[2])
 
 
 @pytest.mark.parametrize(("mean", "std"), [([0.1307], [0.3081]), (0.1307, 0.3081), ([0.1307] * 3, [0.3081] * 3)])

@@ -150,6 +150,7 @@ READOUTS = {  # the choices of a configuration's `pool`
     "patch_mean_norm": (patch_mean_norm_readout, patch_mean_norm_readout_backward),
 }
 WITHOUT_CLASS_TOKEN = ("mean", "mean_norm")
+BESIDE_CLASS_TOKEN = ("patch_mean", "patch_mean_norm")  # a mean that leaves it out
 
 
 def readout(z, p, *, pool, eps=1e-6):

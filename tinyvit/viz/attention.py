@@ -13,7 +13,7 @@ import numpy as np
 from tinyvit.annotations import Array, Tree
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.errors import UsageError
-from tinyvit.layers.pool import READOUTS, WITHOUT_CLASS_TOKEN
+from tinyvit.layers.pool import BESIDE_CLASS_TOKEN, READOUTS, WITHOUT_CLASS_TOKEN
 from tinyvit.models.model import backward
 from tinyvit.ops.heads import split_heads
 
@@ -43,8 +43,7 @@ def answers_row(weights, pool=None):
     weights : array [..., T, T]
         Maps, or a rollout; of a model with a class token, its row may be all there is.
     pool : str, optional
-        As in the configuration. Left out, the class token is read where there is one. With one that is none of
-        tinyvit's, the mean of all tokens is.
+        As in the configuration. Left out, the class token is read where there is one.
 
     Returns
     -------
@@ -66,7 +65,7 @@ def _rows_read(first, pool):
     """From which row on the head reads the mean of all rows; None if it reads the class token alone."""
     if first and pool in (None, "class"):
         return None
-    return first if pool in READOUTS else 0
+    return first if pool in BESIDE_CLASS_TOKEN else 0
 
 
 def rollout(maps: Sequence[Array], identity: bool = True) -> Array:

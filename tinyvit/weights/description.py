@@ -86,6 +86,12 @@ class Description:
         """The error of a key whose value cannot be, or which contradicts the arrays."""
         return CheckpointError(f"{self.path} says {name} {SHORT.repr(found)}: expected {expected}")
 
+    def check(self, name, expected):
+        """Raise CheckpointError if it says of this name something else than what the arrays have."""
+        name, found = self.says(name)
+        if name and found not in (expected, [expected, expected]):
+            raise self.wrong(name, found, f"{expected}, as the arrays have")
+
     def check_model(self):
         """Raise CheckpointError if it describes another kind of model than a ViT as in the paper."""
         name, found = self.says("model_type")
@@ -122,9 +128,12 @@ class Description:
 
     def heads(self):
         """(whether it says how many attention heads there are, what it says): a number, or an architecture's name."""
-        for place, name in ((self.whole, "num_attention_heads"), (self.arguments, "num_heads")):
-            if name in place:
-                return True, place[name]
+        places = ((self.whole, "num_attention_heads"), (self.arguments, "num_heads"))
+        found = [place[name] for place, name in places if name in place]
+        if found[1:] and found[0] != found[1]:
+            raise self.wrong("num_heads", found[1], f"{SHORT.repr(found[0])}, as its num_attention_heads")
+        if found:
+            return True, found[0]
         known = self._architecture()
         return known is not None, known and known[1]
 
@@ -168,32 +177,26 @@ class Description:
             Whether the classes are those of a head in the file.
         """
         width, _ = self._architecture() or (None, None)
-        facts = {
-            ("patch_size",): config.patch,
-            ("num_channels", "in_chans"): config.channels,
-            ("hidden_size", "embed_dim"): config.dim,
-            ("num_features",): config.dim,
-            ("num_hidden_layers", "depth"): config.depth,
-            ("intermediate_size",): config.mlp_dim,
-            ("qkv_bias",): biases,
-            ("class_token",): config.class_token,
-        }
+        facts = {"patch_size": config.patch, "intermediate_size": config.mlp_dim, "qkv_bias": biases}
+        facts |= dict.fromkeys(("num_channels", "in_chans"), config.channels)
+        facts |= dict.fromkeys(("hidden_size", "embed_dim", "num_features"), config.dim)
+        facts |= dict.fromkeys(("num_hidden_layers", "depth"), config.depth)
+        facts |= {"class_token": config.class_token}
         if has_head:
-            facts |= {("num_labels",): config.classes, ("num_classes",): config.classes}
+            facts |= {"num_labels": config.classes, "num_classes": config.classes}
         if config.pre_logits:
-            facts |= {("pooler_output_size",): config.pre_logits, ("pooler_act",): "tanh"}
-        for names, expected in facts.items():
-            name, found = self.says(*names)
-            if name and found not in (expected, [expected, expected]):
-                raise self.wrong(name, found, f"{expected}, as the arrays have")
+            facts |= {"pooler_output_size": config.pre_logits, "pooler_act": "tanh"}
+        for name, expected in facts.items():
+            self.check(name, expected)
         if width not in (None, config.dim) and "embed_dim" not in self.arguments:
             raise self.wrong(
                 "architecture", self.whole["architecture"], f"one of width {config.dim}, as the arrays have"
             )
         self._check_mlp(config)
-        names = self.whole.get("id2label")
-        if has_head and isinstance(names, dict) and len(names) != config.classes:
-            raise self.wrong("id2label", f"{len(names)} names", f"{config.classes}, as the head has classes")
+        for key, kind in (("id2label", dict), ("label_names", list)):
+            names = self.whole.get(key)
+            if has_head and isinstance(names, kind) and len(names) != config.classes:
+                raise self.wrong(key, f"{len(names)} names", f"{config.classes}, as the head has classes")
 
     def _check_mlp(self, config):
         ratio = self.arguments.get("mlp_ratio")
@@ -229,12 +232,18 @@ class Description:
         return dataset if fits else None
 
     def preparation(self, source, config):
-        """How the source prepares a photograph: its defaults, unless a file beside the weights says otherwise."""
+        """How a photograph is prepared, and notes on it: by the source's defaults, unless a file beside says how."""
         place, found = self.path, self.whole.get("pretrained_cfg")
         if not found and source == "huggingface" and place:
             place = self.path.with_name("preprocessor_config.json")
             found = read_table(place)
         try:
-            return Preparation.of(source, config.image).as_described(found or {}, config.channels)
+            preparation = Preparation.of(source, config.image).as_described(found or {}, config.channels)
         except DataError as error:
             raise DataError(f"{place}: {first_line(error)}") from None
+        if found or source == "google":  # whose files are all prepared for alike
+            return preparation, []
+        usual = f"{preparation}; {preparation.normalisation}"
+        return preparation, [
+            f"nothing beside the file says how pictures are prepared, so as its source usually: {usual}"
+        ]

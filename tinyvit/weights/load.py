@@ -106,7 +106,7 @@ def load_weights(
         lines.append("its head is of zeros, and was never trained: features only, unless it is given one")
     lines = [*found, *wrapped, *lines]
     lines.append(f"GELU with {config.gelu}, LayerNorm with eps {config.eps:g}")
-    preparation = described.preparation(source, config)
+    preparation, usual = described.preparation(source, config)
     names, problem_type = described.class_names(config.classes), described.problem_type()
     if classes is not None:
         names, has_head, problem_type = None, False, ANSWERS[0]
@@ -115,7 +115,7 @@ def load_weights(
     p, adapted, more = adapt(p, config, source, image=image, channels=channels, classes=classes)
     preparation = replace(preparation, size=adapted.image)
     about = (preparation, names, has_head, described.dataset(adapted), problem_type)
-    return p, adapted, Notes(source, (*lines, *more), *about)
+    return p, adapted, Notes(source, (*lines, *usual, *more), *about)
 
 
 def _zero_head(naming, config):

@@ -100,7 +100,8 @@ def read_parameters(path, tensors, naming, config):
         arrays[name] = form.read(array, shape)
     if left := [name for name in tensors if name not in used]:
         raise CheckpointError(
-            f"{path}: {left[0]} has no place in a ViT with {config.depth} blocks ({len(left)} such arrays)"
+            f"{path}: {left[0]} has no place in a ViT with {config.depth} block{'s' * (config.depth > 1)} "
+            f"({len(left)} such array{'s' * (len(left) > 1)})"
         )
     kinds = {array.dtype for array in arrays.values()}
     if len(kinds) > 1:

@@ -47,13 +47,16 @@ def configuration(path, tensors, naming, described, heads):
         If nothing says how many heads there are, or those asked for cannot be.
     """
     tensors, norm_last = _with_one_norm(path, tensors)
+    described.check("fc_norm", norm_last)
     tensors, lines = _without_pooler(tensors, naming)
     depth, shape = _depth(path, tensors, naming), _shapes(path, tensors, naming)
     dim, kernel = shape["patch/b"][0], shape["patch/w"]
     patch, channels = (kernel[0], kernel[2]) if naming.source == "Google" else (kernel[2], kernel[1])
     image, tensors = _image(path, tensors, naming, described, shape, patch)
     pool = _pool(described, "cls" in shape, norm_last)
-    lines += [f"{naming.source}'s names: {depth} blocks of width {dim}, patches of {patch} x {patch} pixels"]
+    lines += [
+        f"{naming.source}'s names: {depth} block{'s' * (depth > 1)} of width {dim}, patches of {patch} x {patch} pixels"
+    ]
     if pool != "class":
         lines.append(f"the head reads the mean of all patches, with LayerNorm {'after' if norm_last else 'before'} it")
     if naming.source == "timm" and described.pool() is None and "cls" in shape:
@@ -144,6 +147,8 @@ def _image(path, tensors, naming, described, shape, patch):
     else:
         patches = next((n for n in (rows - first, rows) if n > 0 and math.isqrt(n) ** 2 == n), 0)
         size = 2 * (math.isqrt(patches) * patch,)
+    if first:
+        described.check("no_embed_class", patches == rows)
     if patches == rows and first and naming.source == "timm":
         return checked_size(size), tensors | {name: with_class_row(tensors[name])}
     if not patches or rows != patches + first:
