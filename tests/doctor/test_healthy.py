@@ -51,6 +51,12 @@ def of_drawings(count, form):
     return Case(PRESETS["pictures"].changed(classes=3), form(x), y, form(x_test), y_test, recipe)
 
 
+def framed(case):
+    """The digits with a margin as wide as they are, as MNIST is padded to 32 x 32."""
+    x, x_test = (np.pad(x, ((0, 0), (4, 4), (4, 4), (0, 0)), constant_values=-1) for x in (case.x, case.x_test))
+    return case._replace(x=x, x_test=x_test, config=case.config.changed(image=16))
+
+
 def as_floats(x):
     return Pixels(x)[:]
 
@@ -58,6 +64,7 @@ def as_floats(x):
 HEALTHY = {
     "digits": digits,
     "digits on white": lambda: digits()._replace(x=-digits().x, x_test=-digits().x_test, recipe=RECIPES["pictures"]),
+    "digits in a wide frame": lambda: framed(digits()),
     "drawings": lambda: of_drawings(600, Pixels),
     "few drawings": lambda: of_drawings(240, as_floats),
 }

@@ -7,7 +7,7 @@ from tinyvit.doctor.sample import FLAT
 
 LARGEST = 5.0  # of an image's numbers: ImageNet's usual normalisation goes to 2.6
 LEAST_DEVIATION = 0.05
-UNLIKE, CONSTANT, ENOUGH = 0.9, 0.4, 50  # see `_check_form`; MNIST has 0.2 constant pixels; images to say so
+UNLIKE, LOPSIDED, ENOUGH = 0.9, 0.25, 50  # see `_check_form`, `_lopsided`; images to say so
 EMPTY = 0.005  # share of pictures of one colour that is no fault
 COMPARED, NUMBERS = 2000, 2**25  # images, and numbers in all of them, at most
 
@@ -40,12 +40,11 @@ def check_images(x, part):
 
 
 def _check_form(x, part):
-    """Neighbouring pixels are alike, and most pixels differ from picture to picture.
+    """Neighbouring pixels are alike, and no side is the same in all pictures while the opposite one is not.
 
     The mean square difference of neighbours is divided by that of any two pixels of a picture: 0.1 in photographs, 0.2
     to 0.5 in small digits, and 1 where pixels stand in any order.
     """
-    constant = float((np.ptp(x, axis=0) == 0).mean())
     any_two = 2 * float(x.reshape(len(x), -1, x.shape[3]).var(axis=1).mean())
     pairs = [np.square(np.diff(x, axis=axis)).mean() for axis in (1, 2) if x.shape[axis] > 1]
     if len(x) >= ENOUGH and pairs and np.mean(pairs) > UNLIKE * any_two:
@@ -53,11 +52,21 @@ def _check_form(x, part):
             f"neighbouring pixels of the {part} images are no more alike than any two: noise, or pixels in a wrong "
             "order (a wrong reshape?); look at some"
         )
-    if len(x) >= ENOUGH and constant > CONSTANT:
+    if len(x) >= ENOUGH and _lopsided((np.ptp(x, axis=0) > 0).any(axis=2)):
         yield (
-            f"{constant:.0%} of the pixels are the same in all {part} images: is a part of them cut off or covered? "
+            f"one side of the {part} images is the same in all, and the other is not: is it cut off or covered? "
             "Look at some"
         )
+
+
+def _lopsided(varies):
+    """Whether the pixels [H, W] that vary lie far to one side: the margins of all others differ by a quarter of it."""
+    for axis in (0, 1):
+        where = np.flatnonzero(varies.any(axis=1 - axis))
+        before, behind = (where[0], varies.shape[axis] - 1 - where[-1]) if len(where) else (0, 0)
+        if abs(int(before) - int(behind)) > LOPSIDED * varies.shape[axis]:
+            return True
+    return False
 
 
 def check_classes(y, classes):
