@@ -1,7 +1,11 @@
 """A line of any error: one line, of ordinary length, whatever stands in it."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+import tinyvit
 from tinyvit.errors import LONGEST, DataError, Interrupted, TinyvitError, UsageError, one_line
 
 
@@ -30,3 +34,9 @@ def test_what_was_escaped_is_not_too_long(letter):
 def test_an_interrupt_keeps_its_status():
     error = Interrupted("stopped\nhere", 15)
     assert (str(error), error.exit_code) == (r"stopped\nhere", 143)
+
+
+def test_a_home_that_nobody_has_is_no_traceback():
+    """pathlib's expanduser raises RuntimeError for ~nobody; that of os.path leaves it as it is."""
+    sources = Path(tinyvit.__file__).parent.rglob("*.py")
+    assert not [path.name for path in sources if re.search(r"(?<!os\.path)\.expanduser\(", path.read_text("utf-8"))]

@@ -147,6 +147,8 @@ def test_arrays_of_floats_and_colour_and_fortran_order(tmp_path):
         (np.array([["a"]]), "found an array of <U1, expected whole numbers 0 to 255 or floats 0 to 1"),
         (np.array([[-1.0, 1.0]]), "found values from -1 to 1, expected floats 0 to 1"),
         (np.array([[0.0, 255.0]]), "found values from 0 to 255, expected floats 0 to 1"),
+        (np.array([[0, 1.0000001]], np.float32), "found values from 0 to 1.0000001, expected floats 0 to 1"),
+        (np.array([[-1e-9, 0.1]]), "found values from -1e-09 to 0.1, expected floats 0 to 1"),
         (np.array([[0, np.nan]]), "found values from nan to nan, expected floats 0 to 1"),
         (np.array([[0, 256]]), "found values from 0 to 256, expected whole numbers 0 to 255"),
         (np.array([[-1, 5]]), "found values from -1 to 5, expected whole numbers 0 to 255"),

@@ -77,7 +77,7 @@ def judged(number, folder):
         line = str(error)
         if not line or "\n" in line or not line.isprintable() or len(line) > LONGEST:
             fault = "no line of ordinary length"
-    except BaseException as error:
+    except Exception as error:
         line, fault = f"{type(error).__name__}: {error}"[:LONGEST], "an error that is none of ours"
     seconds, megabytes = time.process_time() - begun, max(0.0, _memory("VmHWM") - before)
     if seconds > SECONDS:

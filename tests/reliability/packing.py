@@ -6,13 +6,15 @@ import zipfile
 
 import numpy as np
 
+EPOCH = (1980, 1, 1, 0, 0, 0)
+
 
 def zipped(parts, compression=zipfile.ZIP_STORED):
     """The bytes of an archive of these entries."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive:
         for name, data in parts.items():
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name, EPOCH), data, compression)  # no date: the same bytes every time
     return file.getvalue()
 
 

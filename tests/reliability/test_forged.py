@@ -44,7 +44,8 @@ def test_bombs(number, tmp_path):
 
 
 def test_a_number_is_a_file():
-    assert made(4711)[0] == made(4711)[0] != made(4711 + len(FORMATS))[0]
+    for number in range(1000, 1000 + len(FORMATS)):
+        assert made(number)[0] == made(number)[0] != made(number + len(FORMATS))[0]
 
 
 PLANTED = {  # a bomb: a place in the program, what is put there, and the fault that this is

@@ -1,5 +1,6 @@
 """tinyvit features"""
 
+import os
 import sys
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def run(args):
     if not found:
         raise DataError("none of the pictures could be read: nothing written")
     table = np.concatenate(found)
-    out = Path(args.out).expanduser()
+    out = Path(os.path.expanduser(args.out))
     try:
         with replacing(out) as file:
             np.save(file, table)

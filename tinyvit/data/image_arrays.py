@@ -76,7 +76,13 @@ def numbers_as_bytes(pieces, dtype, source):
             yield (np.rint(piece * 255.0) if most == 1 else piece).astype(np.uint8)
     if not (low >= 0 and high <= most):  # false for NaN, too
         expected = "floats 0 to 1" if most == 1 else "whole numbers 0 to 255"
-        raise DataError(f"{source}: found values from {low:g} to {high:g}, expected {expected}")
+        raise DataError(f"{source}: found values from {_exact(low)} to {_exact(high)}, expected {expected}")
+
+
+def _exact(number):
+    """A number in words, of which 1.0000001 is not 1."""
+    short = f"{number:g}"
+    return short if float(short) == number else str(number)
 
 
 def halved_by(height, width):
