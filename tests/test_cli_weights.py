@@ -586,7 +586,7 @@ def test_the_doctor_does_not_call_a_gentle_learning_rate_too_low(hf):
     options = ["--epochs=1", "--batch=64", "--image=16"]
     assert call("train", "--from", hf, *options, "--out=tuned").code == 0
     result = call("doctor", "tuned")
-    assert "learning rate" not in result.out, result.out
+    assert "learning rate: " not in result.out, result.out
 
 
 def test_report_of_a_model_with_a_single_patch(hf):
