@@ -477,9 +477,9 @@ for rate, pair in ((0.005, (baseline, unwarmed)), (0.05, (warmed, runs["rate 0.0
 # ## The doctor
 #
 # Guessing from curves is slow. `tinyvit.examine` asks in the order in which one would look for a fault: images, labels, whether both parts are
-# alike, the first loss, whether the order of the patches matters, whether gradients agree with measured slopes, whether a few images can be learned by heart, whether a quite
-# different learning rate does better, what attention and the hidden features of the MLPs do. It yields its findings one by one, and what comes
-# first may explain what comes later. So here is the first about each of seven:
+# alike, the first loss, whether the order of the patches matters, whether gradients agree with measured slopes, whether a few images can be learned
+# by heart, whether a quite different learning rate does better, what attention and the hidden features of the MLPs do. It yields its findings one
+# by one, and what comes first may explain what comes later. So here is the first about each of seven:
 
 
 # %%
