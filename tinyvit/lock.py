@@ -8,7 +8,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.errors import UsageError, WriteError
 from tinyvit.files import is_alive
 
 LOCK = ".lock"
@@ -26,7 +26,7 @@ def locked(folder, doing):
     ------
     UsageError
         If another process is there; `doing` says at what: "training".
-    CheckpointError
+    WriteError
         If the folder cannot be made, or written to.
     """
     path = Path(folder) / LOCK
@@ -38,9 +38,7 @@ def locked(folder, doing):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = _lock(path)
     except OSError as error:
-        raise CheckpointError(
-            f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out"
-        ) from None
+        raise WriteError(folder, error) from None
     if file is None:
         raise UsageError(f"another process is {doing} in {folder}: wait until it has ended, or choose another --out")
     _held.add(key)

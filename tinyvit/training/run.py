@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tinyvit import json_files
 from tinyvit.data import DATASETS
-from tinyvit.errors import FULL, CheckpointError, DivergedError, UsageError, WriteError
+from tinyvit.errors import CheckpointError, DivergedError, UsageError, WriteError
 from tinyvit.files import clear_side_files, replacing
 from tinyvit.lock import LOCK
 from tinyvit.models.model import model_of, name_of
@@ -113,8 +113,7 @@ class Run:
             with open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
-            hint = f"; then go on with: {self.resume_command}" if error.errno in FULL else ""
-            raise CheckpointError(f"{WriteError(path, error)}{hint}") from None
+            raise WriteError(path, error, f"go on with: {self.resume_command}") from None
 
     def history(self):
         """The records so far, without the lines that are none."""
@@ -181,9 +180,7 @@ def new_run(folder, settings, *, force=False):
             (folder / name).unlink(missing_ok=True)
         _write_json(folder / "config.json", settings.as_dict())
     except OSError as error:
-        raise CheckpointError(
-            f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out"
-        ) from None
+        raise WriteError(folder, error) from None
     return Run(folder, settings)
 
 
@@ -261,9 +258,7 @@ def next_folder(data, runs=Path("runs")):
         except FileExistsError:
             continue
         except OSError as error:
-            raise CheckpointError(
-                f"cannot make {folder}: {error.strerror or error}; choose another folder with --out"
-            ) from None
+            raise WriteError(folder, error) from None
 
 
 def _write_json(path, values):

@@ -10,8 +10,7 @@ import reprlib
 from tinyvit import json_files
 from tinyvit.data.inputs import ANSWERS, Inputs
 from tinyvit.data.photos import Preparation
-from tinyvit.errors import CheckpointError, DataError, UsageError
-from tinyvit.npz import first_line
+from tinyvit.errors import CheckpointError, DataError, UsageError, first_line
 from tinyvit.weights.heads import architecture
 
 TANH = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_tanh")  # the last is timm's name, the others Hugging Face's

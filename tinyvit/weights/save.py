@@ -16,7 +16,7 @@ from tinyvit.arrays import to_host
 from tinyvit.data.datasets import Dataset
 from tinyvit.data.inputs import ANSWERS, Inputs
 from tinyvit.data.photos import PILLOW, Preparation
-from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.errors import UsageError, WriteError
 from tinyvit.files import replacing
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.model import check_parameters
@@ -116,13 +116,13 @@ def save_weights(
     files |= {name: json.dumps(content, indent=2).encode() for name, content in described.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:  # all of them are written before the first takes its place, and that is the weights'
-            for name, content in reversed(files.items()):
-                file = stack.enter_context(replacing(folder / name))
-                file.write(content)
-                file.flush()
     except OSError as error:
-        raise CheckpointError(f"cannot write into {folder}: {error.strerror or error}; choose another place") from None
+        raise WriteError(folder, error) from None
+    with ExitStack() as stack:  # all of them are written before the first takes its place, and that is the weights'
+        for name, content in reversed(files.items()):
+            file = stack.enter_context(replacing(folder / name))
+            file.write(content)
+            file.flush()
     lost = []
     if target == "timm" and config.eps != SOURCES["timm"].eps:
         lost.append(

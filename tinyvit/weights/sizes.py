@@ -4,9 +4,8 @@ import itertools
 import math
 import re
 
-from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.errors import CheckpointError, UsageError, first_line
 from tinyvit.models.config import ViTConfig, checked_size, in_pixels
-from tinyvit.npz import first_line
 from tinyvit.weights.heads import heads_of_widths
 from tinyvit.weights.variants import with_class_row
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyvit import npz
-from tinyvit.errors import CheckpointError
+from tinyvit.errors import CheckpointError, first_line
 from tinyvit.recognise import NPZ, SAFETENSORS, TORCH, UNKNOWN, recognise
 from tinyvit.weights import safetensors, shards, torchfile
 
@@ -97,7 +97,7 @@ def ordinary(path):
     except FileNotFoundError:
         raise CheckpointError(f"no file at {path}: expected {EXPECTED}") from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {path}: {npz.first_line(error)}; expected {EXPECTED}") from None
+        raise CheckpointError(f"cannot read {path}: {first_line(error)}; expected {EXPECTED}") from None
     if not path.is_file():  # a pipe would be waited for
         raise CheckpointError(f"{path} is no ordinary file: expected {EXPECTED}")
     return path

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from tinyvit import npz
-from tinyvit.errors import CheckpointError
+from tinyvit.errors import CheckpointError, first_line
 from tinyvit.pickles import LARGEST, Record, keyed, read_pickle
 from tinyvit.weights.safetensors import MOST_AXES, SIZES, STORED, check_supported, floats
 
@@ -114,7 +114,7 @@ def opened(path):
         try:
             found = _flat(read_pickle(file.text("data.pkl", LARGEST), NAMES, _storage, expected=TENSORS))
         except ValueError as error:
-            raise CheckpointError(f"{path}: {npz.first_line(error)}") from None
+            raise CheckpointError(f"{path}: {first_line(error)}") from None
         npz.check_names(path, [name for name, _ in found])
         _check(file, found)
         yield {name: (tensor.shape, functools.partial(_array, file, name, tensor)) for name, tensor in found}
