@@ -45,7 +45,7 @@ class TopParser(Parser):
     """The parser of all commands; its help is the list of them, with an example each."""
 
     def format_help(self):
-        lines = [f"{self.prog} {tinyvit.__version__}: {self.description}"]
+        lines = [f"{self.prog} {tinyvit.__version__}{': ' * bool(self.description)}{self.description}"]
         commands = self._subparsers._group_actions[0].choices
         wide = max(len(command.example) for command in commands.values())
         for title, names in GROUPS.items():

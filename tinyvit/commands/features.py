@@ -1,5 +1,6 @@
 """tinyvit features"""
 
+import os
 import sys
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from tinyvit.commands.models import add_inputs, add_model, check_is_vit, open_for_pictures
 from tinyvit.commands.options import count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
-from tinyvit.errors import DataError, UsageError
+from tinyvit.errors import UsageError
 from tinyvit.files import replacing
 from tinyvit.training.features import POOLS, features_of
 
@@ -22,7 +23,13 @@ def add(commands):
     add_model(parser)
     add_inputs(parser)
     add_pictures(parser)
-    parser.add_argument("--out", metavar="FILE", default="features.npy", help="an .npy file (default %(default)s)")
+    parser.add_argument(
+        "--out",
+        type=os.path.expanduser,
+        metavar="FILE",
+        default="features.npy",
+        help="an .npy file (default %(default)s)",
+    )
     parser.add_argument("--layer", type=count, metavar="L", help="after this block (default: what the head reads)")
     parser.add_argument(
         "--pool", choices=POOLS, help="of a layer: class token or mean of the patches (default: as the head)"
@@ -43,8 +50,8 @@ def run(args):
         if ready:
             images = np.stack([image for _, image, _ in ready])
             found.append(features_of(images, model.p, model.config, layer=args.layer, pool=args.pool))
-    if not found:
-        raise DataError("none of the pictures could be read: nothing written")
+    if not found:  # every picture's own line has said so
+        return failed
     table = np.concatenate(found)
     with replacing(args.out) as file:
         np.save(file, table)

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import inspect
+import os
 import re
 import sys
 from pathlib import Path
@@ -39,12 +40,17 @@ class Parser(argparse.ArgumentParser):
 
     add_model_options, most_used = None, ()
 
+    def __init__(self, *args, **keywords):
+        super().__init__(*args, **keywords)
+        self.register("type", int, worded(int, "a whole number"))
+        self.register("type", float, worded(float, "a number"))
+
     def parse_known_args(self, args=None, namespace=None):
         model = None
         if self.add_model_options:
             first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
             first.add_argument("--model", nargs="?")  # that a name is missing, the whole parser will say
-            first.add_argument("--out")
+            first.add_argument("--out", type=os.path.expanduser)
             first.add_argument("--resume", action="store_true")
             add, self.add_model_options = self.add_model_options, None
             asked, _ = first.parse_known_args(args)
@@ -107,9 +113,21 @@ def saved_model(folder):
     return name if name in list(MODELS) else None
 
 
+def worded(kind, expected):
+    """The type of an option, `kind` of its text, with an error in words."""
+
+    def value(text):
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}") from None
+
+    return value
+
+
 def count(text):
     """A whole number from 1."""
-    if (number := int(text)) < 1:
+    if (number := worded(int, "a whole number of at least 1")(text)) < 1:
         raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
     return number
 
@@ -163,7 +181,7 @@ class Renamed(argparse.Action):
 
 def whole_numbers(text):
     """Whole numbers with commas between."""
-    return tuple(map(int, text.split(",")))
+    return worded(lambda text: tuple(map(int, text.split(","))), "whole numbers with commas between")(text)
 
 
 def image_size(text):
@@ -208,7 +226,7 @@ def new_command(commands, name, run, examples):
 
 def add_run(parser):
     """RUN"""
-    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser.add_argument("run", type=os.path.expanduser, metavar="RUN", help="folder of a finished run")
 
 
 def add_data_dir(parser):

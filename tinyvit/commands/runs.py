@@ -22,7 +22,7 @@ def add_finished_run(parser):
 
 def finished_model(folder, device):
     """A finished run and its model, on a device; the run may be named by the model.npz in it."""
-    folder = Path(os.path.expanduser(folder))
+    folder = Path(folder)
     if folder.is_file():
         if folder.name != "model.npz" or not (folder.parent / "config.json").exists():
             raise CheckpointError(
@@ -90,8 +90,10 @@ def check_figure(path):
     form, known = Path(path).suffix[1:].lower(), {*FigureCanvasBase.get_supported_filetypes()} - {"pgf"}  # needs TeX
     if form not in known:
         raise UsageError(f"cannot draw {path}: expected a name that ends in one of {', '.join(sorted(known))}")
-    if not Path(os.path.expanduser(path)).parent.is_dir():
+    if not Path(path).parent.is_dir():
         raise UsageError(f"cannot draw {path}: there is no folder {Path(path).parent}; make it, or choose another")
+    if os.path.isdir(path):
+        raise UsageError(f"cannot draw {path}: it is a folder; choose another name")
     return form
 
 
@@ -99,7 +101,7 @@ def save_figure(figure, path):
     """Write a figure in the format that the file's name asks for."""
     from matplotlib import rc_context
 
-    form, path = check_figure(path), Path(os.path.expanduser(path))
+    form = check_figure(path)
     # The same figure is the same file: no date, and names in it that are not drawn by chance.
     with replacing(path) as file, rc_context({"svg.hashsalt": "tinyvit"}):
         figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)

@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike
 
 from tinyvit import trees
 from tinyvit.annotations import Array, Masks, Tree
+from tinyvit.errors import UsageError
 from tinyvit.layers.block import block, block_backward
 from tinyvit.layers.embedding import (
     class_token,
@@ -23,7 +24,7 @@ from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.layers.pool import readout, readout_backward
 from tinyvit.layers.position import position, position_backward, position_init
 from tinyvit.layers.pre_logits import pre_logits, pre_logits_backward, pre_logits_init
-from tinyvit.models.config import ViTConfig
+from tinyvit.models.config import ViTConfig, check_config, check_images
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward, dropout_mask
 
 
@@ -37,6 +38,7 @@ def vit_init(rng: Generator | None, config: ViTConfig, *, dtype: DTypeLike = "fl
         stands before head, where the config asks for it. The head starts at zero: every class is then
         equally likely, and the first loss is ln K. With rng=None, the shapes alone (see initializers).
     """
+    check_config(config)
     dim, depth, width = config.dim, config.depth, config.pre_logits or config.dim
 
     def table():
@@ -99,7 +101,7 @@ def vit(
     UsageError
         If the images are not of the size that the model takes.
     """
-    config.check_images(images)
+    check_images(images, config)
     c = {}
     z, c["patch"] = patch_embedding(images, p["patch"], patch=config.patch)  # (1): [x_p^1 E; ...], [B, N, D]
     if config.class_token:
@@ -144,6 +146,13 @@ def vit_backward(dlogits: Array, p: Tree, c: Tree, config: ViTConfig) -> tuple[A
     return dimages, g
 
 
+class NotKept(dict):
+    """The cache of a block that was dropped: whoever reads in it is told why there is nothing."""
+
+    def __missing__(self, name):
+        raise UsageError("the cache was not kept: run the forward pass without keep_cache=False")
+
+
 def encoder(z, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
     """L encoder blocks, one after another: from z_0 to z_L, equations (2) and (3) for l = 1 ... L.
 
@@ -165,7 +174,7 @@ def encoder(z, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
         rows = read if i == last else None
         z, c[i] = block(z, p["blocks"][i], pos, heads=config.heads, rows=rows, masks=block_masks[i], **choices)
         if not keep_cache:
-            c[i] = {}
+            c[i] = NotKept()
     return z, c
 
 
