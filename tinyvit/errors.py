@@ -53,7 +53,7 @@ class CheckpointError(TinyvitError):
 
 
 class WriteError(CheckpointError, OSError):
-    """A file or folder that cannot be written: what the system says of it, and what to do; once there is room, `then`."""
+    """A file or folder that cannot be written: what the system says, and what to do (once there is room, `then`)."""
 
     def __init__(self, path: str | os.PathLike[str], error: OSError, then: str = ""):
         super().__init__(error.errno, error.strerror or str(error), str(path))

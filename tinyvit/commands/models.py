@@ -74,7 +74,10 @@ def open_model(path, args, device="cpu"):
         return _of_run(path, None, asked, args, device)
     if _is_own(path):
         p, config, inputs, step = load_for_use(path)
-        inputs = _named_inputs(args, config) or inputs
+        if inputs.dataset or inputs.preparation:
+            _refuse_other_data(args, path, inputs.dataset.name if inputs.dataset else PHOTOS)
+        else:
+            inputs = _named_inputs(args, config) or inputs
         return _own(to_device(p, device), config, asked, inputs, [] if step is None else [_average(step)], path)
     if getattr(args, "dataset", None):
         raise UsageError(f"--data {args.dataset}: {path} is not a file of tinyvit's own, which alone may need it")
@@ -105,13 +108,12 @@ def open_for_pictures(args, device="cpu"):
 def _of_run(folder, file, asked, args, device):
     """The model of a run, or its average so far; `file` says which of the two files, if one is meant."""
     run = open_run(folder)
-    if getattr(args, "dataset", None) not in (None, run.settings.dataset.name):
-        raise UsageError(f"--data {args.dataset}: the run in {folder} is on {run.settings.dataset.name}, leave it out")
+    _refuse_other_data(args, f"the run in {folder}", run.settings.dataset.name)
     file = file or (run.model if run.model.exists() else run.checkpoint)
     if not file.exists():
         raise CheckpointError(f"the run in {folder} has saved nothing yet: go on with `{run.resume_command}`")
-    p, config, _, step = load_for_use(file)
-    check_same_model(run, file, config)
+    p, config, inputs, step = load_for_use(file)
+    check_same_model(run, file, config, inputs.dataset)
     notes = []
     if not run.model.exists():
         notes = [f"the run in {folder} is not finished: {_average(step)}; go on with `{run.resume_command}`"]
@@ -120,6 +122,12 @@ def _of_run(folder, file, asked, args, device):
 
 def _average(step):
     return f"the average of the weights after step {step} of training is taken"
+
+
+def _refuse_other_data(args, model, known):
+    """Raise UsageError if --data names something else than is known of the model."""
+    if getattr(args, "dataset", None) not in (None, known):
+        raise UsageError(f"--data {args.dataset}: {model} is on {known}, leave it out")
 
 
 def _named_inputs(args, config):

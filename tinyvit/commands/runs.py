@@ -8,7 +8,7 @@ from tinyvit.commands.options import add_data_dir, add_run, add_workers
 from tinyvit.data import read_data
 from tinyvit.errors import CheckpointError, DataError, UsageError
 from tinyvit.files import replacing
-from tinyvit.training.checkpoint import load
+from tinyvit.training.checkpoint import load_for_use
 from tinyvit.training.cores import usable_cores
 from tinyvit.training.run import open_run
 
@@ -33,13 +33,19 @@ def finished_model(folder, device):
     if not run.model.exists():
         run.refuse_diverged()
         raise CheckpointError(f"the run in {folder} is not finished: go on with `{run.resume_command}`")
-    p, config = load(run.model)
-    check_same_model(run, run.model, config)
+    p, config, inputs, _ = load_for_use(run.model)
+    check_same_model(run, run.model, config, inputs.dataset)
     return run, to_device(p, device), config
 
 
-def check_same_model(run, file, config):
-    """Raise CheckpointError unless the configuration in a run's file is the one that the run was begun with."""
+def check_same_model(run, file, config, dataset=None):
+    """Raise CheckpointError unless a run's file has the configuration, and the data set, that the run was begun with.
+
+    The data set is None where the file does not say.
+    """
+    ours = run.settings.dataset
+    if dataset and (dataset.name, dataset.class_names) != (ours.name, ours.class_names):
+        raise CheckpointError(f"{file} is of a model trained on {dataset.name}, the run is on {ours.name}: restore it")
     if config != run.settings.config:
         raise CheckpointError(f"{file} is of another model than {run.folder / 'config.json'}: restore either")
 

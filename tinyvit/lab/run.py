@@ -98,8 +98,8 @@ def report_of(experiment, records, path):
         return experiment.report(Results(records))
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise CheckpointError(
-            f"{path} has a result that no run of {experiment.name} gives ({type(error).__name__}: {first_line(error)}): "
-            "move the file away, and give the same command again"
+            f"{path} has a result that no run of {experiment.name} gives "
+            f"({type(error).__name__}: {first_line(error)}): move the file away, and give the same command again"
         ) from error
 
 

@@ -21,7 +21,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from tinyvit import npz
 from tinyvit.errors import CheckpointError, first_line
-from tinyvit.pickles import LARGEST, Record, keyed, read_pickle
+from tinyvit.pickles import LARGEST, Record, Refused, keyed, read_pickle
 from tinyvit.weights.safetensors import MOST_AXES, SIZES, STORED, check_supported, floats
 
 EXPECTED = "a file of tensors, as PyTorch saves it"
@@ -51,11 +51,13 @@ class Strided(NamedTuple):
     strides: tuple
 
 
-def _tensor(storage, offset, shape, strides, *rest):
-    return Strided(storage.kind, storage, offset, shape, strides)
+def _tensor(storage, offset, shape, strides, learns=False, hooks=(), bits=None):
+    return _tensor_of_type(storage, offset, shape, strides, learns, hooks, storage.kind, bits)
 
 
-def _tensor_of_type(storage, offset, shape, strides, learns, hooks, kind, *rest):
+def _tensor_of_type(storage, offset, shape, strides, learns, hooks, kind, bits=None):
+    if bits:  # negated or conjugated only when it is read
+        raise Refused("it has a tensor that is a lazy view of another: save it with .resolve_neg().resolve_conj()")
     return Strided(kind, storage, offset, shape, strides)
 
 
