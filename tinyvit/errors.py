@@ -53,14 +53,19 @@ class CheckpointError(TinyvitError):
 
 
 class WriteError(CheckpointError, OSError):
-    """A file or folder that cannot be written: what the system says, and what to do (once there is room, `then`)."""
+    """A file or folder that cannot be written: what the system says, and what to do.
 
-    def __init__(self, path: str | os.PathLike[str], error: OSError, then: str = ""):
+    `advice` is where nothing can be written there, `then` is what to do once there is room.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], error: OSError, *, advice: str = "choose another place", then: str = ""
+    ):
         super().__init__(error.errno, error.strerror or str(error), str(path))
-        self.then = then
+        self.advice, self.then = advice, then
 
     def __str__(self):
-        advice = "choose another place"
+        advice = self.advice
         if self.errno in FULL:
             advice = "free some space" + (f"; then {self.then}" if self.then else "")
         elif self.errno == errno.ENOENT:

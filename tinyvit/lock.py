@@ -12,6 +12,7 @@ from tinyvit.errors import UsageError, WriteError
 from tinyvit.files import is_alive
 
 LOCK = ".lock"
+ELSEWHERE = "choose another folder with --out"
 BEYOND = 2**20  # the byte that Windows locks: one that is locked cannot be read
 _held: set[Path] = set()  # the folders that this process has locked
 
@@ -38,7 +39,7 @@ def locked(folder, doing):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = _lock(path)
     except OSError as error:
-        raise WriteError(folder, error) from None
+        raise WriteError(folder, error, advice=ELSEWHERE) from None
     if file is None:
         raise UsageError(f"another process is {doing} in {folder}: wait until it has ended, or choose another --out")
     _held.add(key)

@@ -40,7 +40,7 @@ def test_force_removes_only_the_runs_own_files(tmp_path):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match=r"cannot write .*: Not a directory; choose another place"):
+    with pytest.raises(CheckpointError, match=r"cannot write .*: Not a directory; choose another folder with --out"):
         toy_run(tmp_path / "file" / "run")
 
 

@@ -70,7 +70,7 @@ class Store:
                     text = "\n" * (file.read() != b"\n") + text
                 file.write(text.encode())
         except OSError as error:
-            raise WriteError(self.path, error, "give the same command again") from None
+            raise WriteError(self.path, error, then="give the same command again") from None
 
 
 def _is_record(record):

@@ -20,7 +20,7 @@ from tinyvit import json_files
 from tinyvit.data import DATASETS
 from tinyvit.errors import CheckpointError, DivergedError, UsageError, WriteError
 from tinyvit.files import clear_side_files, replacing
-from tinyvit.lock import LOCK
+from tinyvit.lock import ELSEWHERE, LOCK
 from tinyvit.models.model import model_of, name_of
 from tinyvit.training.settings import Settings
 
@@ -113,7 +113,7 @@ class Run:
             with open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
-            raise WriteError(path, error, f"go on with: {self.resume_command}") from None
+            raise WriteError(path, error, then=f"go on with: {self.resume_command}") from None
 
     def history(self):
         """The records so far, without the lines that are none."""
@@ -180,7 +180,7 @@ def new_run(folder, settings, *, force=False):
             (folder / name).unlink(missing_ok=True)
         _write_json(folder / "config.json", settings.as_dict())
     except OSError as error:
-        raise WriteError(folder, error) from None
+        raise WriteError(folder, error, advice=ELSEWHERE) from None
     return Run(folder, settings)
 
 
@@ -275,7 +275,7 @@ def next_folder(data, runs=Path("runs")):
         except FileExistsError:
             continue
         except OSError as error:
-            raise WriteError(folder, error) from None
+            raise WriteError(folder, error, advice=ELSEWHERE) from None
 
 
 def _write_json(path, values):
