@@ -129,6 +129,15 @@ def test_dark_paper_with_darker_ink_is_inverted_and_light_chalk_on_a_light_board
     assert INVERTED not in prepare(blob(100, 80, 20, 30, 50, 9, ink=240, ground=140), MNIST)[1]
 
 
+@pytest.mark.parametrize("scale", [1, 5])
+def test_two_figures_in_a_row_are_not_read_as_one_without_a_word(real_mnist, scale):
+    (_, _), (x, _) = load_data("mnist", real_mnist)
+    one, two = (as_bytes(x[:2])[i].repeat(scale, 0).repeat(scale, 1) for i in (0, 1))
+    several = "one figure is expected, not several in a row"
+    assert several in prepare(255 - np.concatenate([one, two], axis=1)[..., None], MNIST)[1][-1]
+    assert several not in str(prepare(255 - np.pad(one, 9)[..., None], MNIST)[1])
+
+
 def test_ink_fills_the_box_wherever_it_was():
     for top, left in ((0, 0), (10, 70), (60, 5)):
         image, _ = prepare(blob(130, 90, top, left, 70, 14), MNIST)

@@ -19,6 +19,8 @@ SMALLEST = 0.95  # of the data set's size: ink from this on has the size already
 THICKEST, MIXED = 1 / 8, 0.05  # of a frame: part of the shorter side; share of its pixels that are none of it
 FRAME = "cut off the frame"
 CENTRED = "cropped to the ink and centred"
+WIDE = 1.6  # times as wide as high: 195 of MNIST's 70,000 digits are
+SEVERAL = "the ink is much wider than high: one figure is expected, not several in a row"
 
 
 def prepare(image: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, list[str]]:
@@ -123,14 +125,19 @@ def _centre_ink(grey, notes, dataset):
         if SMALLEST * box <= max(ink.shape) <= box:
             if shape == (side, side) and _in_place(ink, (rows.start, columns.start), dataset):
                 return grey, notes
-            return _put_down(ink, dataset), [*notes, CENTRED]
+            return _put_down(ink, dataset), [*notes, CENTRED, *_wide(ink)]
     ink = _resize(ink, box / max(ink.shape))
     picture = _put_down(ink, dataset)
     resized = f"from {shape[1]}x{shape[0]} to {side}x{side}" if shape != (side, side) else "the ink"
-    notes = [*notes, CENTRED, f"resized {resized}"]
+    notes = [*notes, CENTRED, f"resized {resized}", *_wide(ink)]
     if ink.max() < BRIGHT:
         return picture / ink.max() * 255, [*notes, "brightened: the ink's strokes are thinner than a pixel"]
     return picture, notes
+
+
+def _wide(ink):
+    """What is to be said of ink that cannot be one of the set's figures, if it is that wide."""
+    return [SEVERAL] if ink.shape[1] > WIDE * ink.shape[0] else []
 
 
 def _extent(grey, least):
