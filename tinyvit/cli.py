@@ -23,7 +23,7 @@ GROUPS = {  # of each command a few words, and the options that most people need
         "plot": ("a run's figures as PNG and SVG", ("--out", "--data-dir", "--workers")),
     },
     "understand": {
-        "gradcheck": ("check every gradient", ("--json",)),
+        "gradcheck": ("check every gradient", ("--list", "--json")),
         "shapes": ("every tensor of a model", ("--backward", "--figure", "--batch")),
         "doctor": ("why does it not train?", ("--data-dir", "--json")),
         "lab": ("repeat an experiment of the paper", ("--data", "--budget", "--seeds")),
