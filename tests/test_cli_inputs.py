@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -174,6 +175,16 @@ def test_a_model_of_other_data_in_a_runs_folder():
         tinyvit.save(f"run/{name}", *tinyvit.load(f"run/{name}"), dataset=other)
     for words in (["predict", "run", draw()], ["predict", "run/checkpoint.npz", "drawn.png"], ["eval", "run"]):
         fails(Path(), words, "is of a model trained on clothes, the run is on digits: restore it", code=1)
+
+
+@pytest.mark.parametrize("name", ["run", "copy.npz", "hf", "timm"])
+def test_what_is_asked_for_in_place_of_what_the_model_says_is_said(name):
+    put_run("run")
+    COPIES.get(name, lambda: None)()
+    heads = tinyvit.load("run/model.npz")[1].heads
+    result = call("predict", name, draw(), f"--heads={2 * heads}")
+    assert result.code == 0 and re.search(f"{2 * heads}.*, as asked for, in place of {heads}, as .* says", result.err)
+    assert "asked for" not in call("predict", name, "drawn.png", f"--heads={heads}").err
 
 
 GOOD = dataclasses.asdict(DATASETS["digits"])

@@ -58,18 +58,15 @@ class WriteError(CheckpointError, OSError):
     `advice` is where nothing can be written there, `then` is what to do once there is room.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], error: OSError, *, advice: str = "choose another place", then: str = ""
-    ):
+    def __init__(self, path: str | os.PathLike[str], error: OSError, *, advice: str = "", then: str = ""):
         super().__init__(error.errno, error.strerror or str(error), str(path))
         self.advice, self.then = advice, then
 
     def __str__(self):
-        advice = self.advice
+        usual = "its folder is not there" if self.errno == errno.ENOENT else "choose another place"
+        advice = self.advice or usual
         if self.errno in FULL:
             advice = "free some space" + (f"; then {self.then}" if self.then else "")
-        elif self.errno == errno.ENOENT:
-            advice = "its folder is not there"
         return one_line(f"cannot write {self.filename}: {self.strerror}; {advice}")
 
 

@@ -156,6 +156,9 @@ def _own(p, config, asked, inputs, notes, path):
     if unknown := [name for name in asked if name not in config.settings()]:
         raise UsageError(f"--{unknown[0]}: {model_of(config).title} has no such setting, leave it out")
     names = dataset.class_names if dataset else inputs.class_names or _numbered(config)
+    for name, value in asked.items():
+        if value != (said := getattr(config, name)):
+            notes.append(f"{name} {value}, as asked for, in place of {said}, as {path} says")
     channels = dataset.channels if dataset else config.channels
     if (has_head and len(names) != config.classes) or channels != config.channels:
         theirs = f"those of {dataset.name if dataset else 'its description'} are {len(names)} and {channels}"

@@ -66,7 +66,9 @@ def configuration(path, tensors, naming, described, heads):
         patch=patch,
         dim=dim,
         depth=depth,
-        heads=_heads(path, tensors, naming, described, shape, lines) if heads is None else heads,
+        heads=_heads(path, tensors, naming, described, shape, lines)
+        if heads is None
+        else _asked(heads, described, lines),
         mlp_dim=shape["blocks/{i}/mlp/fc1/b"][0],
         classes=shape.get("head/b", [1])[0],
         pool=pool,
@@ -168,6 +170,14 @@ def _pool(described, class_token, norm_last):
     if says == "token" or (says is None and class_token and not norm_last):
         return "class"
     return f"{'patch_' if class_token else ''}mean{'_norm' if norm_last else ''}"
+
+
+def _asked(heads, described, lines):
+    """The number of heads that the user says, in place of another one that the config.json says, if it does."""
+    says, found = described.heads()
+    if says and found != heads:
+        lines.append(f"{heads} heads, as asked for, in place of {found}, as {described.path} says")
+    return heads
 
 
 def _heads(path, tensors, naming, described, shape, lines):
