@@ -177,6 +177,17 @@ def test_a_model_of_other_data_in_a_runs_folder():
         fails(Path(), words, "is of a model trained on clothes, the run is on digits: restore it", code=1)
 
 
+def test_a_model_that_others_trained_on_is_no_longer_of_its_data_set():
+    """Other libraries keep the key in config.json that they do not know, and change the classes."""
+    put_run("run")
+    assert call("convert", "run", "hf").code == 0 and load_weights("hf")[2].dataset == DATASETS["digits"]
+    described = json.loads(Path("hf/config.json").read_text())
+    described["id2label"]["3"] = "cat"
+    Path("hf/config.json").write_text(json.dumps(described))
+    assert load_weights("hf")[2].dataset is None
+    assert "inverted" not in str(answer("hf", draw())["notes"])
+
+
 @pytest.mark.parametrize("name", ["run", "copy.npz", "hf", "timm"])
 def test_what_is_asked_for_in_place_of_what_the_model_says_is_said(name):
     put_run("run")

@@ -11,8 +11,9 @@ from tinyvit.cli import parser
 from tinyvit.commands.train import _settings
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.models.presets import PRESETS
+from tinyvit.training.folders import next_folder
 from tinyvit.training.recipe import RECIPES
-from tinyvit.training.run import latest_run, new_run, next_folder, open_run
+from tinyvit.training.run import latest_run, new_run, open_run
 from tinyvit.training.settings import Settings
 
 

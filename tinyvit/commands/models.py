@@ -15,7 +15,8 @@ from tinyvit.models.config import Config, ViTConfig
 from tinyvit.models.masked import MaskedConfig, encoder_of
 from tinyvit.models.model import model_of
 from tinyvit.training.checkpoint import load_for_use
-from tinyvit.training.run import no_run, open_run
+from tinyvit.training.folders import no_run
+from tinyvit.training.run import open_run
 from tinyvit.weights.load import load_weights
 from tinyvit.weights.place import local
 from tinyvit.weights.tensors import FILES, named_like_weights
@@ -37,6 +38,7 @@ class OpenedModel(NamedTuple):
 
 
 PHOTOS = "photos"  # for --data: photographs, of no data set that has a name
+IMAGENET = 1000  # classes
 RUN_FILES = ("model.npz", "checkpoint.npz")
 
 
@@ -82,8 +84,10 @@ def open_model(path, args, device="cpu"):
     if getattr(args, "dataset", None):
         raise UsageError(f"--data {args.dataset}: {path} is not a file of tinyvit's own, which alone may need it")
     p, config, notes = load_weights(path, **chosen)
-    names = notes.class_names or (imagenet_names() if config.classes == 1000 else _numbered(config))
-    about = (notes.source, notes.lines, notes.preparation, names, notes.has_head, notes.dataset)
+    names, lines = notes.class_names or _numbered(config), notes.lines
+    if notes.class_names is None and notes.has_head and config.classes == IMAGENET:
+        names, lines = imagenet_names(), (*lines, "the file names no classes: its 1,000 are taken to be ImageNet's")
+    about = (notes.source, lines, notes.preparation, names, notes.has_head, notes.dataset)
     return OpenedModel(to_device(p, device), config, *about, problem_type=notes.problem_type)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from tinyvit import json_files
 from tinyvit.arrays import DEVICES
 from tinyvit.errors import CheckpointError, UsageError
-from tinyvit.models.config import ImageSize
 from tinyvit.models.model import MODELS, model_named
+from tinyvit.models.sizes import ImageSize
 from tinyvit.names import expected, nearest
 from tinyvit.training.recipe import RENAMED
 

@@ -58,6 +58,7 @@ def save_weights(
     p, config : the model
     target : "huggingface" or "timm"
     class_names : list of str, optional
+        Those of the data set, if it is left out.
     dataset : Dataset, optional
         What the model was trained on here, kept in config.json under a key of our own, which others ignore.
     preparation : Preparation, optional
@@ -95,7 +96,8 @@ def save_weights(
         from safetensors.numpy import save
     except ImportError:
         raise UsageError("writing safetensors needs the package of that name: pip install safetensors") from None
-    names = list(class_names or (f"class {k}" for k in range(config.classes)))
+    numbered = (f"class {k}" for k in range(config.classes))
+    names = list(class_names or (dataset.class_names if dataset else numbered))
     if len(names) != config.classes:
         raise UsageError(f"found {len(names)} names of classes, expected one for each of the model's {config.classes}")
     check_parameters(p, config, "the parameters to save")

@@ -5,7 +5,8 @@ import math
 import re
 
 from tinyvit.errors import CheckpointError, UsageError, first_line
-from tinyvit.models.config import ViTConfig, checked_size, in_pixels
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.sizes import checked_size, in_pixels
 from tinyvit.weights.heads import heads_of_widths
 from tinyvit.weights.variants import with_class_row
 
