@@ -55,7 +55,7 @@ class CheckpointError(TinyvitError):
 class WriteError(CheckpointError, OSError):
     """A file or folder that cannot be written: what the system says, and what to do.
 
-    `advice` is where nothing can be written there, `then` is what to do once there is room.
+    `advice` is in place of "choose another place"; `then` is what to do once a full disk has room.
     """
 
     def __init__(self, path: str | os.PathLike[str], error: OSError, *, advice: str = "", then: str = ""):

@@ -31,8 +31,8 @@ from tinyvit.models.model import model_named, name_of, parameter_count
 from tinyvit.models.presets import PRESETS
 from tinyvit.training.cores import workers_for
 from tinyvit.training.folders import check_empty, next_folder
-from tinyvit.training.loop import check_recipe, fit
-from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
+from tinyvit.training.loop import fit
+from tinyvit.training.recipe import RECIPES, Recipe, check_recipe, fine_tuning
 from tinyvit.training.run import latest_run, new_run, open_run
 from tinyvit.training.settings import FREE, Settings
 from tinyvit.training.stopping import stop_requests

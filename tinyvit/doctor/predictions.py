@@ -75,7 +75,7 @@ def _check_classes(answers, labels, classes):
     for k in np.flatnonzero(given >= LEAST):
         taken = np.bincount(answers[labels == k], minlength=classes)
         other = int(taken.argmax())
-        if other != k and k not in never and deviation(taken[other], given[k], given[k] // 2, given[k]) > 1:
+        if other != k and k not in never and deviation(taken[other], given[k], int(CONFUSED * given[k]), given[k]) > 1:
             yield (
                 f"{taken[other] / given[k]:.0%} of the test images of class {k} are taken for class {other}: are their "
                 "labels exchanged, or can one tell them apart?"
