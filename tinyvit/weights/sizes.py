@@ -7,6 +7,7 @@ import re
 from tinyvit.errors import CheckpointError, UsageError, first_line
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.sizes import checked_size, in_pixels
+from tinyvit.ops.resize import both_sides
 from tinyvit.weights.heads import heads_of_widths
 from tinyvit.weights.variants import with_class_row
 
@@ -54,9 +55,9 @@ def configuration(path, tensors, naming, described, heads):
     patch, channels = (kernel[0], kernel[2]) if naming.source == "Google" else (kernel[2], kernel[1])
     image, tensors = _image(path, tensors, naming, described, shape, patch)
     pool = _pool(described, "cls" in shape, norm_last)
-    lines += [
-        f"{naming.source}'s names: {depth} block{'s' * (depth > 1)} of width {dim}, patches of {patch} x {patch} pixels"
-    ]
+    blocks, pixels = f"{depth} block{'s' * (depth > 1)} of width {dim}", in_pixels(both_sides(image))
+    square = "" if described.size() else ", taken to be square"
+    lines.append(f"{naming.source}'s names: {blocks}, patches of {patch} x {patch} pixels, images of {pixels}{square}")
     if pool != "class":
         lines.append(f"the head reads the mean of all patches, with LayerNorm {'after' if norm_last else 'before'} it")
     if naming.source == "timm" and described.pool() is None and "cls" in shape:
