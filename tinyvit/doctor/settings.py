@@ -47,7 +47,7 @@ def check_settings(config, recipe, images, *, fine_tuned=False):
         ("label smoothing", recipe.label_smoothing, MOST_SMOOTHING),
     ):
         if value > most:
-            yield f"{value:.0%} {name} leaves little to learn from: try 0 to 10 %"
+            yield f"{value:.0%} {name} leaves little to learn from: try 0 to 10%"
     if recipe.freeze and not fine_tuned:
         yield (
             f"freeze {recipe.freeze} keeps the first blocks and the embedding at their random first weights: leave it "
@@ -92,4 +92,4 @@ def _check_batch(recipe, images):
             "says little; try 0.1"
         )
     if recipe.validation > MOST_HELD_OUT:
-        yield f"{recipe.validation:.0%} of the images are held out, and {count:,} are left to learn from: try 10 %"
+        yield f"{recipe.validation:.0%} of the images are held out, and {count:,} are left to learn from: try 10%"
