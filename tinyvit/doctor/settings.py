@@ -39,8 +39,8 @@ def check_settings(config, recipe, images, *, fine_tuned=False):
     shrinks = recipe.learning_rate * recipe.weight_decay
     if shrinks > MOST_DECAY:
         yield (
-            f"the weight decay {recipe.weight_decay:g} takes {shrinks:.0%} of every matrix in each step: try 0.05 to "
-            "0.3"
+            f"the weight decay {recipe.weight_decay:g}, times the learning rate {recipe.learning_rate:g}, takes "
+            f"{shrinks:.0%} of every matrix in each step: lower the larger of the two"
         )
     for name, value, most in (
         ("dropout", config.values().get("dropout", 0.0), MOST_NOISE),
