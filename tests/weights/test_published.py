@@ -336,6 +336,11 @@ def test_what_the_logits_stand_for(tmp_path, described, classes, expected):
     assert load_weights(tmp_path, classes=3)[2].problem_type == "single_label_classification"
 
 
+def test_a_model_without_a_head_is_no_regression():
+    notes = load_weights(WEIGHTS / "features")[2]
+    assert not notes.has_head and notes.problem_type == "single_label_classification"
+
+
 def within(name):
     """A name of Hugging Face's files as transformers 5 has it within its models."""
     name = name.replace("encoder.layer.", "layers.")
