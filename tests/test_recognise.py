@@ -46,6 +46,7 @@ FILES = {  # what is in it, and a word of what is said
     "XML": (b'<?xml version="1.0"?><Error><Code>AccessDenied', "an XML text"),
     "a refusal": (b"Not Found\nno such file", "a text that begins 'Not Found'"),
     "JSON error": (b'{"error": "Repository not found"}', "a JSON text"),
+    "JSON after a mark": (b'\xef\xbb\xbf{"error": 404}', "a JSON text"),
     "empty": (b"", "an empty file"),
     "zeros": (bytes(5000), "5000 bytes that begin with zeros"),
     "gzip": (b"\x1f\x8b\x08\x00", "gzip"),
