@@ -20,7 +20,7 @@ from tinyvit.data.photos import Preparation
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.models.config import ViTConfig
 from tinyvit.weights import load
-from tinyvit.weights.heads import OF_WIDTHS, architecture
+from tinyvit.weights.heads import OF_WIDTHS, architecture, heads_of_widths
 
 POOLS = {
     "avg_fc_norm": "patch_mean_norm",
@@ -112,6 +112,12 @@ def test_the_heads_of_the_largest_are_not_64_wide():
 def test_heads_of_other_widths_are_asked_for(of_sizes, widths):
     with pytest.raises(UsageError, match=f"how many heads a model of width {widths[0]}, with MLPs of {widths[1]}, has"):
         of_sizes("timm", dim=widths[0], mlp_dim=widths[1])
+
+
+def test_widths_do_not_say_the_heads_of_a_model_without_a_class_token():
+    """I-JEPA's model of width 768 has 16."""
+    assert heads_of_widths(768, 3072, True) == 12
+    assert heads_of_widths(768, 3072, False) is None
 
 
 ARCHITECTURES = {
