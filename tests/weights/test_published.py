@@ -256,6 +256,15 @@ def test_a_description_that_agrees(tmp_path):
     assert_same_bits(p, beside(tmp_path, {})[0])
 
 
+def test_classes_of_a_head_that_was_taken_off_are_no_contradiction(tmp_path):
+    shutil.copytree(WEIGHTS / "features", tmp_path, dirs_exist_ok=True)
+    described = json.loads((tmp_path / "config.json").read_text())
+    described |= {"id2label": {"0": "cat", "1": "dog", "2": "cow"}, "num_labels": 3, "num_classes": 3}
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    notes = load_weights(tmp_path)[2]
+    assert not notes.has_head and notes.class_names is None
+
+
 def test_a_class_token_that_is_said_to_be_read_must_be_there(tmp_path):
     a = arrays("timm", replace(SMALLEST, pool="mean"))
     for name in ("cls_token",):
