@@ -256,6 +256,11 @@ def test_a_description_that_agrees(tmp_path):
     assert_same_bits(p, beside(tmp_path, {})[0])
 
 
+def test_timms_model_args_go_before_the_rest(tmp_path):
+    config = beside(tmp_path, {"global_pool": "token", "model_args": {"global_pool": "avg"}}, "timm")[1]
+    assert config.pool == "patch_mean"
+
+
 def test_classes_of_a_head_that_was_taken_off_are_no_contradiction(tmp_path):
     shutil.copytree(WEIGHTS / "features", tmp_path, dirs_exist_ok=True)
     described = json.loads((tmp_path / "config.json").read_text())
