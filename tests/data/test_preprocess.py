@@ -107,6 +107,13 @@ def test_the_border_decides_not_the_majority():
     assert prepare(255 - thick, MNIST)[1][0] == INVERTED
 
 
+@pytest.mark.parametrize(("ground", "inverted"), [(90, False), (125, False), (130, True), (165, True)])
+def test_a_grey_ground_is_dark_up_to_the_middle_of_what_there_is(ground, inverted):
+    picture = blob(28, 28, 8, 8, 12, 3, 255, ground)
+    picture[8:20, 15:18] = 0
+    assert (INVERTED in prepare(picture, MNIST)[1]) == inverted
+
+
 def test_dark_paper_with_darker_ink_is_inverted_and_light_chalk_on_a_light_board_is_not():
     assert prepare(blob(100, 80, 20, 30, 50, 9, ink=20, ground=110), MNIST)[1][0] == INVERTED
     assert INVERTED not in prepare(blob(100, 80, 20, 30, 50, 9, ink=240, ground=140), MNIST)[1]

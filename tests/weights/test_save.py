@@ -215,6 +215,14 @@ def test_a_full_disk(tmp_path, monkeypatch, room, before, full_at):
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == there
 
 
+@pytest.mark.parametrize("target", ["huggingface", "timm"])
+def test_the_weights_take_their_place_first(tmp_path, monkeypatch, target):
+    placed, replace_file = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda side, path: (placed.append(path.name), replace_file(side, path)))
+    save_weights(tmp_path, random_vit(CONFIG), CONFIG, target)
+    assert placed[0] == "model.safetensors" and len(placed) == len(set(placed)) == len(list(tmp_path.iterdir()))
+
+
 def test_a_folder_that_cannot_be(tmp_path):
     (tmp_path / "a").touch()
     with pytest.raises(CheckpointError, match="cannot write into"):
