@@ -98,6 +98,8 @@ def test_what_is_one_under_any_name(tmp_path):
     assert recognise(path) is SAFETENSORS
     path.write_bytes((123).to_bytes(8, "little") + b"{" + bytes(200))  # its first byte is that of a JSON text
     assert recognise(path) is SAFETENSORS
+    path.write_bytes((2).to_bytes(8, "little") + b"{}")  # the shortest
+    assert recognise(path) is SAFETENSORS
     for save in (np.savez, np.savez_compressed):
         with open(path, "wb") as file:
             save(file, a=np.zeros(3))

@@ -134,6 +134,12 @@ def test_a_wrong_value_is_one_line_that_names_it(values, message):
     assert "\n" not in str(error.value)
 
 
+def test_an_image_size_of_two_equal_sides_is_one_of_squares():
+    for image in (32, (32, 32), [32, 32]):
+        assert ViTConfig(image=image) == ViTConfig(image=32) and ViTConfig(image=image).image == 32
+    assert ViTConfig(image=[32, 16]).image == (32, 16)
+
+
 def test_there_and_back_through_a_dictionary():
     variants = [
         dataclasses.replace(PRESETS["digits"], position_at="shared", **{name: value})
