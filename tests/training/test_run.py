@@ -86,7 +86,7 @@ def test_what_says_that_a_run_has_ended_comes_again(tmp_path):
     assert run.diverged is None
     run.log({"kind": "diverged", "step": 10, "seconds": 0.5})
     assert run.diverged == 10
-    with pytest.raises(DivergedError, match="diverged after step 10, and would again: .* than 0"):
+    with pytest.raises(DivergedError, match="diverged after step 10, and would again"):
         run.refuse_diverged()
     assert run.cut_history(10) == [step] == run.history() and run.diverged is None
 
