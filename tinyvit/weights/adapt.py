@@ -5,7 +5,7 @@ from dataclasses import replace
 from tinyvit import trees
 from tinyvit.arrays import xp_of
 from tinyvit.errors import UsageError
-from tinyvit.models.config import checked_size, in_pixels
+from tinyvit.models.sizes import checked_size, in_pixels
 from tinyvit.ops.convolution import kernel_from_matrix, matrix_from_kernel
 from tinyvit.ops.resize import both_sides
 from tinyvit.ops.resize_positions import resize_positions
