@@ -176,11 +176,11 @@ def test_a_folder_of_pictures_in_their_order(hf, monkeypatch):
 
 def test_what_a_folder_has_beside_pictures_is_said_in_one_line(hf):
     draw("photos/a.png")
-    for name in ("b.HEIC", "c.heic", "._a.png", "notes.txt", ".DS_Store", "plain"):
+    for name in ("b.HEIC", "c.HEIC", "._a.png", "notes.txt", ".DS_Store", "plain"):
         (Path("photos") / name).write_text("none")
     (Path("photos") / "more").mkdir()
     result = call("predict", hf, "photos")
-    found = "._*, macOS's notes on files (1), .HEIC (1), .heic (1), folders (1), .txt (1), names without a suffix (1)"
+    found = "._*, macOS's notes on files (1), .HEIC (2), folders (1), .txt (1), names without a suffix (1)"
     advice = "left out, which are no pictures that can be read; convert .heic to JPEG first"
     assert result.code == 0 and result.err.splitlines().count(f"photos: {found} {advice}") == 1, result.err
     assert result.out.count(" %)") == 3, "one picture"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.training.helpers import environment
+from tinyvit import lock
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.lock import LOCK, locked
 
@@ -50,6 +51,24 @@ def test_another_process_is_refused_until_the_first_has_ended_however(tmp_path, 
             child.kill()
     assert os.listdir(folder) == [LOCK] * (end == "killed"), "what a killed process leaves locks nothing"
     assert_free(folder)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no open file")
+def test_a_lock_that_was_removed_since_it_was_opened_is_none(tmp_path, monkeypatch):
+    """Between the opening and the taking, one process ends and another begins: both would have a lock, of two files."""
+    path, take = tmp_path / LOCK, lock._take
+    opened = []
+
+    def taken(file):
+        opened.append(file)
+        if len(opened) == 1:
+            path.rename(tmp_path / "removed")
+            path.write_bytes(b"1")
+        return take(file)
+
+    monkeypatch.setattr(lock, "_take", taken)
+    with locked(tmp_path, "training"):
+        assert len(opened) == 2 and path.read_text() == str(os.getpid())
 
 
 def test_within_a_process_a_folder_may_be_locked_again(tmp_path, monkeypatch):

@@ -109,6 +109,13 @@ def test_the_border_decides_not_the_majority():
     assert prepare(255 - thick, MNIST)[1][0] == INVERTED
 
 
+@pytest.mark.parametrize(("ground", "inverted"), [(90, False), (125, False), (130, True), (165, True)])
+def test_a_grey_ground_is_dark_up_to_the_middle_of_what_there_is(ground, inverted):
+    picture = blob(28, 28, 8, 8, 12, 3, 255, ground)
+    picture[8:20, 15:18] = 0
+    assert (INVERTED in prepare(picture, MNIST)[1]) == inverted
+
+
 @pytest.mark.parametrize("edges", [(0, 0, 0, 0), (1, 1, 1, 1), (9, 2, 1, 5)])
 @pytest.mark.parametrize("inverted", [False, True])
 def test_a_frame_is_neither_ground_nor_ink(edges, inverted):

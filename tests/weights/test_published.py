@@ -21,7 +21,7 @@ from tinyvit.data.photos import Preparation
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.models.config import ViTConfig
 from tinyvit.weights import load
-from tinyvit.weights.heads import OF_WIDTHS, architecture
+from tinyvit.weights.heads import OF_WIDTHS, architecture, heads_of_widths
 
 POOLS = {
     "avg_fc_norm": "patch_mean_norm",
@@ -115,6 +115,12 @@ def test_the_heads_of_the_largest_are_not_64_wide():
 def test_heads_of_other_widths_are_asked_for(of_sizes, widths):
     with pytest.raises(UsageError, match=f"how many heads a model of width {widths[0]}, with MLPs of {widths[1]}, has"):
         of_sizes("timm", dim=widths[0], mlp_dim=widths[1])
+
+
+def test_widths_do_not_say_the_heads_of_a_model_without_a_class_token():
+    """I-JEPA's model of width 768 has 16."""
+    assert heads_of_widths(768, 3072, True) == 12
+    assert heads_of_widths(768, 3072, False) is None
 
 
 ARCHITECTURES = {
@@ -253,6 +259,20 @@ def test_a_description_that_agrees(tmp_path):
     assert_same_bits(p, beside(tmp_path, {})[0])
 
 
+def test_timms_model_args_go_before_the_rest(tmp_path):
+    config = beside(tmp_path, {"global_pool": "token", "model_args": {"global_pool": "avg"}}, "timm")[1]
+    assert config.pool == "patch_mean"
+
+
+def test_classes_of_a_head_that_was_taken_off_are_no_contradiction(tmp_path):
+    shutil.copytree(WEIGHTS / "features", tmp_path, dirs_exist_ok=True)
+    described = json.loads((tmp_path / "config.json").read_text())
+    described |= {"id2label": {"0": "cat", "1": "dog", "2": "cow"}, "num_labels": 3, "num_classes": 3}
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    notes = load_weights(tmp_path)[2]
+    assert not notes.has_head and notes.class_names is None
+
+
 def test_a_class_token_that_is_said_to_be_read_must_be_there(tmp_path):
     a = arrays("timm", replace(SMALLEST, pool="mean"))
     for name in ("cls_token",):
@@ -337,6 +357,11 @@ def test_a_head_of_zeros(tmp_path):
 def test_what_the_logits_stand_for(tmp_path, described, classes, expected):
     assert beside(tmp_path, described, config=replace(SMALLEST, classes=classes))[2].problem_type == expected
     assert load_weights(tmp_path, classes=3)[2].problem_type == "single_label_classification"
+
+
+def test_a_model_without_a_head_is_no_regression():
+    notes = load_weights(WEIGHTS / "features")[2]
+    assert not notes.has_head and notes.problem_type == "single_label_classification"
 
 
 def within(name):

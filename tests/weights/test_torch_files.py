@@ -166,6 +166,11 @@ def test_a_dictionary_in_an_ordered_one(path):
     same(contents(path), {"model.a": NUMBERS})
 
 
+def test_the_tensors_are_in_the_order_of_the_file(path):
+    save_torch(path, {"b": NUMBERS, "a": {"d": NUMBERS, "c": NUMBERS}, "e": NUMBERS})
+    assert list(contents(path)) == ["b", "a.d", "a.c", "e"]
+
+
 def test_under_another_name(tmp_path):
     for name in ("model.safetensors", "vit.npz", "vit.ckpt", "3f2a"):
         save_torch(tmp_path / name, {"a": NUMBERS})
