@@ -108,7 +108,9 @@ class Description:
                 raise self.wrong(name, self.whole[name], "none, as ViTs have")
         for name, found in self.arguments.items():
             if name not in expected.arguments | IN_TRAINING and found not in NEUTRAL.get(name, ()):
-                raise self.wrong(f"model_args {name}", found, f"{expected.what} as in the paper, which has no such thing")
+                raise self.wrong(
+                    f"model_args {name}", found, f"{expected.what} as in the paper, which has no such thing"
+                )
 
     def size(self):
         """(height, width) of the images in pixels; None if it does not say."""

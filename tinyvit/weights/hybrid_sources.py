@@ -1,4 +1,4 @@
-"""Whose names a hybrid's arrays have: those of the source's ViT, and of the ResNet in front of it."""
+"""The sources of hybrids: the names that each has for its ViT, and those of the ResNet in front of it."""
 
 import re
 

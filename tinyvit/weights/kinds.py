@@ -17,7 +17,10 @@ KINDS = [  # almost a ViT
     (r"^vision_model\.|norm_pre\.|pre_layrnorm", "a model with LayerNorm before its blocks, as CLIP's image encoder"),
     (r"distillation_|dist_token|head_dist", "a distilled model (DeiT), with a second token"),
     (r"detection_tokens|reg_token|register_token", "a model with register tokens, as DINOv2 with registers"),
-    (r"^swin|^layers\.\d+\.blocks\.\d|encoder\.layers\.\d+\.blocks|downsample\.reduction", "a part of a Swin Transformer"),
+    (
+        r"^swin|^layers\.\d+\.blocks\.\d|encoder\.layers\.\d+\.blocks|downsample\.reduction",
+        "a part of a Swin Transformer",
+    ),
     (r"^beit\.|relative_position_bias|\.attn\.[qv]_bias$", "a model with a bias of relative positions, as BEiT"),
     (r"decoder_blocks\.|decoder_layers\.|decoder_embed|^decoder\.", "a masked autoencoder (MAE) with its decoder"),
     (r"\.ls[12]\.|layer_?scale|\.gamma_?[12]?$|\.lambda_?[12]$", "a model with LayerScale, as DINOv2 or DeiT III"),

@@ -1,4 +1,4 @@
-"""Whose names a Swin Transformer's arrays have: Microsoft's and timm's, which are nearly the same, and Hugging Face's."""
+"""The sources of Swin Transformers: Microsoft's and timm's names, which are nearly the same, and Hugging Face's."""
 
 import re
 
@@ -64,11 +64,11 @@ def _hugging_face():
     return rules
 
 
-NUMERICS = dict(gelu="erf", eps=1e-5)
+EPS = 1e-5
 SWIN = {
-    "microsoft": Naming("Microsoft", _timm("{i}", "head."), **NUMERICS),
-    "timm": Naming("timm", _timm("{i1}", "head.fc."), **NUMERICS),
-    "huggingface": Naming("Hugging Face", _hugging_face(), **NUMERICS),
+    "microsoft": Naming("Microsoft", _timm("{i}", "head."), gelu="erf", eps=EPS),
+    "timm": Naming("timm", _timm("{i1}", "head.fc."), gelu="erf", eps=EPS),
+    "huggingface": Naming("Hugging Face", _hugging_face(), gelu="erf", eps=EPS),
 }
 
 
