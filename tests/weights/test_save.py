@@ -206,7 +206,7 @@ def test_a_full_disk(tmp_path, monkeypatch, room, before, full_at):
     long = "a" * 3000  # two of them do not fit, but wait in a buffer until the file is closed
     names = [long, *"bcdefg"] if full_at == "config.json" else None
     if full_at == "preprocessor_config.json":
-        monkeypatch.setattr("tinyvit.weights.save._preprocessor", lambda *_: [long, long])
+        monkeypatch.setattr("tinyvit.weights.save.preprocessor", lambda *_: [long, long])
     p = random_vit(config)
     room(2000 if full_at == "model.safetensors" else 6000)
     with pytest.raises(CheckpointError, match=r"cannot write into .*; choose another place"):

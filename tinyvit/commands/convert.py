@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tinyvit.commands.models import add_inputs, add_model, check_is_vit, open_model
+from tinyvit.commands.models import add_inputs, add_model, open_model
 from tinyvit.commands.options import new_command
 from tinyvit.errors import UsageError
 from tinyvit.training.checkpoint import save
@@ -35,7 +35,6 @@ def run(args):
     if args.out.endswith(".npz"):
         save(args.out, p, config, dataset=model.dataset, **how)
     else:
-        check_is_vit(model, "written for other libraries")
         lost = save_weights(args.out, p, config, args.to, dataset=model.dataset, **how)
     if not model.knows_inputs:
         lost.append(f"{args.model} does not say how pictures are prepared, so what is written does not (see --data)")

@@ -46,6 +46,9 @@ HYBRID = {
     source: SOURCES[source]._replace(rules=SOURCES[source].rules | rules, resnet=numerics)
     for source, (rules, numerics) in RESNETS.items()
 }
+ROOT_ALONE = HYBRID["timm"]._replace(  # whose root then has no level of its own
+    rules={ours: (theirs.replace(".stem.", "."), form) for ours, (theirs, form) in HYBRID["timm"].rules.items()}
+)
 
 
 def canonical(path, source, tensors):
@@ -69,7 +72,7 @@ def canonical(path, source, tensors):
     check_kind(path, tensors, HYBRIDS, "a hybrid")
     if source == "google":
         return {name: _flat(tensor) if re.search(r"(^|/)gn", name) else tensor for name, tensor in tensors.items()}
-    if source == "timm":  # the root alone has no level of its own
+    if source == "timm":  # as ROOT_ALONE
         return {re.sub(r"\.backbone\.(conv|norm)\.", r".backbone.stem.\1.", name): t for name, t in tensors.items()}
     return tensors
 

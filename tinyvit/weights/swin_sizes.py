@@ -7,6 +7,7 @@ from tinyvit.models.swin import SwinConfig
 from tinyvit.npz import first_line
 from tinyvit.weights.naming import numbered
 from tinyvit.weights.sizes import count, shapes
+from tinyvit.weights.swin_sources import EPS
 
 TABLE = "stages/{i}/blocks/{j}/msa/table"
 AXES = {"patch/w": 4, "patch/b": 1, TABLE: 2, "stages/{i}/blocks/{j}/mlp/fc1/b": 1, "head/w": 2, "head/b": 1}
@@ -58,6 +59,7 @@ def configuration(path, tensors, naming, described, heads):
         f"{config.window} x {config.window} tokens",
         *lines,
         *padding(config),
+        *(other_eps(config.eps) if naming.source == "Hugging Face" else []),
     ]
     return config, tensors, lines
 
@@ -67,6 +69,15 @@ def padding(config):
     if all(side % config.window_of(stage) == 0 for stage, side in enumerate(config.sides)):
         return []
     return ["some maps are padded to whole windows, and no token looks at the padding; in the source's program some do"]
+
+
+def other_eps(eps):
+    """A note, if Hugging Face's Swin would have this eps in some of its LayerNorms only; else none."""
+    if eps == EPS:
+        return []
+    return [
+        f"Hugging Face's Swin has eps {EPS:g}, not {eps:g}, after its patches and in merging: logits differ a little"
+    ]
 
 
 def _depths(path, tensors, naming):

@@ -1,0 +1,267 @@
+"""What another library asks for beside weights, the config.json; and what it has no place for."""
+
+import math
+
+from tinyvit.data.photos import PILLOW
+from tinyvit.errors import UsageError
+from tinyvit.models.hybrid import HybridConfig
+from tinyvit.models.swin import SwinConfig
+from tinyvit.ops.resize import both_sides
+from tinyvit.weights.hybrid_sources import HYBRID, ROOT_ALONE
+from tinyvit.weights.sources import SOURCES
+from tinyvit.weights.swin_sizes import other_eps
+from tinyvit.weights.swin_sources import SWIN
+
+ACTIVATIONS = {"erf": "gelu", "tanh": "gelu_pytorch_tanh"}
+PUBLISHED = {  # the choices of a config for which published models have a place
+    "pool": ("class",),  # of Hugging Face's; timm has them all
+    "position": ("1d", "none"),
+    "position_at": ("stem",),
+    "norm": ("pre",),
+    "scale": ("sqrt",),
+    "attention": ("full",),
+}
+RESNETS = {  # timm's hybrids, whose sizes the arguments replace but for the ResNet's
+    (): "vit_tiny_r_s16_p8_224",
+    (2, 2, 2, 2): "vit_base_r26_s32_224",
+    (3, 4, 9): "vit_base_r50_s16_224",
+    (3, 4, 6, 3): "vit_large_r50_s32_224",
+}
+
+
+def naming_of(config, target):
+    """The names that a library has for a model.
+
+    Raises
+    ------
+    UsageError
+        If it has no such model, or no place for something in it.
+    """
+    if isinstance(config, SwinConfig):
+        _check_swin(config, target)
+        return SWIN[target]
+    if isinstance(config, HybridConfig):
+        _check_hybrid(config, target)
+        return HYBRID[target] if config.units else ROOT_ALONE
+    _check_vit(config, target)
+    return SOURCES[target]
+
+
+def _check_vit(config, target):
+    source = SOURCES[target].source
+    if config.pre_logits:
+        raise UsageError(f"the model has a pre-logits layer, for which {source} has no place")
+    for name, choices in PUBLISHED.items():
+        free = (name == "position_at" and config.position == "none") or (name == "pool" and target == "timm")
+        if getattr(config, name) not in choices and not free:
+            raise UsageError(
+                f"the model's {name} is {getattr(config, name)}, for which {source} has no place: "
+                f"expected {' or '.join(choices)}; tinyvit's own .npz holds any"
+            )
+
+
+def _check_hybrid(config, target):
+    _check_vit(config.vit, target)
+    if target == "huggingface":
+        raise UsageError("Hugging Face's transformers has no hybrids any more: expected timm; or tinyvit's own .npz")
+    sizes = (config.units, config.width, config.groups)
+    if config.units not in RESNETS or sizes[1:] != (64, 32):
+        known = ", ".join(str(units) for units in RESNETS)
+        raise UsageError(
+            f"the model's ResNet has units {config.units}, width {config.width} and {config.groups} groups, for which "
+            f"timm has no place: expected units {known}, width 64 and 32 groups; tinyvit's own .npz holds any"
+        )
+
+
+def _check_swin(config, target):
+    stages = range(len(config.depths))
+    if target == "huggingface" and any(config.window_of(stage) < config.window for stage in stages):
+        raise UsageError(
+            f"some maps of the model, {', '.join(map(str, config.sides))} tokens wide, are smaller than its windows, "
+            f"{config.window}: Hugging Face's Swin fails there; expected timm, or tinyvit's own .npz"
+        )
+    if target == "timm" and config.gelu != "erf":
+        raise UsageError(f"the model's gelu is {config.gelu}, for which timm's Swin has no place: expected erf")
+    if target == "timm" and any(side % 2 for side in config.sides[:-1]):
+        raise UsageError(
+            f"maps are {', '.join(map(str, config.sides))} tokens wide, and timm's Swin merges even ones only: "
+            "expected images of another size; tinyvit's own .npz holds any"
+        )
+
+
+def lost(config, target):
+    """What a library would compute differently, a sentence each."""
+    lines, settings, naming = [], config.values(), naming_of(config, target)
+    if target == "timm" and settings["eps"] != naming.eps:
+        lines.append(
+            f"timm's LayerNorm has eps {naming.eps:g}, the model {settings['eps']:g}: logits will differ a little"
+        )
+    if isinstance(config, SwinConfig) and target == "huggingface":
+        lines += other_eps(config.eps)
+    for name, theirs in (naming.resnet or {}).items():
+        if settings[name] != theirs:
+            lines.append(f"timm's {name} is {theirs}, the model's {settings[name]}: logits will differ by about 0.1 %")
+    if isinstance(config, SwinConfig) and any(
+        side % config.window_of(stage) for stage, side in enumerate(config.sides)
+    ):
+        lines.append(f"maps are padded to whole windows, at which {naming.source}'s tokens look: logits will differ")
+    return lines
+
+
+def _hugging_face(config, names, preparation):
+    return {
+        "architectures": ["ViTForImageClassification"],
+        "model_type": "vit",
+        "image_size": _plain(config.image),
+        "patch_size": config.patch,
+        "num_channels": config.channels,
+        "hidden_size": config.dim,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.mlp_dim,
+        "hidden_act": ACTIVATIONS[config.gelu],
+        "layer_norm_eps": config.eps,
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": 0.0,
+        "qkv_bias": True,
+        **_labels(names),
+    }
+
+
+def _labels(names):
+    return {
+        "id2label": {str(k): name for k, name in enumerate(names)},
+        "label2id": {name: k for k, name in enumerate(names)},
+    }
+
+
+def _swin_hugging_face(config, names, preparation):
+    return {
+        "architectures": ["SwinForImageClassification"],
+        "model_type": "swin",
+        "image_size": config.image,
+        "patch_size": config.patch,
+        "num_channels": config.channels,
+        "embed_dim": config.dim,
+        "depths": list(config.depths),
+        "num_heads": list(config.heads),
+        "window_size": config.window,
+        "mlp_ratio": float(config.mlp_ratio),
+        "hidden_size": config.widths[-1],
+        "hidden_act": ACTIVATIONS[config.gelu],
+        "layer_norm_eps": config.eps,
+        "drop_path_rate": config.drop_path,
+        "qkv_bias": True,
+        "use_absolute_embeddings": False,
+        **_labels(names),
+    }
+
+
+def _timm(config, names, preparation):
+    pooled = (
+        {}
+        if config.pool == "class"
+        else {
+            "class_token": config.class_token,
+            "global_pool": "avg",
+            "fc_norm": config.pool.endswith("_norm"),
+        }
+    )
+    return {
+        "architecture": "vit_base_patch16_224",  # whose sizes the arguments replace
+        "num_classes": config.classes,
+        "global_pool": "avg" if pooled else "token",
+        "num_attention_heads": config.heads,
+        "layer_norm_eps": config.eps,
+        "model_args": {
+            "img_size": _plain(config.image),
+            "patch_size": config.patch,
+            "in_chans": config.channels,
+            "embed_dim": config.dim,
+            "depth": config.depth,
+            "num_heads": config.heads,
+            "mlp_ratio": math.nextafter(config.mlp_dim / config.dim, math.inf),  # timm rounds dim * mlp_ratio down
+            "act_layer": {"erf": "gelu", "tanh": "gelu_tanh"}[config.gelu],
+            **pooled,
+        },
+        **_pictures(config, names, preparation),
+    }
+
+
+def _pictures(config, names, preparation):
+    """What timm's files say of any model's pictures and classes."""
+    return {
+        "pretrained_cfg": {
+            "input_size": [config.channels, *config.size],
+            "mean": list(preparation.mean),
+            "std": list(preparation.std),
+            "interpolation": preparation.resample,
+            "crop_pct": preparation.crop or 1.0,
+            "crop_mode": "squash" if preparation.crop is None or preparation.squash else "center",
+        },
+        "label_names": list(names),
+    }
+
+
+def _swin_timm(config, names, preparation):
+    return {
+        "architecture": "swin_tiny_patch4_window7_224",  # whose sizes the arguments replace
+        "num_classes": config.classes,
+        "global_pool": "avg",
+        "layer_norm_eps": config.eps,
+        "model_args": {
+            "img_size": config.image,
+            "patch_size": config.patch,
+            "in_chans": config.channels,
+            "embed_dim": config.dim,
+            "depths": list(config.depths),
+            "num_heads": list(config.heads),
+            "window_size": config.window,
+            "mlp_ratio": float(config.mlp_ratio),
+        },
+        **_pictures(config, names, preparation),
+    }
+
+
+def _hybrid_timm(config, names, preparation):
+    """A ViT's, whose patches are of the map, and whose images are in pixels."""
+    described = _timm(config.vit, names, preparation)
+    described["architecture"] = RESNETS[config.units]
+    described["model_args"] |= {"img_size": config.image, "in_chans": config.channels}
+    return described | _pictures(config, names, preparation)
+
+
+def _plain(image):
+    """An image size as JSON has it."""
+    return image if isinstance(image, int) else list(image)
+
+
+def preprocessor(preparation):
+    """The preprocessor_config.json of Hugging Face's."""
+    (height, width), crop = both_sides(preparation.size), preparation.crop
+    edges = [side if crop is None else math.floor(side / crop) for side in (height, width)]
+    resized = {"height": edges[0], "width": edges[1]}
+    if crop is not None and not preparation.squash:
+        resized = {"shortest_edge": edges[0]}
+    return {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": resized,
+        "resample": next(number for number, name in PILLOW.items() if name == preparation.resample),
+        "do_center_crop": crop is not None,
+        "crop_size": {"height": height, "width": width},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(preparation.mean),
+        "image_std": list(preparation.std),
+    }
+
+
+DESCRIBED = {  # {(model, target): (config, names, preparation) -> config.json}
+    ("vit", "huggingface"): _hugging_face,
+    ("vit", "timm"): _timm,
+    ("swin", "huggingface"): _swin_hugging_face,
+    ("swin", "timm"): _swin_timm,
+    ("hybrid", "timm"): _hybrid_timm,
+}
