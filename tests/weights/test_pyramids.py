@@ -68,6 +68,31 @@ def test_answers_agree_live(name):
     assert np.allclose(found["logits"], GOLDEN[name]["logits"], rtol=0, atol=1e-12)
 
 
+FULL = ["swin_tiny_patch4_window7_224", "vit_base_r50_s16_224", "vit_tiny_r_s16_p8_224"]
+
+
+@pytest.mark.parametrize("name", ["transformers", *FULL])
+def test_full_size_live(tmp_path, name):
+    """In float32, with random weights, out of PyTorch's own file."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    if name == "transformers":
+        transformers = pytest.importorskip(name)
+        model = transformers.SwinForImageClassification(transformers.SwinConfig(num_labels=1000))
+    else:
+        model = pytest.importorskip("timm").create_model(name, num_classes=1000)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.02 * torch.randn(parameter.shape)
+        file = tmp_path / "model.pth"
+        torch.save({"model": model.state_dict()}, file)
+        x = np.random.default_rng(0).standard_normal((1, 224, 224, 3)).astype("float32")
+        y = model.eval()(torch.tensor(x).permute(0, 3, 1, 2).contiguous())
+    expected = getattr(y, "logits", y).numpy()
+    p, config, _ = load_weights(file)
+    assert abs(forward({"images": x}, p, config, keep_cache=False)[0] - expected).max() < 1e-5 * abs(expected).max()
+
+
 def test_the_file_is_small():
     assert make_pyramids.FILE.stat().st_size < 30_000
 
