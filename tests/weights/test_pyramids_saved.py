@@ -76,11 +76,35 @@ def test_the_library_opens_it(tmp_path, name):
     assert abs(answer(model.eval(), images, "float64") - expected).max() < 1e-10
 
 
+GOOGLES = {
+    "hybrid": ROOT.changed(units=(1, 2), width=32, standardise="std", group_eps=1e-6, gelu="tanh"),
+    "root": ROOT.changed(standardise="std", group_eps=1e-6, gelu="tanh"),
+    "vit": replace(VIT, channels=3, gelu="tanh"),
+    "vit with pre-logits": replace(VIT, channels=3, gelu="tanh", pre_logits=6),
+    "vit that reads the mean": replace(VIT, channels=3, gelu="tanh", pool="mean"),
+}
+
+
+@pytest.mark.parametrize("name", GOOGLES)
+def test_googles_there_and_back(tmp_path, name):
+    config = GOOGLES[name]
+    p = cast(random(config), "float32")
+    (line,) = save_weights(tmp_path, p, config, "google")
+    assert "name no classes" in line and [file.name for file in tmp_path.iterdir()] == ["model.npz"]
+    q, found, notes = load_weights(tmp_path / "model.npz")
+    assert found == config and notes.source == "google" and notes.preparation.antialias is False
+    assert_same_bits(q, p)
+
+
 REFUSED = {
     "small maps for Hugging Face": (SHRINKING, "huggingface", "16, 8, 4 tokens wide, are smaller than its windows, 8"),
     "tanh for timm": (replace(SWIN, gelu="tanh"), "timm", "gelu is tanh, for which timm's Swin has no place"),
     "odd maps for timm": (replace(SWIN, image=36, depths=(1, 1, 1), heads=(1, 1, 1)), "timm", "18, 9, 5 tokens wide"),
     "hybrid for Hugging Face": (ROOT, "huggingface", "transformers has no hybrids any more: expected timm"),
+    "Swin for Google": (SWIN, "google", "Google's files hold no Swin: expected huggingface or timm"),
+    "other groups for Google": (ROOT.changed(groups=4), "google", "groups are 4, for which Google has no place"),
+    "a rectangle for Google": (replace(VIT, image=(8, 16)), "google", "images of 8 x 16; Google's files are of square"),
+    "LayerNorm after the mean for Google": (replace(VIT, pool="mean_norm"), "google", "expected class or mean"),
     "other units": (ROOT.changed(units=(1, 2)), "timm", "units (1, 2), width 64 and 32 groups, for which timm has no"),
     "other groups": (ROOT.changed(groups=4), "timm", "and 4 groups, for which timm has no place"),
     "other positions": (ROOT.changed(position="2d"), "timm", "position is 2d, for which timm has no place"),
@@ -102,6 +126,11 @@ def test_what_is_lost_is_said(tmp_path):
 
     google = ROOT.changed(standardise="std", group_eps=1e-6)
     assert [line.partition(" is")[0] for line in lines(google, "timm")] == ["timm's standardise", "timm's group_eps"]
+    changed = lines(ROOT.changed(eps=1e-3), "google")
+    assert [line.partition(" is")[0] for line in changed[1:-1]] == ["Google's GELU"] + [
+        f"Google's {name}" for name in ("standardise", "group_eps")
+    ]
+    assert "Google's LayerNorm has eps 1e-06, the model 0.001" in changed[0] and "no classes" in changed[-1]
     assert "eps 1e-05, the model 0.001" in lines(replace(SWIN, eps=1e-3), "timm")[0]
     assert "has eps 1e-05, not 0.001, after its patches" in lines(replace(SWIN, eps=1e-3), "huggingface")[0]
     assert "has eps 1e-05, not 0.001, after its patches" in str(load_weights(tmp_path)[2])
@@ -138,6 +167,11 @@ def test_predict_and_convert(here, name):
         for target in ("timm", "huggingface"):
             assert call("convert", "own.npz", target, f"--to={target}").code == 0
             assert_same_bits(load_weights(target)[0], p)
+        fails(here, ["convert", "own.npz", "google", "--to=google"], "Google's files hold no Swin")
+    else:
+        assert call("convert", "own.npz", "google", "--to=google").code == 0
+        assert_same_bits(load_weights("google/model.npz")[0], p)
+        fails(here, ["convert", "own.npz", "google.npz", "--to=google"], "google.npz: name a folder")
     assert Path("own.npz").stat().st_size < 200_000
 
 

@@ -16,10 +16,10 @@ from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.layers.pool import READOUTS
 from tinyvit.models.config import CHOICES
 from tinyvit.models.presets import PRESETS
-from tinyvit.weights.save import TARGETS
+from tinyvit.weights.save import LIBRARIES
 
 CONFIG = replace(SMALL, depth=2, gelu="erf")
-every_target = pytest.mark.parametrize("target", TARGETS)
+every_target = pytest.mark.parametrize("target", LIBRARIES)
 VARIANTS = [
     {},
     {"gelu": "tanh"},
@@ -109,8 +109,8 @@ def test_what_has_no_place(tmp_path, target):
     config = replace(CONFIG, pre_logits=10)
     with pytest.raises(UsageError, match="pre-logits"):
         save_weights(tmp_path / "a", random_vit(config), config, target)
-    with pytest.raises(UsageError, match="expected one of huggingface, timm"):
-        save_weights(tmp_path / "a", random_vit(CONFIG), CONFIG, "google")
+    with pytest.raises(UsageError, match="expected one of huggingface, timm, google"):
+        save_weights(tmp_path / "a", random_vit(CONFIG), CONFIG, "torchvision")
     assert not (tmp_path / "a").exists()
 
 

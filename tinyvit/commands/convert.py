@@ -25,7 +25,9 @@ def add(commands):
 
 
 def run(args):
-    """Write a model as safetensors under Hugging Face's or timm's names, or as tinyvit's own .npz."""
+    """Write a model as safetensors under Hugging Face's or timm's names, as Google's .npz, or as tinyvit's own."""
+    if args.out.endswith(".npz") and args.to == "google":
+        raise UsageError(f"{args.out}: name a folder; Google's file in it will be model.npz")
     if not args.out.endswith(".npz"):
         _check_folder(Path(args.out))
     model = open_model(args.model, args)

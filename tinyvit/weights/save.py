@@ -1,5 +1,7 @@
 """The way back: a model as safetensors under timm's or Hugging Face's names, with the config.json that they ask for."""
 
+import functools
+import io
 import json
 import os
 import re
@@ -23,7 +25,8 @@ from tinyvit.models.swin import SwinConfig
 from tinyvit.weights.naming import written
 from tinyvit.weights.targets import DESCRIBED, lost, naming_of, preprocessor
 
-TARGETS = ("huggingface", "timm")
+LIBRARIES = ("huggingface", "timm")
+TARGETS = (*LIBRARIES, "google")
 WRITTEN = {model for model, _ in DESCRIBED}
 
 
@@ -38,7 +41,7 @@ def save_weights(
     dataset: Dataset | None = None,
     problem_type: str = ANSWERS[0],
 ) -> list[str]:
-    """Write model.safetensors and config.json into a folder, which is made if it is not there.
+    """Write model.safetensors and config.json into a folder, which is made if it is not there; of Google's, model.npz.
 
     With target "huggingface", `transformers.ViTForImageClassification.from_pretrained(folder)` opens it, or
     SwinForImageClassification; for hybrids transformers has no class any more. With "timm",
@@ -49,7 +52,7 @@ def save_weights(
     ----------
     folder : path
     p, config : the model, a ViT, a Swin or a hybrid
-    target : "huggingface" or "timm"
+    target : "huggingface", "timm" or "google"
     class_names : list of str, optional
     dataset : Dataset, optional
         What the model was trained on here, kept in config.json under a key of our own, which others ignore.
@@ -80,10 +83,7 @@ def save_weights(
         which = "only a ViT, a Swin or a hybrid can be written for other libraries"
         raise UsageError(f"{which}: this is {model_of(config).title}; tinyvit's own .npz holds any")
     naming = naming_of(config, target)
-    try:
-        from safetensors.numpy import save
-    except ImportError:
-        raise UsageError("writing safetensors needs the package of that name: pip install safetensors") from None
+    save = _npz if target == "google" else _safetensors()
     names = list(class_names or (f"class {k}" for k in range(config.classes)))
     if len(names) != config.classes:
         raise UsageError(f"found {len(names)} names of classes, expected one for each of the model's {config.classes}")
@@ -95,13 +95,15 @@ def save_weights(
         raise UsageError("Hugging Face cuts the middle out of square images only: expected a preparation without crop")
     answers = {"problem_type": problem_type} if problem_type != ANSWERS[0] else {}
     inputs = {"tinyvit": Inputs(dataset).as_dict()} if dataset else {}
-    described = {"config.json": DESCRIBED[model, target](config, names, preparation) | inputs | answers}
+    described = {}
+    if target != "google":
+        described["config.json"] = DESCRIBED[model, target](config, names, preparation) | inputs | answers
     if target == "huggingface":
         described["preprocessor_config.json"] = preprocessor(preparation)
     arrays = written(p, naming, config)
     if config.values().get("pool", "").endswith("_norm"):  # timm's name of the one after the mean
         arrays = {re.sub(r"^norm\.", "fc_norm.", name): array for name, array in arrays.items()}
-    files = {"model.safetensors": save(arrays, metadata={"format": "pt"})}
+    files = {"model.npz" if target == "google" else "model.safetensors": save(arrays)}
     files |= {name: json.dumps(content, indent=2).encode() for name, content in described.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,11 +115,30 @@ def save_weights(
     except OSError as error:
         raise CheckpointError(f"cannot write into {folder}: {error.strerror or error}; choose another place") from None
     lines = lost(config, target)
-    if answers and target == "timm":
-        lines.append(f"timm knows no {problem_type}: tinyvit reads it from config.json, others must be told")
-    if not preparation.antialias:
+    if target == "google":
+        lines.append("Google's files name no classes, and do not say how pictures are prepared")
+    if answers and target != "huggingface":
+        here = "" if target == "google" else "tinyvit reads it from config.json, "
+        lines.append(f"{naming.source} knows no {problem_type}: {here}others must be told")
+    if target != "google" and not preparation.antialias:
         lines.append("pictures will be resized over all pixels, as Pillow does, not over the nearest four")
     return lines
+
+
+def _safetensors():
+    """(arrays) -> the bytes of a .safetensors file."""
+    try:
+        from safetensors.numpy import save
+    except ImportError:
+        raise UsageError("writing safetensors needs the package of that name: pip install safetensors") from None
+    return functools.partial(save, metadata={"format": "pt"})
+
+
+def _npz(arrays):
+    """The bytes of an .npz file."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
 
 
 def _with_positions(p, config):

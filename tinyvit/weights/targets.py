@@ -4,6 +4,7 @@ import math
 
 from tinyvit.data.photos import PILLOW
 from tinyvit.errors import UsageError
+from tinyvit.models.config import in_pixels
 from tinyvit.models.hybrid import HybridConfig
 from tinyvit.models.swin import SwinConfig
 from tinyvit.ops.resize import both_sides
@@ -37,22 +38,25 @@ def naming_of(config, target):
     UsageError
         If it has no such model, or no place for something in it.
     """
+    if target == "google" and not isinstance(config.image, int):
+        raise UsageError(f"the model takes images of {in_pixels(config.image)}; Google's files are of square ones")
     if isinstance(config, SwinConfig):
         _check_swin(config, target)
         return SWIN[target]
     if isinstance(config, HybridConfig):
         _check_hybrid(config, target)
-        return HYBRID[target] if config.units else ROOT_ALONE
+        return ROOT_ALONE if target == "timm" and not config.units else HYBRID[target]
     _check_vit(config, target)
     return SOURCES[target]
 
 
 def _check_vit(config, target):
     source = SOURCES[target].source
-    if config.pre_logits:
+    if config.pre_logits and target != "google":
         raise UsageError(f"the model has a pre-logits layer, for which {source} has no place")
     for name, choices in PUBLISHED.items():
         free = (name == "position_at" and config.position == "none") or (name == "pool" and target == "timm")
+        choices = ("class", "mean") if (name, target) == ("pool", "google") else choices
         if getattr(config, name) not in choices and not free:
             raise UsageError(
                 f"the model's {name} is {getattr(config, name)}, for which {source} has no place: "
@@ -63,9 +67,10 @@ def _check_vit(config, target):
 def _check_hybrid(config, target):
     _check_vit(config.vit, target)
     if target == "huggingface":
-        raise UsageError("Hugging Face's transformers has no hybrids any more: expected timm; or tinyvit's own .npz")
-    sizes = (config.units, config.width, config.groups)
-    if config.units not in RESNETS or sizes[1:] != (64, 32):
+        raise UsageError("Hugging Face's transformers has no hybrids any more: expected timm or google")
+    if target == "google" and config.groups != 32:
+        raise UsageError(f"the model's groups are {config.groups}, for which Google has no place: expected 32")
+    if target == "timm" and (config.units not in RESNETS or (config.width, config.groups) != (64, 32)):
         known = ", ".join(str(units) for units in RESNETS)
         raise UsageError(
             f"the model's ResNet has units {config.units}, width {config.width} and {config.groups} groups, for which "
@@ -75,6 +80,8 @@ def _check_hybrid(config, target):
 
 def _check_swin(config, target):
     stages = range(len(config.depths))
+    if target == "google":
+        raise UsageError("Google's files hold no Swin: expected huggingface or timm")
     if target == "huggingface" and any(config.window_of(stage) < config.window for stage in stages):
         raise UsageError(
             f"some maps of the model, {', '.join(map(str, config.sides))} tokens wide, are smaller than its windows, "
@@ -92,19 +99,23 @@ def _check_swin(config, target):
 def lost(config, target):
     """What a library would compute differently, a sentence each."""
     lines, settings, naming = [], config.values(), naming_of(config, target)
-    if target == "timm" and settings["eps"] != naming.eps:
+    source = naming.source
+    if target != "huggingface" and settings["eps"] != naming.eps:
         lines.append(
-            f"timm's LayerNorm has eps {naming.eps:g}, the model {settings['eps']:g}: logits will differ a little"
+            f"{source}'s LayerNorm has eps {naming.eps:g}, the model {settings['eps']:g}: logits will differ a little"
         )
+    if target == "google" and settings["gelu"] != naming.gelu:
+        lines.append(f"Google's GELU is {naming.gelu}, the model's {settings['gelu']}: logits will differ a little")
     if isinstance(config, SwinConfig) and target == "huggingface":
         lines += other_eps(config.eps)
     for name, theirs in (naming.resnet or {}).items():
         if settings[name] != theirs:
-            lines.append(f"timm's {name} is {theirs}, the model's {settings[name]}: logits will differ by about 0.1 %")
+            here = settings[name]
+            lines.append(f"{source}'s {name} is {theirs}, the model's {here}: logits will differ by about 0.1 %")
     if isinstance(config, SwinConfig) and any(
         side % config.window_of(stage) for stage, side in enumerate(config.sides)
     ):
-        lines.append(f"maps are padded to whole windows, at which {naming.source}'s tokens look: logits will differ")
+        lines.append(f"maps are padded to whole windows, at which {source}'s tokens look: logits will differ")
     return lines
 
 
