@@ -87,6 +87,11 @@ def rollout(maps: Sequence[Array], identity: bool = True) -> Array:
     -------
     array [B, T, T] (or [B, 1, T])
         Each row sums to 1.
+
+    Raises
+    ------
+    UsageError
+        If there are no maps.
     """
     result = None
     for a in maps:
@@ -94,6 +99,8 @@ def rollout(maps: Sequence[Array], identity: bool = True) -> Array:
         if identity:
             a = (a + np.eye(*a.shape[-2:], dtype=a.dtype)) / 2
         result = a if result is None else a @ result
+    if result is None:
+        raise UsageError("found no maps: expected those of attention_maps, one or more")
     return result
 
 
