@@ -22,8 +22,9 @@ from tinyvit.models.config import Config
 from tinyvit.models.hybrid import HybridConfig
 from tinyvit.models.model import check_parameters, model_of, name_of
 from tinyvit.models.swin import SwinConfig
+from tinyvit.weights.described import DESCRIBED, preprocessor
 from tinyvit.weights.naming import written
-from tinyvit.weights.targets import DESCRIBED, lost, naming_of, preprocessor
+from tinyvit.weights.targets import lost, naming_of
 
 LIBRARIES = ("huggingface", "timm")
 TARGETS = (*LIBRARIES, "google")
