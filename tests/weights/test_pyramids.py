@@ -371,7 +371,7 @@ def test_other_sizes_of_a_swin(tmp_path, timm):
     padded, notes = load_weights(folder, image=40)[1:]
     assert padded.sides == (20, 10) and "padded to whole windows" in str(notes)
     assert "padded" not in str(load_weights(folder, image=64)[2])
-    with pytest.raises(UsageError, match="windows of 4, 2 tokens in the stages, the weights have tables for 4, 4"):
+    with pytest.raises(UsageError, match="give stage 2 windows of 2 x 2 tokens, and its table is for 4 x 4"):
         load_weights(folder, image=8)
     with pytest.raises(UsageError, match="expected a multiple of 2"):
         load_weights(folder, image=33)
