@@ -73,7 +73,8 @@ def _grey(p):
     group normalisation, over several channels, does not bring back.
     """
     if "resnet" in p:
-        raise UsageError("a hybrid's kernels are standardised over all colours, so 3 channels cannot become 1")
+        what = "a hybrid's kernels are standardised over all colours, so 3 channels cannot become 1"
+        raise UsageError(f"{what}: expected pictures in colour")
     kernel = kernel_from_matrix(p["patch"]["w"], 3).sum(axis=2, keepdims=True)
     return {"patch": p["patch"] | {"w": matrix_from_kernel(kernel)}}
 
