@@ -258,6 +258,8 @@ def test_imagenets_names_for_a_thousand_classes():
     assert len(found) == 5, "of many classes, five"
     agrees(found, answer("thousand.npz", photo()), names)
     assert names[0].startswith("tench") and names[999].startswith("toilet tissue")
+    said = "the file names no classes: its 1,000 are taken to be ImageNet's"
+    assert said in call("predict", "thousand.npz", "a.png").err
 
 
 def test_top_is_as_many_as_there_are(hf):

@@ -98,6 +98,6 @@ def test_a_file_system_without_locks_goes_by_the_number_of_the_process(tmp_path,
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").touch()
-    problem = r"cannot write to .*file/run: Not a directory; choose another folder with --out"
+    problem = r"cannot write .*file/run: Not a directory; choose another folder with --out"
     with pytest.raises(CheckpointError, match=problem), locked(tmp_path / "file" / "run", "training"):
         pass

@@ -11,8 +11,9 @@ from tinyvit.cli import parser
 from tinyvit.commands.train import _settings
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.models.presets import PRESETS
+from tinyvit.training.folders import next_folder
 from tinyvit.training.recipe import RECIPES
-from tinyvit.training.run import latest_run, new_run, next_folder, open_run
+from tinyvit.training.run import latest_run, new_run, open_run
 from tinyvit.training.settings import Settings
 
 
@@ -40,7 +41,7 @@ def test_force_removes_only_the_runs_own_files(tmp_path):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match=r"cannot write to .*; choose another folder with --out"):
+    with pytest.raises(CheckpointError, match=r"cannot write .*: Not a directory; choose another folder with --out"):
         toy_run(tmp_path / "file" / "run")
 
 

@@ -1,6 +1,7 @@
 """Published models are read right, or refused by name: pools, rectangles, heads, kinds, and what config.json says."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -46,7 +47,8 @@ def test_answers_agree_with_the_file(golden, name, dtype):
     p, config, notes = load_weights(FOLDER / (name if name in TIMM else f"{name}.npz"))
     size = TIMM.get(name, {}).get("img_size", 16)
     assert (config.pool, config.image, notes.preparation.size) == (POOLS.get(name, "class"), size, size)
-    assert ("the head reads the mean" in str(notes)) == (config.pool != "class") and "taken to be" not in str(notes)
+    assert ("the head reads the mean" in str(notes)) == (config.pool != "class")
+    assert "global_pool is taken to be" not in str(notes)
     found = logits(cast(p, dtype), config, pictures(TIMM.get(name, {})).astype(dtype))
     assert abs(golden[name]).max() > 0.5
     assert abs(found - golden[name]).max() < {"float32": 1e-4, "float64": 1e-12}[dtype]
@@ -72,10 +74,11 @@ def test_timm_still_answers_as_the_files_say_live(golden, name):
 def test_without_a_description_the_pool_is_a_guess_that_is_said(tmp_path, name, word):
     shutil.copy(FOLDER / name / "model.safetensors", tmp_path)
     _, config, notes = load_weights(tmp_path, heads=3)
-    assert config == load_weights(FOLDER / name)[1]
-    assert ("global_pool is taken to be" in str(notes)) == bool(
-        word
-    ) and f"taken to be {word or ''}" in f"{notes}taken to be "
+    _, same, described = load_weights(FOLDER / name)
+    assert config == same
+    assert "images of 16 x 16, taken to be square" in str(notes)
+    assert "images of 16 x 16" in str(described) and "square" not in str(described)
+    assert re.findall(r"global_pool is taken to be (\w+)", str(notes)) == ([word] if word else [])
 
 
 # ---- heads

@@ -448,6 +448,7 @@ CHANGED = {  # an array of the small Swin: what is in its place, and what is sai
     "layers.0.blocks.0.norm1.weight": [(None, "layers.0.blocks.0.norm1.weight is missing")],
     "layers.1.downsample.norm.weight": [(None, "layers.1.downsample.norm.weight is missing")],
     "layers.0.blocks.0.mlp.fc1.bias": [(np.zeros(30, np.float32), "30 wide, expected a multiple of the width 8")],
+    "layers.0.blocks.1.attn.qkv.bias": [(None, "layers.0.blocks.1.attn.qkv.bias is missing")],
     "head.fc.bias": [(None, "head.fc.bias is missing")],
     "layers.5.blocks.0.norm1.weight": [(X, "layers.2.blocks.0.norm1.weight is missing; found 3 stages")],
     "norm3.weight": [(X, "norm3.weight has no place in a Swin Transformer with 2, 2 blocks (1 such array)")],

@@ -209,7 +209,7 @@ def test_a_full_disk(tmp_path, monkeypatch, room, before, full_at):
         monkeypatch.setattr("tinyvit.weights.save.preprocessor", lambda *_: [long, long])
     p = random_vit(config)
     room(2000 if full_at == "model.safetensors" else 6000)
-    with pytest.raises(CheckpointError, match=r"cannot write into .*; choose another place"):
+    with pytest.raises(CheckpointError, match=r"cannot write .*; free some space"):
         save_weights(tmp_path, p, config, class_names=names)
     room(2**40)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == there
@@ -217,10 +217,10 @@ def test_a_full_disk(tmp_path, monkeypatch, room, before, full_at):
 
 def test_a_folder_that_cannot_be(tmp_path):
     (tmp_path / "a").touch()
-    with pytest.raises(CheckpointError, match="cannot write into"):
+    with pytest.raises(CheckpointError, match="cannot write"):
         save_weights(tmp_path / "a", random_vit(CONFIG), CONFIG)
     (tmp_path / "b" / "config.json").mkdir(parents=True)
-    with pytest.raises(CheckpointError, match="cannot write into"):
+    with pytest.raises(CheckpointError, match="cannot write"):
         save_weights(tmp_path / "b", random_vit(CONFIG), CONFIG)
     assert os.listdir(tmp_path / "b") == ["config.json"]
 

@@ -240,17 +240,18 @@ WRONG = {
     "a number for a storage": ({"key": 0}, "damaged"),
     "a storage that is none": ({"kind": 3}, "damaged"),
     "a kind that is a function": ({"kind": Name("collections", "OrderedDict")}, "damaged"),
+    "a tensor to be negated": ({"more": ({"neg": True},)}, "a lazy view of another", "resolve_neg"),
     "a kind that is no kind of numbers": ({"kind": Name("torch", "Tensor")}, "shape and strides"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_tensor_that_cannot_be(path, name):
-    changed, words = WRONG[name]
+    changed, *words = WRONG[name]
     save_torch(path, {"a": Stored(**GOOD)}, {"0": NUMBERS.tobytes()})
     assert contents(path)["a"].tolist() == NUMBERS[:6].reshape(2, 3).tolist()
     save_torch(path, {"a": Stored(**GOOD | changed)}, {"0": NUMBERS.tobytes()})
-    refused(path, words)
+    refused(path, *words)
 
 
 def test_tensors_that_share_more_than_there_is(path):

@@ -1,12 +1,12 @@
 """tinyvit doctor"""
 
 import json
+import os
 import sys
 
 from tinyvit.commands.options import add_data_dir, add_json, new_command
-from tinyvit.commands.runs import data_of
+from tinyvit.commands.runs import check_same_model, data_of
 from tinyvit.doctor.examine import examination
-from tinyvit.errors import CheckpointError
 from tinyvit.models.presets import PRESETS
 from tinyvit.training.checkpoint import load
 from tinyvit.training.recipe import RECIPES
@@ -20,7 +20,11 @@ def add(commands):
     """Declare the options."""
     parser = new_command(commands, "doctor", run, ["doctor", "doctor runs/digits-1"])
     parser.add_argument(
-        "run", metavar="RUN", nargs="?", help="folder of a run, finished or not; without, the preset for digits"
+        "run",
+        type=os.path.expanduser,
+        metavar="RUN",
+        nargs="?",
+        help="folder of a run, finished or not; without, the preset for digits",
     )
     add_data_dir(parser)
     add_json(parser)
@@ -38,8 +42,7 @@ def run(args):
         path = next((path for path in (found.model, found.checkpoint) if path.exists()), None)
         if path:
             p, config = load(path)
-            if config != settings.config:
-                raise CheckpointError(f"{path} is of another model than {found.folder / 'config.json'}: restore either")
+            check_same_model(found, path, config)
     bars = []
 
     def watch(checks):

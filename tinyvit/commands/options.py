@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import inspect
+import os
 import re
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 from tinyvit import json_files
 from tinyvit.arrays import DEVICES
 from tinyvit.errors import CheckpointError, UsageError
-from tinyvit.models.config import ImageSize
 from tinyvit.models.model import MODELS, model_named
+from tinyvit.models.sizes import ImageSize
 from tinyvit.names import expected, nearest
 from tinyvit.training.recipe import RENAMED
 
@@ -49,7 +50,7 @@ class Parser(argparse.ArgumentParser):
         if self.add_model_options:
             first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
             first.add_argument("--model", nargs="?")  # that a name is missing, the whole parser will say
-            first.add_argument("--out")
+            first.add_argument("--out", type=os.path.expanduser)
             first.add_argument("--resume", action="store_true")
             add, self.add_model_options = self.add_model_options, None
             asked, _ = first.parse_known_args(args)
@@ -225,7 +226,7 @@ def new_command(commands, name, run, examples):
 
 def add_run(parser):
     """RUN"""
-    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser.add_argument("run", type=os.path.expanduser, metavar="RUN", help="folder of a finished run")
 
 
 def add_data_dir(parser):

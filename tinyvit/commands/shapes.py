@@ -1,6 +1,7 @@
 """tinyvit shapes"""
 
 import json
+import os
 import sys
 
 from tinyvit.commands.options import add_json, add_model_settings, count, given, new_command
@@ -20,7 +21,9 @@ def add(commands):
     )
     parser.add_argument("--batch", type=count, default=1, metavar="N", help="images (default %(default)s)")
     parser.add_argument("--backward", action="store_true", help="the gradients as well")
-    parser.add_argument("--figure", metavar="FILE", help="also draw the forward pass, as .svg, .png or .pdf")
+    parser.add_argument(
+        "--figure", type=os.path.expanduser, metavar="FILE", help="also draw the forward pass, as .svg, .png or .pdf"
+    )
     add_model_settings(parser, "the model (default: the preset's)")
     add_json(parser)
 

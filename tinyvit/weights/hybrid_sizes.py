@@ -1,8 +1,7 @@
 """The hybrid that a file's arrays are of: the ResNet from their shapes, the ViT as any ViT, on the ResNet's map."""
 
-from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.errors import CheckpointError, UsageError, first_line
 from tinyvit.models.hybrid import HybridConfig
-from tinyvit.npz import first_line
 from tinyvit.ops.resize import both_sides
 from tinyvit.weights import sizes
 from tinyvit.weights.naming import numbered

@@ -96,11 +96,12 @@ def read_parameters(path, tensors, naming, config):
     CheckpointError
         If an array is missing, misshapen, or left over: its name, what was found and what was expected.
     """
-    arrays, used, whole, sizes = {}, set(), {}, _of_patches(config)
-    for name, shape, theirs, form in naming.forms(config):
+    arrays, used, whole, forms, sizes = {}, set(), {}, naming.forms(config), _of_patches(config)
+    found = {_in_block(name) for name, _, theirs, _ in forms if theirs in tensors}
+    for name, shape, theirs, form in forms:
         if theirs not in tensors:
-            if re.search(r"/msa/[qkv]/b$", name):  # a model without them is one in which they are zero
-                arrays[name] = np.zeros(shape, np.float32)
+            if re.fullmatch(r"msa/[qkv]/b", _in_block(name)) and _in_block(name) not in found:
+                arrays[name] = np.zeros(shape, np.float32)  # a model without them is one in which they are zero
                 continue
             raise CheckpointError(f"{path}: {theirs} is missing")
         used.add(theirs)
@@ -140,6 +141,11 @@ def _in_words(config):
     if isinstance(config, HybridConfig):
         return f"a hybrid with {', '.join(map(str, config.units)) or 'no'} units and {blocks}"
     return f"a ViT with {blocks}"
+
+
+def _in_block(name):
+    """The name of a leaf within its block, which is the same in all blocks."""
+    return re.sub(r"^(stages/\d+/)?blocks/\d+/", "", name)
 
 
 def written(p, naming, config):

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.data.photos import Preparation, prepare_photo
-from tinyvit.models.config import in_pixels
+from tinyvit.models.sizes import in_pixels
 from tinyvit.models.vit import vit
 from tinyvit.ops.softmax import softmax
 from tinyvit.weights.adapt import POSITION_RESIZE, resized_positions

@@ -16,7 +16,7 @@ from tinyvit.arrays import to_host
 from tinyvit.data.datasets import Dataset
 from tinyvit.data.inputs import ANSWERS, Inputs
 from tinyvit.data.photos import Preparation
-from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.errors import UsageError, WriteError
 from tinyvit.files import replacing
 from tinyvit.models.config import Config
 from tinyvit.models.hybrid import HybridConfig
@@ -55,6 +55,7 @@ def save_weights(
     p, config : the model, a ViT, a Swin or a hybrid
     target : "huggingface", "timm" or "google"
     class_names : list of str, optional
+        Those of the data set, if it is left out.
     dataset : Dataset, optional
         What the model was trained on here, kept in config.json under a key of our own, which others ignore.
     preparation : Preparation, optional
@@ -85,7 +86,8 @@ def save_weights(
         raise UsageError(f"{which}: this is {model_of(config).title}; tinyvit's own .npz holds any")
     naming = naming_of(config, target)
     save = _npz if target == "google" else _safetensors()
-    names = list(class_names or (f"class {k}" for k in range(config.classes)))
+    numbered = (f"class {k}" for k in range(config.classes))
+    names = list(class_names or (dataset.class_names if dataset else numbered))
     if len(names) != config.classes:
         raise UsageError(f"found {len(names)} names of classes, expected one for each of the model's {config.classes}")
     check_parameters(p, config, "the parameters to save")
@@ -108,13 +110,13 @@ def save_weights(
     files |= {name: json.dumps(content, indent=2).encode() for name, content in described.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:  # all of them are written before the first takes its place, and that is the weights'
-            for name, content in reversed(files.items()):
-                file = stack.enter_context(replacing(folder / name))
-                file.write(content)
-                file.flush()
     except OSError as error:
-        raise CheckpointError(f"cannot write into {folder}: {error.strerror or error}; choose another place") from None
+        raise WriteError(folder, error) from None
+    with ExitStack() as stack:  # all of them are written before the first takes its place, and that is the weights'
+        for name, content in reversed(files.items()):
+            file = stack.enter_context(replacing(folder / name))
+            file.write(content)
+            file.flush()
     lines = lost(config, target)
     if target == "google":
         lines.append("Google's files name no classes, and do not say how pictures are prepared")

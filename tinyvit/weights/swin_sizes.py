@@ -2,9 +2,8 @@
 
 import math
 
-from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.errors import CheckpointError, UsageError, first_line
 from tinyvit.models.swin import SwinConfig
-from tinyvit.npz import first_line
 from tinyvit.weights.naming import numbered
 from tinyvit.weights.sizes import count, shapes
 from tinyvit.weights.swin_sources import EPS

@@ -1,8 +1,8 @@
 """What another library has a place for, and what it would compute differently."""
 
 from tinyvit.errors import UsageError
-from tinyvit.models.config import in_pixels
 from tinyvit.models.hybrid import HybridConfig
+from tinyvit.models.sizes import in_pixels
 from tinyvit.models.swin import SwinConfig
 from tinyvit.weights.hybrid_sources import HYBRID, ROOT_ALONE
 from tinyvit.weights.sources import SOURCES
