@@ -182,6 +182,7 @@ COMMANDS = [
     ("predict run text.png", "text.png: not a picture", "PNG, JPEG"),
     ("predict run notes", "no pictures in notes", ".png"),
     ("predict run empty", "no pictures in empty", ".png"),
+    ("predict run pics", "no pictures in pics", "found folders (", "name one, or write"),
     ("predict run '*.gif'", "*.gif"),
     ("predict run objects.npy", "objects.npy", "expected"),
     ("features run nowhere.png", "nowhere.png: cannot be read: No such file"),

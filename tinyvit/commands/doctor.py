@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import textwrap
 
 from tinyvit.commands.options import add_data_dir, add_json, new_command
 from tinyvit.commands.runs import check_same_model, data_of
@@ -14,6 +15,7 @@ from tinyvit.training.run import open_run
 from tinyvit.training.settings import Settings
 
 UNSEEN = "docs/doctor.md"
+WIDTH = 100  # of a line, in characters
 
 
 def add(commands):
@@ -85,4 +87,4 @@ def _print_well(done):
         if said:
             print(title)
         for name, words in said.items():
-            print(f"  {name:<14} {words}")
+            print(textwrap.fill(f"  {name:<14} {words}", WIDTH, subsequent_indent=" " * 17, break_on_hyphens=False))

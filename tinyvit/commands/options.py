@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from tinyvit import json_files
@@ -81,7 +82,7 @@ class Parser(argparse.ArgumentParser):
         first += [action for name in self.most_used for action in shown if name in action.option_strings]
         formatter = self._get_formatter()
         formatter.add_usage(self.usage, first, ())
-        formatter.add_text(self.description)
+        formatter.add_text(self.description and textwrap.fill(self.description, formatter._width))
         for group in self._action_groups:
             title = {"positional arguments": "most used", "options": "more options"}.get(group.title, group.title)
             rest = [action for action in group._group_actions if action in shown and action not in first]

@@ -17,7 +17,12 @@ def add(commands):
     examples += ["shapes B/16 --pool mean --position relative --position-at shared", "shapes mnist --model cnn"]
     parser = new_command(commands, "shapes", run, examples)
     parser.add_argument(
-        "preset", metavar="PRESET", nargs="?", default="B/16", choices=PRESETS, help=f"{', '.join(PRESETS)}"
+        "preset",
+        metavar="PRESET",
+        nargs="?",
+        default="B/16",
+        choices=PRESETS,
+        help=f"{', '.join(PRESETS)} (default %(default)s)",
     )
     parser.add_argument("--batch", type=count, default=1, metavar="N", help="images (default %(default)s)")
     parser.add_argument("--backward", action="store_true", help="the gradients as well")

@@ -112,9 +112,9 @@ class ViTConfig(Config):
     classes : int
         K: number of classes.
     pool : str
-        What the head reads: "class", the class token; "mean", the mean of all patches, where there is no class token;
-        "patch_mean", the mean of all patches beside a class token; "mean_norm" and "patch_mean_norm", whose LayerNorm
-        comes after the mean.
+        What the head reads: "class", the class token, "mean", the mean of all patches, where there is no class token,
+        "patch_mean", that mean beside a class token, or "mean_norm" and "patch_mean_norm", with LayerNorm after the
+        mean.
     position : str
         Position embedding: "1d" or "2d" (learned), "sinusoidal", "relative" or "none".
     position_at : str
