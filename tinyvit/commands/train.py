@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from tinyvit.arrays import choose_device
-from tinyvit.commands.models import check_is_vit, feeding, open_model
+from tinyvit.commands.models import check_is_transformer, feeding, open_model
 from tinyvit.commands.options import (
     FROM_THE_DATA,
     add_data_dir,
@@ -222,7 +222,7 @@ def _from_weights(settings, asked):
     """The parameters to start from, fitted to the data, their model, and what was done; `asked` has its options."""
     free = {name: asked.get(name) for name in FREE}
     opened = open_model(settings.weights, argparse.Namespace(**free))
-    check_is_vit(opened, "fine-tuned")
+    check_is_transformer(opened, "fine-tuned")
     dataset, config = settings.dataset, opened.config
     for name, value in asked.items():
         if name not in FREE and value != getattr(config, name):

@@ -13,6 +13,7 @@ from tinyvit.doctor import data as of_data
 from tinyvit.doctor import learning, model
 from tinyvit.models.config import Config
 from tinyvit.models.model import model_of
+from tinyvit.training.adamw import block_names
 from tinyvit.training.batches import checked_data, take
 from tinyvit.training.recipe import Recipe
 
@@ -91,7 +92,9 @@ def examine(
         "learning rate": lambda: learning.check_learning_rate(whole, config, recipe, seed),
         "settings": lambda: learning.check_settings(config, recipe),
         "units": lambda: model.check_units(trained_cache()),
-        "attention": lambda: model.check_attention(kind.views["attention"](trained_cache())),
+        "attention": lambda: model.check_attention(
+            kind.views["attention"](trained_cache(), config), block_names(fresh)
+        ),
         "progress": lambda: learning.check_progress(history, len(whole["images"]), config, recipe),
     }
     if "labels" not in kind.task.arrays(config):  # the model does not look at them

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tinyvit import trees
 from tinyvit.annotations import Array, Batch, Tree
 from tinyvit.errors import UsageError
-from tinyvit.layers.attend import attention_map
+from tinyvit.models import views
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.config import Config, ViTConfig
 from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_backward, hybrid_init
@@ -34,8 +34,7 @@ class Model(NamedTuple):
                without dropout while not training
     task       what is asked of y
     preset     (vit_config) -> config: a configuration for the data, and about the size, that a ViT's is for
-    views      what can be looked at: {"attention": (c) -> the maps of each block [B, h, T, S],
-               "encoder": (config) -> the ViTConfig of a model of patches, whose maps are over a grid}
+    views      what can be looked at inside, and used without the head, by name: see views.py
     evaluation_draws   whether `draw` is random in an evaluation, too
     """
 
@@ -90,10 +89,6 @@ def _draw_masked(rng, batch, config, *, training=True, all_rows=True, dtype="flo
     return batch | {"labels": masked_colours(batch["images"], masks, config)}, masks
 
 
-def _block_maps(c):
-    return [attention_map(block["msa"]["att"]) for block in c["blocks"]]
-
-
 def _cnn_preset(config):
     return CNNConfig(image=config.image, channels=config.channels, classes=config.classes)
 
@@ -139,7 +134,7 @@ MODELS = {
         draw=_draw_vit,
         task=classification,
         preset=lambda config: config,
-        views={"attention": _block_maps, "encoder": lambda config: config},
+        views=views.VIT,
     ),
     "cnn": Model(
         title="a convolutional network",
@@ -161,7 +156,7 @@ MODELS = {
         draw=_draw_swin,
         task=classification,
         preset=_swin_preset,
-        views={},
+        views=views.SWIN,
     ),
     "hybrid": Model(
         title="a hybrid of a ResNet and a Vision Transformer",
@@ -172,7 +167,7 @@ MODELS = {
         draw=_draw_hybrid,
         task=classification,
         preset=_hybrid_preset,
-        views={"attention": _block_maps, "encoder": lambda config: config.encoder},
+        views=views.HYBRID,
     ),
     "masked": Model(
         title="a Vision Transformer that predicts masked patches",
@@ -183,7 +178,7 @@ MODELS = {
         draw=_draw_masked,
         task=colour_prediction,
         preset=MaskedConfig,
-        views={"attention": _block_maps, "encoder": lambda config: config.vit},
+        views=views.MASKED,
         evaluation_draws=True,
     ),
 }

@@ -20,6 +20,7 @@ from tinyvit.errors import CheckpointError, DivergedError, Interrupted, UsageErr
 from tinyvit.lock import locked
 from tinyvit.models.config import Config
 from tinyvit.models.model import check_parameters, model_of
+from tinyvit.training.adamw import block_names
 from tinyvit.training.batches import check_pixels, checked_data, held_out, take
 from tinyvit.training.checkpoint import load_training, save
 from tinyvit.training.cores import workers_for
@@ -323,6 +324,6 @@ def checked_seed(seed):
 
 def check_freeze(config, recipe):
     """Raise UsageError if more blocks are to be frozen than there are."""
-    blocks = len(model_of(config).init(None, config).get("blocks", ()))
+    blocks = len(block_names(model_of(config).init(None, config)))
     if recipe.freeze > blocks:
         raise UsageError(f"freeze is {recipe.freeze}: the model has {blocks} blocks, expected at most that")
