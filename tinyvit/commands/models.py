@@ -166,7 +166,7 @@ def check_is_vit(model, what):
 
 
 def check_is_transformer(model, what):
-    """Raise UsageError unless the model is one of blocks with attention, of whatever kind, which alone can be `what`."""
+    """Raise UsageError unless the model is one of blocks with attention, which alone can be `what`."""
     if "cut" not in model_of(model.config).views:
         raise UsageError(f"only a Transformer can be {what}: this is {model_of(model.config).title}")
 

@@ -27,7 +27,7 @@ from tinyvit.data import DATASETS, dataset_named, held_out_count, read_data
 from tinyvit.errors import CheckpointError, TinyvitError, UsageError
 from tinyvit.lock import locked
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.model import model_named, name_of, parameter_count
+from tinyvit.models.model import MODELS, model_named, model_of, name_of, parameter_count
 from tinyvit.models.presets import PRESETS
 from tinyvit.training.cores import workers_for
 from tinyvit.training.loop import check_freeze, fit
@@ -35,7 +35,7 @@ from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
 from tinyvit.training.run import check_empty, latest_run, new_run, next_folder, open_run
 from tinyvit.training.settings import FREE, Settings
 from tinyvit.training.stopping import stop_requests
-from tinyvit.weights.adapt import adapt
+from tinyvit.weights.adapt import adapt, fitting_image
 
 FEW_STEPS = 300  # of the optimiser, below which a model from random numbers has hardly begun to learn
 
@@ -172,8 +172,9 @@ def _start(args, found):
     settings, data_notes = (found.settings, ()) if found else _settings(args)
     if not settings.weights or (found and found.checkpoint.exists()):
         return settings, None, data_notes
-    saved = {name: getattr(settings.config, name) for name in FREE}
-    p, config, notes = _from_weights(settings, saved if found else given(args, settings.config.settings()))
+    saved = {name: value for name, value in settings.config.values().items() if name in FREE}
+    all_settings = {name for model in MODELS.values() for name in model.config.settings()}
+    p, config, notes = _from_weights(settings, saved if found else given(args, all_settings))
     if found and config != settings.config:
         raise CheckpointError(f"{settings.weights} is no longer the model that {found.folder} started from: restore it")
     return dataclasses.replace(settings, config=config), p, (*data_notes, *notes)
@@ -196,9 +197,8 @@ def _settings(args):
     config = model.preset(PRESETS[preset])
     if args.weights:  # the model will be that of the weights
         if args.model not in (None, "vit"):
-            raise UsageError(f"--from starts a ViT from weights: leave --model {args.model} out")
-        place = Path(args.weights)
-        if saved_model(place if place.is_dir() else place.parent) != "masked":  # it has learned nothing of classes yet
+            raise UsageError(f"--from starts from the model of the weights: leave --model {args.model} out")
+        if saved_model(args.weights) != "masked":  # it has learned nothing of classes yet
             recipe = fine_tuning(recipe)
     else:
         config = config.changed(**sizes | given(args, model.config.settings()))
@@ -224,17 +224,19 @@ def _from_weights(settings, asked):
     opened = open_model(settings.weights, argparse.Namespace(**free))
     check_is_transformer(opened, "fine-tuned")
     dataset, config = settings.dataset, opened.config
+    has = config.values()
     for name, value in asked.items():
-        if name not in FREE and value != getattr(config, name):
-            option = "--" + name.replace("_", "-")
-            raise UsageError(
-                f"{option} {value} contradicts the weights, which have {getattr(config, name)}: leave it out"
-            )
-    least = -(-dataset.side // config.patch) * config.patch  # that the patch divides
+        option = "--" + name.replace("_", "-")
+        if name not in has:
+            raise UsageError(f"{option}: {model_of(config).title} has no such setting, leave it out")
+        if name not in FREE and value != has[name]:
+            raise UsageError(f"{option} {value} contradicts the weights, which have {has[name]}: leave it out")
+    least = fitting_image(config, dataset.side)
     image = least if free["image"] is None else free["image"]
     channels = dataset.channels if dataset.channels != config.channels else None
     p, config, notes = adapt(opened.p, config, opened.source, image=image, channels=channels, classes=dataset.classes)
-    return p, dataclasses.replace(config, dropout=free["dropout"] or 0.0), (*opened.notes, *notes, *feeding(opened))
+    drops = {name: free[name] or 0.0 for name in ("dropout", "drop_path") if name in has}
+    return p, config.changed(**drops), (*opened.notes, *notes, *feeding(opened))
 
 
 def _resumed(args, folder):

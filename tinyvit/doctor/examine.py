@@ -93,7 +93,7 @@ def examine(
         "settings": lambda: learning.check_settings(config, recipe),
         "units": lambda: model.check_units(trained_cache()),
         "attention": lambda: model.check_attention(
-            kind.views["attention"](trained_cache(), config), block_names(fresh)
+            kind.views["attention"](trained_cache(), config), kind.views["patterns"](config), block_names(fresh)
         ),
         "progress": lambda: learning.check_progress(history, len(whole["images"]), config, recipe),
     }

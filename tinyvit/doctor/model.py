@@ -150,8 +150,8 @@ def check_units(c):
         slopes = np.abs(dydx).reshape(-1, dydx.shape[-1]).max(axis=0)
         if (dead := float((slopes < DEAD).mean())) > MOSTLY:
             yield (
-                f"{100 * dead:.0f} % of the hidden units of {_layer(name, blocks)} are dead (their GELU is flat for every "
-                "token): lower the learning rate, and check the biases before it"
+                f"{100 * dead:.0f} % of the hidden units of {_layer(name, blocks)} are dead (their GELU is flat for "
+                "every token): lower the learning rate, and check the biases before it"
             )
 
 
@@ -164,15 +164,16 @@ def _layer(name, blocks):
     return f"layer {int(number) + 1} ({kind}/{number})" if number.isdigit() else name
 
 
-def check_attention(maps, blocks):
+def check_attention(maps, patterns, blocks):
     """No layer whose heads all stare at one token each, look everywhere alike, or have no gradient.
 
-    What a query may look at counts: of a query that has no choice, there is nothing to say. `blocks` are their names.
+    What a query may look at counts, its block's pattern: of one that has no choice, there is nothing to say. `blocks`
+    are the blocks' names.
     """
-    for i, (a, block) in enumerate(zip(maps, blocks, strict=True)):  # [B, h, T, T]
+    for i, (a, allowed, block) in enumerate(zip(maps, patterns, blocks, strict=True)):  # [B, h, T, T]
         where = f"layer {i + 1} ({block})"
         stare = a.mean(axis=(0, 2)).max(axis=-1)  # each head's favourite token: its share, over images and queries
-        choice = (a > 0).any(axis=(0, 1)).sum(axis=-1)  # how many keys each query may look at, [T]
+        choice = allowed.sum(axis=-1)
         if not (choosing := choice > 1).any():
             continue
         a, most = a[:, :, choosing], np.log(choice[choosing])

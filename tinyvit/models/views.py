@@ -1,6 +1,7 @@
 """What can be looked at inside the models, and used of them without their heads: `Model.views`.
 
     attention   (c, config, last=False)   -> the attention maps of each block, [B, h, T, S]; of the last block alone
+    patterns    (config)                  -> for each block, which keys its queries may look at, [T, T]
     pool        (config)                  -> which tokens the head reads, one of READOUTS
     grid        (config)                  -> rows and columns of the patches
     filters     (p, config)               -> w [k*k*C, D], the filters that look at the pixels
@@ -12,16 +13,24 @@
 Maps of a pyramid are over fewer tokens from stage to stage, each of which stands for four of the stage before.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from tinyvit.layers.attend import attention_map
+from tinyvit.layers.attend import allowed_pairs, attention_map
 from tinyvit.layers.window_attention import window_attention_map
+from tinyvit.ops.patterns import windows
 from tinyvit.ops.standardise import standardise
 
 
 def block_maps(c, config, *, last=False):
     """The maps of a ViT's blocks, whatever their patterns."""
     return [attention_map(block["msa"]["att"]) for block in c["blocks"][-1 if last else 0 :]]
+
+
+def vit_patterns(config):
+    """The pattern of every block of a ViT."""
+    kind = (config.attention, config.grid_size, config.class_token, config.reach)
+    return [allowed_pairs(*kind, number) for number in range(config.depth)]
 
 
 def _vit_cut(p, config, blocks):
@@ -46,10 +55,19 @@ def _root_filters(p, config):
 
 def swin_maps(c, config, *, last=False):
     """The maps of Swin's blocks, each over all tokens of its stage: windows put back where they stood."""
-    blocks = [(n, i) for n, depth in enumerate(config.depths) for i in range(depth)]
-    caches = [c["stages"][n]["blocks"][i]["msa"] for n, i in blocks]
-    shifts = [config.shift_of(n, i) for n, i in blocks]
-    return [window_attention_map(c, shift) for c, shift in list(zip(caches, shifts, strict=True))[-1 if last else 0 :]]
+    blocks = _swin_blocks(config)[-1 if last else 0 :]
+    return [window_attention_map(c["stages"][n]["blocks"][i]["msa"], config.shift_of(n, i)) for n, i in blocks]
+
+
+def swin_patterns(config):
+    """The windows of Swin's blocks, as patterns."""
+    sizes = [(2 * (config.sides[n],), config.window_of(n), config.shift_of(n, i)) for n, i in _swin_blocks(config)]
+    return [windows(*grid, window, shift) for grid, window, shift in sizes]
+
+
+def _swin_blocks(config):
+    """(stage, block in it) of every block."""
+    return [(n, i) for n, depth in enumerate(config.depths) for i in range(depth)]
 
 
 def _swin_cut(p, config, blocks):
@@ -73,8 +91,9 @@ def _swin_stream(c, config):
     return c["map"].reshape(B, H * W, C)
 
 
-VIT = {
+VIT: dict[str, Callable] = {
     "attention": block_maps,
+    "patterns": vit_patterns,
     "pool": lambda config: config.pool,
     "grid": lambda config: config.grid_size,
     "filters": lambda p, config: p["patch"]["w"],
@@ -83,7 +102,8 @@ VIT = {
     "stream": _vit_stream,
     "encoder": lambda config: config,
 }
-HYBRID = VIT | {
+HYBRID: dict[str, Callable] = VIT | {
+    "patterns": lambda config: vit_patterns(config.vit),
     "pool": lambda config: config.vit.pool,
     "grid": lambda config: config.vit.grid_size,
     "filters": _root_filters,
@@ -92,8 +112,9 @@ HYBRID = VIT | {
     "stream": lambda c, config: _vit_stream(c, config.vit),
     "encoder": lambda config: config.encoder,
 }
-SWIN = {
+SWIN: dict[str, Callable] = {
     "attention": swin_maps,
+    "patterns": swin_patterns,
     "pool": lambda config: "mean",
     "grid": lambda config: 2 * config.sides[:1],
     "filters": VIT["filters"],
@@ -101,8 +122,9 @@ SWIN = {
     "cut": _swin_cut,
     "stream": _swin_stream,
 }
-MASKED = {  # the rest is its encoder's, a ViT's
+MASKED: dict[str, Callable] = {  # the rest is its encoder's, a ViT's
     "attention": block_maps,
+    "patterns": HYBRID["patterns"],
     "pool": lambda config: config.vit.pool,
     "grid": lambda config: config.vit.grid_size,
     "filters": VIT["filters"],

@@ -164,7 +164,9 @@ def encoder(z, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
     c, block_masks = [{} for _ in p["blocks"]], masks.get("blocks", [NO_MASKS] * config.depth)
     for i, pos in enumerate(_block_positions(p, config)):
         rows = read if i == last else None
-        shape = dict(heads=config.heads, rows=rows, plan=_plan(config, i, rows))
+        shape = dict(heads=config.heads, rows=rows)
+        if (plan := _plan(config, i, rows)) is not None:  # a block of one's own need not know of patterns
+            shape["plan"] = plan
         z, c[i] = block(z, p["blocks"][i], pos, masks=block_masks[i], **shape, **choices)
         if not keep_cache:
             c[i] = {}

@@ -80,8 +80,8 @@ def attention_over_map(a, height, width, shift=0):
     -------
     array [B, h, HW, HW], whose rows are numbered row by row of the map
     """
-    number, _ = to_windows(np.arange(1, height * width + 1).reshape(1, height, width, 1), math.isqrt(a.shape[-1]), shift)
-    number = number[0, :, :, 0]  # [n, M*M]: 1, 2, ...; 0 is no token
+    numbers = np.arange(1, height * width + 1).reshape(1, height, width, 1)
+    number = to_windows(numbers, math.isqrt(a.shape[-1]), shift)[0][0, :, :, 0]  # [n, M*M]: 1, 2, ...; 0 is no token
     a = a.reshape(-1, len(number), *a.shape[1:])
     dense = xp_of(a).zeros((len(a), a.shape[2], height * width, height * width), a.dtype)
     for window, tokens in enumerate(number):

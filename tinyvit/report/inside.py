@@ -53,13 +53,9 @@ class Inside(NamedTuple):
     scores: dict  # over the test set
     probabilities: np.ndarray | None  # [N, K], of a model that classifies
     views: dict  # of the model
+    encoder: object  # the ViTConfig of a model whose maps are over one grid of patches; None of any other
     maps: list  # the attention maps of the first SAMPLES images; none of a model without attention
     cache: dict  # of the first SHOWN
-
-    @property
-    def encoder(self):
-        """The ViTConfig of a model whose maps are over one grid of patches; None of any other."""
-        return self.views["encoder"](self.config) if "encoder" in self.views else None
 
     @property
     def pool(self):
@@ -96,13 +92,13 @@ def look_inside(run, p, config, test, *, workers=1):
     classifies = model.task.answer is not None
     outputs, scores = outputs_and_scores(as_part(test), p, config, workers=workers, keep_outputs=classifies)
     probabilities = softmax(outputs)[0] if classifies else None
-    maps = []
+    maps, encoder = [], model.views["encoder"](config) if "encoder" in model.views else None
     if "attention" in model.views:
         some = images[: _samples(model.views["grid"](config))]
         maps = [to_host(a) for a in model.views["attention"](_cache(some, p, config), config)]
     c = _cache(images[:SHOWN], p, config)
     names = run.settings.dataset.class_names
-    return Inside(run, p, config, images, labels, names, scores, probabilities, model.views, maps, c)
+    return Inside(run, p, config, images, labels, names, scores, probabilities, model.views, encoder, maps, c)
 
 
 def _samples(grid):
@@ -244,10 +240,11 @@ def _rollout(inside):
 
 def _distance(inside):
     grid, patch = inside.grid
-    distances, free = attention_distance(inside.maps, patch, grid), free_distances(inside.maps, patch, grid)
+    distances, patterns = attention_distance(inside.maps, patch, grid), inside.views["patterns"](inside.config)
     uniform, of_all = uniform_distance(grid, patch), np.concatenate(distances)
-    if not np.allclose(free, uniform, rtol=0.1):
-        return Picture(distance_figure(distances, free), FAR, _distance_in_patterns(inside, of_all, uniform))
+    if not all(allowed.all() for allowed in patterns):
+        figure = distance_figure(distances, free_distances(patterns, patch, grid))
+        return Picture(figure, FAR, _distance_in_patterns(inside, of_all, uniform))
     local, blind = int((of_all < LOCAL * uniform).sum()), int(np.isnan(of_all).sum())
     unseen = f"; {blind} look{'s' * (blind == 1)} at no patch at all, but at the class token alone" if blind else ""
     words = (
@@ -273,8 +270,8 @@ def _windows(inside):
     if inside.encoder:
         return ""
     return (
-        " In every other layer the windows are displaced; after a merging, a token stands for four of the layer before, "
-        "and what it is given is drawn in equal parts over their patches."
+        " In every other layer of a stage the windows are displaced, if there are several; after a merging, a token "
+        "stands for four of the layer before, and what it is given is drawn in equal parts over their patches."
     )
 
 

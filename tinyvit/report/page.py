@@ -11,7 +11,7 @@ from tinyvit.report.inside import pictures
 from tinyvit.viz.summary import shapes, where
 
 EXPLORED = 8  # images
-NOT_EXPLORED = "<p>The attention explorer is for models whose layers all look at one grid of patches; here it is left out.</p>"
+NOT_EXPLORED = "<p>The attention explorer is left out: it is for models whose layers all look at one grid.</p>"
 
 
 def page(inside):

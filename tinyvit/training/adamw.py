@@ -74,9 +74,7 @@ def trainable(p, freeze):
     frozen += [f"stages/{int(stage) - 1}/merging" for stage in merged]
     positions = [f"pos/{i}" for i in range(freeze)] if isinstance(p.get("pos"), list) else ["pos"]
     below = tuple(f"{name}/" for name in [*frozen, *positions, "patch", "patch_ln", "cls", "resnet"])
-    return xp.concatenate(
-        [xp.full(w.size, not f"{name}/".startswith(below), w.dtype) for name, w in trees.walk(p)]
-    )
+    return xp.concatenate([xp.full(w.size, not f"{name}/".startswith(below), w.dtype) for name, w in trees.walk(p)])
 
 
 def block_names(p):

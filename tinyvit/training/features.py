@@ -20,8 +20,9 @@ def features_of(images, p, config, *, layer=None, pool=None, batch=4):
     p, config
         The model: one whose `views` have "cut" and "stream".
     layer : int, optional
-        The residual stream after so many blocks, 1 to L, as it is; of a Swin, all stages' blocks count. Without it, what the head reads: the class token (or
-        the mean) after the last block and the last LayerNorm, and the pre-logits layer where there is one.
+        The residual stream after so many blocks, 1 to L, as it is; of a Swin, the blocks of all stages count. Without
+        it, what the head reads: the class token (or the mean) after the last block and the last LayerNorm, and the
+        pre-logits layer where there is one.
     pool : "class" or "mean", optional
         The class token, or the mean over the patches; without it, which of them the model's head reads. The other is of
         a layer only, and a class token of a model that has one.

@@ -148,17 +148,19 @@ def uniform_distance(grid, patch):
     return float(patch_distances(grid, patch).mean())
 
 
-def free_distances(maps, patch, grid=None):
+def free_distances(patterns, patch, grid):
     """The distance, in each block, of a head that takes as much from every patch that it may look at, [L] in pixels.
 
-    That is `uniform_distance` where all may look at all. Parameters are those of `attention_distance`.
+    That is `uniform_distance` where all may look at all.
+
+    Parameters
+    ----------
+    patterns : list of L arrays [T, T] of bool
+        The patterns of the blocks; of a pyramid, those of late stages are smaller.
+    patch, grid
+        As in `attention_distance`.
     """
-    found = []
-    for a, between in _of_patches(maps, patch, grid):
-        allowed = (a > 0).any(axis=(0, 1))
-        counts = allowed.sum(axis=-1)
-        found.append(((allowed * between).sum(axis=-1) / np.maximum(counts, 1))[counts > 0].mean())
-    return np.array(found)
+    return np.array(attention_distance([allowed[None, None].astype(float) for allowed in patterns], patch, grid))[:, 0]
 
 
 def _of_patches(maps, patch, grid):

@@ -25,9 +25,12 @@ def distance_figure(distances, uniform):
     numbers = np.arange(1, layers + 1)
     figure = new_figure(5.2, 3.4)
     axes = figure.add_subplot()
-    for number, of_heads in zip(numbers, distances, strict=True):
-        offsets = 0.06 * np.linspace(-1, 1, len(of_heads)) if len(of_heads) > 1 else 0
-        axes.plot(number + offsets, of_heads, "o", color=BLUE, markersize=6, alpha=0.8)
+    heads = max(map(len, distances))
+    for head in range(heads):
+        those = [layer for layer in range(layers) if head < len(distances[layer])]
+        offset = 0.12 * (head - (heads - 1) / 2) / max(1, heads - 1)
+        of_head = [distances[layer][head] for layer in those]
+        axes.plot(numbers[those] + offset, of_head, "o", color=BLUE, markersize=6, alpha=0.8)
     if everywhere:
         axes.axhline(uniform[0], color=ORANGE, linestyle="--", linewidth=1.5)
     else:

@@ -1,11 +1,10 @@
 """Weights made fit for another task: other classes, another image size, grey pictures."""
 
-from dataclasses import replace
-
 from tinyvit import trees
 from tinyvit.arrays import xp_of
 from tinyvit.errors import UsageError
 from tinyvit.models.config import checked_size, in_pixels
+from tinyvit.models.swin import SwinConfig
 from tinyvit.ops.convolution import kernel_from_matrix, matrix_from_kernel
 from tinyvit.ops.resize import both_sides
 from tinyvit.ops.resize_positions import resize_positions
@@ -35,36 +34,82 @@ def adapt(p, config, source, *, image=None, channels=None, classes=None):
     if channels not in (None, config.channels):
         if (config.channels, channels) != (3, 1):
             raise UsageError(f"the weights take {config.channels} channels, not {channels}: only 3 can become 1")
-        kernel = kernel_from_matrix(p["patch"]["w"], 3).sum(axis=2, keepdims=True)  # the same grey in all three
-        p["patch"] = p["patch"] | {"w": matrix_from_kernel(kernel)}
-        config = replace(config, channels=1)
+        p |= _grey(p)
+        config = config.changed(channels=1)
         notes.append("grey pictures: kernels summed over red, green and blue")
     image = None if image is None else checked_size(image)
     if image not in (None, config.image):
-        _check_divides(config.patch, image)
-        wanted = replace(config, image=image)
-        before, after = (in_pixels(of.grid_size) for of in (config, wanted))
-        if config.position == "1d":
-            p["pos"] = resized_positions(p, config, wanted.grid_size, POSITION_RESIZE[source])
-            notes.append(
-                f"images of {in_pixels(image)} pixels: positions resized from {before} to {after}, "
-                f"{POSITION_RESIZE[source]}"
-            )
-        elif config.position in ("2d", "relative"):
-            raise UsageError(
-                f"images of {in_pixels(image)} pixels have {after} patches, and positions of kind {config.position} "
-                f"cannot be resized from {before}: expected images of {in_pixels(config.image)} pixels, or positions "
-                "of kind 1d"
-            )
-        config = wanted
+        p, config, said = _for_images(p, config, image, POSITION_RESIZE[source])
+        notes += said
     if classes is not None:
         if p.pop("pre_logits", None):  # the paper removes the whole head (section 3.2)
             notes.append("the pre-logits layer of the old head is removed")
-        config = replace(config, classes=classes, pre_logits=0)
-        xp, dtype = xp_of(p["patch"]["w"]), p["patch"]["w"].dtype
-        p["head"] = {"w": xp.zeros((config.dim, classes), dtype), "b": xp.zeros(classes, dtype)}
+        config = config.changed(classes=classes, **({"pre_logits": 0} if "pre_logits" in config.settings() else {}))
+        w = p["ln"]["gamma"]
+        xp = xp_of(w)
+        p["head"] = {"w": xp.zeros((len(w), classes), w.dtype), "b": xp.zeros(classes, w.dtype)}
         notes.append(f"a fresh head for {classes} classes, zero")
     return p, config, notes
+
+
+def fitting_image(config, side):
+    """The least size, from `side` on, of square images that the weights' patches fill."""
+    patch = config.patch if "vit" not in vars(config) else _map_stride(config) * config.vit.patch
+    return -(-side // patch) * patch
+
+
+def _map_stride(config):
+    """What a hybrid's image must be a multiple of for each patch of its map; a map of single pixels has any size."""
+    return 1 if config.vit.patch == 1 else 4 * 2 ** max(len(config.units) - 1, 0)
+
+
+def _grey(p):
+    """The first layer for grey pictures, which are the same in all three channels: its kernels' sum.
+
+    A hybrid standardises its kernel; the sum of standardised ones is one but for its size, which the norm takes away.
+    """
+    if "resnet" in p:
+        root = p["resnet"]["root"]
+        root = root | {"w": root["w"].sum(axis=2, keepdims=True)}
+        return {"resnet": p["resnet"] | {"root": root}}
+    kernel = kernel_from_matrix(p["patch"]["w"], 3).sum(axis=2, keepdims=True)
+    return {"patch": p["patch"] | {"w": matrix_from_kernel(kernel)}}
+
+
+def _for_images(p, config, image, method):
+    """The model for images of another size. Returns p, config, and what was done."""
+    if "vit" not in vars(config):
+        _check_divides(config.patch, image)
+    wanted = config.changed(image=image)
+    if isinstance(config, SwinConfig):
+        return p, wanted, [_same_windows(config, wanted)]
+    vit, other = (getattr(of, "vit", of) for of in (config, wanted))
+    notes = []
+    before, after = (in_pixels(of.grid_size) for of in (vit, other))
+    if vit.position == "1d":
+        if before != after:
+            p = p | {"pos": resized_positions(p, vit, other.grid_size, method)}
+        notes.append(f"images of {in_pixels(image)} pixels: positions resized from {before} to {after}, {method}")
+    elif vit.position in ("2d", "relative"):
+        raise UsageError(
+            f"images of {in_pixels(image)} pixels have {after} patches, and positions of kind {vit.position} "
+            f"cannot be resized from {before}: expected images of {in_pixels(config.image)} pixels, or positions "
+            "of kind 1d"
+        )
+    return p, wanted, notes
+
+
+def _same_windows(config, wanted):
+    """A note on a Swin for other images; raises UsageError if a stage's windows had to have another size."""
+    for stage in range(len(config.depths)):
+        before, after = config.window_of(stage), wanted.window_of(stage)
+        if before != after:
+            raise UsageError(
+                f"images of {wanted.image} pixels give stage {stage + 1} windows of {after} x {after} tokens, and its "
+                f"table is for {before} x {before}: expected images of {config.image} pixels, or others that keep the "
+                "windows"
+            )
+    return f"images of {wanted.image} pixels: the same windows, {wanted.sides[0]} x {wanted.sides[0]} tokens at first"
 
 
 def _check_divides(patch, image):
