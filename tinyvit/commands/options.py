@@ -13,11 +13,13 @@ from tinyvit.arrays import DEVICES
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.models.config import ImageSize
 from tinyvit.models.model import MODELS, model_named, name_of
+from tinyvit.models.presets import PRESETS, VIT_PRESETS
 from tinyvit.names import expected, nearest
 from tinyvit.training.checkpoint import saved_config
 from tinyvit.training.recipe import RENAMED
 
 FROM_THE_DATA = ("image", "channels", "classes")  # sizes of the data set; the images' may be another, by resizing
+OF_OTHER_MODELS = PRESETS.keys() - VIT_PRESETS.keys()  # presets that say which model is meant
 LEARNED = {"masked": "vit"}  # what is taken of a model that is fine-tuned, if not itself
 ELSEWHERE = {  # what other programs call an option
     "--lr": "--learning-rate",
@@ -53,6 +55,8 @@ class Parser(argparse.ArgumentParser):
             add, self.add_model_options = self.add_model_options, None
             asked, _ = first.parse_known_args(args)
             model = asked.model or (asked.resume and asked.out and saved_model(asked.out))
+            if any(action.choices is PRESETS for action in self._actions):
+                model = model or next((name_of(PRESETS[word]) for word in args or () if word in OF_OTHER_MODELS), None)
             model = model or (asked.weights and LEARNED.get(saved := saved_model(asked.weights), saved)) or "vit"
             add(self, model)
         found, unknown = super().parse_known_args(args, namespace)

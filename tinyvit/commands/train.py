@@ -28,7 +28,7 @@ from tinyvit.errors import CheckpointError, TinyvitError, UsageError
 from tinyvit.lock import locked
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.model import MODELS, model_named, model_of, name_of, parameter_count
-from tinyvit.models.presets import PRESETS
+from tinyvit.models.presets import VIT_PRESETS
 from tinyvit.training.cores import workers_for
 from tinyvit.training.loop import check_freeze, fit
 from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
@@ -194,7 +194,7 @@ def _settings(args):
     dataset = pictures or DATASETS[name]
     sizes = {"image": dataset.side, "channels": dataset.channels, "classes": dataset.classes}
     recipe, model = RECIPES[preset], model_named(args.model or "vit")
-    config = model.preset(PRESETS[preset])
+    config = model.preset(VIT_PRESETS[preset])
     if args.weights:  # the model will be that of the weights
         if args.model not in (None, "vit"):
             raise UsageError(f"--from starts from the model of the weights: leave --model {args.model} out")
@@ -215,7 +215,7 @@ def _own_pictures(args):
     size = getattr(args, "image", None)
     if size is None and args.weights:
         size = open_model(args.weights, argparse.Namespace(**given(args, FREE))).config.image
-    return read_data(args.data, size=size or PRESETS["pictures"].image, skip_broken=args.skip_broken, progress=True)
+    return read_data(args.data, size=size or VIT_PRESETS["pictures"].image, skip_broken=args.skip_broken, progress=True)
 
 
 def _from_weights(settings, asked):
@@ -244,7 +244,7 @@ def _resumed(args, folder):
     run = open_run(folder)
     asked = {"data": args.data, "model": args.model, "seed": args.seed, "from": args.weights}
     if args.preset:
-        preset = model_named(name_of(run.settings.config)).preset(PRESETS[args.preset])
+        preset = model_named(name_of(run.settings.config)).preset(VIT_PRESETS[args.preset])
         asked |= {k: v for k, v in preset.values().items() if k not in FROM_THE_DATA}
         asked |= vars(RECIPES[args.preset])
     asked |= given(args, [*ViTConfig.settings(), *run.settings.config.settings(), *fields(Recipe)])

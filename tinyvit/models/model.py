@@ -103,10 +103,29 @@ def _draw_swin(rng, batch, config, *, training=True, all_rows=True, dtype="float
 
 
 def _swin_preset(config):
-    """Two stages, of half of the ViT's width and of the whole; windows of 4 x 4 tokens of half a patch."""
+    """Two stages, of half of the ViT's width and of the whole; small windows on small maps."""
     sizes = dict(image=config.image, channels=config.channels, classes=config.classes)
-    patch = config.patch // 2 if config.patch % 2 == 0 else 1
-    return SwinConfig(**sizes, patch=patch, dim=config.dim // 2, depths=(2, 2), heads=(2, 4), window=4)
+    patch = 2 if config.patch <= 4 else 4  # of one pixel, LayerNorm would leave the sign
+    side, heads = config.size[0] // patch, max(2, config.dim // 64)
+    window = 2 if side <= 4 else 4 if side < 56 else 7
+    return SwinConfig(**sizes, patch=patch, dim=config.dim // 2, depths=(2, 2), heads=(heads, 2 * heads), window=window)
+
+
+def preset_config(preset: str, model: str | None = None) -> Config:
+    """The configuration of that name, or for its data one of a model.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or it is of another model than the one asked for, and of no ViT that could be turned into it.
+    """
+    config = PRESETS[preset]
+    if isinstance(config, ViTConfig):
+        return model_named(model or "vit").preset(config)
+    if model not in (None, name_of(config)):
+        own = name_of(config)
+        raise UsageError(f"the preset {preset} is of {MODELS[own].title}: leave --model {model} out")
+    return config
 
 
 def _hybrid(batch, p, config, **keywords):

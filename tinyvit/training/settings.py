@@ -7,7 +7,7 @@ from tinyvit.data import DATASETS, Dataset, dataset_named
 from tinyvit.errors import UsageError
 from tinyvit.models.config import Config
 from tinyvit.models.model import model_named, model_of, name_of
-from tinyvit.models.presets import PRESETS
+from tinyvit.models.presets import VIT_PRESETS
 from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
 
 FREE = (
@@ -91,7 +91,7 @@ class Settings:
     @property
     def command(self):
         """What a user types for a run with these settings: what differs from the data set's presets."""
-        model, usual, asked = self.config.values(), model_of(self.config).preset(PRESETS[self.preset]).values(), {}
+        model, usual, asked = self.config.values(), model_of(self.config).preset(VIT_PRESETS[self.preset]).values(), {}
         recipe = RECIPES[self.preset]
         if self.weights:  # whose defaults are unknown here: every option is given
             model = {name: model[name] for name in FREE if name in model}
