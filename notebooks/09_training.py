@@ -476,10 +476,10 @@ for rate, pair in ((0.005, (baseline, unwarmed)), (0.05, (warmed, runs["rate 0.0
 # %% [markdown]
 # ## The doctor
 #
-# Guessing from curves is slow. `tinyvit.examine` asks in the order in which one would look for a fault: images, labels, the first loss, whether the
-# order of the patches matters, whether gradients agree with measured slopes, whether a few images can be learned by heart, whether a quite
-# different learning rate does better, what attention and the hidden features of the MLPs do. It yields its findings one by one, and what comes
-# first may explain what comes later. So here is the first about each of seven:
+# Guessing from curves is slow. `tinyvit.examine` asks in the order in which one would look for a fault: images, labels, whether both parts are
+# alike, the first loss, whether the order of the patches matters, whether gradients agree with measured slopes, whether a few images can be learned
+# by heart, whether a quite different learning rate does better, what attention and the hidden features of the MLPs do. It yields its findings one
+# by one, and what comes first may explain what comes later. So here is the first about each of seven:
 
 
 # %%
@@ -496,7 +496,7 @@ for name, (changes, bug) in faults.items():
         print(textwrap.fill(f"{name.upper()}: {found[name].words}", 135, subsequent_indent="    "))
 
 # %% [markdown]
-# Every one of them is found (the mixed-up images as labels that do not fit them), and the lost mean too, whose curve was
+# Every one of them is found (the mixed-up images by their pixels, whose neighbours are no longer alike), and the lost mean too, whose curve was
 # perfect: its gradient along a random direction is off by one or two percent, and one percent is enough to know.
 #
 # How to read the finding about softmax? The doctor goes from the loss back to the image, and names the first array that is wrong: in the last

@@ -162,7 +162,7 @@ look(both, class_attention(c), config.patch, titles=["prepared", "only shrunk"])
 # A model is saved with its configuration in one file, whose arrays are named after the parameters' tree. Loading it checks every name and shape.
 
 # %%
-tinyvit.save("mnist.npz", p, config)
+tinyvit.save("mnist.npz", p, config, dataset="mnist")
 p_again, config_again = tinyvit.load("mnist.npz")
 same = np.array_equal(tinyvit.vit(x_test[:100], p_again, config_again)[0], tinyvit.vit(x_test[:100], p, config)[0])
 print("the same logits, to the bit:", same)

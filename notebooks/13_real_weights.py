@@ -184,7 +184,7 @@ print("largest difference with gelu='erf':", abs(logits_of(read, found) - expect
 # ## Break it
 #
 # What else does the file not say? In timm's and in Hugging Face's files the number of heads: `query` is $[D, D]$, however many heads share its
-# columns. Without its `config.json`, there is only the habit that heads are 64 wide, and it does not fit here. Nothing is guessed then:
+# columns. Without its `config.json`, only models of the published sizes are known, and this is none of them. Nothing is guessed then:
 
 # %%
 Path("timm/config.json").unlink()

@@ -29,6 +29,8 @@ PACKAGE_LAYERS = [  # the packages of each layer, from the lowest, by the first 
             "recognise",
             "json_files",
             "startup",
+            "gradient_report",
+            "contract",
         )
     ],
     [("ops",)],

@@ -76,7 +76,11 @@ def test_a_lock_that_was_removed_between_opening_and_locking_is_none(tmp_path, m
         assert (tmp_path / LOCK).read_bytes() == b"%d" % os.getpid() and left == [0]
 
 
-@pytest.mark.parametrize(("number", "free"), [(os.getppid(), False), (os.getpid(), True), (2**31 - 1, True)])
+@pytest.mark.parametrize(
+    ("number", "free"),
+    [(os.getppid(), False), (os.getpid(), True), (2**31 - 1, True)],
+    ids=["parent", "this one", "nobody"],
+)
 def test_a_file_system_without_locks_goes_by_the_number_of_the_process(tmp_path, monkeypatch, number, free):
     fcntl = pytest.importorskip("fcntl")
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.annotations import Array, Tree
-from tinyvit.errors import DeviceError
+from tinyvit.errors import DeviceError, UsageError
 
 DEVICES = ("cpu", "gpu", "auto")
 
@@ -89,3 +89,30 @@ def flat(tree, like=None, out=None):
     """A tree's leaves one after another, in the order of `like`: the vector that `trees.views` takes apart."""
     parts = [leaf.reshape(-1) for leaf in trees.leaves(tree, like)]
     return xp_of(parts[0]).concatenate(parts, out=out)
+
+
+def copied(tree: Tree | Array) -> Any:
+    """The same tree with arrays of its own; what is no array is kept."""
+    return trees.map(lambda x: xp_of(x).array(x) if _is_array(x) else x, tree)
+
+
+def same(one: Tree | Array, other: Tree | Array) -> bool:
+    """Whether two trees hold the same bits (a NaN equals itself); what is no array is not compared."""
+    one, other = trees.named(one), trees.named(other)
+    return one.keys() == other.keys() and all(_same_bits(one[name], other[name]) for name in one)
+
+
+def _same_bits(a, b):
+    if not _is_array(a):
+        return True
+    return _is_array(b) and a.shape == b.shape and bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def _is_array(x):
+    return isinstance(x, np.ndarray | np.generic) or is_on_gpu(x)
+
+
+def check_generator(rng: Any) -> None:
+    """Raise UsageError unless it is a random generator; a seed is the usual mistake."""
+    if not isinstance(rng, np.random.Generator):
+        raise UsageError(f"found {rng!r}: expected a random generator, such as numpy.random.default_rng(0)")

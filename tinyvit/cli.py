@@ -23,7 +23,7 @@ GROUPS = {  # of each command a few words, and the options that most people need
         "plot": ("a run's figures as PNG and SVG", ("--out", "--data-dir", "--workers")),
     },
     "understand": {
-        "gradcheck": ("check every gradient", ("--json",)),
+        "gradcheck": ("check every gradient", ("--list", "--json")),
         "shapes": ("every tensor of a model", ("--backward", "--figure", "--batch")),
         "doctor": ("why does it not train?", ("--data-dir", "--json")),
         "lab": ("repeat an experiment of the paper", ("--data", "--budget", "--seeds")),
@@ -45,7 +45,7 @@ class TopParser(Parser):
     """The parser of all commands; its help is the list of them, with an example each."""
 
     def format_help(self):
-        lines = [f"{self.prog} {tinyvit.__version__}: {self.description}"]
+        lines = [f"{self.prog} {tinyvit.__version__}{': ' * bool(self.description)}{self.description}"]
         commands = self._subparsers._group_actions[0].choices
         wide = max(len(command.example) for command in commands.values())
         for title, names in GROUPS.items():

@@ -8,6 +8,7 @@ import pytest
 from tests.exercises import answers
 from tests.exercises.answers import RIGHT, WRONG
 from tinyvit import exercises
+from tinyvit.arrays import copied, same
 from tinyvit.checks import cases
 from tinyvit.errors import UsageError
 from tinyvit.exercises.answer import Wrong, returned
@@ -16,7 +17,6 @@ from tinyvit.exercises.exercise import exercises as all_exercises
 from tinyvit.exercises.hints import hints
 from tinyvit.exercises.mistakes import FORGOTTEN, mistakes
 from tinyvit.exercises.source import edited
-from tinyvit.gradcheck import copied, same
 
 KNOWN = [
     pytest.param(name, mistake, id=f"{name}: {mistake.says}") for name in all_exercises() for mistake in mistakes(name)

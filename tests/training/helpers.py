@@ -103,12 +103,16 @@ def call(*argv):
     return Result(code, out.getvalue(), err.getvalue())
 
 
+LONGEST = 400  # characters that an error may have: it is read on a terminal
+
+
 def fails(here, argv, *words, code=None):
     """The command fails in one line that holds these words, and nothing on the disk changes."""
     before = contents(here)
     result = call(*argv)
     assert result.code in ((1, 2) if code is None else (code,)), result
     assert result.err.startswith("tinyvit: ") and result.err.count("\n") == 1 and result.err.endswith("\n"), result.err
+    assert len(result.err) <= LONGEST and "Traceback" not in result.err, result.err
     assert not result.out, "an error is no result"
     assert contents(here) == before, "something was left, or lost, on the disk"
     for word in words:

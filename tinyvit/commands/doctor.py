@@ -5,13 +5,15 @@ import sys
 
 from tinyvit.commands.options import add_data_dir, add_json, new_command
 from tinyvit.commands.runs import data_of
-from tinyvit.doctor.examine import examine
+from tinyvit.doctor.examine import examination
 from tinyvit.errors import CheckpointError
 from tinyvit.models.presets import VIT_PRESETS
 from tinyvit.training.checkpoint import load
 from tinyvit.training.recipe import RECIPES
 from tinyvit.training.run import open_run
 from tinyvit.training.settings import Settings
+
+UNSEEN = "docs/doctor.md"
 
 
 def add(commands):
@@ -45,15 +47,39 @@ def run(args):
         return bars[0]
 
     data = data_of(settings, args.data_dir)
-    findings = []
+    done = []
     how = {"recipe": settings.recipe, "seed": settings.seed, "fine_tuned": settings.weights is not None}
-    for finding in examine(settings.config, data, **how, p=p, history=history, watch=watch):
-        findings.append(finding)
+    for checked in examination(settings.config, data, **how, p=p, history=history, watch=watch):
+        done.append(checked)
         if not args.json:
             bars[0].clear()
-            print(f"{finding.check}: {finding.words}", flush=True)
+            for finding in checked.findings:
+                print(f"{finding.check}: {finding.words}", flush=True)
+    findings = [finding for checked in done for finding in checked.findings]
     if args.json:
-        print(json.dumps([finding._asdict() for finding in findings]))
+        print(json.dumps(_as_json(done)))
+    else:
+        _print_well(done)
     if not findings:
-        print(f"{bars[0].total} checks, nothing found", file=sys.stderr)
+        print(f"{len(done)} checks, nothing found; what they do not see: {UNSEEN}", file=sys.stderr)
     return 1 if findings else 0
+
+
+def _as_json(done):
+    """{"findings": [{"check", "words"}], "looked_at": {check: words}, "skipped": {check: words}}."""
+    return {
+        "findings": [finding._asdict() for checked in done for finding in checked.findings],
+        "looked_at": {checked.check: checked.looked_at for checked in done if not checked.skipped},
+        "skipped": {checked.check: checked.skipped for checked in done if checked.skipped},
+    }
+
+
+def _print_well(done):
+    """What was looked at and found well, and what was not looked at."""
+    well = {checked.check: checked.looked_at for checked in done if not checked.findings and checked.looked_at}
+    skipped = {checked.check: checked.skipped for checked in done if checked.skipped}
+    for title, said in (("looked at, and found well:", well), ("not looked at:", skipped)):
+        if said:
+            print(title)
+        for name, words in said.items():
+            print(f"  {name:<14} {words}")

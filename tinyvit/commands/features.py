@@ -9,7 +9,7 @@ import numpy as np
 from tinyvit.commands.models import add_inputs, add_model, check_is_transformer, open_for_pictures
 from tinyvit.commands.options import count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
-from tinyvit.errors import DataError, TinyvitError, UsageError
+from tinyvit.errors import UsageError
 from tinyvit.files import replacing
 from tinyvit.training.features import POOLS, features_of
 
@@ -45,15 +45,12 @@ def run(args):
         if ready:
             images = np.stack([image for _, image, _ in ready])
             found.append(features_of(images, model.p, model.config, layer=args.layer, pool=args.pool))
-    if not found:
-        raise DataError("none of the pictures could be read: nothing written")
+    if not found:  # every picture's own line has said so
+        return failed
     table = np.concatenate(found)
     out = Path(os.path.expanduser(args.out))
-    try:
-        with replacing(out) as file:
-            np.save(file, table)
-    except OSError as error:
-        raise TinyvitError(f"cannot write {out}: {error.strerror or error}; choose another place with --out") from None
+    with replacing(out) as file:
+        np.save(file, table)
     print("\n".join(read))
     print(f"{out}: {list(table.shape)}, a row for each picture named above", file=sys.stderr)
     return failed

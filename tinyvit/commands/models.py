@@ -15,7 +15,7 @@ from tinyvit.models.config import Config, ViTConfig
 from tinyvit.models.masked import MaskedConfig, encoder_of
 from tinyvit.models.model import model_of
 from tinyvit.training.checkpoint import load_for_use
-from tinyvit.training.run import open_run
+from tinyvit.training.run import no_run, open_run
 from tinyvit.weights.load import load_weights
 from tinyvit.weights.place import local
 from tinyvit.weights.tensors import FILES, named_like_weights
@@ -70,7 +70,7 @@ def open_model(path, args, device="cpu"):
         return _of_run(path.parent, path, asked, args, device)
     if _may_be_run(path):
         if not (path / "config.json").exists():
-            raise CheckpointError(f"no run in {path}: expected what `tinyvit train` makes, or model.safetensors")
+            raise no_run(path, "what `tinyvit train` makes, or model.safetensors")
         return _of_run(path, None, asked, args, device)
     if _is_own(path):
         p, config, inputs, step = load_for_use(path)

@@ -44,6 +44,11 @@ class Parser(argparse.ArgumentParser):
 
     add_model_options, most_used = None, ()
 
+    def __init__(self, *args, **keywords):
+        super().__init__(*args, **keywords)
+        self.register("type", int, worded(int, "a whole number"))
+        self.register("type", float, worded(float, "a number"))
+
     def parse_known_args(self, args=None, namespace=None):
         model = None
         if self.add_model_options:
@@ -119,9 +124,21 @@ def saved_model(folder):
     return name if name in list(MODELS) else None
 
 
+def worded(kind, expected):
+    """The type of an option, `kind` of its text, with an error in words."""
+
+    def value(text):
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}") from None
+
+    return value
+
+
 def count(text):
     """A whole number from 1."""
-    if (number := int(text)) < 1:
+    if (number := worded(int, "a whole number of at least 1")(text)) < 1:
         raise argparse.ArgumentTypeError(f"found {number}, expected at least 1")
     return number
 
@@ -175,7 +192,7 @@ class Renamed(argparse.Action):
 
 def whole_numbers(text):
     """Whole numbers with commas between."""
-    return tuple(map(int, text.split(",")))
+    return worded(lambda text: tuple(map(int, text.split(","))), "whole numbers with commas between")(text)
 
 
 def image_size(text):

@@ -92,6 +92,8 @@ def check_figure(path):
         raise UsageError(f"cannot draw {path}: expected a name that ends in one of {', '.join(sorted(known))}")
     if not Path(os.path.expanduser(path)).parent.is_dir():
         raise UsageError(f"cannot draw {path}: there is no folder {Path(path).parent}; make it, or choose another")
+    if os.path.isdir(os.path.expanduser(path)):
+        raise UsageError(f"cannot draw {path}: it is a folder; choose another name")
     return form
 
 

@@ -30,7 +30,7 @@ from tinyvit.models.config import ViTConfig
 from tinyvit.models.model import MODELS, model_named, model_of, name_of, parameter_count
 from tinyvit.models.presets import VIT_PRESETS
 from tinyvit.training.cores import workers_for
-from tinyvit.training.loop import check_freeze, fit
+from tinyvit.training.loop import check_recipe, fit
 from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
 from tinyvit.training.run import check_empty, latest_run, new_run, next_folder, open_run
 from tinyvit.training.settings import FREE, Settings
@@ -90,10 +90,10 @@ def run(args):
 
 def _train(args, found, folder):
     """Train the run that was found, or a new one in a folder; in the first free one, if it is None."""
-    if args.resume and not (found and found.checkpoint.exists()):
-        print(f"nothing saved in {folder or 'runs'} yet: starting from the beginning", file=sys.stderr)
     settings, p, notes = _start(args, found)
-    check_freeze(settings.config, settings.recipe)
+    if args.resume and not (found and found.checkpoint.exists()):
+        notes = [f"nothing saved in {folder or 'runs'} yet: starting from the beginning", *notes]
+    check_recipe(settings.config, settings.recipe)
     device = choose_device(args.device)
     workers = workers_for(settings.recipe, args.workers, device)
     if not (found or args.force or folder is None):

@@ -1,30 +1,40 @@
 """All checks, in the order in which one would look for a fault: what comes first may explain what comes later."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from tinyvit import trees
 from tinyvit.annotations import Data, Tree
+from tinyvit.doctor import (
+    augmentation,
+    balance,
+    labels,
+    leakage,
+    learning,
+    model,
+    parts,
+    predictions,
+    progress,
+    settings,
+    shortcuts,
+    sizes,
+)
 from tinyvit.doctor import data as of_data
-from tinyvit.doctor import learning, model
+from tinyvit.doctor.checked import Finding, Skipped, drained
+from tinyvit.doctor.sample import sample_of
 from tinyvit.models.config import Config
 from tinyvit.models.model import model_of
 from tinyvit.training.adamw import block_names
 from tinyvit.training.batches import checked_data, take
 from tinyvit.training.recipe import Recipe
 
-LOOKED_AT = 64  # examples
-
-
-class Finding(NamedTuple):
-    """What is wrong, and what to do."""
-
-    check: str
-    words: str
+LOOKED_AT = 64  # examples that are put through the model
+COMPARED, TESTED = 3000, 1500  # pictures of the training and the test part that are compared with each other
+NO_MODEL = "no trained model was given"
+NO_RUN = "no history of a run was given"
 
 
 def examine(
@@ -37,6 +47,7 @@ def examine(
     history: Sequence[dict] = (),
     fine_tuned: bool = False,
     watch: Callable[[Iterable[str]], Iterable[str]] = iter,
+    only: Container[str] | None = None,
 ) -> Iterator[Finding]:
     """Why does it not train?
 
@@ -47,9 +58,10 @@ def examine(
         Each a pair (images, labels), as from `load_data`, or a dictionary with the arrays that the model takes.
     recipe : Recipe
     seed : int
-        Of the trials.
+        Of the trials, and of which pictures are compared where there are many.
     p : tree, optional
-        A trained model, whose units and attention are looked at; without one, those of a short trial.
+        A trained model, whose units, attention and answers are looked at; without one, units and attention are those
+        of a short trial.
     history : list of dict
         Of a run.
     fine_tuned : bool
@@ -57,6 +69,8 @@ def examine(
         which want a higher.
     watch : callable
         Wraps the list of checks, as tqdm does.
+    only : container of str, optional
+        Names of checks: the others are left out.
 
     Yields
     ------
@@ -67,50 +81,100 @@ def examine(
     DataError
         If images and labels do not fit each other or the model.
     """
+    how = dict(recipe=recipe, seed=seed, p=p, history=history, fine_tuned=fine_tuned, watch=watch, only=only)
+    for checked in examination(config, data, **how):
+        yield from checked.findings
+
+
+def examination(config, data, *, recipe, seed=0, p=None, history=(), fine_tuned=False, watch=iter, only=None):
+    """As `examine`, but what every check looked at as well.
+
+    Yields
+    ------
+    Checked
+        Of each check, when it is through.
+    """
     whole, test = checked_data(config, data)
+    checks = _checks(config, whole, test, recipe, seed, p, history, fine_tuned)
+    for name in watch([name for name in checks if only is None or name in only]):
+        with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            checked = drained(name, checks[name]())
+        yield checked
+        if checked.findings and name == "images" and not (_finite(whole) and _finite(test)):
+            return  # all else follows from that
+
+
+def _checks(config, whole, test, recipe, seed, p, history, fine_tuned):
+    """{name: function that begins the check}: none is computed before it is asked for."""
     kind, few = model_of(config), take(whole, slice(LOOKED_AT), config)
     fresh = kind.init(np.random.default_rng(seed), config)
     with_head = fresh | {"head": trees.map(lambda a: _noise(a, seed), fresh["head"])}  # zeros hide the layers before
+    labelled = "labels" in kind.task.arrays(config)  # else the model does not look at labels
+    classes, count = config.classes if labelled else None, len(whole["images"])
+    arrays = [part if labelled else {"images": part["images"]} for part in (whole, test)]
+    train_sample = functools.cache(lambda: sample_of(arrays[0], COMPARED, seed))
+    test_sample = functools.cache(lambda: sample_of(arrays[1], TESTED, seed))
+    trial = functools.cache(lambda: learning.trial_of(whole, config, recipe, seed, recipe.learning_rate))
+    trained_cache = functools.cache(lambda: model.looked_at(few, trial().p if p is None else p, config)[1])
+    arranged = not isinstance(whole["images"], np.ndarray)  # read from folders of classes
+    size = dict(count=count, fine_tuned=fine_tuned)
 
-    @functools.cache
-    def trained_cache():
-        """The cache of the trained model on a few examples."""
-        trained = p if p is not None else learning.after_a_trial(whole, config, recipe, seed)
-        return model.looked_at(few, trained, config)[1]
-
-    checks = {  # none is computed before it is asked for
-        "images": lambda: [
-            *of_data.check_images(whole["images"], "training"),
-            *of_data.check_images(test["images"], "test"),
-        ],
-        "classes": lambda: of_data.check_classes(whole["labels"], config.classes),
-        "labels": lambda: of_data.check_labels_fit(whole["images"], whole["labels"], seed),
+    checks = {
+        "images": lambda: of_data.check_both(whole["images"], test["images"]),
+        "classes": lambda: of_data.check_classes(whole["labels"], classes),
+        "balance": lambda: balance.check_balance(whole["labels"], test["labels"], classes),
+        "repeats": lambda: leakage.check_repeats(whole["images"], arrays[0].get("labels")),
+        "leakage": lambda: leakage.check_leakage(whole["images"], test["images"], seed),
+        "mixture": lambda: shortcuts.check_mixture(train_sample()),
+        "parts": lambda: parts.check_parts(train_sample(), test_sample(), seed),
+        "shortcuts": lambda: shortcuts.check_shortcuts(train_sample(), classes),
+        "labels": lambda: labels.check_labels(train_sample(), test_sample(), classes, seed, arranged=arranged),
         "first loss": lambda: model.check_first_loss(few, fresh, config),
         "input": lambda: model.check_input(few, with_head, config),
         "gradients": lambda: model.check_gradients(few, with_head, config, seed),
         "overfit": lambda: learning.check_overfit(whole, config, seed),
-        "learning rate": lambda: learning.check_learning_rate(whole, config, recipe, seed),
-        "settings": lambda: learning.check_settings(config, recipe),
+        "learning rate": lambda: learning.check_learning_rate(whole, config, recipe, seed, trial()),
+        "clipping": lambda: _clipping(trial, history, recipe),
+        "settings": lambda: settings.check_settings(config, recipe, count, fine_tuned=fine_tuned),
+        "sizes": lambda: sizes.check_sizes(config, few["images"], fresh, **size),
+        "augmentation": lambda: augmentation.check_augmentation(train_sample(), recipe, classes, seed),
+        "weights": lambda: predictions.check_weights(p),
         "units": lambda: model.check_units(trained_cache()),
         "attention": lambda: model.check_attention(
             kind.views["attention"](trained_cache(), config), kind.views["patterns"](config), block_names(fresh)
         ),
-        "progress": lambda: learning.check_progress(history, len(whole["images"]), config, recipe),
+        "predictions": lambda: predictions.check_predictions(train_sample(), test_sample(), p, config, history),
+        "colours": lambda: predictions.check_colours(test_sample(), p, config),
+        "progress": lambda: progress.check_progress(history, count, config, recipe),
     }
-    if "labels" not in kind.task.arrays(config):  # the model does not look at them
-        del checks["classes"], checks["labels"]
-    if not isinstance(whole["images"], np.ndarray):  # read from folders of classes: nothing can be in another order
-        checks.pop("labels", None)
-    if "attention" not in kind.views:
-        del checks["attention"]
-    if fine_tuned:
-        del checks["learning rate"]
-    for name in watch(checks):
-        with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            found = list(checks[name]())
-        yield from (Finding(name, words) for words in found)
-        if name == "images" and found and not np.isfinite(np.asarray(whole["images"][:LOOKED_AT])).all():
-            return  # all else follows from that
+    without = ["colours"] if labelled else ["classes", "balance", "shortcuts", "labels", "predictions"]
+    without += [] if "attention" in kind.views else ["attention"]
+    checks = {name: check for name, check in checks.items() if name not in without}
+    reasons = {} if p is not None else dict.fromkeys(("weights", "predictions", "colours"), NO_MODEL)
+    if p is not None and not all(np.isfinite(leaf).all() for leaf in trees.leaves(p)):
+        reasons |= dict.fromkeys(("units", "attention", "predictions", "colours"), "the weights are not finite")
+    reasons |= {} if history else {"progress": NO_RUN}
+    reasons |= {"learning rate": "the trials start from random weights, the run did not"} if fine_tuned else {}
+    return checks | {name: functools.partial(_skip, why) for name, why in reasons.items() if name in checks}
+
+
+def _skip(why):
+    """A check that does not look."""
+    yield from ()
+    return Skipped(why)
+
+
+def _clipping(trial, history, recipe):
+    """The norms of the run's gradients; without a run, those of a trial."""
+    norms = [record["gradient_norm"] for record in history if "gradient_norm" in record]
+    if norms:
+        return progress.check_clipping(norms, recipe, "of the run")
+    return progress.check_clipping(trial().norms, recipe, "of a trial")
+
+
+def _finite(part):
+    """Whether the images are numbers; those stored as bytes always are."""
+    return not isinstance(part["images"], np.ndarray) or bool(np.isfinite(part["images"]).all())
 
 
 def _noise(array, seed):

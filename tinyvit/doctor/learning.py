@@ -1,5 +1,6 @@
 """Does it learn? Short trials of training."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -12,10 +13,10 @@ from tinyvit.training.worker_pool import start_worker_pool
 
 OVERFIT = dict(learning_rate=2e-3, steps=200, images=32)  # a rate that suits nearly every Transformer
 STEPS, WARMUP = 40, 10
+LARGEST_BATCH = 256  # of a trial
 FACTORS = (0.1, 0.01, 10, 100)  # of the recipe's learning rate
 USUAL = (1e-3, 5e-3)  # learning rates that suit small Transformers
 BETTER = 0.75  # of the loss that the recipe's rate leaves
-MOST_DECAY, MOST_NOISE = 0.005, 0.5
 
 
 class Trial:
@@ -26,7 +27,7 @@ class Trial:
 
     def __init__(self, config, recipe, seed, same_draw=False):
         self.pool, self.recipe, self.seed, self.step = start_worker_pool(config, recipe, seed), recipe, seed, 0
-        self.same_draw = same_draw
+        self.same_draw, self.losses, self.norms = same_draw, [], []
         self.p = self.pool.train_step.p
         self.pool.train_step.arrays["parameters"][...] = flat(
             model_of(config).init(np.random.default_rng(seed), config), like=self.p
@@ -35,8 +36,10 @@ class Trial:
     def take(self, batch, learning_rate):
         """One step; returns the loss before it."""
         self.step += 1
-        loss, _ = self.pool.gradient(1 if self.same_draw else self.step, batch)
+        loss, norm = self.pool.gradient(1 if self.same_draw else self.step, batch)
         self.pool.do("update", self.step, learning_rate)
+        self.losses.append(float(loss))
+        self.norms.append(float(norm))
         return float(loss)
 
 
@@ -51,68 +54,41 @@ def check_overfit(part, config, seed):
     for step in range(1, OVERFIT["steps"] + 1):
         loss = trial.take(few, OVERFIT["learning_rate"] * min(1, step / WARMUP))
         if loss < enough:
-            return
+            return f"{count} images are learned by heart: a loss of {loss:.2g} after {step} steps"
     yield (
         f"it cannot learn {count} images by heart: after {OVERFIT['steps']} steps the loss is {loss:.3g}, from "
         f"{first:.3g}; something between image and gradient is broken, or contradicts itself"
     )
 
 
-def check_learning_rate(part, config, recipe, seed):
-    """No rate of quite another size is much better from the start."""
+def check_learning_rate(part, config, recipe, seed, trial):
+    """No rate of quite another size is much better from the start than the recipe's, at which `trial` was made."""
     rate = recipe.learning_rate
-    rates = [rate, *(factor * rate for factor in FACTORS), *USUAL]
-    losses = {tried: _loss_at(tried, part, config, recipe, seed) for tried in rates}
+    losses = {rate: _final_loss(trial)}
+    for tried in (*(factor * rate for factor in FACTORS), *USUAL):
+        losses[tried] = _final_loss(trial_of(part, config, recipe, seed, tried))
     best = min(losses, key=losses.get)
     if losses[best] < BETTER * losses[rate]:
         yield (
             f"the learning rate {rate:g} is too {'high' if best < rate else 'low'}: {STEPS} steps at it leave a loss "
             f"of {losses[rate]:.3g}, and at {best:g} of {losses[best]:.3g}; try that"
         )
+    return (
+        f"{STEPS} steps at {len(losses)} rates from {min(losses):g} to {max(losses):g}: none much better than {rate:g}"
+    )
 
 
-def check_settings(config, recipe):
-    """Nothing that holds the model back is beyond what is usual."""
-    shrinks = recipe.learning_rate * recipe.weight_decay
-    if recipe.weight_decay > 1 and shrinks > MOST_DECAY:
-        yield (
-            f"the weight decay {recipe.weight_decay:g} takes {shrinks:.0%} of every matrix in each step: try 0.05 to "
-            "0.3"
-        )
-    for name, value in (("dropout", config.values().get("dropout", 0.0)), ("label smoothing", recipe.label_smoothing)):
-        if value > MOST_NOISE:
-            yield f"{value:.0%} {name} leaves little to learn from: try 0 to 10 %"
-
-
-def check_progress(history, images, config, recipe):
-    """A run of so many images whose warmup has been over for a while knows more than nothing."""
-    steps = [record for record in history if record["kind"] == "step"][-10:]
-    begun = recipe.warmup * recipe.epochs * images / recipe.batch + 2 * STEPS
-    loss, guessing = np.mean([record["loss"] for record in steps] or [0.0]), math.log(config.classes)
-    if steps and steps[0]["step"] > begun and not loss < 0.9 * guessing:
-        yield (
-            f"after {steps[-1]['step']} steps the loss is {loss:.3g}, that of guessing is {guessing:.3g}: it has "
-            "learned nothing; what else is found says why, or else try a recipe of RECIPES as it is"
-        )
-
-
-def after_a_trial(part, config, recipe, seed):
-    """The parameters after a few steps at the recipe's learning rate."""
-    trial = Trial(config, recipe, seed)
-    _losses(trial, part, recipe.learning_rate)
-    return trial.p
-
-
-def _loss_at(learning_rate, part, config, recipe, seed):
-    """The mean loss of the last quarter of a few steps; infinite if it is no number."""
-    loss = float(np.mean(_losses(Trial(config, recipe, seed), part, learning_rate)[-STEPS // 4 :]))
-    return loss if math.isfinite(loss) else math.inf
-
-
-def _losses(trial, part, learning_rate):
-    """The losses of a few steps on random batches."""
-    rng, losses, config = np.random.default_rng(trial.seed), [], trial.pool.train_step.config
+def trial_of(part, config, recipe, seed, learning_rate):
+    """A trial of a few steps on random batches, at a learning rate."""
+    recipe = dataclasses.replace(recipe, batch=min(recipe.batch, len(part["images"]), LARGEST_BATCH))
+    trial, rng = Trial(config, recipe, seed), np.random.default_rng(seed)
     for step in range(1, STEPS + 1):
-        batch = rng.choice(len(part["images"]), min(trial.recipe.batch, len(part["images"])), replace=False)
-        losses.append(trial.take(take(part, batch, config), learning_rate * min(1, step / WARMUP)))
-    return losses
+        batch = rng.choice(len(part["images"]), recipe.batch, replace=False)
+        trial.take(take(part, batch, config), learning_rate * min(1, step / WARMUP))
+    return trial
+
+
+def _final_loss(trial):
+    """The mean loss of the last quarter of a trial; infinite if it is no number."""
+    loss = float(np.mean(trial.losses[-STEPS // 4 :]))
+    return loss if math.isfinite(loss) else math.inf

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from tinyvit import trees
+from tinyvit.doctor.checked import Skipped
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.model import model_of
 from tinyvit.ops.patches import patchify, unpatchify
@@ -49,6 +50,7 @@ def check_first_loss(batch, p, config):
             f"the first loss is {loss:.3g}, that of guessing ln {config.classes} = {expected:.3g}: let the head start "
             "at zero, and check the loss"
         )
+    return f"{loss:.3g} before training, that of guessing {expected:.3g}"
 
 
 def check_input(batch, p, config):
@@ -68,6 +70,7 @@ def check_input(batch, p, config):
             "the order of the patches makes no difference, so the model cannot tell where they are: give it positions "
             '(position="1d", and a position_std above 0), and check that they are added'
         )
+    return f"the logits of {len(logits)} images: they depend on the image, and on the order of its patches"
 
 
 def _is_blind_to_places(batch, logits, p, config, size):
@@ -87,7 +90,7 @@ def check_gradients(batch, p, config, seed):
     LayerNorm of almost nothing, a smaller h tells; a gradient that is wrong is so at every h.
     """
     if trees.count(p) > LARGEST_CHECKED:
-        return
+        return Skipped(f"{trees.count(p):,} parameters take too long: see gradcheck")
     batch = {name: array[:CHECKED] for name, array in batch.items()}
     batch = trees.map(lambda array: array.astype(np.float64) if array.dtype.kind == "f" else array, batch)
     p = trees.map(lambda leaf: leaf.astype(np.float64), p)
@@ -118,6 +121,7 @@ def check_gradients(batch, p, config, seed):
     if "stages" in g:
         blocks = [block for stage in g["stages"] for block in stage["blocks"]]
         yield from _check_flow([trees.leaves(block) for block in blocks])
+    return f"of {len(g_named)} arrays, each along a random direction, against central differences"
 
 
 def _slope(leaf, step, batch, p, config):
@@ -153,6 +157,7 @@ def check_units(c):
                 f"{100 * dead:.0f} % of the hidden units of {_layer(name, blocks)} are dead (their GELU is flat for "
                 "every token): lower the learning rate, and check the biases before it"
             )
+    return "at most half of the hidden units of each layer are dead"
 
 
 def _layer(name, blocks):
@@ -194,3 +199,4 @@ def check_attention(maps, patterns, blocks):
                 f"softmax is saturated in {where}: at least half of the queries give one key "
                 f"{largest:.0%}, where it has no gradient; check the scale 1/sqrt(d_k), and lower the learning rate"
             )
+    return f"the attention of {len(maps)} layers: not collapsed, uniform or saturated"

@@ -6,7 +6,7 @@ import traceback
 import numpy as np
 
 from tinyvit import trees
-from tinyvit.gradcheck import copied, same
+from tinyvit.arrays import copied, same
 
 SHOWN = 5  # names in a sentence
 LONGEST = 200  # characters of an error's message

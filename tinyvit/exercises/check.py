@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyvit import trees
+from tinyvit.arrays import copied
 from tinyvit.errors import UsageError
 from tinyvit.exercises.answer import Wrong, by_name, check_form, listed, returned
 from tinyvit.exercises.diagnosis import agrees, any_factor, known_factor, where_wrong, wrong_order, wrong_shape
@@ -15,7 +16,6 @@ from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.hints import hints
 from tinyvit.exercises.mistakes import mistakes
 from tinyvit.exercises.source import Text, edited, source
-from tinyvit.gradcheck import copied
 
 
 class Verdict(NamedTuple):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinyvit import checks
-from tinyvit.gradcheck import copied
+from tinyvit.arrays import copied
 from tinyvit.layers import (
     embedding,
     encoder_block,

@@ -20,6 +20,7 @@ from tinyvit.lab.scheduler import run_jobs
 from tinyvit.lab.shape import SHAPE
 from tinyvit.lab.store import Store
 from tinyvit.lock import locked
+from tinyvit.names import expected
 
 EXPERIMENTS = {e.name: e for e in (POSITION, POOLING, NORM, SCALE, SHAPE, DATA_SIZE, MASKED, FEWSHOT, COST)}
 RESULTS, TABLE, FIGURE = "results.jsonl", "table.md", "figure.png"
@@ -34,7 +35,7 @@ def experiment_named(name):
         If there is none; the line names the choices.
     """
     if name not in EXPERIMENTS:
-        raise UsageError(f"no experiment is named {name!r}: expected one of {', '.join(EXPERIMENTS)}")
+        raise UsageError(f"no experiment is named {name!r}: {expected(name, EXPERIMENTS)}")
     return EXPERIMENTS[name]
 
 

@@ -9,11 +9,14 @@ import math
 
 import numpy as np
 
+from tinyvit.arrays import check_generator
+
 
 def normal(rng, shape, std, dtype=np.float32):
     """Draw from a normal distribution of mean 0 and the given standard deviation."""
     if rng is None:
         return zeros(rng, shape, dtype)
+    check_generator(rng)
     return (std * rng.standard_normal(shape)).astype(dtype)
 
 
@@ -26,6 +29,7 @@ def xavier_uniform(rng, fan_in, fan_out, dtype=np.float32):
     """
     if rng is None:
         return zeros(rng, (fan_in, fan_out), dtype)
+    check_generator(rng)
     limit = math.sqrt(6 / (fan_in + fan_out))
     return rng.uniform(-limit, limit, (fan_in, fan_out)).astype(dtype)
 

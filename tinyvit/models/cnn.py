@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tinyvit.errors import UsageError
 from tinyvit.layers.initializers import normal, zeros
 from tinyvit.layers.linear import linear, linear_backward
-from tinyvit.models.config import Config, check_whole
+from tinyvit.models.config import Config, check_images, check_whole
 from tinyvit.ops.convolution import convolution, convolution_backward
 from tinyvit.ops.gelu import gelu, gelu_backward
 from tinyvit.ops.mean_row import mean_row, mean_row_backward
@@ -97,7 +97,7 @@ def cnn(images, p, config):
     UsageError
         If the images are not of the size that the model takes.
     """
-    config.check_images(images)
+    check_images(images, config)
     x, c = images, {"convolutions": [{} for _ in p["convolutions"]]}
     for layer, cache in zip(p["convolutions"], c["convolutions"], strict=True):
         x, cache["convolution"] = convolution(x, layer["w"], layer["b"], STRIDE)

@@ -275,3 +275,17 @@ def _near(n):
     """The divisors of n, for an error message."""
     divisors = [d for d in range(1, n + 1) if n % d == 0]
     return f", one of {', '.join(map(str, divisors))}" if len(divisors) <= 24 else ""
+
+
+def check_config(config: Any) -> None:
+    """Raise UsageError unless it is a configuration; the name of a preset is the usual mistake."""
+    if not isinstance(config, Config):
+        raise UsageError(f"found {config!r}: expected a configuration, such as tinyvit.PRESETS['digits']")
+
+
+def check_images(images: Any, config: Config) -> None:
+    """Raise UsageError unless images are [B, H, W, C] as the model of a configuration takes them."""
+    check_config(config)
+    if not hasattr(images, "ndim"):
+        raise UsageError(f"found a {type(images).__name__}: expected images, an array [B, H, W, C]")
+    config.check_images(images)

@@ -16,7 +16,7 @@ from tinyvit.layers.initializers import normal, zeros
 from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward
 from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.layers.position import position, position_backward
-from tinyvit.models.config import LARGEST_MATRIX, Config, ViTConfig
+from tinyvit.models.config import LARGEST_MATRIX, Config, ViTConfig, check_images
 from tinyvit.models.vit import encoder, encoder_backward, vit_init, vit_masks
 from tinyvit.ops.corrupt import corrupt, corrupt_backward
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward
@@ -153,7 +153,7 @@ def masked(images, p, config, *, masks=NO_MASKS, keep_cache=True):
     UsageError
         If the images are not of the size that the model takes.
     """
-    config.check_images(images)
+    check_images(images, config)
     vit, xp, c = config.vit, xp_of(images), {}
     all_patches = xp.broadcast_to(xp.arange(config.patches), (len(images), config.patches))
     source, chosen = masks.get("source", all_patches), masks.get("chosen", all_patches)

@@ -3,7 +3,7 @@
 The type of a configuration determines the model. To add a model, write a file and add an entry to MODELS.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from tinyvit import trees
@@ -252,7 +252,15 @@ def forward(batch: Batch, p: Tree, config: Config, **keywords: Any) -> tuple[Arr
     -------
     y, c
         The output, whose shape is the task's, and the cache.
+
+    Raises
+    ------
+    UsageError
+        If the batch is not one: images have a name in it.
     """
+    if not isinstance(batch, Mapping) or "images" not in batch:
+        found = sorted(batch) if isinstance(batch, Mapping) else f"a {type(batch).__name__}"
+        raise UsageError(f"found {found}: expected a batch by name, {{'images': images}}")
     return model_of(config).forward(batch, p, config, **keywords)
 
 

@@ -7,6 +7,7 @@ from numpy.typing import DTypeLike
 
 from tinyvit import trees
 from tinyvit.annotations import Array, Masks, Tree
+from tinyvit.errors import UsageError
 from tinyvit.layers.attend import attention_plan
 from tinyvit.layers.block import block, block_backward
 from tinyvit.layers.embedding import (
@@ -24,7 +25,7 @@ from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.layers.pool import readout, readout_backward
 from tinyvit.layers.position import position, position_backward, position_init
 from tinyvit.layers.pre_logits import pre_logits, pre_logits_backward, pre_logits_init
-from tinyvit.models.config import ViTConfig
+from tinyvit.models.config import ViTConfig, check_config, check_images
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward, dropout_mask
 
 
@@ -38,6 +39,7 @@ def vit_init(rng: Generator | None, config: ViTConfig, *, dtype: DTypeLike = "fl
         stands before head, where the config asks for it. The head starts at zero: every class is then
         equally likely, and the first loss is ln K. With rng=None, the shapes alone (see initializers).
     """
+    check_config(config)
     dim, depth, width = config.dim, config.depth, config.pre_logits or config.dim
 
     def table():
@@ -100,7 +102,7 @@ def vit(
     UsageError
         If the images are not of the size that the model takes.
     """
-    config.check_images(images)
+    check_images(images, config)
     c = {}
     z, c["patch"] = patch_embedding(images, p["patch"], patch=config.patch)  # (1): [x_p^1 E; ...], [B, N, D]
     if config.class_token:
@@ -145,6 +147,13 @@ def vit_backward(dlogits: Array, p: Tree, c: Tree, config: ViTConfig) -> tuple[A
     return dimages, g
 
 
+class NotKept(dict):
+    """The cache of a block that was dropped: whoever reads in it is told why there is nothing."""
+
+    def __missing__(self, name):
+        raise UsageError("the cache was not kept: run the forward pass without keep_cache=False")
+
+
 def encoder(z, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
     """L encoder blocks, one after another: from z_0 to z_L, equations (2) and (3) for l = 1 ... L.
 
@@ -164,12 +173,10 @@ def encoder(z, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
     c, block_masks = [{} for _ in p["blocks"]], masks.get("blocks", [NO_MASKS] * config.depth)
     for i, pos in enumerate(_block_positions(p, config)):
         rows = read if i == last else None
-        shape = dict(heads=config.heads, rows=rows)
-        if (plan := _plan(config, i, rows)) is not None:  # a block of one's own need not know of patterns
-            shape["plan"] = plan
+        shape = dict(heads=config.heads, rows=rows, **_pattern(config, i, rows))
         z, c[i] = block(z, p["blocks"][i], pos, masks=block_masks[i], **shape, **choices)
         if not keep_cache:
-            c[i] = {}
+            c[i] = NotKept()
     return z, c
 
 
@@ -191,10 +198,11 @@ def rows_read(config, all_rows):
     return 1 if config.pool == "class" and not all_rows else None
 
 
-def _plan(config, number, rows):
-    """Which keys the queries of a block look at. The class token, alone, looks at all of them: it needs no groups."""
-    kind = "full" if rows and config.attention != "linear" else config.attention
-    return attention_plan(kind, config.grid_size, config.class_token, config.reach, number)
+def _pattern(config, number, rows):
+    """{plan}, which keys the queries of a block look at; {} in full. The class token, alone, looks at all of them."""
+    if config.attention == "full" or (rows and config.attention != "linear"):
+        return {}
+    return {"plan": attention_plan(config.attention, config.grid_size, config.class_token, config.reach, number)}
 
 
 def _block_positions(p, config):

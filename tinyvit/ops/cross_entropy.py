@@ -4,7 +4,7 @@ import numpy as np
 
 from tinyvit.annotations import Array, Tree
 from tinyvit.arrays import is_on_gpu, xp_of
-from tinyvit.errors import DataError
+from tinyvit.errors import DataError, UsageError
 from tinyvit.ops.labels import check_labels
 from tinyvit.ops.softmax import softmax
 from tinyvit.ops.sums import row_sums
@@ -33,7 +33,11 @@ def cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> tuple
     ------
     DataError
         If there is not one label for each image, or one is not one of the K classes.
+    UsageError
+        If the smoothing is no share.
     """
+    if not 0 <= smoothing <= 1:
+        raise UsageError(f"smoothing is {smoothing}: expected a share from 0 to 1")
     xp, (B, classes) = xp_of(logits), logits.shape
     if not is_on_gpu(labels):
         labels = check_labels(labels, classes)

@@ -3,6 +3,7 @@
 from types import MappingProxyType
 
 from tinyvit.annotations import Masks
+from tinyvit.arrays import check_generator
 
 NO_MASKS: Masks = MappingProxyType({})  # the masks of evaluation: there are none, for any layer
 
@@ -19,6 +20,7 @@ def dropout_mask(rng, shape, rate, dtype):
     rate : float
         In [0, 1).
     """
+    check_generator(rng)
     return ((rng.random(shape, dtype="float32") >= rate) / (1 - rate)).astype(dtype)
 
 

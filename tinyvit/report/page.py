@@ -24,7 +24,7 @@ def page(inside):
     """
     settings, metrics = inside.run.settings, inside.run.metrics()
     drawn, title, encoder = pictures(inside), model_of(inside.config).title, inside.encoder
-    sizes = f" ({encoder.depth} layers, {encoder.heads} heads, patches of {encoder.patch} pixels)" if encoder else ""
+    sizes = f" (depth {encoder.depth}, heads {encoder.heads}, patch {encoder.patch})" if encoder else ""
     summary = (
         f"{title[0].upper()}{title[1:]} with {metrics['parameters']:,} parameters{sizes}, trained on "
         f"{settings.dataset.name}: {metrics['training_images']:,} images, "

@@ -23,7 +23,7 @@ from tinyvit.data.photos import Preparation
 from tinyvit.errors import CheckpointError, UsageError, WriteError
 from tinyvit.files import replacing
 from tinyvit.models.config import Config
-from tinyvit.models.model import model_named, model_of, name_of, parameter_count
+from tinyvit.models.model import check_parameters, model_named, model_of, name_of, parameter_count
 
 FORMAT = 1
 LONGEST_DESCRIPTION = 4_000_000  # bytes; ours have a few hundred, and the names of the classes
@@ -66,6 +66,7 @@ def save(
     UsageError
         If there is no data set of that name.
     """
+    check_parameters(p, config, "the parameters to save")
     if isinstance(dataset, str):
         if dataset not in DATASETS:
             raise UsageError(f"dataset is {dataset!r}: expected one of {', '.join(DATASETS)}, or a Dataset")

@@ -101,7 +101,7 @@ def fit(
         If data, configuration and device do not fit each other.
     """
     recipe, seed = recipe or Recipe(), checked_seed(seed)
-    check_freeze(config, recipe)
+    check_recipe(config, recipe)
     data = checked_data(config, data)
     check_pixels(data)
     device = choose_device(device)
@@ -322,8 +322,16 @@ def checked_seed(seed):
     return number
 
 
-def check_freeze(config, recipe):
-    """Raise UsageError if more blocks are to be frozen than there are."""
+def check_recipe(config, recipe):
+    """Raise UsageError if a recipe asks for more blocks, or for larger shifts, than the model and its images have."""
+    if not isinstance(recipe, Recipe):
+        raise UsageError(f"found {recipe!r}: expected a recipe, such as tinyvit.RECIPES['digits']")
     blocks = len(block_names(model_of(config).init(None, config)))
     if recipe.freeze > blocks:
-        raise UsageError(f"freeze is {recipe.freeze}: the model has {blocks} blocks, expected at most that")
+        raise UsageError(
+            f"freeze is {recipe.freeze}: the model has {blocks} block{'s' * (blocks != 1)}, expected at most that"
+        )
+    side = int(np.min(config.values()["image"]))
+    for name in ("shift", "crop"):
+        if (pixels := getattr(recipe, name)) >= side:
+            raise UsageError(f"{name} is {pixels}: the images have {side} pixels, expected less")

@@ -9,6 +9,7 @@ from tinyvit.names import Named
 
 AUGMENTATION = ("shift", "rotate", "zoom", "shear", "mirror", "crop")
 SHARES = ("warmup", "label_smoothing", "ema_decay", "validation", "zoom", "shear", "mirror")
+BELOW = dict.fromkeys(SHARES, 1) | {"rotate": 360}  # of the others, any ordinary number
 RENAMED = {"smoothing": "label_smoothing", "clip": "clip_norm", "average": "ema_decay"}  # since version 0.1
 
 
@@ -83,13 +84,12 @@ class Recipe:
     def __post_init__(self):
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            whole, share = f.type is int, f.name in SHARES
+            whole, most = f.type is int, BELOW.get(f.name, 1e9)
             least = 1 if f.name in ("epochs", "batch", "micro_batch") else 0
             good = type(value) is int if whole else type(value) in (int, float)
-            if not good or not least <= value < (1 if share else 1e9):
+            if not good or not least <= value < most:
                 kind = "a whole number" if whole else "a number"
-                bound = f"from {least} to below 1" if share else f"of at least {least}"
-                raise UsageError(f"{f.name} is {value!r}: expected {kind} {bound}")
+                raise UsageError(f"{f.name} is {value!r}: expected {kind} from {least} to below {most:g}")
 
     @property
     def augmentation(self) -> dict[str, float]:

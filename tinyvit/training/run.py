@@ -198,6 +198,23 @@ def check_empty(folder):
         )
 
 
+def no_run(folder, expected):
+    """The error that there is no run in a folder: what is there, what was expected, and which runs there are."""
+    folder = Path(folder)
+    if inside := _runs_in(folder):
+        return CheckpointError(f"no run in {folder}: it holds {inside}; name one of them")
+    if folder.exists():
+        return CheckpointError(f"no run in {folder}: expected {expected}")
+    others = f"; there are {found}" if (found := _runs_in(Path("runs"))) else ""
+    return CheckpointError(f"no run in {folder}: there is no such folder; expected {expected}{others}")
+
+
+def _runs_in(folder, most=4):
+    """The names of the runs in a folder, or the first of them."""
+    names = sorted(str(path.parent) for path in folder.glob("*/history.jsonl"))
+    return ", ".join(names[:most] + ["..."] * (len(names) > most))
+
+
 def open_run(folder):
     """The run in a folder.
 
@@ -208,7 +225,7 @@ def open_run(folder):
     """
     folder = Path(folder)
     if not (folder / "config.json").exists():
-        raise CheckpointError(f"no run in {folder}: expected a folder with config.json, as `tinyvit train` makes")
+        raise no_run(folder, "a folder with config.json, as `tinyvit train` makes")
     values = json_files.read(folder / "config.json")
     try:
         return Run(folder, Settings.from_dict(values))

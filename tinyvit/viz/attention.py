@@ -89,6 +89,11 @@ def rollout(maps: Sequence[Array], identity: bool = True) -> Array:
     -------
     array [B, T, T] (or [B, 1, T]); [B, T_L, T_1] of a pyramid
         Each row sums to 1.
+
+    Raises
+    ------
+    UsageError
+        If there are no maps.
     """
     result = None
     for a in maps:
@@ -98,6 +103,8 @@ def rollout(maps: Sequence[Array], identity: bool = True) -> Array:
         if result is not None and result.shape[1] > a.shape[-1]:
             result = merged(result)
         result = a if result is None else a @ result
+    if result is None:
+        raise UsageError("found no maps: expected those of attention_maps, one or more")
     return result
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyvit import trees
-from tinyvit.models.config import Config
+from tinyvit.models.config import Config, check_whole
 from tinyvit.models.model import model_of
 from tinyvit.viz.gradients import name_backward
 from tinyvit.viz.names import name_forward
@@ -151,6 +151,7 @@ def shapes(config: Config, batch: int = 1, *, backward: bool = False) -> Summary
     Summary
         A list of Row; print it.
     """
+    check_whole("batch", batch)
     run, c, names, forward = observe(config, backward)
     cached = defaultdict(list)
     for path, x in trees.walk(c):
