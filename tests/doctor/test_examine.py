@@ -196,13 +196,13 @@ def without_gradient(name):
 
 def scale_forgotten(monkeypatch):
     """dq is not scaled by 1/sqrt(d_k): the linear layer gets too much."""
-    whole = multi_head_attention.attend_backward
+    whole = multi_head_attention.attention_backward
 
     def broken(dy, c):
         dq, *rest = whole(dy, c)
         return dq * np.sqrt(dq.shape[-1]), *rest
 
-    monkeypatch.setattr(multi_head_attention, "attend_backward", broken)
+    monkeypatch.setattr(multi_head_attention, "attention_backward", broken)
 
 
 def no_residual(monkeypatch):

@@ -32,12 +32,10 @@ def passes(config, images, p, **keywords):
     return {"logits": logits, "dimages": dimages} | trees.named(g), c
 
 
-def dense_in_place_of(plan):
+def with_all_scores():
     """`attend` that computes all scores, and hides those that the plan's pattern does not allow."""
 
-    def attended(q, k, v, bias=None, found=None):
-        if found is None:
-            return attention(q, k, v, bias)
+    def attended(q, k, v, found, bias=None):
         allowed = np.zeros((q.shape[-2], k.shape[-2]), bool)
         for queries, keys, may in found:
             seen = np.ones((*queries.shape, keys.shape[1]), bool) if may is None else np.isfinite(may)
@@ -54,7 +52,7 @@ def test_the_whole_vit_with_a_pattern_is_the_vit_with_a_mask(rng, kind, pool):
     config = config_of(kind, pool=pool)
     p, images = random_vit(config), rng.standard_normal((2, 8, 12, 2))
     found, c = passes(config, images, p)
-    with dense_in_place_of(kind):
+    with with_all_scores():
         expected, c_dense = passes(config, images, p)
     assert_close(found, expected, 1e-10)
     for block, masked in zip(c["blocks"], c_dense["blocks"], strict=True):
@@ -71,7 +69,7 @@ def test_the_class_row_alone_gives_the_same(rng, kind):
 def test_relative_positions_reach_a_pattern(rng):
     config = config_of("local", position="relative", position_at="shared")
     p, images = random_vit(config), rng.standard_normal((2, 8, 12, 2))
-    with dense_in_place_of("local"):
+    with with_all_scores():
         expected, _ = passes(config, images, p)
     assert_close(passes(config, images, p)[0], expected, 1e-10)
 

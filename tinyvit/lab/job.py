@@ -12,7 +12,7 @@ from tinyvit.training.recipe import RECIPES, RENAMED
 BUDGETS = ("quick", "full")
 QUICK = {"digits": dict(epochs=15), "mnist": dict(epochs=2), "fashion-mnist": dict(epochs=2)}
 FULL = {"digits": "digits", "mnist": "mnist-quick", "fashion-mnist": "mnist-quick"}
-NEWER = {"mirror": 0.0, "crop": 0}  # settings that version 0.1 did not have, and what they are when they are off
+NEWER = {"mirror": 0.0, "crop": 0, "attention": "full", "reach": 1}  # not in version 0.1, and what they are when off
 QUICK_IMAGES = 10_000  # of which a quick look learns, at most
 
 

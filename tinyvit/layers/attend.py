@@ -18,7 +18,6 @@ import functools
 import numpy as np
 
 from tinyvit.ops import patterns
-from tinyvit.ops.attention import attention, attention_backward
 from tinyvit.ops.linear_attention import (
     linear_attention,
     linear_attention_backward,
@@ -96,10 +95,8 @@ def allowed_pairs(kind, grid, class_token, reach, number):
     return patterns.with_global(allowed) if class_token else allowed
 
 
-def attend(q, k, v, bias=None, plan=None):
-    """`attention`, `sparse_attention` or `linear_attention`, as the plan says; parameters and results are theirs."""
-    if plan is None:
-        return attention(q, k, v, bias)
+def attend(q, k, v, plan, bias=None):
+    """`sparse_attention` or `linear_attention`, as the plan says; parameters and results are theirs."""
     if plan != "linear":
         return sparse_attention(q, k, v, plan, bias)
     c = {}
@@ -110,22 +107,17 @@ def attend(q, k, v, bias=None, plan=None):
 
 
 def attend_backward(dy, c):
-    """The forward pass in reverse. Returns dq, dk, dv and dbias, which is None where no bias could be."""
+    """The forward pass in reverse. Returns dq, dk, dv and dbias, which is None where no bias was."""
     if "groups" in c:
         return sparse_attention_backward(dy, c)
-    if "linear" in c:
-        dq, dk, dv = linear_attention_backward(dy, c["linear"])
-        return (
-            positive_features_backward(dq, c["q_features"]),
-            positive_features_backward(dk, c["k_features"]),
-            dv,
-            None,
-        )
-    return attention_backward(dy, c)
+    dq, dk, dv = linear_attention_backward(dy, c["linear"])
+    dq = positive_features_backward(dq, c["q_features"])
+    dk = positive_features_backward(dk, c["k_features"])
+    return dq, dk, dv, None
 
 
 def attention_map(c):
-    """The weights [..., T, S] of what `attend` did: of a sparse pattern zero where nobody looks."""
+    """The weights [..., T, S] of attention of any kind, from its cache: of a pattern zero where nobody looks."""
     if "groups" in c:
         return dense([group["a"] for group in c["groups"]], c)
     if "linear" in c:

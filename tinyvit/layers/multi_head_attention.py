@@ -2,6 +2,7 @@
 
 from tinyvit.layers.attend import attend, attend_backward
 from tinyvit.layers.linear import linear, linear_backward, linear_init
+from tinyvit.ops.attention import attention, attention_backward
 from tinyvit.ops.heads import merge_heads, split_heads
 from tinyvit.ops.relative_bias import relative_bias, relative_bias_backward
 from tinyvit.ops.scale import scale_queries, scale_queries_backward
@@ -50,7 +51,10 @@ def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None)
     if "r" in p:
         relative, c["r"] = relative_bias(q, split_heads(p["r"][None], heads)[0])
         bias = relative if bias is None else relative + bias
-    y, c["att"] = attend(q, k, v, bias, plan)
+    if plan is None:
+        y, c["att"] = attention(q, k, v, bias)
+    else:
+        y, c["att"] = attend(q, k, v, plan, bias)
     y, c["o"] = linear(merge_heads(y), p["o"])  # [B, h, T, d] -> [B, T, D]
     return y, c
 
@@ -68,7 +72,8 @@ def multi_head_attention_backward(dy, p, c):
     """
     g, heads = {}, c["att"]["v"].shape[1]
     dy, g["o"] = linear_backward(dy, p["o"], c["o"])
-    dq, dk, dv, dbias = attend_backward(split_heads(dy, heads), c["att"])
+    backward = attention_backward if "a" in c["att"] else attend_backward
+    dq, dk, dv, dbias = backward(split_heads(dy, heads), c["att"])
     if "r" in c:
         dq_relative, dr = relative_bias_backward(dbias, c["r"])
         dq, g["r"] = dq + dq_relative, merge_heads(dr[None])[0]
