@@ -147,7 +147,7 @@ def inside(folder):
             (DOCS / "figures" / f"{name}.png").write_bytes(Path(drawn, f"{name}.png").read_bytes())
         tinyvit("predict", folder, *digits(drawn), "--figure", str(DOCS / "figures" / "look.png"))
         tinyvit("train", "--learning-rate", "1", "--epochs", "10", "--out", f"{drawn}/ill")
-        diagnosis = tinyvit("doctor", f"{drawn}/ill", check=False).splitlines()
+        diagnosis = tinyvit("doctor", f"{drawn}/ill", check=False).partition("looked at, ")[0].splitlines()
     tinyvit("shapes", "--figure", str(DOCS / "figures" / "dataflow.svg"))
     words = dict(line.split(": ", 1) for line in said.splitlines())
     run = open_run(folder)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -147,6 +148,8 @@ REFUSED = {
     "hf drawn.png --data mnist": "is not a file of tinyvit's own",
     "old.npz drawn.png --data cifar-10": "channels are 10 and 1, those of cifar-10 are 10 and 3",
     "old.npz drawn.png --data cats": "expected one of digits, mnist",
+    "copy.npz drawn.png --data mnist": "copy.npz is on digits, leave it out",
+    "photos.npz drawn.png --data mnist": "photos.npz is on photos, leave it out",
 }
 
 
@@ -156,9 +159,43 @@ def test_data_that_cannot_be_the_models(words):
     draw()
     COPIES["hf"]()
     COPIES["old.npz"]()
+    COPIES["copy.npz"]()
+    tinyvit.save("photos.npz", *tinyvit.load("old.npz"), preparation=Preparation(8))
     result, before = call("predict", *words.split()), contents(Path())
     assert result.code in (1, 2) and REFUSED[words] in result.err and result.err.count("\n") == 1
     assert contents(Path()) == before
+
+
+def test_a_model_of_other_data_in_a_runs_folder():
+    """Its classes would be named as the run's are."""
+    put_run("run")
+    clothes = DATASETS["digits"].class_names[::-1]
+    other = dataclasses.replace(DATASETS["digits"], name="clothes", class_names=clothes)
+    for name in ("model.npz", "checkpoint.npz"):
+        tinyvit.save(f"run/{name}", *tinyvit.load(f"run/{name}"), dataset=other)
+    for words in (["predict", "run", draw()], ["predict", "run/checkpoint.npz", "drawn.png"], ["eval", "run"]):
+        fails(Path(), words, "is of a model trained on clothes, the run is on digits: restore it", code=1)
+
+
+def test_a_model_that_others_trained_on_is_no_longer_of_its_data_set():
+    """Other libraries keep the key in config.json that they do not know, and change the classes."""
+    put_run("run")
+    assert call("convert", "run", "hf").code == 0 and load_weights("hf")[2].dataset == DATASETS["digits"]
+    described = json.loads(Path("hf/config.json").read_text())
+    described["id2label"]["3"] = "cat"
+    Path("hf/config.json").write_text(json.dumps(described))
+    assert load_weights("hf")[2].dataset is None
+    assert "inverted" not in str(answer("hf", draw())["notes"])
+
+
+@pytest.mark.parametrize("name", ["run", "copy.npz", "hf", "timm"])
+def test_what_is_asked_for_in_place_of_what_the_model_says_is_said(name):
+    put_run("run")
+    COPIES.get(name, lambda: None)()
+    heads = tinyvit.load("run/model.npz")[1].heads
+    result = call("predict", name, draw(), f"--heads={2 * heads}")
+    assert result.code == 0 and re.search(f"{2 * heads}.*, as asked for, in place of {heads}, as .* says", result.err)
+    assert "asked for" not in call("predict", name, "drawn.png", f"--heads={heads}").err
 
 
 GOOD = dataclasses.asdict(DATASETS["digits"])
@@ -220,3 +257,16 @@ def test_save_writes_just_that_path_and_knows_the_home(monkeypatch, here):
     assert answer("~/mine", "~/drawn.png")["classes"] == answer("run", "drawn.png")["classes"]
     with pytest.raises(tinyvit.TinyvitError, match="dataset is 'cats': expected one of digits, mnist"):
         tinyvit.save("mine", p, config, dataset="cats")
+
+
+def test_a_home_that_no_shell_has_put_in(monkeypatch, here):
+    """As in --out=~/name: bash leaves it as it is. A run in the way is seen, and no folder is called ~."""
+    monkeypatch.setenv("HOME", str(here))
+    monkeypatch.setenv("USERPROFILE", str(here))
+    put_run("run")
+    before = contents(Path("run"))
+    fails(Path(), ["convert", "run", "~/run"], "holds a config.json that is not of weights", code=2)
+    fails(Path(), ["train", "digits", "--out=~/run"], "exists and is not empty", code=2)
+    assert contents(Path("run")) == before
+    assert call("features", "run", draw(), "--out=~/a.npy").code == call("convert", "run", "~/b.npz").code == 0
+    assert {path.name for path in Path().iterdir()} == {"run", "drawn.png", "a.npy", "b.npz"}

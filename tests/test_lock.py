@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.training.helpers import environment
+from tinyvit import lock
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.lock import LOCK, locked
 
@@ -50,6 +51,24 @@ def test_another_process_is_refused_until_the_first_has_ended_however(tmp_path, 
             child.kill()
     assert os.listdir(folder) == [LOCK] * (end == "killed"), "what a killed process leaves locks nothing"
     assert_free(folder)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows removes no open file")
+def test_a_lock_that_was_removed_since_it_was_opened_is_none(tmp_path, monkeypatch):
+    """Between the opening and the taking, one process ends and another begins: both would have a lock, of two files."""
+    path, take = tmp_path / LOCK, lock._take
+    opened = []
+
+    def taken(file):
+        opened.append(file)
+        if len(opened) == 1:
+            path.rename(tmp_path / "removed")
+            path.write_bytes(b"1")
+        return take(file)
+
+    monkeypatch.setattr(lock, "_take", taken)
+    with locked(tmp_path, "training"):
+        assert len(opened) == 2 and path.read_text() == str(os.getpid())
 
 
 def test_within_a_process_a_folder_may_be_locked_again(tmp_path, monkeypatch):
@@ -98,6 +117,6 @@ def test_a_file_system_without_locks_goes_by_the_number_of_the_process(tmp_path,
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
     (tmp_path / "file").touch()
-    problem = r"cannot write to .*file/run: Not a directory; choose another folder with --out"
+    problem = r"cannot write .*file/run: Not a directory; choose another folder with --out"
     with pytest.raises(CheckpointError, match=problem), locked(tmp_path / "file" / "run", "training"):
         pass

@@ -94,6 +94,7 @@ BOMBS = {
     "lists": b"\x80\x02" + b"]" * (LARGEST + 1),
     "a deep tuple as a key": b"\x80\x02})" + b"\x85" * 100_000 + b"Ns.",
     "a great number as a key": b"\x80\x02}" + b"\x8a\x09" + bytes(8) + b"\x01" + b"Ns.",
+    "a great negative number as a key": b"\x80\x02}" + b"\x8a\x09" + bytes(8) + b"\xff" + b"Ns.",
     "a name of ten lists, each ten times the next": b"\x80\x04" + LAUGHS + b"\x8c\x01a\x93.",
     "a list as a key": b"\x80\x02}]Ns.",
 }

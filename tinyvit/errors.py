@@ -22,6 +22,11 @@ class TinyvitError(Exception):
         return one_line(super().__str__())
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of Python's or a library's says, in one line of ordinary length."""
+    return str(error).partition("\n")[0][:LONGEST] or type(error).__name__
+
+
 def one_line(text: str) -> str:
     """A text as one line of ordinary length: what a file or a user said may stand in it, and be anything.
 
@@ -44,21 +49,24 @@ class DataError(TinyvitError):
 
 
 class CheckpointError(TinyvitError):
-    """A checkpoint or run folder that is missing, damaged or does not fit its own configuration."""
+    """A checkpoint or run folder that is missing, damaged, not to be written or does not fit its own configuration."""
 
 
-class WriteError(TinyvitError, OSError):
-    """A file that cannot be written: what the system says of it, and what to do."""
+class WriteError(CheckpointError, OSError):
+    """A file or folder that cannot be written: what the system says, and what to do.
 
-    def __init__(self, path: str | os.PathLike[str], error: OSError):
+    `advice` is in place of "choose another place"; `then` is what to do once a full disk has room.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], error: OSError, *, advice: str = "", then: str = ""):
         super().__init__(error.errno, error.strerror or str(error), str(path))
+        self.advice, self.then = advice, then
 
     def __str__(self):
-        advice = "choose another place"
+        usual = "its folder is not there" if self.errno == errno.ENOENT else "choose another place"
+        advice = self.advice or usual
         if self.errno in FULL:
-            advice = "free some space"
-        elif self.errno == errno.ENOENT:
-            advice = "its folder is not there"
+            advice = "free some space" + (f"; then {self.then}" if self.then else "")
         return one_line(f"cannot write {self.filename}: {self.strerror}; {advice}")
 
 

@@ -40,7 +40,8 @@ def replacing(path, mode="wb"):
         sync_folder(path.parent)
     except BaseException as error:
         _remove(side)
-        if isinstance(error, OSError) and error.errno and error.filename in (None, str(side)):
+        ours = ("None", str(side), str(path.parent))  # not what went wrong with another file within the block
+        if isinstance(error, OSError) and error.errno and str(error.filename) in ours:
             raise WriteError(path, error) from None
         raise
 

@@ -8,10 +8,11 @@ import contextlib
 import os
 from pathlib import Path
 
-from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.errors import UsageError, WriteError
 from tinyvit.files import is_alive
 
 LOCK = ".lock"
+ELSEWHERE = "choose another folder with --out"
 BEYOND = 2**20  # the byte that Windows locks: one that is locked cannot be read
 _held: set[Path] = set()  # the folders that this process has locked
 
@@ -26,7 +27,7 @@ def locked(folder, doing):
     ------
     UsageError
         If another process is there; `doing` says at what: "training".
-    CheckpointError
+    WriteError
         If the folder cannot be made, or written to.
     """
     path = Path(folder) / LOCK
@@ -38,9 +39,7 @@ def locked(folder, doing):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = _lock(path)
     except OSError as error:
-        raise CheckpointError(
-            f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out"
-        ) from None
+        raise WriteError(folder, error, advice=ELSEWHERE) from None
     if file is None:
         raise UsageError(f"another process is {doing} in {folder}: wait until it has ended, or choose another --out")
     _held.add(key)

@@ -13,12 +13,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from tinyvit.errors import CheckpointError, TinyvitError
+from tinyvit.errors import CheckpointError, TinyvitError, first_line
 from tinyvit.recognise import NPZ, TORCH, UNKNOWN, recognise
 
 MOST_ARRAYS = 20_000  # the deepest model has 16,000
 LONGEST_NAME = 200
-LONGEST_LINE = 300
 LONGEST_HEADER = 65_536  # bytes of an array's; NumPy's have 118
 MAGIC = 8  # bytes, the last two of which are the version
 HEADERS = {  # by version: the bytes of the header's length, and what reads it
@@ -187,8 +186,3 @@ def _read_header(path, file, name):
         return read_header(file)
     except ValueError as error:
         raise CheckpointError(f"{path}: {name} is no array that can be read: {error}") from None
-
-
-def first_line(error):
-    """What an error says, in one line of ordinary length."""
-    return str(error).partition("\n")[0][:LONGEST_LINE] or type(error).__name__

@@ -9,7 +9,7 @@ an error. Nothing here calls itself, so a deep pickle is as harmless as a flat o
 import pickletools
 import warnings
 
-from tinyvit.npz import first_line
+from tinyvit.errors import first_line
 
 LARGEST = 2**22  # bytes: the arrays lie elsewhere, and 20,000 of them are described in less
 MOST_STEPS = 1_000_000  # instructions; one may cost 100 bytes of memory

@@ -106,7 +106,7 @@ def recognise(path):
 
 
 def _text(first, size):
-    """What nobody's beginning is in: a text, as a server's refusal is, or the zeros of a download that broke off."""
+    """The kind of a file without a known beginning: a text, as of a refusal, or zeros of a broken download."""
     if not any(first):
         return Kind(f"{size} bytes that begin with zeros, as of a download that broke off", AGAIN)
     try:

@@ -87,6 +87,12 @@ def test_nothing_is_allocated_for_what_a_small_file_declares(tmp_path, packed):
         tracemalloc.stop()
 
 
+def test_a_plain_file_holds_no_more_than_its_size(tmp_path):
+    path = tmp_path / "labels"
+    path.write_bytes(LABELS[:4] + struct.pack(">I", 12) + LABELS[8:])
+    assert "declares 12 entries, more than a file of 11 bytes can hold; it is cut short" in line_of(path)
+
+
 def test_truncated_gzip(tmp_path):
     path = tmp_path / "labels.gz"
     whole = gzip.compress(LABELS)

@@ -345,11 +345,17 @@ def test_large_pictures_are_decoded_one_at_a_time(tmp_path, monkeypatch, most):
     assert locked == [most == 100] and not images.ALONE.locked()
 
 
-def test_pillows_own_limit_is_what_it_was(tmp_path):
-    before = Image.MAX_IMAGE_PIXELS
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_progressive_jpeg_takes_more_memory_to_decode(tmp_path, progressive):
+    with Image.open(save(tmp_path / "a.jpg", COLOUR, progressive=progressive)) as image:
+        assert images._size_decoded(image, "a.jpg") == (4 + 6 * progressive) * 35
+
+
+def test_pillows_own_limit_is_what_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1234)  # not what an earlier test may have left
     read_image(save(tmp_path / "a.png", GREY))
     line_of(tmp_path / "none.png")
-    assert before == Image.MAX_IMAGE_PIXELS
+    assert Image.MAX_IMAGE_PIXELS == 1234
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -133,7 +133,7 @@ def test_the_shorter_side_is_resized_and_the_middle_cut_out(tmp_path):
     pixels = np.asarray(wide)[:, 8:18]
     np.testing.assert_array_equal(x.stored[0], pixels)
     image, notes = prepare(read_image(paths[0]), dataset)
-    assert notes == ["resized from 50x20 to 10x10", "cut to the square in the middle"]
+    assert notes == ["cut to the square in the middle", "resized from 50x20 to 10x10"]
     assert_same_bits(image, x[0])
 
 

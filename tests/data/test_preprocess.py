@@ -102,14 +102,47 @@ def test_black_on_white_is_the_same_as_white_on_black():
 
 
 def test_the_border_decides_not_the_majority():
-    thick = blob(100, 100, 10, 10, 80, 80)  # more ink than ground
+    rows, columns = np.ogrid[:100, :100]
+    thick = 255 * (np.hypot(rows - 49.5, columns - 49.5) < 46).astype(np.uint8)[:, :, None]
+    assert thick.mean() > 0.6 * 255
     assert INVERTED not in prepare(thick, MNIST)[1]
     assert prepare(255 - thick, MNIST)[1][0] == INVERTED
+
+
+@pytest.mark.parametrize(("ground", "inverted"), [(90, False), (125, False), (130, True), (165, True)])
+def test_a_grey_ground_is_dark_up_to_the_middle_of_what_there_is(ground, inverted):
+    picture = blob(28, 28, 8, 8, 12, 3, 255, ground)
+    picture[8:20, 15:18] = 0
+    assert (INVERTED in prepare(picture, MNIST)[1]) == inverted
+
+
+@pytest.mark.parametrize("edges", [(0, 0, 0, 0), (1, 1, 1, 1), (9, 2, 1, 5)])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_frame_is_neither_ground_nor_ink(edges, inverted):
+    """As around a scan of paper that does not lie even; and a box drawn around the ink."""
+    top, bottom, left, right = edges
+    picture = 255 - blob(100, 80, 30, 40, 40, 12)[..., 0]
+    framed = np.pad(picture, ((top, bottom), (left, right)))
+    expected, _ = prepare(picture[..., None], MNIST)
+    boxed = np.pad(framed, 5, constant_values=255)
+    for drawn in (framed, boxed) if any(edges) else (framed,):
+        found, more = prepare((255 - drawn if inverted else drawn)[..., None], MNIST)
+        np.testing.assert_array_equal(found, expected)
+        assert more.count("cut off the frame") == any(edges)
 
 
 def test_dark_paper_with_darker_ink_is_inverted_and_light_chalk_on_a_light_board_is_not():
     assert prepare(blob(100, 80, 20, 30, 50, 9, ink=20, ground=110), MNIST)[1][0] == INVERTED
     assert INVERTED not in prepare(blob(100, 80, 20, 30, 50, 9, ink=240, ground=140), MNIST)[1]
+
+
+@pytest.mark.parametrize("scale", [1, 5])
+def test_two_figures_in_a_row_are_not_read_as_one_without_a_word(real_mnist, scale):
+    (_, _), (x, _) = load_data("mnist", real_mnist)
+    one, two = (as_bytes(x[:2])[i].repeat(scale, 0).repeat(scale, 1) for i in (0, 1))
+    several = "one figure is expected, not several in a row"
+    assert several in prepare(255 - np.concatenate([one, two], axis=1)[..., None], MNIST)[1][-1]
+    assert several not in str(prepare(255 - np.pad(one, 9)[..., None], MNIST)[1])
 
 
 def test_ink_fills_the_box_wherever_it_was():

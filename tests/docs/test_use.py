@@ -18,6 +18,7 @@ from docs import commands
 from tests.docs.test_pages import ROOT, fences, links
 from tests.training.helpers import call, put_run
 from tinyvit.cli import COMMANDS
+from tinyvit.models.config import CHOICES
 
 
 def page(name):
@@ -38,7 +39,13 @@ def plain(text):
 def test_the_width_of_the_commands_page_is_nobody_elses(monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
     assert commands.helped("train").startswith("usage: tinyvit train [--preset NAME]")
+    assert max(map(len, commands.lines())) <= int(commands.WIDTH)
     assert "COLUMNS" not in os.environ
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_the_help_names_all_that_a_setting_may_be(name):
+    assert [value for value in CHOICES[name] if f'"{value}"' not in commands.helped("shapes")] == []
 
 
 @pytest.fixture(scope="module")

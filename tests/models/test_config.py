@@ -116,6 +116,9 @@ WRONG = [
         dict(image=28, patch=5),
         "patch 5 does not divide image 28: choose a patch that does, one of 1, 2, 4, 7, 14, 28",
     ),
+    (dict(image=(32, 36), patch=8), "patch 8 does not divide image 32 x 36: choose a patch that does, one of 1, 2, 4"),
+    (dict(image=(36, 32), patch=8), "patch 8 does not divide image 36 x 32: choose a patch that does, one of 1, 2, 4"),
+    (dict(image=(32, 16), position="2d"), "position 2d is of square images, image is 32 x 16: choose another"),
     (
         dict(dim=10, heads=4),
         "heads 4 does not divide dim 10: choose a number that does, one of 1, 2, 5, 10",
@@ -129,6 +132,12 @@ def test_a_wrong_value_is_one_line_that_names_it(values, message):
         ViTConfig(**values)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+
+
+def test_an_image_size_of_two_equal_sides_is_one_of_squares():
+    for image in (32, (32, 32), [32, 32]):
+        assert ViTConfig(image=image) == ViTConfig(image=32) and ViTConfig(image=image).image == 32
+    assert ViTConfig(image=[32, 16]).image == (32, 16)
 
 
 def test_there_and_back_through_a_dictionary():

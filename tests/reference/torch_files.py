@@ -39,6 +39,7 @@ class Stored(NamedTuple):
     offset: object = 0
     shape: object = ()
     strides: object = ()
+    more: tuple = ()  # further arguments
 
 
 ORDERED = Call(Name("collections", "OrderedDict"), ())
@@ -75,7 +76,7 @@ def code(x):
     if isinstance(x, Stored):
         kind = Name("torch", f"{x.kind}Storage") if isinstance(x.kind, str) else x.kind
         storage = code(("storage", kind, x.key, "cpu", x.count)) + b"Q"
-        return code(Call(TENSOR, (storage, x.offset, x.shape, x.strides, False, ORDERED)))
+        return code(Call(TENSOR, (storage, x.offset, x.shape, x.strides, False, ORDERED, *x.more)))
     if isinstance(x, tuple):
         return b"(" + b"".join(map(code, x)) + b"t"
     if isinstance(x, list):

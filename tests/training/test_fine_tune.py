@@ -19,7 +19,7 @@ from tinyvit.training import loop, train_step
 from tinyvit.training.adamw import trainable
 from tinyvit.training.batches import as_part
 from tinyvit.training.gradients import batch_gradient
-from tinyvit.training.loop import check_recipe
+from tinyvit.training.recipe import check_recipe
 from tinyvit.training.run import new_run, open_run
 from tinyvit.training.settings import Settings
 from tinyvit.training.worker_pool import start_worker_pool

@@ -9,10 +9,12 @@ import pytest
 from tests.training.helpers import CONFIG, RECIPE, contents, toy_run
 from tinyvit.cli import parser
 from tinyvit.commands.train import _settings
-from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.errors import CheckpointError, DivergedError, UsageError
+from tinyvit.lock import LOCK
 from tinyvit.models.presets import PRESETS
+from tinyvit.training.folders import next_folder
 from tinyvit.training.recipe import RECIPES
-from tinyvit.training.run import latest_run, new_run, next_folder, open_run
+from tinyvit.training.run import latest_run, new_run, open_run
 from tinyvit.training.settings import Settings
 
 
@@ -40,7 +42,7 @@ def test_force_removes_only_the_runs_own_files(tmp_path):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match=r"cannot write to .*; choose another folder with --out"):
+    with pytest.raises(CheckpointError, match=r"cannot write .*: Not a directory; choose another folder with --out"):
         toy_run(tmp_path / "file" / "run")
 
 
@@ -77,6 +79,33 @@ def test_a_line_that_is_no_record_is_left_out_and_told_of(tmp_path, line):
     assert run.read_history() == (run.history(), [2])
     assert [record["step"] for record in run.cut_history(30)] == [10, 20]
     assert run.read_history()[1] == []
+
+
+def test_what_says_that_a_run_has_ended_comes_again(tmp_path):
+    run, step = toy_run(tmp_path / "run"), {"kind": "step", "step": 10, "seconds": 0.5, "loss": 1.0}
+    run.log(step)
+    assert run.diverged is None
+    run.log({"kind": "diverged", "step": 10, "seconds": 0.5})
+    assert run.diverged == 10
+    with pytest.raises(DivergedError, match="diverged after step 10, and would again"):
+        run.refuse_diverged()
+    assert run.cut_history(10) == [step] == run.history() and run.diverged is None
+
+
+def test_what_a_run_left_that_was_killed_at_once_is_no_run(tmp_path):
+    (tmp_path / LOCK).write_text("1")
+    assert toy_run(tmp_path) == open_run(tmp_path)
+
+
+@pytest.mark.parametrize("count", [1, 4, 5])
+def test_the_runs_in_a_folder_are_named_or_the_first_of_them(tmp_path, count):
+    for k in range(count):
+        (tmp_path / f"digits-{k}").mkdir()
+        (tmp_path / f"digits-{k}" / "history.jsonl").touch()
+    inside = ", ".join(str(tmp_path / f"digits-{k}") for k in range(min(count, 4))) + ", ..." * (count > 4)
+    with pytest.raises(CheckpointError) as error:
+        open_run(tmp_path)
+    assert error.value.args[0] == f"no run in {tmp_path}: it holds {inside}; name one of them"
 
 
 def test_the_command_of_settings_makes_them_again(tmp_path):

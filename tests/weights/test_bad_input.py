@@ -550,6 +550,18 @@ def test_every_missing_array_is_named(tmp_path, source):
 
 
 @pytest.mark.parametrize("source", SOURCES)
+def test_biases_are_there_in_all_blocks_or_in_none(tmp_path, source):
+    """A model without them is one in which they are zero; a file that lacks one of them is cut short."""
+    path = tmp_path / ("model.npz" if source == "google" else "model.safetensors")
+    rule = SOURCES[source].rules["blocks/{i}/msa/q/b"][0]
+    write_arrays(path, arrays(source, **{rule.replace("{i}", "1"): None}))
+    refused(path, f"{rule.replace('{i}', '1')} is missing")
+    write_arrays(path, arrays(source, **{rule.replace("{i}", str(i)): None for i in range(TINY.depth)}))
+    p = load_weights(path, heads=2)[0]
+    assert not any(block["msa"]["q"]["b"].any() for block in p["blocks"])
+
+
+@pytest.mark.parametrize("source", SOURCES)
 def test_every_misshapen_array_is_named(tmp_path, source):
     path = tmp_path / ("model.npz" if source == "google" else "model.safetensors")
     for name, array in arrays(source).items():
@@ -730,6 +742,8 @@ PREPARATIONS = [
     ),
     *({"image_mean": mean} for mean in ("abc", "000", ["0.5"] * 3, [None] * 3, [0.5], [[0.5]] * 3, [True] * 3)),
     {"image_mean": [0.5, 1e99, 0.5]},
+    {"image_mean": [123.675, 116.28, 103.53], "image_std": [58.395, 57.12, 57.375]},  # of pixels from 0 to 255
+    {"image_mean": [0, 0, 0], "image_std": [255, 255, 255]},
     {"image_mean": [0.5] * 100_000},
     *({"resample": value} for value in (99, -1, "x", [2], {}, 4)),
     *({"do_center_crop": True, "size": {"shortest_edge": value}} for value in (0, -4, "x", None, 1e9, MANY, [])),

@@ -1,6 +1,7 @@
 """Published models are read right, or refused by name: pools, rectangles, heads, kinds, and what config.json says."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ from tinyvit.data.photos import Preparation
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.models.config import ViTConfig
 from tinyvit.weights import load
-from tinyvit.weights.heads import OF_WIDTHS, architecture
+from tinyvit.weights.heads import OF_WIDTHS, architecture, heads_of_widths
 
 POOLS = {
     "avg_fc_norm": "patch_mean_norm",
@@ -46,7 +47,8 @@ def test_answers_agree_with_the_file(golden, name, dtype):
     p, config, notes = load_weights(FOLDER / (name if name in TIMM else f"{name}.npz"))
     size = TIMM.get(name, {}).get("img_size", 16)
     assert (config.pool, config.image, notes.preparation.size) == (POOLS.get(name, "class"), size, size)
-    assert ("the head reads the mean" in str(notes)) == (config.pool != "class") and "taken to be" not in str(notes)
+    assert ("the head reads the mean" in str(notes)) == (config.pool != "class")
+    assert "global_pool is taken to be" not in str(notes)
     found = logits(cast(p, dtype), config, pictures(TIMM.get(name, {})).astype(dtype))
     assert abs(golden[name]).max() > 0.5
     assert abs(found - golden[name]).max() < {"float32": 1e-4, "float64": 1e-12}[dtype]
@@ -72,10 +74,11 @@ def test_timm_still_answers_as_the_files_say_live(golden, name):
 def test_without_a_description_the_pool_is_a_guess_that_is_said(tmp_path, name, word):
     shutil.copy(FOLDER / name / "model.safetensors", tmp_path)
     _, config, notes = load_weights(tmp_path, heads=3)
-    assert config == load_weights(FOLDER / name)[1]
-    assert ("global_pool is taken to be" in str(notes)) == bool(
-        word
-    ) and f"taken to be {word or ''}" in f"{notes}taken to be "
+    _, same, described = load_weights(FOLDER / name)
+    assert config == same
+    assert "images of 16 x 16, taken to be square" in str(notes)
+    assert "images of 16 x 16" in str(described) and "square" not in str(described)
+    assert re.findall(r"global_pool is taken to be (\w+)", str(notes)) == ([word] if word else [])
 
 
 # ---- heads
@@ -112,6 +115,12 @@ def test_the_heads_of_the_largest_are_not_64_wide():
 def test_heads_of_other_widths_are_asked_for(of_sizes, widths):
     with pytest.raises(UsageError, match=f"how many heads a model of width {widths[0]}, with MLPs of {widths[1]}, has"):
         of_sizes("timm", dim=widths[0], mlp_dim=widths[1])
+
+
+def test_widths_do_not_say_the_heads_of_a_model_without_a_class_token():
+    """I-JEPA's model of width 768 has 16."""
+    assert heads_of_widths(768, 3072, True) == 12
+    assert heads_of_widths(768, 3072, False) is None
 
 
 ARCHITECTURES = {
@@ -250,6 +259,20 @@ def test_a_description_that_agrees(tmp_path):
     assert_same_bits(p, beside(tmp_path, {})[0])
 
 
+def test_timms_model_args_go_before_the_rest(tmp_path):
+    config = beside(tmp_path, {"global_pool": "token", "model_args": {"global_pool": "avg"}}, "timm")[1]
+    assert config.pool == "patch_mean"
+
+
+def test_classes_of_a_head_that_was_taken_off_are_no_contradiction(tmp_path):
+    shutil.copytree(WEIGHTS / "features", tmp_path, dirs_exist_ok=True)
+    described = json.loads((tmp_path / "config.json").read_text())
+    described |= {"id2label": {"0": "cat", "1": "dog", "2": "cow"}, "num_labels": 3, "num_classes": 3}
+    (tmp_path / "config.json").write_text(json.dumps(described))
+    notes = load_weights(tmp_path)[2]
+    assert not notes.has_head and notes.class_names is None
+
+
 def test_a_class_token_that_is_said_to_be_read_must_be_there(tmp_path):
     a = arrays("timm", replace(SMALLEST, pool="mean"))
     for name in ("cls_token",):
@@ -334,6 +357,11 @@ def test_a_head_of_zeros(tmp_path):
 def test_what_the_logits_stand_for(tmp_path, described, classes, expected):
     assert beside(tmp_path, described, config=replace(SMALLEST, classes=classes))[2].problem_type == expected
     assert load_weights(tmp_path, classes=3)[2].problem_type == "single_label_classification"
+
+
+def test_a_model_without_a_head_is_no_regression():
+    notes = load_weights(WEIGHTS / "features")[2]
+    assert not notes.has_head and notes.problem_type == "single_label_classification"
 
 
 def within(name):

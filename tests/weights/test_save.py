@@ -209,18 +209,34 @@ def test_a_full_disk(tmp_path, monkeypatch, room, before, full_at):
         monkeypatch.setattr("tinyvit.weights.save._preprocessor", lambda *_: [long, long])
     p = random_vit(config)
     room(2000 if full_at == "model.safetensors" else 6000)
-    with pytest.raises(CheckpointError, match=r"cannot write into .*; choose another place"):
+    with pytest.raises(CheckpointError, match=r"cannot write .*; free some space"):
         save_weights(tmp_path, p, config, class_names=names)
     room(2**40)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == there
 
 
+@pytest.mark.parametrize(("eps", "words"), [(1e-12, "the model 1e-12"), (1e-6, None), (1e-5, "the model 1e-05")])
+def test_an_eps_that_timm_cannot_be_told(tmp_path, eps, words):
+    config = replace(CONFIG, eps=eps)
+    lost = save_weights(tmp_path, random_vit(config), config, "timm")
+    assert [words in line for line in lost] == [True] * bool(words)
+    assert save_weights(tmp_path, random_vit(config), config) == []
+
+
+@pytest.mark.parametrize("target", ["huggingface", "timm"])
+def test_the_weights_take_their_place_first(tmp_path, monkeypatch, target):
+    placed, replace_file = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda side, path: (placed.append(path.name), replace_file(side, path)))
+    save_weights(tmp_path, random_vit(CONFIG), CONFIG, target)
+    assert placed[0] == "model.safetensors" and len(placed) == len(set(placed)) == len(list(tmp_path.iterdir()))
+
+
 def test_a_folder_that_cannot_be(tmp_path):
     (tmp_path / "a").touch()
-    with pytest.raises(CheckpointError, match="cannot write into"):
+    with pytest.raises(CheckpointError, match="cannot write"):
         save_weights(tmp_path / "a", random_vit(CONFIG), CONFIG)
     (tmp_path / "b" / "config.json").mkdir(parents=True)
-    with pytest.raises(CheckpointError, match="cannot write into"):
+    with pytest.raises(CheckpointError, match="cannot write"):
         save_weights(tmp_path / "b", random_vit(CONFIG), CONFIG)
     assert os.listdir(tmp_path / "b") == ["config.json"]
 

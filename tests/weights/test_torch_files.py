@@ -166,6 +166,11 @@ def test_a_dictionary_in_an_ordered_one(path):
     same(contents(path), {"model.a": NUMBERS})
 
 
+def test_the_tensors_are_in_the_order_of_the_file(path):
+    save_torch(path, {"b": NUMBERS, "a": {"d": NUMBERS, "c": NUMBERS}, "e": NUMBERS})
+    assert list(contents(path)) == ["b", "a.d", "a.c", "e"]
+
+
 def test_under_another_name(tmp_path):
     for name in ("model.safetensors", "vit.npz", "vit.ckpt", "3f2a"):
         save_torch(tmp_path / name, {"a": NUMBERS})
@@ -240,17 +245,18 @@ WRONG = {
     "a number for a storage": ({"key": 0}, "damaged"),
     "a storage that is none": ({"kind": 3}, "damaged"),
     "a kind that is a function": ({"kind": Name("collections", "OrderedDict")}, "damaged"),
+    "a tensor to be negated": ({"more": ({"neg": True},)}, "a lazy view of another", "resolve_neg"),
     "a kind that is no kind of numbers": ({"kind": Name("torch", "Tensor")}, "shape and strides"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_tensor_that_cannot_be(path, name):
-    changed, words = WRONG[name]
+    changed, *words = WRONG[name]
     save_torch(path, {"a": Stored(**GOOD)}, {"0": NUMBERS.tobytes()})
     assert contents(path)["a"].tolist() == NUMBERS[:6].reshape(2, 3).tolist()
     save_torch(path, {"a": Stored(**GOOD | changed)}, {"0": NUMBERS.tobytes()})
-    refused(path, words)
+    refused(path, *words)
 
 
 def test_tensors_that_share_more_than_there_is(path):

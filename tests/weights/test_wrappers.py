@@ -100,6 +100,16 @@ CHOICES = {  # a content, what is read of it, and what is said
     ),
     "a student alone": ({"student": STATE}, "student.", []),
     "Lightning's": ({"state_dict": prefixed("model.", STATE), "hyper_parameters": {"lr": 1}}, "state_dict.model.", []),
+    "one further in": (
+        {"encoder": {"vit": ANOTHER}, "model": STATE},
+        "model.",
+        ["model.* is read, not encoder.vit.*"],
+    ),
+    "two beside, under one name": (
+        {"model": STATE, "loss": {"a": np.ones(1, np.float32), "b": np.ones(1, np.float32)}},
+        "model.",
+        ["2 other arrays are not read: of loss"],
+    ),
     "a scalar beside": ({"model": STATE, "scaler": np.ones((), np.float32)}, "model.", ["of scaler"]),
 }
 

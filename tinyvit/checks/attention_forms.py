@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinyvit.checks.case import B, Case, S, T, drawing
+from tinyvit.layers.attend import attend, attend_backward
 from tinyvit.ops import patterns
 from tinyvit.ops.blockwise_attention import blockwise_attention, blockwise_attention_backward
 from tinyvit.ops.linear_attention import (
@@ -41,6 +42,7 @@ def attention_forms(rng):
         (q, k, v),
         dict(block=2),
     )
+    found["attend"] = Case(attend, lambda dy, c: attend_backward(dy, c)[:3], (q, k, v), dict(plan="linear"))
     found["positive_features"] = Case(positive_features, positive_features_backward, (q,))
     features = abs(q) + 0.2, abs(k) + 0.2
     found["linear_attention"] = Case(linear_attention, linear_attention_backward, (*features, array(B, HEADS, S, 4)))

@@ -1,5 +1,6 @@
 """tinyvit convert"""
 
+import os
 import sys
 from pathlib import Path
 
@@ -20,7 +21,12 @@ def add(commands):
     parser = new_command(commands, "convert", run, examples)
     add_model(parser)
     add_inputs(parser)
-    parser.add_argument("out", metavar="OUT", help="a folder for model.safetensors, or an .npz file, tinyvit's own")
+    parser.add_argument(
+        "out",
+        type=os.path.expanduser,
+        metavar="OUT",
+        help="a folder for model.safetensors, or an .npz file, tinyvit's own",
+    )
     parser.add_argument("--to", choices=TARGETS, default=TARGETS[0], help="whose names (default %(default)s)")
 
 

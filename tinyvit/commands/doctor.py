@@ -1,12 +1,13 @@
 """tinyvit doctor"""
 
 import json
+import os
 import sys
+import textwrap
 
 from tinyvit.commands.options import add_data_dir, add_json, new_command
-from tinyvit.commands.runs import data_of
+from tinyvit.commands.runs import check_same_model, data_of
 from tinyvit.doctor.examine import examination
-from tinyvit.errors import CheckpointError
 from tinyvit.models.presets import VIT_PRESETS
 from tinyvit.training.checkpoint import load
 from tinyvit.training.recipe import RECIPES
@@ -14,13 +15,18 @@ from tinyvit.training.run import open_run
 from tinyvit.training.settings import Settings
 
 UNSEEN = "docs/doctor.md"
+WIDTH = 100  # of a line, in characters
 
 
 def add(commands):
     """Declare the options."""
     parser = new_command(commands, "doctor", run, ["doctor", "doctor runs/digits-1"])
     parser.add_argument(
-        "run", metavar="RUN", nargs="?", help="folder of a run, finished or not; without, the preset for digits"
+        "run",
+        type=os.path.expanduser,
+        metavar="RUN",
+        nargs="?",
+        help="folder of a run, finished or not; without, the preset for digits",
     )
     add_data_dir(parser)
     add_json(parser)
@@ -38,8 +44,7 @@ def run(args):
         path = next((path for path in (found.model, found.checkpoint) if path.exists()), None)
         if path:
             p, config = load(path)
-            if config != settings.config:
-                raise CheckpointError(f"{path} is of another model than {found.folder / 'config.json'}: restore either")
+            check_same_model(found, path, config)
     bars = []
 
     def watch(checks):
@@ -82,4 +87,4 @@ def _print_well(done):
         if said:
             print(title)
         for name, words in said.items():
-            print(f"  {name:<14} {words}")
+            print(textwrap.fill(f"  {name:<14} {words}", WIDTH, subsequent_indent=" " * 17, break_on_hyphens=False))

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +23,13 @@ def add(commands):
     add_model(parser)
     add_inputs(parser)
     add_pictures(parser)
-    parser.add_argument("--out", metavar="FILE", default="features.npy", help="an .npy file (default %(default)s)")
+    parser.add_argument(
+        "--out",
+        type=os.path.expanduser,
+        metavar="FILE",
+        default="features.npy",
+        help="an .npy file (default %(default)s)",
+    )
     parser.add_argument("--layer", type=count, metavar="L", help="after this block (default: what the head reads)")
     parser.add_argument(
         "--pool", choices=POOLS, help="of a layer: class token or mean of the patches (default: as the head)"
@@ -48,9 +53,8 @@ def run(args):
     if not found:  # every picture's own line has said so
         return failed
     table = np.concatenate(found)
-    out = Path(os.path.expanduser(args.out))
-    with replacing(out) as file:
+    with replacing(args.out) as file:
         np.save(file, table)
     print("\n".join(read))
-    print(f"{out}: {list(table.shape)}, a row for each picture named above", file=sys.stderr)
+    print(f"{args.out}: {list(table.shape)}, a row for each picture named above", file=sys.stderr)
     return failed

@@ -1,6 +1,7 @@
 """tinyvit lab"""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -25,7 +26,9 @@ def add(commands):
     parser.add_argument(
         "--budget", choices=BUDGETS, default="quick", help="a quick look, or the full recipe (default %(default)s)"
     )
-    parser.add_argument("--out", metavar="DIR", help="folder of the results; runs/lab/NAME-DATA-BUDGET without")
+    parser.add_argument(
+        "--out", type=os.path.expanduser, metavar="DIR", help="folder of the results; runs/lab/NAME-DATA-BUDGET without"
+    )
     add_data_dir(parser)
     add_workers(parser)
     add_json(parser)

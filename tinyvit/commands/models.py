@@ -15,7 +15,8 @@ from tinyvit.models.config import Config, ViTConfig
 from tinyvit.models.masked import MaskedConfig, encoder_of
 from tinyvit.models.model import model_of
 from tinyvit.training.checkpoint import load_for_use
-from tinyvit.training.run import no_run, open_run
+from tinyvit.training.folders import no_run
+from tinyvit.training.run import open_run
 from tinyvit.weights.load import load_weights
 from tinyvit.weights.place import local
 from tinyvit.weights.tensors import FILES, named_like_weights
@@ -37,6 +38,7 @@ class OpenedModel(NamedTuple):
 
 
 PHOTOS = "photos"  # for --data: photographs, of no data set that has a name
+IMAGENET = 1000  # classes
 RUN_FILES = ("model.npz", "checkpoint.npz")
 
 
@@ -74,13 +76,18 @@ def open_model(path, args, device="cpu"):
         return _of_run(path, None, asked, args, device)
     if _is_own(path):
         p, config, inputs, step = load_for_use(path)
-        inputs = _named_inputs(args, config) or inputs
+        if inputs.dataset or inputs.preparation:
+            _refuse_other_data(args, path, inputs.dataset.name if inputs.dataset else PHOTOS)
+        else:
+            inputs = _named_inputs(args, config) or inputs
         return _own(to_device(p, device), config, asked, inputs, [] if step is None else [_average(step)], path)
     if getattr(args, "dataset", None):
         raise UsageError(f"--data {args.dataset}: {path} is not a file of tinyvit's own, which alone may need it")
     p, config, notes = load_weights(path, **chosen)
-    names = notes.class_names or (imagenet_names() if config.classes == 1000 else _numbered(config))
-    about = (notes.source, notes.lines, notes.preparation, names, notes.has_head, notes.dataset)
+    names, lines = notes.class_names or _numbered(config), notes.lines
+    if notes.class_names is None and notes.has_head and config.classes == IMAGENET:
+        names, lines = imagenet_names(), (*lines, "the file names no classes: its 1,000 are taken to be ImageNet's")
+    about = (notes.source, lines, notes.preparation, names, notes.has_head, notes.dataset)
     return OpenedModel(to_device(p, device), config, *about, problem_type=notes.problem_type)
 
 
@@ -105,13 +112,12 @@ def open_for_pictures(args, device="cpu"):
 def _of_run(folder, file, asked, args, device):
     """The model of a run, or its average so far; `file` says which of the two files, if one is meant."""
     run = open_run(folder)
-    if getattr(args, "dataset", None) not in (None, run.settings.dataset.name):
-        raise UsageError(f"--data {args.dataset}: the run in {folder} is on {run.settings.dataset.name}, leave it out")
+    _refuse_other_data(args, f"the run in {folder}", run.settings.dataset.name)
     file = file or (run.model if run.model.exists() else run.checkpoint)
     if not file.exists():
         raise CheckpointError(f"the run in {folder} has saved nothing yet: go on with `{run.resume_command}`")
-    p, config, _, step = load_for_use(file)
-    check_same_model(run, file, config)
+    p, config, inputs, step = load_for_use(file)
+    check_same_model(run, file, config, inputs.dataset)
     notes = []
     if not run.model.exists():
         notes = [f"the run in {folder} is not finished: {_average(step)}; go on with `{run.resume_command}`"]
@@ -120,6 +126,12 @@ def _of_run(folder, file, asked, args, device):
 
 def _average(step):
     return f"the average of the weights after step {step} of training is taken"
+
+
+def _refuse_other_data(args, model, known):
+    """Raise UsageError if --data names something else than is known of the model."""
+    if getattr(args, "dataset", None) not in (None, known):
+        raise UsageError(f"--data {args.dataset}: {model} is on {known}, leave it out")
 
 
 def _named_inputs(args, config):
@@ -148,6 +160,9 @@ def _own(p, config, asked, inputs, notes, path):
     if unknown := [name for name in asked if name not in config.settings()]:
         raise UsageError(f"--{unknown[0]}: {model_of(config).title} has no such setting, leave it out")
     names = dataset.class_names if dataset else inputs.class_names or _numbered(config)
+    for name, value in asked.items():
+        if value != (said := getattr(config, name)):
+            notes.append(f"{name} {value}, as asked for, in place of {said}, as {path} says")
     channels = dataset.channels if dataset else config.channels
     if (has_head and len(names) != config.classes) or channels != config.channels:
         theirs = f"those of {dataset.name if dataset else 'its description'} are {len(names)} and {channels}"

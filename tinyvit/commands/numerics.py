@@ -38,7 +38,9 @@ def run(args):
     if args.json:
         print(json.dumps([row._asdict() for row in rows]))
         return
-    print(f"{'what':32} {'usual':28} {'other':28} {'logits':>9} {'probability':>11}  best class")
+    lines = [("what", "usual", "other"), *((row.what, row.usual, row.other) for row in rows)]
+    what, usual, other = (max(map(len, column)) for column in zip(*lines, strict=True))
+    print(f"{'what':{what}}  {'usual':{usual}}  {'other':{other}} {'logits':>9} {'probability':>12}  best class")
     for row in rows:
-        same = "the same" if row.same_class else "ANOTHER"
-        print(f"{row.what:32} {row.usual:28} {row.other:28} {row.logits:9.1e} {row.probability:+11.1e}  {same}")
+        words = f"{row.what:{what}}  {row.usual:{usual}}  {row.other:{other}}"
+        print(f"{words} {row.logits:9.1e} {row.probability:+12.1e}  {'the same' if row.same_class else 'ANOTHER'}")

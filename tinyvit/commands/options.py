@@ -6,14 +6,15 @@ import inspect
 import os
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from tinyvit import json_files
 from tinyvit.arrays import DEVICES
 from tinyvit.errors import CheckpointError, UsageError
-from tinyvit.models.config import ImageSize
 from tinyvit.models.model import MODELS, model_named, name_of
 from tinyvit.models.presets import PRESETS, VIT_PRESETS
+from tinyvit.models.sizes import ImageSize
 from tinyvit.names import expected, nearest
 from tinyvit.training.checkpoint import saved_config
 from tinyvit.training.recipe import RENAMED
@@ -54,7 +55,7 @@ class Parser(argparse.ArgumentParser):
         if self.add_model_options:
             first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
             first.add_argument("--model", nargs="?")  # that a name is missing, the whole parser will say
-            first.add_argument("--out")
+            first.add_argument("--out", type=os.path.expanduser)
             first.add_argument("--from", dest="weights")
             first.add_argument("--resume", action="store_true")
             add, self.add_model_options = self.add_model_options, None
@@ -89,7 +90,7 @@ class Parser(argparse.ArgumentParser):
         first += [action for name in self.most_used for action in shown if name in action.option_strings]
         formatter = self._get_formatter()
         formatter.add_usage(self.usage, first, ())
-        formatter.add_text(self.description)
+        formatter.add_text(self.description and textwrap.fill(self.description, formatter._width))
         for group in self._action_groups:
             title = {"positional arguments": "most used", "options": "more options"}.get(group.title, group.title)
             rest = [action for action in group._group_actions if action in shown and action not in first]
@@ -237,7 +238,7 @@ def new_command(commands, name, run, examples):
 
 def add_run(parser):
     """RUN"""
-    parser.add_argument("run", metavar="RUN", help="folder of a finished run")
+    parser.add_argument("run", type=os.path.expanduser, metavar="RUN", help="folder of a finished run")
 
 
 def add_data_dir(parser):

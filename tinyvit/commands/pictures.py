@@ -69,6 +69,7 @@ def _in_folder(folder):
             others["folders" if path.is_dir() else path.suffix or "names without a suffix"] += 1
     if not inside:
         found = f"; found {_listed(others)}" if others else ""
+        found += f": name one, or write '{Path(folder) / '*' / '*'}'" if list(others) == ["folders"] else ""
         raise DataError(f"no pictures in {folder}: expected files that end in one of {', '.join(SUFFIXES)}{found}")
     if others:
         advice = "; convert .heic to JPEG first" if {".heic", ".heif"} & {suffix.lower() for suffix in others} else ""

@@ -1,5 +1,6 @@
 """tinyvit plot"""
 
+import os
 import sys
 from pathlib import Path
 
@@ -13,7 +14,9 @@ def add(commands):
     """Declare the options."""
     parser = new_command(commands, "plot", run, ["plot runs/digits-1", "plot runs/mnist-1 --out figures"])
     add_finished_run(parser)
-    parser.add_argument("--out", metavar="DIR", help="folder for the figures (default: figures, in the run's)")
+    parser.add_argument(
+        "--out", type=os.path.expanduser, metavar="DIR", help="folder for the figures (default: figures, in the run's)"
+    )
 
 
 def run(args):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 
 import numpy as np
@@ -33,7 +34,11 @@ def add(commands):
     add_pictures(parser)
     parser.add_argument("--top", type=count, metavar="N", help="classes to name (default: 5 of many, 3 of ten)")
     parser.add_argument(
-        "--figure", "--attention", metavar="FILE", help="draw image, patches and attention (PNG, SVG or PDF)"
+        "--figure",
+        "--attention",
+        type=os.path.expanduser,
+        metavar="FILE",
+        help="draw image, patches and attention (PNG, SVG or PDF)",
     )
     add_device(parser)
     add_json(parser)

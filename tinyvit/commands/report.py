@@ -1,5 +1,6 @@
 """tinyvit report"""
 
+import os
 from pathlib import Path
 
 from tinyvit.commands.options import new_command
@@ -13,7 +14,9 @@ def add(commands):
     """Declare the options."""
     parser = new_command(commands, "report", run, ["report runs/digits-1", "report runs/mnist-1 --out mnist.html"])
     add_finished_run(parser)
-    parser.add_argument("--out", metavar="FILE", help="the page (default: report.html, in the run's folder)")
+    parser.add_argument(
+        "--out", type=os.path.expanduser, metavar="FILE", help="the page (default: report.html, in the run's folder)"
+    )
 
 
 def run(args):

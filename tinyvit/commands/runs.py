@@ -8,7 +8,7 @@ from tinyvit.commands.options import add_data_dir, add_run, add_workers
 from tinyvit.data import read_data
 from tinyvit.errors import CheckpointError, DataError, UsageError
 from tinyvit.files import replacing
-from tinyvit.training.checkpoint import load
+from tinyvit.training.checkpoint import load_for_use
 from tinyvit.training.cores import usable_cores
 from tinyvit.training.run import open_run
 
@@ -22,7 +22,7 @@ def add_finished_run(parser):
 
 def finished_model(folder, device):
     """A finished run and its model, on a device; the run may be named by the model.npz in it."""
-    folder = Path(os.path.expanduser(folder))
+    folder = Path(folder)
     if folder.is_file():
         if folder.name != "model.npz" or not (folder.parent / "config.json").exists():
             raise CheckpointError(
@@ -33,13 +33,19 @@ def finished_model(folder, device):
     if not run.model.exists():
         run.refuse_diverged()
         raise CheckpointError(f"the run in {folder} is not finished: go on with `{run.resume_command}`")
-    p, config = load(run.model)
-    check_same_model(run, run.model, config)
+    p, config, inputs, _ = load_for_use(run.model)
+    check_same_model(run, run.model, config, inputs.dataset)
     return run, to_device(p, device), config
 
 
-def check_same_model(run, file, config):
-    """Raise CheckpointError unless the configuration in a run's file is the one that the run was begun with."""
+def check_same_model(run, file, config, dataset=None):
+    """Raise CheckpointError unless a run's file has the configuration, and the data set, that the run was begun with.
+
+    The data set is None where the file does not say.
+    """
+    ours = run.settings.dataset
+    if dataset and (dataset.name, dataset.class_names) != (ours.name, ours.class_names):
+        raise CheckpointError(f"{file} is of a model trained on {dataset.name}, the run is on {ours.name}: restore it")
     if config != run.settings.config:
         raise CheckpointError(f"{file} is of another model than {run.folder / 'config.json'}: restore either")
 
@@ -90,9 +96,9 @@ def check_figure(path):
     form, known = Path(path).suffix[1:].lower(), {*FigureCanvasBase.get_supported_filetypes()} - {"pgf"}  # needs TeX
     if form not in known:
         raise UsageError(f"cannot draw {path}: expected a name that ends in one of {', '.join(sorted(known))}")
-    if not Path(os.path.expanduser(path)).parent.is_dir():
+    if not Path(path).parent.is_dir():
         raise UsageError(f"cannot draw {path}: there is no folder {Path(path).parent}; make it, or choose another")
-    if os.path.isdir(os.path.expanduser(path)):
+    if os.path.isdir(path):
         raise UsageError(f"cannot draw {path}: it is a folder; choose another name")
     return form
 
@@ -101,7 +107,7 @@ def save_figure(figure, path):
     """Write a figure in the format that the file's name asks for."""
     from matplotlib import rc_context
 
-    form, path = check_figure(path), Path(os.path.expanduser(path))
+    form = check_figure(path)
     # The same figure is the same file: no date, and names in it that are not drawn by chance.
     with replacing(path) as file, rc_context({"svg.hashsalt": "tinyvit"}):
         figure.savefig(file, format=form, metadata={"Date": None} if form == "svg" else None)

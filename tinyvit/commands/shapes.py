@@ -1,6 +1,7 @@
 """tinyvit shapes"""
 
 import json
+import os
 import sys
 
 from tinyvit.commands.options import add_json, add_model_settings, count, given, new_command
@@ -16,11 +17,18 @@ def add(commands):
     examples += ["shapes B/16 --pool mean --position relative --position-at shared", "shapes mnist --model cnn"]
     parser = new_command(commands, "shapes", run, examples)
     parser.add_argument(
-        "preset", metavar="PRESET", nargs="?", default="B/16", choices=PRESETS, help=f"{', '.join(PRESETS)}"
+        "preset",
+        metavar="PRESET",
+        nargs="?",
+        default="B/16",
+        choices=PRESETS,
+        help=f"{', '.join(PRESETS)} (default %(default)s)",
     )
     parser.add_argument("--batch", type=count, default=1, metavar="N", help="images (default %(default)s)")
     parser.add_argument("--backward", action="store_true", help="the gradients as well")
-    parser.add_argument("--figure", metavar="FILE", help="also draw the forward pass, as .svg, .png or .pdf")
+    parser.add_argument(
+        "--figure", type=os.path.expanduser, metavar="FILE", help="also draw the forward pass, as .svg, .png or .pdf"
+    )
     add_model_settings(parser, "the model (default: the preset's)")
     add_json(parser)
 

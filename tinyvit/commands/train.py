@@ -30,9 +30,10 @@ from tinyvit.models.config import ViTConfig
 from tinyvit.models.model import MODELS, model_named, model_of, name_of, parameter_count
 from tinyvit.models.presets import VIT_PRESETS
 from tinyvit.training.cores import workers_for
-from tinyvit.training.loop import check_recipe, fit
-from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
-from tinyvit.training.run import check_empty, latest_run, new_run, next_folder, open_run
+from tinyvit.training.folders import check_empty, next_folder
+from tinyvit.training.loop import fit
+from tinyvit.training.recipe import RECIPES, Recipe, check_recipe, fine_tuning
+from tinyvit.training.run import latest_run, new_run, open_run
 from tinyvit.training.settings import FREE, Settings
 from tinyvit.training.stopping import stop_requests
 from tinyvit.weights.adapt import adapt, fitting_image
@@ -52,7 +53,9 @@ def add(commands):
         help=f"data set: {', '.join(DATASETS)}, or a folder or .zip of pictures, CLASS/*.jpg or train/CLASS/*.jpg and "
         "test/CLASS/*.jpg; without, the preset's, or digits, which is bundled",
     )
-    parser.add_argument("--out", metavar="DIR", help="run folder; runs/DATA-1, -2, ... without")
+    parser.add_argument(
+        "--out", type=os.path.expanduser, metavar="DIR", help="run folder; runs/DATA-1, -2, ... without"
+    )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in --out, or with the latest that is not finished"
     )

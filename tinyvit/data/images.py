@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyvit.data.image_arrays import LONGEST_SIDE, as_bytes, gathered, halved_by, numbers_as_bytes, read_npy
-from tinyvit.errors import DataError
+from tinyvit.errors import DataError, first_line
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue appear
 # Pillow knows many more formats; some of them start other programs (EPS runs Ghostscript).
@@ -77,8 +77,7 @@ def decoded(path, stream=None):
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or 'damaged or cut short'}") from None
     except Exception as error:  # decoders meet damaged files with a dozen kinds of exception, SyntaxError among them
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"{path}: damaged, or not what its name says: {reason}") from error
+        raise DataError(f"{path}: damaged, or not what its name says: {first_line(error)}") from error
 
 
 @contextmanager

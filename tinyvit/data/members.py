@@ -46,8 +46,8 @@ def as_member(image, dataset):
     (height, width), side, notes = image.shape[:2], dataset.side, []
     if dataset.channels == 1 and (image != image[:, :, :1]).any():
         notes.append("converted from colour to grey")
-    if (height, width) != (side, side):
-        notes.append(f"resized from {width}x{height} to {side}x{side}")
     if height != width:
         notes.append("cut to the square in the middle")
+    if (height, width) != (side, side):
+        notes.append(f"resized from {width}x{height} to {side}x{side}")
     return scale(prepare_member(image, side, dataset.channels), 255), notes

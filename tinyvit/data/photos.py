@@ -17,6 +17,7 @@ from tinyvit.ops.resize import both_sides, resize
 
 PILLOW = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers, which config files use
 HALF = (0.5, 0.5, 0.5)
+MOST = 10  # of a mean or deviation of pixels from 0 to 1; those of pixels from 0 to 255 would be ten times as large
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,8 @@ def _three_numbers(values, channels):
         values = 3 * ([values] if not isinstance(values, list) else values)
     if not isinstance(values, list) or len(values) != 3:
         raise ValueError(f"{reprlib.repr(values)}, expected three numbers")
-    if not all(type(value) in (int, float) and abs(value) < 1e6 for value in values):
-        raise ValueError(f"{reprlib.repr(values)}, expected three numbers")
+    if not all(type(value) in (int, float) and 0 <= value <= MOST for value in values):
+        raise ValueError(f"{reprlib.repr(values)}, expected numbers of pixels from 0 to 1")
     return tuple(map(float, values))
 
 

@@ -16,17 +16,22 @@ DARK = 8  # of 255: a ground up to this is black already
 BRIGHT = 200  # of 255: ink with a peak from this on is white already
 INK = 96  # of 255: what is at least so bright is ink
 SMALLEST = 0.95  # of the data set's size: ink from this on has the size already
+THICKEST, MIXED = 1 / 8, 0.05  # of a frame: part of the shorter side; share of its pixels that are none of it
+FRAME = "cut off the frame"
 CENTRED = "cropped to the ink and centred"
+WIDE = 1.6  # times as wide as high: 195 of MNIST's 70,000 digits are
+SEVERAL = "the ink is much wider than high: one figure is expected, not several in a row"
 
 
 def prepare(image: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, list[str]]:
     """Turn a picture into the input of a model that was trained on `dataset`.
 
     For a data set of photographs: the shorter side is resized to the model's, and the middle cut out. For all others,
-    in order: grey; light on dark; for pictures of ink the full range of brightness; size and place. MNIST's own
-    preparation: the ink's longer side is scaled to `ink_box`, and the ink is put down with its centre of mass in the
-    middle, unless it is as large and lies there already. (Some of the 8 x 8 digits lie a pixel aside: one that was
-    moved by a pixel may pass for one of these.) Other sets' pictures are padded to a square and resized.
+    in order: grey; for pictures of ink, without a frame; light on dark; for pictures of ink, the full range of
+    brightness; size and place. MNIST's own preparation: the ink's longer side is scaled to `ink_box`, and the ink is
+    put down with its centre of mass in the middle, unless it is as large and lies there already. (Some of the 8 x 8
+    digits lie a pixel aside: one that was moved by a pixel may pass for one of these.) Other sets' pictures are padded
+    to a square and resized.
 
     Parameters
     ----------
@@ -46,6 +51,8 @@ def prepare(image: np.ndarray, dataset: Dataset) -> tuple[np.ndarray, list[str]]
     if dataset.photos:
         return as_member(image, dataset)
     grey, notes = _to_grey(image)
+    if dataset.ink_box is not None:
+        grey, notes = _without_frame(grey, notes)
     grey, notes = _light_on_dark(grey, notes)
     if dataset.ink_box is not None:
         grey, notes = _stretch(grey, notes)
@@ -63,6 +70,23 @@ def _to_grey(image):
     for row, colours in zip(grey, image, strict=True):  # all at once would take ten times the picture's memory
         row[:] = colours @ np.array(LUMA)
     return grey, ["converted from colour to grey"]
+
+
+def _without_frame(grey, notes):
+    """Cut off a dark frame around light paper, as a scan has it, or a light one: it would be taken for the ground.
+
+    All of the border is then on one side of the middle brightness, and all of a rectangle not far inside on the other.
+    A box that was drawn around the ink is cut off likewise: first what is outside, then its lines.
+    """
+    height, width = grey.shape
+    middle = (grey.min() + grey.max()) / 2
+    outside = (_border(grey) > middle).mean()
+    if min(outside, 1 - outside) < MIXED:
+        for thick in range(1, int(THICKEST * min(height, width)) + 1):
+            inner = grey[thick : height - thick, thick : width - thick]
+            if abs((_border(inner) > middle).mean() - outside) > 1 - MIXED:
+                return _without_frame(inner, [*notes, FRAME] if FRAME not in notes else notes)
+    return grey, notes
 
 
 def _light_on_dark(grey, notes):
@@ -101,14 +125,19 @@ def _centre_ink(grey, notes, dataset):
         if SMALLEST * box <= max(ink.shape) <= box:
             if shape == (side, side) and _in_place(ink, (rows.start, columns.start), dataset):
                 return grey, notes
-            return _put_down(ink, dataset), [*notes, CENTRED]
+            return _put_down(ink, dataset), [*notes, CENTRED, *_wide(ink)]
     ink = _resize(ink, box / max(ink.shape))
     picture = _put_down(ink, dataset)
     resized = f"from {shape[1]}x{shape[0]} to {side}x{side}" if shape != (side, side) else "the ink"
-    notes = [*notes, CENTRED, f"resized {resized}"]
+    notes = [*notes, CENTRED, f"resized {resized}", *_wide(ink)]
     if ink.max() < BRIGHT:
         return picture / ink.max() * 255, [*notes, "brightened: the ink's strokes are thinner than a pixel"]
     return picture, notes
+
+
+def _wide(ink):
+    """What is to be said of ink that cannot be one of the set's figures, if it is that wide."""
+    return [SEVERAL] if ink.shape[1] > WIDE * ink.shape[0] else []
 
 
 def _extent(grey, least):

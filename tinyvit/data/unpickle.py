@@ -7,8 +7,7 @@ is made from the record once its type and size are known to be right.
 
 import numpy as np
 
-from tinyvit.errors import DataError
-from tinyvit.npz import first_line
+from tinyvit.errors import DataError, first_line
 from tinyvit.pickles import Record, read_pickle
 
 LARGEST = 2**27  # bytes of a batch, four times those of its images

@@ -7,7 +7,7 @@ import numpy as np
 from tinyvit.data.augmentation import augment
 from tinyvit.doctor.labels import votes_of
 from tinyvit.doctor.luck import DEVIATIONS, deviation
-from tinyvit.doctor.sample import features_of
+from tinyvit.doctor.sample import coarse, features_of
 
 PICTURES, SIDE = 100, 32  # looked at, of so many pixels along a side
 LOST = 0.2  # share of what there is to see that may leave the picture, on average
@@ -40,7 +40,7 @@ def check_augmentation(sample, recipe, classes, seed):
     asked = {name: amount for name, amount in recipe.augmentation.items() if amount}
     if not asked:
         return "no augmentation is asked for"
-    images, factor = _small(sample.images[:PICTURES])
+    images, factor = coarse(sample.images[:PICTURES], SIDE)
     background = _background(images)
     lost = {
         name: _lost(images, background, name, amount, factor, seed)
@@ -71,15 +71,6 @@ def check_augmentation(sample, recipe, classes, seed):
         yield from _check_turned(sample, recipe, classes)
     most = max(lost.values(), default=0.0)
     return f"{', '.join(f'{name} {amount:g}' for name, amount in asked.items())}: at most {most:.0%} leave the picture"
-
-
-def _small(images):
-    """Pictures of at most about SIDE pixels along a side, and by what their size was divided."""
-    factor = max(1, images.shape[1] // SIDE)
-    n, height, width, channels = images.shape
-    rows, columns = height // factor, width // factor
-    images = images[:, : rows * factor, : columns * factor]
-    return images.reshape(n, rows, factor, columns, factor, channels).mean(axis=(2, 4)), factor
 
 
 def _background(images):

@@ -49,7 +49,7 @@ def check_repeats(images, labels):
 
 
 def check_leakage(images, test, seed):
-    """Test pictures are none of those that the model learns from, in another brightness, inverted or turned neither.
+    """No test picture is a training picture, not even in another brightness, inverted or turned.
 
     Copies to the bit are counted among all. For 200 test pictures, in each of six positions, the training picture is
     found whose correlation with it is the largest in size (so the inverted ones are found, too): both are the same if
@@ -78,9 +78,7 @@ def check_leakage(images, test, seed):
             return ""
         if form == "as they are":
             yield from _check_alike(np.abs(signed), base, rng)
-    return (
-        f"{compared:,} test and {len(base):,} training images: none stands in both, inverted, paler or turned neither"
-    )
+    return f"{compared:,} test and {len(base):,} training images: none in both, not even inverted, paler or turned"
 
 
 def _check_alike(found, base, rng):

@@ -48,7 +48,7 @@ def check_parts(train, test, seed):
             f"a linear classifier tells test from training images in {share:.0%} of {count:,} cases, where guessing "
             f"has 50 %: prepare both alike{_difference(train, test)}"
         )
-    return f"{len(pairs[0]):,} images of each part: told apart in {share:.0%} of the cases, where guessing has 50 %"
+    return f"{len(pairs[0]):,} images of each part: told apart in {share:.0%} of the cases, where guessing has 50%"
 
 
 def _as_many(labels, test_labels, count, test_count, rng):

@@ -6,6 +6,7 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.doctor.luck import DEVIATIONS, deviation, margin
+from tinyvit.doctor.sample import coarse
 from tinyvit.models.model import model_of
 from tinyvit.training.evaluation import outputs_and_scores
 from tinyvit.training.probe import ridge
@@ -74,7 +75,7 @@ def _check_classes(answers, labels, classes):
     for k in np.flatnonzero(given >= LEAST):
         taken = np.bincount(answers[labels == k], minlength=classes)
         other = int(taken.argmax())
-        if other != k and k not in never and deviation(taken[other], given[k], given[k] // 2, given[k]) > 1:
+        if other != k and k not in never and deviation(taken[other], given[k], int(CONFUSED * given[k]), given[k]) > 1:
             yield (
                 f"{taken[other] / given[k]:.0%} of the test images of class {k} are taken for class {other}: are their "
                 "labels exchanged, or can one tell them apart?"
@@ -84,18 +85,9 @@ def _check_classes(answers, labels, classes):
 
 def _linear(train, test, classes):
     """Whether a linear map on pixels, fitted to the training pictures, is right for each test picture."""
-    features = [_pixels(part.images) for part in (train, test)]
+    features = [coarse(part.images, SIDE)[0].reshape(len(part.images), -1) for part in (train, test)]
     head = ridge(features[0], train.labels, classes, L2)
     return (features[1] @ head["w"] + head["b"]).argmax(axis=1) == test.labels
-
-
-def _pixels(images):
-    """Pictures as vectors of their pixels, large ones as those of the means of blocks."""
-    factor = max(1, images.shape[1] // SIDE)
-    n, height, width, channels = images.shape
-    rows, columns = height // factor, width // factor
-    images = images[:, : rows * factor, : columns * factor]
-    return images.reshape(n, rows, factor, columns, factor, channels).mean(axis=(2, 4)).reshape(n, -1)
 
 
 def _check_linear(right, linear, share):

@@ -43,15 +43,23 @@ def features_of(images):
     ----------
     images : array of floats [n, H, W, C]
     """
-    n, height, width, _ = images.shape
-    grey, factor = images.mean(axis=3), max(1, min(height, width) // SIDE)
+    vectors = coarse(images.mean(axis=3, keepdims=True), SIDE)[0].reshape(len(images), -1)
+    vectors = vectors - vectors.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    shown = lengths > FLAT * np.sqrt(vectors.shape[1])
+    return np.where(shown, vectors / np.where(shown, lengths, 1), 0).astype(np.float32)
+
+
+def coarse(images, side):
+    """The means of blocks of pixels, [n, h, w, C], and by what the size was divided.
+
+    As coarse as leaves at least `side` pixels along the shorter side, if the pictures have so many.
+    """
+    n, height, width, channels = images.shape
+    factor = max(1, min(height, width) // side)
     rows, columns = height // factor, width // factor
-    grey = grey[:, : rows * factor, : columns * factor]
-    coarse = grey.reshape(n, rows, factor, columns, factor).mean(axis=(2, 4)).reshape(n, -1)
-    coarse = coarse - coarse.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(coarse, axis=1, keepdims=True)
-    shown = lengths > FLAT * np.sqrt(coarse.shape[1])
-    return np.where(shown, coarse / np.where(shown, lengths, 1), 0).astype(np.float32)
+    images = images[:, : rows * factor, : columns * factor]
+    return images.reshape(n, rows, factor, columns, factor, channels).mean(axis=(2, 4)), factor
 
 
 def in_blocks(images):

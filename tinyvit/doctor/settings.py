@@ -39,15 +39,15 @@ def check_settings(config, recipe, images, *, fine_tuned=False):
     shrinks = recipe.learning_rate * recipe.weight_decay
     if shrinks > MOST_DECAY:
         yield (
-            f"the weight decay {recipe.weight_decay:g} takes {shrinks:.0%} of every matrix in each step: try 0.05 to "
-            "0.3"
+            f"the weight decay {recipe.weight_decay:g}, times the learning rate {recipe.learning_rate:g}, takes "
+            f"{shrinks:.0%} of every matrix in each step: lower the larger of the two"
         )
     for name, value, most in (
         ("dropout", config.values().get("dropout", 0.0), MOST_NOISE),
         ("label smoothing", recipe.label_smoothing, MOST_SMOOTHING),
     ):
         if value > most:
-            yield f"{value:.0%} {name} leaves little to learn from: try 0 to 10 %"
+            yield f"{value:.0%} {name} leaves little to learn from: try 0 to 10%"
     if recipe.freeze and not fine_tuned:
         yield (
             f"freeze {recipe.freeze} keeps the first blocks and the embedding at their random first weights: leave it "
@@ -92,4 +92,4 @@ def _check_batch(recipe, images):
             "says little; try 0.1"
         )
     if recipe.validation > MOST_HELD_OUT:
-        yield f"{recipe.validation:.0%} of the images are held out, and {count:,} are left to learn from: try 10 %"
+        yield f"{recipe.validation:.0%} of the images are held out, and {count:,} are left to learn from: try 10%"

@@ -41,7 +41,7 @@ def check_sizes(config, images, p, *, count, fine_tuned=False):
     if isinstance(config, CNNConfig) and min(config.widths) < least:
         yield f"a convolution gives {min(config.widths)} channels for {config.classes} classes: expected 16 or more"
     if hasattr(config, "corrupted") and not FEW_CORRUPTED <= config.corrupted <= MANY_CORRUPTED:
-        yield f"{config.corrupted:.0%} of the patches are corrupted: try 50 %"
+        yield f"{config.corrupted:.0%} of the patches are corrupted: try 50%"
     if not fine_tuned and parameters > LARGE * count:
         yield (
             f"{parameters:,} parameters for {count:,} images, from random ones: take a smaller model, or start from "

@@ -4,7 +4,7 @@ from contextlib import closing
 from pathlib import Path
 
 from tinyvit.data import load_data
-from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.errors import CheckpointError, UsageError, first_line
 from tinyvit.files import replacing
 from tinyvit.lab.cost import COST
 from tinyvit.lab.data_size import DATA_SIZE
@@ -97,10 +97,9 @@ def report_of(experiment, records, path):
     try:
         return experiment.report(Results(records))
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-        reason = str(error).partition("\n")[0]
         raise CheckpointError(
-            f"{path} has a result that no run of {experiment.name} gives ({type(error).__name__}: {reason}): "
-            "move the file away, and give the same command again"
+            f"{path} has a result that no run of {experiment.name} gives "
+            f"({type(error).__name__}: {first_line(error)}): move the file away, and give the same command again"
         ) from error
 
 

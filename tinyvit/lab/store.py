@@ -8,7 +8,7 @@ import json
 import os
 
 from tinyvit import json_files
-from tinyvit.errors import FULL, CheckpointError, WriteError
+from tinyvit.errors import CheckpointError, WriteError
 from tinyvit.training.machine import machine
 
 FIELDS = {"key": str, "data": str, "setting": dict, "seed": int, "result": dict, "seconds": int | float, "machine": str}
@@ -70,8 +70,7 @@ class Store:
                     text = "\n" * (file.read() != b"\n") + text
                 file.write(text.encode())
         except OSError as error:
-            again = "; then give the same command again" if error.errno in FULL else ""
-            raise CheckpointError(f"{WriteError(self.path, error)}{again}") from None
+            raise WriteError(self.path, error, then="give the same command again") from None
 
 
 def _is_record(record):

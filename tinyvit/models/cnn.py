@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from tinyvit.errors import UsageError
 from tinyvit.layers.initializers import normal, zeros
 from tinyvit.layers.linear import linear, linear_backward
-from tinyvit.models.config import Config, check_images, check_whole
+from tinyvit.models.config import Config, check_images
+from tinyvit.models.sizes import check_whole
 from tinyvit.ops.convolution import convolution, convolution_backward
 from tinyvit.ops.gelu import gelu, gelu_backward
 from tinyvit.ops.mean_row import mean_row, mean_row_backward

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import reprlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,11 +11,11 @@ from tinyvit.layers.attend import ATTENTION
 from tinyvit.layers.block import BLOCKS
 from tinyvit.layers.pool import READOUTS, WITHOUT_CLASS_TOKEN
 from tinyvit.layers.position import POSITIONS
+from tinyvit.models.sizes import LARGEST, ImageSize, check_whole, checked_size, in_pixels
 from tinyvit.ops.gelu import GELU
 from tinyvit.ops.resize import both_sides
 from tinyvit.ops.scale import SCALES
 
-LARGEST = 100_000  # of any size: far beyond every model
 DEEPEST = 1_000
 LARGEST_MATRIX = 2**40  # entries: so that no product of sizes overflows
 CHOICES = {
@@ -28,9 +27,6 @@ CHOICES = {
     "attention": ATTENTION,
     "gelu": GELU,
 }
-
-
-ImageSize = int | tuple[int, int]  # of square images their side, of others (height, width)
 
 
 @dataclass(frozen=True)
@@ -93,35 +89,6 @@ class Config:
             )
 
 
-def check_whole(name: str, value: Any, least: int = 1, most: int = LARGEST) -> None:
-    """Raise UsageError unless the value of this name is a whole number between the two."""
-    if type(value) is not int or not least <= value <= most:
-        raise UsageError(f"{name} is {value!r}: expected a whole number from {least} to {most}")
-
-
-def in_pixels(image: ImageSize) -> str:
-    """An image size in words, height before width: "224" or "32 x 128"."""
-    return str(image) if isinstance(image, int) else " x ".join(map(str, image))
-
-
-def checked_size(image: Any) -> ImageSize:
-    """An image size as configurations have it: one number, or a tuple of two that differ.
-
-    Raises
-    ------
-    UsageError
-        If it is neither a whole number from 1 nor two of them, as a tuple or a list.
-    """
-    if not isinstance(image, tuple | list):
-        check_whole("image", image)
-        return image
-    if len(image) != 2:
-        raise UsageError(f"image is {reprlib.repr(image)}: expected one number of pixels, or height and width")
-    for side in image:
-        check_whole("image", side)
-    return image[0] if image[0] == image[1] else tuple(image)
-
-
 @dataclass(frozen=True)
 class ViTConfig(Config):
     """The configuration of a Vision Transformer; the defaults are ViT-B/16 as in the paper.
@@ -145,9 +112,9 @@ class ViTConfig(Config):
     classes : int
         K: number of classes.
     pool : str
-        What the head reads: "class", the class token; "mean", the mean of all patches, where there is no class token;
-        "patch_mean", the mean of all patches beside a class token; "mean_norm" and "patch_mean_norm", whose LayerNorm
-        comes after the mean.
+        What the head reads: "class", the class token, "mean", the mean of all patches, where there is no class token,
+        "patch_mean", that mean beside a class token, or "mean_norm" and "patch_mean_norm", with LayerNorm after the
+        mean.
     position : str
         Position embedding: "1d" or "2d" (learned), "sinusoidal", "relative" or "none".
     position_at : str

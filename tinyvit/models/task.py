@@ -12,7 +12,8 @@ import numpy as np
 
 from tinyvit.annotations import Array, Batch, Tree
 from tinyvit.errors import DataError
-from tinyvit.models.config import LARGEST, Config
+from tinyvit.models.config import Config
+from tinyvit.models.sizes import LARGEST
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from tinyvit.ops.labels import check_labels
 from tinyvit.ops.resize import both_sides

@@ -16,8 +16,9 @@ from tinyvit import trees
 from tinyvit.annotations import Array, Tree
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.errors import UsageError
-from tinyvit.models.config import Config, in_pixels
+from tinyvit.models.config import Config
 from tinyvit.models.model import model_of
+from tinyvit.models.sizes import in_pixels
 from tinyvit.viz.attention import who_answers
 from tinyvit.viz.maps import attention_figure
 from tinyvit.viz.picture import HEAT, picture

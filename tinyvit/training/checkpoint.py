@@ -20,7 +20,7 @@ from tinyvit.arrays import to_host
 from tinyvit.data.datasets import DATASETS, Dataset
 from tinyvit.data.inputs import ANSWERS, Inputs
 from tinyvit.data.photos import Preparation
-from tinyvit.errors import CheckpointError, UsageError, WriteError
+from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import replacing
 from tinyvit.models.config import Config
 from tinyvit.models.model import check_parameters, model_named, model_of, name_of, parameter_count
@@ -77,13 +77,10 @@ def save(
     description = json.dumps(described, sort_keys=True)
     arrays = {"config": np.frombuffer(description.encode(), np.uint8)} | arrays
     path = os.path.expanduser(path)
-    try:
-        with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
-            for name, array in arrays.items():
-                with archive.open(zipfile.ZipInfo(f"{name}.npy", EPOCH), "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, np.asarray(array, order="C"), allow_pickle=False)
-    except OSError as error:
-        raise CheckpointError(str(WriteError(path, error))) from None
+    with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy", EPOCH), "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asarray(array, order="C"), allow_pickle=False)
 
 
 def load(path: Path) -> tuple[Tree, Config]:

@@ -20,12 +20,11 @@ from tinyvit.errors import CheckpointError, DivergedError, Interrupted, UsageErr
 from tinyvit.lock import locked
 from tinyvit.models.config import Config
 from tinyvit.models.model import check_parameters, model_of
-from tinyvit.training.adamw import block_names
 from tinyvit.training.batches import check_pixels, checked_data, held_out, take
 from tinyvit.training.checkpoint import load_training, save
 from tinyvit.training.cores import workers_for
 from tinyvit.training.evaluation import pool_outputs
-from tinyvit.training.recipe import Recipe
+from tinyvit.training.recipe import Recipe, check_recipe
 from tinyvit.training.run import Run
 from tinyvit.training.step import LOG_EVERY, arithmetic, diverged, epoch_order, take_step
 from tinyvit.training.stopping import interrupts_of_python, stop_requests
@@ -320,18 +319,3 @@ def checked_seed(seed):
     if number < 0:
         raise UsageError(f"seed is {seed!r}: expected a whole number of at least 0")
     return number
-
-
-def check_recipe(config, recipe):
-    """Raise UsageError if a recipe asks for more blocks, or for larger shifts, than the model and its images have."""
-    if not isinstance(recipe, Recipe):
-        raise UsageError(f"found {recipe!r}: expected a recipe, such as tinyvit.RECIPES['digits']")
-    blocks = len(block_names(model_of(config).init(None, config)))
-    if recipe.freeze > blocks:
-        raise UsageError(
-            f"freeze is {recipe.freeze}: the model has {blocks} block{'s' * (blocks != 1)}, expected at most that"
-        )
-    side = int(np.min(config.values()["image"]))
-    for name in ("shift", "crop"):
-        if (pixels := getattr(recipe, name)) >= side:
-            raise UsageError(f"{name} is {pixels}: the images have {side} pixels, expected less")

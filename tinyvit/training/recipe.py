@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from tinyvit.errors import UsageError
+from tinyvit.models.model import model_of
 from tinyvit.names import Named
+from tinyvit.training.adamw import block_names
 
 AUGMENTATION = ("shift", "rotate", "zoom", "shear", "mirror", "crop")
 SHARES = ("warmup", "label_smoothing", "ema_decay", "validation", "zoom", "shear", "mirror")
@@ -116,6 +118,21 @@ class Recipe:
 def fine_tuning(recipe):
     """The recipe for a model that has learned already: gentle steps, so as not to undo it."""
     return dataclasses.replace(recipe, learning_rate=recipe.learning_rate / 10)
+
+
+def check_recipe(config, recipe):
+    """Raise UsageError if a recipe asks for more blocks, or for larger shifts, than the model and its images have."""
+    if not isinstance(recipe, Recipe):
+        raise UsageError(f"found {recipe!r}: expected a recipe, such as tinyvit.RECIPES['digits']")
+    blocks = len(block_names(model_of(config).init(None, config)))
+    if recipe.freeze > blocks:
+        raise UsageError(
+            f"freeze is {recipe.freeze}: the model has {blocks} block{'s' * (blocks != 1)}, expected at most that"
+        )
+    side = min(config.size)
+    for name in ("shift", "crop"):
+        if (pixels := getattr(recipe, name)) >= side:
+            raise UsageError(f"{name} is {pixels}: the images have {side} pixels, expected less")
 
 
 RECIPES: dict[str, Recipe] = Named(

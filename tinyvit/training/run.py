@@ -9,7 +9,6 @@ curves.png        drawn as it goes
 """
 
 import dataclasses
-import itertools
 import json
 import os
 import re
@@ -18,10 +17,11 @@ from pathlib import Path
 
 from tinyvit import json_files
 from tinyvit.data import DATASETS
-from tinyvit.errors import FULL, CheckpointError, DivergedError, UsageError, WriteError
+from tinyvit.errors import CheckpointError, DivergedError, UsageError, WriteError
 from tinyvit.files import clear_side_files, replacing
-from tinyvit.lock import LOCK
+from tinyvit.lock import ELSEWHERE
 from tinyvit.models.model import model_of, name_of
+from tinyvit.training.folders import check_empty, no_run
 from tinyvit.training.settings import Settings
 
 RECORDS = {  # what a record of the history has at least, by its kind
@@ -113,8 +113,7 @@ class Run:
             with open(path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
-            hint = f"; then go on with: {self.resume_command}" if error.errno in FULL else ""
-            raise CheckpointError(f"{WriteError(path, error)}{hint}") from None
+            raise WriteError(path, error, then=f"go on with: {self.resume_command}") from None
 
     def history(self):
         """The records so far, without the lines that are none."""
@@ -181,38 +180,8 @@ def new_run(folder, settings, *, force=False):
             (folder / name).unlink(missing_ok=True)
         _write_json(folder / "config.json", settings.as_dict())
     except OSError as error:
-        raise CheckpointError(
-            f"cannot write to {folder}: {error.strerror or error}; choose another folder with --out"
-        ) from None
+        raise WriteError(folder, error, advice=ELSEWHERE) from None
     return Run(folder, settings)
-
-
-def check_empty(folder):
-    """Raise UsageError if there is a run in a folder already, or anything else but what one left that was killed."""
-    folder = Path(folder)
-    clear_side_files(folder / "config.json")
-    if folder.is_dir() and any(path.name != LOCK for path in folder.iterdir()):
-        raise UsageError(
-            f"{folder} exists and is not empty: "
-            "go on with --resume, replace the run with --force, or choose another --out"
-        )
-
-
-def no_run(folder, expected):
-    """The error that there is no run in a folder: what is there, what was expected, and which runs there are."""
-    folder = Path(folder)
-    if inside := _runs_in(folder):
-        return CheckpointError(f"no run in {folder}: it holds {inside}; name one of them")
-    if folder.exists():
-        return CheckpointError(f"no run in {folder}: expected {expected}")
-    others = f"; there are {found}" if (found := _runs_in(Path("runs"))) else ""
-    return CheckpointError(f"no run in {folder}: there is no such folder; expected {expected}{others}")
-
-
-def _runs_in(folder, most=4):
-    """The names of the runs in a folder, or the first of them."""
-    names = sorted(str(path.parent) for path in folder.glob("*/history.jsonl"))
-    return ", ".join(names[:most] + ["..."] * (len(names) > most))
 
 
 def open_run(folder):
@@ -259,28 +228,6 @@ def latest_run(data=None, runs=Path("runs")):
 def is_open(folder):
     """Whether there is something to go on with: a run that is neither finished nor diverged."""
     return not (folder / "metrics.json").exists() and Run(folder, None).diverged is None
-
-
-def next_folder(data, runs=Path("runs")):
-    """The first free one of runs/DATA-1, -2, ..., made at once, so that a run started beside this one takes another.
-
-    Raises
-    ------
-    CheckpointError
-        If it cannot be made.
-    """
-    taken = [int(m[1]) for path in runs.glob("*") if (m := re.fullmatch(rf"{re.escape(data)}-(\d+)", path.name))]
-    for number in itertools.count(1 + max(taken, default=0)):
-        folder = runs / f"{data}-{number}"
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise CheckpointError(
-                f"cannot make {folder}: {error.strerror or error}; choose another folder with --out"
-            ) from None
 
 
 def _write_json(path, values):

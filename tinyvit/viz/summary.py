@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyvit import trees
-from tinyvit.models.config import Config, check_whole
+from tinyvit.models.config import Config
 from tinyvit.models.model import model_of
+from tinyvit.models.sizes import check_whole
 from tinyvit.viz.gradients import name_backward
 from tinyvit.viz.names import name_forward
 from tinyvit.viz.observe import observed

@@ -3,7 +3,7 @@
 from tinyvit import trees
 from tinyvit.arrays import xp_of
 from tinyvit.errors import UsageError
-from tinyvit.models.config import checked_size, in_pixels
+from tinyvit.models.sizes import checked_size, in_pixels
 from tinyvit.models.swin import SwinConfig
 from tinyvit.ops.convolution import kernel_from_matrix, matrix_from_kernel
 from tinyvit.ops.resize import both_sides

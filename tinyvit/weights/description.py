@@ -10,8 +10,7 @@ import reprlib
 from tinyvit import json_files
 from tinyvit.data.inputs import ANSWERS, Inputs
 from tinyvit.data.photos import Preparation
-from tinyvit.errors import CheckpointError, DataError, UsageError
-from tinyvit.npz import first_line
+from tinyvit.errors import CheckpointError, DataError, UsageError, first_line
 from tinyvit.weights.heads import architecture
 
 TANH = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_tanh")  # the last is timm's name, the others Hugging Face's
@@ -229,7 +228,8 @@ class Description:
             what = f"what it says of the data set cannot be read: {first_line(error)}"
             raise CheckpointError(f"{self.path}: {what}") from None
         fits = dataset and (dataset.channels, dataset.classes) == (config.channels, config.classes)
-        return dataset if fits else None
+        same = fits and self.class_names(config.classes) in (None, dataset.class_names)
+        return dataset if same else None
 
     def preparation(self, source, config):
         """How a photograph is prepared, and notes on it: by the source's defaults, unless a file beside says how."""

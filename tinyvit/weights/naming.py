@@ -78,11 +78,12 @@ def read_parameters(path, tensors, naming, config):
     CheckpointError
         If an array is missing, misshapen, or left over: its name, what was found and what was expected.
     """
-    arrays, used, whole = {}, set(), {}
-    for name, shape, theirs, form in naming.forms(config):
+    arrays, used, whole, forms = {}, set(), {}, naming.forms(config)
+    found = {_in_block(name) for name, _, theirs, _ in forms if theirs in tensors}
+    for name, shape, theirs, form in forms:
         if theirs not in tensors:
-            if re.search(r"/msa/[qkv]/b$", name):  # a model without them is one in which they are zero
-                arrays[name] = np.zeros(shape, np.float32)
+            if re.fullmatch(r"msa/[qkv]/b", _in_block(name)) and _in_block(name) not in found:
+                arrays[name] = np.zeros(shape, np.float32)  # a model without them is one in which they are zero
                 continue
             raise CheckpointError(f"{path}: {theirs} is missing")
         used.add(theirs)
@@ -107,6 +108,11 @@ def read_parameters(path, tensors, naming, config):
     if len(kinds) > 1:
         arrays = {name: array.astype(np.result_type(*kinds)) for name, array in arrays.items()}
     return trees.from_names(arrays, like=vit_init(None, config))
+
+
+def _in_block(name):
+    """The name of a leaf within its block, which is the same in all blocks."""
+    return re.sub(r"^blocks/\d+/", "", name)
 
 
 def written(p, naming, config):

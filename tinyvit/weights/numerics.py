@@ -11,8 +11,8 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.data.photos import Preparation, prepare_photo
-from tinyvit.models.config import in_pixels
 from tinyvit.models.model import forward
+from tinyvit.models.sizes import in_pixels
 from tinyvit.ops.softmax import softmax
 from tinyvit.weights.adapt import POSITION_RESIZE, fitting_image, resized_positions
 

@@ -16,8 +16,8 @@ import re
 import numpy as np
 
 from tinyvit import json_files
-from tinyvit.errors import CheckpointError
-from tinyvit.npz import check_finite, check_names, first_line
+from tinyvit.errors import CheckpointError, first_line
+from tinyvit.npz import check_finite, check_names
 
 LONGEST_HEADER = 1_000_000  # bytes; ViT-H/14's has less than a tenth of that
 MOST_AXES = 8

@@ -16,7 +16,7 @@ from tinyvit.arrays import to_host
 from tinyvit.data.datasets import Dataset
 from tinyvit.data.inputs import ANSWERS, Inputs
 from tinyvit.data.photos import PILLOW, Preparation
-from tinyvit.errors import CheckpointError, UsageError
+from tinyvit.errors import UsageError, WriteError
 from tinyvit.files import replacing
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.model import check_parameters
@@ -58,6 +58,7 @@ def save_weights(
     p, config : the model
     target : "huggingface" or "timm"
     class_names : list of str, optional
+        Those of the data set, if it is left out.
     dataset : Dataset, optional
         What the model was trained on here, kept in config.json under a key of our own, which others ignore.
     preparation : Preparation, optional
@@ -95,7 +96,8 @@ def save_weights(
         from safetensors.numpy import save
     except ImportError:
         raise UsageError("writing safetensors needs the package of that name: pip install safetensors") from None
-    names = list(class_names or (f"class {k}" for k in range(config.classes)))
+    numbered = (f"class {k}" for k in range(config.classes))
+    names = list(class_names or (dataset.class_names if dataset else numbered))
     if len(names) != config.classes:
         raise UsageError(f"found {len(names)} names of classes, expected one for each of the model's {config.classes}")
     check_parameters(p, config, "the parameters to save")
@@ -116,13 +118,13 @@ def save_weights(
     files |= {name: json.dumps(content, indent=2).encode() for name, content in described.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:  # all of them are written before the first takes its place, and that is the weights'
-            for name, content in reversed(files.items()):
-                file = stack.enter_context(replacing(folder / name))
-                file.write(content)
-                file.flush()
     except OSError as error:
-        raise CheckpointError(f"cannot write into {folder}: {error.strerror or error}; choose another place") from None
+        raise WriteError(folder, error) from None
+    with ExitStack() as stack:  # all of them are written before the first takes its place, and that is the weights'
+        for name, content in reversed(files.items()):
+            file = stack.enter_context(replacing(folder / name))
+            file.write(content)
+            file.flush()
     lost = []
     if target == "timm" and config.eps != SOURCES["timm"].eps:
         lost.append(

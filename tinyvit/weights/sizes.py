@@ -4,9 +4,10 @@ import itertools
 import math
 import re
 
-from tinyvit.errors import CheckpointError, UsageError
-from tinyvit.models.config import ViTConfig, checked_size, in_pixels
-from tinyvit.npz import first_line
+from tinyvit.errors import CheckpointError, UsageError, first_line
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.sizes import checked_size, in_pixels
+from tinyvit.ops.resize import both_sides
 from tinyvit.weights.heads import heads_of_widths
 from tinyvit.weights.variants import with_class_row
 
@@ -54,9 +55,9 @@ def configuration(path, tensors, naming, described, heads):
     patch, channels = (kernel[0], kernel[2]) if naming.source == "Google" else (kernel[2], kernel[1])
     image, tensors = _image(path, tensors, naming, described, shape, patch)
     pool = _pool(described, "cls" in shape, norm_last)
-    lines += [
-        f"{naming.source}'s names: {depth} block{'s' * (depth > 1)} of width {dim}, patches of {patch} x {patch} pixels"
-    ]
+    blocks, pixels = f"{depth} block{'s' * (depth > 1)} of width {dim}", in_pixels(both_sides(image))
+    square = "" if described.size() else ", taken to be square"
+    lines.append(f"{naming.source}'s names: {blocks}, patches of {patch} x {patch} pixels, images of {pixels}{square}")
     if pool != "class":
         lines.append(f"the head reads the mean of all patches, with LayerNorm {'after' if norm_last else 'before'} it")
     if naming.source == "timm" and described.pool() is None and "cls" in shape:
@@ -67,7 +68,9 @@ def configuration(path, tensors, naming, described, heads):
         patch=patch,
         dim=dim,
         depth=depth,
-        heads=_heads(path, tensors, naming, described, shape, lines) if heads is None else heads,
+        heads=_heads(path, tensors, naming, described, shape, lines)
+        if heads is None
+        else _asked(heads, described, lines),
         mlp_dim=shape["blocks/{i}/mlp/fc1/b"][0],
         classes=shape.get("head/b", [1])[0],
         pool=pool,
@@ -169,6 +172,14 @@ def _pool(described, class_token, norm_last):
     if says == "token" or (says is None and class_token and not norm_last):
         return "class"
     return f"{'patch_' if class_token else ''}mean{'_norm' if norm_last else ''}"
+
+
+def _asked(heads, described, lines):
+    """The number of heads that the user says, in place of another one that the config.json says, if it does."""
+    says, found = described.heads()
+    if says and found != heads:
+        lines.append(f"{heads} heads, as asked for, in place of {found}, as {described.path} says")
+    return heads
 
 
 def _heads(path, tensors, naming, described, shape, lines):

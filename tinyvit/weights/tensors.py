@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from tinyvit import npz
-from tinyvit.errors import CheckpointError
+from tinyvit.errors import CheckpointError, first_line
 from tinyvit.recognise import NPZ, SAFETENSORS, TORCH, UNKNOWN, recognise
 from tinyvit.weights import safetensors, shards, torchfile
 
 FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 EXPECTED = f"a .safetensors, .npz or PyTorch file of ViT weights, or a folder that holds {' or '.join(FILES[::2])}"
 ENDINGS = {".safetensors", ".npz", ".bin", ".pth", ".pt", ".ckpt", ".h5", ".keras", ".msgpack", ".onnx", ".gguf"}
-SUFFIXES = {".npz": NPZ, ".safetensors": SAFETENSORS}  # who is to say what is wrong with a file that is of no kind
+SUFFIXES = {".npz": NPZ, ".safetensors": SAFETENSORS}  # by its suffix, as what a file of no known kind is read
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _opened(path):
 
 
 def _kind(path):
-    """The Kind of an ordinary file; one of no kind is what its name says, so that its reader says what is wrong."""
+    """The Kind of an ordinary file; of no known kind, the one that its suffix says, whose reader says what is wrong."""
     try:
         kind = recognise(path)
     except OSError as error:
@@ -97,7 +97,7 @@ def ordinary(path):
     except FileNotFoundError:
         raise CheckpointError(f"no file at {path}: expected {EXPECTED}") from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {path}: {npz.first_line(error)}; expected {EXPECTED}") from None
+        raise CheckpointError(f"cannot read {path}: {first_line(error)}; expected {EXPECTED}") from None
     if not path.is_file():  # a pipe would be waited for
         raise CheckpointError(f"{path} is no ordinary file: expected {EXPECTED}")
     return path

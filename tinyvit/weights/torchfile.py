@@ -20,8 +20,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from tinyvit import npz
-from tinyvit.errors import CheckpointError
-from tinyvit.pickles import LARGEST, Record, keyed, read_pickle
+from tinyvit.errors import CheckpointError, first_line
+from tinyvit.pickles import LARGEST, Record, Refused, keyed, read_pickle
 from tinyvit.weights.safetensors import MOST_AXES, SIZES, STORED, check_supported, floats
 
 EXPECTED = "a file of tensors, as PyTorch saves it"
@@ -51,11 +51,13 @@ class Strided(NamedTuple):
     strides: tuple
 
 
-def _tensor(storage, offset, shape, strides, *rest):
-    return Strided(storage.kind, storage, offset, shape, strides)
+def _tensor(storage, offset, shape, strides, learns=False, hooks=(), bits=None):
+    return _tensor_of_type(storage, offset, shape, strides, learns, hooks, storage.kind, bits)
 
 
-def _tensor_of_type(storage, offset, shape, strides, learns, hooks, kind, *rest):
+def _tensor_of_type(storage, offset, shape, strides, learns, hooks, kind, bits=None):
+    if bits:  # negated or conjugated only when it is read
+        raise Refused("it has a tensor that is a lazy view of another: save it with .resolve_neg().resolve_conj()")
     return Strided(kind, storage, offset, shape, strides)
 
 
@@ -114,7 +116,7 @@ def opened(path):
         try:
             found = _flat(read_pickle(file.text("data.pkl", LARGEST), NAMES, _storage, expected=TENSORS))
         except ValueError as error:
-            raise CheckpointError(f"{path}: {npz.first_line(error)}") from None
+            raise CheckpointError(f"{path}: {first_line(error)}") from None
         npz.check_names(path, [name for name, _ in found])
         _check(file, found)
         yield {name: (tensor.shape, functools.partial(_array, file, name, tensor)) for name, tensor in found}
