@@ -109,7 +109,6 @@ WHY_NOT = {
     "numerics cnn a.png": NOT_A_VIT,
     "train digits --from cnn": NOT_A_VIT,
     "train digits --from vit --model cnn": "--from starts from the model of the weights: leave --model cnn out",
-    "convert swin published": "this is a Swin Transformer",
     "features swin a.png --layer 4": "layer 4: expected 1 to 3, the model's blocks",
     "features swin a.png --layer 1 --pool class": "the model has no class token",
     "train digits --from swin --window 3": "--window 3 contradicts the weights, which have 2: leave it out",

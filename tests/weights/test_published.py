@@ -302,7 +302,7 @@ KINDS = {
     "mask_token": "a mask token",
     "blocks.0.attn.qkv.lora_A.weight": "an adapter (LoRA)",
     "blocks.0.attn.qkv.weight_scale": "a quantised model",
-    "patch_embed.backbone.stem.conv.weight": "a hybrid with a ResNet in front",
+    "patch_embed.backbone.conv1.0.weight": "a hybrid whose ResNet has batch normalisation",
 }
 OTHERS = {  # without any of a ViT's names
     "vision_model.embeddings.class_embedding": "LayerNorm before its blocks, as CLIP's image encoder",

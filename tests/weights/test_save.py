@@ -16,10 +16,10 @@ from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.layers.pool import READOUTS
 from tinyvit.models.config import CHOICES
 from tinyvit.models.presets import PRESETS
-from tinyvit.weights.save import TARGETS
+from tinyvit.weights.save import LIBRARIES
 
 CONFIG = replace(SMALL, depth=2, gelu="erf")
-every_target = pytest.mark.parametrize("target", TARGETS)
+every_target = pytest.mark.parametrize("target", LIBRARIES)
 VARIANTS = [
     {},
     {"gelu": "tanh"},
@@ -109,8 +109,8 @@ def test_what_has_no_place(tmp_path, target):
     config = replace(CONFIG, pre_logits=10)
     with pytest.raises(UsageError, match="pre-logits"):
         save_weights(tmp_path / "a", random_vit(config), config, target)
-    with pytest.raises(UsageError, match="expected one of huggingface, timm"):
-        save_weights(tmp_path / "a", random_vit(CONFIG), CONFIG, "google")
+    with pytest.raises(UsageError, match="expected one of huggingface, timm, google"):
+        save_weights(tmp_path / "a", random_vit(CONFIG), CONFIG, "torchvision")
     assert not (tmp_path / "a").exists()
 
 
@@ -206,7 +206,7 @@ def test_a_full_disk(tmp_path, monkeypatch, room, before, full_at):
     long = "a" * 3000  # two of them do not fit, but wait in a buffer until the file is closed
     names = [long, *"bcdefg"] if full_at == "config.json" else None
     if full_at == "preprocessor_config.json":
-        monkeypatch.setattr("tinyvit.weights.save._preprocessor", lambda *_: [long, long])
+        monkeypatch.setattr("tinyvit.weights.save.preprocessor", lambda *_: [long, long])
     p = random_vit(config)
     room(2000 if full_at == "model.safetensors" else 6000)
     with pytest.raises(CheckpointError, match=r"cannot write .*; free some space"):

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from tinyvit.commands.models import add_inputs, add_model, check_is_vit, open_model
+from tinyvit.commands.models import add_inputs, add_model, open_model
 from tinyvit.commands.options import new_command
 from tinyvit.errors import UsageError
 from tinyvit.training.checkpoint import save
@@ -31,7 +31,9 @@ def add(commands):
 
 
 def run(args):
-    """Write a model as safetensors under Hugging Face's or timm's names, or as tinyvit's own .npz."""
+    """Write a model as safetensors under Hugging Face's or timm's names, as Google's .npz, or as tinyvit's own."""
+    if args.out.endswith(".npz") and args.to == "google":
+        raise UsageError(f"{args.out}: name a folder; Google's file in it will be model.npz")
     if not args.out.endswith(".npz"):
         _check_folder(Path(args.out))
     model = open_model(args.model, args)
@@ -41,7 +43,6 @@ def run(args):
     if args.out.endswith(".npz"):
         save(args.out, p, config, dataset=model.dataset, **how)
     else:
-        check_is_vit(model, "written for other libraries")
         lost = save_weights(args.out, p, config, args.to, dataset=model.dataset, **how)
     if not model.knows_inputs:
         lost.append(f"{args.model} does not say how pictures are prepared, so what is written does not (see --data)")

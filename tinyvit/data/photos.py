@@ -17,6 +17,7 @@ from tinyvit.ops.resize import both_sides, resize
 
 PILLOW = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers, which config files use
 HALF = (0.5, 0.5, 0.5)
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 MOST = 10  # of a mean or deviation of pixels from 0 to 1; those of pixels from 0 to 255 would be ten times as large
 
 
@@ -59,12 +60,18 @@ class Preparation:
         return f"mean {mean} and standard deviation {std}"
 
     @classmethod
-    def of(cls, source, size):
-        """The defaults of a source: "google", "timm" or "huggingface"."""
+    def of(cls, source, size, model="vit"):
+        """The defaults of a source, "google", "microsoft", "timm" or "huggingface", for a ViT, "swin" or "hybrid"."""
+        small = max(both_sides(size)) <= 224
+        if model == "swin":
+            crop = {"microsoft": 224 / 256 if small else None, "timm": 0.9 if small else 1.0}.get(source)
+            return cls(size, "bicubic", crop=crop, **IMAGENET)
+        if model == "hybrid" and source == "huggingface":
+            return cls(size, "bicubic", crop=1.0)
         if source == "google":
             return cls(size, antialias=False)
         if source == "timm":
-            return cls(size, "bicubic", crop=0.9 if max(both_sides(size)) <= 224 else 1.0)
+            return cls(size, "bicubic", crop=0.9 if small else 1.0)
         return cls(size)
 
     def as_described(self, described, channels=3):

@@ -8,6 +8,7 @@ from tinyvit.models.swin import SwinConfig
 from tinyvit.ops.convolution import kernel_from_matrix, matrix_from_kernel
 from tinyvit.ops.resize import both_sides
 from tinyvit.ops.resize_positions import resize_positions
+from tinyvit.weights.swin_sizes import padding
 
 POSITION_RESIZE = {
     "google": "bilinear aligned",
@@ -39,7 +40,7 @@ def adapt(p, config, source, *, image=None, channels=None, classes=None):
         notes.append("grey pictures: kernels summed over red, green and blue")
     image = None if image is None else checked_size(image)
     if image not in (None, config.image):
-        p, config, said = _for_images(p, config, image, POSITION_RESIZE[source])
+        p, config, said = _for_images(p, config, image, source)
         notes += said
     if classes is not None:
         if p.pop("pre_logits", None):  # the paper removes the whole head (section 3.2)
@@ -54,37 +55,38 @@ def adapt(p, config, source, *, image=None, channels=None, classes=None):
 
 def fitting_image(config, side):
     """The least size, from `side` on, of square images that the weights' patches fill."""
-    patch = config.patch if "vit" not in vars(config) else _map_stride(config) * config.vit.patch
+    patch = _patch(config)
     return -(-side // patch) * patch
 
 
-def _map_stride(config):
-    """What a hybrid's image must be a multiple of for each patch of its map; a map of single pixels has any size."""
-    return 1 if config.vit.patch == 1 else 4 * 2 ** max(len(config.units) - 1, 0)
+def _patch(config):
+    """What the side of an image must be a multiple of; a hybrid whose patches are places of its map takes any."""
+    if "vit" not in vars(config):
+        return config.patch
+    return 1 if config.vit.patch == 1 else config.vit.patch * 4 * 2 ** max(len(config.units) - 1, 0)
 
 
 def _grey(p):
     """The first layer for grey pictures, which are the same in all three channels: its kernels' sum.
 
-    A hybrid standardises its kernel; the sum of standardised ones is one but for its size, which the norm takes away.
+    Not of a hybrid: the sum over colours of a standardised kernel has a size that standardising takes away, and that
+    group normalisation, over several channels, does not bring back.
     """
     if "resnet" in p:
-        root = p["resnet"]["root"]
-        root = root | {"w": root["w"].sum(axis=2, keepdims=True)}
-        return {"resnet": p["resnet"] | {"root": root}}
+        what = "a hybrid's kernels are standardised over all colours, so 3 channels cannot become 1"
+        raise UsageError(f"{what}: expected pictures in colour")
     kernel = kernel_from_matrix(p["patch"]["w"], 3).sum(axis=2, keepdims=True)
     return {"patch": p["patch"] | {"w": matrix_from_kernel(kernel)}}
 
 
-def _for_images(p, config, image, method):
+def _for_images(p, config, image, source):
     """The model for images of another size. Returns p, config, and what was done."""
-    if "vit" not in vars(config):
-        _check_divides(config.patch, image)
+    _check_divides(_patch(config), image)
     wanted = config.changed(image=image)
     if isinstance(config, SwinConfig):
-        return p, wanted, [_same_windows(config, wanted)]
+        return p, wanted, [_same_windows(config, wanted), *padding(wanted)]
     vit, other = (getattr(of, "vit", of) for of in (config, wanted))
-    notes = []
+    notes, method = [], POSITION_RESIZE[source]
     before, after = (in_pixels(of.grid_size) for of in (vit, other))
     if vit.position == "1d":
         if before != after:

@@ -11,11 +11,11 @@ from tinyvit import json_files
 from tinyvit.data.inputs import ANSWERS, Inputs
 from tinyvit.data.photos import Preparation
 from tinyvit.errors import CheckpointError, DataError, UsageError, first_line
+from tinyvit.weights.facts import EXPECTED, facts_of, widths_of
 from tinyvit.weights.heads import architecture
 
 TANH = ("gelu_new", "gelu_fast", "gelu_pytorch_tanh", "gelu_tanh")  # the last is timm's name, the others Hugging Face's
 ACTIVATIONS = {"gelu": "erf"} | dict.fromkeys(TANH, "tanh")
-CLASSES = ("ViTForImageClassification", "ViTModel")  # of Hugging Face, whose `architectures` are read
 NEUTRAL = {  # what timm's model_args may say of things that a ViT as in the paper does not have
     "reg_tokens": (0, None),
     "init_values": (None,),
@@ -33,8 +33,6 @@ NEUTRAL = {  # what timm's model_args may say of things that a ViT as in the pap
 }
 SHORT = reprlib.Repr()  # of what a file says, in an error
 SHORT.maxstring = 80
-READ = {"img_size", "patch_size", "in_chans", "embed_dim", "depth", "num_heads", "mlp_ratio", "act_layer", "qkv_bias"}
-READ |= {"class_token", "no_embed_class", "global_pool", "fc_norm", "num_classes"}
 IN_TRAINING = {"drop_rate", "pos_drop_rate", "patch_drop_rate", "proj_drop_rate", "attn_drop_rate", "drop_path_rate"}
 IN_TRAINING |= {"weight_init", "fix_init", "dynamic_img_size", "dynamic_img_pad"}
 
@@ -91,24 +89,27 @@ class Description:
         if name and found not in (expected, [expected, expected]):
             raise self.wrong(name, found, f"{expected}, as the arrays have")
 
-    def check_model(self):
-        """Raise CheckpointError if it describes another kind of model than a ViT as in the paper."""
+    def check_model(self, model):
+        """Raise CheckpointError if it describes another model than this, one of EXPECTED, as in its paper."""
+        expected = EXPECTED[model]
         name, found = self.says("model_type")
-        if name and found != "vit":
-            raise self.wrong(name, found, "vit; other models are not read")
+        if name and found != expected.model_type:
+            raise self.wrong(name, found, f"{expected.model_type}; other models are not read")
         found = self.whole.get("architectures") or []
-        if not isinstance(found, list) or any(name not in CLASSES for name in found):
-            raise self.wrong("architectures", found, " or ".join(CLASSES))
+        if not isinstance(found, list) or any(name not in expected.classes for name in found):
+            raise self.wrong("architectures", found, " or ".join(expected.classes))
         name, found = self.says("architecture")
-        if name and self._architecture() is None:
-            known = "one of timm's ViTs as in the paper, such as vit_base_patch16_224"
+        if name and not (isinstance(found, str) and expected.is_architecture(found)):
+            known = f"one of timm's {expected.such_as}"
             raise self.wrong(name, found, f"{known}; if it is one under another name, leave the line out")
         for name in ("use_mean_pooling", "quantization_config"):
             if self.whole.get(name):
                 raise self.wrong(name, self.whole[name], "none, as ViTs have")
         for name, found in self.arguments.items():
-            if name not in READ | IN_TRAINING and found not in NEUTRAL.get(name, ()):
-                raise self.wrong(f"model_args {name}", found, "a ViT as in the paper, which has no such thing")
+            if name not in expected.arguments | IN_TRAINING and found not in NEUTRAL.get(name, ()):
+                raise self.wrong(
+                    f"model_args {name}", found, f"{expected.what} as in the paper, which has no such thing"
+                )
 
     def size(self):
         """(height, width) of the images in pixels; None if it does not say."""
@@ -124,6 +125,13 @@ class Description:
         if len(pair) != 2 or any(type(side) is not int or not 0 < side <= 100_000 for side in pair):
             raise self.wrong(name, found, "a number of pixels, or two")
         return pair
+
+    def square(self):
+        """The side of the images, of a model that takes square ones only; None if it does not say."""
+        size = self.size()
+        if size and size[0] != size[1]:
+            raise self.wrong("the image size", list(size), "one number, for square images")
+        return size and size[0]
 
     def heads(self):
         """(whether it says how many attention heads there are, what it says): a number, or an architecture's name."""
@@ -169,40 +177,34 @@ class Description:
 
         Parameters
         ----------
-        config : ViTConfig
+        config : ViTConfig, SwinConfig or HybridConfig
         biases : bool
             Whether query, key and value have biases.
         has_head : bool
             Whether the classes are those of a head in the file.
         """
         width, _ = self._architecture() or (None, None)
-        facts = {"patch_size": config.patch, "intermediate_size": config.mlp_dim, "qkv_bias": biases}
+        facts = facts_of(config) | {"qkv_bias": biases}
         facts |= dict.fromkeys(("num_channels", "in_chans"), config.channels)
-        facts |= dict.fromkeys(("hidden_size", "embed_dim", "num_features"), config.dim)
-        facts |= dict.fromkeys(("num_hidden_layers", "depth"), config.depth)
-        facts |= {"class_token": config.class_token}
         if has_head:
             facts |= {"num_labels": config.classes, "num_classes": config.classes}
-        if config.pre_logits:
-            facts |= {"pooler_output_size": config.pre_logits, "pooler_act": "tanh"}
         for name, expected in facts.items():
             self.check(name, expected)
-        if width not in (None, config.dim) and "embed_dim" not in self.arguments:
-            raise self.wrong(
-                "architecture", self.whole["architecture"], f"one of width {config.dim}, as the arrays have"
-            )
-        self._check_mlp(config)
+        dim, mlp_dim = widths_of(config)
+        if width not in (None, dim) and "embed_dim" not in self.arguments:
+            raise self.wrong("architecture", self.whole["architecture"], f"one of width {dim}, as the arrays have")
+        self._check_mlp(dim, mlp_dim)
         for key, kind in (("id2label", dict), ("label_names", list)):
             names = self.whole.get(key)
             if has_head and isinstance(names, kind) and len(names) != config.classes:
                 raise self.wrong(key, f"{len(names)} names", f"{config.classes}, as the head has classes")
 
-    def _check_mlp(self, config):
-        ratio = self.arguments.get("mlp_ratio")
+    def _check_mlp(self, dim, mlp_dim):
+        _, ratio = self.says("mlp_ratio")
         if ratio is not None:
             number = type(ratio) in (int, float) and math.isfinite(ratio)
-            if not number or int(config.dim * ratio) != config.mlp_dim:
-                raise self.wrong("mlp_ratio", ratio, f"{config.mlp_dim} / {config.dim}, as the arrays have")
+            if not number or int(dim * ratio) != mlp_dim:
+                raise self.wrong("mlp_ratio", ratio, f"{mlp_dim} / {dim}, as the arrays have")
 
     def class_names(self, classes):
         """The names of so many classes, if it has one for each."""
@@ -231,14 +233,14 @@ class Description:
         same = fits and self.class_names(config.classes) in (None, dataset.class_names)
         return dataset if same else None
 
-    def preparation(self, source, config):
+    def preparation(self, source, config, model="vit"):
         """How a photograph is prepared, and notes on it: by the source's defaults, unless a file beside says how."""
         place, found = self.path, self.whole.get("pretrained_cfg")
         if not found and source == "huggingface" and place:
             place = self.path.with_name("preprocessor_config.json")
             found = read_table(place)
         try:
-            preparation = Preparation.of(source, config.image).as_described(found or {}, config.channels)
+            preparation = Preparation.of(source, config.image, model).as_described(found or {}, config.channels)
         except DataError as error:
             raise DataError(f"{place}: {first_line(error)}") from None
         if found or source == "google":  # whose files are all prepared for alike

@@ -4,15 +4,23 @@ import re
 
 from tinyvit.errors import CheckpointError
 
-KINDS = [  # (a pattern of a name, what has an array of such a name); the first that is found is said
+ANY = [  # (a pattern of a name, what has an array of such a name); the first that is found is said
     (r"lora_|\.lora\.|hada_w", "an adapter (LoRA), to be merged into its base model first"),
     (r"\.(SCB|weight_scale|qweight|absmax|quant_map)$", "a quantised model"),
+]
+KINDS = [  # almost a ViT
+    *ANY,
+    (r"^swinv2\.", "a Swin Transformer V2"),
+    (r"^bit\.|standardized_conv2d|norm-pre-head", "a BiT, a ResNet that normalises before its convolutions"),
     (r"(^|\.)(text_model|text_projection|logit_scale)|^visual\.", "a CLIP or SigLIP model"),
     (r"^vision_model\.head\.|attn_pool\.|MAPHead_", "a model with attention pooling before its head, as SigLIP"),
     (r"^vision_model\.|norm_pre\.|pre_layrnorm", "a model with LayerNorm before its blocks, as CLIP's image encoder"),
     (r"distillation_|dist_token|head_dist", "a distilled model (DeiT), with a second token"),
     (r"detection_tokens|reg_token|register_token", "a model with register tokens, as DINOv2 with registers"),
-    (r"^swin|^layers\.\d+\.blocks\.\d|encoder\.layers\.\d+\.blocks|downsample\.reduction", "a Swin Transformer"),
+    (
+        r"^swin|^layers\.\d+\.blocks\.\d|encoder\.layers\.\d+\.blocks|downsample\.reduction",
+        "a part of a Swin Transformer",
+    ),
     (r"^beit\.|relative_position_bias|\.attn\.[qv]_bias$", "a model with a bias of relative positions, as BEiT"),
     (r"decoder_blocks\.|decoder_layers\.|decoder_embed|^decoder\.", "a masked autoencoder (MAE) with its decoder"),
     (r"\.ls[12]\.|layer_?scale|\.gamma_?[12]?$|\.lambda_?[12]$", "a model with LayerScale, as DINOv2 or DeiT III"),
@@ -21,7 +29,7 @@ KINDS = [  # (a pattern of a name, what has an array of such a name); the first 
     (r"\.mlp\.w(12|3)\.|weights_in|fc1_g\.|gate_proj", "a model with gated MLPs (SwiGLU)"),
     (r"\.attn\.norm\.|\.mlp\.norm\.|inner_attn_ln", "a model with LayerNorm inside its attention or MLPs, as BEiT-3"),
     (r"rel_pos_[hw]$|image_encoder\.", "a Segment Anything or ViTDet encoder"),
-    (r"conv_root/|(patch_embed|embeddings)\.backbone\.", "a hybrid with a ResNet in front"),
+    (r"conv_root/|(patch_embed|embeddings)\.backbone\.", "a part of a hybrid with a ResNet in front"),
     (
         r"^encoder\.layers\.encoder_layer_\d",
         "a ViT under torchvision's names; timm and Hugging Face have the same ones",
@@ -29,19 +37,30 @@ KINDS = [  # (a pattern of a name, what has an array of such a name); the first 
     (r"^layer[1-4]\.\d+\.conv|^stages\.|^features\.\d+\.|downsample_layers\.", "a convolutional network"),
     (r"^(bert|roberta|gpt|transformer\.h|model\.layers|lm_head)\b", "a model of text"),
 ]
+SWINS = [  # almost a Swin
+    *ANY,
+    (r"logit_scale|cpb_mlp|continuous_position_bias", "a Swin Transformer V2"),
+    (r"spatial_mlp", "a Swin with MLPs in the place of attention"),
+    (r"absolute_pos_embed|embeddings\.position_embeddings", "a Swin with absolute positions"),
+    (r"mask_token", "a Swin that predicts masked patches, with a mask token"),
+]
+HYBRIDS = [  # almost a hybrid
+    *ANY,
+    (r"running_mean|\.bn\d\.|\.conv1\.0\.", "a hybrid whose ResNet has batch normalisation"),
+]
 
 
-def kind(names):
-    """(a name, the kind of model that has it), of the first kind of KINDS that is among the names; None if none is."""
-    for pattern, what in KINDS:
+def kind(names, kinds=KINDS):
+    """(a name, the kind of model that has it), of the first of these kinds that is among the names; or None."""
+    for pattern, what in kinds:
         for name in names:
             if re.search(pattern, name):
                 return name, what
     return None
 
 
-def check_kind(path, names):
-    """Raise CheckpointError if one of the names says that this is no ViT as in the paper."""
-    if found := kind(names):
+def check_kind(path, names, kinds=KINDS, expected="a ViT"):
+    """Raise CheckpointError if one of the names says that this is not what is expected, as in the paper."""
+    if found := kind(names, kinds):
         name, what = found
-        raise CheckpointError(f"{path} holds {what}: it has {name}, and only a ViT as in the paper is read")
+        raise CheckpointError(f"{path} holds {what}: it has {name}, and only {expected} as in the paper is read")

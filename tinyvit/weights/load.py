@@ -8,23 +8,32 @@ from tinyvit.annotations import Path, Tree
 from tinyvit.data.datasets import Dataset
 from tinyvit.data.inputs import ANSWERS
 from tinyvit.data.photos import Preparation
-from tinyvit.models.config import ViTConfig
+from tinyvit.models.config import Config
+from tinyvit.models.model import model_of
+from tinyvit.weights import hybrid_sizes, sizes, swin_sizes
 from tinyvit.weights.adapt import adapt
 from tinyvit.weights.description import Description
+from tinyvit.weights.hybrid_sources import HYBRID
 from tinyvit.weights.naming import read_parameters
 from tinyvit.weights.place import local
-from tinyvit.weights.sizes import configuration, has_biases
 from tinyvit.weights.sources import SOURCES
+from tinyvit.weights.swin_sources import SWIN
 from tinyvit.weights.tensors import Tensor, found_weights, open_tensors
 from tinyvit.weights.variants import canonical
 from tinyvit.weights.wrappers import unwrapped
+
+READ = {  # {model: (its sources, what finds its configuration)}
+    "vit": (SOURCES, sizes.configuration),
+    "swin": (SWIN, swin_sizes.configuration),
+    "hybrid": (HYBRID, hybrid_sizes.configuration),
+}
 
 
 @dataclass(frozen=True)
 class Notes:
     """What is known of weights beyond the model itself. As text: a line for each thing worth saying."""
 
-    source: str  # "google", "timm" or "huggingface"
+    source: str  # "google", "timm" or "huggingface"; of a Swin also "microsoft"
     lines: tuple[str, ...]  # of sentences
     preparation: Preparation  # of a photograph, as the source does it
     class_names: tuple[str, ...] | None  # in the order of the classes
@@ -45,14 +54,15 @@ def load_weights(
     image: int | tuple[int, int] | None = None,
     channels: int | None = None,
     classes: int | None = None,
-) -> tuple[Tree, ViTConfig, Notes]:
+) -> tuple[Tree, Config, Notes]:
     """Read published weights: `p, config, notes = tinyvit.load_weights("model.safetensors")`.
 
     Names and arrangement are recognised: Google's .npz (in all its numberings), timm's and Hugging Face's .safetensors
     and PyTorch files (.pth, .bin), in shards as well; in PyTorch's, nothing is run.
     The model follows from the arrays, and from a config.json beside the file; where neither says, from the source's
-    defaults; what is not certain is among the notes. A model that is not quite a ViT as in the paper is refused by the
-    name of its kind, and so is a config.json that contradicts the arrays.
+    defaults; what is not certain is among the notes. Swin Transformers and hybrids with a ResNet are read likewise. A
+    model that is not quite one of the three as in its paper is refused by the name of its kind, and so is a config.json
+    that contradicts the arrays.
 
     Parameters
     ----------
@@ -75,7 +85,7 @@ def load_weights(
     -------
     p : tree of float32 (or float64) arrays
         Views into the file where it is not an .npz: read-only.
-    config : ViTConfig
+    config : ViTConfig, SwinConfig or HybridConfig
     notes : Notes
 
     Raises
@@ -88,15 +98,16 @@ def load_weights(
     file, found = found_weights(local(path))
     beside = file.parent / "config.json" if file.suffix != ".npz" else None
     described = Description(beside)
-    described.check_model()
     with open_tensors(file) as tensors:
         tensors, wrapped = unwrapped(file, tensors)
-        source, tensors = canonical(file, tensors)
-        naming = SOURCES[source]
+        model, source, tensors = canonical(file, tensors)
+        described.check_model(model)
+        sources, configuration = READ[model]
+        naming = sources[source]
         config, tensors, lines = configuration(file, tensors, naming, described, heads)
-        config = replace(config, **{name: value for name, value in (("gelu", gelu), ("eps", eps)) if value is not None})
+        config = config.changed(**{name: value for name, value in (("gelu", gelu), ("eps", eps)) if value is not None})
         has_head = naming.rules["head/w"][0] in tensors
-        described.check_agrees(config, biases=has_biases(tensors, naming), has_head=has_head)
+        described.check_agrees(config, biases=sizes.has_biases(tensors, naming), has_head=has_head)
         if not has_head:
             lines.append("no head: features only, unless it is given one")
             tensors = tensors | _zero_head(naming, config)
@@ -105,8 +116,9 @@ def load_weights(
         has_head = False
         lines.append("its head is of zeros, and was never trained: features only, unless it is given one")
     lines = [*found, *wrapped, *lines]
-    lines.append(f"GELU with {config.gelu}, LayerNorm with eps {config.eps:g}")
-    preparation, usual = described.preparation(source, config)
+    settings = config.values()
+    lines.append(f"GELU with {settings['gelu']}, LayerNorm with eps {settings['eps']:g}")
+    preparation, usual = described.preparation(source, config, model)
     names, problem_type = described.class_names(config.classes), described.problem_type()
     if classes is not None:
         names, has_head, problem_type = None, False, ANSWERS[0]
@@ -120,9 +132,9 @@ def load_weights(
 
 def _zero_head(naming, config):
     """The head of a file that has none, under the source's names and in its arrangement."""
-    found, ours = {}, {"w": (config.pre_logits or config.dim, config.classes), "b": (config.classes,)}
-    for leaf in ours:
+    found = {}
+    for leaf, ours in model_of(config).init(None, config)["head"].items():
         name, form = naming.rules[f"head/{leaf}"]
-        shape = form.shape(ours[leaf], config)
+        shape = form.shape(ours.shape, config)
         found[name] = Tensor(shape, lambda shape=shape: np.zeros(shape, np.float32))
     return found

@@ -9,6 +9,7 @@ from tinyvit.models.config import ViTConfig
 from tinyvit.models.sizes import checked_size, in_pixels
 from tinyvit.ops.resize import both_sides
 from tinyvit.weights.heads import heads_of_widths
+from tinyvit.weights.naming import numbered
 from tinyvit.weights.variants import with_class_row
 
 AXES = {"patch/w": 4, "patch/b": 1, "pos": 3, "blocks/{i}/mlp/fc1/b": 1}  # of the arrays that tell the sizes
@@ -17,8 +18,8 @@ OPTIONAL = ("cls", "head", "pre_logits")
 OTHER = {"w": "b", "b": "w"}
 
 
-def configuration(path, tensors, naming, described, heads):
-    """The configuration that the arrays have.
+def configuration(path, tensors, naming, described, heads, stride=1):
+    """The configuration of a ViT that the arrays have.
 
     Parameters
     ----------
@@ -31,6 +32,8 @@ def configuration(path, tensors, naming, described, heads):
         The config.json beside the file.
     heads : int or None
         As the user says.
+    stride : int
+        Of a hybrid: the ViT's image is a map, so many times smaller than the image that the config.json speaks of.
 
     Returns
     -------
@@ -50,14 +53,20 @@ def configuration(path, tensors, naming, described, heads):
     tensors, norm_last = _with_one_norm(path, tensors)
     described.check("fc_norm", norm_last)
     tensors, lines = _without_pooler(tensors, naming)
-    depth, shape = _depth(path, tensors, naming), _shapes(path, tensors, naming)
+    depth = count(path, tensors, naming.rules["blocks/{i}/ln1/gamma"][0])
+    shape = shapes(path, tensors, naming, AXES)
+    if "cls" not in shape and naming.source == "Hugging Face":
+        raise CheckpointError(f"{path}: {naming.rules['cls'][0]} is missing")
     dim, kernel = shape["patch/b"][0], shape["patch/w"]
     patch, channels = (kernel[0], kernel[2]) if naming.source == "Google" else (kernel[2], kernel[1])
-    image, tensors = _image(path, tensors, naming, described, shape, patch)
+    image, tensors = _image(path, tensors, naming, described, shape, patch, stride)
     pool = _pool(described, "cls" in shape, norm_last)
-    blocks, pixels = f"{depth} block{'s' * (depth > 1)} of width {dim}", in_pixels(both_sides(image))
-    square = "" if described.size() else ", taken to be square"
-    lines.append(f"{naming.source}'s names: {blocks}, patches of {patch} x {patch} pixels, images of {pixels}{square}")
+    blocks, pixels = (
+        f"{depth} block{'s' * (depth > 1)} of width {dim}",
+        in_pixels(tuple(stride * side for side in both_sides(image))),
+    )
+    square, place = "" if described.size() else ", taken to be square", "pixels" if stride == 1 else "places of the map"
+    lines.append(f"{naming.source}'s names: {blocks}, patches of {patch} x {patch} {place}, images of {pixels}{square}")
     if pool != "class":
         lines.append(f"the head reads the mean of all patches, with LayerNorm {'after' if norm_last else 'before'} it")
     if naming.source == "timm" and described.pool() is None and "cls" in shape:
@@ -88,7 +97,8 @@ def configuration(path, tensors, naming, described, heads):
 
 def has_biases(tensors, naming):
     """Whether query, key and value of the first block have biases."""
-    return any(naming.rules[f"blocks/{{i}}/msa/{x}/b"][0].replace("{i}", "0") in tensors for x in "qkv")
+    biases = [theirs for ours, (theirs, _) in naming.rules.items() if re.search("/msa/[qkv]/b$", ours)]
+    return any(numbered(theirs, 0, 0) in tensors for theirs in biases)
 
 
 def _with_one_norm(path, tensors):
@@ -109,36 +119,36 @@ def _without_pooler(tensors, naming):
     return {name: tensor for name, tensor in tensors.items() if name not in left}, [note]
 
 
-def _depth(path, tensors, naming):
-    """How many blocks there are, numbered from 0 on."""
-    name = naming.rules["blocks/{i}/ln1/gamma"][0]
-    pattern = re.compile(re.escape(name.partition("{i}")[0]) + "([0-9]{1,4})[./]")
+def count(path, tensors, name, what="block", least=1):
+    """How many blocks, or what else, there are, numbered without a gap; one of them has this name, with {i} or {i1}."""
+    before, place = re.fullmatch(r"([^{]*)({\w+}).*", name).groups()
+    first = int(place.endswith("1}"))
+    pattern = re.compile(re.escape(before) + "([0-9]{1,4})[./]")
     numbers = {int(found[1]) for theirs in tensors if (found := pattern.match(theirs))}
-    missing = next(i for i in itertools.count() if i not in numbers)
-    if missing != len(numbers) or not numbers:
-        found = f"{len(numbers)} blocks, up to number {max(numbers)}" if numbers else "no blocks"
-        raise CheckpointError(f"{path}: {name.replace('{i}', str(missing))} is missing; found {found}")
+    missing = next(i for i in itertools.count(first) if i not in numbers)
+    if missing - first != len(numbers) or len(numbers) < least:
+        found = f"{len(numbers)} {what}s, up to number {max(numbers)}" if numbers else f"no {what}s"
+        raise CheckpointError(f"{path}: {name.replace(place, str(missing))} is missing; found {found}")
     return len(numbers)
 
 
-def _shapes(path, tensors, naming):
-    """{our name: shape} of the arrays that tell the sizes, where a layer is there at all."""
+def shapes(path, tensors, naming, axes):
+    """{our name: shape} of the arrays that tell the sizes, where a layer is there at all; axes: how many each has."""
     found = {}
-    for ours, axes in AXES.items():
+    for ours, number in axes.items():
         layer, _, leaf = ours.partition("/")
-        theirs = naming.rules[ours][0].replace("{i}", "0")
+        theirs = numbered(naming.rules[ours][0], 0, 0)
         if theirs in tensors:
             found[ours] = tensors[theirs].shape
-            if len(found[ours]) != axes or 0 in found[ours]:
-                raise CheckpointError(f"{path}: {theirs} is {list(found[ours])}, expected {axes} axes, none of them 0")
+            if len(found[ours]) != number or 0 in found[ours]:
+                is_ = f"{path}: {theirs} is {list(found[ours])}"
+                raise CheckpointError(f"{is_}, expected {number} {'axes' if number > 1 else 'axis'}, none of them 0")
         elif layer not in OPTIONAL or (leaf and naming.rules[f"{layer}/{OTHER[leaf]}"][0] in tensors):
             raise CheckpointError(f"{path}: {theirs} is missing")
-    if "cls" not in found and naming.source == "Hugging Face":
-        raise CheckpointError(f"{path}: {naming.rules['cls'][0]} is missing")
     return found
 
 
-def _image(path, tensors, naming, described, shape, patch):
+def _image(path, tensors, naming, described, shape, patch, stride):
     """The image size, from the number of positions and what the config.json says; and the arrays.
 
     A table without the class token's row (timm's no_embed_class) is given one of zeros.
@@ -146,6 +156,7 @@ def _image(path, tensors, naming, described, shape, patch):
     name, rows, first = naming.rules["pos"][0], shape["pos"][1], int("cls" in shape)
     size = described.size()
     if size:
+        size = tuple(-(-side // stride) for side in size)
         patches = math.prod(side // patch for side in size)
     else:
         patches = next((n for n in (rows - first, rows) if n > 0 and math.isqrt(n) ** 2 == n), 0)

@@ -6,6 +6,7 @@ import numpy as np
 
 from tinyvit.errors import CheckpointError
 from tinyvit.models.config import DEEPEST
+from tinyvit.weights import hybrid_sources, swin_sources
 from tinyvit.weights.kinds import check_kind
 from tinyvit.weights.sources import SOURCES
 from tinyvit.weights.tensors import Tensor
@@ -25,18 +26,22 @@ POSITIONS = SOURCES["google"].rules["pos"][0]
 
 
 def canonical(path, tensors):
-    """(source, tensors by the names that the source's rules have).
+    """(model, source, tensors by the names that the source's rules have); the model is "vit", "swin" or "hybrid".
 
     Raises
     ------
     CheckpointError
         If the names are nobody's: some of them, and what was looked for; or those of another kind of model: which.
     """
+    if found := swin_sources.canonical(path, tensors):
+        return "swin", *found
     for source, rename in (("google", _google), ("huggingface", _hugging_face), ("timm", dict)):
         renamed = rename(tensors)
         if SOURCES[source].rules["patch/w"][0] in renamed:
+            if (hybrid := hybrid_sources.canonical(path, source, renamed)) is not None:
+                return "hybrid", source, hybrid
             check_kind(path, renamed)
-            return source, renamed
+            return "vit", source, renamed
     if "config" in tensors:
         raise CheckpointError(f"{path} is a checkpoint of tinyvit's own: read it with tinyvit.load")
     check_kind(path, tensors)

@@ -7,8 +7,9 @@ model). Both are the same here, since tensors of inner dictionaries are named wi
 
 from tinyvit.errors import CheckpointError
 
-PATCH = [  # every ViT has one of them: what stands before it stands before all names
+PATCH = [  # every model of patches has one of them: what stands before it stands before all names
     "vit.embeddings.patch_embeddings.projection.weight",
+    "swin.embeddings.patch_embeddings.projection.weight",
     "embeddings.patch_embeddings.projection.weight",
     "patch_embed.proj.weight",
 ]
