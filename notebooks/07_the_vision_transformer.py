@@ -338,7 +338,11 @@ for name, number in by_hand(b16).items():
 # number is the side of a patch.)
 
 # %%
-counts = {name: (sum(by_hand(c).values()), tinyvit.parameter_count(c)) for name, c in tinyvit.PRESETS.items()}
+counts = {
+    name: (sum(by_hand(c).values()), tinyvit.parameter_count(c))
+    for name, c in tinyvit.PRESETS.items()
+    if type(c) is tinyvit.ViTConfig
+}
 for name, (formula, counted) in counts.items():
     print(f"{name:14} {formula:>12,} {counted:>12,} {'equal' if formula == counted else 'NOT EQUAL'}")
 

@@ -13,6 +13,9 @@ from tests.reliability.kills import TINY
 from tests.training import helpers
 from tests.training.helpers import call, changed_json, fails, isolated
 from tinyvit import trees
+from tinyvit.layers.embedding import patch_embedding
+from tinyvit.layers.layer_norm import layer_norm
+from tinyvit.layers.swin_block import swin_block
 from tinyvit.models.masked import encoder_of
 from tinyvit.models.model import MODELS
 
@@ -49,7 +52,7 @@ def here(tmp_path, monkeypatch, finished):
 # ---- the same bits
 
 
-@pytest.mark.parametrize("model", ["cnn", "masked"])
+@pytest.mark.parametrize("model", ["cnn", "masked", "swin", "hybrid"])
 def test_a_run_has_the_same_bits_with_any_number_of_workers(here, model):
     alone = helpers.outcome(here / model)
     for workers in (2, 3):
@@ -105,7 +108,13 @@ WHY_NOT = {
     "probe cnn digits": NOT_A_VIT,
     "numerics cnn a.png": NOT_A_VIT,
     "train digits --from cnn": NOT_A_VIT,
-    "train digits --from vit --model cnn": "--from starts a ViT from weights: leave --model cnn out",
+    "train digits --from vit --model cnn": "--from starts from the model of the weights: leave --model cnn out",
+    "features swin a.png --layer 4": "layer 4: expected 1 to 3, the model's blocks",
+    "features swin a.png --layer 1 --pool class": "the model has no class token",
+    "train digits --from swin --window 3": "--window 3 contradicts the weights, which have 2: leave it out",
+    "train digits --from swin --dropout 0.1": "--dropout: a Swin Transformer has no such setting, it has --image",
+    "train digits --from vit --window 3": "--window: a Vision Transformer has no such setting, it has --image",
+    "train digits --from swin --freeze 4": "freeze is 4: the model has 3 blocks, expected at most that",
     "predict cnn a.png --heads 2": "--heads: a convolutional network has no such setting",
     "train digits --model resnet": "resnet",
     "shapes digits --model resnet": "resnet",
@@ -144,6 +153,51 @@ def test_fine_tuning_starts_from_the_encoder(here):
     assert config.dropout == 0 and not p["head"]["w"].any()
 
 
+@pytest.mark.parametrize("model", ["swin", "hybrid"])
+def test_a_transformer_of_another_kind_is_looked_into_and_gone_on_with(here, model, monkeypatch):
+    """All that a ViT can be asked, but for the explorer of a pyramid, whose layers look at several grids."""
+    monkeypatch.setattr("tinyvit.commands.plot.save_figure", lambda figure, path: None)  # it takes the longest
+    drawn = call("plot", model).out
+    for name in ("attention", "rollout", "distance", "filters"):
+        assert re.search(rf"^{name}: ", drawn, re.MULTILINE)
+    assert ("first convolution's" in drawn) == (model == "hybrid") == ("the class token, from which" in drawn)
+    assert call("report", model).code == 0
+    page = (here / model / "report.html").read_text()
+    assert ("explorer is left out" in page) == (model == "swin") == ('id="explorer"' not in page)
+    assert call("predict", model, "a.png", "--figure=look.png").code == 0 and (here / "look.png").exists()
+
+    p, config = tinyvit.load(f"{model}/model.npz")
+    _, (x, _) = tinyvit.load_data("digits")
+    _, c = tinyvit.forward({"images": x[:1]}, p, config)
+    for options, expected in [([], c["head"]["x"]), (["--layer=1", "--pool=mean"], _first_block(x[:1], c, p, config))]:
+        assert call("features", model, "a.png", "--out=f.npy", *options).code == 0
+        np.testing.assert_allclose(np.load("f.npy"), expected, atol=0.02)  # the picture is rounded
+    assert call("probe", model, "digits", "--shots=1", "--test=50").code == 0
+    assert "precision" in call("numerics", model, "a.png").out
+
+    assert call("convert", model, "own.npz").code == 0
+    still = ["--epochs=1", "--batch=256", "--ema-decay=0", "--freeze=1"]
+    for source, image in ((model, 8), ("own.npz", 16)):
+        result = call("train", "digits", f"--from={source}", *still, f"--image={image}", f"--out=tuned{image}")
+        assert result.code == 0, result.err
+        found, larger = tinyvit.load(f"tuned{image}/model.npz")
+        assert type(larger) is type(config) and larger.image == image
+        still_there = {"swin": "stages/0/blocks/0", "hybrid": "resnet"}[model]
+        moved = {name for name, leaf in trees.walk(found) if not np.array_equal(leaf, trees.named(p)[name])}
+        assert moved and not any(name.startswith(still_there) for name in moved)
+    assert call("train", "--out=tuned8", "--resume").code == 0
+
+
+def _first_block(x, c, p, config):
+    """The mean over the patches of the stream after the first block, which of the hybrid is also the last."""
+    if "stages" not in c:
+        return c["readout"]["class_row"]["z"][:, 1:].mean(axis=1)
+    z, _ = patch_embedding(x, p["patch"], patch=config.patch)
+    z, _ = layer_norm(z, p["patch_ln"], eps=config.eps)
+    z, _ = swin_block(z.reshape(1, 4, 4, 8), p["stages"][0]["blocks"][0], heads=2, eps=config.eps)
+    return z.mean(axis=(1, 2))
+
+
 @pytest.mark.parametrize("model", ["cnn", "masked"])
 def test_the_doctor_finds_no_fault_in_a_healthy_model_but_that_it_was_trained_too_little(here, model):
     small = ["--depth=1", "--heads=2", "--mlp-dim=16", "--dim=16", "--learning-rate=0.01"]
@@ -160,7 +214,7 @@ def test_the_doctor_finds_no_fault_in_a_healthy_model_but_that_it_was_trained_to
 def test_a_run_of_a_model_that_this_version_does_not_know(here, argv):
     path = here / "vit" / "config.json"
     path.write_bytes(changed_json(path.read_bytes(), model="perceiver"))
-    fails(here, argv.split(), "no model is named 'perceiver' in this version: expected one of vit, cnn, masked", code=1)
+    fails(here, argv.split(), "no model is named 'perceiver' in this version: expected one of vit, cnn, ", code=1)
 
 
 # ---- old names of options

@@ -12,11 +12,14 @@ from tinyvit.models.config import CHOICES, ViTConfig
 
 ORDERED = ("2d", "sinusoidal")  # positions that are added before the first block, or the same in all: there is a table
 VARIANTS = [
-    dict(pool="mean", position="relative", position_at="shared", norm="post", scale="none"),
-    dict(pool="patch_mean_norm", position="2d"),
-    dict(pool="patch_mean", position="sinusoidal", position_at="shared", norm="post"),
-    dict(position="1d", position_at="layers", gelu="tanh"),
+    dict(pool="mean", position="relative", position_at="shared", norm="post", scale="none", attention="local"),
+    dict(pool="patch_mean_norm", position="2d", attention="window"),
+    dict(pool="patch_mean", position="sinusoidal", position_at="shared", norm="post", attention="linear"),
+    dict(position="1d", position_at="layers", gelu="tanh", attention="axial"),
     dict(pool="mean_norm", position="none", position_at="layers"),
+    dict(attention="sliding"),
+    dict(attention="strided"),
+    dict(attention="fixed"),
 ]
 
 
@@ -68,7 +71,14 @@ def test_every_figure(variant, here, monkeypatch):
     assert page.count("<h2 ") == 3 + len(re.findall(r"^\w+: ", drawn, re.MULTILINE)), "and explorer, shapes, settings"
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=called)
+@pytest.mark.parametrize("variant", VARIANTS[5:], ids=called)
+def test_other_patterns(variant):
+    trained(variant)
+    assert "of attention" not in runs("doctor", "run", code=(0, 1))
+    assert runs("predict", "run", "a.png").startswith("a.png: ")
+
+
+@pytest.mark.parametrize("variant", VARIANTS[:5], ids=called)
 def test_every_command(variant, here):
     options = trained(variant)
     accuracy = re.search(r"test accuracy (.*) %", runs("eval", "run"))[1]

@@ -6,6 +6,8 @@ from typing import Any
 
 from tinyvit.errors import UsageError
 
+MANY = 30  # names, of which a message lists no more
+
 
 def nearest(name: Any, names: Iterable[str]) -> str | None:
     """The one of the names that was most likely meant; None if no name is near.
@@ -23,9 +25,10 @@ def _plain(name):
 
 
 def expected(name: Any, names: Iterable[str]) -> str:
-    """The end of a message about a name that is not known: the nearest one, if one is near, and all."""
+    """The end of a message about a name that is not known: the nearest one, if one is near, and all, or MANY."""
     names = list(names)
     found = nearest(name, names)
+    names = names if len(names) <= MANY else [*names[: MANY - 1], f"... ({len(names)} in all)"]
     return (
         f"did you mean {found}? Expected one of {', '.join(names)}" if found else f"expected one of {', '.join(names)}"
     )

@@ -20,6 +20,8 @@ from tinyvit.layers.block import BLOCKS
 from tinyvit.models import vit as vit_module
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.model import MODELS
+from tinyvit.models.swin import SwinConfig, swin_init
+from tinyvit.ops.patterns import windows
 from tinyvit.training import train_step
 from tinyvit.training.batches import as_part
 from tinyvit.training.recipe import Recipe
@@ -386,3 +388,22 @@ def test_the_learning_rate_of_a_fine_tuned_run_is_not_judged():
 def test_more_label_smoothing_than_is_usual_is_said():
     (found,) = settings.check_settings(CONFIG, dataclasses.replace(RECIPE, label_smoothing=0.6), len(X))
     assert found.startswith("60% label smoothing")
+
+
+def test_a_loss_that_bends_is_no_wrong_gradient():
+    """Behind a LayerNorm of patches of one pixel, whose variance may be almost 0, differences need smaller steps."""
+    config = SwinConfig(image=8, channels=1, patch=1, dim=16, depths=(2, 2), heads=(2, 4), window=4, classes=10)
+    p = swin_init(np.random.default_rng(0), config)
+    p["head"]["w"] += np.random.default_rng(0).normal(0, 0.1, p["head"]["w"].shape).astype("f")
+    images, labels = load_data("digits")[0]
+    assert not list(model.check_gradients({"images": images[:4], "labels": labels[:4]}, p, config, 0))
+
+
+def test_attention_is_judged_by_what_a_query_may_look_at():
+    """Alike within windows is uniform; who may look at itself alone cannot be told to look elsewhere."""
+    pairs, alone = windows(1, 4, 2), np.eye(4, dtype=bool)
+    (found,) = model.check_attention([np.full((1, 1, 4, 4), 0.5) * pairs], [pairs], ["blocks/0"])
+    assert "attention is uniform in layer 1 (blocks/0)" in found
+    assert not list(model.check_attention([np.eye(4)[None, None]], [alone], ["blocks/0"]))
+    (found,) = model.check_attention([np.eye(4)[None, None]], [pairs], ["stages/0/blocks/0"])
+    assert "softmax is saturated in layer 1 (stages/0/blocks/0)" in found

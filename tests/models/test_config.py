@@ -13,7 +13,7 @@ from tests.reference.published import PARAMETERS
 from tinyvit.errors import UsageError
 from tinyvit.models.config import CHOICES, ViTConfig
 from tinyvit.models.model import parameter_count
-from tinyvit.models.presets import PRESETS
+from tinyvit.models.presets import PRESETS, VIT_PRESETS
 from tinyvit.training.checkpoint import load, save
 
 SIZES = "image", "channels", "patch", "dim", "depth", "heads", "mlp_dim", "classes"
@@ -37,7 +37,7 @@ def test_parameters_to_the_integer(name):
     assert parameter_count(PRESETS[name]) == PARAMETERS[name]
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", VIT_PRESETS)
 def test_parameters_by_the_closed_formula(name):
     config = PRESETS[name]
     P, C, D, L, M, K = config.patch, config.channels, config.dim, config.depth, config.mlp_dim, config.classes
@@ -147,7 +147,7 @@ def test_there_and_back_through_a_dictionary():
         for value in table
         if name != "position_at"
     ]
-    for config in [*PRESETS.values(), *variants]:
+    for config in [*VIT_PRESETS.values(), *variants]:
         assert ViTConfig.from_dict(json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 
@@ -155,7 +155,7 @@ NEW = ("pool", "position_at", "norm", "scale")  # settings that older files do n
 
 
 def test_a_configuration_from_before_the_variants_is_the_papers():
-    for config in PRESETS.values():
+    for config in VIT_PRESETS.values():
         old = {name: value for name, value in dataclasses.asdict(config).items() if name not in NEW}
         assert len(old) == len(dataclasses.asdict(config)) - 4
         assert ViTConfig.from_dict(old) == config

@@ -11,6 +11,7 @@ from tests.reference.compare import assert_close, assert_same_bits, randomised
 from tinyvit import trees
 from tinyvit.errors import DataError, UsageError
 from tinyvit.gradcheck import gradcheck
+from tinyvit.layers.pool import WITHOUT_CLASS_TOKEN
 from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.hybrid import HybridConfig
@@ -47,6 +48,7 @@ OTHER = {  # a setting of each, changed
     "hybrid": dict(width=8, position="2d"),
     "masked": dict(corrupted=1, pool="mean"),
 }
+VIEWS = {"attention", "patterns", "pool", "grid", "filters", "blocks", "cut", "stream", "encoder"}
 every_model = pytest.mark.parametrize("name", MODELS)
 B = 3
 
@@ -271,11 +273,28 @@ def test_labels_that_are_none_are_refused_in_one_line(labels):
 
 @every_model
 def test_what_can_be_looked_at(name):
-    """Attention maps are [B, h, T, T], over the patches of the model's encoder."""
+    """Attention maps [B, h, T, T], whose rows sum to 1 and are zero where the pattern is; the readout's input."""
     model, config, p, batch, masks = drawn(name, training=False)
     _, c = model.forward(batch, p, config, masks=masks)
-    assert set(model.views) in (set(), {"attention", "encoder"})
-    if model.views:
-        encoder, maps = model.views["encoder"](config), model.views["attention"](c)
-        assert isinstance(encoder, ViTConfig)
-        assert [a.shape for a in maps] == [(B, encoder.heads, encoder.tokens, encoder.tokens)] * encoder.depth
+    assert set(model.views) <= VIEWS
+    if not model.views:
+        return
+    maps, patterns = model.views["attention"](c, config), model.views["patterns"](config)
+    (last,) = model.views["attention"](c, config, last=True)
+    np.testing.assert_array_equal(last, maps[-1])
+    for a, allowed in zip(maps, patterns, strict=True):
+        assert a.shape == (B, a.shape[1], *allowed.shape)
+        np.testing.assert_allclose(a.sum(axis=-1), 1, rtol=1e-5)
+        assert not a[:, :, ~allowed].any()
+    rows, columns = model.views["grid"](config)
+    assert len(maps[0][0, 0]) == rows * columns + (model.views["pool"](config) not in WITHOUT_CLASS_TOKEN)
+    if "encoder" in model.views:
+        encoder = model.views["encoder"](config)
+        assert isinstance(encoder, ViTConfig) and encoder.grid_size == (rows, columns)
+        assert [a.shape[1:] for a in maps] == [(encoder.heads, encoder.tokens, encoder.tokens)] * encoder.depth
+    if "cut" in model.views:
+        blocks = model.views["blocks"](config)
+        assert blocks == len(maps)
+        whole = model.views["stream"](c, config)
+        _, c_cut = model.forward(batch, *model.views["cut"](p, config, blocks), masks=masks)
+        np.testing.assert_array_equal(model.views["stream"](c_cut, config), whole)

@@ -38,6 +38,8 @@ TINY = {  # options of a run of a few seconds
     "vit": ["--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8"],
     "cnn": ["--widths=2,3"],
     "masked": ["--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8", "--dropout=0.1"],
+    "swin": ["--patch=2", "--dim=8", "--depths=2,1", "--heads=2,4", "--window=2", "--drop-path=0.1"],
+    "hybrid": ["--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8", "--width=8", "--groups=2"],
 }
 SCRIPT = """import sys
 from tinyvit.cli import main

@@ -13,10 +13,13 @@ from tinyvit import load_weights, save_weights, trees
 from tinyvit.arrays import flat
 from tinyvit.errors import UsageError
 from tinyvit.models.config import CHOICES
+from tinyvit.models.hybrid import HybridConfig, hybrid_init
+from tinyvit.models.swin import SwinConfig, swin_init
 from tinyvit.training import loop, train_step
 from tinyvit.training.adamw import trainable
 from tinyvit.training.batches import as_part
 from tinyvit.training.gradients import batch_gradient
+from tinyvit.training.recipe import check_recipe
 from tinyvit.training.run import new_run, open_run
 from tinyvit.training.settings import Settings
 from tinyvit.training.worker_pool import start_worker_pool
@@ -241,3 +244,25 @@ def test_a_checkpoint_counts_for_more_than_the_weights(tmp_path, whole):
     other = trees.map(lambda leaf: leaf + 1, start())
     fit(other, run=open_run(tmp_path / "run"))
     assert_same_outcome(helpers.outcome(tmp_path / "run"), helpers.outcome(whole))
+
+
+@pytest.mark.parametrize(("freeze", "below"), [(1, []), (2, ["blocks/1"]), (3, ["blocks/1", "merging", "other"])])
+def test_of_a_swin_the_blocks_of_all_stages_count(freeze, below):
+    """What is frozen is the embedding, so many blocks, and the merging below the last of them."""
+    config = SwinConfig(image=8, channels=1, patch=2, dim=4, depths=(2, 2), heads=(1, 2), window=2, classes=3)
+    p = swin_init(np.random.default_rng(0), config)
+    frozen = ["patch/", "patch_ln/", "stages/0/blocks/0/"]
+    frozen += ["stages/1/blocks/0/" if name == "other" else f"stages/0/{name}/" for name in below]
+    for name, leaf in trees.walk(trees.views(trainable(p, freeze), p)):
+        assert (leaf == (not name.startswith(tuple(frozen)))).all(), name
+    with pytest.raises(UsageError, match="freeze is 5: the model has 4 blocks"):
+        check_recipe(config, dataclasses.replace(RECIPE, freeze=5, shift=0))
+
+
+def test_of_a_hybrid_the_resnet_is_below_the_first_block():
+    vit = dataclasses.replace(CONFIG, image=1, patch=1)
+    config = HybridConfig(vit, image=8, channels=1, units=(1,), width=4, groups=2)
+    p = hybrid_init(np.random.default_rng(0), config)
+    for name, leaf in trees.walk(trees.views(trainable(p, 1), p)):
+        below = name.startswith(("resnet/", "patch/", "blocks/0/")) or name in ("pos", "cls")
+        assert (leaf == (not below)).all(), name

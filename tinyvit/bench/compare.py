@@ -12,7 +12,7 @@ from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.masked import MaskedConfig
 from tinyvit.models.model import name_of
-from tinyvit.models.presets import PRESETS
+from tinyvit.models.presets import VIT_PRESETS
 from tinyvit.names import expected
 from tinyvit.training.cores import usable_cores
 from tinyvit.training.process import WorkerProcess
@@ -22,9 +22,9 @@ SMALL = {"image": 28, "channels": 1, "heads": 4, "classes": 10}
 MODELS = {
     "S": ViTConfig(patch=4, dim=64, depth=6, mlp_dim=256, **SMALL),
     "M": ViTConfig(patch=7, dim=128, depth=4, mlp_dim=512, **SMALL),
-    "B/16": PRESETS["B/16"],
+    "B/16": VIT_PRESETS["B/16"],
     "cnn": CNNConfig(),
-    "masked": MaskedConfig(PRESETS["mnist"]),
+    "masked": MaskedConfig(VIT_PRESETS["mnist"]),
 }
 DEFAULT = ("S", "M", "B/16")  # measured if none is named
 BASE = "torch eager"

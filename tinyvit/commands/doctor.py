@@ -8,7 +8,7 @@ import textwrap
 from tinyvit.commands.options import add_data_dir, add_json, new_command
 from tinyvit.commands.runs import check_same_model, data_of
 from tinyvit.doctor.examine import examination
-from tinyvit.models.presets import PRESETS
+from tinyvit.models.presets import VIT_PRESETS
 from tinyvit.training.checkpoint import load
 from tinyvit.training.recipe import RECIPES
 from tinyvit.training.run import open_run
@@ -37,7 +37,7 @@ def run(args):
     from tqdm import tqdm
 
     p, history = None, []
-    settings = Settings("digits", PRESETS["digits"], RECIPES["digits"], 0)
+    settings = Settings("digits", VIT_PRESETS["digits"], RECIPES["digits"], 0)
     if args.run:
         found = open_run(args.run)
         settings, history = found.settings, found.history()

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from tinyvit.commands.models import add_inputs, add_model, check_is_vit, open_for_pictures
+from tinyvit.commands.models import add_inputs, add_model, check_is_transformer, open_for_pictures
 from tinyvit.commands.options import count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
 from tinyvit.errors import UsageError
@@ -43,7 +43,7 @@ def run(args):
     model = open_for_pictures(args)
     for line in model.notes:
         print(line, file=sys.stderr)
-    check_is_vit(model, "asked for features")
+    check_is_transformer(model, "asked for features")
     found, read, failed = [], [], 0
     for ready, wrong in in_parts(model, args.image):
         failed, read = failed or wrong, [*read, *(path for path, _, _ in ready)]

@@ -180,6 +180,12 @@ def check_is_vit(model, what):
         raise UsageError(f"only a Vision Transformer can be {what}: this is {model_of(model.config).title}")
 
 
+def check_is_transformer(model, what):
+    """Raise UsageError unless the model is one of blocks with attention, which alone can be `what`."""
+    if "cut" not in model_of(model.config).views:
+        raise UsageError(f"only a Transformer can be {what}: this is {model_of(model.config).title}")
+
+
 def prepared(model, path):
     """The picture in a file as the model's input [H, W, C], and what was done to it, a list of sentences."""
     image = read_image(path)

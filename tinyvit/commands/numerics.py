@@ -3,7 +3,7 @@
 import json
 import sys
 
-from tinyvit.commands.models import add_inputs, add_model, check_is_vit, open_for_pictures, prepared
+from tinyvit.commands.models import add_inputs, add_model, check_is_transformer, open_for_pictures, prepared
 from tinyvit.commands.options import add_json, new_command
 from tinyvit.data import fitted, read_image
 from tinyvit.data.inputs import ANSWERS
@@ -23,7 +23,7 @@ def add(commands):
 def run(args):
     """How far do the logits drift under another GELU, eps, resize or precision? One picture, one change at a time."""
     model = open_for_pictures(args)
-    check_is_vit(model, "changed in these ways")
+    check_is_transformer(model, "changed in these ways")
     if model.problem_type != ANSWERS[0]:
         raise UsageError(f"{args.model} is for {model.problem_type}: expected one that answers with a single class")
     if not model.has_head:

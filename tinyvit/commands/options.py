@@ -12,12 +12,16 @@ from pathlib import Path
 from tinyvit import json_files
 from tinyvit.arrays import DEVICES
 from tinyvit.errors import CheckpointError, UsageError
-from tinyvit.models.model import MODELS, model_named
+from tinyvit.models.model import MODELS, model_named, name_of
+from tinyvit.models.presets import PRESETS, VIT_PRESETS
 from tinyvit.models.sizes import ImageSize
 from tinyvit.names import expected, nearest
+from tinyvit.training.checkpoint import saved_config
 from tinyvit.training.recipe import RENAMED
 
 FROM_THE_DATA = ("image", "channels", "classes")  # sizes of the data set; the images' may be another, by resizing
+OF_OTHER_MODELS = PRESETS.keys() - VIT_PRESETS.keys()  # presets that say which model is meant
+LEARNED = {"masked": "vit"}  # what is taken of a model that is fine-tuned, if not itself
 ELSEWHERE = {  # what other programs call an option
     "--lr": "--learning-rate",
     "--bs": "--batch",
@@ -52,10 +56,14 @@ class Parser(argparse.ArgumentParser):
             first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
             first.add_argument("--model", nargs="?")  # that a name is missing, the whole parser will say
             first.add_argument("--out", type=os.path.expanduser)
+            first.add_argument("--from", dest="weights")
             first.add_argument("--resume", action="store_true")
             add, self.add_model_options = self.add_model_options, None
             asked, _ = first.parse_known_args(args)
-            model = asked.model or (asked.resume and asked.out and saved_model(asked.out)) or "vit"
+            model = asked.model or (asked.resume and asked.out and saved_model(asked.out))
+            if any(action.choices is PRESETS for action in self._actions):
+                model = model or next((name_of(PRESETS[word]) for word in args or () if word in OF_OTHER_MODELS), None)
+            model = model or (asked.weights and LEARNED.get(saved := saved_model(asked.weights), saved)) or "vit"
             add(self, model)
         found, unknown = super().parse_known_args(args, namespace)
         if model:
@@ -105,10 +113,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def saved_model(folder):
-    """The name of the model of the run in a folder; None if the folder does not say."""
+    """The name of the model of the run in a folder, or of tinyvit's own file; None if it does not say."""
+    path = Path(os.path.expanduser(folder))
     try:
-        values = json_files.read(Path(folder) / "config.json")
-    except CheckpointError:  # whoever opens the run will say what is wrong
+        if path.is_file():
+            return name_of(saved_config(path))
+        values = json_files.read(path / "config.json")
+    except CheckpointError:  # whoever opens it will say what is wrong
         return None
     name = values.get("model") if isinstance(values, dict) else None
     return name if name in list(MODELS) else None

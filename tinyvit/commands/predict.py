@@ -1,23 +1,25 @@
 """tinyvit predict"""
 
 import json
+import math
 import os
 import sys
 
 import numpy as np
 
 from tinyvit.arrays import to_host, xp_of
-from tinyvit.commands.models import add_inputs, add_model, check_is_vit, open_for_pictures
+from tinyvit.commands.models import add_inputs, add_model, check_is_transformer, open_for_pictures
 from tinyvit.commands.options import add_device, add_json, count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
 from tinyvit.commands.runs import check_figure, save_figure
 from tinyvit.errors import UsageError
-from tinyvit.models.vit import vit
+from tinyvit.models.model import forward, model_of
 from tinyvit.training.cores import usable_cores
 from tinyvit.training.evaluation import predict
-from tinyvit.viz.attention import who_answers
-from tinyvit.viz.look import class_attention, look
+from tinyvit.viz.attention import answers_row, who_answers
+from tinyvit.viz.look import look
 from tinyvit.viz.picture import readable
+from tinyvit.viz.pyramid import over_patches
 
 DRAWN = 16  # pictures in a figure, at most
 
@@ -52,7 +54,7 @@ def run(args):
     if model.notes:
         print("\n".join(model.notes), file=sys.stderr)
     if args.figure:
-        check_is_vit(model, "drawn with its attention")
+        check_is_transformer(model, "drawn with its attention")
     drawn, results, failed = [], [], 0
     for ready, wrong in in_parts(model, args.image):
         failed = failed or wrong
@@ -66,18 +68,22 @@ def run(args):
         names = dict(zip(model.class_names, readable(model.class_names), strict=True))
         titles = [_title(result, names) for result in results]
         images = _drawable(drawn, model.preparation)
-        who = who_answers(model.config.tokens, model.config.pool)
-        save_figure(look(images, _attention(model, drawn), model.config.patch, titles[:DRAWN], who), args.figure)
+        views, attention = model_of(model.config).views, _attention(model, drawn)
+        who = who_answers(attention.shape[-1], views["pool"](model.config))
+        patch = images.shape[1] // views["grid"](model.config)[0]
+        save_figure(look(images, attention, patch, titles[:DRAWN], who), args.figure)
         print(f"{args.figure}: written", file=sys.stderr)
     return failed
 
 
 def _attention(model, images):
-    """Where the answer looks in each image; one at a time, for each keeps its whole cache."""
-    attention, xp = [], xp_of(model.p["head"]["w"])
+    """Where the answer looks in each image, over its patches; one at a time, for each keeps its whole cache."""
+    attention, xp, views = [], xp_of(model.p["head"]["w"]), model_of(model.config).views
     for image in images:
-        _, c = vit(xp.asarray(image[None]), model.p, model.config, all_rows=False)
-        attention.append(to_host(class_attention(c, model.config.pool)))
+        _, c = forward({"images": xp.asarray(image[None])}, model.p, model.config, all_rows=False)
+        (last,) = views["attention"](c, model.config, last=True)
+        look = to_host(answers_row(last, views["pool"](model.config)).mean(axis=1))
+        attention.append(over_patches(look, math.prod(views["grid"](model.config))))
     return np.concatenate(attention)
 
 

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from tinyvit.commands.models import add_model, check_is_vit, feeding, open_model
+from tinyvit.commands.models import add_model, check_is_transformer, feeding, open_model
 from tinyvit.commands.options import Renamed, add_data_dir, add_json, count, new_command
 from tinyvit.data import DATASETS, fitted, read_data
 from tinyvit.errors import UsageError
@@ -44,7 +44,7 @@ def run(args):
     if not 0 <= args.l2 < 1e9 or args.seed < 0:
         raise UsageError("--l2 and --seed: expected ordinary numbers of at least 0")
     opened = open_model(args.model, args)
-    check_is_vit(opened, "probed")
+    check_is_transformer(opened, "probed")
     size = None if args.data in DATASETS else args.image or opened.config.image
     dataset, (x, y), (x_test, y_test), data_notes = read_data(args.data, args.data_dir, size=size, progress=True)
     channels = dataset.channels if opened.config.channels != dataset.channels else None

@@ -6,14 +6,14 @@ import sys
 
 from tinyvit.commands.options import add_json, add_model_settings, count, given, new_command
 from tinyvit.commands.runs import save_figure
-from tinyvit.models.model import model_named
+from tinyvit.models.model import preset_config
 from tinyvit.models.presets import PRESETS
 from tinyvit.viz.summary import shapes
 
 
 def add(commands):
     """Declare the options."""
-    examples = ["shapes", "shapes S/16 --batch 8 --backward", "shapes digits --figure digits.svg"]
+    examples = ["shapes", "shapes S/16 --batch 8 --backward", "shapes digits --figure digits.svg", "shapes Swin-T"]
     examples += ["shapes B/16 --pool mean --position relative --position-at shared", "shapes mnist --model cnn"]
     parser = new_command(commands, "shapes", run, examples)
     parser.add_argument(
@@ -35,8 +35,8 @@ def add(commands):
 
 def run(args):
     """Show every tensor of a model: name, shape, parameters, work, memory."""
-    model = model_named(args.model or "vit")
-    config = model.preset(PRESETS[args.preset]).changed(**given(args, model.config.settings()))
+    config = preset_config(args.preset, args.model)
+    config = config.changed(**given(args, config.settings()))
     rows = shapes(config, args.batch, backward=args.backward)
     if args.figure:
         from tinyvit.viz.dataflow import dataflow_figure

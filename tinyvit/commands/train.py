@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from tinyvit.arrays import choose_device
-from tinyvit.commands.models import check_is_vit, feeding, open_model
+from tinyvit.commands.models import check_is_transformer, feeding, open_model
 from tinyvit.commands.options import (
     FROM_THE_DATA,
     add_data_dir,
@@ -27,8 +27,8 @@ from tinyvit.data import DATASETS, dataset_named, held_out_count, read_data
 from tinyvit.errors import CheckpointError, TinyvitError, UsageError
 from tinyvit.lock import locked
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.model import model_named, name_of, parameter_count
-from tinyvit.models.presets import PRESETS
+from tinyvit.models.model import MODELS, model_named, model_of, name_of, parameter_count
+from tinyvit.models.presets import VIT_PRESETS
 from tinyvit.training.cores import workers_for
 from tinyvit.training.folders import check_empty, next_folder
 from tinyvit.training.loop import fit
@@ -36,7 +36,7 @@ from tinyvit.training.recipe import RECIPES, Recipe, check_recipe, fine_tuning
 from tinyvit.training.run import latest_run, new_run, open_run
 from tinyvit.training.settings import FREE, Settings
 from tinyvit.training.stopping import stop_requests
-from tinyvit.weights.adapt import adapt
+from tinyvit.weights.adapt import adapt, fitting_image
 
 FEW_STEPS = 300  # of the optimiser, below which a model from random numbers has hardly begun to learn
 
@@ -175,8 +175,9 @@ def _start(args, found):
     settings, data_notes = (found.settings, ()) if found else _settings(args)
     if not settings.weights or (found and found.checkpoint.exists()):
         return settings, None, data_notes
-    saved = {name: getattr(settings.config, name) for name in FREE}
-    p, config, notes = _from_weights(settings, saved if found else given(args, settings.config.settings()))
+    saved = {name: value for name, value in settings.config.values().items() if name in FREE}
+    all_settings = {name for model in MODELS.values() for name in model.config.settings()}
+    p, config, notes = _from_weights(settings, saved if found else given(args, all_settings))
     if found and config != settings.config:
         raise CheckpointError(f"{settings.weights} is no longer the model that {found.folder} started from: restore it")
     return dataclasses.replace(settings, config=config), p, (*data_notes, *notes)
@@ -196,12 +197,11 @@ def _settings(args):
     dataset = pictures or DATASETS[name]
     sizes = {"image": dataset.side, "channels": dataset.channels, "classes": dataset.classes}
     recipe, model = RECIPES[preset], model_named(args.model or "vit")
-    config = model.preset(PRESETS[preset])
+    config = model.preset(VIT_PRESETS[preset])
     if args.weights:  # the model will be that of the weights
         if args.model not in (None, "vit"):
-            raise UsageError(f"--from starts a ViT from weights: leave --model {args.model} out")
-        place = Path(args.weights)
-        if saved_model(place if place.is_dir() else place.parent) != "masked":  # it has learned nothing of classes yet
+            raise UsageError(f"--from starts from the model of the weights: leave --model {args.model} out")
+        if saved_model(args.weights) != "masked":  # it has learned nothing of classes yet
             recipe = fine_tuning(recipe)
     else:
         config = config.changed(**sizes | given(args, model.config.settings()))
@@ -218,26 +218,28 @@ def _own_pictures(args):
     size = getattr(args, "image", None)
     if size is None and args.weights:
         size = open_model(args.weights, argparse.Namespace(**given(args, FREE))).config.image
-    return read_data(args.data, size=size or PRESETS["pictures"].image, skip_broken=args.skip_broken, progress=True)
+    return read_data(args.data, size=size or VIT_PRESETS["pictures"].image, skip_broken=args.skip_broken, progress=True)
 
 
 def _from_weights(settings, asked):
     """The parameters to start from, fitted to the data, their model, and what was done; `asked` has its options."""
     free = {name: asked.get(name) for name in FREE}
     opened = open_model(settings.weights, argparse.Namespace(**free))
-    check_is_vit(opened, "fine-tuned")
+    check_is_transformer(opened, "fine-tuned")
     dataset, config = settings.dataset, opened.config
+    has = config.values()
     for name, value in asked.items():
-        if name not in FREE and value != getattr(config, name):
-            option = "--" + name.replace("_", "-")
-            raise UsageError(
-                f"{option} {value} contradicts the weights, which have {getattr(config, name)}: leave it out"
-            )
-    least = -(-dataset.side // config.patch) * config.patch  # that the patch divides
+        option = "--" + name.replace("_", "-")
+        if name not in has:
+            raise UsageError(f"{option}: {model_of(config).title} has no such setting, leave it out")
+        if name not in FREE and value != has[name]:
+            raise UsageError(f"{option} {value} contradicts the weights, which have {has[name]}: leave it out")
+    least = fitting_image(config, dataset.side)
     image = least if free["image"] is None else free["image"]
     channels = dataset.channels if dataset.channels != config.channels else None
     p, config, notes = adapt(opened.p, config, opened.source, image=image, channels=channels, classes=dataset.classes)
-    return p, dataclasses.replace(config, dropout=free["dropout"] or 0.0), (*opened.notes, *notes, *feeding(opened))
+    drops = {name: free[name] or 0.0 for name in ("dropout", "drop_path") if name in has}
+    return p, config.changed(**drops), (*opened.notes, *notes, *feeding(opened))
 
 
 def _resumed(args, folder):
@@ -245,7 +247,7 @@ def _resumed(args, folder):
     run = open_run(folder)
     asked = {"data": args.data, "model": args.model, "seed": args.seed, "from": args.weights}
     if args.preset:
-        preset = model_named(name_of(run.settings.config)).preset(PRESETS[args.preset])
+        preset = model_named(name_of(run.settings.config)).preset(VIT_PRESETS[args.preset])
         asked |= {k: v for k, v in preset.values().items() if k not in FROM_THE_DATA}
         asked |= vars(RECIPES[args.preset])
     asked |= given(args, [*ViTConfig.settings(), *run.settings.config.settings(), *fields(Recipe)])

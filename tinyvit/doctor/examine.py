@@ -27,6 +27,7 @@ from tinyvit.doctor.checked import Finding, Skipped, drained
 from tinyvit.doctor.sample import sample_of
 from tinyvit.models.config import Config
 from tinyvit.models.model import model_of
+from tinyvit.training.adamw import block_names
 from tinyvit.training.batches import checked_data, take
 from tinyvit.training.recipe import Recipe
 
@@ -139,7 +140,9 @@ def _checks(config, whole, test, recipe, seed, p, history, fine_tuned):
         "augmentation": lambda: augmentation.check_augmentation(train_sample(), recipe, classes, seed),
         "weights": lambda: predictions.check_weights(p),
         "units": lambda: model.check_units(trained_cache()),
-        "attention": lambda: model.check_attention(kind.views["attention"](trained_cache())),
+        "attention": lambda: model.check_attention(
+            kind.views["attention"](trained_cache(), config), kind.views["patterns"](config), block_names(fresh)
+        ),
         "predictions": lambda: predictions.check_predictions(train_sample(), test_sample(), p, config, history),
         "colours": lambda: predictions.check_colours(test_sample(), p, config),
         "progress": lambda: progress.check_progress(history, count, config, recipe),

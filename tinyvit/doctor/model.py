@@ -9,8 +9,9 @@ from tinyvit.doctor.checked import Skipped
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.model import model_of
 from tinyvit.ops.patches import patchify, unpatchify
+from tinyvit.training.adamw import block_names
 
-STEP = 1e-5  # of the central difference, along a direction of length 1
+STEPS = (1e-5, 1e-6, 1e-7)  # of the central difference, along a direction of length 1
 TOLERANCE = 1e-3  # of a slope: far above the difference's own error, far below any bug's
 CHECKED = 4  # images
 LARGEST_CHECKED = 10**7  # parameters: beyond, two forward passes for each take too long
@@ -85,7 +86,8 @@ def check_gradients(batch, p, config, seed):
     """Each parameter's gradient against a central difference along a random direction, in float64.
 
     For a direction d of length 1, (L(p + h d) - L(p - h d)) / 2h is the gradient's part along d, up to h^2. One number
-    for a whole array: a bug would have to be at right angles to d to hide.
+    for a whole array: a bug would have to be at right angles to d to hide. Where the loss bends within h, as behind a
+    LayerNorm of almost nothing, a smaller h tells; a gradient that is wrong is so at every h.
     """
     if trees.count(p) > LARGEST_CHECKED:
         return Skipped(f"{trees.count(p):,} parameters take too long: see gradcheck")
@@ -97,15 +99,14 @@ def check_gradients(batch, p, config, seed):
     g = mean_loss(batch, p, config)[2]()
     wrong, g_named = {}, trees.named(g)
     for name, leaf in reversed(list(trees.walk(p))):  # from the loss back: one layer's fault is every earlier one's
-        direction, whole = rng.normal(size=leaf.shape), leaf.copy()
+        direction = rng.normal(size=leaf.shape)
         direction /= np.linalg.norm(direction)
-        losses = []
-        for sign in (1, -1):
-            leaf[...] = whole + sign * STEP * direction
-            losses.append(mean_loss(batch, p, config)[0])
-        leaf[...] = whole
-        slope, claimed = (losses[0] - losses[1]) / (2 * STEP), float((g_named[name] * direction).sum())
-        if not abs(slope - claimed) <= TOLERANCE * max(abs(slope), abs(claimed)) + 1e-8:
+        claimed = float((g_named[name] * direction).sum())
+        for step in STEPS:
+            slope = _slope(leaf, step * direction, batch, p, config) / step
+            if right := abs(slope - claimed) <= TOLERANCE * max(abs(slope), abs(claimed)) + 1e-8:
+                break
+        if not right:
             wrong[name] = (slope, claimed)
     if wrong:
         name, (slope, claimed) = next(iter(wrong.items()))
@@ -115,9 +116,22 @@ def check_gradients(batch, p, config, seed):
             f"loss rises by {slope:.3g} per unit, and the backward pass says {claimed:.3g}; run gradcheck on its layer"
         )
     for name, layers in g.items():
-        if isinstance(layers, list) and name != "pos":
+        if isinstance(layers, list) and name not in ("pos", "stages"):
             yield from _check_flow([trees.leaves(layer) for layer in layers])
+    if "stages" in g:
+        blocks = [block for stage in g["stages"] for block in stage["blocks"]]
+        yield from _check_flow([trees.leaves(block) for block in blocks])
     return f"of {len(g_named)} arrays, each along a random direction, against central differences"
+
+
+def _slope(leaf, step, batch, p, config):
+    """Half of what the loss rises by when a leaf of p goes from a step before its place to a step behind it."""
+    whole, losses = leaf.copy(), []
+    for sign in (1, -1):
+        leaf[...] = whole + sign * step
+        losses.append(mean_loss(batch, p, config)[0])
+    leaf[...] = whole
+    return (losses[0] - losses[1]) / 2
 
 
 def _check_flow(blocks):
@@ -133,30 +147,42 @@ def _check_flow(blocks):
 
 def check_units(c):
     """Hidden units answer to something: their GELU has a slope for some token, or place, of some image."""
+    blocks = block_names(c)
     for name, dydx in trees.walk(c):
         if not name.endswith("gelu/dydx"):
             continue
         slopes = np.abs(dydx).reshape(-1, dydx.shape[-1]).max(axis=0)
         if (dead := float((slopes < DEAD).mean())) > MOSTLY:
             yield (
-                f"{100 * dead:.0f} % of the hidden units of {_layer(name)} are dead (their GELU is flat for every "
-                "token): lower the learning rate, and check the biases before it"
+                f"{100 * dead:.0f} % of the hidden units of {_layer(name, blocks)} are dead (their GELU is flat for "
+                "every token): lower the learning rate, and check the biases before it"
             )
     return "at most half of the hidden units of each layer are dead"
 
 
-def _layer(name):
+def _layer(name, blocks):
     """The layer of an array in the cache: figures count layers from 1, the cache from 0."""
+    for i, block in enumerate(blocks):
+        if name.startswith(f"{block}/"):
+            return f"layer {i + 1} ({block})"
     kind, number = name.split("/")[:2]
     return f"layer {int(number) + 1} ({kind}/{number})" if number.isdigit() else name
 
 
-def check_attention(maps):
-    """No layer whose heads all stare at one token each, look everywhere alike, or have no gradient."""
-    for i, a in enumerate(maps):  # [B, h, T, T]
-        where = f"layer {i + 1} (blocks/{i})"
+def check_attention(maps, patterns, blocks):
+    """No layer whose heads all stare at one token each, look everywhere alike, or have no gradient.
+
+    What a query may look at counts, its block's pattern: of one that has no choice, there is nothing to say. `blocks`
+    are the blocks' names.
+    """
+    for i, (a, allowed, block) in enumerate(zip(maps, patterns, blocks, strict=True)):  # [B, h, T, T]
+        where = f"layer {i + 1} ({block})"
         stare = a.mean(axis=(0, 2)).max(axis=-1)  # each head's favourite token: its share, over images and queries
-        entropy = -(a * np.log(a + 1e-30)).sum(axis=-1).mean(axis=(0, 2)) / math.log(a.shape[-1])
+        choice = allowed.sum(axis=-1)
+        if not (choosing := choice > 1).any():
+            continue
+        a, most = a[:, :, choosing], np.log(choice[choosing])
+        entropy = (-(a * np.log(a + 1e-30)).sum(axis=-1) / most).mean(axis=(0, 2))
         largest = float(np.median(a.max(axis=-1)))
         if stare.min() > STARING:
             yield (

@@ -66,7 +66,7 @@ def _check_transformer(config, images, p, least):
             yield f"{name} {width} is too narrow for {config.classes} classes: expected 16 or more"
     if config.eps > LARGEST_EPS:
         yield f"eps {config.eps:g} is not small beside a variance of 1, so LayerNorm does not normalise: try 1e-6"
-    if config.position_at == "stem":
+    if config.position_at == "stem" and "resnet" not in p:  # whose patches are those of a map
         patches = patch_embedding(images, p["patch"], patch=config.patch)[0]
         ratio = _size(p["pos"]) / (_size(patches) + 1e-12) if trees.leaves(p["pos"]) else 0.0
         if ratio > DROWNED:

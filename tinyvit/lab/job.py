@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from tinyvit.models.model import name_of
-from tinyvit.models.presets import PRESETS
+from tinyvit.models.presets import VIT_PRESETS
 from tinyvit.training.recipe import RECIPES, RENAMED
 
 BUDGETS = ("quick", "full")
@@ -55,7 +55,7 @@ def _as_in_version_0_1(arguments):
 
 def base_config(data):
     """The model that the experiments vary: the data set's own preset."""
-    return PRESETS[data]
+    return VIT_PRESETS[data]
 
 
 def base_recipe(data, budget, *, share=1.0, **changes):

@@ -87,6 +87,14 @@ def attention_plan(kind, grid, class_token, reach, number):
     return grouped(allowed, group)
 
 
+def allowed_pairs(kind, grid, class_token, reach, number):
+    """Which keys each query of block `number` may look at, [T, T]."""
+    if kind not in SPARSE:
+        return patterns.full(grid[0] * grid[1] + class_token)
+    allowed, _ = SPARSE[kind](*grid, reach, number)
+    return patterns.with_global(allowed) if class_token else allowed
+
+
 def attend(q, k, v, plan, bias=None):
     """`sparse_attention` or `linear_attention`, as the plan says; parameters and results are theirs."""
     if plan != "linear":

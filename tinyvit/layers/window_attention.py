@@ -10,7 +10,7 @@ from tinyvit.layers.multi_head_attention import (
     multi_head_attention_init,
 )
 from tinyvit.ops.window_bias import window_bias, window_bias_backward, window_of
-from tinyvit.ops.windows import from_windows, to_windows, to_windows_backward, window_mask
+from tinyvit.ops.windows import attention_over_map, from_windows, to_windows, to_windows_backward, window_mask
 
 
 def window_attention_init(rng, dim, heads, window, *, dtype="float32"):
@@ -72,3 +72,9 @@ def window_attention_backward(dy, p, c, *, shift=0):
         dbias = dbias.sum(axis=0)
     g["table"] = window_bias_backward(dbias, c["table"])
     return to_windows_backward((dq + dkv).reshape(windows.shape), c["windows"], shift), g
+
+
+def window_attention_map(c, shift=0):
+    """The attention of all tokens of the map, [B, h, HW, HW], from the cache: zero outside each one's window."""
+    _, H, W, _ = c["windows"]["x"].shape
+    return attention_over_map(c["att"]["a"], H, W, shift)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tinyvit import trees
 from tinyvit.annotations import Array, Batch, Tree
 from tinyvit.errors import UsageError
-from tinyvit.layers.attend import attention_map
+from tinyvit.models import views
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.config import Config, ViTConfig
 from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_backward, hybrid_init
@@ -34,8 +34,7 @@ class Model(NamedTuple):
                without dropout while not training
     task       what is asked of y
     preset     (vit_config) -> config: a configuration for the data, and about the size, that a ViT's is for
-    views      what can be looked at: {"attention": (c) -> the maps of each block [B, h, T, S],
-               "encoder": (config) -> the ViTConfig of a model of patches, whose maps are over a grid}
+    views      what can be looked at inside, and used without the head, by name: see views.py
     evaluation_draws   whether `draw` is random in an evaluation, too
     """
 
@@ -90,10 +89,6 @@ def _draw_masked(rng, batch, config, *, training=True, all_rows=True, dtype="flo
     return batch | {"labels": masked_colours(batch["images"], masks, config)}, masks
 
 
-def _block_maps(c):
-    return [attention_map(block["msa"]["att"]) for block in c["blocks"]]
-
-
 def _cnn_preset(config):
     return CNNConfig(image=config.image, channels=config.channels, classes=config.classes)
 
@@ -108,10 +103,29 @@ def _draw_swin(rng, batch, config, *, training=True, all_rows=True, dtype="float
 
 
 def _swin_preset(config):
-    """Two stages, of half of the ViT's width and of the whole; windows of 4 x 4 tokens of half a patch."""
+    """Two stages, of half of the ViT's width and of the whole; small windows on small maps."""
     sizes = dict(image=config.image, channels=config.channels, classes=config.classes)
-    patch = config.patch // 2 if config.patch % 2 == 0 else 1
-    return SwinConfig(**sizes, patch=patch, dim=config.dim // 2, depths=(2, 2), heads=(2, 4), window=4)
+    patch = 2 if config.patch <= 4 else 4  # of one pixel, LayerNorm would leave the sign
+    side, heads = config.size[0] // patch, max(2, config.dim // 64)
+    window = 2 if side <= 4 else 4 if side < 56 else 7
+    return SwinConfig(**sizes, patch=patch, dim=config.dim // 2, depths=(2, 2), heads=(heads, 2 * heads), window=window)
+
+
+def preset_config(preset: str, model: str | None = None) -> Config:
+    """The configuration of that name, or for its data one of a model.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or it is of another model than the one asked for, and of no ViT that could be turned into it.
+    """
+    config = PRESETS[preset]
+    if isinstance(config, ViTConfig):
+        return model_named(model or "vit").preset(config)
+    if model not in (None, name_of(config)):
+        own = name_of(config)
+        raise UsageError(f"the preset {preset} is of {MODELS[own].title}: leave --model {model} out")
+    return config
 
 
 def _hybrid(batch, p, config, **keywords):
@@ -139,7 +153,7 @@ MODELS = {
         draw=_draw_vit,
         task=classification,
         preset=lambda config: config,
-        views={"attention": _block_maps, "encoder": lambda config: config},
+        views=views.VIT,
     ),
     "cnn": Model(
         title="a convolutional network",
@@ -161,7 +175,7 @@ MODELS = {
         draw=_draw_swin,
         task=classification,
         preset=_swin_preset,
-        views={},
+        views=views.SWIN,
     ),
     "hybrid": Model(
         title="a hybrid of a ResNet and a Vision Transformer",
@@ -172,7 +186,7 @@ MODELS = {
         draw=_draw_hybrid,
         task=classification,
         preset=_hybrid_preset,
-        views={"attention": _block_maps, "encoder": lambda config: config.encoder},
+        views=views.HYBRID,
     ),
     "masked": Model(
         title="a Vision Transformer that predicts masked patches",
@@ -183,7 +197,7 @@ MODELS = {
         draw=_draw_masked,
         task=colour_prediction,
         preset=MaskedConfig,
-        views={"attention": _block_maps, "encoder": lambda config: config.vit},
+        views=views.MASKED,
         evaluation_draws=True,
     ),
 }

@@ -1,8 +1,10 @@
-"""Configurations of the Vision Transformer that have names."""
+"""Configurations that have names: of the Vision Transformer, of Swin, and of the hybrid."""
 
 import dataclasses
 
-from tinyvit.models.config import ViTConfig
+from tinyvit.models.config import Config, ViTConfig
+from tinyvit.models.hybrid import HybridConfig
+from tinyvit.models.swin import SwinConfig
 from tinyvit.names import Named
 
 
@@ -29,4 +31,33 @@ def _presets():
     return presets
 
 
-PRESETS: dict[str, ViTConfig] = Named("preset", _presets())
+def _swin_presets():
+    """Liu et al. 2021, section 3.3; heads of 32 numbers throughout. Those for images of 384 have windows of 12."""
+    sizes = {"T": (96, 6), "S": (96, 18), "B": (128, 18), "L": (192, 18)}  # dim, blocks of the third stage
+    presets = {}
+    for end, larger in (("", {}), ("/384", {"image": 384, "window": 12})):
+        for name, (dim, depth) in sizes.items():
+            heads = tuple(dim * 2**stage // 32 for stage in range(4))
+            presets[f"Swin-{name}{end}"] = SwinConfig(dim=dim, depths=(2, 2, depth, 2), heads=heads, **larger)
+    return presets
+
+
+def _hybrid_presets(vits):
+    """The ViT paper's and those of Steiner et al. 2021; the number is what the sides are divided by, but in R+Ti/16."""
+    units = {  # the ResNet's, and the patch of its map
+        "R+Ti/16": ((), 8),  # the root alone divides by 4: with patches of 8, by 32
+        "R26+S/32": ((2, 2, 2, 2), 1),
+        "R26+B/32": ((2, 2, 2, 2), 1),
+        "R50+B/16": ((3, 4, 9), 1),
+        "R50+B/32": ((3, 4, 6, 3), 1),
+        "R50+L/32": ((3, 4, 6, 3), 1),
+    }
+    presets = {}
+    for name, (of_stages, patch) in units.items():
+        vit = vits[name.partition("+")[2].partition("/")[0] + "/16"]
+        presets[name] = HybridConfig(vit.changed(image=patch, patch=patch), units=of_stages)
+    return presets
+
+
+VIT_PRESETS: dict[str, ViTConfig] = Named("preset", _presets())
+PRESETS: dict[str, Config] = Named("preset", VIT_PRESETS | _swin_presets() | _hybrid_presets(VIT_PRESETS))

@@ -63,6 +63,34 @@ def from_windows(y, shape, shift=0):
     return x[:, :H, :W]
 
 
+def attention_over_map(a, height, width, shift=0):
+    """Maps of windows as maps over all tokens: every row and column put where its token stands, the shift undone.
+
+    Outside a token's window is 0; what looked at, or came from, the zeros at the border is left out.
+
+    Parameters
+    ----------
+    a : array [B n, h, M*M, M*M]
+        The attention of n windows of each image, as `to_windows` lists them.
+    height, width : int
+        H and W, of the map.
+    shift : int
+
+    Returns
+    -------
+    array [B, h, HW, HW], whose rows are numbered row by row of the map
+    """
+    numbers = np.arange(1, height * width + 1).reshape(1, height, width, 1)
+    number = to_windows(numbers, math.isqrt(a.shape[-1]), shift)[0][0, :, :, 0]  # [n, M*M]: 1, 2, ...; 0 is no token
+    a = a.reshape(-1, len(number), *a.shape[1:])
+    dense = xp_of(a).zeros((len(a), a.shape[2], height * width, height * width), a.dtype)
+    for window, tokens in enumerate(number):
+        (places,) = np.nonzero(tokens)
+        rows = tokens[places] - 1
+        dense[:, :, rows[:, None], rows] = a[:, window][:, :, places[:, None], places]
+    return dense
+
+
 def window_mask(height, width, window, shift=0):
     """Which tokens of a window belong together: the bias that keeps all others apart.
 

@@ -55,7 +55,7 @@ class Explorer:
             raise UsageError(f"found {len(images)} images{found}: expected at least one, and a title for each")
         model = model_of(config)
         if "encoder" not in model.views:
-            raise UsageError(f"{model.title} has no attention over patches: there is nothing to explore")
+            raise UsageError(f"{model.title} has no attention over one grid of patches: there is nothing to explore")
         self.config = encoder = model.views["encoder"](config)
         if not isinstance(encoder.image, int):
             raise UsageError(f"images of {in_pixels(encoder.image)} pixels: the explorer shows square ones only")
@@ -63,7 +63,7 @@ class Explorer:
         self.images = images[:count]
         self.titles = (titles or [f"image {i + 1}" for i in range(count)])[:count]
         _, c = model.forward({"images": xp_of(trees.leaves(p)[0]).asarray(self.images)}, p, config)
-        self.maps = [to_host(a) for a in model.views["attention"](c)]
+        self.maps = [to_host(a) for a in model.views["attention"](c, config)]
 
     def __repr__(self) -> str:
         sizes = {"image": len(self.images), "layer": self.config.depth, "head": self.config.heads}

@@ -14,6 +14,7 @@ from tinyvit.training.evaluation import outputs_and_scores
 from tinyvit.viz.attention import (
     answers_row,
     attention_distance,
+    free_distances,
     rollout,
     uniform_distance,
     weighted_attention,
@@ -29,12 +30,14 @@ from tinyvit.viz.picture import readable
 from tinyvit.viz.summary import shapes
 
 SAMPLES = 64  # images over which attention distances are averaged
+LARGEST_MAPS = 64 * 400**2  # entries of the maps of all these images, in one head of one layer: maps of 20 x 20 patches
 SHOWN = 4  # of them drawn
 ALIKE = 0.1  # by which neighbours' similarity must exceed others' to be called so
 GIVEN = {  # what positions have of an order before anything is learned
     "2d": "but half of that is given: the patches of a row, or of a column, share half of their numbers",
     "sinusoidal": "all of it given: the waves run along the sequence, row after row, and nothing is learned",
 }
+FAR = "How far does each head look?"
 LOCAL = 0.7  # of uniform attention's distance, below which a head is called local
 
 
@@ -49,9 +52,21 @@ class Inside(NamedTuple):
     names: tuple  # of the classes
     scores: dict  # over the test set
     probabilities: np.ndarray | None  # [N, K], of a model that classifies
-    encoder: object  # the ViTConfig of a model with attention over patches; None of any other
-    maps: list  # the attention maps of the first SAMPLES images
+    views: dict  # of the model
+    encoder: object  # the ViTConfig of a model whose maps are over one grid of patches; None of any other
+    maps: list  # the attention maps of the first SAMPLES images; none of a model without attention
     cache: dict  # of the first SHOWN
+
+    @property
+    def pool(self):
+        """Which tokens the head reads."""
+        return self.views["pool"](self.config)
+
+    @property
+    def grid(self):
+        """Rows and columns of the patches, and the side of one in pixels."""
+        grid = self.views["grid"](self.config)
+        return grid, self.images.shape[1] // grid[0]
 
 
 class Picture(NamedTuple):
@@ -77,13 +92,18 @@ def look_inside(run, p, config, test, *, workers=1):
     classifies = model.task.answer is not None
     outputs, scores = outputs_and_scores(as_part(test), p, config, workers=workers, keep_outputs=classifies)
     probabilities = softmax(outputs)[0] if classifies else None
-    maps, encoder = [], None
-    if "encoder" in model.views:
-        encoder = model.views["encoder"](config)
-        maps = [to_host(a) for a in model.views["attention"](_cache(images[:SAMPLES], p, config))]
+    maps, encoder = [], model.views["encoder"](config) if "encoder" in model.views else None
+    if "attention" in model.views:
+        some = images[: _samples(model.views["grid"](config))]
+        maps = [to_host(a) for a in model.views["attention"](_cache(some, p, config), config)]
     c = _cache(images[:SHOWN], p, config)
     names = run.settings.dataset.class_names
-    return Inside(run, p, config, images, labels, names, scores, probabilities, encoder, maps, c)
+    return Inside(run, p, config, images, labels, names, scores, probabilities, model.views, encoder, maps, c)
+
+
+def _samples(grid):
+    """Over how many images maps are averaged: SAMPLES, or fewer, where maps are large."""
+    return max(SHOWN, min(SAMPLES, LARGEST_MAPS // math.prod(grid) ** 2))
 
 
 def _cache(images, p, config):
@@ -98,7 +118,7 @@ def pictures(inside):
         chosen["curves"] = _curves
     if inside.probabilities is not None:
         chosen |= {"confusion": _confusion, "mistakes": _mistakes}
-    if encoder:
+    if inside.maps:
         chosen |= {"attention": _attention, "rollout": _rollout, "distance": _distance, "filters": _filters}
     if encoder and encoder.patches > 1 and position_table(inside.p, encoder) is not None:  # one patch has no neighbour
         chosen["positions"] = _positions
@@ -161,9 +181,9 @@ def _times(count):
 def _mistakes(inside):
     worst = worst_mistakes(inside.labels, inside.probabilities)
     attention = None
-    if inside.encoder and len(worst):
-        maps = model_of(inside.config).views["attention"](_cache(inside.images[worst], inside.p, inside.config))
-        attention = answers_row(rollout([to_host(a) for a in maps]), inside.encoder.pool)
+    if inside.maps and len(worst):
+        maps = inside.views["attention"](_cache(inside.images[worst], inside.p, inside.config), inside.config)
+        attention = answers_row(rollout([to_host(a) for a in maps]), inside.pool)
     figure = mistakes_figure(
         inside.images[worst], inside.labels[worst], inside.probabilities[worst], attention, inside.names
     )
@@ -177,15 +197,15 @@ def _mistakes(inside):
 
 def _who(inside):
     """Whose attention is the answer's, in words."""
-    return who_answers(inside.encoder.tokens, inside.encoder.pool)
+    return who_answers(inside.maps[0].shape[-1], inside.pool)
 
 
 def _attention(inside):
-    figure = attention_figure(inside.images[0], [a[0] for a in inside.maps], pool=inside.encoder.pool)
+    figure = attention_figure(inside.images[0], [a[0] for a in inside.maps], pool=inside.pool)
     read = ", from which the answer is read," if inside.probabilities is not None else ""
     words = (
         f"Where {_who(inside)}{read} looks in the first test image, in every layer (rows) and head (columns). Where "
-        "the panels of a row differ, its heads divide the work."
+        f"the panels of a row differ, its heads divide the work.{_windows(inside)}"
     )
     return Picture(figure, "What does each head look at?", words)
 
@@ -193,21 +213,22 @@ def _attention(inside):
 def _rollout(inside):
     images, maps = inside.images[:SHOWN], [a[:SHOWN] for a in inside.maps]
     columns = {
-        "rollout": answers_row(rollout(maps), inside.encoder.pool),
-        "without identity": answers_row(rollout(maps, identity=False), inside.encoder.pool),
+        "rollout": answers_row(rollout(maps), inside.pool),
+        "without identity": answers_row(rollout(maps, identity=False), inside.pool),
     }
     titles, for_the_class = [""] * len(images), ""
-    if inside.probabilities is not None:
-        best = inside.probabilities[:SHOWN].argmax(-1)
+    best = None if inside.probabilities is None else inside.probabilities[:SHOWN].argmax(-1)
+    if best is not None and inside.encoder:
         dlogits = np.eye(inside.config.classes, dtype=inside.p["head"]["w"].dtype)[best]
         dlogits = xp_of(inside.p["head"]["w"]).asarray(dlogits)
         weighted = sum(weighted_attention(dlogits, inside.p, inside.cache, inside.config))
-        columns["for the class"] = answers_row(weighted, inside.encoder.pool)
-        names = readable(inside.names)
-        titles = [f"says {names[k]}" for k in best]
+        columns["for the class"] = answers_row(weighted, inside.pool)
         for_the_class = (
             f"; for the class: {_who(inside)}'s attention times its gradient, the part of it that speaks for the answer"
         )
+    if best is not None:
+        names = readable(inside.names)
+        titles = [f"says {names[k]}" for k in best]
     figure = overlay_figure(images, columns, titles)
     words = (
         "Rollout: attention followed through all layers, with the residual connections (the identity) and without"
@@ -218,17 +239,40 @@ def _rollout(inside):
 
 
 def _distance(inside):
-    grid, patch = inside.encoder.grid_size, inside.encoder.patch
-    distances, uniform = attention_distance(inside.maps, patch, grid), uniform_distance(grid, patch)
-    local, blind = int((distances < LOCAL * uniform).sum()), int(np.isnan(distances).sum())
+    grid, patch = inside.grid
+    distances, patterns = attention_distance(inside.maps, patch, grid), inside.views["patterns"](inside.config)
+    uniform, of_all = uniform_distance(grid, patch), np.concatenate(distances)
+    if not all(allowed.all() for allowed in patterns):
+        figure = distance_figure(distances, free_distances(patterns, patch, grid))
+        return Picture(figure, FAR, _distance_in_patterns(inside, of_all, uniform))
+    local, blind = int((of_all < LOCAL * uniform).sum()), int(np.isnan(of_all).sum())
     unseen = f"; {blind} look{'s' * (blind == 1)} at no patch at all, but at the class token alone" if blind else ""
     words = (
         f"How far each head looks from a patch, on average over {len(inside.maps[0])} images; on the line, at "
-        f"{uniform:.1f} pixels, lies a head that looks everywhere alike. {_between(distances)}, and {local or 'none'} "
-        f"of {distances.size} look{'s' * (local < 2)} less than {LOCAL:.0%} as far, as a local head would; near the "
+        f"{uniform:.1f} pixels, lies a head that looks everywhere alike. {_between(of_all)}, and {local or 'none'} "
+        f"of {of_all.size} look{'s' * (local < 2)} less than {LOCAL:.0%} as far, as a local head would; near the "
         f"line, a head may still look at single patches, if they are as often far as near{unseen}."
     )
-    return Picture(distance_figure(distances, uniform), "How far does each head look?", words)
+    return Picture(distance_figure(distances, uniform), FAR, words)
+
+
+def _distance_in_patterns(inside, distances, uniform):
+    """What there is to say of heads that may not look everywhere."""
+    return (
+        f"How far each head looks from a patch, on average over {len(inside.maps[0])} images; on its layer's line lies "
+        f"a head that looks alike at all it may look at. {_between(distances)}; one that looked at the whole image "
+        f"alike would be at {uniform:.1f} pixels.{_windows(inside)}"
+    )
+
+
+def _windows(inside):
+    """A sentence on the maps of a pyramid."""
+    if inside.encoder:
+        return ""
+    return (
+        " In every other layer of a stage the windows are displaced, if there are several; after a merging, a token "
+        "stands for four of the layer before, and what it is given is drawn in equal parts over their patches."
+    )
 
 
 def _between(distances):
@@ -237,12 +281,13 @@ def _between(distances):
 
 
 def _filters(inside):
+    those = "first convolution's standardised kernels" if "resnet" in inside.p else "patch embedding's filters"
     words = (
-        "The patterns that the patch embedding's filters are mixed from (their principal directions), and how much of "
+        f"The patterns that the {those} are mixed from (their principal directions), and how much of "
         "the filters each accounts for. An even pattern answers to brightness, one with two halves to an edge, a "
         "chequered one to fine detail."
     )
-    figure = filters_figure(np.asarray(inside.p["patch"]["w"]), inside.config.channels)
+    figure = filters_figure(np.asarray(inside.views["filters"](inside.p, inside.config)), inside.config.channels)
     return Picture(figure, "What does a patch become?", words)
 
 

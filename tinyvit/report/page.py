@@ -11,6 +11,7 @@ from tinyvit.report.inside import pictures
 from tinyvit.viz.summary import shapes, where
 
 EXPLORED = 8  # images
+NOT_EXPLORED = "<p>The attention explorer is left out: it is for models whose layers all look at one grid.</p>"
 
 
 def page(inside):
@@ -43,7 +44,7 @@ def page(inside):
         summary=escape(summary),
         links="".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in anchors.items()),
         sections="\n".join(_section(name, picture) for name, picture in drawn.items()),
-        explorer=_explorer(inside) if square else "",
+        explorer=_explorer(inside) if square else NOT_EXPLORED if inside.maps and not encoder else "",
         shapes=_table(
             ("name", "shape", "parameters", "multiply-adds", "bytes", "memory"),
             [

@@ -60,20 +60,27 @@ def decay_of(p, weight_decay):
 
 
 def trainable(p, freeze):
-    """1 for each parameter that is trained, 0 for the frozen ones: the first `freeze` blocks, and the embedding below.
+    """1 for each parameter that is trained, 0 for the frozen ones: the first `freeze` blocks, and all that is below.
+
+    Below are the embedding, a hybrid's ResNet, and of a Swin, whose blocks are counted through all stages, the mergings
+    before the last frozen block.
 
     Positions that a block has for itself are frozen with it; those of the stem, or of all blocks, always. With a
     gradient of zero and no decay, AdamW leaves a parameter as it is, to the bit.
     """
     xp = xp_of(trees.leaves(p)[0])
-    numbers = {str(i) for i in range(freeze)}
+    frozen = block_names(p)[:freeze]
+    merged = {name.split("/")[1] for name in frozen if name.startswith("stages")} - {"0"}
+    frozen += [f"stages/{int(stage) - 1}/merging" for stage in merged]
+    positions = [f"pos/{i}" for i in range(freeze)] if isinstance(p.get("pos"), list) else ["pos"]
+    below = tuple(f"{name}/" for name in [*frozen, *positions, "patch", "patch_ln", "cls", "resnet"])
+    return xp.concatenate([xp.full(w.size, not f"{name}/".startswith(below), w.dtype) for name, w in trees.walk(p)])
 
-    def frozen(name):
-        root, number = (name + "/").split("/")[:2]
-        of_a_block = root == "blocks" or (root == "pos" and isinstance(p["pos"], list))
-        return number in numbers if of_a_block else root in ("patch", "cls", "pos")
 
-    return xp.concatenate([xp.full(w.size, not frozen(name), w.dtype) for name, w in trees.walk(p)])
+def block_names(p):
+    """The blocks of a model in their order, by what the names of their parameters begin with."""
+    stages = [(f"stages/{n}/", stage) for n, stage in enumerate(p.get("stages", ()))]
+    return [f"{name}blocks/{i}" for name, part in [("", p), *stages] for i in range(len(part.get("blocks", ())))]
 
 
 def clip_factor(norm, limit):

@@ -95,6 +95,12 @@ def load(path: Path) -> tuple[Tree, Config]:
     return p, config
 
 
+def saved_config(path):
+    """The configuration of a model that tinyvit saved, without the model."""
+    with _opened(path) as archive:
+        return _read_description(path, archive, npz.entries(path, archive))[0]
+
+
 def load_training(path, like):
     """Read a model and the state of its training.
 

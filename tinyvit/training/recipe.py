@@ -7,6 +7,7 @@ from typing import Any, Self
 from tinyvit.errors import UsageError
 from tinyvit.models.model import model_of
 from tinyvit.names import Named
+from tinyvit.training.adamw import block_names
 
 AUGMENTATION = ("shift", "rotate", "zoom", "shear", "mirror", "crop")
 SHARES = ("warmup", "label_smoothing", "ema_decay", "validation", "zoom", "shear", "mirror")
@@ -123,7 +124,7 @@ def check_recipe(config, recipe):
     """Raise UsageError if a recipe asks for more blocks, or for larger shifts, than the model and its images have."""
     if not isinstance(recipe, Recipe):
         raise UsageError(f"found {recipe!r}: expected a recipe, such as tinyvit.RECIPES['digits']")
-    blocks = len(model_of(config).init(None, config).get("blocks", ()))
+    blocks = len(block_names(model_of(config).init(None, config)))
     if recipe.freeze > blocks:
         raise UsageError(
             f"freeze is {recipe.freeze}: the model has {blocks} block{'s' * (blocks != 1)}, expected at most that"

@@ -7,10 +7,17 @@ from tinyvit.data import DATASETS, Dataset, dataset_named
 from tinyvit.errors import UsageError
 from tinyvit.models.config import Config
 from tinyvit.models.model import model_named, model_of, name_of
-from tinyvit.models.presets import PRESETS
+from tinyvit.models.presets import VIT_PRESETS
 from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
 
-FREE = ("image", "heads", "gelu", "eps", "dropout")  # settings still free when fine-tuning; the weights fix the rest
+FREE = (
+    "image",
+    "heads",
+    "gelu",
+    "eps",
+    "dropout",
+    "drop_path",
+)  # still free when fine-tuning; the weights fix the rest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,12 +91,14 @@ class Settings:
     @property
     def command(self):
         """What a user types for a run with these settings: what differs from the data set's presets."""
-        model, usual, asked = self.config.values(), model_of(self.config).preset(PRESETS[self.preset]).values(), {}
+        model, usual, asked = self.config.values(), model_of(self.config).preset(VIT_PRESETS[self.preset]).values(), {}
         recipe = RECIPES[self.preset]
         if self.weights:  # whose defaults are unknown here: every option is given
-            model, usual, recipe = {name: model[name] for name in FREE}, {"dropout": 0.0}, fine_tuning(recipe)
+            model = {name: model[name] for name in FREE if name in model}
+            usual, recipe = {"dropout": 0.0, "drop_path": 0.0}, fine_tuning(recipe)
             asked = {"from": (shlex.quote(self.weights), None)}
-        asked |= {"model": (name_of(self.config), "vit"), "seed": (self.seed, 0)}
+        asked |= {"model": (name_of(self.config), name_of(self.config) if self.weights else "vit")}
+        asked |= {"seed": (self.seed, 0)}
         options = [name for name in model if name not in ("channels", "classes")]  # these are the data set's
         asked |= {name: (model[name], usual.get(name)) for name in options}
         if isinstance(self.config.image, tuple):

@@ -17,6 +17,7 @@ from tinyvit.layers.attend import attention_map
 from tinyvit.layers.pool import BESIDE_CLASS_TOKEN, READOUTS, WITHOUT_CLASS_TOKEN
 from tinyvit.models.model import backward
 from tinyvit.ops.heads import split_heads
+from tinyvit.viz.pyramid import merged, stage_grid
 
 
 def attention_maps(c: Tree) -> list[np.ndarray]:
@@ -75,7 +76,8 @@ def rollout(maps: Sequence[Array], identity: bool = True) -> Array:
         A = A_L ... A_2 A_1,    A_l = mean over heads of the maps,    or (mean + I) / 2
 
     Abnar and Zuidema 2020; the ViT paper's figure 6 takes the mean over heads. The identity stands for the residual
-    connection, through which a token also keeps what it had; without it the product forgets where it began.
+    connection, through which a token also keeps what it had; without it the product forgets where it began. Where a map
+    is of fewer tokens than the one before, as between the stages of a Swin, tokens were merged (see pyramid.py).
 
     Parameters
     ----------
@@ -85,7 +87,7 @@ def rollout(maps: Sequence[Array], identity: bool = True) -> Array:
 
     Returns
     -------
-    array [B, T, T] (or [B, 1, T])
+    array [B, T, T] (or [B, 1, T]); [B, T_L, T_1] of a pyramid
         Each row sums to 1.
 
     Raises
@@ -98,6 +100,8 @@ def rollout(maps: Sequence[Array], identity: bool = True) -> Array:
         a = a.mean(axis=1)
         if identity:
             a = (a + np.eye(*a.shape[-2:], dtype=a.dtype)) / 2
+        if result is not None and result.shape[1] > a.shape[-1]:
+            result = merged(result)
         result = a if result is None else a @ result
     if result is None:
         raise UsageError("found no maps: expected those of attention_maps, one or more")
@@ -122,20 +126,17 @@ def attention_distance(maps, patch, grid=None):
 
     Returns
     -------
-    array [L, h], pixels
+    array [L, h], pixels; a list of arrays [h], where blocks have other numbers of heads
         NaN for a head in which no patch looks at any patch, but all at the class token.
     """
-    tokens = maps[0].shape[-1]
-    first = class_tokens(tokens) if grid is None else tokens - math.prod(grid)
-    between, found = patch_distances(grid or tokens - first, patch), []
-    for a in maps:
-        a = a[:, :, first:, first:]
+    found = []
+    for a, between in _of_patches(maps, patch, grid):
         share = a.sum(-1)  # [B, h, N]
         looks = share > 0
         distances = (a * between).sum(-1) / np.where(looks, share, 1)
         count = looks.sum(axis=(0, 2))
         found.append(np.where(count, distances.sum(axis=(0, 2)) / np.maximum(count, 1), np.nan))
-    return np.array(found)
+    return np.array(found) if len({len(heads) for heads in found}) == 1 else found
 
 
 def patch_distances(grid, patch):
@@ -152,6 +153,31 @@ def patch_distances(grid, patch):
 def uniform_distance(grid, patch):
     """The attention distance of a head that takes as much from every patch: what "global" means on this grid."""
     return float(patch_distances(grid, patch).mean())
+
+
+def free_distances(patterns, patch, grid):
+    """The distance, in each block, of a head that takes as much from every patch that it may look at, [L] in pixels.
+
+    That is `uniform_distance` where all may look at all.
+
+    Parameters
+    ----------
+    patterns : list of L arrays [T, T] of bool
+        The patterns of the blocks; of a pyramid, those of late stages are smaller.
+    patch, grid
+        As in `attention_distance`.
+    """
+    return np.array(attention_distance([allowed[None, None].astype(float) for allowed in patterns], patch, grid))[:, 0]
+
+
+def _of_patches(maps, patch, grid):
+    """Each map without the class token, and the distances in pixels between its tokens."""
+    tokens = maps[0].shape[-1]
+    first = class_tokens(tokens) if grid is None else tokens - math.prod(grid)
+    grid = grid or 2 * (math.isqrt(tokens - first),)
+    for a in maps:
+        a = a[:, :, first:, first:]
+        yield a, patch_distances(*stage_grid(a.shape[-1], grid, patch))
 
 
 def weighted_attention(dlogits, p, c, config):

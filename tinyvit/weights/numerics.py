@@ -11,10 +11,10 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.data.photos import Preparation, prepare_photo
+from tinyvit.models.model import forward
 from tinyvit.models.sizes import in_pixels
-from tinyvit.models.vit import vit
 from tinyvit.ops.softmax import softmax
-from tinyvit.weights.adapt import POSITION_RESIZE, resized_positions
+from tinyvit.weights.adapt import POSITION_RESIZE, fitting_image, resized_positions
 
 EPS = (1e-12, 1e-6, 1e-5)
 LARGER = 1.5  # times the image size, to compare the ways to resize positions
@@ -75,15 +75,16 @@ def drifts(p, config, source, at, defaults=()):
     """
     x = at(config.image)
     usual = _logits(x, p, config)
-    other = {"erf": "tanh", "tanh": "erf"}[config.gelu]
-    found = [_drift("GELU", config.gelu, other, usual, _logits(x, p, replace(config, gelu=other)))]
+    gelu, own_eps = config.values()["gelu"], config.values()["eps"]
+    other = {"erf": "tanh", "tanh": "erf"}[gelu]
+    found = [_drift("GELU", gelu, other, usual, _logits(x, p, config.changed(gelu=other)))]
     for eps in EPS:
-        if eps != config.eps:
-            logits = _logits(x, p, replace(config, eps=eps))
-            found.append(_drift("LayerNorm's eps", f"{config.eps:g}", f"{eps:g}", usual, logits))
+        if eps != own_eps:
+            logits = _logits(x, p, config.changed(eps=eps))
+            found.append(_drift("LayerNorm's eps", f"{own_eps:g}", f"{eps:g}", usual, logits))
     for ours, theirs, prepared in defaults:
         found.append(_drift("the picture's resize", ours, theirs, usual, _logits(prepared, p, config)))
-    if config.position == "1d":
+    if config.values().get("position") == "1d":
         found += _position_drifts(p, config, source, at)
     dtype = np.float32 if usual.dtype == np.float64 else np.float64
     cast = trees.map(lambda leaf: leaf.astype(dtype), p)
@@ -93,14 +94,22 @@ def drifts(p, config, source, at, defaults=()):
 
 def _position_drifts(p, config, source, at):
     """At a larger image size: the source's way to resize positions against the others'."""
-    larger = replace(config, image=tuple(round(side * LARGER) * config.patch for side in config.grid_size))
+    larger, vit = _enlarged(config), getattr(config, "vit", config)
+    grid = getattr(larger, "vit", larger).grid_size
     x, logits = at(larger.image), {}
     for way in dict.fromkeys(POSITION_RESIZE.values()):
-        resized = p | {"pos": resized_positions(p, config, larger.grid_size, way)}
+        resized = p | {"pos": resized_positions(p, vit, grid, way)}
         logits[way] = _logits(x, resized, larger)
     own = POSITION_RESIZE[source]
-    what = f"positions, {in_pixels(config.grid_size)} to {in_pixels(larger.grid_size)}"
+    what = f"positions, {in_pixels(vit.grid_size)} to {in_pixels(grid)}"
     return [_drift(what, own, way, logits[own], logits[way]) for way in logits if way != own]
+
+
+def _enlarged(config):
+    """The configuration for images about LARGER times as large."""
+    if hasattr(config, "vit"):
+        return config.changed(image=fitting_image(config, round(config.image * LARGER)))
+    return config.changed(image=tuple(round(side * LARGER) * config.patch for side in config.grid_size))
 
 
 def _drift(what, usual, other, before, after):
@@ -110,4 +119,5 @@ def _drift(what, usual, other, before, after):
 
 
 def _logits(x, p, config):
-    return vit(x[None].astype(p["patch"]["w"].dtype), p, config, all_rows=False, keep_cache=False)[0][0]
+    batch = {"images": x[None].astype(p["head"]["w"].dtype)}
+    return forward(batch, p, config, all_rows=False, keep_cache=False)[0][0]
