@@ -135,8 +135,8 @@ class ViTConfig(Config):
     pre_logits : int
         Width of the hidden tanh layer before the head; 0 for none.
     attention : str
-        Which keys a query looks at: "full", all; "local", "window", "axial", "sliding", "strided" or "fixed", those of
-        a pattern (see layers/attend.py); or "linear", all, by another formula.
+        Which keys a query looks at: all ("full"), those of a pattern ("local", "window", "axial", "sliding", "strided"
+        or "fixed", see layers/attend.py), or all by another formula ("linear").
     reach : int
         How far a pattern goes: the radius of "local" and "sliding", the side of a "window", the patches of a row that
         sum it up in "fixed".
