@@ -747,7 +747,7 @@ WRONG = [
     (["features", "hf", "a.png", "--layer=0"], "0"),
     (["features", "hf", "a.png", "--layer=3"], "1 to 2"),
     (["convert", "hf", "x.safetensors"], "name the folder"),
-    (["convert", "hf", "x", "--to=google"], "google"),
+    (["convert", "hf", "x", "--to=jax"], "jax"),
     (["convert", "run", "run"], "config.json"),
     (["convert", HEADLESS, "x"], "pre-logits"),
     (["probe", "hf", "cifar"], "cifar"),

@@ -10,7 +10,7 @@ from tests.reference.compare import assert_same_bits
 from tests.test_planted_bugs import check, is_right
 from tinyvit.exercises.source import planted
 from tinyvit.ops.patches import patchify
-from tinyvit.ops.unfold import _entries, unfold, unfold_backward
+from tinyvit.ops.unfold import entries, unfold, unfold_backward
 
 SIZES = [(5, 6, 3, 1), (5, 6, 3, 2), (7, 7, 3, 2), (4, 9, 2, 1), (7, 8, 2, 3), (2, 3, 5, 2), (6, 1, 1, 1)]
 
@@ -93,4 +93,4 @@ def test_the_gradient_check_finds(function, case, right, wrong):
 
 
 def test_entries_are_in_raster_order():
-    assert [(i.start, j.start) for i, j in _entries(4, 5, 2, 3)] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert [(i.start, j.start) for i, j in entries(4, 5, 2, 3)] == [(0, 0), (0, 1), (1, 0), (1, 1)]
