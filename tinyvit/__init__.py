@@ -30,7 +30,7 @@ from tinyvit.viz.summary import shapes
 from tinyvit.weights.load import load_weights
 from tinyvit.weights.save import save_weights
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 __all__ = [
     "PRESETS",
