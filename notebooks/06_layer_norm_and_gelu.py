@@ -25,6 +25,7 @@ from tinyvit.layers.mlp import mlp, mlp_backward, mlp_init
 from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_backward
 from tinyvit.ops.erf import normal_distribution
 from tinyvit.ops.gelu import gelu, gelu_backward, gelu_tanh
+from tinyvit.ops.relu import relu
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
 
 rng = np.random.default_rng(0)
@@ -387,10 +388,6 @@ def difference(f, x, h):
     return (f(x + h) - f(x - h)) / (2 * h)
 
 
-def relu(x):
-    return np.maximum(x, 0)
-
-
 _, c_line = gelu(line)
 sparse = np.linspace(-4, 4, 33)
 figure = new_figure(5.5, 2.6)
@@ -402,7 +399,7 @@ axes.set(xlim=(-4, 4), xlabel="x", ylabel="dy/dx")
 axes.legend()
 plain(axes)
 for h in (1e-2, 1e-4, 1e-6):
-    at_zero = [difference(f, np.array([0.0]), h).item() for f in (relu, lambda x: gelu(x)[0])]
+    at_zero = [difference(f, np.array([0.0]), h).item() for f in (lambda x: relu(x)[0], lambda x: gelu(x)[0])]
     print(f"at x = 0, h = {h:g}: ReLU {at_zero[0]}, GELU {at_zero[1]:.9f}")
 figure
 
