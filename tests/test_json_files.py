@@ -80,3 +80,12 @@ def test_numbers():
     assert json_files.is_number(-3)
     assert json_files.is_whole(-3)
     assert not json_files.is_whole(1.5)
+
+
+def test_as_many_levels_as_there_may_be():
+    def nested(levels):
+        return "[" * levels + "1" + "]" * levels
+
+    assert json_files.parse(nested(json_files.DEEPEST))
+    with pytest.raises(ValueError, match="more than 32 levels"):
+        json_files.parse(nested(json_files.DEEPEST + 1))

@@ -67,3 +67,9 @@ def test_a_large_model_for_few_images_is_a_fault_from_random_weights_only(fine_t
     p = vit_init(np.random.default_rng(0), config)
     found = list(sizes.check_sizes(config, case.x[:4], p, count=2, fine_tuned=fine_tuned))
     assert [words.partition(" for ")[2][:8] for words in found] == ([] if fine_tuned else ["2 images"])
+
+
+def test_a_model_that_is_right_far_more_often_on_what_it_has_seen_knows_it_by_heart():
+    (found,) = predictions._check_gap((1.0, 0.5), 200, 200)
+    assert found.startswith("100% of the training images are right, and 50% of the test images")
+    assert not [*predictions._check_gap((0.5, 1.0), 200, 200), *predictions._check_gap((1.0, 0.8), 200, 200)]
