@@ -119,7 +119,7 @@ def bottleneck(x, p, stride, *options):
 
 
 def resnet(x, p, groups, eps, kind):
-    x = max_pool(np.maximum(standardised_convolution(x, p["root"], 2, groups, eps, kind), 0), 3, 2)
+    x = max_pool(np.maximum(standardised_convolution(x, p["stem"], 2, groups, eps, kind), 0), 3, 2)
     for number, units in enumerate(p["stages"]):
         for i, unit in enumerate(units):
             x = bottleneck(x, unit, 2 if number and not i else 1, groups, eps, kind)

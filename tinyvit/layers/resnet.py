@@ -1,6 +1,6 @@
 """The convolutional part of a hybrid: a ResNet whose output is the image that the Vision Transformer cuts into patches.
 
-Google's "ResNet V1 with GroupNorm": a root that divides the sides by 4, and stages of bottleneck units, each of which
+Google's "ResNet V1 with GroupNorm": a stem that divides the sides by 4, and stages of bottleneck units, each of which
 but the first halves them and doubles the channels. Its last stage may be missing and its units stand in the stage
 before (ViT paper, section 4.1): the map then has twice the side, and the sequence is four times as long.
 """
@@ -17,12 +17,12 @@ from tinyvit.layers.bottleneck import (
 from tinyvit.ops.max_pool import max_pool, max_pool_backward
 from tinyvit.ops.relu import relu, relu_backward
 
-ROOT, POOL = 7, 3  # kernels, both with stride 2
+STEM, POOL = 7, 3  # kernels, both with stride 2
 
 
 def resnet_init(rng, channels, width, units, *, dtype="float32"):
-    """Parameters {root {w, gn}, stages [[{conv1, conv2, conv3, proj}, ...], ...]}; units: how many each stage has."""
-    p = {"root": standardised_convolution_init(rng, ROOT, channels, width, dtype=dtype), "stages": []}
+    """Parameters {stem {w, gn}, stages [[{conv1, conv2, conv3, proj}, ...], ...]}; units: how many each stage has."""
+    p = {"stem": standardised_convolution_init(rng, STEM, channels, width, dtype=dtype), "stages": []}
     channels = width
     for number, count in enumerate(units):
         middle = width * 2**number
@@ -33,24 +33,24 @@ def resnet_init(rng, channels, width, units, *, dtype="float32"):
 
 
 def resnet(x, p, **options):
-    """Root, pooling, stages.
+    """Stem, pooling, stages.
 
     Parameters
     ----------
     x : array [B, H, W, C]
         Images.
-    p : {root, stages}
+    p : {stem, stages}
     options
         groups, eps and kind of standardised_convolution.
 
     Returns
     -------
-    y : array [B, H', W', D], and the cache {root, relu, pool, stages}
-        H' is H / 4 for the root, rounded up at each step, and half of that for every stage but the first; D = 4 width
-        2^(stages - 1), or the root's width without stages.
+    y : array [B, H', W', D], and the cache {stem, relu, pool, stages}
+        H' is H / 4 for the stem, rounded up at each step, and half of that for every stage but the first; D = 4 width
+        2^(stages - 1), or the stem's width without stages.
     """
     c = {"stages": []}
-    y, c["root"] = standardised_convolution(x, p["root"], stride=2, **options)
+    y, c["stem"] = standardised_convolution(x, p["stem"], stride=2, **options)
     y, c["relu"] = relu(y)
     y, c["pool"] = max_pool(y, POOL, 2)
     for number, units in enumerate(p["stages"]):
@@ -71,7 +71,7 @@ def resnet_backward(dy, p, c, *, kind="std"):
             dy, g["stages"][number][i] = bottleneck_backward(dy, unit, cache, stride=stride(number, i), kind=kind)
     dy = max_pool_backward(dy, c["pool"], POOL, 2)
     dy = relu_backward(dy, c["relu"])
-    dx, g["root"] = standardised_convolution_backward(dy, p["root"], c["root"], stride=2, kind=kind)
+    dx, g["stem"] = standardised_convolution_backward(dy, p["stem"], c["stem"], stride=2, kind=kind)
     return dx, g
 
 

@@ -31,9 +31,9 @@ class HybridConfig(Config):
         3 for colour, 1 for grey.
     units : tuple of int
         Bottleneck units of each stage of the ResNet. (3, 4, 9) divides the sides by 16, (3, 4, 6, 3) by 32; none is
-        the root alone, which divides them by 4.
+        the stem alone, which divides them by 4.
     width : int
-        Channels of the root; each stage has four times as many, and doubles them.
+        Channels of the stem; each stage has four times as many, and doubles them.
     groups : int
         Of group normalisation; divides width.
     group_eps : float

@@ -138,7 +138,7 @@ def _draw_hybrid(rng, batch, config, *, training=True, all_rows=True, dtype="flo
 
 
 def _hybrid_preset(config):
-    """The ViT on the map of a root and one unit, which divide the sides by 4."""
+    """The ViT on the map of a stem and one unit, which divide the sides by 4."""
     sizes = dict(image=config.image, channels=config.channels)
     return HybridConfig(config.changed(image=1, patch=1), **sizes, units=(1,), width=16, groups=4)
 

@@ -45,7 +45,7 @@ def _swin_presets():
 def _hybrid_presets(vits):
     """The ViT paper's and those of Steiner et al. 2021; the number is what the sides are divided by, but in R+Ti/16."""
     units = {  # the ResNet's, and the patch of its map
-        "R+Ti/16": ((), 8),  # the root alone divides by 4: with patches of 8, by 32
+        "R+Ti/16": ((), 8),  # the stem alone divides by 4: with patches of 8, by 32
         "R26+S/32": ((2, 2, 2, 2), 1),
         "R26+B/32": ((2, 2, 2, 2), 1),
         "R50+B/16": ((3, 4, 9), 1),

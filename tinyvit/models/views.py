@@ -48,8 +48,8 @@ def _hybrid_cut(p, config, blocks):
 
 
 def _root_filters(p, config):
-    """The root's kernels as they are used: standardised."""
-    w, _ = standardise(p["resnet"]["root"]["w"], kind=config.standardise)
+    """The stem's kernels as they are used: standardised."""
+    w, _ = standardise(p["resnet"]["stem"]["w"], kind=config.standardise)
     return w.reshape(-1, w.shape[-1])
 
 

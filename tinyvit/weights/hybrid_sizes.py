@@ -6,7 +6,7 @@ from tinyvit.ops.resize import both_sides
 from tinyvit.weights import sizes
 from tinyvit.weights.naming import numbered
 
-CONV1, ROOT = "resnet/stages/{i}/{j}/conv1/w", "resnet/root/w"
+CONV1, STEM = "resnet/stages/{i}/{j}/conv1/w", "resnet/stem/w"
 
 
 def configuration(path, tensors, naming, described, heads):
@@ -14,8 +14,8 @@ def configuration(path, tensors, naming, described, heads):
     units = _units(path, tensors, naming)
     stride = 4 * 2 ** max(len(units) - 1, 0)
     vit, tensors, lines = sizes.configuration(path, tensors, naming, described, heads, stride)
-    root = sizes.shapes(path, tensors, naming, {ROOT: 4})[ROOT]
-    channels, width = root[2:] if naming.source == "Google" else root[1::-1]
+    stem = sizes.shapes(path, tensors, naming, {STEM: 4})[STEM]
+    channels, width = stem[2:] if naming.source == "Google" else stem[1::-1]
     side = both_sides(vit.image)
     if side[0] != side[1]:
         raise CheckpointError(f"{path}: its maps are {side[0]} x {side[1]}; only hybrids of square images are read")
@@ -30,7 +30,7 @@ def configuration(path, tensors, naming, described, heads):
             f"{path}: its patches are of {vit.channels} channels, expected the {config.features} of the ResNet's map"
         )
     _check_backbone(described, units)
-    stages = f"stages of {', '.join(map(str, units))} units" if units else "a root alone"
+    stages = f"stages of {', '.join(map(str, units))} units" if units else "a stem alone"
     where = "beside the deviation" if config.standardise == "std" else "in the root"
     lines.append(f"in front a ResNet, {stages}: kernels standardised with eps {where}, group_eps {config.group_eps:g}")
     return config, tensors, lines
@@ -47,7 +47,7 @@ def _check_backbone(described, units):
 
 
 def _units(path, tensors, naming):
-    """Units of each stage; none of a root alone."""
+    """Units of each stage; none of a stem alone."""
     name = naming.rules[CONV1][0]
     first, second = ("{i1}", "{j1}") if "{i1}" in name else ("{i}", "{j}")
     stages = sizes.count(path, tensors, name.replace(second, numbered(second, 0, 0)), "stage", least=0)

@@ -17,7 +17,7 @@ BIT = "vit.embeddings.patch_embeddings.backbone.bit."
 def _google():
     """github.com/google-research/vision_transformer: stages and units are numbered from 1."""
     names = ("scale", "bias")
-    rules = {"resnet/root/w": ("conv_root/kernel", SAME), **pair("resnet/root/gn", "gn_root/", SAME, names=names)}
+    rules = {"resnet/stem/w": ("conv_root/kernel", SAME), **pair("resnet/stem/gn", "gn_root/", SAME, names=names)}
     for ours, theirs in (("conv1", "1"), ("conv2", "2"), ("conv3", "3"), ("proj", "_proj")):
         rules[f"{UNIT}{ours}/w"] = (f"block{{i1}}/unit{{j1}}/conv{theirs}/kernel", SAME)
         rules |= pair(f"{UNIT}{ours}/gn", f"block{{i1}}/unit{{j1}}/gn{theirs}/", SAME, names=names)
@@ -26,7 +26,7 @@ def _google():
 
 def _torch(root, norm, unit):
     """timm's and Hugging Face's, which differ in what the parts are called."""
-    rules = {"resnet/root/w": (f"{root}.weight", KERNEL), **pair("resnet/root/gn", f"{norm}.", SAME)}
+    rules = {"resnet/stem/w": (f"{root}.weight", KERNEL), **pair("resnet/stem/gn", f"{norm}.", SAME)}
     for number in "123":
         rules[f"{UNIT}conv{number}/w"] = (f"{unit}conv{number}.weight", KERNEL)
         rules |= pair(f"{UNIT}conv{number}/gn", f"{unit}norm{number}.", SAME)
