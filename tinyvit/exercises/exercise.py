@@ -17,6 +17,7 @@ from tinyvit.layers import (
     embedding,
     encoder_block,
     fused_projection,
+    group_norm,
     layer_norm,
     linear,
     mlp,
@@ -35,11 +36,13 @@ from tinyvit.ops import (
     dropout,
     gelu,
     heads,
+    max_pool,
     mean_row,
     patches,
     relative_bias,
     scale,
     softmax,
+    standardise,
     tanh,
     unfold,
 )
@@ -91,10 +94,10 @@ class Exercise:
         return checks.Case(self.forward, gradients, inputs, keywords)
 
     def _backward_inputs(self, call, dy, c):
-        """The inputs of the backward pass, by the names of the package's: dy (dz, dloss) first."""
+        """The inputs of the backward pass, by the names of the package's: dy (dz, dloss) first, defaults left out."""
         given = inspect.signature(self.forward).bind(*call[0], **call[1]).arguments | {"c": c}
         _, *names = inspect.signature(self.backward).parameters
-        return (dy, *(given[name] for name in names))
+        return (dy, *(given[name] for name in names if name in given))
 
 
 def names():
@@ -160,6 +163,7 @@ def exercises():
         ("dx", "dw", "db"),
         sizes={"B": 2, "P": 3, "C": 4, "D": 5},
     )
+    maps, channel_norm = of("group_norm")[0][0]
     window = {"B": 2, "H": 5, "W": 6, "K": 3, "C": 4, "D": 3}
     pair(unfold.unfold, unfold.unfold_backward, of("unfold", "unfold/stride", "unfold/even"), ("dx",), sizes=window)
     pair(
@@ -168,6 +172,28 @@ def exercises():
         of("convolution", "convolution/stride", "convolution/even"),
         ("dx", "dw", "db"),
         sizes=window,
+    )
+    pair(
+        max_pool.max_pool,
+        max_pool.max_pool_backward,
+        [*of("max_pool"), ((-1 - maps**2,), dict(kernel=2, stride=2))],  # negative, with an edge
+        ("dx",),
+        sizes={"B": 2, "H": 5, "W": 6, "K": 3, "C": 4},
+    )
+    pair(
+        group_norm.group_norm,
+        group_norm.group_norm_backward,
+        [*of("group_norm"), ((maps, channel_norm), dict(groups=1, eps=1e-2)), ((maps, channel_norm), dict(groups=4))],
+        ("dx", "g"),
+        sizes={"B": 2, "H": 5, "W": 6, "C": 4, "G": 2},
+    )
+    kernel = of("standardise/std")[0][0][0]
+    pair(
+        standardise.standardise,
+        standardise.standardise_backward,
+        [((kernel,), {}), ((1e-3 * kernel,), {})],
+        ("dw",),
+        sizes={"K": 3, "I": 4, "O": 5},
     )
     pair(dropout.dropout, dropout.dropout_backward, of("dropout") + [((x,), {})], ("dx",))
     pair(
