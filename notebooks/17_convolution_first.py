@@ -1,0 +1,483 @@
+# %% [markdown]
+# # Convolution first, then attention: the hybrid
+#
+# **The question.** A Vision Transformer looks at each patch through one linear map, and leaves the rest to attention. The paper (Dosovitskiy et al.
+# 2021, section 3.1) has a second model, the **hybrid**: a convolutional network, a ResNet, looks first, and the Transformer takes the map that it
+# leaves for an image. What do the convolutions bring? And of what is such a network made?
+#
+# To begin with, a small hybrid is trained on handwritten digits, each pixel doubled to 16 x 16. Here is one on its way: the image; four channels
+# after the first convolution, where each place stands for 2 x 2 pixels; four channels of the map that the Transformer gets, 4 x 4 places; and where
+# its class token then looks.
+
+# %%
+import dataclasses
+from unittest import mock
+
+import numpy as np
+
+import tinyvit
+from tinyvit import exercises
+from tinyvit.exercises.source import edited
+from tinyvit.lab.figures import line, ticks
+from tinyvit.lab.statistics import estimate
+from tinyvit.layers.bottleneck import bottleneck, bottleneck_backward, bottleneck_init
+from tinyvit.layers.group_norm import group_norm, group_norm_backward
+from tinyvit.layers.layer_norm import layer_norm
+from tinyvit.layers.linear import linear
+from tinyvit.layers.resnet import resnet
+from tinyvit.models.hybrid import HybridConfig, hybrid
+from tinyvit.ops.convolution import convolution, matrix_from_kernel
+from tinyvit.ops.max_pool import max_pool, max_pool_backward
+from tinyvit.ops.patches import patchify
+from tinyvit.ops.standardise import standardise, standardise_backward
+from tinyvit.ops.unfold import unfold
+from tinyvit.viz.look import class_attention
+from tinyvit.viz.picture import BLUE, ORANGE, bare, new_figure, plain, shine, show
+
+rng = np.random.default_rng(0)
+
+
+def doubled(images):
+    """Each pixel as 2 x 2: [B, 8, 8, 1] -> [B, 16, 16, 1]."""
+    return images.repeat(2, axis=1).repeat(2, axis=2)
+
+
+(x_train, y_train), (x_test, y_test) = tinyvit.load_data("digits")
+x_train, x_test = doubled(x_train), doubled(x_test)
+vit_config = dataclasses.replace(tinyvit.PRESETS["digits"], image=16, patch=4, depth=2)
+on_the_map = dataclasses.replace(vit_config, image=4, channels=32, patch=1)  # patches of a single place of the map
+hybrid_config = HybridConfig(on_the_map, image=16, channels=1, units=(1,), width=8, groups=4)
+
+
+def train(config, images, steps, seed=0):
+    """So many steps on that many images: parameters, and the accuracy on the test images."""
+    chosen = np.random.default_rng(seed).permutation(len(x_train))[:images]
+    epochs = round(steps / -(-0.9 * images // 32))  # a tenth is held out
+    recipe = tinyvit.Recipe(epochs=epochs, batch=32, learning_rate=5e-3, shift=0, rotate=0.0, zoom=0.0, shear=0.0)
+    data = (x_train[chosen], y_train[chosen]), (x_test, y_test)
+    p, history = tinyvit.fit(config, data, recipe=recipe, seed=seed, progress=False, workers=1)
+    return p, history[-1]["test_accuracy"]
+
+
+p, accuracy = train(hybrid_config, len(x_train), steps=180)
+options = dict(groups=hybrid_config.groups, eps=hybrid_config.group_eps, kind=hybrid_config.standardise)
+logits, c = hybrid(x_test, p, hybrid_config)
+stem, (feature_map, _) = c["resnet"]["relu"]["y"], resnet(x_test, p["resnet"], **options)
+print("image", list(x_test.shape[1:]), "stem", list(stem.shape[1:]), "map", list(feature_map.shape[1:]))
+print(f"{tinyvit.parameter_count(hybrid_config):,} parameters, test accuracy {accuracy:.1%}")
+
+number = 7
+figure = new_figure(7.5, 0.95)
+panels = figure.subplots(1, 10)
+show(panels[0], x_test[number])
+for axes, picture in zip(panels[1:5], np.moveaxis(stem[number], -1, 0), strict=False):
+    axes.imshow(picture, cmap="gray")
+for axes, picture in zip(panels[5:9], np.moveaxis(feature_map[number], -1, 0), strict=False):
+    axes.imshow(picture, cmap="gray")
+looks = class_attention(c)[number]
+shine(panels[9], looks, x_test[number], most=looks.max())
+titles = {0: "image", 1: "stem", 5: "map", 9: "looks"}
+for place, axes in enumerate(panels):
+    bare(axes)
+    axes.set_title(titles.get(place, ""), fontsize=8)
+figure
+
+# %% [markdown]
+# ## A convolution is a matrix product
+#
+# A convolution lays a kernel of $K \times K$ pixels over the image, adds up the products, and moves on by the **stride** $s$. `unfold` writes down
+# what the kernel will meet: a row of $K^2 C$ numbers for each place. Then one matrix product does all the rest. In
+# [the notebook about patches](01_pixels_to_tokens.ipynb) we saw a special case: if the stride is the kernel's size, the windows are the patches. To
+# the bit:
+
+# %%
+print(exercises.source(convolution))
+images = rng.standard_normal((2, 6, 9, 4))
+kernel = rng.standard_normal((3, 3, 4, 5))
+windows, _ = unfold(images, 3, stride=3)
+patches, _ = patchify(images, 3)
+print("\nwindows", list(windows.shape), "patches", list(patches.shape))
+same_windows = np.array_equal(windows.reshape(patches.shape), patches)
+print("the same numbers:", same_windows)
+
+product = (unfold(images, 3, stride=1)[0] @ matrix_from_kernel(kernel)) - convolution(images, kernel)[0]
+dots = rng.standard_normal((1, 1, 4, 5))
+pointwise = convolution(images, dots)[0] - linear(images, {"w": dots[0, 0]})[0]
+print(f"unfold and a product, less the convolution: {abs(product).max():.0e}")
+print(f"a kernel of 1 x 1, less a linear layer at every place: {abs(pointwise).max():.0e}")
+
+# %% [markdown]
+# So patch embedding is a convolution, a linear layer is a convolution of 1 x 1, and what a true convolution adds is the overlap. What does the
+# overlap cost? Guess: by how many times does `unfold` enlarge a photograph of 224 x 224 pixels, for the ResNet's first convolution of 7 x 7 with
+# stride 2?
+
+# %%
+photograph = np.zeros((1, 224, 224, 3), np.float32)
+unfolded, _ = unfold(photograph, 7, stride=2)
+larger = unfolded.size / photograph.size
+print(list(photograph.shape), "->", list(unfolded.shape), f": {larger} times as many numbers")
+
+# %% [markdown]
+# Every pixel is in $(K/s)^2 = 12.25$ windows. That is why the backward pass of `unfold` is a sum: what is used several times has the sum of the
+# gradients ([the derivation](../docs/derivations/convolution.md)).
+#
+# ## Where the windows stand
+#
+# For a window to be centred on a pixel at the edge, something has to stand outside of the image: zeros. How many? TensorFlow and JAX, where the
+# published hybrids were trained, take as few as are needed for $\lceil n / s \rceil$ windows to end, and call it **SAME**: if their number is odd,
+# the *smaller* half comes before the image. PyTorch's networks put equally many on both sides, $(K - 1) / 2$. The sizes come out the same. Are the
+# windows the same?
+
+
+# %%
+def starts(size, kernel, stride, before):
+    """The first pixel of each window."""
+    return np.arange(-(-size // stride)) * stride - before
+
+
+figure = new_figure(7.5, 1.7)
+for axes, (how, before) in zip(figure.subplots(1, 2), {"SAME": 0, "symmetric": 1}.items(), strict=True):
+    for row, start in enumerate(starts(8, 3, 2, before)):
+        axes.barh(row, 3, left=start - 0.5, height=0.6, color=BLUE, alpha=0.35)
+        axes.plot(start + 1, row, "o", color=BLUE, markersize=4)
+    axes.axvspan(-0.5, 7.5, color=ORANGE, alpha=0.15, linewidth=0)
+    axes.set(xlim=(-1.7, 8.7), ylim=(3.6, -0.6), xticks=range(8), yticks=range(4), xlabel="pixel", title=how)
+    plain(axes)
+figure.axes[0].set_ylabel("window")
+figure
+
+# %% [markdown]
+# They are not: windows of 3, one every 2 pixels, over the 8 pixels of the image (shaded), their centres marked. Symmetric zeros move every centre
+# by one pixel. It happens again at each layer with a stride, and there a step is 2, 4, 8 pixels of the image. Does a trained network mind? We put
+# symmetric zeros into the hybrid from above, and change nothing else:
+
+
+# %%
+def symmetric(size, kernel, stride):
+    """For `unfold` and `max_pool`: the zeros before, the length with all zeros, and the number of windows."""
+    count, before = -(-size // stride), (kernel - 1) // 2
+    return before, max((count - 1) * stride + kernel, size + before), count
+
+
+with mock.patch("tinyvit.ops.unfold.padding", symmetric), mock.patch("tinyvit.ops.max_pool.padding", symmetric):
+    moved, _ = resnet(x_test, p["resnet"], **options)
+    by_shift = []  # accuracy, if the digits themselves are moved up and to the left by so many pixels
+    for pixels in range(6):
+        moved_logits, _ = hybrid(np.roll(x_test, (-pixels, -pixels), axis=(1, 2)), p, hybrid_config)
+        by_shift.append((moved_logits.argmax(axis=1) == y_test).mean())
+moved_by = np.linalg.norm(moved - feature_map) / np.linalg.norm(feature_map)
+print("shape of the map:", list(feature_map.shape[1:]), "and", list(moved.shape[1:]))
+print(f"relative change of the map {moved_by:.2f}; accuracy {accuracy:.1%} -> {by_shift[0]:.1%}")
+print("with the digits moved as well:", ", ".join(f"{n} px {share:.0%}" for n, share in enumerate(by_shift)))
+
+# %% [markdown]
+# No shape and no message says so, and the accuracy is gone. The stem has moved its windows by one pixel, and the pooling by one place of the stem,
+# which is two pixels. Move the digits by these three pixels, and much comes back; the rest was lost at the border. In R50+B/16 it is
+# $1 + 2 + 4 + 8 = 15$ pixels of 224. Whoever moves weights from one library to another has to move the padding as well.
+#
+# ## Kernels that are standardised
+#
+# The kernels of the hybrid are not used as they are learned. Before each use, the kernel of every output channel is brought to mean 0 and standard
+# deviation 1 over its $n = K^2 I$ weights (Qiao et al. 2019), with $I$ input channels:
+#
+# $$ \hat{w} = \frac{w - \bar{w}}{\mathrm{std}(w) + \varepsilon}, \qquad \varepsilon = 10^{-5} $$
+#
+# What can a kernel then still say? Its direction, not its length, and not what is equal in all weights:
+
+# %%
+w = rng.standard_normal((3, 3, 4, 5))
+used, c_used = standardise(w)
+stretched = abs(standardise(1000 * w + 7)[0] - used).max()
+dw = standardise_backward(rng.standard_normal(w.shape), c_used)
+along_ones, along_w = (
+    abs(dw.sum(axis=(0, 1, 2))).max(),
+    abs((dw * (w - w.mean(axis=(0, 1, 2)))).sum(axis=(0, 1, 2))).max(),
+)
+print(f"1000 w + 7 in place of w changes the kernel by {stretched:.0e}")
+print(f"so the gradient has no part along the ones ({along_ones:.0e}) and hardly one along w ({along_w:.0e})")
+
+# %% [markdown]
+# It is [LayerNorm's](06_layer_norm_and_gelu.ipynb) arithmetic, over a kernel in place of a token
+# ([derived](../docs/derivations/standardise.md)). One detail differs, and it is a trap. Here $\varepsilon$ stands **beside** the deviation, as in
+# Google's code; timm and Hugging Face have $\sqrt{\mathrm{var}(w) + 10^{-8}}$. Does it matter? It depends on how large the learned weights are:
+
+# %%
+deviations, apart = (0.3, 0.05, 0.01, 0.003), []
+for deviation in deviations:
+    ours, theirs = (standardise(deviation * w, kind=kind)[0] for kind in ("std", "var"))
+    apart.append(abs(ours - theirs).max() / abs(ours).max())
+    print(f"weights of deviation {deviation:5}: the two kernels are {apart[-1]:.1e} apart")
+
+# %% [markdown]
+# A float32 is exact to $10^{-7}$. So a model of either source has to be run with that source's form, and `standardise=` in a `HybridConfig` says
+# which.
+#
+# ## GroupNorm, and why not BatchNorm
+#
+# Behind each convolution the features are normalised. Over what? For each of three answers we ask one number of the result which numbers of the
+# input it depends on. Rows are the places of three small images, columns their six channels; the number that is asked is marked.
+
+
+# %%
+def batch_norm(x):
+    """Each channel over images and places (Ioffe and Szegedy 2015), as while training."""
+    mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
+    return (x - mean) / np.sqrt(variance + 1e-6)
+
+
+channels = {"gamma": np.ones(6), "beta": np.zeros(6)}
+norms = {
+    "LayerNorm": lambda x: layer_norm(x, channels)[0],
+    "GroupNorm, 2 groups": lambda x: group_norm(x, channels, groups=2)[0],
+    "BatchNorm": batch_norm,
+}
+maps = rng.standard_normal((3, 2, 2, 6))
+figure = new_figure(7.5, 2.7)
+influence = {}
+for axes, (name, norm) in zip(figure.subplots(1, 3), norms.items(), strict=True):
+    before, depends = norm(maps)[1, 0, 1, 2], np.zeros(maps.shape, bool)
+    for place in np.ndindex(maps.shape):
+        changed = maps.copy()
+        changed[place] += 1
+        depends[place] = abs(norm(changed)[1, 0, 1, 2] - before) > 1e-9
+    influence[name] = depends
+    axes.imshow(depends.reshape(12, 6), cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
+    axes.plot(2, 5, "o", color=ORANGE)
+    for edge in (3.5, 7.5):
+        axes.axhline(edge, color="black", linewidth=0.8)
+    axes.set(xticks=range(6), yticks=(1.5, 5.5, 9.5), yticklabels=("image 0", "image 1", "image 2"), xlabel="channel")
+    axes.set_title(name, fontsize=9)
+    axes.tick_params(length=0, labelsize=8)
+figure
+
+# %% [markdown]
+# LayerNorm asks one place, GroupNorm (Wu and He 2018) one image and a group of its channels, BatchNorm one channel of all images. The formula is the
+# same for all three; only the axes of mean and variance change. So with one group and one place, GroupNorm is LayerNorm:
+
+# %%
+one_place = rng.standard_normal((5, 1, 1, 6))
+one_group = abs(group_norm(one_place, channels, groups=1)[0] - layer_norm(one_place, channels)[0]).max()
+print(f"one place, one group, less LayerNorm: {one_group:.0e}")
+print(exercises.source(group_norm_backward))
+
+# %% [markdown]
+# Why did the authors not keep the BatchNorm of the first ResNets? Look at the right picture: an answer about one image depends on which other
+# images are asked with it. The fewer they are, the more by chance. We normalise a stem's features of one digit, in the company of others:
+
+# %%
+before_norm, _ = convolution(x_test, standardise(p["resnet"]["stem"]["w"])[0], stride=2)
+by_channel = {"gamma": np.ones(8, "float32"), "beta": np.zeros(8, "float32")}
+spread = {}
+for company in (1, 3, 15, 63):
+    answers = {"BatchNorm": [], "GroupNorm": []}
+    for _ in range(20):
+        batch = before_norm[np.r_[0, 1 + rng.permutation(len(before_norm) - 1)[:company]]]
+        answers["BatchNorm"].append(batch_norm(batch)[0])
+        answers["GroupNorm"].append(group_norm(batch, by_channel, groups=4)[0][0])
+    spread[company] = {name: np.std(found, axis=0).mean() for name, found in answers.items()}
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in spread[company].items())
+    print(f"with {company:2} others: the features' standard deviation over 20 batches: {shown}")
+
+# %% [markdown]
+# Large networks are trained with a few images at a time on each device, and used with a single one. For that, BatchNorm needs averages that were
+# kept while training, and is then another function than in training. GroupNorm is always the same function. Kolesnikov et al. (2020) put it in
+# BatchNorm's place, together with standardised kernels, and the hybrid has both from there.
+#
+# ## The largest of a window
+#
+# After the first convolution, **max-pooling** keeps the largest number of each window of 3 x 3. Before you run the cell: a window's result is one
+# of its pixels. Which pixels get a gradient?
+
+# %%
+small = np.array([[1.0, 5, 2, 3], [4, 0, 7, 1], [2, 6, 3, 3], [1, 2, 3, 3]])[None, :, :, None]
+largest, c_pool = max_pool(small, 3, 2)
+back = max_pool_backward(np.array([[1.0, 10], [100, 1000]])[None, :, :, None], c_pool, 3, 2)
+print("the largest numbers:\n", largest[0, :, :, 0])
+print("gradients 1, 10, 100 and 1000 go to:\n", back[0, :, :, 0].astype(int))
+
+# %% [markdown]
+# All of it goes to the winner, and a pixel that wins twice has the sum: the 7 won two windows (1 + 10). Of the equal threes in the corner the first
+# one won. That is a choice, since a maximum has no derivative at a tie, and *all of them* would be a wrong one: the gradient would grow.
+#
+# **Break it.** Share the gradient out among all nine pixels, as a mean would have it:
+
+# %%
+pooled = rng.standard_normal((2, 5, 6, 3))
+right_pool = tinyvit.gradcheck(max_pool, lambda dy, c: max_pool_backward(dy, c, 3, 2), pooled, kernel=3, stride=2)
+shared = edited(max_pool_backward, ('dy * (c["winner"] == number)', "dy / kernel**2"))
+broken_pool = tinyvit.gradcheck(max_pool, lambda dy, c: shared(dy, c, 3, 2), pooled, kernel=3, stride=2)
+print(right_pool, broken_pool, sep="\n\n")
+
+# %% [markdown]
+# ## The bottleneck unit
+#
+# A ResNet is a chain of **units** (He et al. 2016). Each adds something to what it is given, as a Transformer's block does. What it adds comes from
+# three convolutions: 1 x 1 to fewer channels, 3 x 3 among these few, 1 x 1 back to many. The bottleneck saves parameters:
+
+# %%
+wide = 256
+unit = bottleneck_init(None, wide, wide // 4, project=False)
+in_unit, in_two = tinyvit.trees.count(unit), 2 * 9 * wide * wide
+print(f"{wide} channels: {in_unit:,} parameters, two convolutions of 3 x 3 without a bottleneck {in_two:,}")
+print(exercises.source(bottleneck))
+
+# %% [markdown]
+# Each `standardised_convolution` is the three steps from above: standardise, convolve, GroupNorm. Note where the last ReLU stands: behind the sum.
+# In a ViT nothing but additions lies on the way through; here each unit cuts off what is negative.
+#
+# The last `gamma` of a fresh unit is **zero**, so it hands its shortcut on, and a deep network begins as a shallow one. Here is a fresh unit, its
+# input positive, as behind another unit. Which of its parameters have a gradient at all?
+
+# %%
+fresh = bottleneck_init(rng, 32, 8, project=False, dtype="float64")
+x_unit = abs(rng.standard_normal((2, 5, 5, 32)))
+y_unit, c_unit = bottleneck(x_unit, fresh, groups=4)
+_, g_unit = bottleneck_backward(rng.standard_normal(y_unit.shape), fresh, c_unit)
+print("the unit hands on its input:", np.array_equal(y_unit, x_unit))
+moving = [name for name, gradient in tinyvit.trees.walk(g_unit) if abs(gradient).max() > 0]
+print("parameters with a gradient:", ", ".join(moving))
+
+# %% [markdown]
+# Only the last scale and shift. All kernels wait for the first step, which moves `gamma` away from zero. A gradient check of a fresh unit would
+# compare zeros with zeros, so the package's checks draw every gamma at random.
+#
+# ## Stages, and how long the sequence is
+#
+# Units stand in **stages**. The stem and its pooling divide the sides by 4; each stage but the first halves them once more, and doubles the
+# channels. The published sizes:
+
+# %%
+print(f"{'':10} {'units':14} {'map':>16} {'patch':>6} {'tokens':>7} {'parameters':>12}")
+counts, tokens = {}, {}
+for name in ("R+Ti/16", "R26+S/32", "R50+B/32", "R50+B/16", "R50+L/32"):
+    config = tinyvit.PRESETS[name]
+    counts[name], tokens[name] = tinyvit.parameter_count(config), config.vit.grid**2
+    shape = f"[{config.side}, {config.side}, {config.features}]"
+    print(f"{name:10} {config.units!s:14} {shape:>16} {config.vit.patch:6} {tokens[name]:7} {counts[name]:12,}")
+print(
+    f"{'B/16':10} {'':14} {'[224, 224, 3]':>16} {16:6} {196:7} {tinyvit.parameter_count(tinyvit.PRESETS['B/16']):12,}"
+)
+
+# %% [markdown]
+# A usual ResNet-50 has 3, 4, 6 and 3 units, and its map of 7 x 7 makes 49 tokens. For R50+B/16 the paper takes stage 4 away, and puts as many units
+# into stage 3, $6 + 3 = 9$. The depth stays, the halving goes, and the map of 14 x 14 makes 196 tokens, as many as B/16 has. The 98,659,112
+# parameters are the number in Google's own test. And the name R+Ti/16 misleads: stem and pooling divide by 4, a patch of its map has 8 x 8 places,
+# so a token stands for 32 x 32 pixels, and there are 49.
+#
+# ## What the convolutions bring
+#
+# A convolution knows two things about images before it has seen one: neighbours belong together, and a pattern is the same everywhere. A ViT has to
+# learn both. So one expects that convolutions help most when there is little to learn from. A ViT and the hybrid from above, of nearly equal size,
+# learn from 100 and from 1,000 digits, for equally many steps and without augmentation. Each of five seeds gives both the same digits, and what
+# counts is their difference:
+
+# %%
+compared = {"ViT": vit_config, "hybrid": hybrid_config}
+sizes, seeds, found = (100, 1000), range(5), {}
+for name, config in compared.items():
+    for images in sizes:
+        found[name, images] = np.array([train(config, images, steps=100, seed=seed)[1] for seed in seeds])
+
+figure = new_figure(5, 2.6)
+axes = figure.subplots()
+for order, name in enumerate(compared):
+    line(axes, sizes, [estimate(found[name, images]) for images in sizes], name, order)
+axes.set(xscale="log", xlabel="training images", ylabel="test accuracy (%)")
+ticks(axes, sizes)
+plain(axes)
+axes.legend(frameon=False)
+print("parameters:", ", ".join(f"{name} {tinyvit.parameter_count(config):,}" for name, config in compared.items()))
+gaps = {images: estimate(found["hybrid", images] - found["ViT", images]) for images in sizes}
+for images, gap in gaps.items():
+    verdict = "more than chance" if gap.significant else "a difference is not shown"
+    print(f"{images:5} images: hybrid less ViT {gap.text()} points, {verdict}")
+figure
+
+# %% [markdown]
+# Few seeds, one learning rate, and digits of 8 x 8 pixels: that shows a direction at most. In the paper (section 4.4, figure 5) hybrids are ahead of
+# ViTs when the computation is small, and "the difference vanishes for larger models". Five models of equal size on photographs, by equal steps and
+# by equal time, are compared by `tinyvit lab backbone` in [the paper lab](../docs/lab.md).
+#
+# <!-- TO FILL when docs/lab has the results: what the lab found on CIFAR-10 (JPEG copy), with its intervals. -->
+#
+# ## Exercises
+#
+# Write the bodies. `exercises.check` says whether the answer is right, and if it is not, what kind of mistake it looks like.
+# `exercises.hint("max_pool")` gives a first hint. (The convolution and `unfold`, both ways, are exercises of
+# [the notebook about patches](01_pixels_to_tokens.ipynb).) For pooling, import `padding` and `entries` from `tinyvit.ops.unfold`, or write loops.
+
+
+# %%
+def my_max_pool(x, kernel, stride):
+    """x [B, H, W, C] -> y [B, ceil(H/s), ceil(W/s), C] and the cache {"x", "winner"}; windows lie as those of unfold.
+
+    winner, of y's shape: the number, in raster order, of the window's first largest pixel. Outside is -inf.
+    """
+
+
+exercises.check("max_pool", my_max_pool)
+
+
+# %%
+def my_max_pool_backward(dy, c, kernel, stride):
+    """dy of y's shape, the cache as above -> dx [B, H, W, C]."""
+
+
+exercises.check("max_pool_backward", my_max_pool_backward)
+
+
+# %%
+def my_group_norm(x, p, groups, eps=1e-6):
+    """x [B, H, W, C], p {"gamma": [C], "beta": [C]} -> y and the cache {"xhat": [B, H, W, G, C/G], "rstd": [B, 1, 1, G, 1]}."""
+
+
+exercises.check("group_norm", my_group_norm)
+
+
+# %%
+def my_group_norm_backward(dy, p, c):
+    """dy [B, H, W, C], p and the cache as above -> dx, and g {"gamma": [C], "beta": [C]}."""
+
+
+exercises.check("group_norm_backward", my_group_norm_backward)
+
+
+# %%
+def my_standardise(w):
+    """w [K, K, I, O] -> (w - mean) / (std + 1e-5), and the cache {"centred": w - mean, "factor": 1 / (std + 1e-5) [O]}."""
+
+
+exercises.check("standardise", my_standardise)
+
+
+# %%
+def my_standardise_backward(dy, c):
+    """dy of w's shape, the cache as above -> dw."""
+
+
+exercises.check("standardise_backward", my_standardise_backward)
+
+# %% [markdown]
+# ## What we know now
+#
+# A convolution is `unfold` and one matrix product, and where its windows stand is part of the model. Standardised kernels and GroupNorm keep the
+# features in range without asking other images. A bottleneck unit adds to what it is given, and starts by adding nothing. The Transformer behind it
+# does not know that its image is a map.
+
+# %%
+assert same_windows and abs(product).max() < 1e-12 and abs(pointwise).max() < 1e-12 and larger == 12.25
+assert feature_map.shape == moved.shape and moved_by > 0.3 and by_shift[0] < accuracy - 0.3
+assert np.argmax(by_shift) == 3
+assert stretched < 1e-3 and along_ones < 1e-12 and along_w < 1e-2
+assert apart[0] < 1e-4 < 1e-3 < apart[-1]
+assert [int(depends.sum()) for depends in influence.values()] == [6, 12, 12] and one_group < 1e-12
+assert all(values["GroupNorm"] < 1e-5 for values in spread.values())
+assert spread[1]["BatchNorm"] > 2 * spread[63]["BatchNorm"]
+assert largest[0, :, :, 0].tolist() == [[7, 7], [6, 3]] and back.sum() == 1111 and back[0, 1, 2, 0] == 11
+assert right_pool.ok and not broken_pool.ok
+assert in_unit < in_two / 10 and np.array_equal(y_unit, x_unit) and moving == ["conv3/gn/gamma", "conv3/gn/beta"]
+assert counts["R50+B/16"] == 98_659_112 and tokens["R50+B/16"] == 196 and tokens["R+Ti/16"] == 49
+assert accuracy > 0.9 and gaps[100].mean > 0
+
+# %% [markdown]
+# Back to [the start](00_start_here.ipynb), or on to [the lab](../docs/lab.md), which asks the paper's questions again.
