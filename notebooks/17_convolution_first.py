@@ -172,8 +172,9 @@ print("with the digits moved as well:", ", ".join(f"{n} px {share:.0%}" for n, s
 
 # %% [markdown]
 # No shape and no message says so, and the accuracy is gone. The stem has moved its windows by one pixel, and the pooling by one place of the stem,
-# which is two pixels. Move the digits by these three pixels, and much comes back; the rest was lost at the border. In R50+B/16 it is
-# $1 + 2 + 4 + 8 = 15$ pixels of 224. Whoever moves weights from one library to another has to move the padding as well.
+# which is two pixels. Move the digits by these three pixels, and much comes back; the rest was lost at the border. In R50+B/16 the ways through the
+# 3 x 3 convolutions are moved by $1 + 2 + 4 + 8 = 15$ of 224 pixels, those along the shortcuts by less, and nothing brings them together again.
+# Whoever moves weights from one library to another has to move the padding as well.
 #
 # ## Kernels that are standardised
 #
