@@ -228,6 +228,12 @@ TRAIN, TEST = toy()
 GIVEN = {"np": np, "CONFIG": CONFIG, "RECIPE": RECIPE, "P": P, "TRAIN": TRAIN, "TEST": TEST, "X": TRAIN[0][:3]}
 GIVEN["LOGITS"], GIVEN["C"] = tinyvit.vit(GIVEN["X"], P, CONFIG)
 GIVEN["NO_CACHE"] = tinyvit.vit(GIVEN["X"], P, CONFIG, keep_cache=False)[1]
+SWIN = tinyvit.SwinConfig(image=4, channels=1, patch=1, dim=4, depths=(2,), heads=(1,), window=2, classes=3)
+HYBRID = tinyvit.HybridConfig(CONFIG.changed(patch=1), image=4, channels=1, units=(), width=4, groups=2)
+for name, config in {"SWIN": SWIN, "HYBRID": HYBRID}.items():
+    init, forward = getattr(tinyvit, f"{name.lower()}_init"), getattr(tinyvit, name.lower())
+    p = init(np.random.default_rng(0), config)
+    GIVEN |= {name: config, f"{name}_P": p, f"{name}_C": forward(GIVEN["X"], p, config, keep_cache=False)[1]}
 TAKE_ANYTHING = {"Explorer", "TinyvitError", "backward", "count", "cross_entropy_backward", "examine", "to_host"}
 WITH = "a configuration, such as tinyvit.PRESETS"
 CALLS = [
@@ -239,6 +245,9 @@ CALLS = [
     ("ViTConfig(pool='max')", "pool is 'max'", "class, mean"),
     ("ViTConfig(eps=None)", "eps is None: expected a number"),
     ("ViTConfig(width=3)", "unexpected keyword argument 'width'"),
+    ("SwinConfig(window=0)", "window is 0: expected a whole number from 1"),
+    ("SwinConfig(heads=(3, 6))", "there are 4 depths and 2 heads: expected as many"),
+    ("HybridConfig(groups=5)", "groups 5 does not divide width 64"),
     ("Recipe(epochs='3')", "epochs is '3': expected a whole number from 1"),
     ("Recipe(learning_rate=1e30)", "learning_rate is 1e+30: expected a number from 0 to below 1e+09"),
     ("Recipe(lr=1)", "unexpected keyword argument 'lr'"),
@@ -257,6 +266,16 @@ CALLS = [
     ("vit(X.tolist(), P, CONFIG)", "found a list", "an array [B, H, W, C]"),
     ("vit(X, P, ViTConfig())", "images are [3, 4, 4, 1]", "[B, 224, 224, 3]"),
     ("vit(X, P, 'B/16')", "'B/16'", WITH),
+    ("swin_init(0, SwinConfig())", "found 0: expected a random generator"),
+    ("swin_init(rng, 'Swin-T')", "'Swin-T'", "a SwinConfig, such as tinyvit.PRESETS['Swin-T']"),
+    ("swin(X, P, CONFIG)", "found ViTConfig(", "expected a SwinConfig"),
+    ("swin(X, P, SwinConfig())", "images are [3, 4, 4, 1]", "[B, 224, 224, 3]"),
+    ("swin_backward(LOGITS, SWIN_P, SWIN_C, SWIN)", "the cache was not kept", "without keep_cache=False"),
+    ("hybrid_init(0, HybridConfig())", "found 0: expected a random generator"),
+    ("hybrid_init(rng, CONFIG)", "found ViTConfig(", "a HybridConfig, such as tinyvit.PRESETS['R50+B/16']"),
+    ("hybrid(X, P, 'R50+B/16')", "'R50+B/16'", "expected a HybridConfig"),
+    ("hybrid(X, P, HybridConfig())", "images are [3, 4, 4, 1]", "[B, 224, 224, 3]"),
+    ("hybrid_backward(LOGITS, HYBRID_P, HYBRID_C, HYBRID)", "the cache was not kept", "without keep_cache=False"),
     ("forward(X, P, CONFIG)", "found a ndarray", "a batch by name, {'images': images}"),
     ("forward({'image': X}, P, CONFIG)", "found ['image']", "a batch by name, {'images': images}"),
     ("vit_backward(LOGITS, P, NO_CACHE, CONFIG)", "the cache was not kept", "without keep_cache=False"),

@@ -16,8 +16,10 @@ from tinyvit.doctor.examine import examine
 from tinyvit.errors import TinyvitError
 from tinyvit.gradcheck import gradcheck
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_backward, hybrid_init
 from tinyvit.models.model import backward, forward, parameter_count
 from tinyvit.models.presets import PRESETS
+from tinyvit.models.swin import SwinConfig, swin, swin_backward, swin_init
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from tinyvit.report.explorer import Explorer
@@ -36,7 +38,9 @@ __all__ = [
     "PRESETS",
     "RECIPES",
     "Explorer",
+    "HybridConfig",
     "Recipe",
+    "SwinConfig",
     "TinyvitError",
     "ViTConfig",
     "attention_maps",
@@ -48,6 +52,9 @@ __all__ = [
     "fit",
     "forward",
     "gradcheck",
+    "hybrid",
+    "hybrid_backward",
+    "hybrid_init",
     "load",
     "load_data",
     "load_weights",
@@ -56,6 +63,9 @@ __all__ = [
     "save",
     "save_weights",
     "shapes",
+    "swin",
+    "swin_backward",
+    "swin_init",
     "to_device",
     "to_host",
     "vit",

@@ -14,14 +14,14 @@ class Text(str):
 
 
 def source(function):
-    """The source of a function without its docstring: what there is to read once the docstring has been."""
+    """The source of a function without docstring and decorators: what there is to read once the docstring has been."""
     text = textwrap.dedent(inspect.getsource(function))
     definition = ast.parse(text).body[0]
     lines = text.splitlines()
     if ast.get_docstring(definition) is not None:
         docstring = definition.body[0]
         del lines[docstring.lineno - 1 : docstring.end_lineno]
-    return Text("\n".join(lines))
+    return Text("\n".join(lines[definition.lineno - 1 :]))
 
 
 def edited_source(function, *edits):
@@ -51,6 +51,7 @@ def edited(function, *edits):
 @contextlib.contextmanager
 def planted(function, *edits):
     """While it lasts, the function itself has these edits, for whoever imported it."""
+    function = inspect.unwrap(function)
     right = function.__code__
     function.__code__ = edited(function, *edits).__code__
     try:

@@ -244,15 +244,16 @@ def _near(n):
     return f", one of {', '.join(map(str, divisors))}" if len(divisors) <= 24 else ""
 
 
-def check_config(config: Any) -> None:
-    """Raise UsageError unless it is a configuration; the name of a preset is the usual mistake."""
-    if not isinstance(config, Config):
-        raise UsageError(f"found {config!r}: expected a configuration, such as tinyvit.PRESETS['digits']")
+def check_config(config: Any, kind: type[Config] = Config, preset: str = "digits") -> None:
+    """Raise UsageError unless it is a configuration (of that kind); the name of a preset is the usual mistake."""
+    if not isinstance(config, kind):
+        wanted = "configuration" if kind is Config else kind.__name__
+        raise UsageError(f"found {config!r}: expected a {wanted}, such as tinyvit.PRESETS[{preset!r}]")
 
 
-def check_images(images: Any, config: Config) -> None:
-    """Raise UsageError unless images are [B, H, W, C] as the model of a configuration takes them."""
-    check_config(config)
+def check_images(images: Any, config: Config, kind: type[Config] = Config, preset: str = "digits") -> None:
+    """Raise UsageError unless images are [B, H, W, C] as the model of a configuration (of that kind) takes them."""
+    check_config(config, kind, preset)
     if not hasattr(images, "ndim"):
         raise UsageError(f"found a {type(images).__name__}: expected images, an array [B, H, W, C]")
     config.check_images(images)

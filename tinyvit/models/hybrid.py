@@ -6,12 +6,18 @@ pixels with 1,024 channels, say, and with patches of a single pixel. Not a line 
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any, Self
 
+from numpy.random import Generator
+from numpy.typing import DTypeLike
+
+from tinyvit.annotations import Array, Masks, Tree
 from tinyvit.errors import UsageError
 from tinyvit.layers.bottleneck import WIDER
 from tinyvit.layers.resnet import resnet, resnet_backward, resnet_init
-from tinyvit.models.config import Config, ViTConfig, check_whole
-from tinyvit.models.vit import vit, vit_backward, vit_init
+from tinyvit.models.config import Config, ViTConfig, check_config, check_images
+from tinyvit.models.sizes import check_whole
+from tinyvit.models.vit import NotKept, vit, vit_backward, vit_init
 from tinyvit.ops.dropout import NO_MASKS
 from tinyvit.ops.standardise import STANDARDISE
 
@@ -77,12 +83,12 @@ class HybridConfig(Config):
             object.__setattr__(self, "vit", self.vit.changed(**map_of_it))
 
     @property
-    def encoder(self):
+    def encoder(self) -> ViTConfig:
         """The Transformer as if its patches were cut from the image: over the same grid, in pixels of the image."""
         return self.vit.changed(image=self.image, channels=self.channels, patch=self.image // self.vit.grid)
 
     @property
-    def side(self):
+    def side(self) -> int:
         """Of the map that the ResNet makes."""
         side = self.image
         for _ in range(2 + max(len(self.units) - 1, 0)):
@@ -90,25 +96,25 @@ class HybridConfig(Config):
         return side
 
     @property
-    def features(self):
+    def features(self) -> int:
         """The map's channels."""
         return WIDER * self.width * 2 ** (len(self.units) - 1) if self.units else self.width
 
     @property
-    def classes(self):
+    def classes(self) -> int:
         """K: number of classes."""
         return self.vit.classes
 
     @classmethod
-    def settings(cls):
+    def settings(cls) -> dict[str, tuple[Any, Any]]:
         """The Transformer's, but for its image and channels, and those of the ResNet."""
         return ViTConfig.settings() | _own(cls)
 
-    def values(self):
+    def values(self) -> dict[str, Any]:
         """The settings' values by name."""
         return self.vit.values() | {name: getattr(self, name) for name in _own(type(self))}
 
-    def changed(self, **values):
+    def changed(self, **values: Any) -> Self:
         """The configuration with other values of some settings."""
         own = {name: values.pop(name) for name in _own(type(self)) if name in values}
         return dataclasses.replace(self, vit=self.vit.changed(**values), **own)
@@ -119,13 +125,22 @@ def _own(cls):
     return {f.name: (cls, f.type) for f in dataclasses.fields(cls) if f.name != "vit"}
 
 
-def hybrid_init(rng, config, *, dtype="float32"):
+def hybrid_init(rng: Generator | None, config: HybridConfig, *, dtype: DTypeLike = "float32") -> Tree:
     """The parameters: those of `vit_init`, and resnet, those of `resnet_init`. With rng=None, the shapes alone."""
+    check_config(config, HybridConfig, "R50+B/16")
     p = {"resnet": resnet_init(rng, config.channels, config.width, config.units, dtype=dtype)}
     return p | vit_init(rng, config.vit, dtype=dtype)
 
 
-def hybrid(images, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
+def hybrid(
+    images: Array,
+    p: Tree,
+    config: HybridConfig,
+    *,
+    masks: Masks = NO_MASKS,
+    all_rows: bool = True,
+    keep_cache: bool = True,
+) -> tuple[Array, Tree]:
     """Classify images: logits = ViT(ResNet(images)).
 
     Parameters
@@ -145,16 +160,16 @@ def hybrid(images, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True)
     UsageError
         If the images are not of the size that the model takes.
     """
-    config.check_images(images)
+    check_images(images, config, HybridConfig, "R50+B/16")
     options = dict(groups=config.groups, eps=config.group_eps, kind=config.standardise)
     features, c_resnet = resnet(images, p["resnet"], **options)  # [B, H, W, C] -> [B, H/16, W/16, 1024]
     if not keep_cache:
-        c_resnet = {}
+        c_resnet = NotKept()
     logits, c = vit(features, p, config.vit, masks=masks, all_rows=all_rows, keep_cache=keep_cache)
     return logits, {"resnet": c_resnet} | c
 
 
-def hybrid_backward(dlogits, p, c, config):
+def hybrid_backward(dlogits: Array, p: Tree, c: Tree, config: HybridConfig) -> tuple[Array, Tree]:
     """The forward pass in reverse.
 
     Parameters

@@ -6,9 +6,13 @@ merged into one of twice the width, as in a convolutional network, so that the s
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.random import Generator
+from numpy.typing import DTypeLike
 
+from tinyvit.annotations import Array, Masks, Tree
 from tinyvit.errors import UsageError
 from tinyvit.layers.embedding import patch_embedding, patch_embedding_backward, patch_embedding_init
 from tinyvit.layers.initializers import zeros
@@ -17,7 +21,9 @@ from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.layers.patch_merging import patch_merging, patch_merging_backward, patch_merging_init
 from tinyvit.layers.pool import mean_readout, mean_readout_backward
 from tinyvit.layers.swin_block import swin_block, swin_block_backward, swin_block_init
-from tinyvit.models.config import Config, check_whole
+from tinyvit.models.config import Config, check_config, check_images
+from tinyvit.models.sizes import check_whole
+from tinyvit.models.vit import NotKept
 from tinyvit.ops.dropout import NO_MASKS, dropout_mask
 from tinyvit.ops.gelu import GELU
 
@@ -99,28 +105,28 @@ class SwinConfig(Config):
                 raise UsageError(f"heads {heads} does not divide the width {width} of its stage: choose one that does")
 
     @property
-    def widths(self):
+    def widths(self) -> tuple[int, ...]:
         """The width of each stage: C, 2C, 4C, ..."""
         return tuple(self.dim * 2**stage for stage in range(len(self.depths)))
 
     @property
-    def sides(self):
+    def sides(self) -> tuple[int, ...]:
         """The side of each stage's map, in tokens; merging halves it, rounded up."""
         sides = [self.image // self.patch]
         for _ in self.depths[1:]:
             sides.append(-(-sides[-1] // 2))
         return tuple(sides)
 
-    def window_of(self, stage):
+    def window_of(self, stage: int) -> int:
         """The side of a stage's windows: M, or that of the map, if it is smaller."""
         return min(self.window, self.sides[stage])
 
-    def shift_of(self, stage, block):
+    def shift_of(self, stage: int, block: int) -> int:
         """By how much a block displaces its windows: every other one by floor(M / 2), if there are several windows."""
         return self.window // 2 if block % 2 and self.sides[stage] > self.window else 0
 
 
-def swin_init(rng, config, *, dtype="float32"):
+def swin_init(rng: Generator | None, config: SwinConfig, *, dtype: DTypeLike = "float32") -> Tree:
     """The parameters of a Swin Transformer.
 
     Returns
@@ -130,7 +136,8 @@ def swin_init(rng, config, *, dtype="float32"):
         The last stage has no merging. The head starts at zero, as ViT's. With rng=None, the shapes alone (see
         initializers).
     """
-    p = {"patch": patch_embedding_init(rng, config.patch, config.channels, config.dim, dtype=dtype)}
+    check_config(config, SwinConfig, "Swin-T")
+    p: Tree = {"patch": patch_embedding_init(rng, config.patch, config.channels, config.dim, dtype=dtype)}
     p["patch_ln"] = layer_norm_init(rng, config.dim, dtype=dtype)
     p["stages"] = []
     for number, (dim, depth, heads) in enumerate(zip(config.widths, config.depths, config.heads, strict=True)):
@@ -145,7 +152,9 @@ def swin_init(rng, config, *, dtype="float32"):
     return p
 
 
-def swin(images, p, config, *, masks=NO_MASKS, keep_cache=True):
+def swin(
+    images: Array, p: Tree, config: SwinConfig, *, masks: Masks = NO_MASKS, keep_cache: bool = True
+) -> tuple[Array, Tree]:
     """Classify images.
 
         x = LN(patches E),    stage by stage: blocks, then merging,    logits = mean over tokens of LN(x), times w, + b
@@ -174,18 +183,18 @@ def swin(images, p, config, *, masks=NO_MASKS, keep_cache=True):
     UsageError
         If the images are not of the size that the model takes.
     """
-    config.check_images(images)
-    c = {"stages": []}
+    check_images(images, config, SwinConfig, "Swin-T")
+    c: Tree = {"stages": []}
     x, c["patch"] = patch_embedding(images, p["patch"], patch=config.patch)  # [B, N, C]
     x, c["patch_ln"] = layer_norm(x, p["patch_ln"], eps=config.eps)
     x = x.reshape(len(x), config.sides[0], config.sides[0], config.dim)
     for number, stage in enumerate(p["stages"]):
         drops = masks["stages"][number] if masks else [NO_MASKS] * len(stage["blocks"])
-        cache = {"blocks": []}
+        cache: dict[str, Any] = {"blocks": []}
         for i, block in enumerate(stage["blocks"]):
             choices = dict(shift=config.shift_of(number, i), gelu=config.gelu, eps=config.eps)
             x, c_block = swin_block(x, block, heads=config.heads[number], masks=drops[i], **choices)
-            cache["blocks"].append(c_block if keep_cache else {})
+            cache["blocks"].append(c_block if keep_cache else NotKept())
         if "merging" in stage:
             x, cache["merging"] = patch_merging(x, stage["merging"], eps=config.eps)
         c["stages"].append(cache)
@@ -195,7 +204,7 @@ def swin(images, p, config, *, masks=NO_MASKS, keep_cache=True):
     return logits, c
 
 
-def swin_backward(dlogits, p, c, config):
+def swin_backward(dlogits: Array, p: Tree, c: Tree, config: SwinConfig) -> tuple[Array, Tree]:
     """The forward pass in reverse.
 
     Parameters
@@ -207,7 +216,7 @@ def swin_backward(dlogits, p, c, config):
     dimages : array [B, H, W, C]
     g : the gradients of all parameters, a tree like p
     """
-    g = {"stages": [{"blocks": [{} for _ in stage["blocks"]]} for stage in p["stages"]]}
+    g: Tree = {"stages": [{"blocks": [{} for _ in stage["blocks"]]} for stage in p["stages"]]}
     dy, g["head"] = linear_backward(dlogits, p["head"], c["head"])
     dx, g["ln"] = mean_readout_backward(dy, p["ln"], c["readout"])
     dx = dx.reshape(c["map"].shape)

@@ -1,12 +1,38 @@
 """GELU, the Gaussian error linear unit (Hendrycks and Gimpel 2016): exact, and in its tanh approximation."""
 
+import functools
 import math
 
 import numpy as np
 
+from tinyvit.arrays import xp_of
 from tinyvit.ops.erf import normal_distribution
 
+BLOCK = 2**16  # numbers that are computed at once: with all that is computed on the way, they stay in the cache
 
+
+def in_blocks(f):
+    """Let f take a large array block by block: it goes over its numbers twenty times, each time from the cache.
+
+    Every number's result is its own, so they are the same. (A GPU takes the array whole.)
+    """
+
+    @functools.wraps(f)
+    def blockwise(x):
+        xp = xp_of(x)
+        if xp is not np or x.size <= 4 * BLOCK:
+            return f(x)
+        numbers, (y, dydx) = x.reshape(-1), xp.empty((2, x.size), x.dtype)
+        for start in range(0, x.size, BLOCK):
+            block = slice(start, start + BLOCK)
+            y[block], c = f(numbers[block])
+            dydx[block] = c["dydx"]
+        return y.reshape(x.shape), {"dydx": dydx.reshape(x.shape)}
+
+    return blockwise
+
+
+@in_blocks
 def gelu(x):
     """GELU in its exact form: x times the probability that a standard normal variable lies below x.
 
@@ -34,6 +60,7 @@ def gelu(x):
     return cdf, {"dydx": dydx}
 
 
+@in_blocks
 def gelu_tanh(x):
     """GELU in the tanh form, as Google's ViT code computes it.
 
