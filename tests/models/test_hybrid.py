@@ -102,6 +102,22 @@ def test_a_setting_of_either_part_can_be_changed_and_the_map_follows():
     assert HybridConfig.from_dict(json.loads(json.dumps({**vars(SMALL), "vit": vars(SMALL.vit)}))) == SMALL
 
 
+def test_a_patch_is_measured_against_the_map_that_there_will_be():
+    """Not against the map before the change, which no longer is."""
+    assert SMALL.vit.image == 2
+    changed = SMALL.changed(image=24, patch=3)
+    assert (changed.side, changed.vit.grid) == (3, 1) and changed.changed(image=12, patch=2).vit.grid == 1
+
+
+@pytest.mark.parametrize(("units", "least"), [((), 3), ((1,), 3), ((1, 1), 5), ((2, 2, 2, 2), 17)])
+def test_the_smallest_image_leaves_a_map_that_every_stage_can_halve(rng, units, least):
+    config = HybridConfig(ViTConfig(patch=1, dim=4, depth=1, heads=2), image=least, units=units, width=4, groups=2)
+    features, _ = resnet(rng.standard_normal((1, least, least, 3)), hybrid_init(rng, config)["resnet"], groups=2)
+    assert features.shape[1:] == (config.side, config.side, config.features)
+    with pytest.raises(UsageError, match=f"image {least - 1} is too small: .* expected at least {least}"):
+        config.changed(image=least - 1)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -109,6 +125,12 @@ def test_a_setting_of_either_part_can_be_changed_and_the_map_follows():
         (dict(units=3), "units are 3"),
         (dict(standardise="no"), "standardise is 'no'"),
         (dict(group_eps=0), "group_eps is 0"),
+        (dict(image=16, units=(2, 2, 2, 2)), "image 16 is too small: stem and 4 stages halve its sides 5 times, exp"),
+        (
+            dict(image=2, units=()),
+            "image 2 is too small: stem and 0 stages halve its sides 2 times, expected at least 3",
+        ),
+        (dict(image=100, vit=ViTConfig(patch=2)), "patch 2 does not divide the 7 x 7 places of the map that the ResN"),
     ],
 )
 def test_settings_that_do_not_fit_are_one_line(changes, words):

@@ -433,6 +433,18 @@ def test_another_resnet_is_refused_by_its_name(tmp_path, hybrid):
     bit = {"resnet/root_block/standardized_conv2d/kernel": np.zeros((7, 7, 3, 64), np.float32)}
     np.savez(tmp_path / "bit.npz", **bit)
     refused(tmp_path / "bit.npz", "a BiT, a ResNet that normalises before its convolutions")
+    refused(
+        saved(tmp_path / "b", {"stages.0.blocks.0.norm3.weight": X}), "a ResNet without a Transformer, such as a BiT"
+    )
+
+
+def test_a_hybrid_whose_resnet_is_a_bit_is_refused(tmp_path, hybrid):
+    """Its units have the names of the paper's; one norm more, behind all of them, gives it away."""
+    what = "a hybrid whose ResNet normalises before its convolutions, as a BiT does: it has "
+    name = "patch_embed.backbone.norm.weight"
+    refused(saved(tmp_path / "a", hybrid[0] | {name: X}), what + name)
+    name = "vit.embeddings.patch_embeddings.backbone.bit.norm.weight"
+    refused(saved(tmp_path / "b", hugging_faces_hybrid(hybrid[0]) | {name: X}), what + name)
 
 
 CHANGED = {  # an array of the small Swin: what is in its place, and what is said

@@ -76,11 +76,26 @@ class HybridConfig(Config):
             raise UsageError(f"standardise is {self.standardise!r}: expected one of {', '.join(STANDARDISE)}")
         if self.width % self.groups:
             raise UsageError(f"groups {self.groups} does not divide width {self.width}: choose a number that does")
-        if not isinstance(self.vit, ViTConfig):
-            object.__setattr__(self, "vit", ViTConfig.from_dict(self.vit))
-        map_of_it = dict(image=self.side, channels=self.features)
-        if (self.vit.image, self.vit.channels) != tuple(map_of_it.values()):
-            object.__setattr__(self, "vit", self.vit.changed(**map_of_it))
+        if self.image <= 2 ** (self.halvings - 1):
+            raise UsageError(
+                f"image {self.image} is too small: stem and {len(self.units)} stages halve its sides {self.halvings} "
+                f"times, expected at least {2 ** (self.halvings - 1) + 1}, or fewer stages in units"
+            )
+        object.__setattr__(self, "vit", self._on_the_map())
+
+    def _on_the_map(self):
+        """The Transformer, whose image is the ResNet's map."""
+        values = vars(self.vit) if isinstance(self.vit, ViTConfig) else self.vit
+        if not isinstance(values, dict):
+            return ViTConfig.from_dict(values)  # says what is wrong
+        patch = values.get("patch", ViTConfig.patch)
+        if type(patch) is int and patch > 0 and self.side % patch:
+            divisors = ", ".join(str(n) for n in range(1, self.side + 1) if self.side % n == 0)
+            raise UsageError(
+                f"patch {patch} does not divide the {self.side} x {self.side} places of the map that the ResNet makes "
+                f"of image {self.image}: choose a patch that does, one of {divisors}"
+            )
+        return ViTConfig.from_dict(values | {"image": self.side, "channels": self.features})
 
     @property
     def encoder(self) -> ViTConfig:
@@ -90,10 +105,12 @@ class HybridConfig(Config):
     @property
     def side(self) -> int:
         """Of the map that the ResNet makes."""
-        side = self.image
-        for _ in range(2 + max(len(self.units) - 1, 0)):
-            side = -(-side // 2)
-        return side
+        return -(-self.image // 2**self.halvings)
+
+    @property
+    def halvings(self) -> int:
+        """How often the ResNet halves the sides: in its stem, in the pooling, in all stages but the first."""
+        return 2 + max(len(self.units) - 1, 0)
 
     @property
     def features(self) -> int:
@@ -117,7 +134,8 @@ class HybridConfig(Config):
     def changed(self, **values: Any) -> Self:
         """The configuration with other values of some settings."""
         own = {name: values.pop(name) for name in _own(type(self)) if name in values}
-        return dataclasses.replace(self, vit=self.vit.changed(**values), **own)
+        own["vit"] = vars(self.vit) | values  # to be checked when the map has its new size
+        return dataclasses.replace(self, **own)
 
 
 def _own(cls):

@@ -2,7 +2,7 @@
 
 import re
 
-from tinyvit.weights.kinds import HYBRIDS, check_kind
+from tinyvit.weights.kinds import BIT_HYBRID, HYBRIDS, check_kind
 from tinyvit.weights.naming import KERNEL, SAME
 from tinyvit.weights.sources import SOURCES, pair
 from tinyvit.weights.tensors import Tensor
@@ -73,6 +73,8 @@ def canonical(path, source, tensors):
     if source == "google":
         return {name: _flat(tensor) if re.search(r"(^|/)gn", name) else tensor for name, tensor in tensors.items()}
     if source == "timm":  # as ROOT_ALONE
+        if f"{BACKBONE}stem.conv.weight" in tensors:  # else this is the name of ROOT_ALONE's norm
+            check_kind(path, tensors, [(r"\.backbone\.norm\.", BIT_HYBRID)], "a hybrid")
         return {re.sub(r"\.backbone\.(conv|norm)\.", r".backbone.stem.\1.", name): t for name, t in tensors.items()}
     return tensors
 

@@ -4,6 +4,7 @@ import re
 
 from tinyvit.errors import CheckpointError
 
+BIT_HYBRID = "a hybrid whose ResNet normalises before its convolutions, as a BiT does"
 ANY = [  # (a pattern of a name, what has an array of such a name); the first that is found is said
     (r"lora_|\.lora\.|hada_w", "an adapter (LoRA), to be merged into its base model first"),
     (r"\.(SCB|weight_scale|qweight|absmax|quant_map)$", "a quantised model"),
@@ -34,6 +35,7 @@ KINDS = [  # almost a ViT
         r"^encoder\.layers\.encoder_layer_\d",
         "a ViT under torchvision's names; timm and Hugging Face have the same ones",
     ),
+    (r"^stages\.\d+\.blocks\.\d+\.norm3\.", "a ResNet without a Transformer, such as a BiT"),
     (r"^layer[1-4]\.\d+\.conv|^stages\.|^features\.\d+\.|downsample_layers\.", "a convolutional network"),
     (r"^(bert|roberta|gpt|transformer\.h|model\.layers|lm_head)\b", "a model of text"),
 ]
@@ -47,6 +49,7 @@ SWINS = [  # almost a Swin
 HYBRIDS = [  # almost a hybrid
     *ANY,
     (r"running_mean|\.bn\d\.|\.conv1\.0\.", "a hybrid whose ResNet has batch normalisation"),
+    (r"\.backbone\.bit\.norm\.", BIT_HYBRID),
 ]
 
 
