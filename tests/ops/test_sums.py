@@ -1,7 +1,7 @@
 """Sums as matrix products."""
 
 from tests.reference.compare import assert_close
-from tinyvit.ops.sums import column_sums, row_dots, row_sums
+from tinyvit.ops.sums import column_sums, place_dots, place_sums, row_dots, row_sums
 
 
 def test_row_sums(rng):
@@ -19,7 +19,15 @@ def test_row_dots(rng):
     assert_close(row_dots(x, y), (x * y).sum(axis=-1, keepdims=True))
 
 
+def test_place_sums(rng):
+    x, y = rng.standard_normal((2, 2, 3, 4, 5))
+    assert_close(place_sums(x), x.sum(axis=(1, 2)))
+    assert_close(place_dots(x, y), (x * y).sum(axis=(1, 2)))
+
+
 def test_views_with_other_strides(rng):
     x = rng.standard_normal((5, 4, 3)).swapaxes(0, 2)[:, ::2]
     assert_close(row_sums(x), x.sum(axis=-1, keepdims=True))
     assert_close(column_sums(x), x.sum(axis=(0, 1)))
+    assert_close(place_sums(x), x.sum(axis=1))
+    assert_close(place_dots(x, x), (x * x).sum(axis=1))

@@ -33,14 +33,14 @@ def standardised_convolution(x, p, *, stride=1, groups=32, eps=1e-6, kind="std")
     groups, eps
         As in group_norm.
     kind
-        As in standardise.
+        As in standardise; None, if the kernel is standardised already.
 
     Returns
     -------
     y : array [B, ceil(H/s), ceil(W/s), D], and the cache {standardise, convolution, gn}
     """
     c = {}
-    w, c["standardise"] = standardise(p["w"], kind=kind)
+    w, c["standardise"] = standardise(p["w"], kind=kind) if kind else (p["w"], {})
     y, c["convolution"] = convolution(x, w, stride=stride)
     y, c["gn"] = group_norm(y, p["gn"], groups=groups, eps=eps)
     return y, c
@@ -99,7 +99,8 @@ def bottleneck(x, p, *, stride=1, **options):
     y, c["conv3"] = standardised_convolution(y, p["conv3"], **options)
     if "proj" in p:
         shortcut, c["proj"] = standardised_convolution(x, p["proj"], stride=stride, **options)
-    y, c["relu3"] = relu(y + shortcut)
+    y += shortcut
+    y, c["relu3"] = relu(y)
     return y, c
 
 

@@ -5,6 +5,7 @@ but the first halves them and doubles the channels. Its last stage may be missin
 before (ViT paper, section 4.1): the map then has twice the side, and the sequence is four times as long.
 """
 
+from tinyvit.arrays import xp_of
 from tinyvit.layers.bottleneck import (
     WIDER,
     bottleneck,
@@ -16,8 +17,10 @@ from tinyvit.layers.bottleneck import (
 )
 from tinyvit.ops.max_pool import max_pool, max_pool_backward
 from tinyvit.ops.relu import relu, relu_backward
+from tinyvit.ops.standardise import standardise
 
 STEM, POOL = 7, 3  # kernels, both with stride 2
+AT_ONCE = 224 * 224  # pixels of the images whose features are computed at once, so that they stay in the cache
 
 
 def resnet_init(rng, channels, width, units, *, dtype="float32"):
@@ -32,7 +35,7 @@ def resnet_init(rng, channels, width, units, *, dtype="float32"):
     return p
 
 
-def resnet(x, p, **options):
+def resnet(x, p, *, keep_cache=True, **options):
     """Stem, pooling, stages.
 
     Parameters
@@ -40,6 +43,8 @@ def resnet(x, p, **options):
     x : array [B, H, W, C]
         Images.
     p : {stem, stages}
+    keep_cache : bool
+        False drops the cache of each step after the next.
     options
         groups, eps and kind of standardised_convolution.
 
@@ -53,13 +58,33 @@ def resnet(x, p, **options):
     y, c["stem"] = standardised_convolution(x, p["stem"], stride=2, **options)
     y, c["relu"] = relu(y)
     y, c["pool"] = max_pool(y, POOL, 2)
+    if not keep_cache:
+        c = {"stages": []}
     for number, units in enumerate(p["stages"]):
         caches = []
         for i, unit in enumerate(units):
             y, cache = bottleneck(y, unit, stride=stride(number, i), **options)
-            caches.append(cache)
+            caches.append(cache if keep_cache else {})
         c["stages"].append(caches)
     return y, c
+
+
+def resnet_features(x, p, *, kind="std", **options):
+    """The y of `resnet` for prediction: some images at a time, whose features fit the processor's cache.
+
+    So memory does not grow with the batch. Kernels are standardised once, for all images.
+    """
+
+    def with_kernel(convolution):
+        return convolution | {"w": standardise(convolution["w"], kind=kind)[0]}
+
+    p = {
+        "stem": with_kernel(p["stem"]),
+        "stages": [[{name: with_kernel(unit[name]) for name in unit} for unit in units] for units in p["stages"]],
+    }
+    count = max(1, AT_ONCE // (x.shape[1] * x.shape[2]))
+    parts = [x[start : start + count] for start in range(0, len(x), count)]
+    return xp_of(x).concatenate([resnet(part, p, keep_cache=False, kind=None, **options)[0] for part in parts])
 
 
 def resnet_backward(dy, p, c, *, kind="std"):

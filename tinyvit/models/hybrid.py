@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 from tinyvit.annotations import Array, Masks, Tree
 from tinyvit.errors import UsageError
 from tinyvit.layers.bottleneck import WIDER
-from tinyvit.layers.resnet import resnet, resnet_backward, resnet_init
+from tinyvit.layers.resnet import resnet, resnet_backward, resnet_features, resnet_init
 from tinyvit.models.config import Config, ViTConfig, check_config, check_images
 from tinyvit.models.sizes import check_whole
 from tinyvit.models.vit import NotKept, vit, vit_backward, vit_init
@@ -180,9 +180,10 @@ def hybrid(
     """
     check_images(images, config, HybridConfig, "R50+B/16")
     options = dict(groups=config.groups, eps=config.group_eps, kind=config.standardise)
-    features, c_resnet = resnet(images, p["resnet"], **options)  # [B, H, W, C] -> [B, H/16, W/16, 1024]
-    if not keep_cache:
-        c_resnet = NotKept()
+    if keep_cache:
+        features, c_resnet = resnet(images, p["resnet"], **options)  # [B, H, W, C] -> [B, H/16, W/16, 1024]
+    else:
+        features, c_resnet = resnet_features(images, p["resnet"], **options), NotKept()
     logits, c = vit(features, p, config.vit, masks=masks, all_rows=all_rows, keep_cache=keep_cache)
     return logits, {"resnet": c_resnet} | c
 

@@ -35,7 +35,7 @@ def max_pool(x, kernel, stride):
             y = pixel.copy()
             continue
         larger = pixel > y
-        y = xp.where(larger, pixel, y)
+        y = xp.maximum(y, pixel, out=y)
         winner = xp.where(larger, winner.dtype.type(number), winner)
     return y, {"x": x, "winner": winner}
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tinyvit.ops.sums import column_sums
+
 STANDARDISE = {  # where eps stands: beside the deviation, or in the root
     "std": (1e-5, lambda variance, eps: 1 / (np.sqrt(variance) + eps)),
     "var": (1e-8, lambda variance, eps: 1 / np.sqrt(variance + eps)),
@@ -28,8 +30,8 @@ def standardise(w, *, kind="std"):
     y : array [K, K, I, O], and the cache {centred, factor [O]}
     """
     eps, inverse = STANDARDISE[kind]
-    centred = w - w.mean(axis=(0, 1, 2))
-    factor = inverse((centred * centred).mean(axis=(0, 1, 2)), w.dtype.type(eps))
+    centred = w - _mean(w)
+    factor = inverse(_mean(centred * centred), w.dtype.type(eps))
     return centred * factor, {"centred": centred, "factor": factor}
 
 
@@ -45,6 +47,11 @@ def standardise_backward(dy, c, *, kind="std"):
     if kind == "var":
         slope = -(f**3)
     else:
-        slope = -(f**2) / np.maximum(np.sqrt((centred * centred).mean(axis=(0, 1, 2))), np.finfo(f.dtype).tiny)
-    dcentred = f * dy + slope * centred * (dy * centred).mean(axis=(0, 1, 2))
-    return dcentred - dcentred.mean(axis=(0, 1, 2))
+        slope = -(f**2) / np.maximum(np.sqrt(_mean(centred * centred)), np.finfo(f.dtype).tiny)
+    dcentred = f * dy + slope * centred * _mean(dy * centred)
+    return dcentred - _mean(dcentred)
+
+
+def _mean(w):
+    """Of each output, over height, width and input channels: [K, K, I, O] -> [O]."""
+    return column_sums(w) * (w.shape[-1] / w.size)

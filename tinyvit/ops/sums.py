@@ -22,3 +22,14 @@ def column_sums(x):
 def row_dots(x, y):
     """The inner product of each row of x with that of y: [..., D], [..., D] -> [..., 1], without storing x * y."""
     return xp_of(x).einsum("...d,...d->...", x, y)[..., None]
+
+
+def place_sums(x):
+    """Sum over every axis but the first and the last, image by image: [B, ..., C] -> [B, C]."""
+    places = x.reshape(len(x), -1, x.shape[-1])
+    return (xp_of(x).ones((1, places.shape[1]), x.dtype) @ places)[:, 0]
+
+
+def place_dots(x, y):
+    """place_sums of x * y, without storing it: [B, ..., C], [B, ..., C] -> [B, C]."""
+    return xp_of(x).einsum("bnc,bnc->bc", *(a.reshape(len(a), -1, a.shape[-1]) for a in (x, y)))
