@@ -429,7 +429,7 @@ exercises.check("max_pool_backward", my_max_pool_backward)
 
 # %%
 def my_group_norm(x, p, groups, eps=1e-6):
-    """x [B, H, W, C], p {"gamma": [C], "beta": [C]} -> y and the cache {"xhat": [B, H, W, G, C/G], "rstd": [B, 1, 1, G, 1]}."""
+    """x [B, H, W, C], p {"gamma": [C], "beta": [C]} -> y and the cache {"xhat": [B, H, W, C], "rstd": [B, G]}."""
 
 
 exercises.check("group_norm", my_group_norm)

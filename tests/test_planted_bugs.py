@@ -26,7 +26,7 @@ from tinyvit.exercises.source import planted
 from tinyvit.layers.block import block, block_backward
 from tinyvit.layers.bottleneck import bottleneck, bottleneck_backward, standardised_convolution_backward
 from tinyvit.layers.encoder_block import encoder_block, encoder_block_backward
-from tinyvit.layers.group_norm import group_norm, group_norm_backward
+from tinyvit.layers.group_norm import _group_sums, group_norm, group_norm_backward
 from tinyvit.layers.layer_norm import layer_norm_backward
 from tinyvit.layers.linear import linear_backward
 from tinyvit.layers.mlp import mlp_backward
@@ -64,6 +64,7 @@ from tinyvit.ops.unfold import padding, unfold_backward
 PAST_THE_BLOCK = "dz, g = backward(dz, p, c)"
 SUM_OVER_BLOCKS = "reduce(lambda total, d: trees.map(lambda a, b: a + b, total, d), dpos)"
 REVERSED = "return dz, g, dpos[::-1]"
+RELU_FIRST = 'y += shortcut\n    y, c["relu3"] = relu(y)', 'y, c["relu3"] = relu(y)\n    y = y + shortcut'
 BUGS = [  # function, the case that must fail, {mistake: (what stands there, how it is easily written)}
     (
         attention_backward,
@@ -326,50 +327,46 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
         group_norm_backward,
         "group_norm",
         {
-            "the means of each place, as LayerNorm's": (
-                "dxhat.mean(axis=(1, 2, 4), keepdims=True)",
-                "dxhat.mean(axis=4, keepdims=True)",
-            ),
             "the means of each channel": (
-                "(dxhat * xhat).mean(axis=(1, 2, 4), keepdims=True)",
-                "(dxhat * xhat).mean(axis=(1, 2), keepdims=True)",
+                "_group_sums(along_ones * gamma, groups) * (1 / size)",
+                "(along_ones * gamma) * (groups / size)",
             ),
+            "gamma of the wrong channels": ("along_xhat * gamma", "along_xhat * gamma[::-1]"),
+            "sums for means": ("along_xhat * gamma, groups) * (1 / size)", "along_xhat * gamma, groups)"),
+            "dgamma of one image": ("along_xhat.sum(axis=0)", "along_xhat[0]"),
             "eps outside the root": (
-                'dx *= c["rstd"]',
-                'dx /= np.sqrt(1 / c["rstd"] ** 2 - 1e-6) + 1e-6',
+                "dx *= _to_channels(rstd, dy)",
+                "dx /= _to_channels(np.sqrt(1 / rstd**2 - 1e-6) + 1e-6, dy)",
             ),
         },
     ),
     (
         group_norm,
         "group_norm",
-        {
-            "xhat is kept with gamma": (
-                '{"xhat": xhat,',
-                '{"xhat": (xhat.reshape(x.shape) * p["gamma"]).reshape(xhat.shape),',
-            )
-        },
+        {"xhat is kept with gamma": ('y = xhat * p["gamma"]', 'xhat *= p["gamma"]; y = 1 * xhat')},
+    ),
+    (
+        _group_sums,
+        "group_norm",
+        {"groups of channels that lie apart": ("groups, -1).sum(axis=-1)", "-1, groups).sum(1)")},
     ),
     (
         standardise_backward,
         "standardise/std",
         {
-            "eps in the root": ("slope = -(f**2) / np.maximum(", "slope = -(f**3) + 0 * np.maximum("),
-            "the root's own derivative twice": ("slope = -(f**2) /", "slope = -(f**2) / 2 /"),
-            "the mean of each input channel": (
-                "dcentred.mean(axis=(0, 1, 2))",
-                "dcentred.mean(axis=(0, 1), keepdims=True)",
-            ),
+            "eps in the root": ('if kind == "var"', "if True"),
+            "the root's own derivative twice": ("- f * f * u", "- f * f / 2 * u"),
+            "the mean of each input channel": ("_mean(dcentred)", "dcentred.mean(axis=(0, 1))"),
         },
     ),
     (
         standardise_backward,
         "standardise/var",
         {
-            "the deviation without a gradient": ("slope = -(f**3)", "slope = 0 * f"),
-            "the mean without a gradient": (" - dcentred.mean(axis=(0, 1, 2))", ""),
-            "a sum for a mean": ("(dy * centred).mean(axis=(0, 1, 2))", "(dy * centred).sum(axis=(0, 1, 2))"),
-            "over all outputs": ("(dy * centred).mean(axis=(0, 1, 2))", "(dy * centred).mean()"),
+            "the deviation without a gradient": (" - f * f * u * _mean(dy * centred)", ""),
+            "the mean without a gradient": (" - _mean(dcentred)", ""),
+            "a sum for a mean": ("_mean(dy * centred)", "(dy * centred).sum(axis=(0, 1, 2))"),
+            "over all outputs": ("_mean(dy * centred)", "(dy * centred).mean()"),
         },
     ),
     (
@@ -407,7 +404,7 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
             "the projection hands nothing back": ("return dx + dshortcut, g", "return dx, g"),
             "a ReLU on the projected shortcut": (
                 'dshortcut, p["proj"], c["proj"], stride',
-                'dshortcut * (c["proj"]["gn"]["xhat"].reshape(dshortcut.shape) > 0), p["proj"], c["proj"], stride',
+                'dshortcut * (c["proj"]["gn"]["xhat"] > 0), p["proj"], c["proj"], stride',
             ),
         },
     ),
@@ -415,10 +412,7 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
         bottleneck,
         "bottleneck",
         {
-            "ReLU before the sum": (
-                'y, c["relu3"] = relu(y + shortcut)',
-                'y, c["relu3"] = relu(y)\n    y = y + shortcut',
-            ),
+            "ReLU before the sum": RELU_FIRST,
             "a stale cache, of the other normalisation": (
                 'y, c["relu3"] =',
                 'c["conv1"] = c["conv1"] | {"gn": c["conv2"]["gn"]}; y, c["relu3"] =',
@@ -661,21 +655,24 @@ BLIND_CONVOLUTIONS = {  # what happens: the case, its twin, and where it is plan
     "a variance that is 1 % too large": (
         "group_norm",
         lambda x, p, groups: naive_pyramids.group_norm(x, p, groups, 1e-6),
-        [(group_norm, ("+ eps)", "* 1.01 + eps)")), (group_norm_backward, ("(dxhat * xhat)", "1.01 * (dxhat * xhat)"))],
+        [
+            (group_norm, ("(1 / size) + eps)", "(1.01 / size) + eps)")),
+            (group_norm_backward, ("along_xhat * gamma, groups) * (1 /", "along_xhat * gamma, groups) * (1.01 /")),
+        ],
     ),
     "eps in the root": (
         "standardise/std",
         naive_pyramids.standardise,
         [
             (standardise, ("eps, inverse = STANDARDISE[kind]", 'eps, inverse = STANDARDISE["var"]')),
-            (standardise_backward, ('if kind == "var"', "if kind")),
+            (standardise_backward, ('if kind == "var"', "if True")),
         ],
     ),
     "ReLU before the sum": (
         "bottleneck",
         lambda x, p, stride, groups: naive_pyramids.bottleneck(x, p, stride, *OPTIONS),
         [
-            (bottleneck, ('y, c["relu3"] = relu(y + shortcut)', 'y, c["relu3"] = relu(y)\n    y = y + shortcut')),
+            (bottleneck, RELU_FIRST),
             (bottleneck_backward, LAST_RELU),
         ],
     ),

@@ -303,11 +303,11 @@ def group_norm_by(axis):
 
 def group_norm_backward_by(dx):
     def backward(dy, p, c):
-        xhat, over = c["xhat"], (1, 2, 4)
-        d = (dy * p["gamma"]).reshape(xhat.shape)
+        (B, G), over = c["rstd"].shape, (1, 2, 4)
+        xhat, d = (t.reshape(*dy.shape[:3], G, -1) for t in (c["xhat"], dy * p["gamma"]))
         along_ones, along_xhat = d.mean(over, keepdims=True), (d * xhat).mean(over, keepdims=True)
         g = {"gamma": np.einsum("bijc,bijc->c", dy, xhat.reshape(dy.shape)), "beta": dy.sum(axis=(0, 1, 2))}
-        return dx(d, xhat, along_ones, along_xhat, c["rstd"]).reshape(dy.shape), g
+        return dx(d, xhat, along_ones, along_xhat, c["rstd"].reshape(B, 1, 1, G, 1)).reshape(dy.shape), g
 
     return backward
 

@@ -15,7 +15,7 @@ from tinyvit.models.config import ViTConfig
 from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_init
 from tinyvit.models.vit import vit
 from tinyvit.ops.max_pool import max_pool, max_pool_backward
-from tinyvit.ops.standardise import standardise
+from tinyvit.ops.standardise import standardise, standardise_backward
 
 VITS = {
     "Ti": dict(dim=192, heads=3, mlp_dim=768),
@@ -72,6 +72,11 @@ def test_where_eps_stands_changes_small_kernels():
 def test_a_kernel_of_one_number_everywhere_is_standardised_to_zero():
     """There is no deviation to divide by, and eps keeps the result finite."""
     for kind in ("std", "var"):
+        y, c = standardise(np.zeros((3, 3, 2, 4), "float32"), kind=kind)
+        assert not y.any()
+        dw = standardise_backward(np.ones_like(y) * np.arange(2, dtype=y.dtype)[:, None], c, kind=kind)
+        np.testing.assert_allclose(dw[:, :, 1], 0.5 * c["factor"][0], rtol=1e-5)
+        assert dw.dtype == "float32"
         assert abs(standardise(np.full((3, 3, 2, 4), 0.7), kind=kind)[0]).max() < 1e-9
 
 

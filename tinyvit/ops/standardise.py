@@ -41,14 +41,16 @@ def standardise_backward(dy, c, *, kind="std"):
     With m_i = w_i - mean(w) and y_i = f m_i, where the factor f depends on var = mean(m^2):
 
         "var": df/dvar = -f^3 / 2,    "std": df/dvar = -f^2 / (2 std),    dvar/dm_j = 2 m_j / n
-        dm_j = f dy_j + (df/dvar) (2 m_j / n) sum_i dy_i m_i,    dw_j = dm_j - mean(dm)
+        dm_j = f dy_j - f^2 u_j mean_i(dy_i m_i),    u = f m ("var"),    u = m / std ("std"),    dw_j = dm_j - mean(dm)
+
+    Where all weights are equal, m and u are 0.
     """
     centred, f = c["centred"], c["factor"]
     if kind == "var":
-        slope = -(f**3)
+        u = f * centred
     else:
-        slope = -(f**2) / np.maximum(np.sqrt(_mean(centred * centred)), np.finfo(f.dtype).tiny)
-    dcentred = f * dy + slope * centred * _mean(dy * centred)
+        u = centred / np.maximum(np.sqrt(_mean(centred * centred)), np.finfo(f.dtype).tiny)
+    dcentred = f * dy - f * f * u * _mean(dy * centred)
     return dcentred - _mean(dcentred)
 
 
