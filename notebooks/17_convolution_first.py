@@ -253,7 +253,8 @@ figure
 
 # %% [markdown]
 # LayerNorm asks one place, GroupNorm (Wu and He 2018) one image and a group of its channels, BatchNorm one channel of all images. The formula is the
-# same for all three; only the axes of mean and variance change. So with one group and one place, GroupNorm is LayerNorm:
+# same for all three; only the axes of mean and variance change. So with one group and one place, GroupNorm is LayerNorm. In its backward pass,
+# `place_sums` adds over the places of each image, and `_group_sums` over the channels of a group:
 
 # %%
 one_place = rng.standard_normal((5, 1, 1, 6))
@@ -263,7 +264,8 @@ print(exercises.source(group_norm_backward))
 
 # %% [markdown]
 # Why did the authors not keep the BatchNorm of the first ResNets? Look at the right picture: an answer about one image depends on which other
-# images are asked with it. The fewer they are, the more by chance. We normalise a stem's features of one digit, in the company of others:
+# images are asked with it. The fewer they are, the more by chance. We normalise a stem's features of one digit, in the company of others. (Normalised
+# features are of size 1.)
 
 # %%
 before_norm, _ = convolution(x_test, standardise(p["resnet"]["stem"]["w"])[0], stride=2)
@@ -277,7 +279,7 @@ for company in (1, 3, 15, 63):
         answers["GroupNorm"].append(group_norm(batch, by_channel, groups=4)[0][0])
     spread[company] = {name: np.std(found, axis=0).mean() for name, found in answers.items()}
     shown = ", ".join(f"{name} {value:.4f}" for name, value in spread[company].items())
-    print(f"with {company:2} others: the features' standard deviation over 20 batches: {shown}")
+    print(f"with {company:2} others, standard deviation of the features over 20 batches: {shown}")
 
 # %% [markdown]
 # Large networks are trained with a few images at a time on each device, and used with a single one. For that, BatchNorm needs averages that were
