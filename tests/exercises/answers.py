@@ -170,6 +170,62 @@ def linear_backward_by(dx=lambda dy, w: dy @ w.T, dw=lambda x, dy: x.T @ dy, db=
     return backward
 
 
+def pool_loop(x, kernel, stride):
+    return naive_pyramids.max_pool(x, kernel, stride).astype(x.dtype), {"x": x}
+
+
+def pool_backward_loop(dy, c, kernel, stride):
+    """Every window looks for its winner once more."""
+    x, dx = c["x"], np.zeros_like(c["x"])
+    top, left = (naive.same_padding(size, kernel, stride)[0] for size in x.shape[1:3])
+    for b, i, j, n in np.ndindex(dy.shape):
+        u, v = max(i * stride - top, 0), max(j * stride - left, 0)
+        seen = x[b, u : i * stride - top + kernel, v : j * stride - left + kernel, n]
+        p, q = np.unravel_index(seen.argmax(), seen.shape)
+        dx[b, u + p, v + q, n] += dy[b, i, j, n]
+    return dx
+
+
+def group_norm_by(axis):
+    """With the places of a group in a row: [B, G, H*W*C/G]."""
+
+    def answer(x, p, *, groups, eps=1e-6):
+        rows = x.reshape(len(x), x.shape[1] * x.shape[2], groups, -1).swapaxes(1, 2)
+        rows = (rows - rows.mean(axis, keepdims=True)) / np.sqrt(rows.var(axis, keepdims=True) + eps)
+        return rows.swapaxes(1, 2).reshape(x.shape) * p["gamma"] + p["beta"], {}
+
+    return answer
+
+
+def group_norm_backward_by(dx):
+    def backward(dy, p, c):
+        (B, G), over = c["rstd"].shape, (1, 2, 4)
+        xhat, d = (t.reshape(*dy.shape[:3], G, -1) for t in (c["xhat"], dy * p["gamma"]))
+        along_ones, along_xhat = d.mean(over, keepdims=True), (d * xhat).mean(over, keepdims=True)
+        g = {"gamma": np.einsum("bijc,bijc->c", dy, xhat.reshape(dy.shape)), "beta": dy.sum(axis=(0, 1, 2))}
+        return dx(d, xhat, along_ones, along_xhat, c["rstd"].reshape(B, 1, 1, G, 1)).reshape(dy.shape), g
+
+    return backward
+
+
+def kernel_by(deviation):
+    """Each output's kernel as a column."""
+
+    def answer(w):
+        columns = w.reshape(-1, w.shape[-1])
+        return ((columns - columns.mean(axis=0)) / deviation(columns)).reshape(w.shape), {}
+
+    return answer
+
+
+def kernel_backward(dy, c):
+    """By the columns' Jacobian, from the factor alone."""
+    m, f = (c["centred"].reshape(-1, dy.shape[-1]), c["factor"])
+    d, std = dy.reshape(m.shape), 1 / f - dy.dtype.type(1e-5)
+    dm = f * d - f * f / std * m * (m * d).mean(axis=0)
+    return (dm - dm.mean(axis=0)).reshape(dy.shape)
+
+
 def norm_by(normalise):
     def answer(x, p, *, eps=1e-6):
         return p["gamma"] * normalise(x, eps) + p["beta"], {}
@@ -272,62 +328,6 @@ def convolution_by(kernel):
         return windows_loop(x, len(w), stride)[0] @ kernel(w).reshape(-1, w.shape[-1]) + b, {}
 
     return answer
-
-
-def pool_loop(x, kernel, stride):
-    return naive_pyramids.max_pool(x, kernel, stride).astype(x.dtype), {"x": x}
-
-
-def pool_backward_loop(dy, c, kernel, stride):
-    """Every window looks for its winner once more."""
-    x, dx = c["x"], np.zeros_like(c["x"])
-    top, left = (naive.same_padding(size, kernel, stride)[0] for size in x.shape[1:3])
-    for b, i, j, n in np.ndindex(dy.shape):
-        u, v = max(i * stride - top, 0), max(j * stride - left, 0)
-        seen = x[b, u : i * stride - top + kernel, v : j * stride - left + kernel, n]
-        p, q = np.unravel_index(seen.argmax(), seen.shape)
-        dx[b, u + p, v + q, n] += dy[b, i, j, n]
-    return dx
-
-
-def group_norm_by(axis):
-    """With the places of a group in a row: [B, G, H*W*C/G]."""
-
-    def answer(x, p, *, groups, eps=1e-6):
-        rows = x.reshape(len(x), x.shape[1] * x.shape[2], groups, -1).swapaxes(1, 2)
-        rows = (rows - rows.mean(axis, keepdims=True)) / np.sqrt(rows.var(axis, keepdims=True) + eps)
-        return rows.swapaxes(1, 2).reshape(x.shape) * p["gamma"] + p["beta"], {}
-
-    return answer
-
-
-def group_norm_backward_by(dx):
-    def backward(dy, p, c):
-        (B, G), over = c["rstd"].shape, (1, 2, 4)
-        xhat, d = (t.reshape(*dy.shape[:3], G, -1) for t in (c["xhat"], dy * p["gamma"]))
-        along_ones, along_xhat = d.mean(over, keepdims=True), (d * xhat).mean(over, keepdims=True)
-        g = {"gamma": np.einsum("bijc,bijc->c", dy, xhat.reshape(dy.shape)), "beta": dy.sum(axis=(0, 1, 2))}
-        return dx(d, xhat, along_ones, along_xhat, c["rstd"].reshape(B, 1, 1, G, 1)).reshape(dy.shape), g
-
-    return backward
-
-
-def kernel_by(deviation):
-    """Each output's kernel as a column."""
-
-    def answer(w):
-        columns = w.reshape(-1, w.shape[-1])
-        return ((columns - columns.mean(axis=0)) / deviation(columns)).reshape(w.shape), {}
-
-    return answer
-
-
-def kernel_backward(dy, c):
-    """By the columns' Jacobian, from the factor alone."""
-    m, f = (c["centred"].reshape(-1, dy.shape[-1]), c["factor"])
-    d, std = dy.reshape(m.shape), 1 / f - dy.dtype.type(1e-5)
-    dm = f * d - f * f / std * m * (m * d).mean(axis=0)
-    return (dm - dm.mean(axis=0)).reshape(dy.shape)
 
 
 def grid_by(table):
@@ -676,6 +676,17 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
         "outside the root",
         norm_by(lambda x, eps: (x - mean(x)) / (np.sqrt(x.var(axis=-1, keepdims=True)) + eps)),
     ),
+    "each channel by itself": ("group_norm", "value", "is wrong in", group_norm_by(2)),
+    "both means of a group forgotten": (
+        "group_norm_backward",
+        "missing term",
+        "two things",
+        group_norm_backward_by(lambda d, xhat, ones, along, r: r * d),
+    ),
+    "eps in the root": ("standardise", "value", "std + 1e-5", kernel_by(lambda w: np.sqrt(w.var(axis=0) + 1e-8))),
+    "the variance for the deviation": ("standardise", "value", "is wrong in", kernel_by(lambda w: w.var(axis=0))),
+    "the gradient of the standardised kernel": ("standardise_backward", "value", "is wrong in", lambda dy, c: dy),
+    "a minimum": ("max_pool", "value", "is wrong in", lambda x, **how: (-pool_loop(-x, **how)[0], {})),
     "no mean term": (
         "layer_norm_backward",
         "missing term",
@@ -779,17 +790,6 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
         "q has no gradient",
         lambda dbias, c: (0 * c["q"], relative_backward_loop(dbias, c)[1]),
     ),
-    "each channel by itself": ("group_norm", "value", "is wrong in", group_norm_by(2)),
-    "both means of a group forgotten": (
-        "group_norm_backward",
-        "missing term",
-        "two things",
-        group_norm_backward_by(lambda d, xhat, ones, along, r: r * d),
-    ),
-    "eps in the root": ("standardise", "value", "std + 1e-5", kernel_by(lambda w: np.sqrt(w.var(axis=0) + 1e-8))),
-    "the variance for the deviation": ("standardise", "value", "is wrong in", kernel_by(lambda w: w.var(axis=0))),
-    "the gradient of the standardised kernel": ("standardise_backward", "value", "is wrong in", lambda dy, c: dy),
-    "a minimum": ("max_pool", "value", "is wrong in", lambda x, **how: (-pool_loop(-x, **how)[0], {})),
     "a kernel turned over": ("convolution", "order", "turned over", convolution_by(lambda w: w[::-1, ::-1])),
     "the row before the column": ("grid_position", "order", "halves", grid_by(rows_then_columns)),
     "rows for columns on the way back": (

@@ -156,23 +156,7 @@ def exercises():
     pair(patches.patchify, patches.patchify_backward, of("patchify"), ("dx",))
     patched, image = patches.patchify(*of("patchify")[0][0], 3)
     pair(patches.unpatchify, None, [((patched, image["x"].shape), {})], None, ("x",), has_cache=False)
-    pair(
-        convolution.patch_convolution,
-        convolution.patch_convolution_backward,
-        of("patch_convolution"),
-        ("dx", "dw", "db"),
-        sizes={"B": 2, "P": 3, "C": 4, "D": 5},
-    )
     maps, channel_norm = of("group_norm")[0][0]
-    window = {"B": 2, "H": 5, "W": 6, "K": 3, "C": 4, "D": 3}
-    pair(unfold.unfold, unfold.unfold_backward, of("unfold", "unfold/stride", "unfold/even"), ("dx",), sizes=window)
-    pair(
-        convolution.convolution,
-        convolution.convolution_backward,
-        of("convolution", "convolution/stride", "convolution/even"),
-        ("dx", "dw", "db"),
-        sizes=window,
-    )
     pair(
         max_pool.max_pool,
         max_pool.max_pool_backward,
@@ -194,6 +178,22 @@ def exercises():
         [((kernel,), {}), ((1e-3 * kernel,), {})],
         ("dw",),
         sizes={"K": 3, "I": 4, "O": 5},
+    )
+    pair(
+        convolution.patch_convolution,
+        convolution.patch_convolution_backward,
+        of("patch_convolution"),
+        ("dx", "dw", "db"),
+        sizes={"B": 2, "P": 3, "C": 4, "D": 5},
+    )
+    window = {"B": 2, "H": 5, "W": 6, "K": 3, "C": 4, "D": 3}
+    pair(unfold.unfold, unfold.unfold_backward, of("unfold", "unfold/stride", "unfold/even"), ("dx",), sizes=window)
+    pair(
+        convolution.convolution,
+        convolution.convolution_backward,
+        of("convolution", "convolution/stride", "convolution/even"),
+        ("dx", "dw", "db"),
+        sizes=window,
     )
     pair(dropout.dropout, dropout.dropout_backward, of("dropout") + [((x,), {})], ("dx",))
     pair(
