@@ -19,7 +19,6 @@ SOURCE = Path(tinyvit.__file__).parent
 ON_THE_HOST = {  # NumPy's own functions in files that also see device arrays, and why they never get one
     "layers/attend.py": {"arange", "concatenate"},  # a pattern is made on the host
     "layers/initializers.py": {"asarray", "broadcast_to"},  # parameters are drawn on the CPU
-    "layers/window_attention.py": {"tile"},  # of the mask, which goes to the device after that
     "models/masked.py": {"arange", "where", "zeros"},  # masks are drawn on the CPU
     "models/swin.py": {"linspace"},  # rates of drop path
     "models/task.py": {"asarray"},  # answers are given on the host

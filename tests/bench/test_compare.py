@@ -79,10 +79,23 @@ def test_the_programme(monkeypatch):
     }
     assert {race.cores for race in races()} == {1, 2, 4}
     assert {race.cores for race in races(["S"], [3])} == {3}
+    assert {(r.model, r.task) for r in races(["Swin-T", "R50+B/16"])} == {("Swin-T", "infer"), ("R50+B/16", "infer")}
     with pytest.raises(UsageError, match="no model to measure is named 'T': expected one of S, M, B/16"):
         races(["T"])
     with pytest.raises(UsageError, match="cores is 5: this process may use 4"):
         races(["S"], [1, 5])
+
+
+def test_who_takes_part(monkeypatch):
+    """PyTorch's side where it is installed, and for Swin and the hybrid transformers as well."""
+
+    def names(model, *installed):
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: name in installed or None)
+        return Race(model, 1, "infer", 1).contenders()
+
+    assert names("B/16") == names("Swin-T", "torch") == names("cnn", "torch", "transformers") == ["tinyvit"]
+    assert names("B/16", "torch") == names("R50+B/16", "torch", "transformers") == ["tinyvit", BASE, "torch class row"]
+    assert names("Swin-T", "torch", "transformers") == ["tinyvit", BASE]
 
 
 def test_a_contender_that_ends_is_reported(tiny, monkeypatch, capfd):

@@ -12,7 +12,7 @@ from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.masked import MaskedConfig
 from tinyvit.models.model import name_of
-from tinyvit.models.presets import VIT_PRESETS
+from tinyvit.models.presets import PRESETS, VIT_PRESETS
 from tinyvit.names import expected
 from tinyvit.training.cores import usable_cores
 from tinyvit.training.process import WorkerProcess
@@ -22,11 +22,13 @@ SMALL = {"image": 28, "channels": 1, "heads": 4, "classes": 10}
 MODELS = {
     "S": ViTConfig(patch=4, dim=64, depth=6, mlp_dim=256, **SMALL),
     "M": ViTConfig(patch=7, dim=128, depth=4, mlp_dim=512, **SMALL),
-    "B/16": VIT_PRESETS["B/16"],
+    **{name: PRESETS[name] for name in ("B/16", "Swin-T", "R50+B/16")},
     "cnn": CNNConfig(),
     "masked": MaskedConfig(VIT_PRESETS["mnist"]),
 }
 DEFAULT = ("S", "M", "B/16")  # measured if none is named
+LARGE = ("B/16", "Swin-T", "R50+B/16")  # not trained: one step of PyTorch's would take as long as all the other rows
+NEEDED = {"vit": ("torch",), "swin": ("torch", "transformers"), "hybrid": ("torch", "transformers")}  # for PyTorch
 BASE = "torch eager"
 CONTENDERS = {  # name: (function in contender.py, by task; the last block for the class row only)
     "tinyvit": ("tinyvit", True),
@@ -49,16 +51,16 @@ class Race:
 
     def contenders(self):
         """The names of those who can take part."""
-        if not isinstance(MODELS[self.model], ViTConfig):  # PyTorch's side knows the ViT alone
-            return ["tinyvit"]
-        names = ["tinyvit"] + ["tinyvit, whole last block"] * (self.task == "train")
-        return names + [BASE, "torch class row"] * (importlib.util.find_spec("torch") is not None)
+        kind, names = name_of(MODELS[self.model]), ["tinyvit"]
+        if kind in ("vit", "hybrid") and self.task == "train":
+            names.append("tinyvit, whole last block")
+        if kind in NEEDED and all(importlib.util.find_spec(package) for package in NEEDED[kind]):
+            names += [BASE] + ["torch class row"] * (kind != "swin")  # whose head reads all tokens
+        return names
 
 
 def races(models=None, cores=None):
     """The programme of `tinyvit bench`: each model at 1, 2 and all cores, or those that are asked for.
-
-    B/16 is not trained: one step of PyTorch's would take as long as all the other rows.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def races(models=None, cores=None):
     programme = []
     for model in models:
         for n in counts:
-            if model == "B/16":
+            if model in LARGE:
                 programme += [Race(model, batch, "infer", n, rounds=5) for batch in ((1, 8) if n > 1 else (1,))]
             else:
                 programme += [Race(model, 128, "train", n), Race(model, 128, "infer", n, rounds=5)]

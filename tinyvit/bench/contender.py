@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from tinyvit.arrays import flat
-from tinyvit.models.model import model_named, model_of, parameter_count
+from tinyvit.models.model import model_named, model_of, name_of, parameter_count
 from tinyvit.training.evaluation import LARGE, outputs_and_scores, pool_outputs
 from tinyvit.training.memory import keep_freed_memory
 from tinyvit.training.recipe import Recipe
@@ -59,7 +59,7 @@ def torch_train(config, images, labels, cores, economy):
     from tinyvit.bench import torch_vit
 
     torch_vit.torch.set_num_threads(cores)
-    return torch_vit.train_step(config, images, labels, economy)
+    return torch_vit.train_step(_network(config, economy), images, labels)
 
 
 def torch_infer(config, images, labels, cores, economy):
@@ -67,7 +67,19 @@ def torch_infer(config, images, labels, cores, economy):
     from tinyvit.bench import torch_vit
 
     torch_vit.torch.set_num_threads(cores)
-    return torch_vit.infer_step(config, images, economy)
+    return torch_vit.infer_step(_network(config, economy), images)
+
+
+def _network(config, economy):
+    """The model in PyTorch."""
+    name = name_of(config)
+    if name == "vit":
+        from tinyvit.bench.torch_vit import ViT
+
+        return ViT(config, economy)
+    from tinyvit.bench import torch_pyramids
+
+    return {"swin": torch_pyramids.Swin, "hybrid": torch_pyramids.Hybrid}[name](config, economy)
 
 
 def matrix_peak(config, images, labels, cores, economy):

@@ -51,9 +51,9 @@ class ViT(nn.Module):
         return self.head(self.ln(self.blocks(z)[:, 0]))
 
 
-def train_step(config, images, labels, class_row):
+def train_step(model, images, labels):
     """A function that does one step of training: forward, backward, fused AdamW. It returns the loss."""
-    model, images, labels = ViT(config, class_row), torch.from_numpy(images), torch.from_numpy(labels)
+    images, labels = torch.from_numpy(images), torch.from_numpy(labels)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05, fused=True)
 
     def step():
@@ -66,9 +66,9 @@ def train_step(config, images, labels, class_row):
     return step
 
 
-def infer_step(config, images, class_row):
+def infer_step(model, images):
     """A function that computes the logits once."""
-    model, images = ViT(config, class_row).eval(), torch.from_numpy(images)
+    model, images = model.eval(), torch.from_numpy(images)
 
     def step():
         with torch.inference_mode():

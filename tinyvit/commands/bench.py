@@ -10,8 +10,10 @@ from tinyvit.commands.options import add_json, count, new_command
 
 def add(commands):
     """Declare the options."""
-    parser = new_command(commands, "bench", run, ["bench", "bench S M --cores 1 4"])
-    parser.add_argument("model", metavar="MODEL", nargs="*", help="some of S, M, B/16; all without")
+    parser = new_command(commands, "bench", run, ["bench", "bench S M --cores 1 4", "bench Swin-T R50+B/16"])
+    parser.add_argument(
+        "model", metavar="MODEL", nargs="*", help="some of S, M, B/16, Swin-T, R50+B/16; the first three without"
+    )
     parser.add_argument("--cores", type=count, nargs="+", metavar="N", help="how many; 1, 2 and all without")
     add_json(parser)
 
@@ -37,7 +39,8 @@ def run(args):
         print(json.dumps(rows))
     elif all(row["ratio"] is None for row in rows):
         print(
-            "PyTorch is not installed: no ratios; for them, install its CPU build (pytorch.org says how)",
+            "no ratios: PyTorch is not installed, or for Swin and the hybrid transformers; for them, install both "
+            "(PyTorch's CPU build: pytorch.org says how)",
             file=sys.stderr,
         )
     else:

@@ -1,6 +1,6 @@
 """Multi-head attention within windows, or shifted windows, with a relative position bias (Swin: Liu et al. 2021)."""
 
-import numpy as np
+import functools
 
 from tinyvit.arrays import xp_of
 from tinyvit.layers.initializers import normal
@@ -51,12 +51,21 @@ def window_attention(x, p, *, heads, shift=0):
     windows, c_windows = to_windows(x, window, shift)  # [B, n, M*M, C]
     tokens = windows.reshape(-1, window * window, C)
     bias, c_table = window_bias(p["table"])
-    mask = window_mask(H, W, window, shift)
+    mask = _kept_mask(H, W, window, shift)
     if mask is not None:  # the batch is the slow axis, windows the fast one
-        bias = bias + xp.asarray(np.tile(mask[:, None], (B, 1, 1, 1)), x.dtype)  # [B n, h, M*M, M*M]
+        bias = xp.tile(bias + xp.asarray(mask[:, None], x.dtype), (B, 1, 1, 1))  # [B n, h, M*M, M*M]
     y, c = multi_head_attention(tokens, tokens, p, heads=heads, bias=bias)
     y = from_windows(y.reshape(windows.shape), x.shape, shift)
     return y, c | {"windows": c_windows, "table": c_table}
+
+
+@functools.lru_cache(maxsize=64)
+def _kept_mask(height, width, window, shift):
+    """`window_mask`, computed once for each size; read only, since all share it."""
+    mask = window_mask(height, width, window, shift)
+    if mask is not None:
+        mask.flags.writeable = False
+    return mask
 
 
 def window_attention_backward(dy, p, c, *, shift=0):

@@ -196,7 +196,8 @@ def swin(
             x, c_block = swin_block(x, block, heads=config.heads[number], masks=drops[i], **choices)
             cache["blocks"].append(c_block if keep_cache else NotKept())
         if "merging" in stage:
-            x, cache["merging"] = patch_merging(x, stage["merging"], eps=config.eps)
+            x, c_merging = patch_merging(x, stage["merging"], eps=config.eps)
+            cache["merging"] = c_merging if keep_cache else NotKept()
         c["stages"].append(cache)
     c["map"] = x
     y, c["readout"] = mean_readout(x.reshape(len(x), -1, x.shape[-1]), p["ln"], eps=config.eps)
