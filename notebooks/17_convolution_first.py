@@ -118,8 +118,8 @@ larger = unfolded.size / photograph.size
 print(list(photograph.shape), "->", list(unfolded.shape), f": {larger} times as many numbers")
 
 # %% [markdown]
-# Every pixel is in $(K/s)^2 = 12.25$ windows. That is why the backward pass of `unfold` is a sum: what is used several times has the sum of the
-# gradients ([the derivation](../docs/derivations/convolution.md)).
+# A pixel is in $(K/s)^2 = 12.25$ windows on average. That is why the backward pass of `unfold` is a sum: what is used several times has the sum of
+# the gradients ([the derivation](../docs/derivations/convolution.md)).
 #
 # ## Where the windows stand
 #

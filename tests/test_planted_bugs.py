@@ -250,7 +250,7 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
     ),
     (
         resnet_backward,
-        "resnet",
+        "hybrid",
         {
             "the stem's ReLU forgotten": ('dy = relu_backward(dy, c["relu"])', NOTHING),
             "no way back to the image": ("return dx, g", "return 0 * dx, g"),
