@@ -2,15 +2,17 @@
 
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
-from tinyvit.data import load_data
+from tinyvit.data import dataset_named, load_data, read_data
 from tinyvit.errors import CheckpointError, UsageError, first_line
 from tinyvit.files import replacing
+from tinyvit.lab.backbone import BACKBONE
 from tinyvit.lab.cost import COST
 from tinyvit.lab.data_size import DATA_SIZE
 from tinyvit.lab.experiment import Results
 from tinyvit.lab.fewshot import FEWSHOT
-from tinyvit.lab.job import BUDGETS
+from tinyvit.lab.job import BUDGETS, Pictures
 from tinyvit.lab.masked import MASKED
 from tinyvit.lab.norm import NORM
 from tinyvit.lab.pooling import POOLING
@@ -22,7 +24,7 @@ from tinyvit.lab.store import Store
 from tinyvit.lock import locked
 from tinyvit.names import expected
 
-EXPERIMENTS = {e.name: e for e in (POSITION, POOLING, NORM, SCALE, SHAPE, DATA_SIZE, MASKED, FEWSHOT, COST)}
+EXPERIMENTS = {e.name: e for e in (POSITION, POOLING, NORM, SCALE, SHAPE, DATA_SIZE, BACKBONE, MASKED, FEWSHOT, COST)}
 RESULTS, TABLE, FIGURE = "results.jsonl", "table.md", "figure.png"
 
 
@@ -39,7 +41,40 @@ def experiment_named(name):
     return EXPERIMENTS[name]
 
 
-def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_dir=None, watch=None):
+class Source(NamedTuple):
+    """What an experiment is run on.
+
+    asked   as experiments are asked: the name of a data set, or Pictures
+    label   under which results are kept: the name; of pictures, with a digest that changes when they do
+    notes   on pictures that were left out, sentences
+    """
+
+    asked: str | Pictures
+    label: str
+    notes: tuple = ()
+
+    @property
+    def name(self):
+        """In the names of folders."""
+        return self.asked.dataset.name if isinstance(self.asked, Pictures) else self.asked
+
+
+def source_of(data):
+    """The Source of a data set's name, or of a folder or .zip of pictures, which is read and kept.
+
+    Raises
+    ------
+    UsageError, DataError
+        As `read_data`.
+    """
+    if dataset_named(data):
+        return Source(data, data)
+    loaded = read_data(data, progress=True)
+    name = f"{loaded.dataset.name} {loaded.fingerprint}"
+    return Source(Pictures(loaded.dataset, len(loaded.train[0])), name, loaded.notes)
+
+
+def run(experiment, data, *, source=None, budget="quick", seeds=3, workers=1, folder, data_dir=None, watch=None):
     """Do the runs of an experiment that have no result yet.
 
     Parameters
@@ -47,6 +82,8 @@ def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_di
     experiment : Experiment
     data, data_dir
         The data set, as in `load_data`.
+    source : Source, optional
+        `source_of(data)`, if it is there already.
     budget : "quick" or "full"
     seeds : int
         Runs of each setting.
@@ -70,12 +107,13 @@ def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_di
     """
     if budget not in BUDGETS:
         raise UsageError(f"budget is {budget!r}: expected one of {', '.join(BUDGETS)}")
-    jobs = experiment.runs(data, budget, seeds)
+    source = source or source_of(data)
+    jobs, label = experiment.runs(source.asked, budget, seeds), source.label
     path = folder / RESULTS
-    if Store(path, data).missing(jobs):
+    if Store(path, label).missing(jobs):
         load_data(data, data_dir)  # if it is not to be had, that is said here and not by a worker
         with locked(folder, "running an experiment"):
-            store = Store(path, data)  # once more: what another process has done until now
+            store = Store(path, label)  # once more: what another process has done until now
             store.check()
             missing, kept = store.missing(jobs), len(store.of({job.key: job for job in jobs}.values()))
             done = watch(missing, kept) if watch else lambda job: None
@@ -83,7 +121,7 @@ def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_di
                 for job, result, seconds in outcomes:
                     store.add(job, result, seconds)
                     done(job)
-    return Store(path, data).of(jobs)
+    return Store(path, label).of(jobs)
 
 
 def report_of(experiment, records, path):

@@ -7,12 +7,13 @@ functions that are given data, seed and arguments and return their results, in J
 from tinyvit.data import load_data
 from tinyvit.errors import DivergedError
 from tinyvit.lab.cost import cost
+from tinyvit.lab.equal import backbone
 from tinyvit.lab.fewshot import fewshot
 from tinyvit.lab.masked import masked
 from tinyvit.lab.train import train
 from tinyvit.training.worker import serve
 
-TASKS = {"train": train, "fewshot": fewshot, "masked": masked, "cost": cost}
+TASKS = {"train": train, "backbone": backbone, "fewshot": fewshot, "masked": masked, "cost": cost}
 
 
 def do(name, data, arguments, seed):
