@@ -1,5 +1,7 @@
 """Attention, convolution, or both? Five models of equal size, given equally many steps and equal time."""
 
+import math
+import statistics
 from dataclasses import asdict, replace
 
 from tinyvit.lab.equal import nearest_in_size
@@ -40,7 +42,7 @@ def jobs(data, budget):
             for name, config in models.items():
                 vit = {"model": "vit", "config": asdict(models["ViT"])}
                 beside = vit if equal == "time" and name != "ViT" else None
-                setting = {"equal": equal, "images": images, "model": name}
+                setting = {"equal": equal, "images": images, "model": name, "parameters": parameter_count(config)}
                 how = dict(task="backbone", as_long_as=beside)
                 found.append(training(setting, config, replace(recipe, epochs=epochs), images, **how))
     return found
@@ -115,18 +117,25 @@ def _verdict(results, models):
 
 
 def _sizes(results, others):
-    (vit, *_) = results.values("parameters", model="ViT")
-    rest = [results.values("parameters", model=name)[0] / vit - 1 for name in others]
-    return f"The ViT has {vit:,} parameters, the others {100 * min(rest):+.1f} to {100 * max(rest):+.1f} % more."
+    counts = dict(results.settings("model", "parameters"))
+    more = [counts[name] / counts["ViT"] - 1 for name in others]
+    return f"The ViT has {counts['ViT']:,} parameters, the others {100 * min(more):+.1f} to {100 * max(more):+.1f} %."
 
 
 def _times(results, others):
-    steps = [f"{name} {results.estimate('step', equal='time', model=name).text(1, 1)}" for name in others]
+    steps = [f"{name} {_median(results.values('step', equal='time', model=name))}" for name in others]
     times = [time for name in others for time in results.values("time", equal="time", model=name)]
+    times = [time for time in times if not math.isnan(time)] or [math.inf]  # all diverged
     return (
         f"A step takes so many times as long as the ViT's: {', '.join(steps)}. In equal time there are so many times "
         f"fewer epochs; rounded to whole ones, the training is {min(times):.2f} to {max(times):.2f} times as long."
     )
+
+
+def _median(values):
+    """In words; of runs that diverged, nothing is known."""
+    known = [value for value in values if not math.isnan(value)]
+    return f"{statistics.median(known):.1f}" if known else "unknown"
 
 
 def _better_of_two(results, images):
