@@ -12,13 +12,12 @@ from tinyvit.lab.statistics import LEVEL, difference
 from tinyvit.models.model import MODELS, name_of, parameter_count
 from tinyvit.training.recipe import Recipe
 
-SIZES = {
-    "digits": {"quick": (100, 1000), "full": (100, 400, 1400)},
-    "mnist": {"quick": (300, 3000), "full": (500, 2000, 10_000)},
-    "cifar-10": {"quick": (300, 3000), "full": (1000, 4000, 16_000)},
+PLANS = {  # steps of the optimiser, in equal time the ViT's; and training images
+    "digits": {"quick": (100, (100, 1000)), "full": (300, (100, 400, 1400))},
+    "mnist": {"quick": (100, (300, 3000)), "full": (300, (500, 2000, 5000))},
+    "cifar-10": {"quick": (50, (300, 2000)), "full": (200, (500, 2000, 5000))},
 }
-SIZES |= {"fashion-mnist": SIZES["mnist"], "pictures": SIZES["cifar-10"]}
-STEPS = {"quick": 100, "full": 500}  # of the optimiser, whatever the number of images
+PLANS |= {"fashion-mnist": PLANS["mnist"], "pictures": PLANS["cifar-10"]}
 VALIDATION = 0.1
 EQUAL = {"steps": "equally many steps", "time": "equal time"}
 PAPERS = (
@@ -34,11 +33,12 @@ def jobs(data, budget):
     The ViT is the measure of both, and its runs are the same. Photographs, whose runs take long, are compared by time.
     """
     found, models = [], backbones(base_config(data))
+    steps, sizes = PLANS[preset_of(data)][budget]
     recipe = base_recipe(data, budget, **Recipe().augmentation, validation=VALIDATION)
     for equal in ("time",) if described(data).photos else EQUAL:
-        for images in there(SIZES[preset_of(data)][budget], data):
+        for images in there(sizes, data):
             learned = images - round(VALIDATION * images)
-            epochs = max(1, round(STEPS[budget] / -(-learned // recipe.batch)))
+            epochs = max(1, round(steps / -(-learned // recipe.batch)))
             for name, config in models.items():
                 vit = {"model": "vit", "config": asdict(models["ViT"])}
                 beside = vit if equal == "time" and name != "ViT" else None
