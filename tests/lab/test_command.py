@@ -161,7 +161,9 @@ def test_pictures_of_ones_own_leave_no_path_and_are_told_from_others_of_the_name
     assert str(tmp_path) not in (folder / RESULTS).read_text() + result.out
     assert all(record["result"]["test_accuracy"] in (0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1) for record in kept)
     assert call(*argv).out == result.out, "nothing is done again"
-    (tmp_path / "photos" / "a" / "0.png").unlink()
+    (tmp_path / "photos" / "a" / "0.png").write_bytes(b"no picture")
+    assert "--skip-broken" in call(*argv).err
+    argv.append("--skip-broken")
     refused = call(*argv)
     assert refused.code == 1 and not refused.out, "and not a result of the other pictures is used"
     assert f"has results on {label}, not on photos " in refused.err and "choose another --out" in refused.err

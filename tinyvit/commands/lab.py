@@ -36,6 +36,7 @@ def add(commands):
     parser.add_argument(
         "--out", type=os.path.expanduser, metavar="DIR", help="folder of the results; runs/lab/NAME-DATA-BUDGET without"
     )
+    parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     add_data_dir(parser)
     add_workers(parser)
     add_json(parser)
@@ -49,16 +50,16 @@ def run(args):
         print(json.dumps(rows) if args.json else "\n".join(lines))
         return
     experiment = experiment_named(args.name)
-    source = source_of(args.data)
+    source = source_of(args.data, skip_broken=args.skip_broken)
     for note in source.notes:
         print(note, file=sys.stderr)
     folder = Path(args.out or Path("runs") / "lab" / f"{args.name}-{source.name}-{args.budget}")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file: choose another --out")
-    what = {"source": source, "budget": args.budget, "seeds": args.seeds, "data_dir": args.data_dir}
+    what = {"budget": args.budget, "seeds": args.seeds, "data_dir": args.data_dir}
     workers = args.workers or usable_cores()
     with _Progress(args, folder) as progress:
-        records = run_experiment(experiment, args.data, **what, workers=workers, folder=folder, watch=progress.begin)
+        records = run_experiment(experiment, source, **what, workers=workers, folder=folder, watch=progress.begin)
     report = report_of(experiment, records, folder / RESULTS)
     sure = f"{args.seeds} seeds, 95 % intervals" if args.seeds > 1 else "1 seed, and so no intervals"
     about = f"{experiment.question} ({experiment.source}.) `{_command(args)}`, {sure}."
