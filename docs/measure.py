@@ -14,7 +14,7 @@
     python docs/measure.py readme        both READMEs' tables, from what was measured before
 
 gradients, speed, results, inside and lab also keep their numbers (docs/results.json, docs/lab) and write the READMEs'
-tables. `lab` reads the folders NAME-mnist-full in RUNS; without RUNS, the results that it kept.
+tables. `lab` reads the folders NAME-mnist-full and those of JPEG_COPY in RUNS; without RUNS, the results that it kept.
 
 `results NAME...` measures these presets only and keeps the others' results. Each table replaces what stands between
 <!-- NAME --> and <!-- /NAME --> in its file.
@@ -39,15 +39,16 @@ import numpy as np
 from PIL import Image
 
 from docs import commands, readme
-from docs.readme import DOCS, LAB, PRESETS, replace
+from docs.readme import DOCS, LAB, PRESETS, TRAINED, replace
 from tests.package_layers import PACKAGES, ROOT, imports, modules
-from tinyvit.data import load_data
+from tinyvit.data import DATASETS, load_data
 from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.mistakes import FORGOTTEN
 from tinyvit.exercises.mistakes import mistakes as known_mistakes
 from tinyvit.exercises.source import edited, planted
 from tinyvit.gradcheck import gradcheck
 from tinyvit.lab.experiment import Results
+from tinyvit.lab.job import Pictures
 from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.run import RESULTS as LAB_RESULTS
 from tinyvit.lab.run import table as lab_table
@@ -60,6 +61,7 @@ INSIDE = ("attention", "rollout", "distance", "positions", "filters", "mistakes"
 TITLES = {"seconds": "ms", "ratio": "ratio to torch eager", "memory_mb": "MB", "images_per_second": "images/s"}
 TITLES |= {"share_of_peak": "share of peak"}
 MODULES = {"PyTorch": "torch"}  # the module's name, where it is another
+JPEG_COPY = {"backbone-cifar": "backbone-cifar10-jpg-full"}  # kept results: the folder of their run, on photographs
 SEEN_IN = {"gelu": "gelu_backward", "unpatchify": "patchify_backward"}  # forward functions: in whose check they show
 OTHERS = [  # published by others: seconds, test accuracy in %, whose
     (278, 96.59, "ViT-NumPy, 3,742 parameters"),
@@ -139,7 +141,7 @@ def results(names):
         readme.keep("presets", known)
     lines = ["| preset | parameters | epochs | test accuracy | each seed | training time |"]
     lines += ["|---|--:|--:|--:|---|--:|"]
-    for name in (name for name in PRESETS if name in known):
+    for name in (name for name in TRAINED if name in known):
         runs = known[name]["runs"]
         accuracy = [100 * r["test_accuracy"] for r in runs]
         each = ", ".join(f"{a:.2f}" for a in accuracy)
@@ -147,7 +149,7 @@ def results(names):
         sizes = f"{runs[0]['parameters']:,} | {runs[0]['epochs']}"
         lines.append(f"| {name} | {sizes} | **{statistics.mean(accuracy):.2f} %** | {each} | {seconds:.0f} s |")
     machines = {}
-    for name in PRESETS:
+    for name in TRAINED:
         if name in known:
             machines.setdefault(known[name]["machine"], []).append(name)
     lines += ["", "`tinyvit train --preset PRESET --seed SEED`, seeds 0, 1 and 2; accuracy and seconds are means."]
@@ -191,7 +193,7 @@ def digits(folder):
 def run(name, seed):
     """The metrics of one training run."""
     with tempfile.TemporaryDirectory() as folder:
-        tinyvit("train", "--preset", name, "--seed", str(seed), "--out", f"{folder}/run")
+        tinyvit("train", "--preset", *name.split(), "--seed", str(seed), "--out", f"{folder}/run")
         return json.loads(Path(folder, "run", "metrics.json").read_text())
 
 
@@ -416,23 +418,34 @@ def code(text):
 
 def lab(folder=None):
     """Table, verdict and figure of every experiment of the lab; its results are kept: the page can be made again."""
-    for name, experiment in EXPERIMENTS.items():
+    for name in (*EXPERIMENTS, *JPEG_COPY):
         kept = LAB / f"{name}.jsonl"
         if folder:
-            kept.write_bytes(Path(folder, f"{name}-mnist-full", LAB_RESULTS).read_bytes())
-        store = Store(kept, "mnist")
+            kept.write_bytes(Path(folder, JPEG_COPY.get(name, f"{name}-mnist-full"), LAB_RESULTS).read_bytes())
+        experiment, data, asked, words = _of_lab(name, kept)
+        store = Store(kept, data)
         seeds = 1 + max(record["seed"] for record in store.records.values())
-        jobs = experiment.runs("mnist", "full", seeds)
+        jobs = experiment.runs(asked, "full", seeds)
         if missing := store.missing(jobs):
-            sys.exit(f"{kept} lacks {len(missing)} of {len(jobs)} runs: finish tinyvit lab {name}")
+            sys.exit(f"{kept} lacks {len(missing)} of {len(jobs)} runs: finish tinyvit lab {experiment.name}")
         records = store.of(jobs)
         report = experiment.report(Results(records))
         report.figure.savefig(DOCS / "figures" / f"lab-{name}.png")
-        about = f"`tinyvit lab {name} --data mnist --budget full --seeds {seeds}`, 95 % intervals:"
+        about = f"`tinyvit lab {experiment.name} --data {words} --budget full --seeds {seeds}`, 95 % intervals:"
+        about = about.replace(":", "; pictures of a JPEG copy of CIFAR-10:") if name in JPEG_COPY else about
         picture = f"![{experiment.question}](figures/lab-{name}.png)"
         lines = [picture, "", *lab_table(report, records, about).splitlines()]
         replace(LAB.with_suffix(".md"), f"lab {name}", lines)
     readme.write()
+
+
+def _of_lab(name, kept):
+    """(experiment, label of its data in the results, what it is asked with, what a user types) of kept results."""
+    if name not in JPEG_COPY:
+        return EXPERIMENTS[name], "mnist", "mnist", "mnist"
+    label = json.loads(kept.read_text(encoding="utf-8").partition("\n")[0])["data"]
+    asked = Pictures(DATASETS["cifar-10"], 50_000)
+    return EXPERIMENTS[name.partition("-")[0]], label, asked, f"{label.partition(' ')[0]}.zip"
 
 
 ALONE = {  # what needs no more words
@@ -458,9 +471,9 @@ def main():
     parser.add_argument("names", nargs="*", help="presets, for results (default: all); a folder, for inside and lab")
     args = parser.parse_args()
     if args.what == "results":
-        if unknown := [name for name in args.names if name not in PRESETS]:
-            parser.error(f"no preset {unknown[0]}: expected one of {', '.join(PRESETS)}")
-        results(args.names or list(PRESETS))
+        if unknown := [name for name in args.names if name not in TRAINED]:
+            parser.error(f"no preset {unknown[0]}: expected one of {', '.join(TRAINED)}")
+        results(args.names or list(TRAINED))
     elif args.what == "inside":
         if len(args.names) != 1 or not Path(args.names[0]).is_dir():
             parser.error(f"found {' '.join(args.names) or 'no name'}: inside takes the folder of one finished run")

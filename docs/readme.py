@@ -13,6 +13,7 @@ DOCS = Path(__file__).parent
 RESULTS, LAB = DOCS / "results.json", DOCS / "lab"
 READMES = {"en": DOCS.parent / "README.md", "zh": DOCS / "README.zh.md"}
 PRESETS = ("digits", "mnist-quick", "mnist", "mnist-best")
+TRAINED = (*PRESETS, "mnist --model swin", "mnist --model hybrid")  # rows of docs/results.md
 SHOWN = [  # rows of tinyvit bench: model, task, batch, cores; where there are fewer cores than 4, all that there are
     ("S", "train", 128, 1),
     ("S", "train", 128, 4),

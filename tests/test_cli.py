@@ -14,6 +14,7 @@ from tests.training import helpers
 from tests.training.helpers import SMALL, call, put_run
 from tinyvit import checks
 from tinyvit.cli import COMMANDS, GROUPS
+from tinyvit.training.recipe import OF_MODELS
 from tinyvit.training.run import FILES
 
 INTERRUPTED = ["--epochs=6", "--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8"]
@@ -145,6 +146,15 @@ def test_a_preset_is_a_model_and_a_recipe_that_options_change(tmp_path):
     assert call("train", "--resume", "--preset=digits", *SMALL, "--out=run").code == 0
     result = call("train", "--resume", "--preset=digits", "--out=run")
     assert result.code == 2 and "contradicts the saved run" in result.err
+
+
+def test_a_models_own_recipe_is_said_and_a_run_goes_on_by_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(OF_MODELS, "cnn", {"digits": {"batch": 256, "epochs": 1}})
+    result = call("train", "digits", "--model=cnn", "--out=run")
+    assert result.code == 0 and "the recipe digits for a convolutional network: batch 256, epochs 1\n" in result.err
+    recipe = json.loads((tmp_path / "run" / "config.json").read_text())["recipe"]
+    assert (recipe["batch"], recipe["epochs"]) == (256, 1)
+    assert call("train", "--resume", "--preset=digits", "--model=cnn", "--out=run").code == 0
 
 
 def test_eval_repeats_the_result():

@@ -10,6 +10,8 @@ import tinyvit
 from docs import readme
 from tests.training.helpers import SMALL, call
 from tinyvit.checks import cases
+from tinyvit.models.model import preset_config
+from tinyvit.training.recipe import recipe_of
 
 ROOT = Path(__file__).parents[1]
 TEXTS = {language: path.read_text(encoding="utf-8") for language, path in readme.READMES.items()}
@@ -98,12 +100,14 @@ def test_every_gradient_check_is_in_the_table_and_counted():
 
 def test_the_results_are_of_the_presets_as_they_are():
     table = "\n".join(marked(page("results.md"), "results"))
-    rows = re.findall(r"^\| (\S+) \| ([\d,]+) \| (\d+) \| \*\*(\S+) %\*\* \| (.+?) \|", table, re.MULTILINE)
-    assert [row[0] for row in rows] == list(readme.PRESETS)
+    rows = re.findall(
+        r"^\| (\S+(?: --model \S+)?) \| ([\d,]+) \| (\d+) \| \*\*(\S+) %\*\* \| (.+?) \|", table, re.MULTILINE
+    )
+    assert [row[0] for row in rows] == list(readme.TRAINED)
     for name, parameters, epochs, mean, each in rows:
-        runs = readme.numbers()["presets"][name]["runs"]
-        assert int(parameters.replace(",", "")) == tinyvit.parameter_count(tinyvit.PRESETS[name])
-        assert int(epochs) == tinyvit.RECIPES[name].epochs
+        runs, (preset, _, model) = readme.numbers()["presets"][name]["runs"], name.partition(" --model ")
+        assert int(parameters.replace(",", "")) == tinyvit.parameter_count(preset_config(preset, model or None))
+        assert int(epochs) == recipe_of(preset, model or "vit").epochs
         assert each.split(", ") == [f"{100 * run['test_accuracy']:.2f}" for run in runs]
         assert len(runs) == 3 and float(mean) == pytest.approx(sum(map(float, each.split(", "))) / 3, abs=0.011)
 

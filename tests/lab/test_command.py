@@ -1,17 +1,21 @@
 """`tinyvit lab`, as a user meets it: it is done once, kept, stopped, gone on with, and it says so in one line."""
 
+import dataclasses
 import json
 import re
 import signal
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from tests.lab.helpers import TINY, read, records, untimed
+from tests.lab.helpers import SHORT, TINY, read, records, untimed
 from tests.lab.test_reports import MADE
 from tests.test_lock import holder
 from tests.training.helpers import call, fails, interrupted
 from tinyvit.lab import scheduler
 from tinyvit.lab import store as store_module
+from tinyvit.lab.job import base_config, training
 from tinyvit.lab.run import EXPERIMENTS, FIGURE, RESULTS, TABLE
 from tinyvit.lab.store import Store
 
@@ -132,6 +136,39 @@ def test_time_is_measured_by_one_worker_alone(tmp_path, monkeypatch):
     assert result.code == 0 and "cost, 8 of 10 runs:   0%|" in result.err and len(started) == 1
 
 
+def small_of(data, budget):
+    """Two runs of a narrow model on whatever data."""
+    config = base_config(data).changed(dim=8, depth=1, heads=2, mlp_dim=8, patch=8)
+    return [training({"pool": pool}, config.changed(pool=pool), SHORT, 20) for pool in ("class", "mean")]
+
+
+def test_pictures_of_ones_own_leave_no_path_and_are_told_from_others_of_the_name(tmp_path, monkeypatch):
+    monkeypatch.setitem(EXPERIMENTS, "tiny", dataclasses.replace(TINY, jobs=small_of))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    for kind in "abc":
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+        for number in range(10):
+            pixels = rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / kind / f"{number}.png")
+    argv = ["lab", "tiny", "--data", tmp_path / "photos", "--seeds", 1, "--workers", 1]
+    result = call(*argv)
+    folder = tmp_path / "runs" / "lab" / "tiny-photos-quick"
+    assert result.code == 0 and "`tinyvit lab tiny --data photos --seeds 1 --budget quick`" in result.out
+    kept = read(folder / RESULTS)
+    (label,) = {record["data"] for record in kept}
+    assert len(kept) == 2 and re.fullmatch("photos [0-9a-f]{16}", label)
+    assert str(tmp_path) not in (folder / RESULTS).read_text() + result.out
+    assert all(record["result"]["test_accuracy"] in (0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1) for record in kept)
+    assert call(*argv).out == result.out, "nothing is done again"
+    (tmp_path / "photos" / "a" / "0.png").write_bytes(b"no picture")
+    assert "--skip-broken" in call(*argv).err
+    argv.append("--skip-broken")
+    refused = call(*argv)
+    assert refused.code == 1 and not refused.out, "and not a result of the other pictures is used"
+    assert f"has results on {label}, not on photos " in refused.err and "choose another --out" in refused.err
+
+
 # ---- what goes wrong
 
 
@@ -145,12 +182,17 @@ def test_no_data_is_one_line_before_any_worker_starts(tmp_path, no_workers):
     [
         ["lab", "tiny", "--seeds", "0"],
         ["lab", "tiny", "--budget", "huge"],
-        ["lab", "tiny", "--data", "imagenet"],
         ["lab", "tiny", "--workers", "0"],
     ],
 )
 def test_wrong_usage(tmp_path, no_workers, argv):
     fails(tmp_path, argv, argv[2], code=2)
+
+
+def test_data_that_are_neither_a_set_nor_pictures(tmp_path, no_workers):
+    fails(tmp_path, ["lab", "tiny", "--data", "imagenet"], "unknown data set 'imagenet': expected one of", code=2)
+    (tmp_path / "empty").mkdir()
+    fails(tmp_path, ["lab", "tiny", "--data", "empty"], "empty", code=1)
 
 
 def test_a_folder_that_is_a_file(tmp_path, no_workers):

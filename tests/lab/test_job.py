@@ -7,16 +7,48 @@ import pytest
 
 from tests.lab.helpers import small_jobs
 from tests.training import helpers
-from tinyvit.lab.job import BUDGETS, FULL, QUICK_IMAGES, Job, base_config, base_images, base_recipe, training
+from tinyvit.data import DATASETS
+from tinyvit.errors import UsageError
+from tinyvit.lab.backbone import backbones
+from tinyvit.lab.equal import nearest_in_size
+from tinyvit.lab.job import (
+    BUDGETS,
+    QUICK_IMAGES,
+    Job,
+    Pictures,
+    base_config,
+    base_images,
+    base_recipe,
+    there,
+    training,
+)
 from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.worker import TASKS
 from tinyvit.models.cnn import CNNConfig
-from tinyvit.models.model import MODELS
+from tinyvit.models.model import MODELS, name_of, parameter_count
 from tinyvit.models.presets import PRESETS
 from tinyvit.training.recipe import RECIPES, Recipe
 
-EVERY = [(name, data, budget) for name in EXPERIMENTS for data in FULL for budget in BUDGETS]
-SERIES = "depth-width-patch"  # the unchanged model stands in several of its series, in all but depth on digits
+EVERY = [(name, data, budget) for name in EXPERIMENTS for data in DATASETS for budget in BUDGETS]
+
+
+def photos(classes, images):
+    names = tuple("abcdefghij"[:classes])
+    return Pictures(
+        dataclasses.replace(DATASETS["cifar-10"], name="photos", classes=classes, class_names=names), images
+    )
+
+
+PHOTOS = photos(7, 900)
+
+
+def shared(name, data, budget):
+    """How many settings of an experiment are a run that another setting is, too."""
+    if name == "depth-width-patch":  # the unchanged model stands in several of its series
+        return {"digits": 2, "cifar-10": 3}.get(data, 3)
+    if name == "backbone" and data != "cifar-10":  # the ViT's runs, by steps and by time
+        return {"quick": 2, "full": 3}[budget]
+    return 0
 
 
 def test_the_key_is_pinned_so_that_kept_results_are_found_again():
@@ -70,7 +102,7 @@ def test_jobs_of_every_experiment(name, data, budget):
     jobs = EXPERIMENTS[name].jobs(data, budget)
     assert len({str(job.setting) for job in jobs}) == len(jobs)
     same = len(jobs) - len({job.key for job in jobs})
-    assert same == ((2 if data == "digits" else 3) if name == SERIES else 0)
+    assert same == shared(name, data, budget)
     for job in jobs:
         arguments = json.loads(json.dumps(job.arguments))
         assert json.loads(json.dumps(job.setting)) == job.setting
@@ -82,7 +114,33 @@ def test_jobs_of_every_experiment(name, data, budget):
             Recipe(**arguments["recipe"])
 
 
-@pytest.mark.parametrize("data", FULL)
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_jobs_on_pictures_of_ones_own(name, budget):
+    """They have the pictures' size and number of classes, and no more images than there are."""
+    for job in EXPERIMENTS[name].jobs(PHOTOS, budget):
+        if job.task != "cost":
+            config = MODELS[job.arguments["model"]].config(**job.arguments["config"])
+            assert (config.image, config.channels) == (32, 3)
+            assert config.classes == (7 if name != "fewshot" else 5)
+            Recipe(**job.arguments["recipe"])
+            assert job.arguments.get("labelled", 0) <= 900
+            if name in ("data-size", "backbone"):  # others learn from so many at most
+                assert job.arguments["images"] == job.setting["images"] <= 900
+
+
+def test_sizes_that_there_are():
+    assert there((10, 100, 1000, 5000), "mnist") == (10, 100, 1000, 5000)
+    assert there((10, 100, 1000, 5000), PHOTOS) == (10, 100)
+    assert there((800, 1000), PHOTOS) == (225, 900)
+
+
+def test_few_classes_are_too_few_to_learn_some_and_be_tried_on_others():
+    with pytest.raises(UsageError, match=r"^the data set has 5 classes: fewshot learns from 5, expected more than"):
+        EXPERIMENTS["fewshot"].jobs(photos(5, 900), "quick")
+
+
+@pytest.mark.parametrize("data", DATASETS)
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_quick_look_is_less_work(name, data):
     def work(budget):
@@ -100,10 +158,11 @@ def test_runs_are_all_settings_with_every_seed_the_first_of_all_first():
     assert len({run.key for run in runs}) == len(runs)
 
 
-@pytest.mark.parametrize("data", FULL)
+@pytest.mark.parametrize("data", DATASETS)
 def test_the_full_recipe_is_the_preset_and_the_quick_one_shorter(data):
     full, quick = (base_recipe(data, budget) for budget in ("full", "quick"))
-    assert full == RECIPES["digits" if data == "digits" else "mnist-quick"]
+    preset = RECIPES[{"digits": "digits", "cifar-10": "cifar-10"}.get(data, "mnist-quick")]
+    assert full == (dataclasses.replace(preset, epochs=6, batch=64) if data == "cifar-10" else preset)
     assert dataclasses.replace(quick, epochs=full.epochs) == full and quick.epochs < full.epochs
     assert base_recipe(data, "quick", shift=3, epochs=9) == dataclasses.replace(full, shift=3, epochs=9)
     assert base_config(data) == PRESETS[data]
@@ -184,7 +243,7 @@ def test_sizes_change_one_at_a_time_and_are_counted():
 
 
 def test_both_models_of_data_size_learn_from_the_same_for_equally_many_steps():
-    for data in FULL:
+    for data in DATASETS:
         jobs = arguments_of("data-size", data)
         steps = []
         for (model, images), arguments in jobs.items():
@@ -195,6 +254,38 @@ def test_both_models_of_data_size_learn_from_the_same_for_equally_many_steps():
             learned = images - round(images * recipe.validation)
             steps.append(recipe.epochs * -(-learned // recipe.batch))
         assert min(steps) >= 0.8 * 1500 and max(steps) <= 1.2 * 1500
+
+
+@pytest.mark.parametrize("data", [*DATASETS, PHOTOS], ids=[*DATASETS, "pictures"])
+def test_the_backbones_have_as_many_parameters_as_the_vit(data):
+    found = backbones(base_config(data))
+    counts = {name: parameter_count(config) for name, config in found.items()}
+    assert len(set(found.values())) == len(counts) == 5 and found["ViT"] == base_config(data)
+    assert all(abs(count / counts["ViT"] - 1) < 0.02 for count in counts.values())
+    assert (found["ViT with a stem"].units, name_of(found["hybrid"])) == ((), "hybrid")
+    swin = found["Swin"]
+    assert swin.shift_of(0, 1) and all(dim % heads == 0 for dim, heads in zip(swin.widths, swin.heads, strict=True))
+
+
+def test_the_nearest_in_size_and_of_equals_the_first():
+    configs = [CNNConfig(widths=(width,)) for width in (4, 8, 8, 16)]
+    assert nearest_in_size(configs, parameter_count(configs[1]) + 1) is configs[1]
+    assert nearest_in_size(configs, 0) is configs[0] and nearest_in_size(configs, 10**6) is configs[3]
+
+
+@pytest.mark.parametrize("data", ["digits", "mnist"])
+def test_backbones_learn_from_the_same_and_only_time_is_by_the_vit(data):
+    jobs = {key[:3]: arguments for key, arguments in arguments_of("backbone", data).items()}
+    steps = []
+    for (equal, images, name), arguments in jobs.items():
+        vit, beside = jobs[equal, images, "ViT"], arguments["as_long_as"]
+        assert arguments["images"] == images and arguments["recipe"] == vit["recipe"]
+        assert Recipe(**arguments["recipe"]).augmentation == Recipe().augmentation
+        by_time = equal == "time" and name != "ViT"
+        assert beside == ({"model": "vit", "config": vit["config"]} if by_time else None)
+        learned = images - round(images * arguments["recipe"]["validation"])
+        steps.append(arguments["recipe"]["epochs"] * -(-learned // arguments["recipe"]["batch"]))
+    assert min(steps) >= 0.9 * 300 and max(steps) <= 1.1 * 300
 
 
 def test_fewshot_learns_from_half_of_the_classes_and_so_from_half_of_the_images():
@@ -213,6 +304,11 @@ def test_fine_tuning_of_what_has_learned_all_is_gentle_and_is_long_enough():
         assert 280 <= steps <= 320
 
 
+def experiment_of(path):
+    """The experiment whose results a file has; some are on photographs, too."""
+    return path.stem.removesuffix("-cifar")
+
+
 KEPT = sorted((helpers.ROOT / "docs" / "lab").glob("*.jsonl"))
 
 
@@ -221,9 +317,10 @@ def test_the_results_in_the_docs_are_found_by_todays_keys(path):
     """They were kept under the names of version 0.1."""
     records = [json.loads(line) for line in path.read_text().splitlines()]
     data, seeds = records[0]["data"], 1 + max(record["seed"] for record in records)
-    wanted = {job.key for job in EXPERIMENTS[path.stem].runs(data, "full", seeds)}
+    asked = data if data in DATASETS else Pictures(DATASETS["cifar-10"], 50_000)
+    wanted = {job.key for job in EXPERIMENTS[experiment_of(path)].runs(asked, "full", seeds)}
     assert wanted <= {record["key"] for record in records}, "each would be trained again"
 
 
 def test_every_experiment_has_results_in_the_docs():
-    assert {path.stem for path in KEPT} == set(EXPERIMENTS)
+    assert {experiment_of(path) for path in KEPT} == set(EXPERIMENTS)

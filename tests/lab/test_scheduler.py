@@ -13,7 +13,7 @@ from tinyvit.errors import CheckpointError, WorkerError
 from tinyvit.lab import scheduler
 from tinyvit.lab import store as store_module
 from tinyvit.lab.job import Job
-from tinyvit.lab.run import RESULTS, run
+from tinyvit.lab.run import RESULTS, run, source_of
 from tinyvit.lab.scheduler import run_jobs
 from tinyvit.lab.store import Store
 from tinyvit.training.process import WorkerProcess
@@ -233,7 +233,7 @@ def test_a_lab_that_is_stopped_lets_its_workers_go_at_once(tmp_path, started):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as stopped:
-        run(TINY, "digits", workers=2, folder=tmp_path / "lab", watch=lambda missing, kept: stopping)
+        run(TINY, source_of("digits"), workers=2, folder=tmp_path / "lab", watch=lambda missing, kept: stopping)
     assert stopped and not any(psutil.pid_exists(process.process.pid) for process in started)
     assert len(read(tmp_path / "lab" / RESULTS)) == 1
 

@@ -10,8 +10,10 @@ import pytest
 from tests.lab.helpers import DIVERGED, SHORT
 from tests.training.helpers import CONFIG, RECIPE, toy
 from tinyvit import trees
+from tinyvit.data import Pixels
 from tinyvit.errors import DivergedError
 from tinyvit.lab import cost as costs
+from tinyvit.lab import equal as equals
 from tinyvit.lab import fewshot as fewshots
 from tinyvit.lab import masked as masking
 from tinyvit.lab import train as trains
@@ -24,6 +26,7 @@ from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from tinyvit.training.features import features_of
 from tinyvit.training.loop import fit
 from tinyvit.training.probe import SHOTS, drawn, probe
+from tinyvit.training.recipe import Recipe
 
 VIT = {"model": "vit", "config": dataclasses.asdict(CONFIG), "recipe": dataclasses.asdict(RECIPE), "images": None}
 TEN = dataclasses.replace(CONFIG, image=4, classes=10, dim=8)
@@ -297,3 +300,44 @@ def test_cost_is_a_time_and_a_memory_that_grow(part):
     assert power == pytest.approx({"attention": 1.95, "projections": 0.85}[part], abs=0.15)
     assert found[1]["seconds"] > 2 * found[0]["seconds"]
     assert {"attention": 512 * 512 * 4 * 4 / 1e6, "projections": 512 * 64 * 4 / 1e6}[part] < found[1]["megabytes"]
+
+
+# ---- backbone
+
+
+def test_backbone_by_steps_is_train():
+    data = toy()
+    found, expected = do("backbone", data, VIT, 1), do("train", data, VIT, 1)
+    assert found.pop("seconds") > 0 and expected.pop("seconds") > 0
+    assert found == expected | {"epochs": RECIPE.epochs, "step": 1.0, "time": 1.0}
+
+
+@pytest.mark.parametrize(("times", "epochs"), [(0.5, 8), (1.4, 3), (4.0, 1), (100.0, 1)])
+def test_backbone_by_time_has_fewer_epochs_the_longer_a_step_takes(monkeypatch, times, epochs):
+    data, other = toy(), {"model": "vit", "config": dataclasses.asdict(TEN)}
+    spy = Spy(lambda *pair: times)
+    monkeypatch.setattr(equals, "times_as_long", spy)
+    arguments = VIT | {"recipe": dataclasses.asdict(dataclasses.replace(RECIPE, epochs=4))}
+    found = do("backbone", data, arguments | {"as_long_as": other}, 1)
+    assert spy.calls == [((CONFIG, TEN, Recipe.from_dict(arguments["recipe"])), {})]
+    assert (found["epochs"], found["step"], found["time"]) == (epochs, times, pytest.approx(times * epochs / 4))
+    arguments["recipe"]["epochs"] = epochs
+    expected = do("train", data, arguments, 1)
+    assert found["test_accuracy"] == expected["test_accuracy"]
+
+
+def test_a_model_takes_as_long_as_itself_and_a_deeper_one_longer():
+    config, recipe = dataclasses.replace(CONFIG, dim=32, mlp_dim=128), dataclasses.replace(RECIPE, batch=64)
+    deeper = dataclasses.replace(config, depth=4 * config.depth)
+    assert equals.times_as_long(config, config, recipe) == pytest.approx(1, abs=0.3)
+    assert 1.5 < equals.times_as_long(deeper, config, recipe) < 8
+    assert 1 / 8 < equals.times_as_long(config, deeper, recipe) < 1 / 1.5
+
+
+def test_pictures_that_some_are_taken_of_stay_bytes():
+    stored = np.arange(5 * 12, dtype=np.uint8).reshape(5, 2, 2, 3)
+    x, y = trains.part(Pixels(stored, 4), np.arange(5), np.array([1, 3]))
+    assert isinstance(x, Pixels) and x.shape == (2, 4, 4, 3) and list(y) == [1, 3]
+    np.testing.assert_array_equal(x[:], Pixels(stored, 4)[np.array([1, 3])])
+    x, _ = trains.part(stored, np.arange(5), np.array([1, 3]))
+    np.testing.assert_array_equal(x, stored[[1, 3]])

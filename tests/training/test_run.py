@@ -11,9 +11,10 @@ from tinyvit.cli import parser
 from tinyvit.commands.train import _settings
 from tinyvit.errors import CheckpointError, DivergedError, UsageError
 from tinyvit.lock import LOCK
+from tinyvit.models.model import MODELS
 from tinyvit.models.presets import PRESETS
 from tinyvit.training.folders import next_folder
-from tinyvit.training.recipe import RECIPES
+from tinyvit.training.recipe import OF_MODELS, RECIPES, recipe_of
 from tinyvit.training.run import latest_run, new_run, open_run
 from tinyvit.training.settings import Settings
 
@@ -119,6 +120,25 @@ def test_the_command_of_settings_makes_them_again(tmp_path):
     args = parser().parse_args(settings.command.split()[1:])
     assert _settings(args)[0] == settings
     assert Settings("digits", PRESETS["digits"], RECIPES["digits"]).command == "tinyvit train digits"
+
+
+@pytest.mark.parametrize(("model", "preset"), [(m, p) for m, recipes in OF_MODELS.items() for p in recipes])
+def test_a_model_has_its_own_recipe_and_the_command_need_not_say_it(model, preset):
+    config, recipe = MODELS[model].preset(PRESETS[preset]), recipe_of(preset, model)
+    changed = {name: value for name, value in vars(recipe).items() if value != vars(RECIPES[preset])[name]}
+    assert changed == OF_MODELS[model][preset] and recipe_of(preset) == recipe_of(preset, "vit") == RECIPES[preset]
+    settings, notes = _settings(parser().parse_args(["train", f"--preset={preset}", f"--model={model}"]))
+    assert (settings.config, settings.recipe, settings.data) == (config, recipe, "mnist") and len(notes) == 1
+    assert Settings("mnist", config, recipe_of("mnist", model)).command == f"tinyvit train mnist --model {model}"
+
+
+def test_what_is_asked_for_goes_before_a_models_own_recipe():
+    asked = ["train", "mnist", "--model=swin", "--batch=128"]
+    settings, notes = _settings(parser().parse_args(asked))
+    assert (settings.recipe.batch, settings.recipe.epochs) == (128, recipe_of("mnist", "swin").epochs)
+    assert notes == ("the recipe mnist for a Swin Transformer: epochs 12, learning rate 0.003",)
+    assert settings.command == "tinyvit train mnist --model swin --batch 128"
+    assert _settings(parser().parse_args(["train", "digits", "--model=swin"]))[1] == ()
 
 
 def test_the_latest_run_is_one_to_go_on_with_of_any_data_set_or_of_one(tmp_path):

@@ -2,13 +2,15 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
 from tinyvit.commands.options import add_data_dir, add_json, add_workers, count, new_command
+from tinyvit.data import DATASETS
 from tinyvit.errors import Interrupted, UsageError, signal_number
-from tinyvit.lab.job import BUDGETS, FULL
-from tinyvit.lab.run import EXPERIMENTS, FIGURE, RESULTS, experiment_named, report_of, table, write
+from tinyvit.lab.job import BUDGETS
+from tinyvit.lab.run import EXPERIMENTS, FIGURE, RESULTS, experiment_named, report_of, source_of, table, write
 from tinyvit.lab.run import run as run_experiment
 from tinyvit.training.cores import usable_cores
 
@@ -19,7 +21,12 @@ def add(commands):
         commands, "lab", run, ["lab position", "lab pooling --data mnist --seeds 5 --budget full", "lab"]
     )
     parser.add_argument("name", metavar="NAME", nargs="?", help=f"{', '.join(EXPERIMENTS)}; what they are without")
-    parser.add_argument("--data", choices=FULL, default="digits", help="data set (default %(default)s)")
+    parser.add_argument(
+        "--data",
+        default="digits",
+        metavar="NAME_OR_PATH",
+        help=f"data set: {', '.join(DATASETS)}, or a folder or .zip of pictures, as for train (default %(default)s)",
+    )
     parser.add_argument(
         "--seeds", type=count, default=3, metavar="N", help="runs of each setting (default %(default)s)"
     )
@@ -29,6 +36,7 @@ def add(commands):
     parser.add_argument(
         "--out", type=os.path.expanduser, metavar="DIR", help="folder of the results; runs/lab/NAME-DATA-BUDGET without"
     )
+    parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     add_data_dir(parser)
     add_workers(parser)
     add_json(parser)
@@ -42,13 +50,16 @@ def run(args):
         print(json.dumps(rows) if args.json else "\n".join(lines))
         return
     experiment = experiment_named(args.name)
-    folder = Path(args.out or Path("runs") / "lab" / f"{args.name}-{args.data}-{args.budget}")
+    source = source_of(args.data, skip_broken=args.skip_broken)
+    for note in source.notes:
+        print(note, file=sys.stderr)
+    folder = Path(args.out or Path("runs") / "lab" / f"{args.name}-{source.name}-{args.budget}")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file: choose another --out")
     what = {"budget": args.budget, "seeds": args.seeds, "data_dir": args.data_dir}
     workers = args.workers or usable_cores()
     with _Progress(args, folder) as progress:
-        records = run_experiment(experiment, args.data, **what, workers=workers, folder=folder, watch=progress.begin)
+        records = run_experiment(experiment, source, **what, workers=workers, folder=folder, watch=progress.begin)
     report = report_of(experiment, records, folder / RESULTS)
     sure = f"{args.seeds} seeds, 95 % intervals" if args.seeds > 1 else "1 seed, and so no intervals"
     about = f"{experiment.question} ({experiment.source}.) `{_command(args)}`, {sure}."
@@ -62,8 +73,9 @@ def run(args):
 
 
 def _command(args):
-    """What a user types for this experiment."""
-    return f"tinyvit lab {args.name} --data {args.data} --seeds {args.seeds} --budget {args.budget}"
+    """What a user types for this experiment; of pictures, only their name: where they lie is nobody else's business."""
+    data = shlex.quote(Path(args.data).name)
+    return f"tinyvit lab {args.name} --data {data} --seeds {args.seeds} --budget {args.budget}"
 
 
 class _Progress:

@@ -32,7 +32,7 @@ from tinyvit.models.presets import VIT_PRESETS
 from tinyvit.training.cores import workers_for
 from tinyvit.training.folders import check_empty, next_folder
 from tinyvit.training.loop import fit
-from tinyvit.training.recipe import RECIPES, Recipe, check_recipe, fine_tuning
+from tinyvit.training.recipe import RECIPES, Recipe, changes_of, check_recipe, fine_tuning, recipe_of
 from tinyvit.training.run import latest_run, new_run, open_run
 from tinyvit.training.settings import FREE, Settings
 from tinyvit.training.stopping import stop_requests
@@ -196,7 +196,7 @@ def _settings(args):
         name, preset = os.path.abspath(os.path.expanduser(name)), args.preset or "pictures"
     dataset = pictures or DATASETS[name]
     sizes = {"image": dataset.side, "channels": dataset.channels, "classes": dataset.classes}
-    recipe, model = RECIPES[preset], model_named(args.model or "vit")
+    recipe, model = recipe_of(preset, args.model or "vit"), model_named(args.model or "vit")
     config = model.preset(VIT_PRESETS[preset])
     if args.weights:  # the model will be that of the weights
         if args.model not in (None, "vit"):
@@ -205,7 +205,11 @@ def _settings(args):
             recipe = fine_tuning(recipe)
     else:
         config = config.changed(**sizes | given(args, model.config.settings()))
-    recipe = dataclasses.replace(recipe, **given(args, fields(Recipe)))
+    asked = given(args, fields(Recipe))
+    own = [f"{k.replace('_', ' ')} {v:g}" for k, v in changes_of(preset, args.model).items() if k not in asked]
+    if own:
+        notes = (*notes, f"the recipe {preset} for {model.title}: {', '.join(own)}")
+    recipe = dataclasses.replace(recipe, **asked)
     how = {"pictures": pictures, "fingerprint": fingerprint, "skip_broken": args.skip_broken and pictures is not None}
     return Settings(name, config, recipe, args.seed or 0, args.weights, **how), notes
 
@@ -249,7 +253,7 @@ def _resumed(args, folder):
     if args.preset:
         preset = model_named(name_of(run.settings.config)).preset(VIT_PRESETS[args.preset])
         asked |= {k: v for k, v in preset.values().items() if k not in FROM_THE_DATA}
-        asked |= vars(RECIPES[args.preset])
+        asked |= vars(recipe_of(args.preset, "vit" if run.settings.weights else name_of(run.settings.config)))
     asked |= given(args, [*ViTConfig.settings(), *run.settings.config.settings(), *fields(Recipe)])
     run.refuse_other({name: value for name, value in asked.items() if value is not None})
     return run

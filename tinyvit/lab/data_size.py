@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinyvit.data import dataset_named
 from tinyvit.lab.experiment import Experiment, Report
 from tinyvit.lab.figures import accuracy_axis, line, panels, ticks
-from tinyvit.lab.job import base_config, base_recipe, training
+from tinyvit.lab.job import base_config, base_recipe, preset_of, there, training
 from tinyvit.lab.statistics import difference, estimate
 from tinyvit.models.cnn import CNNConfig
+from tinyvit.training.recipe import Recipe
 
 MODELS = {"ViT": "ViT", "CNN": "convolutional network"}
 SIZES = {
@@ -17,6 +17,7 @@ SIZES = {
     "mnist": {"quick": (300, 1000, 3000), "full": (300, 1000, 3000, 10_000, 30_000, 60_000)},
 }
 SIZES["fashion-mnist"] = SIZES["mnist"]
+SIZES["cifar-10"] = SIZES["pictures"] = SIZES["mnist"] | {"full": (1000, 3000, 10_000, 30_000, 50_000)}
 STEPS = {"quick": 300, "full": 1500}  # of the optimiser, whatever the number of images
 VALIDATION = 0.1
 
@@ -26,11 +27,10 @@ def jobs(data, budget):
 
     Shifting or turning the images would tell either model what the other may know by itself.
     """
-    dataset = dataset_named(data)
-    sizes = dict(image=dataset.side, channels=dataset.channels, classes=dataset.classes)
-    configs, found = {"ViT": base_config(data), "CNN": CNNConfig(**sizes)}, []
-    for images in SIZES[data][budget]:
-        recipe = base_recipe(data, budget, shift=0, rotate=0.0, zoom=0.0, shear=0.0, validation=VALIDATION)
+    vit, found = base_config(data), []
+    configs = {"ViT": vit, "CNN": CNNConfig(image=vit.image, channels=vit.channels, classes=vit.classes)}
+    for images in there(SIZES[preset_of(data)][budget], data):
+        recipe = base_recipe(data, budget, **Recipe().augmentation, validation=VALIDATION)
         learned = images - round(VALIDATION * images)
         epochs = max(1, round(STEPS[budget] / -(-learned // recipe.batch)))
         for name, config in configs.items():

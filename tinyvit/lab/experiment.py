@@ -30,7 +30,7 @@ class Experiment:
     name       in `tinyvit lab NAME`
     question   in a sentence
     source     where the paper asks it
-    jobs       jobs(data, budget): one for each setting
+    jobs       jobs(data, budget): one for each setting; data is the name of a data set, or Pictures
     report     report(results): of the Results of some, or all, of them
     alone      one run at a time, since it is time that is measured
     """

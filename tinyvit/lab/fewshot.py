@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from tinyvit.errors import UsageError
 from tinyvit.lab.experiment import Experiment, Report
 from tinyvit.lab.figures import accuracy_axis, line, panels, ticks
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
 from tinyvit.lab.statistics import difference
-from tinyvit.lab.train import some
+from tinyvit.lab.train import part, some
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit_init
 from tinyvit.training.features import features_of
@@ -22,6 +23,8 @@ KNOWN = 5  # classes 0 to 4 are learned from, the others are new
 
 def jobs(data, budget):
     """Features of three kinds, each probed with all numbers of shots."""
+    if (classes := base_config(data).classes) <= KNOWN:
+        raise UsageError(f"the data set has {classes} classes: fewshot learns from {KNOWN}, expected more than that")
     config = replace(base_config(data), classes=KNOWN)
     recipe, images = base_recipe(data, budget), base_images(data, budget)
     images = images and images // 2  # of half of the classes
@@ -52,7 +55,7 @@ def fewshot(data, seed, *, features, model, config, recipe, images):
         p = vit_init(np.random.default_rng(seed), config)
         if features == "trained":
             old = old[some(seed, len(old), images)]
-            known = (x[old], y[old]), (x_test[old_test], y_test[old_test])
+            known = part(x, y, old), part(x_test, y_test, old_test)
             p, _ = fit(config, known, recipe=Recipe.from_dict(recipe), seed=seed, workers=1, progress=False)
         found = [features_of(part, p, config, batch=64) for part in pictures]
     return {"accuracy": probe(found[0], y[few] - KNOWN, found[1], y_test[new_test] - KNOWN, seed)}

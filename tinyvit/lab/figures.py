@@ -6,9 +6,9 @@ import numpy as np
 
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
 
-GREEN, PURPLE = "#009e73", "#cc79a7"  # Okabe and Ito, too
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
-MARKS = "os^D"
+GREEN, PURPLE, BLACK = "#009e73", "#cc79a7", "#000000"  # Okabe and Ito, too
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, BLACK)
+MARKS = "os^Dv"
 APART = 4  # points of print, from one line's intervals to the next one's
 
 

@@ -5,15 +5,32 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from tinyvit.data import DATASETS, Dataset
 from tinyvit.models.model import name_of
 from tinyvit.models.presets import VIT_PRESETS
 from tinyvit.training.recipe import RECIPES, RENAMED
 
 BUDGETS = ("quick", "full")
-QUICK = {"digits": dict(epochs=15), "mnist": dict(epochs=2), "fashion-mnist": dict(epochs=2)}
-FULL = {"digits": "digits", "mnist": "mnist-quick", "fashion-mnist": "mnist-quick"}
+FULL = {"digits": "digits", "mnist": "mnist-quick", "fashion-mnist": "mnist-quick"}  # recipes; of others, their own
+FULL |= {"cifar-10": "cifar-10", "pictures": "pictures"}
+CHANGES = {  # to these, by budget; photographs take long, and in few steps small batches learn more
+    "quick": {"digits": {"epochs": 15}, "mnist": {"epochs": 2}, "cifar-10": {"epochs": 2, "batch": 64}},
+    "full": {"digits": {}, "mnist": {}, "cifar-10": {"epochs": 6, "batch": 64}},
+}
 NEWER = {"mirror": 0.0, "crop": 0, "attention": "full", "reach": 1}  # not in version 0.1, and what they are when off
 QUICK_IMAGES = 10_000  # of which a quick look learns, at most
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """One's own pictures, as an experiment is asked about them in place of the name of a data set.
+
+    dataset   their description
+    images    how many there are to learn from
+    """
+
+    dataset: Dataset
+    images: int
 
 
 @dataclass(frozen=True)
@@ -53,23 +70,45 @@ def _as_in_version_0_1(arguments):
     }
 
 
+def described(data):
+    """The description of a data set: data is its name, or Pictures."""
+    return data.dataset if isinstance(data, Pictures) else DATASETS[data]
+
+
+def preset_of(data):
+    """The name of the presets for a data set, and of its row in an experiment's own tables."""
+    return "pictures" if isinstance(data, Pictures) else data
+
+
 def base_config(data):
     """The model that the experiments vary: the data set's own preset."""
-    return VIT_PRESETS[data]
+    dataset = described(data)
+    sizes = dict(image=dataset.side, channels=dataset.channels, classes=dataset.classes)
+    return VIT_PRESETS[preset_of(data)].changed(**sizes)
 
 
 def base_recipe(data, budget, *, share=1.0, **changes):
-    """How its runs are trained: a few epochs on part of the images for a quick look; the preset's for the full.
+    """How its runs are trained: a few epochs on part of the images for a quick look; more of them for the full.
 
     `share` is that of the epochs which the runs have: large models take long.
     """
-    recipe = dataclasses.replace(RECIPES[FULL[data]], **(QUICK[data] if budget == "quick" else {}) | changes)
+    name = preset_of(data)
+    budgeted = CHANGES[budget][{"fashion-mnist": "mnist", "pictures": "cifar-10"}.get(name, name)]
+    recipe = dataclasses.replace(RECIPES[FULL[name]], **budgeted | changes)
     return dataclasses.replace(recipe, epochs=max(1, round(share * recipe.epochs)))
 
 
 def base_images(data, budget):
-    """How many training images a run has; None is all."""
+    """How many training images a run has, at most; None is all."""
     return QUICK_IMAGES if budget == "quick" and data != "digits" else None
+
+
+def there(sizes, data):
+    """Those of these numbers of images that a data set has; of fewer pictures, a quarter of them and all."""
+    if not isinstance(data, Pictures):
+        return sizes
+    found = tuple(n for n in sizes if n <= data.images)
+    return found if len(found) > 1 else (max(1, data.images // 4), data.images)
 
 
 def training(setting, config, recipe, images=None, *, task="train", **more):

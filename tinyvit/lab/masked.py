@@ -7,9 +7,9 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.lab.experiment import Experiment, Report
 from tinyvit.lab.figures import accuracy_axis, line, panels, points, ticks
-from tinyvit.lab.job import base_config, base_images, base_recipe, training
+from tinyvit.lab.job import Pictures, base_config, base_images, base_recipe, preset_of, training
 from tinyvit.lab.statistics import difference
-from tinyvit.lab.train import some
+from tinyvit.lab.train import part, some
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.masked import MaskedConfig, encoder_of
 from tinyvit.models.vit import vit_init
@@ -20,14 +20,17 @@ from tinyvit.training.recipe import Recipe, fine_tuning
 
 STARTS = {"random": "no training", "masked": "masked patches, no labels", "supervised": "all labels"}
 LONGER = {"quick": 1, "full": 2}  # epochs of pretraining, for each of the recipe's
-LABELLED = {"digits": 200, "mnist": 600, "fashion-mnist": 600}  # images that have labels, for fine-tuning
+LABELLED = {"digits": 200, "mnist": 600, "fashion-mnist": 600, "cifar-10": 1000, "pictures": 1000}  # for fine-tuning
 STEPS = 300  # of fine-tuning, if no image were held out
 
 
 def jobs(data, budget):
     """Three starts: nothing learned, masked patches predicted, all labels seen."""
     recipe, images = base_recipe(data, budget), base_images(data, budget)
-    usual = replace(recipe, epochs=round(STEPS / -(-LABELLED[data] // recipe.batch)))
+    labelled = LABELLED[preset_of(data)]
+    if isinstance(data, Pictures):
+        labelled = min(labelled, data.images)
+    usual = replace(recipe, epochs=round(STEPS / -(-labelled // recipe.batch)))
     tuning = {"random": usual, "masked": usual, "supervised": fine_tuning(usual)}
     longer = {"masked": replace(recipe, epochs=LONGER[budget] * recipe.epochs)}
     return [
@@ -38,7 +41,7 @@ def jobs(data, budget):
             images,
             task="masked",
             start=start,
-            labelled=LABELLED[data],
+            labelled=labelled,
             tuning=asdict(tuning[start]),
         )
         for start in STARTS
@@ -65,8 +68,8 @@ def masked(data, seed, *, start, model, config, recipe, images, labelled, tuning
         pretraining, also the first and the last loss that was noted, in nats.
     """
     config, recipe, ((x, y), test) = ViTConfig(**config), Recipe.from_dict(recipe), data
-    few = some(seed, len(x), images)
-    x, y, found = x[few], y[few], {}
+    x, y = part(x, y, some(seed, len(x), images))
+    found = {}
     p = vit_init(np.random.default_rng(seed), config)
     if start == "masked":
         task = MaskedConfig(config)

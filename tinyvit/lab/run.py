@@ -2,15 +2,17 @@
 
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
-from tinyvit.data import load_data
+from tinyvit.data import dataset_named, read_data
 from tinyvit.errors import CheckpointError, UsageError, first_line
 from tinyvit.files import replacing
+from tinyvit.lab.backbone import BACKBONE
 from tinyvit.lab.cost import COST
 from tinyvit.lab.data_size import DATA_SIZE
 from tinyvit.lab.experiment import Results
 from tinyvit.lab.fewshot import FEWSHOT
-from tinyvit.lab.job import BUDGETS
+from tinyvit.lab.job import BUDGETS, Pictures
 from tinyvit.lab.masked import MASKED
 from tinyvit.lab.norm import NORM
 from tinyvit.lab.pooling import POOLING
@@ -22,7 +24,7 @@ from tinyvit.lab.store import Store
 from tinyvit.lock import locked
 from tinyvit.names import expected
 
-EXPERIMENTS = {e.name: e for e in (POSITION, POOLING, NORM, SCALE, SHAPE, DATA_SIZE, MASKED, FEWSHOT, COST)}
+EXPERIMENTS = {e.name: e for e in (POSITION, POOLING, NORM, SCALE, SHAPE, DATA_SIZE, BACKBONE, MASKED, FEWSHOT, COST)}
 RESULTS, TABLE, FIGURE = "results.jsonl", "table.md", "figure.png"
 
 
@@ -39,20 +41,58 @@ def experiment_named(name):
     return EXPERIMENTS[name]
 
 
-def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_dir=None, watch=None):
+class Source(NamedTuple):
+    """What an experiment is run on.
+
+    place         from where workers load it: a name, or the path of pictures
+    asked         with what experiments are asked: the name of a data set, or Pictures
+    label         under which results are kept: the name; of pictures, with a digest that changes when they do
+    skip_broken   whether pictures that cannot be read are left out
+    notes         on what was ignored or left out, sentences
+    """
+
+    place: str
+    asked: str | Pictures
+    label: str
+    skip_broken: bool = False
+    notes: tuple = ()
+
+    @property
+    def name(self):
+        """In the names of folders."""
+        return self.asked.dataset.name if isinstance(self.asked, Pictures) else self.asked
+
+
+def source_of(data, *, skip_broken=False):
+    """The Source of a data set's name, or of a folder or .zip of pictures, which is read and kept.
+
+    Raises
+    ------
+    UsageError, DataError
+        As `read_data`.
+    """
+    if dataset_named(data):
+        return Source(data, data, data)
+    loaded = read_data(data, skip_broken=skip_broken, progress=True)
+    label = f"{loaded.dataset.name} {loaded.fingerprint}"
+    return Source(data, Pictures(loaded.dataset, len(loaded.train[0])), label, skip_broken, loaded.notes)
+
+
+def run(experiment, source, *, budget="quick", seeds=3, workers=1, folder, data_dir=None, watch=None):
     """Do the runs of an experiment that have no result yet.
 
     Parameters
     ----------
     experiment : Experiment
-    data, data_dir
-        The data set, as in `load_data`.
+    source : Source
     budget : "quick" or "full"
     seeds : int
         Runs of each setting.
     workers : int
     folder : Path
         Where the results are kept.
+    data_dir : folder, optional
+        As in `read_data`.
     watch : callable, optional
         Called with the jobs that are to do and the number of those that are not, it returns what is called after each
         with the job that is done.
@@ -70,20 +110,21 @@ def run(experiment, data, *, budget="quick", seeds=3, workers=1, folder, data_di
     """
     if budget not in BUDGETS:
         raise UsageError(f"budget is {budget!r}: expected one of {', '.join(BUDGETS)}")
-    jobs = experiment.runs(data, budget, seeds)
+    jobs, label = experiment.runs(source.asked, budget, seeds), source.label
+    where = {"data": source.place, "data_dir": data_dir, "skip_broken": source.skip_broken}
     path = folder / RESULTS
-    if Store(path, data).missing(jobs):
-        load_data(data, data_dir)  # if it is not to be had, that is said here and not by a worker
+    if Store(path, label).missing(jobs):
+        read_data(**where)  # if it is not to be had, that is said here and not by a worker
         with locked(folder, "running an experiment"):
-            store = Store(path, data)  # once more: what another process has done until now
+            store = Store(path, label)  # once more: what another process has done until now
             store.check()
             missing, kept = store.missing(jobs), len(store.of({job.key: job for job in jobs}.values()))
             done = watch(missing, kept) if watch else lambda job: None
-            with closing(run_jobs(missing, 1 if experiment.alone else workers, data, data_dir)) as outcomes:
+            with closing(run_jobs(missing, 1 if experiment.alone else workers, **where)) as outcomes:
                 for job, result, seconds in outcomes:
                     store.add(job, result, seconds)
                     done(job)
-    return Store(path, data).of(jobs)
+    return Store(path, label).of(jobs)
 
 
 def report_of(experiment, records, path):

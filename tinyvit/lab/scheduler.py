@@ -9,7 +9,7 @@ from tinyvit.errors import WorkerError
 from tinyvit.training.process import WorkerProcess
 
 
-def run_jobs(jobs, workers, data, data_dir=None):
+def run_jobs(jobs, workers, data, data_dir=None, *, skip_broken=False):
     """Do jobs in worker processes.
 
     Parameters
@@ -17,8 +17,8 @@ def run_jobs(jobs, workers, data, data_dir=None):
     jobs : list of Job
     workers : int
         Processes, each on one core.
-    data, data_dir
-        The data set, as in `load_data`.
+    data, data_dir, skip_broken
+        The data set, as in `read_data`.
 
     Yields
     ------
@@ -35,7 +35,8 @@ def run_jobs(jobs, workers, data, data_dir=None):
         waiting.put(job)
     with contextlib.ExitStack() as stack:
         for _ in range(min(workers, len(jobs))):
-            process = stack.enter_context(_worker({"data": data, "data_dir": data_dir}))
+            where = {"data": data, "data_dir": data_dir, "skip_broken": skip_broken}
+            process = stack.enter_context(_worker(where))
             threading.Thread(target=_keep_busy, args=(process, waiting, finished), daemon=True).start()
         for _ in jobs:
             outcome = finished.get()

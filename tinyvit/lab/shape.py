@@ -13,7 +13,7 @@ CHANGES = {  # of the data set's model, one thing at a time; MLPs keep their pro
     "depth": (1, 2, 4, 8),
     "width": (16, 32, 64, 128),
     "MLP width": (64, 128, 256, 512),
-    "patch": {28: (14, 7, 4), 8: (4, 2, 1)},
+    "patch": {28: (14, 7, 4), 8: (4, 2, 1), 32: (16, 8, 4)},
 }
 
 

@@ -5,6 +5,7 @@ from time import perf_counter
 import numpy as np
 
 from tinyvit import trees
+from tinyvit.data.pixels import Pixels
 from tinyvit.errors import DivergedError
 from tinyvit.models.model import MODELS
 from tinyvit.models.vit import vit, vit_backward, vit_init
@@ -26,8 +27,7 @@ def train(data, seed, *, model, config, recipe, images, gradients=False):
     """
     config, recipe = MODELS[model].config(**config), Recipe.from_dict(recipe)
     (x, y), test = data
-    few = some(seed, len(x), images)
-    x, y = x[few], y[few]
+    x, y = part(x, y, some(seed, len(x), images))
     found = _at_the_start(x, y, config, seed) if gradients else {}
     begun = perf_counter()
     try:
@@ -52,6 +52,11 @@ def guessing(labels):
 def some(seed, there, wanted):
     """The indices of `wanted` of the images, drawn at random; None wants all."""
     return np.sort(np.random.default_rng([seed, SUBSET]).permutation(there)[:wanted])
+
+
+def part(x, y, few):
+    """Some of the images and their labels; pictures stay bytes."""
+    return Pixels(x.stored[few], x.size) if isinstance(x, Pixels) else x[few], y[few]
 
 
 def _at_the_start(x, y, config, seed):

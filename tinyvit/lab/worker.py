@@ -4,15 +4,16 @@ Its first line says where the data are; every other is a job, and the answer is 
 functions that are given data, seed and arguments and return their results, in JSON.
 """
 
-from tinyvit.data import load_data
+from tinyvit.data import read_data
 from tinyvit.errors import DivergedError
 from tinyvit.lab.cost import cost
+from tinyvit.lab.equal import backbone
 from tinyvit.lab.fewshot import fewshot
 from tinyvit.lab.masked import masked
 from tinyvit.lab.train import train
 from tinyvit.training.worker import serve
 
-TASKS = {"train": train, "fewshot": fewshot, "masked": masked, "cost": cost}
+TASKS = {"train": train, "backbone": backbone, "fewshot": fewshot, "masked": masked, "cost": cost}
 
 
 def do(name, data, arguments, seed):
@@ -24,7 +25,8 @@ def do(name, data, arguments, seed):
 
 
 def _set_up(where):
-    data = load_data(where["data"], where["data_dir"])
+    loaded = read_data(**where)
+    data = loaded.train, loaded.test
     return lambda job: {"result": do(job["task"], data, job["arguments"], job["seed"])}
 
 

@@ -105,7 +105,7 @@ def _draw_swin(rng, batch, config, *, training=True, all_rows=True, dtype="float
 def _swin_preset(config):
     """Two stages, of half of the ViT's width and of the whole; small windows on small maps."""
     sizes = dict(image=config.image, channels=config.channels, classes=config.classes)
-    patch = 2 if config.patch <= 4 else 4  # of one pixel, LayerNorm would leave the sign
+    patch = 4 if config.size[0] >= 28 else 2  # of one pixel, LayerNorm would leave the sign
     side, heads = config.size[0] // patch, max(2, config.dim // 64)
     window = 2 if side <= 4 else 4 if side < 56 else 7
     return SwinConfig(**sizes, patch=patch, dim=config.dim // 2, depths=(2, 2), heads=(heads, 2 * heads), window=window)
@@ -138,9 +138,10 @@ def _draw_hybrid(rng, batch, config, *, training=True, all_rows=True, dtype="flo
 
 
 def _hybrid_preset(config):
-    """The ViT on the map of a stem and one unit, which divide the sides by 4."""
+    """The ViT on the map of a stem and two units, which divide the sides by 8; of tiny images one, and by 4."""
     sizes = dict(image=config.image, channels=config.channels)
-    return HybridConfig(config.changed(image=1, patch=1), **sizes, units=(1,), width=16, groups=4)
+    units = (1, 1) if config.size[0] >= 28 else (1,)
+    return HybridConfig(config.changed(image=1, patch=1), **sizes, units=units, width=16, groups=4)
 
 
 MODELS = {

@@ -149,3 +149,19 @@ RECIPES: dict[str, Recipe] = Named(
         "pictures": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
     },
 )
+
+SMALL_BATCHES = {"batch": 64, "learning_rate": 3e-3}
+OF_MODELS = {  # what a model does otherwise than a recipe says, chosen on held-out images
+    "swin": {"mnist": {"epochs": 12} | SMALL_BATCHES, "mnist-quick": SMALL_BATCHES},
+    "hybrid": {"mnist": {"epochs": 10}},
+}
+
+
+def recipe_of(preset, model="vit"):
+    """The recipe of that name, as it is for a model, by its name in MODELS."""
+    return dataclasses.replace(RECIPES[preset], **changes_of(preset, model))
+
+
+def changes_of(preset, model):
+    """{setting: value} of what a model does otherwise than the recipe of that name says."""
+    return OF_MODELS.get(model, {}).get(preset, {})

@@ -8,7 +8,7 @@ from tinyvit.errors import UsageError
 from tinyvit.models.config import Config
 from tinyvit.models.model import model_named, model_of, name_of
 from tinyvit.models.presets import VIT_PRESETS
-from tinyvit.training.recipe import RECIPES, Recipe, fine_tuning
+from tinyvit.training.recipe import Recipe, fine_tuning, recipe_of
 
 FREE = (
     "image",
@@ -92,7 +92,7 @@ class Settings:
     def command(self):
         """What a user types for a run with these settings: what differs from the data set's presets."""
         model, usual, asked = self.config.values(), model_of(self.config).preset(VIT_PRESETS[self.preset]).values(), {}
-        recipe = RECIPES[self.preset]
+        recipe = recipe_of(self.preset, "vit" if self.weights else name_of(self.config))
         if self.weights:  # whose defaults are unknown here: every option is given
             model = {name: model[name] for name in FREE if name in model}
             usual, recipe = {"dropout": 0.0, "drop_path": 0.0}, fine_tuning(recipe)
