@@ -13,6 +13,7 @@ from tinyvit.lab.fewshot import FEWSHOT
 from tinyvit.lab.job import BUDGETS
 from tinyvit.lab.masked import MASKED
 from tinyvit.lab.norm import NORM
+from tinyvit.lab.pattern import PATTERN
 from tinyvit.lab.pooling import POOLING
 from tinyvit.lab.position import POSITION
 from tinyvit.lab.scale import SCALE
@@ -22,7 +23,7 @@ from tinyvit.lab.store import Store
 from tinyvit.lock import locked
 from tinyvit.names import expected
 
-EXPERIMENTS = {e.name: e for e in (POSITION, POOLING, NORM, SCALE, SHAPE, DATA_SIZE, MASKED, FEWSHOT, COST)}
+EXPERIMENTS = {e.name: e for e in (POSITION, POOLING, NORM, SCALE, SHAPE, DATA_SIZE, MASKED, FEWSHOT, COST, PATTERN)}
 RESULTS, TABLE, FIGURE = "results.jsonl", "table.md", "figure.png"
 
 

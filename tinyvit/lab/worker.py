@@ -9,10 +9,11 @@ from tinyvit.errors import DivergedError
 from tinyvit.lab.cost import cost
 from tinyvit.lab.fewshot import fewshot
 from tinyvit.lab.masked import masked
+from tinyvit.lab.pattern import pattern
 from tinyvit.lab.train import train
 from tinyvit.training.worker import serve
 
-TASKS = {"train": train, "fewshot": fewshot, "masked": masked, "cost": cost}
+TASKS = {"train": train, "fewshot": fewshot, "masked": masked, "cost": cost, "pattern": pattern}
 
 
 def do(name, data, arguments, seed):

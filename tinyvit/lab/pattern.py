@@ -1,0 +1,121 @@
+"""Which keys must a query look at? Accuracy and time of attention patterns, and of linear attention."""
+
+from dataclasses import replace
+from time import process_time
+
+from tinyvit.lab.experiment import Experiment, Report
+from tinyvit.lab.figures import accuracy_axis, panels, points
+from tinyvit.lab.job import base_config, base_images, base_recipe, training
+from tinyvit.lab.statistics import LEVEL, difference, estimate
+from tinyvit.lab.train import train
+from tinyvit.layers.attend import ATTENTION, allowed_pairs
+from tinyvit.models.config import ViTConfig
+
+PATCH = {28: 4, 8: 1}  # 49 and 64 tokens
+REACH = {"local": 1, "window": 4, "sliding": 3, "fixed": 1}  # windows of 4 x 4; of the others, the smallest
+
+
+def jobs(data, budget):
+    """Every kind, in the data set's model with small patches.
+
+    The answer is read from the mean of the patches: a class token, at which all look, would join what a pattern keeps
+    apart.
+    """
+    recipe, images, base = base_recipe(data, budget), base_images(data, budget), base_config(data)
+    base = replace(base, patch=PATCH[base.image], pool="mean")
+    return [
+        training(
+            {"attention": kind, "pairs": pairs(config)},
+            config,
+            recipe,
+            images,
+            task="pattern",
+        )
+        for kind in ATTENTION
+        for config in [replace(base, attention=kind, reach=REACH.get(kind, 1))]
+    ]
+
+
+def pattern(data, seed, **arguments):
+    """`train`, but for the seconds: those that the processor worked on it, which others at work there do not add to."""
+    begun = process_time()
+    found = train(data, seed, **arguments)
+    return found if "diverged" in found else found | {"seconds": process_time() - begun}
+
+
+def pairs(config: ViTConfig):
+    """The share of all pairs of tokens that a block computes, as a mean over the blocks; linear attention has none."""
+    if config.attention == "linear":
+        return 0.0
+    grid, token = config.grid_size, config.class_token
+    shares = [allowed_pairs(config.attention, grid, token, config.reach, i).mean() for i in range(config.depth)]
+    return float(sum(shares) / config.depth)
+
+
+def report(results):
+    """All kinds with their intervals: accuracy, and the time of a training run."""
+    settings = results.settings("attention", "pairs")
+    kinds = [kind for kind, _ in settings]
+    accuracy = [results.estimate("test_accuracy", attention=kind) for kind in kinds]
+    seconds = [results.estimate("seconds", attention=kind) for kind in kinds]
+    rows = []
+    for (kind, share), time, right in zip(settings, seconds, accuracy, strict=True):
+        rows.append([kind, f"{100 * share:.1f}" if share else "-", time.text(1, 1), right.text()])
+    figure, axes = panels(2, 8.5, 3.6)
+    points(axes[0], kinds, accuracy)
+    points(axes[1], kinds, seconds, factor=1)
+    accuracy_axis(axes[0], "test accuracy (%)", "x")
+    axes[1].set(xlabel="seconds of a training run")
+    return Report(
+        ["attention", "allowed pairs (%)", "seconds", "test accuracy (%)"], rows, figure, _verdict(results, kinds)
+    )
+
+
+def _verdict(results, kinds):
+    others = [kind for kind in kinds if kind != "full"]
+    level = 1 - (1 - LEVEL) / len(others)
+    values = {kind: results.values("test_accuracy", attention=kind) for kind in kinds}
+    gaps = {kind: difference(values[kind], values["full"], level) for kind in others}
+    times = {kind: _times_as_long(results, kind, level) for kind in others}
+    return " ".join(
+        [
+            f"Against full attention (95 % for all {len(others)} together), accuracy is",
+            _sorted_by_sign(gaps, "higher", "lower", "points", 100) + ".",
+            "A run takes, in times full attention's,",
+            _sorted_by_sign(times, "longer", "less time", "", 1, one=1) + ".",
+        ]
+    )
+
+
+def _times_as_long(results, kind, level):
+    """A run's seconds over those with full attention, less 1: of the runs of each seed."""
+    ratios = [
+        a / b
+        for a, b in zip(
+            results.values("seconds", attention=kind), results.values("seconds", attention="full"), strict=True
+        )
+    ]
+    return estimate([ratio - 1 for ratio in ratios], level)
+
+
+def _sorted_by_sign(gaps, above, below, unit, factor, one=0):
+    """The kinds whose difference is shown, by its sign, and those whose is not."""
+    parts = []
+    for words, chosen in (
+        (above, [k for k, gap in gaps.items() if gap.significant and gap.mean > 0]),
+        (below, [k for k, gap in gaps.items() if gap.significant and gap.mean < 0]),
+        ("not shown to differ", [k for k, gap in gaps.items() if not gap.significant]),
+    ):
+        numbers = [f"{k} ({gaps[k]._replace(mean=gaps[k].mean + one).text(factor)}{' ' * bool(unit)}{unit})" for k in chosen]
+        if numbers:
+            parts.append(f"{words}: {', '.join(numbers)}")
+    return "; ".join(parts)
+
+
+PATTERN = Experiment(
+    "pattern",
+    "Which keys must a query look at, and what does it save?",
+    "Child et al. 2019; ViT paper, appendix D.6",
+    jobs,
+    report,
+)
