@@ -14,6 +14,7 @@ from tinyvit.errors import DivergedError
 from tinyvit.lab import cost as costs
 from tinyvit.lab import fewshot as fewshots
 from tinyvit.lab import masked as masking
+from tinyvit.lab import pattern as patterned
 from tinyvit.lab import train as trains
 from tinyvit.lab import worker as tasks
 from tinyvit.lab.train import some
@@ -297,3 +298,20 @@ def test_cost_is_a_time_and_a_memory_that_grow(part):
     assert power == pytest.approx({"attention": 1.95, "projections": 0.85}[part], abs=0.15)
     assert found[1]["seconds"] > 2 * found[0]["seconds"]
     assert {"attention": 512 * 512 * 4 * 4 / 1e6, "projections": 512 * 64 * 4 / 1e6}[part] < found[1]["megabytes"]
+
+
+# ---- pattern
+
+
+def test_pattern_trains_and_counts_the_processors_seconds(monkeypatch):
+    clock = iter((5.0, 7.5))
+    monkeypatch.setattr(patterned, "process_time", lambda: next(clock))
+    found, trained = do("pattern", toy(), VIT, 3), do("train", toy(), VIT, 3)
+    assert found["seconds"] == 2.5 and found | {"seconds": 0} == trained | {"seconds": 0}
+
+
+def test_pairs_of_a_pattern_are_shares_of_all():
+    config = dataclasses.replace(CONFIG, image=8, patch=2, pool="mean", depth=2)
+    found = {kind: patterned.pairs(dataclasses.replace(config, attention=kind)) for kind in ("full", "axial", "local")}
+    assert found == {"full": 1.0, "axial": 4 / 16, "local": 100 / 256}
+    assert patterned.pairs(dataclasses.replace(config, attention="linear")) == 0

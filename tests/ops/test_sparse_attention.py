@@ -66,6 +66,26 @@ def tiles(height, width, tile):
     return rows // tile * width + columns // tile
 
 
+@pytest.mark.parametrize(
+    ("pattern", "sizes"),
+    [
+        (patterns.full, (24,)),
+        (patterns.causal, (24,)),
+        (patterns.sliding, (24, 2, 3)),
+        (patterns.neighbourhood, (4, 6, 1)),
+        (patterns.row, (4, 6)),
+        (patterns.column, (4, 6)),
+        (patterns.windows, (4, 6, 2, 1)),
+        (patterns.strided, (24, 6)),
+        (patterns.fixed, (24, 6, 2)),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_some_rows_of_a_pattern_are_those_of_the_whole(pattern, sizes):
+    some = np.array([5, 0, 23])
+    np.testing.assert_array_equal(pattern(*sizes, queries=some), pattern(*sizes)[..., some, :])
+
+
 H, W = 4, 6
 TOKENS = np.arange(H * W)
 PLANS = {  # name: the pattern, and a way to group its queries
@@ -109,6 +129,16 @@ def test_it_is_dense_attention_with_a_mask(name):
 def test_with_a_class_token_at_whom_everybody_looks(name):
     allowed, group = PLANS[name]
     assert compared(patterns.with_global(allowed), np.concatenate([[-1], group])) < 1e-14
+
+
+def test_a_plan_is_made_of_the_whole_pattern_or_of_its_rows():
+    """And groups are filled up with keys that nobody in them may look at, none twice."""
+    allowed, group = PLANS["neighbourhood"]
+    group = group * (group < 3)  # a group that asks more keys than its neighbours of one size
+    for one, other in zip(grouped(allowed, group), grouped(lambda t: allowed[t], group), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+        assert all(len(set(keys)) == len(keys) for keys in one.keys)
+    assert compared(allowed, group) < 1e-14
 
 
 def test_windows_compute_no_score_too_many_and_nothing_is_masked():

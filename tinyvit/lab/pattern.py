@@ -74,42 +74,31 @@ def report(results):
 def _verdict(results, kinds):
     others = [kind for kind in kinds if kind != "full"]
     level = 1 - (1 - LEVEL) / len(others)
-    values = {kind: results.values("test_accuracy", attention=kind) for kind in kinds}
-    gaps = {kind: difference(values[kind], values["full"], level) for kind in others}
-    times = {kind: _times_as_long(results, kind, level) for kind in others}
-    return " ".join(
-        [
-            f"Against full attention (95 % for all {len(others)} together), accuracy is",
-            _sorted_by_sign(gaps, "higher", "lower", "points", 100) + ".",
-            "A run takes, in times full attention's,",
-            _sorted_by_sign(times, "longer", "less time", "", 1, one=1) + ".",
-        ]
+    right, seconds = (
+        {kind: results.values(measure, attention=kind) for kind in kinds} for measure in ("test_accuracy", "seconds")
+    )
+    gaps = {kind: difference(right[kind], right["full"], level) for kind in others}
+    extra = {  # of the runs of one seed, the share by which it is longer
+        kind: estimate([a / b - 1 for a, b in zip(seconds[kind], seconds["full"], strict=True)], level)
+        for kind in others
+    }
+    points = {kind: f"{kind} {gap.text()} points" for kind, gap in gaps.items()}
+    times = {kind: f"{kind} {gap._replace(mean=1 + gap.mean).text(1)}" for kind, gap in extra.items()}
+    return (
+        f"Accuracy less that of full attention (95 % for all {len(others)} together): "
+        f"{_by_sign(gaps, points, 'higher', 'lower')}. "
+        f"A run's time over that with full attention: {_by_sign(extra, times, 'longer', 'shorter')}."
     )
 
 
-def _times_as_long(results, kind, level):
-    """A run's seconds over those with full attention, less 1: of the runs of each seed."""
-    ratios = [
-        a / b
-        for a, b in zip(
-            results.values("seconds", attention=kind), results.values("seconds", attention="full"), strict=True
-        )
-    ]
-    return estimate([ratio - 1 for ratio in ratios], level)
-
-
-def _sorted_by_sign(gaps, above, below, unit, factor, one=0):
-    """The kinds whose difference is shown, by its sign, and those whose is not."""
-    parts = []
-    for words, chosen in (
-        (above, [k for k, gap in gaps.items() if gap.significant and gap.mean > 0]),
-        (below, [k for k, gap in gaps.items() if gap.significant and gap.mean < 0]),
-        ("not shown to differ", [k for k, gap in gaps.items() if not gap.significant]),
-    ):
-        numbers = [f"{k} ({gaps[k]._replace(mean=gaps[k].mean + one).text(factor)}{' ' * bool(unit)}{unit})" for k in chosen]
-        if numbers:
-            parts.append(f"{words}: {', '.join(numbers)}")
-    return "; ".join(parts)
+def _by_sign(gaps, words, above, below):
+    """The kinds in words: those whose difference is shown, by its sign, and those whose is not."""
+    kinds = {
+        above: [words[kind] for kind, gap in gaps.items() if gap.significant and gap.mean > 0],
+        below: [words[kind] for kind, gap in gaps.items() if gap.significant and gap.mean < 0],
+        "not shown to differ": [words[kind] for kind, gap in gaps.items() if not gap.significant],
+    }
+    return "; ".join(f"{which}: {', '.join(found)}" for which, found in kinds.items() if found)
 
 
 PATTERN = Experiment(
