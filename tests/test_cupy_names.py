@@ -24,7 +24,7 @@ ON_THE_HOST = {  # NumPy's own functions in files that also see device arrays, a
     "models/swin.py": {"linspace"},  # rates of drop path
     "models/task.py": {"asarray"},  # answers are given on the host
     "ops/labels.py": {"asarray"},  # labels on the host are checked there
-    "ops/patterns.py": {"arange", "ones", "stack", "where"},  # a pattern is made on the host
+    "ops/patterns.py": {"arange", "asarray", "ones", "shape", "stack", "zeros"},  # a pattern is made on the host
     "ops/sparse_attention.py": {  # and its groups
         *("append", "argsort", "array", "cumsum", "flatnonzero", "sort", "split", "unique", "zeros")
     },

@@ -104,7 +104,9 @@ def with_global(allowed, count=1):
 
 def pattern_bias(allowed, dtype="float32"):
     """0 where it is allowed and -inf elsewhere: the pattern as `attention` takes it."""
-    return np.where(allowed, 0, -np.inf).astype(dtype)
+    bias = np.zeros(np.shape(allowed), dtype)
+    bias[~np.asarray(allowed)] = -np.inf
+    return bias
 
 
 def _places(height, width):
