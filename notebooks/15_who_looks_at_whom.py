@@ -306,8 +306,8 @@ figure
 
 # %% [markdown]
 # Three things to read off. At 64 tokens nothing is faster than the dense form: one large product beats many small ones. From a few hundred tokens on,
-# patterns and linear attention win, in time and in memory, and their lines have half the slope. And attention in blocks does the same work as dense
-# attention, so its time is about the same; but its memory grows with $T$ only.
+# patterns and linear attention win, and their lines have about half the slope. (In memory, local attention wins last: its tiles keep copies of the keys
+# that they share.) And attention in blocks does the same work as dense attention, so its time is about the same; but its memory grows with $T$ only.
 #
 # What this does not show: whether a model that leaves pairs out answers as well. [The lab](../docs/lab.md) trains all of them on small images
 # (`tinyvit lab pattern`), where a network has few tokens and nothing to gain.
