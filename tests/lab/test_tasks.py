@@ -315,3 +315,7 @@ def test_pairs_of_a_pattern_are_shares_of_all():
     found = {kind: patterned.pairs(dataclasses.replace(config, attention=kind)) for kind in ("full", "axial", "local")}
     assert found == {"full": 1.0, "axial": 4 / 16, "local": 100 / 256}
     assert patterned.pairs(dataclasses.replace(config, attention="linear")) == 0
+
+
+def test_patches_are_small_enough_to_be_many():
+    assert [patterned.small_patch(side) for side in (8, 28, 32, 224)] == [1, 4, 4, 32]

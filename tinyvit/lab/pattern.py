@@ -11,29 +11,30 @@ from tinyvit.lab.train import train
 from tinyvit.layers.attend import ATTENTION, allowed_pairs
 from tinyvit.models.config import ViTConfig
 
-PATCH = {28: 4, 8: 1}  # 49 and 64 tokens
-REACH = {"local": 1, "window": 4, "sliding": 3, "fixed": 1}  # windows of 4 x 4; of the others, the smallest
+PATCHES = 49  # at least: of fewer, a pattern has nothing to choose from
+REACH = {"local": 1, "window": 4, "sliding": 3, "fixed": 1}  # windows of 4 x 4; of the others, the smallest or nearly
+SHARE = {"quick": 0.5, "full": 1}  # of the epochs that other experiments have for a quick look: small patches take long
 
 
 def jobs(data, budget):
-    """Every kind, in the data set's model with small patches.
+    """Every kind, in the data set's model with small patches, on the images of a quick look whatever the budget.
 
     The answer is read from the mean of the patches: a class token, at which all look, would join what a pattern keeps
     apart.
     """
-    recipe, images, base = base_recipe(data, budget), base_images(data, budget), base_config(data)
-    base = replace(base, patch=PATCH[base.image], pool="mean")
+    recipe, images = base_recipe(data, "quick", share=SHARE[budget]), base_images(data, "quick")
+    base = base_config(data)
+    base = replace(base, patch=small_patch(base.image), pool="mean")
+    configs = [replace(base, attention=kind, reach=REACH.get(kind, 1)) for kind in ATTENTION]
     return [
-        training(
-            {"attention": kind, "pairs": pairs(config)},
-            config,
-            recipe,
-            images,
-            task="pattern",
-        )
-        for kind in ATTENTION
-        for config in [replace(base, attention=kind, reach=REACH.get(kind, 1))]
+        training({"attention": config.attention, "pairs": pairs(config)}, config, recipe, images, task="pattern")
+        for config in configs
     ]
+
+
+def small_patch(image):
+    """The largest patch that cuts an image of this side into enough."""
+    return max(patch for patch in range(1, image + 1) if image % patch == 0 and (image // patch) ** 2 >= PATCHES)
 
 
 def pattern(data, seed, **arguments):
