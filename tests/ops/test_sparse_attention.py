@@ -43,6 +43,14 @@ def test_the_pairs_are_those_that_are_counted(name):
     assert (pattern(14).sum(), pattern(32).sum()) == (small, large)
 
 
+def test_longformers_and_the_fixed_patterns_counts():
+    """64 neighbours at 1,024 and 4,096 tokens; A2 as the paper has it, where only a summary may look at itself."""
+    assert [patterns.sliding(tokens, 32).sum() for tokens in (1024, 4096)] == [65_504, 265_184]
+    for side, c, expected in ((14, 1, 1_288), (14, 4, 5_236), (32, 1, 15_904), (32, 4, 63_808)):
+        itself = side * side - side * c
+        assert causal(patterns.fixed, side, c)[1].sum() - itself == expected
+
+
 def test_windows_and_displaced_windows():
     """Swin's: 56 x 56 and 14 x 14 tokens, windows of 7 x 7, displaced by 3."""
     assert patterns.windows(56, 56, 7).sum() == 153_664 and patterns.windows(56, 56, 7, 3).sum() == 135_424
