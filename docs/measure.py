@@ -10,6 +10,7 @@
     python docs/measure.py architecture  packages and their imports -> docs/architecture.md, docs/figures
     python docs/measure.py mistakes      what the gradient check says of each known mistake -> docs/derivations
     python docs/measure.py numerics      tinyvit numerics of a model trained for it -> docs/weights.md
+    python docs/measure.py patterns      attention patterns: pairs, time, memory -> docs/derivations/patterns.md
     python docs/measure.py lab [RUNS]    results of tinyvit lab --data mnist --budget full -> docs/lab.md, docs/figures
     python docs/measure.py readme        both READMEs' tables, from what was measured before
 
@@ -40,6 +41,8 @@ from PIL import Image
 
 from docs import commands, readme
 from docs.readme import DOCS, LAB, PRESETS, TRAINED, replace
+from docs import commands, patterns, readme
+from docs.readme import DOCS, LAB, PRESETS, replace
 from tests.package_layers import PACKAGES, ROOT, imports, modules
 from tinyvit.data import DATASETS, load_data
 from tinyvit.exercises.exercise import exercises
@@ -457,6 +460,7 @@ ALONE = {  # what needs no more words
     "architecture": architecture,
     "mistakes": mistakes,
     "numerics": numerics,
+    "patterns": patterns.write,
     "readme": readme.write,
 }
 

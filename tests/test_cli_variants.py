@@ -106,3 +106,17 @@ def test_every_command(variant, here):
     else:
         runs("train", "digits", *larger)
     runs("train", "digits", *SMALL[:1], "--batch=256", "--from=run", "--freeze=1", "--out=tuned")
+
+
+def test_the_patterns_of_a_models_blocks_are_drawn_and_counted(here):
+    done = call("shapes", "S/16", "--attention=axial", "--pool=mean", "--depth=4", "--patterns=axial.png")
+    assert done.err.splitlines() == [
+        "blocks 1, 3: 196 tokens, 2,744 pairs, 7.14 %",
+        "blocks 2, 4: 196 tokens, 2,744 pairs, 7.14 %",
+        "written to axial.png",
+    ]
+    with Image.open(here / "axial.png") as picture:
+        assert picture.size[0] > 400
+    swin = call("shapes", "Swin-T", "--patterns=swin.png").err
+    assert "block 2: 3,136 tokens, 135,424 pairs" in swin and "blocks 11, 12: 49 tokens, 2,401 pairs, 100 %" in swin
+    fails(here, ["shapes", "mnist", "--model=cnn", "--patterns=a.svg"], "the model cnn has no attention", code=2)

@@ -23,6 +23,7 @@ from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.mistakes import FORGOTTEN as NOTHING
 from tinyvit.exercises.mistakes import mistakes
 from tinyvit.exercises.source import planted
+from tinyvit.layers.attend import attend_backward
 from tinyvit.layers.block import block, block_backward
 from tinyvit.layers.bottleneck import bottleneck, bottleneck_backward, standardised_convolution_backward
 from tinyvit.layers.encoder_block import encoder_block, encoder_block_backward
@@ -52,6 +53,13 @@ from tinyvit.ops.attention import _sum_to, attention_backward
 from tinyvit.ops.convolution import convolution_backward
 from tinyvit.ops.heads import split_heads
 from tinyvit.ops.max_pool import max_pool, max_pool_backward
+from tinyvit.ops.blockwise_attention import blockwise_attention, blockwise_attention_backward
+from tinyvit.ops.heads import split_heads
+from tinyvit.ops.linear_attention import (
+    causal_linear_attention_backward,
+    linear_attention_backward,
+    positive_features_backward,
+)
 from tinyvit.ops.mean_row import mean_row, mean_row_backward
 from tinyvit.ops.relative_bias import _offsets, relative_bias_backward
 from tinyvit.ops.relu import relu_backward
@@ -60,6 +68,7 @@ from tinyvit.ops.resize_positions import resize_positions_backward
 from tinyvit.ops.scale import scale_queries, scale_queries_backward
 from tinyvit.ops.standardise import standardise, standardise_backward
 from tinyvit.ops.unfold import padding, unfold_backward
+from tinyvit.ops.sparse_attention import dense, sparse_attention_backward
 
 PAST_THE_BLOCK = "dz, g = backward(dz, p, c)"
 SUM_OVER_BLOCKS = "reduce(lambda total, d: trees.map(lambda a, b: a + b, total, d), dpos)"
@@ -87,6 +96,73 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
         layer_norm_backward,
         "layer_norm",
         {"eps outside the root": ("dx *= rstd", "dx /= np.sqrt(1 / rstd**2 - 1e-6) + 1e-6")},
+    ),
+    (
+        sparse_attention_backward,
+        "sparse_attention/bias",
+        {
+            "dbias is the weights": ("dscores.append(part)", 'dscores.append(cache["a"])'),
+            "dq in the order of the groups": ('dq[..., cache["queries"], :]', 'dq[..., cache["queries"][:, ::-1], :]'),
+        },
+    ),
+    (
+        sparse_attention_backward,
+        "sparse_attention/windows",
+        {"another group's keys": ('enumerate(cache["keys"])', 'enumerate(cache["keys"][::-1])')},
+    ),
+    (dense, "sparse_attention/bias", {"queries and keys exchanged": ("whole[..., ", "whole.swapaxes(-1, -2)[..., ")}),
+    (
+        blockwise_attention,
+        "blockwise_attention",
+        {
+            "lse without the logarithm": ("m + xp.log(total)", "m"),
+            "the last block's maximum": ("m + xp.log(total)", "scores.max(axis=-1, keepdims=True) + xp.log(total)"),
+        },
+    ),
+    (
+        blockwise_attention_backward,
+        "blockwise_attention",
+        {
+            "dk not transposed": ("dscores.swapaxes(-1, -2) @ q", "dscores.swapaxes(-1, -2) @ dy"),
+            "dv without the weights": ("a.swapaxes(-1, -2) @ dy", "(0 * a + 1).swapaxes(-1, -2) @ dy"),
+            "dq is the first block's": (
+                "dq += dscores @ k[..., keys, :]",
+                "dq += (dscores @ k[..., keys, :]) * (not dq.any())",
+            ),
+        },
+    ),
+    (
+        positive_features_backward,
+        "positive_features",
+        {
+            "exp(x) above 0 as well": ('np.exp(np.minimum(c["x"], 0))', 'np.exp(c["x"])'),
+            "1 everywhere": ("dy * ", "dy + 0 * "),
+        },
+    ),
+    (
+        linear_attention_backward,
+        "linear_attention",
+        {"dK not transposed": ("v @ dkv.swapaxes(-1, -2)", "(v @ dkv.swapaxes(-1, -2))[..., ::-1]")},
+    ),
+    (
+        causal_linear_attention_backward,
+        "causal_linear_attention",
+        {
+            "the whole state for every query": ("for t in range(T):", "for t in [*range(T), *range(T)]:"),
+            "dk of one step alone": ("dkv = dkv + q", "dkv = q"),
+            "dn of one step alone": ("dn = dn + w", "dn = w"),
+            "forwards in time": ("for t in reversed(range(T)):", "for t in range(T):"),
+            "dq without the sum of the keys": (" + w[..., t, :] * n", " + 0 * n"),
+            "dk without the sum's": ("[..., 0] + dn", "[..., 0]"),
+        },
+    ),
+    (
+        attend_backward,
+        "attend",
+        {
+            "the features of the queries passed by": ('dq = positive_features_backward(dq, c["q_features"])', NOTHING),
+            "the features of the queries for the keys": ('dk, c["k_features"]', 'dk, {"x": 0 * c["k_features"]["x"]}'),
+        },
     ),
     (linear_backward, "multi_head_attention", {"dw transposed": ("x.T @ rows", "rows.T @ x")}),
     (

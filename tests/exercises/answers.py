@@ -379,6 +379,65 @@ def readout_by(read):
     return lambda z, p: (read(z, lambda x: p["gamma"] * standardise(x, 1e-6) + p["beta"]), {})
 
 
+def sparse_loop(q, k, v, plan, bias=None):
+    """Query by query, over the keys that it may look at."""
+    y, allowed = np.zeros_like(q[..., :1] * v[..., :1, :]), {}
+    for queries, keys, mask in plan:
+        for g, n in np.ndindex(queries.shape):
+            seen = slice(None) if mask is None else np.isfinite(mask[g, n])
+            allowed[queries[g, n]] = keys[g][seen]
+    for t, seen in allowed.items():
+        s = scores(q[..., t : t + 1, :], k[..., seen, :], None if bias is None else bias[..., t : t + 1, seen])
+        y[..., t : t + 1, :] = along(s, -1) @ v[..., seen, :]
+    return y, {}
+
+
+def sparse_backward_loop(dy, c, put=np.add.at):
+    """Group by group: one group's keys are other groups' too."""
+    tokens = dy.shape[-2]
+    grads = [np.zeros_like(dy), np.zeros_like(c["k"]), np.zeros_like(c["v"]), np.zeros_like(c["bias"])]
+    for part in c["groups"]:
+        for g, queries in enumerate(part["queries"]):
+            keys, one = part["keys"][g], {name: part[name][..., g, :, :] for name in "qkva"}
+            dq, dk, dv, dbias = attention_backward(dy[..., queries, :], one)
+            for whole, rows, found in zip(grads, (queries, keys, keys), (dq, dk, dv), strict=False):
+                put(whole, (..., rows, slice(None)), found)
+            grads[3][..., queries[:, None], keys] = dbias
+    assert grads[0].shape[-2] == tokens
+    return tuple(grads)
+
+
+def rowwise(q, k, v, block=128):
+    """The softmax of whole rows, and lse as its name says."""
+    s = scores(q, k, None)
+    lse = np.log(np.exp(s).sum(axis=-1, keepdims=True))
+    return np.exp(s - lse) @ v, {"q": q, "k": k, "v": v, "y": np.exp(s - lse) @ v, "lse": lse}
+
+
+def rowwise_backward(dy, c, block=128):
+    a = np.exp(scores(c["q"], c["k"], None) - c["lse"])
+    return attention_backward(dy, {"q": c["q"], "k": c["k"], "v": c["v"], "a": a})[:3]
+
+
+def by_weights(q, k, v):
+    """The quadratic form."""
+    w = scores(q, k, None)
+    return (w / w.sum(axis=-1, keepdims=True)) @ v, {}
+
+
+def by_weights_backward(total):
+    """Through the quadratic form: `total` is how the weights' sum is treated."""
+
+    def backward(dy, c):
+        q, k, v = c["q"], c["k"], c["v"]
+        w = scores(q, k, None)
+        da, sums = dy @ np.swapaxes(v, -1, -2), w.sum(axis=-1, keepdims=True)
+        dw = total(da / sums, w / sums)
+        return dw @ k, np.swapaxes(dw, -1, -2) @ q, np.swapaxes(w / sums, -1, -2) @ dy
+
+    return backward
+
+
 RIGHT = {  # (exercise, answer, and for a backward pass with a cache of its own, its forward pass)
     "softmax, as everywhere": ("softmax", lambda x: (along(x, -1), {})),
     "softmax, row by row": ("softmax", lambda x: (naive.softmax(x - x.max()), {})),
@@ -432,9 +491,42 @@ RIGHT = {  # (exercise, answer, and for a backward pass with a cache of its own,
     "mean_row_backward": ("mean_row_backward", mean_backward_by(lambda x: 1 / x.shape[1])),
     "class_readout": ("class_readout", readout_by(lambda z, norm: norm(z)[:, 0])),
     "mean_readout": ("mean_readout", readout_by(lambda z, norm: norm(z).mean(axis=1))),
+    "sparse_attention, query by query": ("sparse_attention", sparse_loop),
+    "sparse_attention_backward, group by group": ("sparse_attention_backward", sparse_backward_loop),
+    "blockwise_attention, whole rows": ("blockwise_attention", rowwise),
+    "blockwise_attention_backward, whole rows": ("blockwise_attention_backward", rowwise_backward, rowwise),
+    "linear_attention, the quadratic form": ("linear_attention", by_weights),
+    "linear_attention_backward, the quadratic form": (
+        "linear_attention_backward",
+        by_weights_backward(lambda dw, a: dw - (dw * a).sum(axis=-1, keepdims=True)),
+    ),
 }
 
 WRONG = {  # (exercise, the kind, words that are to be said, answer, and its forward pass)
+    "sparse: the keys of all": (
+        "sparse_attention",
+        "missing term",
+        "the mask is missing",
+        lambda q, k, v, plan, bias=None: sparse_loop(q, k, v, [part._replace(mask=None) for part in plan], bias),
+    ),
+    "sparse: a key's last group": (
+        "sparse_attention_backward",
+        "missing term",
+        "the sum over all that did",
+        lambda dy, c: sparse_backward_loop(dy, c, np.ndarray.__setitem__),
+    ),
+    "blockwise: not divided": (
+        "blockwise_attention",
+        "value",
+        "",
+        lambda q, k, v, block=128: (np.exp(scores(q, k, None)) @ v, {}),
+    ),
+    "linear: the sum of weights a constant": (
+        "linear_attention_backward",
+        "missing term",
+        "what comes through the numerator alone",
+        by_weights_backward(lambda dw, a: dw),
+    ),
     "nothing yet": ("softmax", "unwritten", "returns None", lambda x: None),
     "no return": ("softmax", "unwritten", "return", no_return),
     "y alone": ("softmax", "form", "return y, c", lambda x: along(x, -1)),

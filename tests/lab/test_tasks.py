@@ -16,6 +16,7 @@ from tinyvit.lab import cost as costs
 from tinyvit.lab import equal as equals
 from tinyvit.lab import fewshot as fewshots
 from tinyvit.lab import masked as masking
+from tinyvit.lab import pattern as patterned
 from tinyvit.lab import train as trains
 from tinyvit.lab import worker as tasks
 from tinyvit.lab.train import some
@@ -341,3 +342,22 @@ def test_pictures_that_some_are_taken_of_stay_bytes():
     np.testing.assert_array_equal(x[:], Pixels(stored, 4)[np.array([1, 3])])
     x, _ = trains.part(stored, np.arange(5), np.array([1, 3]))
     np.testing.assert_array_equal(x, stored[[1, 3]])
+# ---- pattern
+
+
+def test_pattern_trains_and_counts_the_processors_seconds(monkeypatch):
+    clock = iter((5.0, 7.5))
+    monkeypatch.setattr(patterned, "process_time", lambda: next(clock))
+    found, trained = do("pattern", toy(), VIT, 3), do("train", toy(), VIT, 3)
+    assert found["seconds"] == 2.5 and found | {"seconds": 0} == trained | {"seconds": 0}
+
+
+def test_pairs_of_a_pattern_are_shares_of_all():
+    config = dataclasses.replace(CONFIG, image=8, patch=2, pool="mean", depth=2)
+    found = {kind: patterned.pairs(dataclasses.replace(config, attention=kind)) for kind in ("full", "axial", "local")}
+    assert found == {"full": 1.0, "axial": 4 / 16, "local": 100 / 256}
+    assert patterned.pairs(dataclasses.replace(config, attention="linear")) == 0
+
+
+def test_patches_are_small_enough_to_be_many():
+    assert [patterned.small_patch(side) for side in (8, 28, 32, 224)] == [1, 4, 4, 32]

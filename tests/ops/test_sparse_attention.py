@@ -43,6 +43,14 @@ def test_the_pairs_are_those_that_are_counted(name):
     assert (pattern(14).sum(), pattern(32).sum()) == (small, large)
 
 
+def test_longformers_and_the_fixed_patterns_counts():
+    """64 neighbours at 1,024 and 4,096 tokens; A2 as the paper has it, where only a summary may look at itself."""
+    assert [patterns.sliding(tokens, 32).sum() for tokens in (1024, 4096)] == [65_504, 265_184]
+    for side, c, expected in ((14, 1, 1_288), (14, 4, 5_236), (32, 1, 15_904), (32, 4, 63_808)):
+        itself = side * side - side * c
+        assert causal(patterns.fixed, side, c)[1].sum() - itself == expected
+
+
 def test_windows_and_displaced_windows():
     """Swin's: 56 x 56 and 14 x 14 tokens, windows of 7 x 7, displaced by 3."""
     assert patterns.windows(56, 56, 7).sum() == 153_664 and patterns.windows(56, 56, 7, 3).sum() == 135_424
@@ -64,6 +72,26 @@ def tiles(height, width, tile):
     """The tile of each token of a grid."""
     rows, columns = np.divmod(np.arange(height * width), width)
     return rows // tile * width + columns // tile
+
+
+@pytest.mark.parametrize(
+    ("pattern", "sizes"),
+    [
+        (patterns.full, (24,)),
+        (patterns.causal, (24,)),
+        (patterns.sliding, (24, 2, 3)),
+        (patterns.neighbourhood, (4, 6, 1)),
+        (patterns.row, (4, 6)),
+        (patterns.column, (4, 6)),
+        (patterns.windows, (4, 6, 2, 1)),
+        (patterns.strided, (24, 6)),
+        (patterns.fixed, (24, 6, 2)),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_some_rows_of_a_pattern_are_those_of_the_whole(pattern, sizes):
+    some = np.array([5, 0, 23])
+    np.testing.assert_array_equal(pattern(*sizes, queries=some), pattern(*sizes)[..., some, :])
 
 
 H, W = 4, 6
@@ -109,6 +137,16 @@ def test_it_is_dense_attention_with_a_mask(name):
 def test_with_a_class_token_at_whom_everybody_looks(name):
     allowed, group = PLANS[name]
     assert compared(patterns.with_global(allowed), np.concatenate([[-1], group])) < 1e-14
+
+
+def test_a_plan_is_made_of_the_whole_pattern_or_of_its_rows():
+    """And groups are filled up with keys that nobody in them may look at, none twice."""
+    allowed, group = PLANS["neighbourhood"]
+    group = group * (group < 3)  # a group that asks more keys than its neighbours of one size
+    for one, other in zip(grouped(allowed, group), grouped(lambda t: allowed[t], group), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+        assert all(len(set(keys)) == len(keys) for keys in one.keys)
+    assert compared(allowed, group) < 1e-14
 
 
 def test_windows_compute_no_score_too_many_and_nothing_is_masked():

@@ -30,10 +30,16 @@ def attention_forms(rng):
         "": grouped(allowed, group),
         "/windows": grouped(patterns.windows(HEIGHT, WIDTH, 2, 1), group[1:]),
     }.items():
+        count = sum(g.queries.size for g in plan)
+        q, k, v = tokens[..., len(allowed) - count :, :]
         found["sparse_attention" + name] = Case(
-            lambda q, k, v, plan=plan: sparse_attention(q, k, v, plan),
-            lambda dy, c: sparse_attention_backward(dy, c)[:3],
-            tuple(tokens[..., len(allowed) - sum(g.queries.size for g in plan) :, :]),
+            sparse_attention, lambda dy, c: sparse_attention_backward(dy, c)[:3], (q, k, v), dict(plan=plan)
+        )
+        found[f"sparse_attention{name}, bias" if name else "sparse_attention/bias"] = Case(
+            lambda q, k, v, bias, plan: sparse_attention(q, k, v, plan, bias),
+            sparse_attention_backward,
+            (q, k, v, array(B, HEADS, count, count)),
+            dict(plan=plan),
         )
     q, k, v = array(B, HEADS, T, WIDE), array(B, HEADS, S, WIDE), array(B, HEADS, S, WIDE)
     found["blockwise_attention"] = Case(

@@ -6,14 +6,18 @@ import sys
 
 from tinyvit.commands.options import add_json, add_model_settings, count, given, new_command
 from tinyvit.commands.runs import save_figure
-from tinyvit.models.model import preset_config
+from tinyvit.errors import UsageError
+from tinyvit.models.model import model_of, name_of, preset_config
 from tinyvit.models.presets import PRESETS
+from tinyvit.viz.patterns import distinct, pairs_in_words, patterns_figure
+from tinyvit.viz.pyramid import stage_grid
 from tinyvit.viz.summary import shapes
 
 
 def add(commands):
     """Declare the options."""
     examples = ["shapes", "shapes S/16 --batch 8 --backward", "shapes digits --figure digits.svg", "shapes Swin-T"]
+    examples += ["shapes S/16 --attention axial --patterns axial.png"]
     examples += ["shapes B/16 --pool mean --position relative --position-at shared", "shapes mnist --model cnn"]
     parser = new_command(commands, "shapes", run, examples)
     parser.add_argument(
@@ -29,6 +33,12 @@ def add(commands):
     parser.add_argument(
         "--figure", type=os.path.expanduser, metavar="FILE", help="also draw the forward pass, as .svg, .png or .pdf"
     )
+    parser.add_argument(
+        "--patterns",
+        type=os.path.expanduser,
+        metavar="FILE",
+        help="also draw which keys the queries of each block may look at, and count them",
+    )
     add_model_settings(parser, "the model (default: the preset's)")
     add_json(parser)
 
@@ -43,4 +53,20 @@ def run(args):
 
         save_figure(dataflow_figure(rows), args.figure)
         print(f"written to {args.figure}", file=sys.stderr)
+    if args.patterns:
+        draw_patterns(config, args.patterns)
     print(json.dumps([row._asdict() for row in rows]) if args.json else rows)
+
+
+def draw_patterns(config, path):
+    """Draw the patterns of a model's blocks, and say how many pairs each allows."""
+    views = model_of(config).views
+    if "patterns" not in views:
+        raise UsageError(f"--patterns: the model {name_of(config)} has no attention: choose another --model")
+    grid = views["grid"](config)
+    found = distinct(views["patterns"](config))
+    grids = [stage_grid(len(allowed), grid, 1)[0] for allowed in found.values()]
+    save_figure(patterns_figure(found, grids), path)
+    for blocks, allowed in found.items():
+        print(f"{blocks}: {len(allowed):,} tokens, {pairs_in_words(allowed)}", file=sys.stderr)
+    print(f"written to {path}", file=sys.stderr)

@@ -30,6 +30,7 @@ from tinyvit.layers import (
 from tinyvit.models import vit
 from tinyvit.ops import (
     attention,
+    blockwise_attention,
     class_row,
     convolution,
     cross_entropy,
@@ -37,12 +38,14 @@ from tinyvit.ops import (
     gelu,
     heads,
     max_pool,
+    linear_attention,
     mean_row,
     patches,
     relative_bias,
     scale,
     softmax,
     standardise,
+    sparse_attention,
     tanh,
     unfold,
 )
@@ -271,6 +274,28 @@ def exercises():
     pair(pool.class_readout, pool.class_readout_backward, of("class_readout"), ("dz", "g"))
     pair(pool.mean_readout, pool.mean_readout_backward, of("mean_readout"), ("dz", "g"))
     pair(pre_logits.pre_logits, pre_logits.pre_logits_backward, of("pre_logits"), ("dx", "g"))
+    sparse = [cases["sparse_attention/bias"], cases["sparse_attention/windows, bias"]]
+    pair(
+        sparse_attention.sparse_attention,
+        sparse_attention.sparse_attention_backward,
+        [((q, k, v), each.keywords | {"bias": bias}) for each in sparse for q, k, v, bias in [each.inputs]],
+        ("dq", "dk", "dv", "dbias"),
+        sizes={"B": checks.B, "h": 2, "d": 3},
+    )
+    pair(
+        blockwise_attention.blockwise_attention,
+        blockwise_attention.blockwise_attention_backward,
+        of("blockwise_attention"),
+        ("dq", "dk", "dv"),
+        sizes=heads_sizes | {"h": 2, "d": 3},
+    )
+    pair(
+        linear_attention.linear_attention,
+        linear_attention.linear_attention_backward,
+        of("linear_attention"),
+        ("dq", "dk", "dv"),
+        sizes=heads_sizes | {"h": 2, "d": 3, "e": 4},
+    )
     (images, p), config = cases["vit"].inputs, cases["vit"].keywords["config"]
     pair(vit.vit, vit.vit_backward, [((images, p, config), {})], ("dimages", "g"), ("logits",))
     return found

@@ -15,6 +15,7 @@ from tinyvit.lab.fewshot import FEWSHOT
 from tinyvit.lab.job import BUDGETS, Pictures
 from tinyvit.lab.masked import MASKED
 from tinyvit.lab.norm import NORM
+from tinyvit.lab.pattern import PATTERN
 from tinyvit.lab.pooling import POOLING
 from tinyvit.lab.position import POSITION
 from tinyvit.lab.scale import SCALE
@@ -25,6 +26,7 @@ from tinyvit.lock import locked
 from tinyvit.names import expected
 
 EXPERIMENTS = {e.name: e for e in (POSITION, POOLING, NORM, SCALE, SHAPE, DATA_SIZE, BACKBONE, MASKED, FEWSHOT, COST)}
+EXPERIMENTS = {e.name: e for e in (POSITION, POOLING, NORM, SCALE, SHAPE, DATA_SIZE, MASKED, FEWSHOT, COST, PATTERN)}
 RESULTS, TABLE, FIGURE = "results.jsonl", "table.md", "figure.png"
 
 

@@ -10,10 +10,12 @@ from tinyvit.lab.cost import cost
 from tinyvit.lab.equal import backbone
 from tinyvit.lab.fewshot import fewshot
 from tinyvit.lab.masked import masked
+from tinyvit.lab.pattern import pattern
 from tinyvit.lab.train import train
 from tinyvit.training.worker import serve
 
 TASKS = {"train": train, "backbone": backbone, "fewshot": fewshot, "masked": masked, "cost": cost}
+TASKS = {"train": train, "fewshot": fewshot, "masked": masked, "cost": cost, "pattern": pattern}
 
 
 def do(name, data, arguments, seed):

@@ -13,7 +13,7 @@ r is the configuration's `reach`. A class token looks at all, and all look at it
 back only, since it generates; here, where all patches are there from the start, they look both ways.
 """
 
-import functools
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -32,40 +32,55 @@ def _places(height, width):
     return np.divmod(np.arange(height * width), width)
 
 
-def _tiles(height, width, side):
-    """The tile of side x side patches in which each patch lies."""
+def _tiles(height, width, reach):
+    """The tile in which each patch lies, about r + 3 wide and high.
+
+    A tile of t x t queries asks (t + 2r)^2 keys: larger tiles compute more scores in vain, smaller ones are more and
+    smaller products (r + 3 was the fastest, or nearly, where it was measured). Tiles of one size are one product, so
+    the sides are cut as evenly as can be.
+    """
     rows, columns = _places(height, width)
-    return rows // side * width + columns // side
+    down, across = (max(1, round(side / (reach + 3))) for side in (height, width))
+    return rows * down // height * across + columns * across // width
 
 
 def _local(height, width, reach, number):
-    return patterns.neighbourhood(height, width, reach), _tiles(height, width, 2 * reach + 1)
+    return partial(patterns.neighbourhood, height, width, reach), _tiles(height, width, reach)
 
 
 def _window(height, width, reach, number):
     shift = reach // 2 if number % 2 else 0
     rows, columns = _places(height, width)
-    return patterns.windows(height, width, reach, shift), (rows - shift) // reach * width + (columns - shift) // reach
+    group = (rows - shift) // reach * width + (columns - shift) // reach
+    return partial(patterns.windows, height, width, reach, shift), group
 
 
 def _axial(height, width, reach, number):
     pattern = patterns.column if number % 2 else patterns.row
-    return pattern(height, width), _places(height, width)[number % 2]
+    return partial(pattern, height, width), _places(height, width)[number % 2]
 
 
 def _sliding(height, width, reach, number):
-    return patterns.sliding(height * width, reach), np.arange(height * width) // (2 * reach)
+    tokens = height * width
+    pieces = max(1, round(tokens / (reach + 8)))  # of about r + 8 queries, which ask 3r + 8 keys
+    return partial(patterns.sliding, tokens, reach, 1), np.arange(tokens) * pieces // tokens
 
 
 def _strided(height, width, reach, number):
-    return patterns.strided(height * width, width)[number % 2], _places(height, width)[number % 2]
+    def rows(queries):
+        return patterns.strided(height * width, width, queries)[number % 2]
+
+    return rows, _places(height, width)[number % 2]
 
 
 def _fixed(height, width, reach, number):
-    return patterns.fixed(height * width, width, reach)[number % 2], _places(height, width)[0]
+    def rows(queries):
+        return patterns.fixed(height * width, width, reach, queries)[number % 2]
+
+    return rows, _places(height, width)[0]
 
 
-SPARSE = {  # (rows of patches, columns, reach, number of the block) -> pattern, group of each query
+SPARSE = {  # (rows of patches, columns, reach, number of the block) -> the pattern's rows of queries, group of each
     "local": _local,
     "window": _window,
     "axial": _axial,
@@ -76,23 +91,35 @@ SPARSE = {  # (rows of patches, columns, reach, number of the block) -> pattern,
 ATTENTION = ("full", *SPARSE, "linear")  # the choices of a configuration's `attention`
 
 
-@functools.lru_cache(maxsize=64)
+@lru_cache(maxsize=64)
 def attention_plan(kind, grid, class_token, reach, number):
     """How block `number` attends, for `attend`: None in full, "linear", or the groups of its pattern."""
     if kind not in SPARSE:
         return None if kind == "full" else kind
-    allowed, group = SPARSE[kind](*grid, reach, number)
-    if class_token:
-        allowed, group = patterns.with_global(allowed), np.concatenate([[group.min() - 1], group])
-    return grouped(allowed, group)
+    return grouped(*_rows_and_groups(kind, grid, class_token, reach, number))
 
 
 def allowed_pairs(kind, grid, class_token, reach, number):
     """Which keys each query of block `number` may look at, [T, T]."""
+    tokens = grid[0] * grid[1] + class_token
     if kind not in SPARSE:
-        return patterns.full(grid[0] * grid[1] + class_token)
-    allowed, _ = SPARSE[kind](*grid, reach, number)
-    return patterns.with_global(allowed) if class_token else allowed
+        return patterns.full(tokens)
+    rows, _ = _rows_and_groups(kind, grid, class_token, reach, number)
+    return rows(np.arange(tokens))
+
+
+def _rows_and_groups(kind, grid, class_token, reach, number):
+    """What `grouped` takes; with a class token, which is a group of its own, in front."""
+    of_patches, group = SPARSE[kind](*grid, reach, number)
+    if not class_token:
+        return of_patches, group
+
+    def rows(queries):
+        allowed = np.ones((len(queries), 1 + len(group)), bool)
+        allowed[queries > 0, 1:] = of_patches(queries[queries > 0] - 1)
+        return allowed
+
+    return rows, np.concatenate([[group.min() - 1], group])
 
 
 def attend(q, k, v, plan, bias=None):

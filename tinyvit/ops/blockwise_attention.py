@@ -12,7 +12,7 @@ from tinyvit.arrays import xp_of
 from tinyvit.ops.sums import row_dots, row_sums
 
 
-def blockwise_attention(q, k, v, *, block=64):
+def blockwise_attention(q, k, v, block=128):
     """y = softmax(q k^T) v, over blocks of keys.
 
     For a row with the scores s_1, ..., s_j of the blocks so far, keep their maximum m, the sum l = sum_i exp(s_i - m)
@@ -28,7 +28,7 @@ def blockwise_attention(q, k, v, *, block=64):
         Queries, already scaled.
     k, v : array [..., S, d]
     block : int
-        Keys in a block.
+        Keys in a block; the backward pass may have others.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def blockwise_attention(q, k, v, *, block=64):
     return y, {"q": q, "k": k, "v": v, "y": y, "lse": m + xp.log(total)}
 
 
-def blockwise_attention_backward(dy, c, *, block=64):
+def blockwise_attention_backward(dy, c, block=128):
     """The gradients of q, k and v, block by block.
 
     A block of the attention map is computed again, a = exp(s - lse). The softmax's gradient, ds_j = a_j (da_j - sum_i

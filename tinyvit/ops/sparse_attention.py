@@ -30,8 +30,8 @@ def grouped(allowed, group):
 
     Parameters
     ----------
-    allowed : bool array [T, S]
-        The pattern, see `patterns`.
+    allowed : bool array [T, S], or a function
+        The pattern, see `patterns`; the function is given the numbers of n queries and returns their rows, [n, S].
     group : int array [T]
         To which group each query belongs.
 
@@ -41,16 +41,24 @@ def grouped(allowed, group):
         Where groups with as many queries differ in the number of their keys, the smaller are filled up with keys that
         nobody in them may look at.
     """
-    members = [np.flatnonzero(group == number) for number in np.unique(group)]
-    plan = []
-    for size in sorted({len(queries) for queries in members}):
-        queries = np.array([q for q in members if len(q) == size])
-        asked = allowed[queries].any(axis=1)  # [G, S]
-        count = asked.sum(axis=1).max()
-        keys = np.sort((~asked).argsort(axis=1, kind="stable")[:, :count], axis=1)  # those asked first, then any others
-        may = np.take_along_axis(allowed[queries], keys[:, None], axis=2)  # [G, n, m]
-        plan.append(Groups(queries, keys, None if may.all() else pattern_bias(may)))
-    return tuple(plan)
+    rows_of = allowed if callable(allowed) else allowed.__getitem__
+    order = np.argsort(group, kind="stable")
+    sizes = np.unique(group, return_counts=True)[1]
+    members = np.split(order, np.cumsum(sizes)[:-1])
+    return tuple(_of_one_size([q for q in members if len(q) == size], rows_of) for size in np.unique(sizes))
+
+
+def _of_one_size(members, rows_of):
+    """The groups whose queries are these, each with as many keys as the group that asks most."""
+    keys = [np.flatnonzero(rows_of(queries).any(axis=0)) for queries in members]
+    count = max(map(len, keys))
+    may = np.zeros((len(members), len(members[0]), count), bool)
+    for number, (queries, asked) in enumerate(zip(members, keys, strict=True)):
+        rows = rows_of(queries)
+        if len(asked) < count:
+            keys[number] = np.sort(np.append(asked, np.flatnonzero(~rows.any(axis=0))[: count - len(asked)]))
+        may[number] = rows[:, keys[number]]
+    return Groups(np.array(members), np.array(keys), None if may.all() else pattern_bias(may))
 
 
 def sparse_attention(q, k, v, plan, bias=None):

@@ -1,0 +1,404 @@
+# %% [markdown]
+# # Who looks at whom: when all pairs are too many
+#
+# **The question.** In a Vision Transformer every token asks every token. Why not take each pixel as a token, then? And if that is too much: which
+# pairs can be left out, what does it save, and is there a way to leave out none?
+#
+# First, what leaving out looks like. An image of 14 x 14 patches has 196 tokens, and so 196 x 196 = 38,416 pairs of a query and a key. Above: which
+# of the pairs are computed, queries downwards, keys across. Below: the patches that one query (orange) may look at.
+
+# %%
+import math
+import tracemalloc
+from functools import partial
+from time import process_time
+
+import numpy as np
+
+from tinyvit import exercises, gradcheck
+from tinyvit.exercises.source import edited
+from tinyvit.layers.attend import allowed_pairs, attend, attend_backward, attention_plan
+from tinyvit.ops import patterns
+from tinyvit.ops.attention import attention, attention_backward
+from tinyvit.ops.blockwise_attention import blockwise_attention, blockwise_attention_backward
+from tinyvit.ops.linear_attention import linear_attention, linear_attention_backward, positive_features
+from tinyvit.ops.softmax import softmax
+from tinyvit.ops.sparse_attention import scores_computed, sparse_attention, sparse_attention_backward
+from tinyvit.viz.patterns import patterns_figure
+from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
+
+rng = np.random.default_rng(0)
+GRID = (14, 14)
+KINDS = {  # a configuration's `attention` and `reach`, and the block: some kinds alternate from block to block
+    "local, 7 x 7": ("local", 3, 0),
+    "windows, 7 x 7": ("window", 7, 0),
+    "windows, displaced": ("window", 7, 1),
+    "axial: row": ("axial", 1, 0),
+    "axial: column": ("axial", 1, 1),
+}
+
+
+def allowed(kind, reach, number, grid=GRID):
+    """Which keys each query may look at, [T, T], without a class token."""
+    return allowed_pairs(kind, grid, False, reach, number)
+
+
+patterns_figure({title: allowed(*kind) for title, kind in KINDS.items()}, GRID)
+
+# %% [markdown]
+# **Local** attention looks around (Ramachandran et al. 2019). **Windows** cut the image into squares, and displace the cuts in every other layer
+# (Swin, Liu et al. 2021). **Axial** attention takes the own row, and in the next layer the own column (the ViT paper tries it in appendix D.6).
+# There are more: `attention` and `reach` of a `ViTConfig` choose, [attend.py](../tinyvit/layers/attend.py) lists them.
+#
+# ## Counting
+#
+# For $T$ tokens of width $D$, attention makes two kinds of products. The four projections (queries, keys, values, output) take $4 T D^2$
+# multiply-adds. The scores $q k^\top$, and the weights times the values, take $2 T^2 D$. Before you run the next cell, guess: in ViT-B, with 196
+# patches and $D = 768$, which is the larger part?
+
+# %%
+print("image, tokens                        T      D   projections      scores   scores / projections")
+for words, T, D in (
+    ("224 x 224, patches of 16", 14 * 14, 768),
+    ("224 x 224, patches of 4 (Swin-T)", 56 * 56, 96),
+    ("224 x 224, pixels", 224 * 224, 768),
+):
+    projections, scores = 4 * T * D * D, 2 * T * T * D
+    print(f"{words:32} {T:6,} {D:5}   {projections / 1e6:9,.0f} M {scores / 1e6:9,.0f} M   {scores / projections:8.2f}")
+T = 224 * 224
+print(
+    f"\na token a pixel: {T:,}^2 = {T * T / 1e9:.1f} billion scores, {4 * T * T / 2**30:.1f} GiB in float32, for each head"
+)
+
+# %% [markdown]
+# At ViT's 196 tokens the scores are **an eighth** of the projections ($T / 2D$). A pattern that saved every score would save a ninth of these
+# products, and axial attention with its second layer of projections costs more than it saves. The quadratic term is not what makes ViT-B/16 slow.
+# Patterns begin to pay where tokens are many and narrow, as in Swin's first stage, and a token a pixel is out of reach without them: ViT's own answer
+# to the quadratic term is the patch.
+#
+# ## A pattern is a mask
+#
+# By definition: add minus infinity to the scores that are not allowed, and take the softmax. That computes all of them and throws most away. The
+# efficient form computes small dense attentions: queries that ask nearly the same keys are a **group**.
+
+# %%
+print(exercises.source(sparse_attention))
+
+# %%
+d = 16
+q, k, v, dy = rng.standard_normal((4, 196, d))
+q /= math.sqrt(d)
+
+print("pattern               allowed pairs   scores computed   of 38,416   largest difference to the mask")
+differences = {}
+for title, (kind, reach, number) in KINDS.items():
+    pairs, plan = allowed(kind, reach, number), attention_plan(kind, GRID, False, reach, number)
+    y_mask, _ = attention(q, k, v, patterns.pattern_bias(pairs, "float64"))
+    y, _ = sparse_attention(q, k, v, plan)
+    differences[title] = abs(y - y_mask).max()
+    computed = scores_computed(plan)
+    print(f"{title:20} {pairs.sum():12,} {computed:17,} {computed / pairs.size:13.1%} {differences[title]:18.0e}")
+
+# %% [markdown]
+# Windows and rows compute what is allowed and no more: all queries of a group ask the same keys. Neighbours do not. A tile of queries asks the keys
+# of all its neighbourhoods, and masks, for each query, those that are not its own.
+#
+# ## Break it: the edge
+#
+# A patch in the corner has fewer neighbours than 49. A convolution meets that with zeros around the image, and most functions that cut out
+# neighbourhoods hand over such zeros. Is a key of zeros harmless? It has the score 0, and $e^0 = 1$:
+
+# %%
+corner = np.flatnonzero(allowed("local", 3, 0)[0])  # the neighbours of the first patch
+missing = 49 - len(corner)
+padded_k, padded_v = (np.concatenate([x[corner], np.zeros((missing, d))]) for x in (k, v))
+y_padded, c_padded = attention(q[:1], padded_k, padded_v)
+y_masked, _ = attention(q[:1], k[corner], v[corner])
+zeros_take = c_padded["a"][0, len(corner) :].sum()
+edge_error = abs(y_padded - y_masked).max()
+print(f"the corner has {len(corner)} neighbours; {missing} keys of zeros take {zeros_take:.0%} of the attention")
+print(f"and the answer is off by {edge_error:.2f}")
+
+# %% [markdown]
+# The masked form and the gathered form are one function only if the missing keys are masked: left out, not zero.
+# [The derivation](../docs/derivations/patterns.md) says why, and has the gradient.
+#
+# ## How far does information get?
+#
+# A query that does not ask a key may still hear of it, by way of a third token, one layer later. With patterns as matrices of 0 and 1, token $t$
+# has heard of $s$ after two layers if $(A_2 A_1)_{ts} > 0$. How many layers until everybody has heard of everybody? Guess for local 3 x 3.
+
+
+# %%
+def layers_until_all(kind, reach):
+    """How many layers it takes until every token has heard of every token."""
+    heard = np.eye(196, dtype=np.float32)
+    for number in range(100):
+        heard = (allowed(kind, reach, number).astype(np.float32) @ heard > 0).astype(np.float32)
+        if heard.all():
+            return number + 1
+
+
+layers = {}
+for title, kind, reach in (
+    ("full", "full", 1),
+    ("axial", "axial", 1),
+    ("strided", "strided", 1),
+    ("fixed, c = 1", "fixed", 1),
+    ("windows, 7 x 7", "window", 7),
+    ("local, 7 x 7", "local", 3),
+    ("local, 3 x 3", "local", 1),
+    ("sliding, 7 each side", "sliding", 7),
+):
+    layers[title] = layers_until_all(kind, reach)
+    shares = [allowed(kind, reach, number).mean() for number in (0, 1)]
+    print(f"{title:22} {np.mean(shares):5.1%} of the pairs in a layer, all reached after {layers[title]:2} layers")
+
+# %% [markdown]
+# A row, then a column, reaches everything in two layers with a fourteenth of the pairs. A neighbourhood takes as many layers as there are steps to the
+# other side. A class token, at which all look and which looks at all, makes it two layers for every pattern.
+#
+# ## Local attention beside a convolution
+#
+# Both look at the same $k \times k$ places. A convolution has one weight matrix for each place, whatever stands there. Local attention has weights that
+# depend on *what* stands there, and knows of the place only what positions tell it. Take its queries away, and give each offset a learned bias $b_o$:
+# the weights are then the softmax of the $b_o$, the same for every query, and what is left is a convolution, one whose weights are positive and
+# sum to 1.
+
+# %%
+offsets = rng.standard_normal((7, 7))  # the bias of each offset, rows by columns
+rows, columns = np.divmod(np.arange(196), 14)
+down, across = (np.clip(x - x[:, None], -3, 3) + 3 for x in (rows, columns))
+plan = attention_plan("local", GRID, False, 3, 0)
+y, _ = sparse_attention(0 * q, k, v, plan, offsets[down, across])
+
+kernel, _ = softmax(offsets.reshape(1, 49))
+image = v.reshape(14, 14, d)
+convolved = sum(
+    weight * image[dy : dy + 8, dx : dx + 8] for weight, (dy, dx) in zip(kernel[0], np.ndindex(7, 7), strict=True)
+)
+apart = abs(y.reshape(14, 14, d)[3:11, 3:11] - convolved).max()
+print(f"away from the edges: {apart:.0e} apart")
+for side in (3, 7):
+    print(f"parameters at D = 64: convolution {side} x {side} {side**2 * 64**2:7,}, local attention {4 * 64**2:,}")
+
+# %% [markdown]
+# So local attention is no convolution with fewer parameters, but another thing at the same places: its parameters do not grow with the
+# neighbourhood, and its weights are made anew for each image.
+#
+# ## Another formula: linear attention
+#
+# Why is attention quadratic at all? $(q k^\top) v$ could be computed as $q (k^\top v)$, which has no $T \times T$ matrix in it, were it not for the
+# exponential between them. **Linear attention** (Katharopoulos et al. 2020) takes another weight than $e^{q \cdot k}$: the product of positive
+# features, $f(q) \cdot f(k)$ with $f(x) = \mathrm{elu}(x) + 1$. Then every query reads one summary of all keys and values.
+#
+# $$ y_t = \frac{\sum_s (f(q_t) \cdot f(k_s))\, v_s}{\sum_s f(q_t) \cdot f(k_s)} = \frac{f(q_t) \left( \sum_s f(k_s)\, v_s^\top \right)}{f(q_t) \cdot \sum_s f(k_s)} $$
+
+# %%
+print(exercises.source(linear_attention))
+fq, fk = positive_features(q)[0], positive_features(k)[0]
+weights = fq @ fk.T
+quadratic = weights / weights.sum(axis=1, keepdims=True) @ v
+linear_error = abs(linear_attention(fq, fk, v)[0] - quadratic).max()
+print(f"\nthe quadratic form and the linear one: {linear_error:.0e} apart")
+
+# %% [markdown]
+# It is another function, not an approximation of softmax attention. What is lost? Let the queries grow, so that a softmax looks ever more sharply.
+# How large is the largest of 196 weights, on average?
+
+# %%
+largest = {}
+for times in (1, 4, 16, 64):
+    sharp, _ = softmax(times * q @ k.T)
+    fq = positive_features(times * q)[0]
+    even = fq @ fk.T
+    largest[times] = sharp.max(axis=1).mean(), (even / even.sum(axis=1, keepdims=True)).max(axis=1).mean()
+    print(f"queries x {times:2}: softmax {largest[times][0]:.3f}, linear {largest[times][1]:.3f} (even: {1 / 196:.3f})")
+
+# %% [markdown]
+# The softmax can point at one token. Linear attention cannot: numerator and sum grow alike.
+#
+# ## No pair left out, and no matrix either
+#
+# What hurts first at many tokens is memory: a training step keeps the $T \times T$ weights of every head. Can the softmax of a row be computed without
+# having the row? Its scores come in blocks. Keep the largest score so far $m$, the sum $\ell$ of $e^{s - m}$ and the sum $u$ of $e^{s - m} v$. When a
+# larger score comes, the old sums refer to the wrong maximum, and are multiplied by $e^{m - m'}$. In the end $y = u / \ell$. This is the **online
+# softmax** (Milakov and Gimelshein 2018), and what FlashAttention is built on (Dao et al. 2022); [derived here](../docs/derivations/online_softmax.md).
+
+# %%
+print(exercises.source(blockwise_attention))
+
+# %% [markdown]
+# **Break it.** Leave the factor out. Is the result always wrong?
+
+# %%
+careless = edited(blockwise_attention, ("u = rescaled * u + weights", "u = u + weights"))
+y, _ = attention(q, k, v)
+right = abs(blockwise_attention(q, k, v, block=32)[0] - y).max()
+wrong = abs(careless(q, k, v, block=32)[0] - y)
+fine = (wrong.max(axis=1) < 1e-12).mean()
+print(
+    f"with the factor: off by {right:.0e}; without: off by up to {wrong.max():.2f}, and right for {fine:.0%} of the queries"
+)
+
+# %% [markdown]
+# Where the first block already holds the largest score, nothing needs rescaling. A test whose largest scores come first would not see the mistake.
+#
+# ## Time and memory
+#
+# Forward and backward, one head of width 64, in float32 on one core. (More forms, and up to 16,384 tokens: [the
+# table](../docs/derivations/patterns.md#counted-and-timed).)
+
+# %%
+SIDES = (8, 12, 16, 24, 32, 48)
+STYLES = {
+    "dense": dict(color="black", marker="x"),
+    "dense, in blocks": dict(color=ORANGE, marker="s"),
+    "local, 7 x 7": dict(color=BLUE, marker="o"),
+    "axial: row": dict(color="#009e73", marker="^"),
+    "linear": dict(color="#cc79a7", marker="D"),
+}
+
+
+def both_passes(forward, backward, q, k, v, dy, *more):
+    _, c = forward(q, k, v, *more)
+    backward(dy, c)
+
+
+def cost(step, repeats=5):
+    """Milliseconds of the processor, the median; and the MB that are allocated at once."""
+    step()
+    times = []
+    for _ in range(repeats):
+        begun = process_time()
+        step()
+        times.append(1000 * (process_time() - begun))
+    tracemalloc.start()
+    step()
+    peak = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    return np.median(times), peak
+
+
+costs = {name: [] for name in STYLES}
+for side in SIDES:
+    tokens = rng.standard_normal((4, 1, 1, side * side, 64), dtype=np.float32)
+    plans = {"local, 7 x 7": ("local", 3), "axial: row": ("axial", 1)}
+    plans = {name: attention_plan(kind, (side, side), False, reach, 0) for name, (kind, reach) in plans.items()}
+    for name, pair, *more in (
+        ("dense", (attention, attention_backward)),
+        ("dense, in blocks", (blockwise_attention, blockwise_attention_backward)),
+        *((name, (attend, attend_backward), plan) for name, plan in plans.items()),
+        ("linear", (attend, attend_backward), "linear"),
+    ):
+        costs[name].append(cost(partial(both_passes, *pair, *tokens, *more)))
+
+figure = new_figure(8, 3.2)
+for number, (axes, words) in enumerate(zip(figure.subplots(1, 2), ("milliseconds", "MB at once"), strict=True)):
+    for name, style in STYLES.items():
+        axes.plot([side**2 for side in SIDES], [x[number] for x in costs[name]], label=name, markersize=5, **style)
+    axes.set(xscale="log", yscale="log", xlabel="tokens", ylabel=words)
+    axes.set_xticks([side**2 for side in SIDES], [f"{side**2:,}" for side in SIDES])
+    axes.minorticks_off()
+    plain(axes)
+axes.legend(fontsize=8)
+figure
+
+# %% [markdown]
+# Three things to read off. At 64 tokens nothing is faster than the dense form: one large product beats many small ones. From a few hundred tokens on,
+# patterns and linear attention win, and their lines have about half the slope. (In memory, local attention wins last: its tiles keep copies of the keys
+# that they share.) And attention in blocks does the same work as dense attention, so its time is about the same; but its memory grows with $T$ only.
+#
+# What this does not show: whether a model that leaves pairs out answers as well. [The lab](../docs/lab.md) trains all of them on small images
+# (`tinyvit lab pattern`), where a network has few tokens and nothing to gain.
+#
+# ## Exercises
+#
+# `sparse_attention` with its plan, `linear_attention`, and `blockwise_attention`, each with its backward pass. Begin where you like; hints as always:
+# `exercises.hint("linear_attention")`.
+
+
+# %%
+def my_linear_attention(q, k, v):
+    """Features q [..., T, d] and k [..., S, d], positive, and v [..., S, e] -> y [..., T, e], without a [T, S] matrix.
+
+    The cache is {"q", "k", "v", "kv": k^T v, "n": the sum of the keys [..., d, 1], "y", "total": q n [..., T, 1]}.
+    """
+
+
+exercises.check("linear_attention", my_linear_attention)
+
+
+# %%
+def my_linear_attention_backward(dy, c):
+    """dy [..., T, e] and the cache -> dq, dk, dv. (A quotient: first the gradient of numerator and denominator.)"""
+
+
+exercises.check("linear_attention_backward", my_linear_attention_backward)
+
+
+# %%
+def my_blockwise_attention(q, k, v, block=128):
+    """Softmax attention, `block` keys at a time -> y [..., T, d].
+
+    The cache is {"q", "k", "v", "y", "lse": m + ln(sum) of each row, [..., T, 1]}.
+    """
+
+
+exercises.check("blockwise_attention", my_blockwise_attention)
+
+
+# %%
+def my_blockwise_attention_backward(dy, c, block=128):
+    """dy [..., T, d] and the cache -> dq, dk, dv, with one block of weights at a time: a = exp(q k^T - lse)."""
+
+
+exercises.check("blockwise_attention_backward", my_blockwise_attention_backward)
+
+
+# %%
+def my_sparse_attention(q, k, v, plan, bias=None):
+    """Each entry (queries [G, n], keys [G, m], mask [G, n, m] or None) of the plan is a small attention -> y [..., T, d].
+
+    bias [..., T, S], if there is one, is added to the scores. The cache is {"k", "v", "groups": a list of {"queries",
+    "keys", and the cache of that attention}}, and "bias" where there is one.
+    """
+
+
+exercises.check("sparse_attention", my_sparse_attention)
+
+
+# %%
+def my_sparse_attention_backward(dy, c):
+    """dy [..., T, d] and the cache -> dq, dk, dv, dbias [..., T, S]. A key may be asked by several groups."""
+
+
+exercises.check("sparse_attention_backward", my_sparse_attention_backward)
+
+# %% [markdown]
+# ## What we know now
+#
+# Attention compares all pairs, and that is $T^2$. Patches keep $T$ small, which is why ViT needs nothing else. Patterns leave pairs out, and two layers
+# of the right ones still join everything. Another formula has no pairs at all, and cannot point. And exact attention needs no matrix: only its time is
+# quadratic.
+
+# %%
+sparse_report = gradcheck(
+    sparse_attention,
+    lambda dy, c: sparse_attention_backward(dy, c)[:3],
+    *rng.standard_normal((3, 16, 2)),
+    plan=attention_plan("local", (4, 4), False, 1, 0),
+)
+linear_report = gradcheck(linear_attention, linear_attention_backward, *(abs(rng.standard_normal((3, 5, 2))) + 0.2))
+blocks_report = gradcheck(blockwise_attention, blockwise_attention_backward, *rng.standard_normal((3, 5, 2)))
+assert sparse_report.ok and linear_report.ok and blocks_report.ok
+assert max(differences.values()) < 1e-13 and edge_error > 0.01 and apart < 1e-13
+assert allowed("local", 3, 0).sum() == 7_396 and allowed("window", 7, 1).sum() == 5_476
+assert layers["axial"] == layers["strided"] == 2 and layers["local, 3 x 3"] == 13
+assert linear_error < 1e-12 and right < 1e-13 and wrong.max() > 0.01 and 0 < fine < 1
+assert largest[64][0] > 0.9 and largest[64][1] < 0.1
+assert costs["axial: row"][-1][0] < costs["dense"][-1][0] / 3 and costs["linear"][-1][0] < costs["dense"][-1][0] / 3
+assert costs["dense, in blocks"][-1][1] < costs["dense"][-1][1] / 5
+
+# %% [markdown]
+# Back [to the start](00_start_here.ipynb); or on to [the derivations](../docs/derivations/patterns.md).
