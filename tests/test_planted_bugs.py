@@ -379,12 +379,21 @@ def small_vit(**options):
 
 
 def small_swin():
-    """Two stages, of which the second has one window, and is not shifted."""
+    """Two stages, of which the second has one window and no shift; of the parameters the first blocks are checked."""
     sizes = dict(image=4, channels=1, patch=1, dim=2, depths=(2, 2), heads=(1, 2), window=2, mlp_ratio=1, classes=2)
     config, rng = SwinConfig(**sizes, gelu="tanh"), np.random.default_rng(0)
     p = trees.map(lambda leaf: rng.standard_normal(leaf.shape), swin_init(None, config))
-    images = rng.standard_normal((2, 4, 4, 1))
-    return Case(swin, lambda dy, p, c: swin_backward(dy, p, c, config), (images, p), dict(config=config))
+    first, *others = p["stages"]
+
+    def with_blocks(blocks):
+        return p | {"stages": [first | {"blocks": blocks}, *others]}
+
+    def gradients(dy, blocks, c):
+        dimages, g = swin_backward(dy, with_blocks(blocks), c, config)
+        return dimages, g["stages"][0]["blocks"]
+
+    inputs = rng.standard_normal((1, 4, 4, 1)), first["blocks"]
+    return Case(lambda images, blocks: swin(images, with_blocks(blocks), config), gradients, inputs)
 
 
 def check(name):
