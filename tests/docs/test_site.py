@@ -113,6 +113,7 @@ def test_notebooks_are_numbered_and_derivations_in_the_order_of_the_model(site):
     names = [file.stem for file in sorted(ROOT.glob("notebooks/*.ipynb"))]
     assert re.findall(r'notebooks/(\w+)\.html">(\d\d) ', side) == [(name, name[:2]) for name in names]
     order = ["patch_embedding", "softmax", "attention", "layer_norm", "gelu", "cross_entropy"]
+    order += ["windows", "window_bias", "patch_merging"]
     assert re.findall(r'derivations/(\w+)\.html"', side) == order
 
 
