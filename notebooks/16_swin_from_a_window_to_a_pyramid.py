@@ -53,11 +53,11 @@ for number, (axes, a, token) in enumerate(zip(panels, maps, (5, 5, 0, 0), strict
 figure
 
 # %% [markdown]
-# Three things want an explanation. In block 1 the patch sees four patches, itself among them, and nothing else. In block 2 it sees four others. And
-# in blocks 3 and 4 it sees the whole image, though the layer is the same one. (There are only four tokens left by then, and each is drawn over the
+# Three things need an explanation. In block 1 the patch sees four patches, itself among them, and nothing else. In block 2 it sees itself and three
+# others. And in blocks 3 and 4 it sees the whole image, though the layer is the same one. (There are only four tokens left by then, and each is drawn over the
 # four patches that it stands for.)
 #
-# ## The bill
+# ## What it costs
 #
 # One layer of attention, on the first map of a Swin-T: 56 x 56 tokens of width $C = 96$. The four projections cost $4\,hwC^2$ multiply-adds, and
 # scores and weighted values $2\,(hw)^2 C$, or within windows of $M \times M$ tokens $2\,M^2 hw\,C$ (the paper's equations 1 and 2):
@@ -304,7 +304,7 @@ print(
 #
 # ## What implementations get wrong
 #
-# Swin is short, but it has many details that no shape gives away. Each of these mistakes is found in programs and in questions on the web. We make them in
+# Swin is short, but it has many details that no shape gives away. Here are seven mistakes that are easily made. We make them in
 # the package, one at a time, and ask the model that was trained *without* them; and we ask the gradient check of the layer. Which do you expect to be the
 # worst, which might go unnoticed, and which does the check find?
 
@@ -318,7 +318,10 @@ MISTAKES = {  # where, and what is written in the place of what
     ],
     "rolled on, not rolled back": [(from_windows, ("(shift, shift)", "(-shift, -shift)"))],
     "masks listed by image, not by window": [
-        (window_attention, ("np.tile(mask[:, None], (B, 1, 1, 1))", "np.repeat(mask[:, None], B, axis=0)"))
+        (
+            window_attention,
+            ("if mask is not None:", "if mask is not None:\n        mask, B = mask.repeat(B, axis=0), 1"),
+        )
     ],
     "the mask in blocks without a shift, too": [(window_attention, ("W, window, shift)", "W, window, window // 2)"))],
     "no mask": [(window_attention, ("if mask is not None:", "if False:"))],
@@ -340,12 +343,12 @@ for name, edits in MISTAKES.items():
     costs[name] = (wrong.argmax(-1) == labels).mean()
     off = abs(wrong - logits).mean() / abs(logits).mean()
     print(
-        f"{name:42} {costs[name]:6.1%} right, logits off by {off:4.0%}; the check {'finds it' if finds[name] else 'is content'}"
+        f"{name:42} {costs[name]:6.1%} right, logits off by {off:4.0%}; the check {'finds it' if finds[name] else 'passes'}"
     )
 print(f"{'none':42} {accuracy:6.1%} right")
 
 # %% [markdown]
-# From ruin to almost nothing. The last lines are the dangerous ones, for a model that is a point worse than published is believed. And the gradient check
+# Some ruin the model, some change almost nothing. The last lines are the dangerous ones, for a model that is a point worse than published is believed. And the gradient check
 # finds the one mistake that is in one direction only. All others are made on both ways, so that they are another function, with a right gradient. What
 # finds them is a twin in loops, or one forward pass of published weights.
 #
@@ -386,8 +389,11 @@ for trained, choice in choices.items():
 # %%
 def longer(p, factor):
     """The parameters, with all queries longer."""
-    named = {name: leaf * factor if "/msa/q/" in name else leaf for name, leaf in trees.named(p).items()}
-    return trees.map(lambda _: next(leaves), p) if (leaves := iter(named.values())) else p
+    p = trees.map(np.copy, p)
+    for name, leaf in trees.named(p).items():
+        if "/msa/q/" in name:
+            leaf *= factor
+    return p
 
 
 apart = {}
@@ -422,6 +428,12 @@ print(broken)
 
 # %%
 attention_figure(images[0], [a[0] for a in maps], pool="mean")
+
+# %% [markdown]
+# Here one can point at a patch, and see where its window lies and what it takes from it, block by block:
+
+# %%
+tinyvit.Explorer(images[:4], p, config, titles=[f"a {label}" for label in labels[:4]])
 
 # %% [markdown]
 # Rollout follows attention through all layers ([notebook 11](11_looking_inside.ipynb)): a product of maps. Between stages, a merged token comes in equal parts

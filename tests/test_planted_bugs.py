@@ -580,14 +580,13 @@ BY_COLUMN = "((0, 0), (0, 1), (1, 0), (1, 1))"
 BLIND_IN_SWIN = {  # as BLIND
     "no mask": [(window_attention, ("if mask is not None:", "if False:"))],
     "masks by image, not by window": [
-        (window_attention, ("np.tile(mask[:, None], (B, 1, 1, 1))", "np.repeat(mask[:, None], B, axis=0)"))
+        (
+            window_attention,
+            ("if mask is not None:", "if mask is not None:\n        mask, B = mask.repeat(B, axis=0), 1"),
+        )
     ],
-    "the mask of plain windows": [
-        (window_attention, ("window_mask(H, W, window, shift)", "window_mask(H, W, window)"))
-    ],
-    "a mask where nothing is shifted": [
-        (window_attention, ("window_mask(H, W, window, shift)", "window_mask(H, W, window, 1)"))
-    ],
+    "the mask of plain windows": [(window_attention, ("(H, W, window, shift)", "(H, W, window, 0)"))],
+    "a mask where nothing is shifted": [(window_attention, ("(H, W, window, shift)", "(H, W, window, 1)"))],
     "padding that is looked at": [(_labels, ("size, labels, -1)", "size, labels, labels)"))],
     "pieces of a last window that meet": [(_labels, ("= 1, 2", "= 1, 1"))],
     "offsets of key less query": [
