@@ -319,6 +319,7 @@ exercises.check("dropout_backward", my_dropout_backward)
 # | [12 Speed](12_speed.ipynb) | Where does the time go, and how is it made less? |
 # | [13 Real weights](13_real_weights.ipynb) | What is in a published file of weights, and what must be known besides? |
 # | [14 Class token or average](14_class_token_or_average.ipynb) | From which token is the answer read, and what has the learning rate to do with it? |
+# | [16 Swin](16_swin_from_a_window_to_a_pyramid.ipynb) | How does attention in windows see the whole image, and what goes wrong? |
 #
 # The last cell of every notebook asserts what it has shown.
 

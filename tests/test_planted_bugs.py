@@ -32,6 +32,7 @@ from tinyvit.layers.layer_norm import layer_norm_backward
 from tinyvit.layers.linear import linear_backward
 from tinyvit.layers.mlp import mlp_backward
 from tinyvit.layers.multi_head_attention import multi_head_attention, multi_head_attention_backward
+from tinyvit.layers.patch_merging import patch_merging, patch_merging_backward
 from tinyvit.layers.pool import (
     class_readout,
     class_readout_backward,
@@ -48,6 +49,10 @@ from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_back
 from tinyvit.layers.resnet import resnet_backward
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.hybrid import hybrid_backward
+from tinyvit.layers.swin_block import swin_block, swin_block_backward
+from tinyvit.layers.window_attention import window_attention, window_attention_backward
+from tinyvit.models.config import ViTConfig
+from tinyvit.models.swin import SwinConfig, swin, swin_backward, swin_init
 from tinyvit.models.vit import encoder, encoder_backward, vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.attention import _sum_to, attention_backward
 from tinyvit.ops.convolution import convolution_backward
@@ -69,6 +74,8 @@ from tinyvit.ops.scale import scale_queries, scale_queries_backward
 from tinyvit.ops.standardise import standardise, standardise_backward
 from tinyvit.ops.unfold import padding, unfold_backward
 from tinyvit.ops.sparse_attention import dense, sparse_attention_backward
+from tinyvit.ops.window_bias import offsets, window_bias
+from tinyvit.ops.windows import _labels, from_windows, to_windows
 
 PAST_THE_BLOCK = "dz, g = backward(dz, p, c)"
 SUM_OVER_BLOCKS = "reduce(lambda total, d: trees.map(lambda a, b: a + b, total, d), dpos)"
@@ -514,6 +521,84 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
             "the caches in the order of the way back": ("pos, c[i], norm", "pos, c[-1 - i], norm"),
         },
     ),
+    (
+        to_windows,
+        "to_windows",
+        {
+            "rolled the other way": ("(-shift, -shift)", "(shift, shift)"),
+            "rows rolled alone": ("(-shift, -shift), axis=(1, 2)", "-shift, axis=1"),
+        },
+    ),
+    (
+        from_windows,
+        "to_windows",
+        {
+            "rolled on, not back": ("(shift, shift)", "(-shift, -shift)"),
+            "the first rows cut off, not the last": ("x[:, :H, :W]", "x[:, -H:, -W:]"),
+        },
+    ),
+    (
+        window_attention_backward,
+        "window_attention/shifted",
+        {
+            "windows that stay": ('window_of(p["table"]), shift)', 'window_of(p["table"]))'),
+            "displaced the other way": ('window_of(p["table"]), shift)', 'window_of(p["table"]), -shift)'),
+            "dx not rolled back": ('c["windows"], shift)', 'c["windows"])'),
+            "dx rolled on": ('c["windows"], shift)', 'c["windows"], -shift)'),
+            "no queries": ("(dq + dkv)", "dkv"),
+            "no keys and values": ("(dq + dkv)", "dq"),
+            "the table's gradient of one window": ("dbias.sum(axis=0)", "dbias[0]"),
+            "the table's gradient a mean over the windows": ("dbias.sum(axis=0)", "dbias.mean(axis=0)"),
+        },
+    ),
+    (
+        patch_merging,
+        "patch_merging",
+        {"the column runs fastest, forward alone": ("in NEIGHBOURS", "in ((0, 0), (0, 1), (1, 0), (1, 1))")},
+    ),
+    (window_bias, "window_bias", {"key less query, forward alone": (".transpose(2, 0, 1)", ".transpose(2, 1, 0)")}),
+    (
+        swin_block_backward,
+        "swin_block",
+        {
+            "no drop path around the MLP": ('dropout_backward(dx, c["drop_mlp"])', "dx"),
+            "no drop path around attention": ('dropout_backward(dx, c["drop_msa"])', "dx"),
+            "the other branch's drop path": (
+                'dropout_backward(dx, c["drop_mlp"])',
+                'dropout_backward(dx, c["drop_msa"])',
+            ),
+            "drop path of the residual, too": (
+                'dy = dropout_backward(dx, c["drop_msa"])',
+                'dy = dx = dropout_backward(dx, c["drop_msa"])',
+            ),
+            "no residual around the MLP": ("dx = dy + dx", "dx = dy"),
+            "no residual around attention": ("return dy + dx, g", "return dy, g"),
+            "the shift forgotten": ('c["msa"], shift=shift)', 'c["msa"])'),
+            "the other LayerNorm": ('p["ln2"], c["ln2"]', 'p["ln1"], c["ln1"]'),
+        },
+    ),
+    (
+        swin_block,
+        "swin_block",
+        {"a stale cache, of the other LayerNorm": ('y, c["mlp"] =', 'c["ln2"] = c["ln1"]; y, c["mlp"] =')},
+    ),
+    (
+        swin_backward,
+        "small swin",
+        {
+            "every stage shifted as the first": ("config.shift_of(number, i)", "config.shift_of(0, i)"),
+            "every block shifted as the first": ("config.shift_of(number, i)", "config.shift_of(number, 0)"),
+            "the caches of a stage in the order of the way back": ('cache["blocks"][i]', 'cache["blocks"][-1 - i]'),
+            "the gradients of a stage in the order of the way back": (
+                'gradient["blocks"][i]',
+                'gradient["blocks"][-1 - i]',
+            ),
+            "the LayerNorm of the patches passed by": (
+                'dx, g["patch_ln"] = layer_norm_backward(dx.reshape(len(dx), -1, config.dim)',
+                'dx = dx.reshape(len(dx), -1, config.dim)\n    _, g["patch_ln"] = layer_norm_backward(dx',
+            ),
+        },
+    ),
 ]
 
 
@@ -538,8 +623,28 @@ def small_vit(**options):
     return Case(vit, lambda dy, p, c: vit_backward(dy, p, c, config), (images, p), keywords)
 
 
+def small_swin():
+    """Two stages, of which the second has one window and no shift; of the parameters the first blocks are checked."""
+    sizes = dict(image=4, channels=1, patch=1, dim=2, depths=(2, 2), heads=(1, 2), window=2, mlp_ratio=1, classes=2)
+    config, rng = SwinConfig(**sizes, gelu="tanh"), np.random.default_rng(0)
+    p = trees.map(lambda leaf: rng.standard_normal(leaf.shape), swin_init(None, config))
+    first, *others = p["stages"]
+
+    def with_blocks(blocks):
+        return p | {"stages": [first | {"blocks": blocks}, *others]}
+
+    def gradients(dy, blocks, c):
+        dimages, g = swin_backward(dy, with_blocks(blocks), c, config)
+        return dimages, g["stages"][0]["blocks"]
+
+    inputs = rng.standard_normal((1, 4, 4, 1)), first["blocks"]
+    return Case(lambda images, blocks: swin(images, with_blocks(blocks), config), gradients, inputs)
+
+
 def check(name):
     """The report on the case of this name."""
+    if name == "small swin":
+        return small_swin().check()
     return (small_vit(**SMALL[name]) if name in SMALL else cases([name])[name]).check()
 
 
@@ -795,6 +900,71 @@ def test_the_twin_finds_what_the_gradient_check_cannot(options, edits):
         report = case.check()
         assert report.ok, f"the gradient check sees it, so it belongs to the other bugs:\n{report}"
         assert abs(vit(images, p, config)[0] - expected).max() > 1e-6
+
+
+SWIN = dict(channels=1, patch=2, dim=4, depths=(2, 2), heads=(2, 4), window=3, mlp_ratio=2, classes=5)
+BY_COLUMN = "((0, 0), (0, 1), (1, 0), (1, 1))"
+BLIND_IN_SWIN = {  # as BLIND
+    "no mask": [(window_attention, ("if mask is not None:", "if False:"))],
+    "masks by image, not by window": [
+        (
+            window_attention,
+            ("if mask is not None:", "if mask is not None:\n        mask, B = mask.repeat(B, axis=0), 1"),
+        )
+    ],
+    "the mask of plain windows": [(window_attention, ("(H, W, window, shift)", "(H, W, window, 0)"))],
+    "a mask where nothing is shifted": [(window_attention, ("(H, W, window, shift)", "(H, W, window, 1)"))],
+    "padding that is looked at": [(_labels, ("size, labels, -1)", "size, labels, labels)"))],
+    "pieces of a last window that meet": [(_labels, ("= 1, 2", "= 1, 1"))],
+    "offsets of key less query": [
+        (
+            offsets,
+            (
+                "rows[:, None] - rows, columns[:, None] - columns",
+                "rows - rows[:, None], columns - columns[:, None]",
+            ),
+        )
+    ],
+    "offsets with the column first": [
+        (offsets, ("(dy + window - 1) * (2 * window - 1) + dx", "(dx + window - 1) * (2 * window - 1) + dy"))
+    ],
+    "the first block shifted, not the second": [(SwinConfig.shift_of, ("if block % 2", "if not block % 2"))],
+    "never shifted": [(SwinConfig.shift_of, ("if block % 2", "if False"))],
+    "four in the order of a reshape": [
+        (patch_merging, ("in NEIGHBOURS", f"in {BY_COLUMN}")),
+        (patch_merging_backward, ("(NEIGHBOURS)", f"({BY_COLUMN})")),
+    ],
+    "another eps than is asked for": [(swin, ('stage["merging"], eps=config.eps', 'stage["merging"], eps=1e-2'))],
+}
+
+
+@pytest.mark.parametrize("edits", BLIND_IN_SWIN.values(), ids=BLIND_IN_SWIN)
+def test_swins_twin_finds_what_the_gradient_check_cannot(edits):
+    """On maps that windows of 3 x 3 divide (6 x 6 tokens, then 3 x 3), or on others (7 x 7, 4 x 4), or on both."""
+    assert max(far_from_its_twin(image) for image in (12, 14)) < 1e-11
+    with contextlib.ExitStack() as bugs:
+        for function, edit in edits:
+            bugs.enter_context(planted(function, edit))
+        for case in ("window_attention/shifted", "patch_merging"):
+            report = cases([case])[case].check()
+            assert report.ok, f"the gradient check sees it, so it belongs to the other bugs:\n{report}"
+        assert max(far_from_its_twin(image) for image in (12, 14)) > 1e-6
+
+
+@functools.cache
+def with_its_twins_logits(image):
+    """A small Swin (images, p, config), and what the loops make of it: once, for they take the longest."""
+    config, rng = SwinConfig(image=image, **SWIN, gelu="tanh"), np.random.default_rng(0)
+    p = trees.map(lambda leaf: rng.standard_normal(leaf.shape), swin_init(None, config))
+    images = rng.standard_normal((2, image, image, 1))
+    sizes = dict(patch=2, heads=config.heads, window=3, eps=config.eps, activation=naive.gelu_tanh)
+    return (images, p, config), naive_pyramids.swin(images, p, **sizes)
+
+
+def far_from_its_twin(image):
+    """How far the logits of a small Swin are from those of the loops."""
+    model, expected = with_its_twins_logits(image)
+    return abs(swin(*model)[0] - expected).max()
 
 
 @functools.cache

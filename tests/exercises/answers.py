@@ -436,6 +436,83 @@ def by_weights_backward(total):
         return dw @ k, np.swapaxes(dw, -1, -2) @ q, np.swapaxes(w / sums, -1, -2) @ dy
 
     return backward
+def windows_by(start):
+    """Windows token by token; `start` says where in the map a token comes from, along one axis of H rows or columns."""
+
+    def to_windows(x, window, shift=0):
+        (B, H, W, C), M = x.shape, window
+        height, width = (-(-side // M) * M for side in (H, W))
+        y = np.zeros((B, height // M * (width // M), M * M, C), x.dtype)
+        for i, j in np.ndindex(height, width):
+            row, column = start(i, shift, height), start(j, shift, width)
+            if row < H and column < W:
+                y[:, i // M * (width // M) + j // M, i % M * M + j % M] = x[:, row, column]
+        return y, {"x": x}
+
+    return to_windows
+
+
+def windows_backward_loop(dy, c, shift=0):
+    """Each token asks where it went: a window of the map's own numbers says it."""
+    B, H, W, C = c["x"].shape
+    number = np.arange(1.0, 1 + H * W).reshape(1, H, W, 1)
+    places, _ = windows_by(lambda i, s, side: (i + s) % side)(number, math.isqrt(dy.shape[2]), shift)
+    dx = np.zeros((B, H * W, C), dy.dtype)
+    for n, t in np.ndindex(places.shape[1:3]):
+        if places[0, n, t, 0]:
+            dx[:, int(places[0, n, t, 0]) - 1] = dy[:, n, t]
+    return dx.reshape(c["x"].shape)
+
+
+def offset_of(t, s, M):
+    """The row of the table for query t and key s."""
+    return (t // M - s // M + M - 1) * (2 * M - 1) + t % M - s % M + M - 1
+
+
+def bias_by(row):
+    """The bias pair by pair."""
+
+    def window_bias(table):
+        M = (math.isqrt(len(table)) + 1) // 2
+        bias = np.zeros((table.shape[1], M * M, M * M), table.dtype)
+        for t, s in np.ndindex(M * M, M * M):
+            bias[:, t, s] = table[row(t, s, M)]
+        return bias, {"table": table}
+
+    return window_bias
+
+
+def bias_backward_by(add):
+    """The table's gradient, all pairs at once."""
+
+    def window_bias_backward(dbias, c):
+        dtable, M = np.zeros_like(c["table"]), math.isqrt(dbias.shape[-1])
+        t, s = np.indices((M * M, M * M))
+        add(dtable, offset_of(t, s, M), dbias.transpose(1, 2, 0))
+        return dtable
+
+    return window_bias_backward
+
+
+def overwrites(table, index, values):
+    """NumPy keeps the last of repeated entries."""
+    table[index] += values
+
+
+def merging_by(places):
+    """Patch merging, the four from an array that is cut into squares."""
+
+    def patch_merging(x, p, *, eps=1e-5):
+        B, H, W, C = x.shape
+        x = np.pad(x, ((0, 0), (0, H % 2), (0, W % 2), (0, 0)))
+        squares = x.reshape(B, x.shape[1] // 2, 2, x.shape[2] // 2, 2, C)
+        y = np.concatenate([squares[:, :, row, :, column] for row, column in places], axis=-1)
+        return linear(layer_norm(y, p["ln"], eps=eps)[0], p["reduction"])[0], {}
+
+    return patch_merging
+
+
+BY_COLUMN, BY_ROW = ((0, 0), (1, 0), (0, 1), (1, 1)), ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 RIGHT = {  # (exercise, answer, and for a backward pass with a cache of its own, its forward pass)
@@ -500,6 +577,11 @@ RIGHT = {  # (exercise, answer, and for a backward pass with a cache of its own,
         "linear_attention_backward",
         by_weights_backward(lambda dw, a: dw - (dw * a).sum(axis=-1, keepdims=True)),
     ),
+    "to_windows, token by token": ("to_windows", windows_by(lambda i, s, side: (i + s) % side)),
+    "to_windows_backward, token by token": ("to_windows_backward", windows_backward_loop),
+    "window_bias, pair by pair": ("window_bias", bias_by(offset_of)),
+    "window_bias_backward, all at once": ("window_bias_backward", bias_backward_by(np.add.at)),
+    "patch_merging, by squares": ("patch_merging", merging_by(BY_COLUMN)),
 }
 
 WRONG = {  # (exercise, the kind, words that are to be said, answer, and its forward pass)
@@ -904,6 +986,33 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     "all of dy for each row": ("mean_row_backward", "scale", "share", mean_backward_by(lambda x: 1)),
     "one row for all": ("mean_row_backward", "shape", "expected [2, 3, 8]", lambda dy, c: dy / c["x"].shape[1]),
     "the mean normalised": ("mean_readout", "order", "mean is normalised", readout_by(lambda z, norm: norm(z.mean(1)))),
+    "the map rolled the other way": (
+        "to_windows",
+        "sign",
+        "up and to the left",
+        windows_by(lambda i, s, n: (i - s) % n),
+    ),
+    "windows that stay": ("to_windows", "missing term", "not rolled", windows_by(lambda i, s, n: i)),
+    "the windows' gradient as it comes": (
+        "to_windows_backward",
+        "missing term",
+        "not rolled back",
+        lambda dy, c, shift=0: windows_backward_loop(dy, c),
+    ),
+    "key less query": ("window_bias", "sign", "key less the query", bias_by(lambda t, s, M: offset_of(s, t, M))),
+    "offsets from the end": (
+        "window_bias",
+        "order",
+        "+ M - 1",
+        bias_by(lambda t, s, M: (t // M - s // M) * (2 * M - 1) + t % M - s % M),
+    ),
+    "the last pair alone": (
+        "window_bias_backward",
+        "missing term",
+        "the last one's gradient",
+        bias_backward_by(overwrites),
+    ),
+    "four in NumPy's order": ("patch_merging", "order", "row, so the middle two", merging_by(BY_ROW)),
     "the last token read": ("class_readout", "order", "last row", readout_by(lambda z, norm: norm(z)[:, -1])),
 }
 

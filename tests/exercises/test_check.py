@@ -189,6 +189,10 @@ def test_every_op_and_layer_is_an_exercise():
         "patch_rows": "of readouts that published models have; the paper's two are exercises",
         "mean_norm_readout": "another order of mean_readout's parts",
         "patch_mean_readout": "mean_readout beside a class token",
+        "from_windows": "to_windows in reverse, whose gradient is one",
+        "window_attention": "multi_head_attention between to_windows and its reverse, which are exercises",
+        "swin_block": "encoder_block with other attention",
+        "swin": "beside the ViT; its own parts are exercises",
         "patch_mean_norm_readout": "mean_norm_readout beside a class token",
         "relu": "one line, which the notebooks show",
         "standardised_convolution": "it only calls three exercises",
@@ -202,6 +206,7 @@ def test_every_op_and_layer_is_an_exercise():
     no_notebook += ("attend",)
     no_notebook = ("to_windows", "from_windows", "window_bias", "window_attention")
     no_notebook += ("swin_block", "patch_merging", "swin", "relu", "max_pool", "group_norm", "standardise")
+    no_notebook += ("causal_linear_attention", "relu", "max_pool", "group_norm", "standardise")
     no_notebook += ("standardised_convolution", "bottleneck", "resnet", "hybrid")
     others |= dict.fromkeys(no_notebook, "no notebook teaches it so far")
     checked = {name.partition("/")[0] for name in cases()}

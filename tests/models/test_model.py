@@ -48,7 +48,7 @@ OTHER = {  # a setting of each, changed
     "hybrid": dict(width=8, position="2d"),
     "masked": dict(corrupted=1, pool="mean"),
 }
-VIEWS = {"attention", "patterns", "pool", "grid", "filters", "blocks", "cut", "stream", "encoder"}
+VIEWS = {"attention", "patterns", "windows", "pool", "grid", "filters", "blocks", "cut", "stream", "encoder"}
 every_model = pytest.mark.parametrize("name", MODELS)
 B = 3
 

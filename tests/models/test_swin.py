@@ -105,6 +105,22 @@ def test_drop_path_leaves_out_whole_branches_of_an_image():
     assert all(not gradients[name].any() for name in gradients if "/msa/" in name or "/mlp/" in name)
 
 
+@pytest.mark.parametrize(("stage", "block"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+@pytest.mark.parametrize("branch", ["msa", "mlp"])
+def test_a_mask_leaves_out_its_own_branch(rng, stage, block, branch):
+    """As if the branch's last layer were zero."""
+    config = SwinConfig(image=12, **SMALL, drop_path=0.5)
+    p, images = randomised(swin_init(None, config)), rng.standard_normal((2, 12, 12, 2))
+    masks = trees.map(np.ones_like, swin_masks(np.random.default_rng(0), config, 2, dtype="float64"))
+    masks["stages"][stage][block][branch][0] = 0
+    logits, _ = swin(images, p, config, masks=masks)
+    whole, _ = swin(images, p, config)
+    last = p["stages"][stage]["blocks"][block][branch]["o" if branch == "msa" else "fc2"]
+    last["w"], last["b"] = 0 * last["w"], 0 * last["b"]
+    without, _ = swin(images, p, config)
+    assert_close(logits, np.stack([without[0], whole[1]]), 1e-11)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

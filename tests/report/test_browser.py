@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from tests.browser import driven
-from tests.reference.compare import random_vit
+from tests.reference.compare import random_vit, randomised
+from tinyvit.models.swin import SwinConfig, swin, swin_init
+from tinyvit.models.views import swin_maps
 from tinyvit.models.vit import vit
 from tinyvit.report.explorer import Explorer
 from tinyvit.report.page import page
@@ -146,6 +148,84 @@ def test_without_a_class_token_all_buttons_are_patches_and_the_answer_is_their_m
     words = found["seen"]["start"]["words"]
     assert "on average over the heads, the average patch takes most from row" in words and "class token" not in words
     assert "the patch in row 2, column 2 takes most from" in found["seen"]["right, down"]["words"]
+
+
+PYRAMID_DRIVER = """
+<script>
+window.addEventListener("load", () => {
+  const root = document.querySelector(".tinyvit-explorer"), seen = {};
+  const one = selector => root.querySelector(selector);
+  const buttons = () => [...root.querySelectorAll(".from button")];
+  function note(name) {
+    seen[name] = {
+      weights: [...root.querySelectorAll(".to i")].map(cell => +cell.dataset.weight),
+      words: one("output").textContent,
+      chosen: buttons().findIndex(button => button.classList.contains("chosen")),
+      widths: buttons().map(button => Math.round(button.getBoundingClientRect().width)),
+      heads: one(".head").options.length,
+      shown: one(".head").value,
+    };
+  }
+  function choose(select, value) {
+    select.value = value;
+    select.dispatchEvent(new Event("change", {bubbles: true}));
+  }
+  function look(layer) {
+    choose(one(".layer"), layer);
+    note("average " + layer);
+    buttons().forEach((button, i) => {
+      button.dispatchEvent(new PointerEvent("pointerenter"));
+      note("hover " + layer + " " + i);
+    });
+    one(".token").dispatchEvent(new PointerEvent("pointerenter"));
+  }
+  note("start");
+  for (const layer of [0, 1, 2, 3]) look(layer);
+  choose(one(".head"), "3");
+  note("head 3");
+  buttons()[6].click();
+  choose(one(".layer"), "0");
+  note("held, layer 0");
+  choose(one(".layer"), "3");
+  note("held, layer 3");
+  document.body.insertAdjacentHTML("beforeend", "<pre id=found></pre>");
+  document.getElementById("found").textContent = JSON.stringify({seen, errors});
+});
+</script>
+"""
+
+
+def test_of_a_pyramid_every_layer_has_its_own_grid_and_its_windows(tmp_path):
+    """On 7 x 7 patches, then 4 x 4 tokens, in windows of 3 that do not divide them, displaced in every other layer."""
+    config = SwinConfig(
+        image=14, channels=1, patch=2, dim=4, depths=(2, 2), heads=(2, 4), window=3, mlp_ratio=2, classes=5
+    )
+    p = randomised(swin_init(None, config))
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 14, 14, 1))
+    maps = [a[0] for a in swin_maps(swin(images, p, config)[1], config)]  # [h, T, T]
+    html = f"<!DOCTYPE html><body>{Explorer(images, p, config).html()}</body>"
+    found, console = driven(html, PYRAMID_DRIVER, tmp_path)
+    assert console == [] and found["errors"] == []
+    seen = found["seen"]
+    for layer, a in enumerate(maps):
+        np.testing.assert_allclose(seen[f"average {layer}"]["weights"], a.mean(axis=(0, 1)), atol=1e-4)
+        for t, weights in enumerate(a.mean(axis=0)):
+            shown = seen[f"hover {layer} {t}"]
+            np.testing.assert_allclose(shown["weights"], weights, atol=1e-4, err_msg=f"layer {layer}, token {t}")
+            assert shown["chosen"] == t
+    np.testing.assert_allclose(seen["head 3"]["weights"], maps[3][3].mean(axis=0), atol=1e-4)
+    held, back = (
+        seen["held, layer 0"],
+        seen["held, layer 3"],
+    )  # token 6: row 1, column 2; its first patch: row 2, column 4
+    assert (held["chosen"], held["heads"], held["shown"]) == (2 * 7 + 4, 3, "-1"), "two heads, and their mean"
+    np.testing.assert_allclose(held["weights"], maps[0].mean(axis=0)[18], atol=1e-4)
+    assert back["chosen"] == 6 and back["heads"] == 5
+    full, last = seen["hover 3 0"]["widths"][0], seen["hover 3 0"]["widths"][3]
+    assert abs(full - 2 * last) <= 1, "the last token of an odd side covers one patch"
+    assert "the patch in row 3, column 5 takes most from" in held["words"]
+    assert "the token of 2 x 2 patches in row 2, column 3 takes most from" in back["words"]
+    assert "the average patch takes most from" in seen["start"]["words"]
 
 
 def test_several_explorers_on_a_page_and_titles_that_look_like_markup(inside, tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.reference.compare import random_vit
+from tinyvit.models.vit import vit
 from tinyvit.report import inside as module
 from tinyvit.report.inside import _confusion, _curves, _distance, _positions, pictures
 from tinyvit.viz.attention import attention_distance, rollout, uniform_distance, weighted_attention
@@ -139,8 +140,10 @@ def test_what_is_drawn_are_the_measures(inside, monkeypatch):
     np.testing.assert_array_equal(columns["rollout"], rollout(maps)[:, 0, 1:])
     np.testing.assert_array_equal(columns["without identity"], rollout(maps, identity=False)[:, 0, 1:])
     said = np.eye(10, dtype=np.float32)[inside.probabilities[:4].argmax(-1)]
-    expected = sum(weighted_attention(said, inside.p, inside.cache, inside.config))[:, 0, 1:]
-    np.testing.assert_array_equal(columns["for the class"], expected)
+    for i, image in enumerate(inside.images[:4, None]):
+        _, c = vit(image, inside.p, inside.config)
+        expected = sum(weighted_attention(said[i : i + 1], inside.p, c, inside.config))[0, 0, 1:]
+        np.testing.assert_array_equal(columns["for the class"][i], expected)
     np.testing.assert_array_equal(drawn["distance_figure"][0], attention_distance(inside.maps, 2))
 
 

@@ -12,7 +12,9 @@ import pytest
 from tests.training import helpers
 from tests.training.helpers import call
 from tinyvit.errors import UsageError
+from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.swin import SwinConfig, swin_init
 from tinyvit.models.vit import vit_init
 from tinyvit.report.explorer import BUDGET, Explorer
 from tinyvit.report.inside import pictures
@@ -81,7 +83,9 @@ def test_the_explorers_maps_are_the_models(inside):
     data = explorer.data()
     maps = np.frombuffer(base64.b64decode(data["maps"]), "<u2") / 65535
     T, expected = inside.config.tokens, np.stack([a[:3] for a in inside.maps], axis=1)
-    np.testing.assert_allclose(maps.reshape(3, data["layers"], data["heads"], T, T), expected, atol=1e-5)
+    layer = {"side": inside.config.grid, "heads": inside.config.heads, "window": 0, "shift": 0}
+    assert data["layers"] == [layer] * inside.config.depth and data["first"] == 1
+    np.testing.assert_allclose(maps.reshape(3, -1, inside.config.heads, T, T), expected, atol=1e-5)
     assert [image["title"] for image in data["images"]] == ["image 1", "image 2", "image 3"]
 
 
@@ -109,6 +113,21 @@ def test_an_explorer_of_rectangles_is_refused_by_name():
     images = np.zeros((1, 4, 8, 3), np.float32)
     with pytest.raises(UsageError, match="images of 4 x 8 pixels: the explorer shows square ones only"):
         Explorer(images, vit_init(np.random.default_rng(0), config), config)
+
+
+def test_of_windows_only_what_they_allow_is_kept():
+    """Swin-T's first layer has 9,834,496 pairs of tokens, of which its windows allow 153,664."""
+    config = SwinConfig(image=24, patch=2, channels=1, dim=4, depths=(2, 1), heads=(1, 2), window=4, classes=3)
+    explorer = Explorer(np.zeros((2, 24, 24, 1), np.float32), swin_init(np.random.default_rng(0), config), config)
+    kept = len(base64.b64decode(explorer.data()["maps"])) // 2
+    plain, displaced, merged = (3 * 4**2) ** 2, (2 * 4**2 + 2 * 2**2) ** 2, (4**2 + 2**2) ** 2  # rows times columns
+    assert kept == 2 * (plain + displaced + 2 * merged), "two images, one head, then two"
+
+
+def test_a_model_without_attention_is_refused_by_its_kind():
+    config = CNNConfig(image=8, widths=(4,), classes=3)
+    with pytest.raises(UsageError, match="a convolutional network has no attention: there is nothing to explore"):
+        Explorer(np.zeros((1, 8, 8, 1), np.float32), {}, config)
 
 
 def test_the_same_images_twice_on_a_page_are_two_explorers(inside):

@@ -8,8 +8,16 @@ from tinyvit.layers.linear import linear
 from tinyvit.layers.window_attention import window_attention, window_attention_init, window_attention_map
 from tinyvit.models.swin import SwinConfig, swin, swin_init
 from tinyvit.models.views import swin_maps
+from tinyvit.ops import attention as attention_op
 from tinyvit.ops.patterns import windows
-from tinyvit.viz.attention import answers_row, attention_distance, free_distances, rollout, uniform_distance
+from tinyvit.viz.attention import (
+    answers_row,
+    attention_distance,
+    free_distances,
+    rollout,
+    uniform_distance,
+    weighted_attention,
+)
 from tinyvit.viz.pyramid import merging_matrix, over_patches, stage_grid
 
 SMALL = dict(channels=1, patch=2, dim=4, depths=(2, 2), heads=(2, 4), window=3, mlp_ratio=2, classes=5)
@@ -63,6 +71,63 @@ def test_rollout_through_a_pyramid(rng, image, identity):
     assert_close(whole.sum(axis=-1), np.ones((3, last)), 1e-6)
     by_stage = [rollout(maps[:2], identity), rollout(maps[2:], identity)]
     assert_close(whole, by_stage[1] @ (merging_matrix(config.sides[0]) @ by_stage[0]), 1e-6)
+
+
+def test_the_gradient_of_a_windows_map_is_what_a_change_of_it_does(rng, monkeypatch):
+    """Nudge one weight of one window's map: the score moves by da times the nudge."""
+    config = SwinConfig(image=14, **SMALL)
+    p, images = randomised(swin_init(None, config)), rng.standard_normal((2, 14, 14, 1))
+    dlogits = np.eye(5)[[3, 1]]
+    _, c = swin(images, p, config)
+    found, h, moved = weighted_attention(dlogits, p, c, config), 1e-5, []
+    assert [a.shape for a in found] == [(2, 49, 49)] * 2 + [(2, 16, 16)] * 2
+    for layer, side, shift, b, query, key in [
+        (0, 7, 0, 1, (1, 2), (0, 1)),
+        (1, 7, 1, 0, (1, 2), (3, 3)),
+        (2, 4, 0, 1, (3, 1), (3, 2)),
+        (3, 4, 1, 1, (1, 3), (2, 1)),
+        (0, 7, 0, 0, (6, 6), (6, 6)),
+        (1, 7, 1, 1, (0, 0), (0, 0)),
+        (2, 4, 0, 1, (0, 1), (2, 2)),
+        (3, 4, 1, 0, (3, 2), (1, 1)),
+    ]:
+        window, t, s = _in_windows(side, shift, query, key)
+        across = -(-side // 3)
+        products = []
+        for head in range(config.heads[layer // 2]):
+            index, scores = (b * across**2 + window, head, t, s), []
+            for nudge in (h, -h):
+                monkeypatch.setattr(attention_op, "softmax", _nudged(layer, index, nudge))
+                scores.append((swin(images, p, config)[0] * dlogits).sum())
+                monkeypatch.undo()
+            a = c["stages"][layer // 2]["blocks"][layer % 2]["msa"]["att"]["a"][index]
+            products.append(max(0.0, a * (scores[0] - scores[1]) / (2 * h)))
+        places = query[0] * side + query[1], key[0] * side + key[1]
+        assert found[layer][b][places] == pytest.approx(np.mean(products), abs=1e-9)
+        moved.append(sum(products) > 1e-4)
+    assert all(any(moved[layer::4]) for layer in range(4)), "nothing was seen to move"
+
+
+def _in_windows(side, shift, query, key):
+    """The window that two tokens share once the padded map is rolled, and their places in it."""
+    whole = -(-side // 3) * 3
+    rolled = [[(x - shift) % whole for x in place] for place in (query, key)]
+    (window, t), (same, s) = ((y // 3 * (whole // 3) + x // 3, y % 3 * 3 + x % 3) for y, x in rolled)
+    assert window == same
+    return window, t, s
+
+
+def _nudged(layer, index, nudge):
+    """Softmax, whose call number `layer` has one weight moved."""
+    softmax, calls = attention_op.softmax, iter(range(99))
+
+    def nudged(x):
+        y, cache = softmax(x)
+        if next(calls) == layer:
+            y[index] += nudge
+        return y, cache
+
+    return nudged
 
 
 def test_with_one_window_and_one_stage_it_is_a_vits(rng):

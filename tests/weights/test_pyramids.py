@@ -530,3 +530,14 @@ def test_another_description_of_a_hybrid(tmp_path, hybrid):
         ({"image_size": 64}, "position_embeddings has 5 rows"),
     ]:
         refused(saved(tmp_path / "a", a, described), words, heads=3)
+
+
+def test_a_swin_whose_width_is_not_doubled_from_stage_to_stage_is_refused(tmp_path, timm):
+    tripled = {16: 24, 48: 72, 64: 96}  # of the second stage
+    parts = ("layers.1.blocks.", "norm.", "head.fc.weight")
+    wide = {
+        name: np.zeros([tripled.get(side, side) for side in x.shape], np.float32) if name.startswith(parts) else x
+        for name, x in timm.items()
+    }
+    wide["layers.1.downsample.reduction.weight"] = np.zeros((24, 32), np.float32)
+    refused(saved(tmp_path / "a", wide), "layers.1.downsample.reduction.weight is [24, 32], expected [16, 32]")

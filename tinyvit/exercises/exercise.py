@@ -22,6 +22,7 @@ from tinyvit.layers import (
     linear,
     mlp,
     multi_head_attention,
+    patch_merging,
     pool,
     position,
     post_norm_block,
@@ -48,6 +49,8 @@ from tinyvit.ops import (
     sparse_attention,
     tanh,
     unfold,
+    window_bias,
+    windows,
 )
 
 SIZES = {"B": checks.B, "T": checks.T, "D": checks.D, "M": checks.M}
@@ -295,6 +298,19 @@ def exercises():
         of("linear_attention"),
         ("dq", "dk", "dv"),
         sizes=heads_sizes | {"h": 2, "d": 3, "e": 4},
+    cut, merged = {"B": checks.B, "M": 2, "C": 4}, {"B": checks.B, "C": 3}
+    [(of_map, _)] = of("to_windows")
+    shifts = [(of_map, dict(window=2, shift=1)), (of_map, dict(window=2, shift=0)), (of_map, dict(window=3, shift=1))]
+    pair(windows.to_windows, windows.to_windows_backward, shifts, ("dx",), sizes=cut)
+    pair(
+        window_bias.window_bias, window_bias.window_bias_backward, of("window_bias"), ("dtable",), ("bias",), sizes=cut
+    )
+    pair(
+        patch_merging.patch_merging,
+        patch_merging.patch_merging_backward,
+        of("patch_merging", "patch_merging/odd"),
+        ("dx", "g"),
+        sizes=merged,
     )
     (images, p), config = cases["vit"].inputs, cases["vit"].keywords["config"]
     pair(vit.vit, vit.vit_backward, [((images, p, config), {})], ("dimages", "g"), ("logits",))

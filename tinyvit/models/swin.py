@@ -100,6 +100,10 @@ class SwinConfig(Config):
             raise UsageError(f"gelu is {self.gelu!r}: expected one of {', '.join(GELU)}")
         if self.image % self.patch:
             raise UsageError(f"patch {self.patch} does not divide image {self.image}: choose a patch that does")
+        if 1 in self.sides[:-1]:
+            stage = 1 + self.sides.index(1)
+            advice = "take fewer stages, a smaller patch or a larger image"
+            raise UsageError(f"stage {stage} has a map of 1 x 1 token, and merging takes 2 x 2: {advice}")
         for width, heads in zip(self.widths, self.heads, strict=True):
             if width % heads:
                 raise UsageError(f"heads {heads} does not divide the width {width} of its stage: choose one that does")

@@ -2,6 +2,7 @@
 
     attention   (c, config, last=False)   -> the attention maps of each block, [B, h, T, S]; of the last block alone
     patterns    (config)                  -> for each block, which keys its queries may look at, [T, T]
+    windows     (config)                  -> for each block, the side of its windows and their shift, or None
     pool        (config)                  -> which tokens the head reads, one of READOUTS
     grid        (config)                  -> rows and columns of the patches
     filters     (p, config)               -> w [k*k*C, D], the filters that look at the pixels
@@ -61,8 +62,13 @@ def swin_maps(c, config, *, last=False):
 
 def swin_patterns(config):
     """The windows of Swin's blocks, as patterns."""
-    sizes = [(2 * (config.sides[n],), config.window_of(n), config.shift_of(n, i)) for n, i in _swin_blocks(config)]
-    return [windows(*grid, window, shift) for grid, window, shift in sizes]
+    sides = [config.sides[n] for n, _ in _swin_blocks(config)]
+    return [windows(side, side, *sizes) for side, sizes in zip(sides, swin_windows(config), strict=True)]
+
+
+def swin_windows(config):
+    """The side M of each block's windows, and by how much they are displaced."""
+    return [(config.window_of(n), config.shift_of(n, i)) for n, i in _swin_blocks(config)]
 
 
 def _swin_blocks(config):
@@ -94,6 +100,7 @@ def _swin_stream(c, config):
 VIT: dict[str, Callable] = {
     "attention": block_maps,
     "patterns": vit_patterns,
+    "windows": lambda config: [None] * config.depth,  # their patterns are of many kinds
     "pool": lambda config: config.pool,
     "grid": lambda config: config.grid_size,
     "filters": lambda p, config: p["patch"]["w"],
@@ -104,6 +111,7 @@ VIT: dict[str, Callable] = {
 }
 HYBRID: dict[str, Callable] = VIT | {
     "patterns": lambda config: vit_patterns(config.vit),
+    "windows": lambda config: [None] * config.vit.depth,
     "pool": lambda config: config.vit.pool,
     "grid": lambda config: config.vit.grid_size,
     "filters": _root_filters,
@@ -115,6 +123,7 @@ HYBRID: dict[str, Callable] = VIT | {
 SWIN: dict[str, Callable] = {
     "attention": swin_maps,
     "patterns": swin_patterns,
+    "windows": swin_windows,
     "pool": lambda config: "mean",
     "grid": lambda config: 2 * config.sides[:1],
     "filters": VIT["filters"],
@@ -125,6 +134,7 @@ SWIN: dict[str, Callable] = {
 MASKED: dict[str, Callable] = {  # the rest is its encoder's, a ViT's
     "attention": block_maps,
     "patterns": HYBRID["patterns"],
+    "windows": HYBRID["windows"],
     "pool": lambda config: config.vit.pool,
     "grid": lambda config: config.vit.grid_size,
     "filters": VIT["filters"],

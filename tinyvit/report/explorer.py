@@ -5,6 +5,7 @@ import hashlib
 import io
 import itertools
 import json
+import math
 from collections.abc import Sequence
 from importlib import resources
 from string import Template
@@ -19,6 +20,7 @@ from tinyvit.errors import UsageError
 from tinyvit.models.config import Config
 from tinyvit.models.model import model_of
 from tinyvit.models.sizes import in_pixels
+from tinyvit.ops.patterns import windows
 from tinyvit.viz.attention import who_answers
 from tinyvit.viz.maps import attention_figure
 from tinyvit.viz.picture import HEAT, picture
@@ -45,7 +47,7 @@ class Explorer:
     ------
     UsageError
         If there are no images, or of another size or number than the model and the titles ask for, or not square; or
-        the model has no attention over patches.
+        the model has no attention.
     """
 
     def __init__(self, images: Array, p: Tree, config: Config, titles: Sequence[str] | None = None):
@@ -54,20 +56,26 @@ class Explorer:
             found = "" if titles is None else f" and {len(titles)} titles"
             raise UsageError(f"found {len(images)} images{found}: expected at least one, and a title for each")
         model = model_of(config)
-        if "encoder" not in model.views:
-            raise UsageError(f"{model.title} has no attention over one grid of patches: there is nothing to explore")
-        self.config = encoder = model.views["encoder"](config)
-        if not isinstance(encoder.image, int):
-            raise UsageError(f"images of {in_pixels(encoder.image)} pixels: the explorer shows square ones only")
-        count = max(1, min(len(images), BUDGET // (encoder.depth * encoder.heads * encoder.tokens**2)))
+        if "attention" not in model.views:
+            raise UsageError(f"{model.title} has no attention: there is nothing to explore")
+        rows, columns = model.views["grid"](config)
+        if rows != columns:
+            raise UsageError(f"images of {in_pixels(config.size)} pixels: the explorer shows square ones only")
+        self.pool, self.patches = model.views["pool"](config), rows * columns
+        self.windows = model.views["windows"](config)
+        maps = _maps(images[:1], p, config)  # of one image, to see how many numbers it has
+        numbers = sum(a[..., _allowed(a, window)].size for a, window in zip(maps, self.windows, strict=True))
+        count = max(1, min(len(images), BUDGET // numbers))
         self.images = images[:count]
         self.titles = (titles or [f"image {i + 1}" for i in range(count)])[:count]
-        _, c = model.forward({"images": xp_of(trees.leaves(p)[0]).asarray(self.images)}, p, config)
-        self.maps = [to_host(a) for a in model.views["attention"](c, config)]
+        self.maps = maps if count == 1 else _maps(self.images, p, config)
 
     def __repr__(self) -> str:
-        sizes = {"image": len(self.images), "layer": self.config.depth, "head": self.config.heads}
+        heads = [a.shape[1] for a in self.maps]
+        sizes = {"image": len(self.images), "layer": len(heads), "head": max(heads)}
         words = [f"{count} {name}" + "s" * (count != 1) for name, count in sizes.items()]
+        if min(heads) < max(heads):
+            words[-1] = f"{min(heads)} to {words[-1]}"
         return f"Explorer({', '.join(words)})"
 
     def _repr_html_(self) -> str:
@@ -76,8 +84,8 @@ class Explorer:
     def html(self) -> str:
         """A piece of HTML that contains all it needs."""
         data = json.dumps(self.data()).replace("<", "\\u003c")  # no title can end the script
-        first = attention_figure(self.images[0], [a[0] for a in self.maps], pool=self.config.pool)
-        who = who_answers(self.config.tokens, self.config.pool)
+        first = attention_figure(self.images[0], [a[0] for a in self.maps], pool=self.pool)
+        who = who_answers(self.maps[0].shape[-1], self.pool)
         words = f"Where {who} of the first image looks, in each layer and head"
         return Template(resources.files(__package__).joinpath("explorer.html").read_text(encoding="utf-8")).substitute(
             id=f"explorer-{hashlib.sha256(data.encode()).hexdigest()[:8]}-{next(NUMBER)}",
@@ -87,13 +95,23 @@ class Explorer:
         )
 
     def data(self) -> dict[str, Any]:
-        """What the script needs: maps as base64 of uint16 [image, layer, head, T, T], where 65535 stands for 1."""
-        maps = np.stack(self.maps, axis=1)  # [B, L, h, T, T]
+        """What the script needs.
+
+        maps is base64 of uint16 [image, layer, head, pair], where 65535 stands for 1: the pairs of query and key that a
+        layer allows, query by query. Those are all, or where a layer has windows those of each, which the script finds
+        from their side and shift.
+        """
+        layers, pairs, first = [], [], self.maps[0].shape[-1] - self.patches
+        for a, window in zip(self.maps, self.windows, strict=True):
+            side, shift = window or (0, 0)
+            layers.append(
+                {"side": math.isqrt(a.shape[-1] - first), "heads": a.shape[1], "window": side, "shift": shift}
+            )
+            pairs.append(a[..., _allowed(a, window)].reshape(len(a), -1))
+        maps = np.concatenate(pairs, axis=1)
         return {
-            "side": self.config.grid,
-            "tokens": self.config.tokens,
-            "layers": self.config.depth,
-            "heads": self.config.heads,
+            "first": first,
+            "layers": layers,
             "images": [
                 {"src": image_source(image), "title": title}
                 for image, title in zip(self.images, self.titles, strict=True)
@@ -101,6 +119,19 @@ class Explorer:
             "maps": base64.b64encode(np.round(65535 * maps).astype("<u2").tobytes()).decode(),
             "colours": _colours(),
         }
+
+
+def _maps(images, p, config):
+    """The attention maps of every block, on the host."""
+    model = model_of(config)
+    _, c = model.forward({"images": xp_of(trees.leaves(p)[0]).asarray(images)}, p, config)
+    return [to_host(a) for a in model.views["attention"](c, config)]
+
+
+def _allowed(a, window):
+    """The pairs that a layer allows, [T, T] of bool, of its maps and of its windows' side and shift, if it has any."""
+    side = math.isqrt(a.shape[-1])
+    return windows(side, side, *window) if window else np.ones(a.shape[-2:], bool)
 
 
 def image_source(image):

@@ -27,6 +27,7 @@ from tinyvit.viz.distance import distance_figure
 from tinyvit.viz.embedding import filters_figure, neighbours_similarity, position_table, similarity_figure
 from tinyvit.viz.maps import attention_figure, overlay_figure
 from tinyvit.viz.picture import readable
+from tinyvit.viz.pyramid import over_patches
 from tinyvit.viz.summary import shapes
 
 SAMPLES = 64  # images over which attention distances are averaged
@@ -55,7 +56,6 @@ class Inside(NamedTuple):
     views: dict  # of the model
     encoder: object  # the ViTConfig of a model whose maps are over one grid of patches; None of any other
     maps: list  # the attention maps of the first SAMPLES images; none of a model without attention
-    cache: dict  # of the first SHOWN
 
     @property
     def pool(self):
@@ -96,9 +96,8 @@ def look_inside(run, p, config, test, *, workers=1):
     if "attention" in model.views:
         some = images[: _samples(model.views["grid"](config))]
         maps = [to_host(a) for a in model.views["attention"](_cache(some, p, config), config)]
-    c = _cache(images[:SHOWN], p, config)
     names = run.settings.dataset.class_names
-    return Inside(run, p, config, images, labels, names, scores, probabilities, model.views, encoder, maps, c)
+    return Inside(run, p, config, images, labels, names, scores, probabilities, model.views, encoder, maps)
 
 
 def _samples(grid):
@@ -218,11 +217,8 @@ def _rollout(inside):
     }
     titles, for_the_class = [""] * len(images), ""
     best = None if inside.probabilities is None else inside.probabilities[:SHOWN].argmax(-1)
-    if best is not None and inside.encoder:
-        dlogits = np.eye(inside.config.classes, dtype=inside.p["head"]["w"].dtype)[best]
-        dlogits = xp_of(inside.p["head"]["w"]).asarray(dlogits)
-        weighted = sum(weighted_attention(dlogits, inside.p, inside.cache, inside.config))
-        columns["for the class"] = answers_row(weighted, inside.pool)
+    if best is not None:
+        columns["for the class"] = _for_the_class(inside, best)
         for_the_class = (
             f"; for the class: {_who(inside)}'s attention times its gradient, the part of it that speaks for the answer"
         )
@@ -236,6 +232,19 @@ def _rollout(inside):
         "what it is."
     )
     return Picture(figure, "Where does the answer come from?", words)
+
+
+def _for_the_class(inside, best):
+    """What of each patch's attention speaks for the answers `best`, summed over the layers: [SHOWN, N].
+
+    Image by image: on the large maps of a pyramid, weighing takes memory with the square of all that are weighed.
+    """
+    patches, w, found = math.prod(inside.grid[0]), inside.p["head"]["w"], []
+    for image, k in zip(inside.images[:SHOWN, None], best, strict=True):
+        dlogits = xp_of(w).asarray(np.eye(inside.config.classes, dtype=w.dtype)[[k]])
+        weighted = weighted_attention(dlogits, inside.p, _cache(image, inside.p, inside.config), inside.config)
+        found.append(sum(over_patches(answers_row(a, inside.pool), patches) for a in weighted))
+    return np.concatenate(found)
 
 
 def _distance(inside):

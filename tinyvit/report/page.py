@@ -11,7 +11,12 @@ from tinyvit.report.inside import pictures
 from tinyvit.viz.summary import shapes, where
 
 EXPLORED = 8  # images
-NOT_EXPLORED = "<p>The attention explorer is left out: it is for models whose layers all look at one grid.</p>"
+NOT_EXPLORED = "<p>The attention explorer is left out: it shows square images only.</p>"
+
+PYRAMID = (
+    " A layer with windows takes nothing from outside the patch's own, and every other layer displaces them; after a "
+    "merging there are fewer and larger tokens."
+)
 
 
 def page(inside):
@@ -32,7 +37,8 @@ def page(inside):
         f"{metrics['seconds']:.0f} seconds."
     )
     tensors = shapes(inside.config)
-    square = encoder and isinstance(encoder.image, int)  # as the explorer needs
+    rows, columns = inside.grid[0] if inside.maps else (0, 1)
+    square = rows == columns  # as the explorer needs
     anchors = {"explorer": "Explore"} if square else {}
     anchors |= {name: picture.title for name, picture in drawn.items()}
     anchors |= {"shapes": "Every tensor", "settings": "Settings"}
@@ -44,7 +50,7 @@ def page(inside):
         summary=escape(summary),
         links="".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in anchors.items()),
         sections="\n".join(_section(name, picture) for name, picture in drawn.items()),
-        explorer=_explorer(inside) if square else NOT_EXPLORED if inside.maps and not encoder else "",
+        explorer=_explorer(inside) if square else NOT_EXPLORED if inside.maps else "",
         shapes=_table(
             ("name", "shape", "parameters", "multiply-adds", "bytes", "memory"),
             [
@@ -80,9 +86,8 @@ def _explorer(inside):
         ]
         titles = [title + words for title, words in zip(titles, wrong, strict=True)]
     explorer = Explorer(inside.images[:EXPLORED], inside.p, inside.config, titles)
-    pool = getattr(inside.config, "pool", None)
-    answer = "the class token" if pool == "class" else "the mean of all patches"
-    read = f" The answer is read from {answer}." if pool else ""
+    answer = "the class token" if inside.pool == "class" else "the mean of all patches"
+    read = f" The answer is read from {answer}." + ("" if inside.encoder else PYRAMID)
     return Template(resources.files(__package__).joinpath("explore.html").read_text(encoding="utf-8")).substitute(
         read=read, explorer=explorer.html()
     )

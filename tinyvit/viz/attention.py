@@ -16,6 +16,7 @@ from tinyvit.errors import UsageError
 from tinyvit.layers.attend import attention_map
 from tinyvit.layers.pool import BESIDE_CLASS_TOKEN, READOUTS, WITHOUT_CLASS_TOKEN
 from tinyvit.models.model import backward
+from tinyvit.models.views import swin_maps
 from tinyvit.ops.heads import split_heads
 from tinyvit.viz.pyramid import merged, stage_grid
 
@@ -196,23 +197,41 @@ def weighted_attention(dlogits, p, c, config):
 
     Returns
     -------
-    list of L arrays [B, T, T] on the host
+    list of L arrays [B, T, T] on the host; of a Swin over the tokens of each block's stage, as its maps are
 
     Raises
     ------
     UsageError
         If a block keeps no attention under "msa", the name by which this function finds it.
     """
-    if any("msa" not in block for block in c["blocks"]):
+    blocks = _blocks(c)
+    if any("msa" not in block for block in blocks):
         raise UsageError('a block of this model has no attention under the name "msa": there is none to weigh')
-    _, g = backward(dlogits, p, c | {"blocks": [_with_one_hot_inputs(block) for block in c["blocks"]]}, config)
+    _, g = backward(dlogits, p, _with_blocks(c, [_with_one_hot_inputs(block) for block in blocks]), config)
     weighted = []
-    for block, parameters, gradients in zip(c["blocks"], p["blocks"], g["blocks"], strict=True):
-        a, v = attention_map(block["msa"]["att"]), block["msa"]["att"]["v"]
+    for block, parameters, gradients in zip(blocks, _blocks(p), _blocks(g), strict=True):
+        a, v = attention_map(block["msa"]["att"]), block["msa"]["att"]["v"]  # a Swin's are its windows'
         do = gradients["msa"]["o"]["w"].reshape(*block["msa"]["o"]["x"].shape[:2], -1)  # [B, T, D]
         da = split_heads(do @ parameters["msa"]["o"]["w"].T, v.shape[1]) @ v.swapaxes(-1, -2)
-        weighted.append(to_host(xp_of(a).maximum(a * da, 0).mean(axis=1)))
-    return weighted
+        weighted.append(xp_of(a).maximum(a * da, 0))  # [B, h, T, T]
+    if "stages" in c:
+        pairs = zip(blocks, weighted, strict=True)
+        of_windows = [block | {"msa": block["msa"] | {"att": block["msa"]["att"] | {"a": a}}} for block, a in pairs]
+        weighted = swin_maps(_with_blocks(c, of_windows), config)
+    return [to_host(a.mean(axis=1)) for a in weighted]
+
+
+def _blocks(tree):
+    """The blocks of a cache, of parameters or of gradients; of a pyramid those of all stages, one after the other."""
+    return tree["blocks"] if "blocks" in tree else [block for stage in tree["stages"] for block in stage["blocks"]]
+
+
+def _with_blocks(c, blocks):
+    """The cache with other blocks."""
+    if "blocks" in c:
+        return c | {"blocks": blocks}
+    rest = iter(blocks)
+    return c | {"stages": [stage | {"blocks": [next(rest) for _ in stage["blocks"]]} for stage in c["stages"]]}
 
 
 def _with_one_hot_inputs(block):

@@ -1,0 +1,550 @@
+# %% [markdown]
+# # Swin: from a window to a pyramid
+#
+# **The question.** In a Vision Transformer every patch looks at every patch. A photograph of 224 x 224 pixels, in patches of 4 x 4, has 3,136 of
+# them, and ten million pairs. What can be left out, so that the cost stays small, and the answer still comes from the whole image?
+#
+# Here is a small Swin Transformer (Liu et al. 2021), trained for a few seconds on handwritten digits. Each panel shows where one patch, the framed
+# one, looks in one block, as a mean over its heads.
+
+# %%
+import contextlib
+import dataclasses
+
+import numpy as np
+
+import tinyvit
+from tinyvit import checks, exercises, trees
+from tinyvit.exercises.source import edited, planted
+from tinyvit.layers.multi_head_attention import multi_head_attention
+from tinyvit.layers.patch_merging import NEIGHBOURS, patch_merging, patch_merging_backward
+from tinyvit.layers.swin_block import swin_block_backward
+from tinyvit.layers.window_attention import window_attention, window_attention_init
+from tinyvit.models.swin import SwinConfig, swin, swin_init
+from tinyvit.models.views import swin_maps
+from tinyvit.ops.patterns import windows
+from tinyvit.ops.window_bias import offsets
+from tinyvit.ops.windows import _labels, attention_over_map, from_windows, to_windows, window_mask
+from tinyvit.training.features import features_of
+from tinyvit.training.probe import ridge
+from tinyvit.viz.attention import answers_row
+from tinyvit.viz.maps import attention_figure, overlay_figure
+from tinyvit.viz.picture import bare, new_figure, outline, shine, show
+from tinyvit.viz.pyramid import over_patches
+
+rng = np.random.default_rng(0)
+(x_train, y_train), (images, labels) = data = tinyvit.load_data("digits")
+config = SwinConfig(image=8, channels=1, patch=2, dim=16, depths=(2, 2), heads=(2, 4), window=2, classes=10)
+recipe = dataclasses.replace(tinyvit.RECIPES["digits"], epochs=20)
+p, history = tinyvit.fit(config, data, recipe=recipe, progress=False)
+logits, c = swin(images, p, config)
+accuracy = (logits.argmax(-1) == labels).mean()
+print(f"{tinyvit.count(p):,} parameters, {accuracy:.1%} of {len(images)} test images")
+
+maps = swin_maps(c, config)  # of each block: [B, h, tokens, tokens]
+figure = new_figure(7.5, 1.8)
+first, *panels = figure.subplots(1, 5)
+show(first, images[3])
+outline(first, number=5, grid=4, patch=2)
+for number, (axes, a, token) in enumerate(zip(panels, maps, (5, 5, 0, 0), strict=True), 1):
+    looks = over_patches(a[3, :, token].mean(axis=0), patches=16)
+    shine(axes, looks, images[3], most=looks.max())
+    axes.set_title(f"block {number}", fontsize=9)
+figure
+
+# %% [markdown]
+# Three things need an explanation. In block 1 the patch sees four patches, itself among them, and nothing else. In block 2 it sees itself and three
+# others. And in blocks 3 and 4 it sees the whole image, though the layer is the same one. (There are only four tokens left by then, and each is drawn over the
+# four patches that it stands for.)
+#
+# ## What it costs
+#
+# One layer of attention, on the first map of a Swin-T: 56 x 56 tokens of width $C = 96$. The four projections cost $4\,hwC^2$ multiply-adds, and
+# scores and weighted values $2\,(hw)^2 C$, or within windows of $M \times M$ tokens $2\,M^2 hw\,C$ (the paper's equations 1 and 2):
+
+# %%
+print("image   tokens         pairs   projections    all pairs   windows of 7 x 7     (millions of multiply-adds)")
+for image in (224, 448, 896):
+    N, C, M = (image // 4) ** 2, 96, 7
+    print(
+        f"{image:5} {N:8,} {N * N:13,} {4e-6 * N * C * C:13,.1f} {2e-6 * N * N * C:12,.1f} {2e-6 * M * M * N * C:18,.1f}"
+    )
+
+# %% [markdown]
+# With twice the side, all pairs cost sixteen times as much; windows four times, as much as the image has grown.
+#
+# ## A window is an image of its own
+#
+# What must change in the attention of [notebook 4](04_heads.ipynb), so that it stays within windows? Nothing. It takes tokens $[B, T, D]$, and images
+# of a batch do not see each other. So we cut every map into windows, and call each of them an image.
+
+# %%
+print(exercises.source(to_windows))
+
+x = rng.standard_normal((2, 8, 8, 6))  # [B, H, W, C]
+cut, _ = to_windows(x, 4)
+print("map", list(x.shape), "-> windows", list(cut.shape), "-> for attention", list(cut.reshape(-1, 16, 6).shape))
+print("put together again, the same map:", np.array_equal(from_windows(cut, x.shape), x))
+
+# %% [markdown]
+# The first axis is then $B n$, with the image as the slow axis and the window as the fast one. Remember that order; it will matter.
+#
+# ## Why windows must move
+#
+# A map of 12 x 12 tokens, windows of 4 x 4, and several blocks one after the other. One token (framed) is changed. Which tokens' outputs change?
+# Before you look: after four blocks, how many, if the windows stay where they are?
+
+# %%
+side, M = 12, 4
+p_wide = trees.map(lambda leaf: 0.2 * rng.standard_normal(leaf.shape), window_attention_init(None, 6, 2, M))
+wide = rng.standard_normal((1, side, side, 6))
+moved = wide.copy()
+moved[0, 5, 5] += 1
+
+
+def heard(shifts):
+    """After each block, which tokens [side, side] have heard of the one that was changed."""
+    one, other, found = wide, moved, []
+    for shift in shifts:
+        one, other = (z + window_attention(z, p_wide, heads=2, shift=shift)[0] for z in (one, other))
+        found.append(abs(one - other).max(axis=(0, 3)) > 1e-9)
+    return found
+
+
+still, shifted = heard([0, 0, 0, 0]), heard([0, 2, 0, 2])
+figure = new_figure(7.5, 3.6)
+for row, name, found in zip(
+    figure.subplots(2, 4), ("windows stay", "every other shifted"), (still, shifted), strict=True
+):
+    for number, (axes, reached) in enumerate(zip(row, found, strict=True), 1):
+        axes.imshow(reached, cmap="Blues", vmin=0, vmax=1.6)
+        outline(axes, number=5 * side + 5, grid=side, patch=1)
+        bare(axes)
+        for edge in range(0, side + 1, M):  # where the windows of this block end
+            at = edge - 0.5 + (2 if name != "windows stay" and number % 2 == 0 else 0)
+            for draw in (axes.axhline, axes.axvline):
+                draw(min(at, side - 0.5), color="#888888", linewidth=0.8)
+        axes.set_title(f"block {number}: {reached.sum()} of {side * side}", fontsize=9)
+    row[0].set_ylabel(name, fontsize=9)
+figure
+
+# %% [markdown]
+# Sixteen, for ever: the image has become nine separate images. With windows that are displaced by half their side in every other block, tokens that
+# were parted by a border share a window, and pass on what they heard. In the paper, standing windows reach 80.2 % on ImageNet, shifted ones 81.3 %.
+#
+# ## One array for windows of different sizes
+#
+# Displaced windows stick out of the map. Those at the border are cut: here, on 8 x 8 tokens, windows of 4 x 4 displaced by $s = 2$ become nine pieces
+# of 2 or 4 rows and columns. Such pieces do not fit into one array. How would you compute them all at once?
+#
+# Swin's answer: **roll the map** by $s$ rows up and $s$ columns to the left. Then the windows stand where they always stood, and the first rows fill the
+# gap at the bottom. In the picture, colours are the displaced windows; the black lines are those of the array.
+
+# %%
+H, M, s = 8, 4, 2
+rows, columns = np.divmod(np.arange(H * H), H)
+piece = (3 * ((rows - s) // M + 1) + (columns - s) // M + 1).reshape(
+    H, H
+)  # which displaced window a token is in: 0 to 8
+rolled = np.roll(piece, (-s, -s), axis=(0, 1))
+
+figure = new_figure(7.5, 2.5)
+for axes, numbers, title in zip(
+    figure.subplots(1, 3), (piece, piece, rolled), ("displaced", "plain", "rolled"), strict=True
+):
+    axes.imshow(numbers, cmap="tab10", vmin=0, vmax=9, alpha=0.55)
+    for (row, column), number in np.ndenumerate(numbers):
+        axes.text(column, row, number, ha="center", va="center", fontsize=7)
+    for edge in (-0.5, 3.5, 7.5) if title != "displaced" else (-0.5, 1.5, 5.5, 7.5):
+        axes.axhline(edge, color="black", linewidth=1.6)
+        axes.axvline(edge, color="black", linewidth=1.6)
+    axes.set_title(
+        {"displaced": "windows displaced", "plain": "windows of the array", "rolled": "the same, map rolled"}[title],
+        fontsize=9,
+    )
+    bare(axes)
+figure
+
+# %% [markdown]
+# On the right, the first window holds exactly one displaced window, the 4. But the last holds four pieces, which came together only because the map was
+# rolled: 8, and from the opposite border 6, 2 and 0. They are no neighbours. So a **mask** is added to the scores: 0 where both tokens have the same
+# colour, $-\infty$ elsewhere.
+#
+# Why is it enough to compare colours? Along one axis, the rolled row $i$ is the row $(i + s) \bmod H$ of the map. Window $k$ of the array has the rows
+# $kM + s$ to $kM + M - 1 + s$, which is the displaced window $k + 1$, until the last, which runs over the edge: its first $M - s$ rows are the last
+# displaced window, and its other $s$ rows are the first. So no displaced window is torn apart, and the only rows that may not meet are those before and
+# behind the cut of a last window. For columns it is the same. The masks of
+# the four windows of this map, a row for each query and a column for each key; what is allowed is blue:
+
+# %%
+mask = window_mask(H, H, M, s)  # [n, M*M, M*M]
+figure = new_figure(7.5, 2.1)
+for number, (axes, of_window) in enumerate(zip(figure.subplots(1, 4), mask, strict=True)):
+    axes.imshow(np.isfinite(of_window), cmap="Blues", vmin=0, vmax=1.6)
+    axes.set_title(f"window {number}", fontsize=9)
+    axes.set(xticks=[], yticks=[])
+figure
+
+# %% [markdown]
+# A proof in words may have a gap. So all pairs that the mask allows are put back to their places on the map, and compared with the definition: windows
+# displaced, and cut at the border, no rolling in it.
+
+# %%
+equal = []
+for H, M, s in ((14, 7, 3), (28, 7, 3), (8, 4, 2), (6, 3, 1)):
+    mask = window_mask(H, H, M, s)
+    allowed = attention_over_map(np.isfinite(mask)[:, None], H, H, s)[0, 0]  # [tokens, tokens]
+    equal.append(np.array_equal(allowed, windows(H, H, M, s)))
+    print(
+        f"{H:2} x {H:2} tokens, windows of {M}, displaced by {s}: {allowed.sum():7,} pairs, the same ones: {equal[-1]}"
+    )
+
+H, M, s = 14, 7, 3
+x = rng.standard_normal((2, H, H, 6))
+p_small = trees.map(lambda leaf: rng.standard_normal(leaf.shape), window_attention_init(None, 6, 2, M))
+no_table = p_small | {"table": 0 * p_small["table"]}  # positions come later
+by_roll, _ = window_attention(x, no_table, heads=2, shift=s)
+by_hand = np.zeros_like(x)
+for top, bottom in ((0, s), (s, s + M), (s + M, H)):
+    for left, right in ((0, s), (s, s + M), (s + M, H)):
+        tokens = x[:, top:bottom, left:right]
+        y, _ = multi_head_attention(*2 * [tokens.reshape(2, -1, 6)], no_table, heads=2)
+        by_hand[:, top:bottom, left:right] = y.reshape(tokens.shape)
+unmasked, _ = edited(window_attention, ("if mask is not None:", "if False:"))(x, no_table, heads=2, shift=s)
+print(f"rolled and masked, far from nine displaced windows by {abs(by_roll - by_hand).max():.0e}")
+print(f"without the mask,  far from nine displaced windows by {abs(unmasked - by_hand).max():.2f}")
+
+# %% [markdown]
+# The layer, whole. Its first lines make the mask for all windows of the batch; `np.tile` repeats the list of windows for each image, because the image
+# is the slow axis.
+
+# %%
+print(exercises.source(window_attention))
+
+# %% [markdown]
+# ## Where is a token? Only relative to others
+#
+# A window has no class token and no table of positions. Instead every head has a **number for every offset** between two tokens of a window, which is
+# added to the score. Offsets run from $-(M-1)$ to $M-1$ in rows and in columns, which makes $(2M-1)^2$ numbers a head. For $M = 2$: 9 offsets, and the
+# 4 x 4 pairs of query and key find theirs by
+#
+# $$ \mathrm{index} = (dy + M - 1)(2M - 1) + (dx + M - 1), \qquad dy = y_{\mathrm{query}} - y_{\mathrm{key}}, \quad dx = x_{\mathrm{query}} - x_{\mathrm{key}} $$
+
+# %%
+index = offsets(2)
+print("index of each pair, query by key:", *index, sep="\n")
+print("how many pairs share each entry:", np.bincount(index.ravel()))
+
+tables = [block["msa"]["table"] for block in p["stages"][0]["blocks"]]
+figure = new_figure(6, 1.7)
+most = max(abs(table).max() for table in tables)
+for axes, table, title in zip(
+    figure.subplots(1, 4),
+    [table[:, head] for table in tables for head in range(2)],
+    [f"block {block}, head {head}" for block in (1, 2) for head in (1, 2)],
+    strict=True,
+):
+    heat = axes.imshow(table.reshape(3, 3), cmap="RdBu_r", vmin=-most, vmax=most)
+    axes.set(xticks=range(3), xticklabels=(-1, 0, 1), yticks=range(3), yticklabels=(-1, 0, 1))
+    axes.set_title(title, fontsize=9)
+figure.colorbar(heat, label="added to the score")
+figure
+
+# %% [markdown]
+# These are the trained tables of the first stage, laid out by $dy$ (down) and $dx$ (across). Without them, a window would be a bag of patches: attention
+# does not see order ([notebook 5](05_positions.ipynb)).
+#
+# On the way back, what was read several times gets the sum: offset 0 is read by all four tokens of a window, a corner by one pair, and each in every
+# window of every image.
+#
+# ## Merging: four tokens become one
+#
+# Between stages the map is halved, and the width doubled. Four neighbours are put side by side, normalised, and multiplied by one matrix $[4C, 2C]$
+# without bias. Look at the order of the four:
+
+# %%
+print(exercises.source(patch_merging))
+corner = np.array([["top left", "top right"], ["bottom left", "bottom right"]])
+print("order:", ", ".join(corner[place] for place in NEIGHBOURS))
+
+# %% [markdown]
+# **The row runs fastest**: down first, then to the right. Any order would do, if one trained with it. But published weights were trained with this one,
+# and whoever reshapes $[2, 2, C]$ to $4C$ in NumPy's order exchanges the middle two. No shape tells; we shall see what it costs.
+#
+# Merging is why the same layer sees more and more: a window of 7 x 7 tokens spans 28 pixels in the first stage, 56, 112 and 224 in the next.
+#
+# ## The whole pyramid
+#
+# Swin-T has four stages of 2, 2, 6 and 2 blocks. Its parameters by hand: a block of width $D$ and $h$ heads has $12 D^2 + 13 D + (2M-1)^2 h$ of them, and
+# merging $8 D^2 + 8 D$.
+
+# %%
+t = tinyvit.PRESETS["Swin-T"]
+tree = swin_init(None, t)  # without a generator: shapes alone
+total = 0
+print("stage   map        width  heads  window  shifts           parameters")
+for n, (D, h, depth) in enumerate(zip(t.widths, t.heads, t.depths, strict=True)):
+    M, merging = t.window_of(n), 8 * D * D + 8 * D if n < 3 else 0
+    formula = depth * (12 * D * D + 13 * D + (2 * M - 1) ** 2 * h) + merging
+    assert formula == trees.count(tree["stages"][n])
+    total += formula
+    shifts = " ".join(str(t.shift_of(n, block)) for block in range(depth))
+    print(f"{n + 1:5}   {t.sides[n]:2} x {t.sides[n]:<2} {D:9} {h:6} {M:7}  {shifts:12} {formula:14,}")
+D, K = t.widths[-1], t.classes
+total += 4 * 4 * 3 * t.dim + t.dim + 2 * t.dim + 2 * D + D * K + K
+_, multiply_adds, _ = tinyvit.shapes(t).totals
+print(
+    f"with embedding, norms and head: {total:,} by hand, {tinyvit.count(tree):,} counted; {multiply_adds:,} multiply-adds"
+)
+
+# %% [markdown]
+# In the last stage the window is the map. There is nothing to shift then, and no mask.
+#
+# At the end every token is normalised, and the mean of all is read, as in [notebook 14](14_class_token_or_average.ipynb).
+#
+# ## What implementations get wrong
+#
+# Swin is short, but it has many details that no shape gives away. Here are seven mistakes that are easily made. We make them in
+# the package, one at a time, and ask the model that was trained *without* them; and we ask the gradient check of the layer. Which do you expect to be the
+# worst, which might go unnoticed, and which does the check find?
+
+# %%
+NUMPYS = ("in NEIGHBOURS", "in ((0, 0), (0, 1), (1, 0), (1, 1))")
+KEY_LESS_QUERY = "dy, dx = rows - rows[:, None], columns - columns[:, None]"
+MISTAKES = {  # where, and what is written in the place of what
+    "merging in NumPy's order": [
+        (patch_merging, NUMPYS),
+        (patch_merging_backward, ("(NEIGHBOURS)", f"({NUMPYS[1][3:]})")),
+    ],
+    "rolled on, not rolled back": [(from_windows, ("(shift, shift)", "(-shift, -shift)"))],
+    "masks listed by image, not by window": [
+        (
+            window_attention,
+            ("if mask is not None:", "if mask is not None:\n        mask, B = mask.repeat(B, axis=0), 1"),
+        )
+    ],
+    "the mask in blocks without a shift, too": [(window_attention, ("W, window, shift)", "W, window, window // 2)"))],
+    "no mask": [(window_attention, ("if mask is not None:", "if False:"))],
+    "offsets of key less query": [
+        (offsets, ("dy, dx = rows[:, None] - rows, columns[:, None] - columns", KEY_LESS_QUERY))
+    ],
+    "rows and columns of the offsets exchanged": [
+        (offsets, ("(dy + window - 1) * (2 * window - 1) + dx", "(dx + window - 1) * (2 * window - 1) + dy"))
+    ],
+}
+layers, costs, finds = checks.cases(["patch_merging", "window_attention"]), {}, {}
+for name, edits in MISTAKES.items():
+    with contextlib.ExitStack() as made:
+        for function, edit in edits:
+            made.enter_context(planted(function, edit))
+        wrong, _ = swin(images, p, config)
+        case = layers["patch_merging" if function is patch_merging_backward else "window_attention/shifted"]
+        finds[name] = not case.check().ok
+    costs[name] = (wrong.argmax(-1) == labels).mean()
+    off = abs(wrong - logits).mean() / abs(logits).mean()
+    print(
+        f"{name:42} {costs[name]:6.1%} right, logits off by {off:4.0%}; the check {'finds it' if finds[name] else 'passes'}"
+    )
+print(f"{'none':42} {accuracy:6.1%} right")
+
+# %% [markdown]
+# Some ruin the model, some change almost nothing. The last lines are the dangerous ones, for a model that is a point worse than published is believed. And the gradient check
+# finds the one mistake that is in one direction only. All others are made on both ways, so that they are another function, with a right gradient. What
+# finds them is a twin in loops, or one forward pass of published weights.
+#
+# **Padding.** What if the window does not divide the map? Zeros are put at the bottom and the right. They become keys as well, $k = 0\,w_k + b_k$, and
+# softmax gives them a share. tinyvit masks them; timm, Hugging Face and torchvision do not, and Microsoft's program refuses. Below, the same digits in
+# windows of 3 x 3 on 4 x 4 tokens, so that 20 of 36 places are padding: trained and tested either way.
+
+# %%
+padded = dataclasses.replace(config, window=3)
+short = tinyvit.Recipe(epochs=12, learning_rate=5e-3)
+choices = {
+    "masked": contextlib.nullcontext,
+    "unmasked": lambda: planted(_labels, ("labels, -1)", "labels, labels)")),  # zeros are tokens like others
+}
+crossed = {}
+for trained, choice in choices.items():
+    with choice():
+        p_padded, _ = tinyvit.fit(padded, data, recipe=short, progress=False, workers=1)
+    for tested, other in choices.items():
+        with other():
+            y, c_padded = swin(images, p_padded, padded)
+        on_zeros = 1 - swin_maps(c_padded, padded)[0].sum(axis=-1).mean()
+        crossed[trained, tested] = (y.argmax(-1) == labels).mean()
+        print(
+            f"trained {trained:8}  tested {tested:8}  {crossed[trained, tested]:6.1%} right, of block 1's attention {on_zeros:3.0%} on zeros"
+        )
+
+# %% [markdown]
+# Either way can be learned. What costs points is to mix them; so weights must be run as they were trained.
+#
+# **A window that is larger than the map.** A model with windows of 7 x 7 is shown a small image, and its last map has 4 x 4 tokens. Padding would make 33
+# of 49 places zeros. Microsoft's rule, and ours, is that the window becomes the map, and its table has $(2 \cdot 4 - 1)^2 = 49$ rows in place of 169.
+#
+# **-100 for $-\infty$.** The authors' mask has the number -100. $e^{-100}$ is nothing, as long as scores are small. Here the trained model, and the same
+# with queries 40 times as long:
+
+
+# %%
+def longer(p, factor):
+    """The parameters, with all queries longer."""
+    p = trees.map(np.copy, p)
+    for name, leaf in trees.named(p).items():
+        if "/msa/q/" in name:
+            leaf *= factor
+    return p
+
+
+apart = {}
+for factor in (1, 40):
+    right, _ = swin(images, longer(p, factor), config)
+    with planted(window_mask, ("-np.inf", "-100")):
+        other, _ = swin(images, longer(p, factor), config)
+    apart[factor] = abs(other - right).max()
+    print(f"queries {factor:2} times as long: logits differ by up to {apart[factor]:.2g}")
+
+# %% [markdown]
+# A token always sees itself, so no row of the softmax is empty, and $-\infty$ does no harm.
+#
+# ## The way back
+#
+# Nothing new: what was cut, rolled and put together has as its gradient the same journey in reverse ([derivation](../docs/derivations/windows.md)). One slip
+# is easily made: to forget the shift on the way back. The check of a shifted block, with the mistake:
+
+# %%
+case = checks.cases(["swin_block"])["swin_block"]
+forgetful = edited(swin_block_backward, ('c["msa"], shift=shift)', 'c["msa"])'))
+broken = tinyvit.gradcheck(case.forward, lambda dy, p, c: forgetful(dy, p, c, shift=1), *case.inputs, **case.keywords)
+print(broken)
+
+# %% [markdown]
+# Read it as a trace: the MLP is right, and attention and all that lies before it are wrong.
+#
+# ## Looking inside
+#
+# The maps of windows, put back to where their tokens stand on the image, with the shift undone; those of the second stage are drawn over the patches that
+# its tokens stand for. Shown is what the average patch takes, for that is what the answer is read from.
+
+# %%
+attention_figure(images[0], [a[0] for a in maps], pool="mean")
+
+# %% [markdown]
+# Here one can point at a patch, and see where its window lies and what it takes from it, block by block:
+
+# %%
+tinyvit.Explorer(images[:4], p, config, titles=[f"a {label}" for label in labels[:4]])
+
+# %% [markdown]
+# Rollout follows attention through all layers ([notebook 11](11_looking_inside.ipynb)): a product of maps. Between stages, a merged token comes in equal parts
+# from its four, so one more matrix stands in the product, whose rows are 1/4 four times. Its rows still sum to 1.
+
+# %%
+followed = tinyvit.rollout(maps)  # [B, last tokens, first tokens]
+print("rollout", list(followed.shape), f"  largest |row sum - 1| {abs(followed.sum(-1) - 1).max():.0e}")
+overlay_figure(images[:3], {"rollout": answers_row(followed, "mean")[:3]}, [f"a {label}" for label in labels[:3]])
+
+# %% [markdown]
+# And what does each block know? A **linear probe**: from what a block gives, averaged over the tokens, one linear map to the digits, fitted to the training
+# images by least squares.
+
+
+# %%
+def probed(train, test):
+    """The share of the test images that a linear map from these features gets right."""
+    head = ridge(train, y_train, 10, l2=0.1)
+    return float(np.mean((test @ head["w"] + head["b"]).argmax(-1) == labels))
+
+
+known = [probed(x_train.reshape(len(x_train), -1), images.reshape(len(images), -1))]
+for block in (1, 2, 3, 4):
+    known.append(probed(*(features_of(some, p, config, layer=block, pool="mean") for some in (x_train, images))))
+for name, share in zip(("the pixels", *(f"block {block}" for block in (1, 2, 3, 4))), known, strict=True):
+    print(f"{name:11} {share:.1%}")
+
+# %% [markdown]
+# ## Exercises
+#
+# Write the bodies. `exercises.check` marks them, `exercises.hint("window_bias")` gives a hint, `exercises.solution("window_bias")` shows the package's own.
+
+
+# %%
+def my_to_windows(x, window, shift=0):
+    """x [B, H, W, C] -> windows [B, n, M*M, C] in raster order, M = window, and the cache {"x": x}.
+
+    Zeros follow at the bottom and at the right where M does not divide H or W; then the map is rolled by `shift` rows up
+    and columns to the left; then it is cut.
+    """
+
+
+exercises.check("to_windows", my_to_windows)
+
+
+# %%
+def my_to_windows_backward(dy, c, shift=0):
+    """dy [B, n, M*M, C] and the cache {"x": [B, H, W, C]} -> dx [B, H, W, C]."""
+
+
+exercises.check("to_windows_backward", my_to_windows_backward)
+
+
+# %%
+def my_window_bias(table):
+    """table [(2M-1)^2, h] -> bias [h, M*M, M*M], query by key, and the cache {"table": table}."""
+
+
+exercises.check("window_bias", my_window_bias)
+
+
+# %%
+def my_window_bias_backward(dbias, c):
+    """dbias [h, M*M, M*M] and the cache {"table": [(2M-1)^2, h]} -> dtable, of the table's shape."""
+
+
+exercises.check("window_bias_backward", my_window_bias_backward)
+
+
+# %%
+def my_patch_merging(x, p, *, eps=1e-5):
+    """x [B, H, W, C], p {"ln", "reduction": {"w": [4C, 2C]}} -> y [B, H/2, W/2, 2C], sides rounded up.
+
+    The four neighbours with the row running fastest, a layer_norm, a linear. The cache is {"x": x, "ln", "reduction"}.
+    """
+
+
+exercises.check("patch_merging", my_patch_merging)
+
+
+# %%
+def my_patch_merging_backward(dy, p, c):
+    """dy [B, H/2, W/2, 2C], p and the cache {"x", "ln", "reduction"} -> dx [B, H, W, C] and g {"ln", "reduction"}."""
+
+
+exercises.check("patch_merging_backward", my_patch_merging_backward)
+
+# %% [markdown]
+# ## What we know now
+#
+# Windows are images of their own, so attention need not change. Shifted windows are displaced windows: rolling brings them into one array, and a mask keeps
+# apart what rolling brought together. Offsets in a window are all that tells tokens apart, and merging lets the same window see twice as far.
+
+# %%
+assert accuracy > 0.95
+assert [reached.sum() for reached in still] == [16] * 4
+assert [reached.sum() for reached in shifted] == [16, 64, 144, 144]
+assert all(equal) and abs(by_roll - by_hand).max() < 1e-13 and abs(unmasked - by_hand).max() > 0.1
+assert index[0].tolist() == [4, 3, 1, 0] and index[3].tolist() == [8, 7, 5, 4]
+assert total == tinyvit.count(tree) == 28_288_354 and round(multiply_adds / 1e9, 3) == 4.491
+assert min(costs.values()) < 0.5 and sum(cost < accuracy for cost in costs.values()) >= 5
+assert [name for name in finds if finds[name]] == ["rolled on, not rolled back"]
+assert (
+    crossed["masked", "masked"] > crossed["masked", "unmasked"]
+    and crossed["unmasked", "unmasked"] > crossed["unmasked", "masked"]
+)
+assert apart[1] == 0 < apart[40]
+wrong_rows = {row.name for row in broken.rows if row.error > broken.rtol}
+assert "x" in wrong_rows and not any("mlp" in name or "ln2" in name for name in wrong_rows)
+assert abs(followed.sum(-1) - 1).max() < 1e-5 and known[-1] > known[1]
+
+# %% [markdown]
+# Next: the same questions asked of whole runs, in [the lab](../docs/lab.md).
