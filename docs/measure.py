@@ -39,10 +39,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from docs import commands, readme
-from docs.readme import DOCS, LAB, PRESETS, TRAINED, replace
 from docs import commands, patterns, readme
-from docs.readme import DOCS, LAB, PRESETS, replace
+from docs.readme import DOCS, LAB, PRESETS, TRAINED, replace
 from tests.package_layers import PACKAGES, ROOT, imports, modules
 from tinyvit.data import DATASETS, load_data
 from tinyvit.exercises.exercise import exercises

@@ -47,33 +47,31 @@ from tinyvit.layers.position import (
 )
 from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_backward
 from tinyvit.layers.resnet import resnet_backward
-from tinyvit.models.config import ViTConfig
-from tinyvit.models.hybrid import hybrid_backward
 from tinyvit.layers.swin_block import swin_block, swin_block_backward
 from tinyvit.layers.window_attention import window_attention, window_attention_backward
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.hybrid import hybrid_backward
 from tinyvit.models.swin import SwinConfig, swin, swin_backward, swin_init
 from tinyvit.models.vit import encoder, encoder_backward, vit, vit_backward, vit_init, vit_masks
 from tinyvit.ops.attention import _sum_to, attention_backward
-from tinyvit.ops.convolution import convolution_backward
-from tinyvit.ops.heads import split_heads
-from tinyvit.ops.max_pool import max_pool, max_pool_backward
 from tinyvit.ops.blockwise_attention import blockwise_attention, blockwise_attention_backward
+from tinyvit.ops.convolution import convolution_backward
 from tinyvit.ops.heads import split_heads
 from tinyvit.ops.linear_attention import (
     causal_linear_attention_backward,
     linear_attention_backward,
     positive_features_backward,
 )
+from tinyvit.ops.max_pool import max_pool, max_pool_backward
 from tinyvit.ops.mean_row import mean_row, mean_row_backward
 from tinyvit.ops.relative_bias import _offsets, relative_bias_backward
 from tinyvit.ops.relu import relu_backward
 from tinyvit.ops.resize import resize_backward
 from tinyvit.ops.resize_positions import resize_positions_backward
 from tinyvit.ops.scale import scale_queries, scale_queries_backward
+from tinyvit.ops.sparse_attention import dense, sparse_attention_backward
 from tinyvit.ops.standardise import standardise, standardise_backward
 from tinyvit.ops.unfold import padding, unfold_backward
-from tinyvit.ops.sparse_attention import dense, sparse_attention_backward
 from tinyvit.ops.window_bias import offsets, window_bias
 from tinyvit.ops.windows import _labels, from_windows, to_windows
 

@@ -436,6 +436,8 @@ def by_weights_backward(total):
         return dw @ k, np.swapaxes(dw, -1, -2) @ q, np.swapaxes(w / sums, -1, -2) @ dy
 
     return backward
+
+
 def windows_by(start):
     """Windows token by token; `start` says where in the map a token comes from, along one axis of H rows or columns."""
 

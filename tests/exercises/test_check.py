@@ -200,15 +200,6 @@ def test_every_op_and_layer_is_an_exercise():
         "resnet": "it only calls the units",
         "hybrid": "it only calls the ResNet and the ViT",
     }
-    no_notebook = ("sparse_attention", "blockwise_attention", "positive_features", "linear_attention")
-    no_notebook += ("causal_linear_attention", "to_windows", "from_windows", "window_bias", "window_attention")
-    no_notebook += ("swin_block", "patch_merging", "swin")
-    no_notebook += ("attend",)
-    no_notebook = ("to_windows", "from_windows", "window_bias", "window_attention")
-    no_notebook += ("swin_block", "patch_merging", "swin", "relu", "max_pool", "group_norm", "standardise")
-    no_notebook += ("causal_linear_attention", "relu", "max_pool", "group_norm", "standardise")
-    no_notebook += ("standardised_convolution", "bottleneck", "resnet", "hybrid")
-    others |= dict.fromkeys(no_notebook, "no notebook teaches it so far")
     checked = {name.partition("/")[0] for name in cases()}
     assert checked >= others.keys(), "an exception that is none"
     kinds = {"learned_position", "grid_position", "sinusoidal_position"}

@@ -342,6 +342,8 @@ def test_pictures_that_some_are_taken_of_stay_bytes():
     np.testing.assert_array_equal(x[:], Pixels(stored, 4)[np.array([1, 3])])
     x, _ = trains.part(stored, np.arange(5), np.array([1, 3]))
     np.testing.assert_array_equal(x, stored[[1, 3]])
+
+
 # ---- pattern
 
 

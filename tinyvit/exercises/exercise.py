@@ -38,15 +38,15 @@ from tinyvit.ops import (
     dropout,
     gelu,
     heads,
-    max_pool,
     linear_attention,
+    max_pool,
     mean_row,
     patches,
     relative_bias,
     scale,
     softmax,
-    standardise,
     sparse_attention,
+    standardise,
     tanh,
     unfold,
     window_bias,
@@ -298,6 +298,7 @@ def exercises():
         of("linear_attention"),
         ("dq", "dk", "dv"),
         sizes=heads_sizes | {"h": 2, "d": 3, "e": 4},
+    )
     cut, merged = {"B": checks.B, "M": 2, "C": 4}, {"B": checks.B, "C": 3}
     [(of_map, _)] = of("to_windows")
     shifts = [(of_map, dict(window=2, shift=1)), (of_map, dict(window=2, shift=0)), (of_map, dict(window=3, shift=1))]
