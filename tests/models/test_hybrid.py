@@ -9,8 +9,8 @@ from tests.reference import naive_pyramids
 from tests.reference.compare import assert_close, randomised
 from tinyvit import trees
 from tinyvit.errors import UsageError
-from tinyvit.layers.group_norm import group_norm, group_norm_init
 from tinyvit.layers import resnet as resnet_module
+from tinyvit.layers.group_norm import group_norm, group_norm_init
 from tinyvit.layers.resnet import resnet, resnet_features, resnet_init
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_init
