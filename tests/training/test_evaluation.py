@@ -104,7 +104,6 @@ def test_a_large_models_few_images_share_its_products(monkeypatch):
     assert seen == [(1, 2), (4, 1), (4, 1)], "one image over both threads; eight images, four to each thread"
 
 
-@pytest.mark.parametrize("images", [7, evaluation.MANY])
 @pytest.mark.parametrize(("least", "sizes"), [(0, [8, 8, 7]), (1e9, [23])])
 def test_of_a_large_model_few_examples_are_computed_at_once(data, monkeypatch, least, sizes):
     """Memory does not grow with the batch."""
@@ -121,6 +120,7 @@ def test_of_a_large_model_few_examples_are_computed_at_once(data, monkeypatch, l
     np.testing.assert_allclose(outputs, vit(data[0], P, CONFIG)[0], rtol=1e-10)
 
 
+@pytest.mark.parametrize("images", [7, evaluation.MANY])
 def test_other_models_are_evaluated_as_well(images):
     config = CNNConfig(image=4, classes=3, widths=(2, 3))
     p, (x, _) = cast(randomised(cnn_init(None, config)), np.float32), toy(train=images)[0]
