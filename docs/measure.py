@@ -2,6 +2,7 @@
 
     python docs/measure.py gradients     every gradient check -> docs/gradient_checks.md
     python docs/measure.py speed         tinyvit bench -> docs/speed.md
+    python docs/measure.py pyramids      tinyvit bench Swin-T R50+B/16 --cores 2 -> docs/speed.md
     python docs/measure.py results       test accuracy and training time, three seeds -> docs/results.md
     python docs/measure.py figure        accuracy against seconds -> docs/figures/mnist.png
     python docs/measure.py inside RUN    tinyvit plot of a finished run -> docs/inside.md, docs/figures
@@ -58,6 +59,7 @@ SEEDS = (0, 1, 2)
 INSIDE = ("attention", "rollout", "distance", "positions", "filters", "mistakes")  # figures of docs/inside.md
 TITLES = {"seconds": "ms", "ratio": "ratio to torch eager", "memory_mb": "MB", "images_per_second": "images/s"}
 TITLES |= {"share_of_peak": "share of peak"}
+MODULES = {"PyTorch": "torch"}  # the module's name, where it is another
 SEEN_IN = {"gelu": "gelu_backward", "unpatchify": "patchify_backward"}  # forward functions: in whose check they show
 OTHERS = [  # published by others: seconds, test accuracy in %, whose
     (278, 96.59, "ViT-NumPy, 3,742 parameters"),
@@ -90,14 +92,28 @@ def allowed():
 
 def speed():
     """The table of the benchmark."""
-    before = os.getloadavg()[0]
-    rows = json.loads(tinyvit("bench", "--json"))
-    torch = subprocess.run(
-        [sys.executable, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True
-    ).stdout.strip()
-    where = f"`tinyvit bench`, {machine()}; PyTorch {torch or 'not installed'}; load before {before:.1f}."
+    rows, where = benchmark("PyTorch")
     replace(DOCS / "speed.md", "speed", [*table(rows, tuple(rows[0])), "", where])
     readme.keep("speed", {"where": where, "rows": rows})
+
+
+def pyramids():
+    """The table of Swin and the hybrid."""
+    rows, where = benchmark("PyTorch", "transformers", words=("Swin-T", "R50+B/16", "--cores", "2"))
+    replace(DOCS / "speed.md", "pyramids", [*table(rows, tuple(rows[0])), "", where])
+
+
+def benchmark(*packages, words=()):
+    """The rows of `tinyvit bench`; and where, when and beside what they were measured."""
+    before = os.getloadavg()[0]
+    rows = json.loads(tinyvit("bench", *words, "--json"))
+    beside = []
+    for package in packages:
+        code = f"import {MODULES.get(package, package)} as module; print(module.__version__)"
+        found = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True).stdout.strip()
+        beside.append(f"{package} {found or 'not installed'}")
+    command = " ".join(("tinyvit", "bench", *words))
+    return rows, f"`{command}`, {machine()}; {', '.join(beside)}; load before {before:.1f}."
 
 
 def table(rows, columns):
@@ -423,6 +439,7 @@ ALONE = {  # what needs no more words
     "gradients": gradients,
     "speed": speed,
     "figure": figure,
+    "pyramids": pyramids,
     "commands": lambda: replace(DOCS / "commands.md", "commands", commands.lines()),
     "architecture": architecture,
     "mistakes": mistakes,

@@ -9,8 +9,9 @@ from tests.reference import naive_pyramids
 from tests.reference.compare import assert_close, randomised
 from tinyvit import trees
 from tinyvit.errors import UsageError
+from tinyvit.layers import resnet as resnet_module
 from tinyvit.layers.group_norm import group_norm, group_norm_init
-from tinyvit.layers.resnet import resnet, resnet_init
+from tinyvit.layers.resnet import resnet, resnet_features, resnet_init
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_init
 from tinyvit.models.vit import vit
@@ -52,6 +53,18 @@ def test_the_resnet_is_its_twin(rng, kind, sides):
     x, p = rng.standard_normal((2, *sides, 2)), randomised(resnet_init(None, 2, 4, (1, 2)))
     y, _ = resnet(x, p, groups=2, eps=1e-5, kind=kind)
     assert_close(y, naive_pyramids.resnet(x, p, 2, 1e-5, kind), 1e-11)
+
+
+@pytest.mark.parametrize("kind", ["std", "var"])
+@pytest.mark.parametrize("pixels", [1, 2 * 12 * 12, 10**6])
+def test_prediction_takes_some_images_at_a_time(rng, monkeypatch, kind, pixels):
+    """One, two, or all at once: the same features, and logits without a cache."""
+    monkeypatch.setattr(resnet_module, "AT_ONCE", pixels)
+    x, p = rng.standard_normal((5, 12, 12, 2)), randomised(resnet_init(None, 2, 4, (1, 2)))
+    expected, _ = resnet(x, p, groups=2, kind=kind)
+    assert_close(resnet_features(x, p, groups=2, kind=kind), expected)
+    p, config = randomised(hybrid_init(None, SMALL)), SMALL.changed(standardise=kind)
+    assert_close(hybrid(x, p, config, keep_cache=False)[0], hybrid(x, p, config)[0])
 
 
 def test_the_transformer_takes_the_map_for_an_image(rng):

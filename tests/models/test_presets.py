@@ -31,10 +31,10 @@ def test_parameters_are_as_many_as_published(name):
     assert parameter_count(PRESETS[name]) == PUBLISHED[name][0]
 
 
-@pytest.mark.parametrize("name", ["Swin-T", "R+Ti/16", "R26+S/32"])
+@pytest.mark.parametrize("name", ["Swin-T", "R+Ti/16", "R26+S/32", "R50+B/16"])
 def test_and_so_are_multiply_adds(name):
     _, work, _ = shapes(PRESETS[name]).totals
-    assert work / 1e9 == pytest.approx(PUBLISHED[name][1], rel=1e-3)
+    assert round(work / 1e9, 3) == PUBLISHED[name][1]
 
 
 def test_every_preset_is_a_vits_or_published():

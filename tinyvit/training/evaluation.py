@@ -20,6 +20,7 @@ from tinyvit.training.recipe import Recipe
 from tinyvit.training.worker_pool import start_worker_pool
 
 LARGE = 2**22  # parameters, from which on one example's products are large enough to gain from threads
+FEW = 8  # examples of a large model computed at once: more would take more memory, and no less time
 MANY = 2000  # examples, from which on a small model's are worth the third of a second that processes take to start
 
 
@@ -33,7 +34,7 @@ def outputs_and_scores(part, p, config, *, batch=32, workers=1, keep_outputs=Tru
     p, config
         The model, of one of MODELS.
     batch : int
-        Examples computed at once by a worker, at most.
+        Examples computed at once by a worker, at most; of a large model on the CPU at most FEW.
     workers : int
         At most; a GPU has one.
     keep_outputs : bool
@@ -61,7 +62,8 @@ def outputs_and_scores(part, p, config, *, batch=32, workers=1, keep_outputs=Tru
             pool.train_step.arrays["average"][...] = flat(p, like=pool.train_step.average)
             return pool_outputs(pool, part, keep_outputs=keep_outputs)
     streams = min(workers, count) if count >= workers or not large else 1
-    size = min(batch, -(-count // streams))
+    most = min(batch, FEW) if large and not is_on_gpu(first) else batch
+    size = min(most, -(-count // streams))
     xp = xp_of(first)
 
     def outputs_from(start):
