@@ -104,6 +104,22 @@ def test_a_large_models_few_images_share_its_products(monkeypatch):
     assert seen == [(1, 2), (4, 1), (4, 1)], "one image over both threads; eight images, four to each thread"
 
 
+@pytest.mark.parametrize(("least", "sizes"), [(0, [8, 8, 7]), (1e9, [23])])
+def test_of_a_large_model_few_examples_are_computed_at_once(data, monkeypatch, least, sizes):
+    """Memory does not grow with the batch."""
+    model, taken = evaluation.model_of(CONFIG), []
+
+    def forward(batch, *args, **keywords):
+        taken.append(len(batch["images"]))
+        return model.forward(batch, *args, **keywords)
+
+    monkeypatch.setattr(evaluation, "LARGE", least)
+    monkeypatch.setattr(evaluation, "model_of", lambda config: model._replace(forward=forward))
+    outputs = outputs_of(data[0], P, CONFIG)
+    assert taken == sizes
+    np.testing.assert_allclose(outputs, vit(data[0], P, CONFIG)[0], rtol=1e-10)
+
+
 @pytest.mark.parametrize("images", [7, evaluation.MANY])
 def test_other_models_are_evaluated_as_well(images):
     config = CNNConfig(image=4, classes=3, widths=(2, 3))

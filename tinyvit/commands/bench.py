@@ -39,8 +39,8 @@ def run(args):
         print(json.dumps(rows))
     elif all(row["ratio"] is None for row in rows):
         print(
-            "no ratios: PyTorch is not installed, or for Swin and the hybrid transformers; for them, install both "
-            "(PyTorch's CPU build: pytorch.org says how)",
+            "PyTorch is not installed (or, for Swin and the hybrid, transformers): no ratios; for them, install its "
+            "CPU build (pytorch.org says how)",
             file=sys.stderr,
         )
     else:

@@ -76,10 +76,12 @@ class HybridConfig(Config):
             raise UsageError(f"standardise is {self.standardise!r}: expected one of {', '.join(STANDARDISE)}")
         if self.width % self.groups:
             raise UsageError(f"groups {self.groups} does not divide width {self.width}: choose a number that does")
-        if self.image <= 2 ** (self.halvings - 1):
+        least = 2 ** (self.halvings - 1) + 1
+        if self.image < least:
+            fewer = ", or fewer stages in units" if len(self.units) > 1 else ""
             raise UsageError(
-                f"image {self.image} is too small: stem and {len(self.units)} stages halve its sides {self.halvings} "
-                f"times, expected at least {2 ** (self.halvings - 1) + 1}, or fewer stages in units"
+                f"image {self.image} is too small: the ResNet halves its sides {self.halvings} times, "
+                f"expected at least {least}{fewer}"
             )
         object.__setattr__(self, "vit", self._on_the_map())
 
