@@ -309,8 +309,20 @@ figure
 # patterns and linear attention win, and their lines have about half the slope. (In memory, local attention wins last: its tiles keep copies of the keys
 # that they share.) And attention in blocks does the same work as dense attention, so its time is about the same; but its memory grows with $T$ only.
 #
-# What this does not show: whether a model that leaves pairs out answers as well. [The lab](../docs/lab.md) trains all of them on small images
-# (`tinyvit lab pattern`), where a network has few tokens and nothing to gain.
+# And a token a pixel? Dense attention cannot: 9.4 GiB for the weights of one head. The pattern is not written down as a matrix either; its rows are
+# made for one group at a time.
+
+# %%
+pixels = rng.standard_normal((4, 1, 1, 224 * 224, 64), dtype=np.float32)
+plan = attention_plan("axial", (224, 224), False, 1, 0)
+for name, how in (("axial: row", plan), ("linear", "linear")):
+    milliseconds, megabytes = cost(partial(both_passes, attend, attend_backward, *pixels, how), repeats=1)
+    print(f"50,176 tokens, {name:10} {milliseconds:5,.0f} ms, {megabytes:4.0f} MB at once")
+print(f"a row asks 224 keys: {scores_computed(plan):,} scores instead of {50_176**2:,}")
+
+# %% [markdown]
+# What all this does not show: whether a model that leaves pairs out answers as well. [The lab](../docs/lab.md#which-keys-must-a-query-look-at) trains all
+# of them on small images (`tinyvit lab pattern`).
 #
 # ## Exercises
 #

@@ -25,7 +25,7 @@ ON_THE_HOST = {  # NumPy's own functions in files that also see device arrays, a
     "ops/labels.py": {"asarray"},  # labels on the host are checked there
     "ops/patterns.py": {"arange", "asarray", "ones", "shape", "stack", "zeros"},  # a pattern is made on the host
     "ops/sparse_attention.py": {  # and its groups
-        *("append", "argsort", "array", "cumsum", "flatnonzero", "sort", "split", "unique", "zeros")
+        *("append", "arange", "argsort", "array", "cumsum", "flatnonzero", "setdiff1d", "split", "unique", "zeros")
     },
     "ops/window_bias.py": {"arange"},  # where in the table each pair is
     "ops/windows.py": {"arange", "nonzero", "roll", "where", "zeros"},  # the mask and the labels that it follows from

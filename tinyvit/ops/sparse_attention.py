@@ -50,15 +50,19 @@ def grouped(allowed, group):
 
 def _of_one_size(members, rows_of):
     """The groups whose queries are these, each with as many keys as the group that asks most."""
-    keys = [np.flatnonzero(rows_of(queries).any(axis=0)) for queries in members]
-    count = max(map(len, keys))
-    may = np.zeros((len(members), len(members[0]), count), bool)
-    for number, (queries, asked) in enumerate(zip(members, keys, strict=True)):
+    found = []  # of each group the keys that are asked, and who asks which
+    for queries in members:
         rows = rows_of(queries)
-        if len(asked) < count:
-            keys[number] = np.sort(np.append(asked, np.flatnonzero(~rows.any(axis=0))[: count - len(asked)]))
-        may[number] = rows[:, keys[number]]
-    return Groups(np.array(members), np.array(keys), None if may.all() else pattern_bias(may))
+        asked = np.flatnonzero(rows.any(axis=0))
+        found.append((asked, rows[:, asked]))
+    count = max(len(asked) for asked, _ in found)
+    keys = np.zeros((len(members), count), int)
+    may = np.zeros((len(members), len(members[0]), count), bool)
+    for number, (asked, pairs) in enumerate(found):
+        others = np.setdiff1d(np.arange(count), asked)[: count - len(asked)]  # of `count` keys enough are not asked
+        keys[number] = np.append(asked, others)
+        may[number, :, : len(asked)] = pairs
+    return Groups(np.array(members), keys, None if may.all() else pattern_bias(may))
 
 
 def sparse_attention(q, k, v, plan, bias=None):
