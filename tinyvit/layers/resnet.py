@@ -5,7 +5,7 @@ but the first halves them and doubles the channels. Its last stage may be missin
 before (ViT paper, section 4.1): the map then has twice the side, and the sequence is four times as long.
 """
 
-from tinyvit.arrays import xp_of
+from tinyvit.arrays import is_on_gpu, xp_of
 from tinyvit.layers.bottleneck import (
     WIDER,
     bottleneck,
@@ -44,7 +44,7 @@ def resnet(x, p, *, keep_cache=True, **options):
         Images.
     p : {stem, stages}
     keep_cache : bool
-        False drops the cache of each step after the next.
+        False drops the cache of each unit as soon as the next one has its input.
     options
         groups, eps and kind of standardised_convolution.
 
@@ -72,7 +72,7 @@ def resnet(x, p, *, keep_cache=True, **options):
 def resnet_features(x, p, *, kind="std", **options):
     """The y of `resnet` for prediction: some images at a time, whose features fit the processor's cache.
 
-    So memory does not grow with the batch. Kernels are standardised once, for all images.
+    So memory does not grow with the batch. Kernels are standardised once, for all images. (A GPU takes them all.)
     """
 
     def with_kernel(convolution):
@@ -82,7 +82,7 @@ def resnet_features(x, p, *, kind="std", **options):
         "stem": with_kernel(p["stem"]),
         "stages": [[{name: with_kernel(unit[name]) for name in unit} for unit in units] for units in p["stages"]],
     }
-    count = max(1, AT_ONCE // (x.shape[1] * x.shape[2]))
+    count = len(x) if is_on_gpu(x) else max(1, AT_ONCE // (x.shape[1] * x.shape[2]))
     parts = [x[start : start + count] for start in range(0, len(x), count)]
     return xp_of(x).concatenate([resnet(part, p, keep_cache=False, kind=None, **options)[0] for part in parts])
 
