@@ -106,6 +106,12 @@ def test_a_pattern_computes_fewer_scores():
             assert kind != "axial" or computed == 196 * 15 + 197
 
 
+def test_a_row_cannot_be_summed_up_by_more_patches_than_it_has():
+    assert scores_computed(attention_plan("fixed", (4, 6), False, 6, 1)) == 24**2
+    with pytest.raises(UsageError, match="attention fixed: reach is 7, expected at most 6, the patches of a row"):
+        attention_plan("fixed", (4, 6), False, 7, 1)
+
+
 def test_relative_positions_cannot_reach_linear_attention():
     with pytest.raises(UsageError, match="attention linear has no scores"):
         config_of("linear", position="relative", position_at="shared")

@@ -17,6 +17,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
+from tinyvit.errors import UsageError
 from tinyvit.ops import patterns
 from tinyvit.ops.linear_attention import (
     linear_attention,
@@ -74,6 +75,9 @@ def _strided(height, width, reach, number):
 
 
 def _fixed(height, width, reach, number):
+    if reach > width:
+        raise UsageError(f"attention fixed: reach is {reach}, expected at most {width}, the patches of a row")
+
     def rows(queries):
         return patterns.fixed(height * width, width, reach, queries)[number % 2]
 
