@@ -18,7 +18,8 @@ from tests.strict import MODULE_NAMES, cupy_names
 SOURCE = Path(tinyvit.__file__).parent
 ON_THE_HOST = {  # NumPy's own functions in files that also see device arrays, and why they never get one
     "layers/attend.py": {"arange", "concatenate"},  # a pattern is made on the host
-    "layers/initializers.py": {"asarray", "broadcast_to"},  # parameters are drawn on the CPU
+    "layers/initializers.py": {"asarray", "broadcast_to", "concatenate", "diag", "linalg"},  # parameters are drawn on the CPU
+    "layers/token_embedding.py": {"argwhere", "asarray"},  # tokens come on the host, and are checked there
     "layers/window_attention.py": {"tile"},  # of the mask, which goes to the device after that
     "models/masked.py": {"arange", "where", "zeros"},  # masks are drawn on the CPU
     "models/swin.py": {"linspace"},  # rates of drop path
@@ -26,6 +27,7 @@ ON_THE_HOST = {  # NumPy's own functions in files that also see device arrays, a
     "ops/labels.py": {"asarray"},  # labels on the host are checked there
     "ops/patterns.py": {"arange", "eye", "ones", "stack", "tri", "where"},  # a pattern is made on the host
     "ops/sparse_attention.py": {"array", "flatnonzero", "sort", "take_along_axis", "unique"},  # and its groups
+    "ops/token_cross_entropy.py": {"asarray", "nonzero"},  # so are targets
     "ops/window_bias.py": {"arange"},  # where in the table each pair is
     "ops/windows.py": {"arange", "nonzero", "roll", "where", "zeros"},  # the mask and the labels that it follows from
 }

@@ -7,7 +7,12 @@ from tinyvit.arrays import xp_of
 from tinyvit.checks.case import B, Case, D, S, T, drawing
 from tinyvit.layers.alignment import ALIGNMENTS
 from tinyvit.layers.recurrence import CELLS, recurrence, recurrence_backward, recurrence_init
-from tinyvit.layers.recurrent_stack import recurrent_stack, recurrent_stack_backward, recurrent_stack_init
+from tinyvit.layers.recurrent_stack import (
+    last_states,
+    recurrent_stack,
+    recurrent_stack_backward,
+    recurrent_stack_init,
+)
 from tinyvit.layers.token_embedding import (
     token_embedding,
     token_embedding_backward,
@@ -47,9 +52,9 @@ def sequence_cases(rng):
         start = array(3, CELLS[name].states * H)
         found[f"recurrence/{name}"] = _recurrence(name, x, start, p)
         found[f"recurrence/{name} padded"] = _recurrence(name, x, start, p, mask=mask)
-    found["recurrent_stack"] = _stack(x, randomised(recurrent_stack_init(None, D, H, layers=2)))
+    found["recurrent_stack"] = _stack(x, randomised(recurrent_stack_init(None, D, H, layers=2)), rng)
     both = randomised(recurrent_stack_init(None, D, H, layers=2, both=True, cell="lstm"))
-    found["recurrent_stack/both directions"] = _stack(x, both, cell="lstm", mask=mask)
+    found["recurrent_stack/both directions"] = _stack(x, both, rng, cell="lstm", mask=mask)
     for name, alignment in ALIGNMENTS.items():
         wide = D if name == "dot" else H
         bias = np.where(mask, array(3, S), -np.inf)[:, None]
@@ -66,19 +71,19 @@ def _recurrence(cell, x, start, p, mask=None):
     return Case(forward, lambda dy, p, c: recurrence_backward(dy, p, c, cell=cell), (x, start, p))
 
 
-def _stack(x, p, cell="gru", mask=None):
+def _stack(x, p, rng, cell="gru", mask=None):
     """A stack whose output has, behind those of the last layer, the last states of all."""
+    start = [[rng.standard_normal((len(x), CELLS[cell].states * H)) for _ in layer] for layer in p]
 
-    def forward(x, p):
-        y, c = recurrent_stack(x, p, cell=cell, mask=mask)
-        return _flat([y, [[half["states"][:, -1] for half in layer] for layer in c]]), {"stack": c, "y": y}
+    def forward(x, start, p):
+        y, c = recurrent_stack(x, p, cell=cell, start=start, mask=mask)
+        return _flat([y, last_states(c)]), {"stack": c, "y": y}
 
-    def backward(dy, p, c):
-        like = [c["y"], [[half["states"][:, -1] for half in layer] for layer in c["stack"]]]
-        dy, dlast = _unflat(dy, like)
+    def backward(dy, start, p, c):
+        dy, dlast = _unflat(dy, [c["y"], last_states(c["stack"])])
         return recurrent_stack_backward(dy, p, c["stack"], cell=cell, dlast=dlast)
 
-    return Case(forward, backward, (x, p))
+    return Case(forward, backward, (x, start, p))
 
 
 def _flat(tree):

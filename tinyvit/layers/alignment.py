@@ -8,8 +8,6 @@ score is Luong's "dot", times 1 / sqrt(d), with projections before it.
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-
 from tinyvit.layers.initializers import lecun_normal, xavier_uniform
 from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.ops.attention import attention, attention_backward
@@ -33,7 +31,7 @@ def dot_alignment(q, kv, p, *, bias=None):
         The encoder's: keys and values at once.
     p : {}
     bias : array, optional
-        Added to the scores [B, T, S]: -inf where there is only padding.
+        Added to the scores [B, T, S]: -inf where there is only padding, as `pattern_bias(mask[:, None])` of a mask [B, S].
 
     Returns
     -------
@@ -135,8 +133,3 @@ ALIGNMENTS = {
     "general": Alignment(general_alignment_init, general_alignment, general_alignment_backward),
     "additive": Alignment(additive_alignment_init, additive_alignment, additive_alignment_backward),
 }
-
-
-def padding_bias(mask, dtype="float32"):
-    """0 where there is a token and -inf at padding, [B, 1, S]: no query looks at padding."""
-    return np.where(mask, 0, -np.inf).astype(dtype)[:, None]

@@ -13,7 +13,7 @@ def recurrent_stack_init(rng, dim, width, *, layers=1, both=False, cell="gru", d
     return [[recurrence_init(rng, d, width, cell=cell, dtype=dtype) for _ in range(directions)] for d in dims]
 
 
-def recurrent_stack(x, p, *, cell="gru", mask=None):
+def recurrent_stack(x, p, *, cell="gru", start=None, mask=None):
     """Let each layer read what the one below shows; where it has two directions, one of its halves reads backwards.
 
     A word means what it does through the words on both sides of it, and the state after a token knows the left side
@@ -25,21 +25,24 @@ def recurrent_stack(x, p, *, cell="gru", mask=None):
     p : the tree of `recurrent_stack_init`
     cell : str
         One of CELLS.
+    start : list of lists of arrays [B, S H], optional
+        The states before the first token, [[of each direction] of each layer]; zeros without.
     mask : bool array [B, T], optional
         As in `recurrence`. Backwards, padding comes first, and leaves the state at zero.
 
     Returns
     -------
     y : array [B, T, H], of both directions [B, T, 2H], and the cache [[{c, states}]]
-        y_t is what the last layer shows of its states at token t. A layer's own states [B, T, S H] are in the cache, as
-        it read them: the last, states[:, -1], is that after the whole sequence.
+        y_t is what the last layer shows of its states at token t. A layer's own states [B, T, S H] are in the cache, in
+        the order in which it read: `last_states` are those after the whole sequence.
     """
     xp, c = xp_of(x), []
-    for layer in p:
+    for number, layer in enumerate(p):
         halves, caches = [], []
-        for direction, p_half in zip((FORWARD, BACKWARD), layer, strict=False):
-            options = dict(cell=cell, mask=None if mask is None else mask[:, direction])
-            states, cache = recurrence(x[:, direction], p_half, **options)
+        for i, (direction, p_half) in enumerate(zip((FORWARD, BACKWARD), layer, strict=False)):
+            of_half = dict(start=None if start is None else start[number][i])
+            of_half |= dict(mask=None if mask is None else mask[:, direction])
+            states, cache = recurrence(x[:, direction], p_half, cell=cell, **of_half)
             halves.append(states[:, direction, : len(p_half["h"]["w"])])
             caches.append({"c": cache, "states": states})
         x = xp.concatenate(halves, axis=-1)
@@ -54,15 +57,15 @@ def recurrent_stack_backward(dy, p, c, *, cell="gru", dlast=None):
     ----------
     dy : array [B, T, H] or [B, T, 2H]
     dlast : list of lists of arrays [B, S H], optional
-        The gradients of every layer's last states, [[of each direction]], where a decoder starts from them.
+        The gradients of `last_states`, where a decoder starts from them.
 
     Returns
     -------
-    dx [B, T, I] and g
+    dx [B, T, I], dstart as start, and g
     """
-    xp, g = xp_of(dy), []
+    xp, dstart, g = xp_of(dy), [], []
     for number in reversed(range(len(p))):
-        dx, of_layer = 0, []
+        dx, of_start, of_layer = 0, [], []
         for i, direction in zip(range(len(p[number])), (FORWARD, BACKWARD), strict=False):
             p_half, cache = p[number][i], c[number][i]
             H = len(p_half["h"]["w"])
@@ -70,9 +73,16 @@ def recurrent_stack_backward(dy, p, c, *, cell="gru", dlast=None):
             dstates[..., :H] = dy[:, direction, i * H : (i + 1) * H]
             if dlast is not None:
                 dstates[:, -1] += dlast[number][i]
-            dhalf, _, g_half = recurrence_backward(dstates, p_half, cache["c"], cell=cell)
+            dhalf, dstart_half, g_half = recurrence_backward(dstates, p_half, cache["c"], cell=cell)
             dx = dx + dhalf[:, direction]
+            of_start.append(dstart_half)
             of_layer.append(g_half)
         dy = dx
+        dstart.insert(0, of_start)
         g.insert(0, of_layer)
-    return dy, g
+    return dy, dstart, g
+
+
+def last_states(c):
+    """The states after the whole sequence, [[of each direction, [B, S H]] of each layer], from the cache."""
+    return [[half["states"][:, -1] for half in layer] for layer in c]
