@@ -18,7 +18,13 @@ from tests.strict import MODULE_NAMES, cupy_names
 SOURCE = Path(tinyvit.__file__).parent
 ON_THE_HOST = {  # NumPy's own functions in files that also see device arrays, and why they never get one
     "layers/attend.py": {"arange", "concatenate"},  # a pattern is made on the host
-    "layers/initializers.py": {"asarray", "broadcast_to", "concatenate", "diag", "linalg"},  # parameters are drawn on the CPU
+    "layers/initializers.py": {
+        "asarray",
+        "broadcast_to",
+        "concatenate",
+        "diag",
+        "linalg",
+    },  # parameters are drawn on the CPU
     "layers/token_embedding.py": {"argwhere", "asarray"},  # tokens come on the host, and are checked there
     "layers/window_attention.py": {"tile"},  # of the mask, which goes to the device after that
     "models/masked.py": {"arange", "where", "zeros"},  # masks are drawn on the CPU

@@ -6,6 +6,7 @@ from tinyvit import trees
 from tinyvit.arrays import xp_of
 from tinyvit.checks.case import B, Case, D, S, T, drawing
 from tinyvit.layers.alignment import ALIGNMENTS
+from tinyvit.layers.decoder_block import DECODER_BLOCKS, decoder_block_init
 from tinyvit.layers.recurrence import CELLS, recurrence, recurrence_backward, recurrence_init
 from tinyvit.layers.recurrent_stack import (
     last_states,
@@ -19,6 +20,14 @@ from tinyvit.layers.token_embedding import (
     token_embedding_init,
     token_scores,
     token_scores_backward,
+)
+from tinyvit.models.seq2seq import Seq2SeqConfig, seq2seq, seq2seq_backward, seq2seq_init
+from tinyvit.models.transformer import (
+    TransformerConfig,
+    transformer,
+    transformer_backward,
+    transformer_init,
+    transformer_masks,
 )
 from tinyvit.ops.sigmoid import sigmoid, sigmoid_backward
 from tinyvit.ops.token_cross_entropy import NO_TARGET, token_cross_entropy, token_cross_entropy_backward
@@ -55,6 +64,12 @@ def sequence_cases(rng):
     found["recurrent_stack"] = _stack(x, randomised(recurrent_stack_init(None, D, H, layers=2)), rng)
     both = randomised(recurrent_stack_init(None, D, H, layers=2, both=True, cell="lstm"))
     found["recurrent_stack/both directions"] = _stack(x, both, rng, cell="lstm", mask=mask)
+    block = randomised(decoder_block_init(None, D, 7))
+    future = np.where(np.tri(T), 0, -np.inf)
+    for name, (forward, backward) in DECODER_BLOCKS.items():
+        keywords = dict(heads=4, gelu="tanh", bias=future, memory_bias=np.where(mask, 0, -np.inf)[:, None, None])
+        name = {"pre": "decoder_block", "post": "post_norm_decoder_block"}[name]
+        found[name] = Case(forward, backward, (array(3, T, D), x, block), keywords)
     for name, alignment in ALIGNMENTS.items():
         wide = D if name == "dot" else H
         bias = np.where(mask, array(3, S), -np.inf)[:, None]
@@ -101,3 +116,41 @@ def _unflat(flat, like):
         start += size
     parts = iter(parts)
     return trees.map(lambda _: next(parts), like)
+
+
+def sequence_models(rng):
+    """Cases for whole models, on sequences of unequal length."""
+    _, randomised = drawing(rng)
+    source = np.array([[3, 4, 5, 3], [5, 4, 0, 0]])
+    batch = {"source": source, "target": np.array([[5, 4, 2], [3, 2, 0]])}
+    found = {}
+    recurrent = {
+        "": {},
+        "/dot": dict(score="dot", layers=2),
+        "/additive": dict(score="additive", both=True, cell="lstm"),
+    }
+    for name, choices in recurrent.items():
+        config = Seq2SeqConfig(source_tokens=6, target_tokens=7, dim=4, **choices)
+        found["seq2seq" + name] = _model(
+            seq2seq, seq2seq_backward, batch, randomised(seq2seq_init(None, config)), config
+        )
+    small = dict(source_tokens=7, target_tokens=7, dim=4, depth=2, heads=2, mlp_dim=5)
+    for name, choices in {
+        "": {},
+        "/post-norm, shared": dict(norm="post", shared=True, gelu="tanh", dropout=0.2),
+    }.items():
+        config = TransformerConfig(**small | choices)
+        masks = transformer_masks(rng, config, batch, dtype=np.float64)
+        p = randomised(transformer_init(None, config))
+        found["transformer" + name] = _model(transformer, transformer_backward, batch, p, config, masks=masks)
+    return found
+
+
+def _model(forward, backward, batch, p, config, **keywords):
+    """A model whose batch is no input of the check: tokens have no gradient."""
+    return Case(
+        lambda p, **keywords: forward(batch, p, config, **keywords),
+        lambda dy, p, c: backward(dy, p, c, config),
+        (p,),
+        keywords,
+    )

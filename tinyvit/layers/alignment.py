@@ -31,7 +31,7 @@ def dot_alignment(q, kv, p, *, bias=None):
         The encoder's: keys and values at once.
     p : {}
     bias : array, optional
-        Added to the scores [B, T, S]: -inf where there is only padding, as `pattern_bias(mask[:, None])` of a mask [B, S].
+        Added to the scores [B, T, S]: -inf where there is only padding, see `pattern_bias`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""One step of the long short-term memory (Hochreiter and Schmidhuber 1997; with the forget gate of Gers et al. 2000)."""
+"""One step of the long short-term memory (Hochreiter and Schmidhuber 1997), with a forget gate (Gers et al. 2000)."""
 
 from tinyvit.arrays import xp_of
 from tinyvit.layers.initializers import orthogonal, side_by_side

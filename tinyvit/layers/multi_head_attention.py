@@ -1,5 +1,6 @@
 """Multi-head attention (Vaswani et al. 2017, section 3.2.2; the ViT paper's equation 8)."""
 
+from tinyvit.arrays import xp_of
 from tinyvit.layers.attend import attend, attend_backward
 from tinyvit.layers.linear import linear, linear_backward, linear_init
 from tinyvit.ops.attention import attention, attention_backward
@@ -13,7 +14,7 @@ def multi_head_attention_init(rng, dim, *, dtype="float32"):
     return {name: linear_init(rng, dim, dim, dtype=dtype) for name in "qkvo"}
 
 
-def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None):
+def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None, past=None):
     """Let every token of x gather from the tokens of kv, in h different ways at once.
 
         y = concat(head_1, ..., head_h) w_o + b_o,    head_i = softmax(q_i k_i^T / sqrt(d_k) + bias) v_i
@@ -24,7 +25,8 @@ def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None)
     Parameters
     ----------
     x : array [B, T, D]
-    kv : array [B, S, D]
+    kv : array [B, S, D], or None
+        Without it, keys and values are those of `past` alone.
     p : {q, k, v, o}
         And, for relative positions, r [2S-1, D], an extra key for each offset (see `relative_bias`).
     heads : int
@@ -35,6 +37,9 @@ def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None)
         With the scale 1 / sqrt(d_k), or without.
     plan : optional
         Of `attention_plan`: which keys each query looks at. Without one, all.
+    past : {k, v} [B, h, R, d], optional
+        Keys and values from before, in front of those of kv, for decoding step by step: the att of an earlier cache. It
+        is no input: the backward pass knows none.
 
     Returns
     -------
@@ -43,9 +48,13 @@ def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None)
     """
     c = {}
     q, c["q"] = linear(x, p["q"])
-    k, c["k"] = linear(kv, p["k"])
-    v, c["v"] = linear(kv, p["v"])
-    q, k, v = (split_heads(t, heads) for t in (q, k, v))  # [B, T, D] -> [B, h, T, d]
+    q = split_heads(q, heads)  # [B, T, D] -> [B, h, T, d]
+    if kv is not None:
+        k, c["k"] = linear(kv, p["k"])
+        v, c["v"] = linear(kv, p["v"])
+        k, v = split_heads(k, heads), split_heads(v, heads)
+    if past is not None:
+        k, v = (past["k"], past["v"]) if kv is None else _behind(past, k, v)
     if scale == "sqrt":
         q, c["scale"] = scale_queries(q)
     if "r" in p:
@@ -57,6 +66,11 @@ def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None)
         y, c["att"] = attend(q, k, v, plan, bias)
     y, c["o"] = linear(merge_heads(y), p["o"])  # [B, h, T, d] -> [B, T, D]
     return y, c
+
+
+def _behind(past, k, v):
+    """Keys and values behind those from before."""
+    return (xp_of(k).concatenate([past[name], t], axis=2) for name, t in (("k", k), ("v", v)))
 
 
 def multi_head_attention_backward(dy, p, c):

@@ -72,7 +72,9 @@ class Seq2SeqConfig(Config):
         if type(self.both) is not bool:
             raise UsageError(f"both is {self.both!r}: expected True or False")
         if self.score == "dot" and self.both:
-            raise UsageError("score is 'dot': it needs states of one width, and both directions give two: use 'general'")
+            raise UsageError(
+                "score is 'dot': it needs states of one width, and both directions give two: use 'general'"
+            )
 
     @property
     def memory_dim(self):
@@ -201,6 +203,18 @@ def decode(tokens, states, memory, p, config):
     return logits, last_states(c["decoder"]), c
 
 
+def seq2seq_start(source, p, config):
+    """The state in which decoding begins. Every array of a state has an example in each row."""
+    memory, _ = encode(source, p, config)
+    return {"memory": memory, "states": memory["states"]}
+
+
+def seq2seq_step(tokens, state, p, config):
+    """The scores [B, V] of the token after these, the last ones so far, [B]; and the state after them."""
+    logits, states, _ = decode(tokens[:, None], state["states"], state["memory"], p, config)
+    return logits[:, -1], state | {"states": states}
+
+
 def seq2seq_backward(dlogits, p, c, config):
     """The forward pass in reverse. Tokens have no gradient.
 
@@ -224,8 +238,6 @@ def seq2seq_backward(dlogits, p, c, config):
         look_backward = ALIGNMENTS[config.score].backward
         dquery, dshown, g["alignment"] = look_backward(dfound, p["alignment"], of_decoder["alignment"])
         ds = ds + dquery
-    dx, dstates, g["decoder"] = recurrent_stack_backward(
-        ds, p["decoder"], of_decoder["decoder"], cell=config.cell
-    )
+    dx, dstates, g["decoder"] = recurrent_stack_backward(ds, p["decoder"], of_decoder["decoder"], cell=config.cell)
     g["target"] = token_embedding_backward(dx, p["target"], of_decoder["target"])
     return g | encode_backward(dshown, dstates, p, c["encoder"], config)
