@@ -9,11 +9,9 @@ from dataclasses import dataclass
 
 from tinyvit.arrays import xp_of
 from tinyvit.errors import UsageError
-from tinyvit.layers.block import BLOCKS
 from tinyvit.layers.decoder_block import DECODER_BLOCKS, decoder_block_init
-from tinyvit.layers.encoder_block import encoder_block_init
+from tinyvit.layers.encoder_stack import block_masks, encoder_stack, encoder_stack_backward, encoder_stack_init
 from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward, layer_norm_init
-from tinyvit.layers.mlp import ACTIVATIONS
 from tinyvit.layers.position import sinusoidal_position
 from tinyvit.layers.token_embedding import (
     token_embedding,
@@ -23,7 +21,7 @@ from tinyvit.layers.token_embedding import (
     token_scores_backward,
 )
 from tinyvit.models.config import Config
-from tinyvit.models.sizes import check_whole
+from tinyvit.models.text import check_text_config
 from tinyvit.models.tokens import PADDING, shifted
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward, dropout_mask
 from tinyvit.ops.patterns import causal, pattern_bias
@@ -75,18 +73,11 @@ class TransformerConfig(Config):
     dropout: float = 0.0
 
     def __post_init__(self):
-        for name in ("source_tokens", "target_tokens", "dim", "depth", "heads", "mlp_dim"):
-            check_whole(name, getattr(self, name))
-        for name, choices in (("norm", tuple(DECODER_BLOCKS)), ("gelu", tuple(ACTIVATIONS))):
-            if getattr(self, name) not in choices:
-                raise UsageError(f"{name} is {getattr(self, name)!r}: expected one of {', '.join(choices)}")
-        for name, least in (("eps", 1e-30), ("dropout", 0)):
-            if type(getattr(self, name)) not in (int, float) or not least <= getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)!r}: expected a number from {least:g} to below 1")
+        check_text_config(self)
         if type(self.shared) is not bool:
             raise UsageError(f"shared is {self.shared!r}: expected True or False")
-        if self.dim % self.heads or self.dim % 2:
-            raise UsageError(f"dim is {self.dim}: expected an even number that heads, {self.heads}, divides")
+        if self.dim % 2:
+            raise UsageError(f"dim is {self.dim}: expected an even number, for pairs of sine and cosine")
         if self.shared and self.source_tokens != self.target_tokens:
             raise UsageError(
                 f"source_tokens is {self.source_tokens}, target_tokens {self.target_tokens}: "
@@ -105,7 +96,7 @@ def transformer_init(rng, config, *, dtype="float32"):
     """
     sizes = (config.dim, config.mlp_dim)
     p = {} if config.shared else {"source": token_embedding_init(rng, config.source_tokens, config.dim, dtype=dtype)}
-    p["encoder"] = [encoder_block_init(rng, *sizes, dtype=dtype) for _ in range(config.depth)]
+    p["encoder"] = encoder_stack_init(rng, *sizes, config.depth, dtype=dtype)
     p["target"] = token_embedding_init(rng, config.target_tokens, config.dim, dtype=dtype)
     p["decoder"] = [decoder_block_init(rng, *sizes, dtype=dtype) for _ in range(config.depth)]
     if config.norm == "pre":
@@ -156,16 +147,12 @@ def encode(source, p, config, *, masks=NO_MASKS):
     -------
     memory : {tokens [B, S, D], bias [B, 1, 1, S]}, the bias hides padding, and the cache
     """
-    forward, _ = BLOCKS[config.norm]
-    choices = dict(heads=config.heads, gelu=config.gelu, eps=config.eps)
-    c = {"blocks": []}
+    c = {}
     z, c["source"] = embed(source, p.get("source", p["target"]))
     z, c["dropout"] = dropout(z, masks.get("source"))
-    bias = pattern_bias((source != PADDING)[:, None, None], z.dtype)
-    bias = xp_of(z).asarray(bias)
-    for block, block_masks in zip(p["encoder"], _each(masks, "encoder", config), strict=True):
-        z, c_block = forward(z, block, bias=bias, masks=block_masks, **choices)
-        c["blocks"].append(c_block)
+    bias = xp_of(z).asarray(pattern_bias((source != PADDING)[:, None, None], z.dtype))
+    choices = dict(norm=config.norm, heads=config.heads, gelu=config.gelu, eps=config.eps, bias=bias)
+    z, c["blocks"] = encoder_stack(z, p["encoder"], masks=masks.get("encoder"), **choices)
     if "encoder_ln" in p:
         z, c["ln"] = layer_norm(z, p["encoder_ln"], eps=config.eps)
     return {"tokens": z, "bias": bias}, c
@@ -196,8 +183,9 @@ def decode(tokens, memory, p, config, *, past=None, masks=NO_MASKS):
     allowed = causal(first + z.shape[1])[first:]
     choices["bias"] = xp_of(z).asarray(pattern_bias(allowed, z.dtype))
     source = None if past else memory["tokens"]
-    for i, (block, block_masks) in enumerate(zip(p["decoder"], _each(masks, "decoder", config), strict=True)):
-        z, c_block = forward(z, source, block, past=past[i] if past else NO_MASKS, masks=block_masks, **choices)
+    for i, block in enumerate(p["decoder"]):
+        own = dict(past=past[i] if past else NO_MASKS, masks=masks["decoder"][i] if masks else NO_MASKS)
+        z, c_block = forward(z, source, block, **own, **choices)
         c["blocks"].append(c_block)
     if "decoder_ln" in p:
         z, c["ln"] = layer_norm(z, p["decoder_ln"], eps=config.eps)
@@ -235,23 +223,21 @@ def transformer_backward(dlogits, p, c, config):
         The gradient of the target's table has up to three parts: as embedding of the target, as scores, and as
         embedding of the source, where it is shared.
     """
-    (_, encoder_backward), (_, decoder_backward) = BLOCKS[config.norm], DECODER_BLOCKS[config.norm]
-    g = {"encoder": [{}] * config.depth, "decoder": [{}] * config.depth}
+    _, backward = DECODER_BLOCKS[config.norm]
+    g = {"decoder": [{}] * config.depth}
     of_decoder, of_encoder = c["decoder"], c["encoder"]
     dz, of_scores = token_scores_backward(dlogits, p["target"], of_decoder["scores"])
     if "decoder_ln" in p:
         dz, g["decoder_ln"] = layer_norm_backward(dz, p["decoder_ln"], of_decoder["ln"])
     dmemory = 0
     for i in reversed(range(config.depth)):
-        dz, dm, g["decoder"][i] = decoder_backward(dz, p["decoder"][i], of_decoder["blocks"][i])
+        dz, dm, g["decoder"][i] = backward(dz, p["decoder"][i], of_decoder["blocks"][i])
         dmemory = dmemory + dm
     dz = dropout_backward(dz, of_decoder["dropout"])
     of_target = embed_backward(dz, p["target"], of_decoder["target"])
     if "encoder_ln" in p:
         dmemory, g["encoder_ln"] = layer_norm_backward(dmemory, p["encoder_ln"], of_encoder["ln"])
-    dz = dmemory
-    for i in reversed(range(config.depth)):
-        dz, g["encoder"][i] = encoder_backward(dz, p["encoder"][i], of_encoder["blocks"][i])
+    dz, g["encoder"] = encoder_stack_backward(dmemory, p["encoder"], of_encoder["blocks"], norm=config.norm)
     dz = dropout_backward(dz, of_encoder["dropout"])
     g["target"] = {"w": of_scores["w"] + of_target["w"]}
     if "source" in p:
@@ -274,17 +260,10 @@ def transformer_masks(rng, config, batch, *, dtype="float32"):
     def mask(tokens):
         return dropout_mask(rng, (*tokens.shape, config.dim), config.dropout, dtype)
 
-    def of_block(tokens, *branches):
-        return {name: mask(tokens) for name in branches} | {"mlp": {"fc2": mask(tokens)}}
-
     source, target = batch["source"], batch["target"]
     return {
         "source": mask(source),
         "target": mask(target),
-        "encoder": [of_block(source, "msa") for _ in range(config.depth)],
-        "decoder": [of_block(target, "msa", "cross") for _ in range(config.depth)],
+        "encoder": [block_masks(lambda: mask(source)) for _ in range(config.depth)],
+        "decoder": [block_masks(lambda: mask(target)) | {"cross": mask(target)} for _ in range(config.depth)],
     }
-
-
-def _each(masks, name, config):
-    return masks.get(name, [NO_MASKS] * config.depth)
