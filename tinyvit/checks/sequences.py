@@ -31,6 +31,7 @@ from tinyvit.models.transformer import (
     transformer_init,
     transformer_masks,
 )
+from tinyvit.models.translation import translation_loss, translation_loss_backward
 from tinyvit.ops.sigmoid import sigmoid, sigmoid_backward
 from tinyvit.ops.token_cross_entropy import NO_TARGET, token_cross_entropy, token_cross_entropy_backward
 
@@ -125,7 +126,12 @@ def sequence_models(rng):
     _, randomised = drawing(rng)
     source = np.array([[3, 4, 5, 3], [5, 4, 0, 0]])
     batch = {"source": source, "target": np.array([[5, 4, 2], [3, 2, 0]])}
-    found = {}
+    asked = {"target": batch["target"]}
+    found = {
+        "translation_loss": Case(
+            lambda y: translation_loss(y, asked, 0.1), translation_loss_backward, (rng.standard_normal((2, 3, 7)),)
+        )
+    }
     recurrent = {
         "": {},
         "/dot": dict(score="dot", layers=2),
@@ -136,7 +142,7 @@ def sequence_models(rng):
         found["seq2seq" + name] = _model(
             seq2seq, seq2seq_backward, batch, randomised(seq2seq_init(None, config)), config
         )
-    small = dict(source_tokens=7, target_tokens=7, dim=4, depth=2, heads=2, mlp_dim=5)
+    small = dict(source_tokens=7, target_tokens=7, dim=8, depth=2, heads=2, mlp_dim=5)
     for name, choices in {
         "": {},
         "/post-norm, shared": dict(norm="post", shared=True, gelu="tanh", dropout=0.2),

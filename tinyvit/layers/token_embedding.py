@@ -75,20 +75,20 @@ def token_scores_backward(dy, p, c):
     return (rows @ p["w"]).reshape(c["x"].shape), {"w": rows.T @ x}
 
 
-def check_tokens(tokens, vocabulary):
+def check_tokens(tokens, vocabulary, source="tokens"):
     """The tokens as int64, once each is known to be one of 0 to V - 1.
 
     Raises
     ------
     DataError
-        At which place which token was found.
+        One line that begins with `source`: which token was found, at which place.
     """
     tokens = np.asarray(to_host(tokens))
     if tokens.ndim < 2 or tokens.dtype.kind not in "iu":
         found = f"found {tokens.dtype} of shape {list(tokens.shape)}"
-        raise DataError(f"tokens: {found}, expected whole numbers, a row for each sequence")
+        raise DataError(f"{source}: {found}, expected whole numbers, a row for each sequence")
     wrong = (tokens < 0) | (tokens >= vocabulary)
     if wrong.any():
         place = tuple(int(i) for i in np.argwhere(wrong)[0])
-        raise DataError(f"tokens: found {tokens[place]} at {list(place)}, expected 0 to {vocabulary - 1}")
+        raise DataError(f"{source}: found {tokens[place]} at {list(place)}, expected 0 to {vocabulary - 1}")
     return tokens.astype(np.int64)

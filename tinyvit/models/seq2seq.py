@@ -37,6 +37,8 @@ class Seq2SeqConfig(Config):
     ----------
     source_tokens, target_tokens : int
         The sizes of the two vocabularies.
+    source_length, target_length : int
+        Tokens of a sequence at most, the one that ends it included.
     dim : int
         H: width of the states and of the embeddings.
     cell : str
@@ -57,6 +59,8 @@ class Seq2SeqConfig(Config):
 
     source_tokens: int = 13
     target_tokens: int = 13
+    source_length: int = 16
+    target_length: int = 17
     dim: int = 32
     cell: str = "gru"
     layers: int = 1
@@ -64,7 +68,7 @@ class Seq2SeqConfig(Config):
     score: str = "none"
 
     def __post_init__(self):
-        for name in ("source_tokens", "target_tokens", "dim", "layers"):
+        for name in ("source_tokens", "target_tokens", "source_length", "target_length", "dim", "layers"):
             check_whole(name, getattr(self, name))
         for name, choices in (("cell", tuple(CELLS)), ("score", SCORES)):
             if getattr(self, name) not in choices:
@@ -152,7 +156,8 @@ def encode(source, p, config):
             state, c_tanh = tanh(state)
             states[number] = [state]
             c["bridge"].append({"linear": c_linear, "tanh": c_tanh})
-    return {"shown": shown, "bias": pattern_bias(mask[:, None], shown.dtype), "states": states}, c
+    bias = xp_of(shown).asarray(pattern_bias(mask[:, None], shown.dtype))
+    return {"shown": shown, "bias": bias, "states": states}, c
 
 
 def encode_backward(dshown, dstates, p, c, config):

@@ -6,7 +6,19 @@ from tinyvit.layers.mlp import ACTIVATIONS
 from tinyvit.models.sizes import check_whole
 
 CHOICES = {"norm": tuple(BLOCKS), "gelu": tuple(ACTIVATIONS)}
-SIZES = ("source_tokens", "target_tokens", "tokens", "length", "types", "dim", "depth", "heads", "mlp_dim")
+SIZES = (
+    "source_tokens",
+    "target_tokens",
+    "source_length",
+    "target_length",
+    "tokens",
+    "length",
+    "types",
+    "dim",
+    "depth",
+    "heads",
+    "mlp_dim",
+)
 
 
 def check_text_config(config):

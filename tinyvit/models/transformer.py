@@ -35,6 +35,8 @@ class TransformerConfig(Config):
     ----------
     source_tokens, target_tokens : int
         The sizes of the two vocabularies.
+    source_length, target_length : int
+        Tokens of a sequence at most, the one that ends it included.
     dim : int
         D: width of the tokens; even, since positions are pairs of sine and cosine.
     depth : int
@@ -62,6 +64,8 @@ class TransformerConfig(Config):
 
     source_tokens: int = 13
     target_tokens: int = 13
+    source_length: int = 16
+    target_length: int = 17
     dim: int = 32
     depth: int = 2
     heads: int = 4
