@@ -126,5 +126,5 @@ def test_forward_and_backward_find_the_model(name):
     dbatch, g = tinyvit.backward(np.ones_like(y), p, c, config)
     assert y.shape == (3, 5, 9) and not dbatch
     assert trees.named(g).keys() == trees.named(p).keys()
-    with pytest.raises(UsageError, match="expected a batch by name, {'source': source, 'target': target}"):
+    with pytest.raises(UsageError, match=r"expected a batch by name, \{'source': source, 'target': target\}"):
         tinyvit.forward({"images": batch["source"]}, p, config)
