@@ -33,8 +33,8 @@ def decoder_block(
     Parameters
     ----------
     z : array [B, T, D]
-    memory : array [B, S, D], or None
-        What the encoder gave. Without it, its keys and values are those of `past`.
+    memory : array [B, S, D]
+        What the encoder gave; nothing of it, S = 0, where its keys and values are in `past` already.
     p : {ln1, msa, ln2, cross, ln3, mlp}
     heads, gelu, eps
         As in multi_head_attention, mlp and layer_norm.

@@ -25,8 +25,7 @@ def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None,
     Parameters
     ----------
     x : array [B, T, D]
-    kv : array [B, S, D], or None
-        Without it, keys and values are those of `past` alone.
+    kv : array [B, S, D]
     p : {q, k, v, o}
         And, for relative positions, r [2S-1, D], an extra key for each offset (see `relative_bias`).
     heads : int
@@ -48,13 +47,11 @@ def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None,
     """
     c = {}
     q, c["q"] = linear(x, p["q"])
-    q = split_heads(q, heads)  # [B, T, D] -> [B, h, T, d]
-    if kv is not None:
-        k, c["k"] = linear(kv, p["k"])
-        v, c["v"] = linear(kv, p["v"])
-        k, v = split_heads(k, heads), split_heads(v, heads)
+    k, c["k"] = linear(kv, p["k"])
+    v, c["v"] = linear(kv, p["v"])
+    q, k, v = (split_heads(t, heads) for t in (q, k, v))  # [B, T, D] -> [B, h, T, d]
     if past is not None:
-        k, v = (past["k"], past["v"]) if kv is None else _behind(past, k, v)
+        k, v = (xp_of(k).concatenate([past[name], t], axis=2) for name, t in (("k", k), ("v", v)))
     if scale == "sqrt":
         q, c["scale"] = scale_queries(q)
     if "r" in p:
@@ -66,11 +63,6 @@ def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None,
         y, c["att"] = attend(q, k, v, plan, bias)
     y, c["o"] = linear(merge_heads(y), p["o"])  # [B, h, T, d] -> [B, T, D]
     return y, c
-
-
-def _behind(past, k, v):
-    """Keys and values behind those from before."""
-    return (xp_of(k).concatenate([past[name], t], axis=2) for name, t in (("k", k), ("v", v)))
 
 
 def multi_head_attention_backward(dy, p, c):

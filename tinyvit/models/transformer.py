@@ -186,7 +186,7 @@ def decode(tokens, memory, p, config, *, past=None, masks=NO_MASKS):
     z, c["dropout"] = dropout(z, masks.get("target"))
     allowed = causal(first + z.shape[1])[first:]
     choices["bias"] = xp_of(z).asarray(pattern_bias(allowed, z.dtype))
-    source = None if past else memory["tokens"]
+    source = memory["tokens"][:, :0] if past else memory["tokens"]  # asked once, its keys are kept
     for i, block in enumerate(p["decoder"]):
         own = dict(past=past[i] if past else NO_MASKS, masks=masks["decoder"][i] if masks else NO_MASKS)
         z, c_block = forward(z, source, block, **own, **choices)
