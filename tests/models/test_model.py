@@ -16,7 +16,15 @@ from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.hybrid import HybridConfig
 from tinyvit.models.masked import MaskedConfig, patch_colours
-from tinyvit.models.model import MODELS, check_parameters, model_named, model_of, name_of, parameter_count
+from tinyvit.models.model import (
+    MODELS,
+    SEQUENCE_MODELS,
+    check_parameters,
+    model_named,
+    model_of,
+    name_of,
+    parameter_count,
+)
 from tinyvit.models.swin import SwinConfig
 from tinyvit.models.task import check_batch
 
@@ -81,7 +89,10 @@ def test_a_configuration_says_which_model_it_is_of(name):
 def test_an_unknown_model_is_refused_in_one_line():
     with pytest.raises(UsageError) as error:
         model_named("vgg")
-    assert str(error.value) == f"no model is named 'vgg' in this version: expected one of {', '.join(MODELS)}"
+    assert (
+        str(error.value)
+        == f"no model is named 'vgg' in this version: expected one of {', '.join(MODELS | SEQUENCE_MODELS)}"
+    )
 
 
 @every_model

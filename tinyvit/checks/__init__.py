@@ -13,6 +13,7 @@ from tinyvit.checks.hybrid import hybrid_cases
 from tinyvit.checks.layers import layers
 from tinyvit.checks.models import convolutional, masked_patches, model_variants, models
 from tinyvit.checks.ops import ops, resizes
+from tinyvit.checks.sequences import sequence_cases, sequence_models
 from tinyvit.checks.swin import swin_cases
 from tinyvit.checks.variants import variants
 
@@ -40,7 +41,8 @@ def cases(names=None):
     found |= models(array, randomised) | model_variants(np.random.default_rng(4))
     found |= convolutional(np.random.default_rng(5)) | masked_patches(np.random.default_rng(6))
     found |= attention_forms(np.random.default_rng(7)) | swin_cases(np.random.default_rng(8))
-    found |= hybrid_cases(np.random.default_rng(9))
+    found |= hybrid_cases(np.random.default_rng(9)) | sequence_cases(np.random.default_rng(10))
+    found |= sequence_models(np.random.default_rng(11))
     if not names:
         return found
     chosen = {}

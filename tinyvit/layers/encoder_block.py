@@ -20,7 +20,7 @@ def encoder_block_init(rng, dim, mlp_dim, *, dtype="float32"):
     }
 
 
-def encoder_block(z, p, *, heads, rows=None, gelu="erf", eps=1e-6, scale="sqrt", plan=None, masks=NO_MASKS):
+def encoder_block(z, p, *, heads, rows=None, gelu="erf", eps=1e-6, masks=NO_MASKS, **attention):
     """Tokens talk to each other, then each thinks for itself; both times the result is added to what was there.
 
         z' = MSA(LN(z)) + z        (2)
@@ -35,10 +35,12 @@ def encoder_block(z, p, *, heads, rows=None, gelu="erf", eps=1e-6, scale="sqrt",
     rows : int, optional
         Compute only the first so many rows of the output. They are the same numbers: a row asks all tokens for keys and
         values, but only itself for its query. The last block needs no more than the class row.
-    gelu, eps, scale, plan
-        As in mlp, layer_norm and multi_head_attention.
+    gelu, eps
+        As in mlp and layer_norm.
     masks : {msa [B, T, D], mlp {fc1, fc2}}
         Dropout masks, for training, with as many rows as the output.
+    attention
+        Other choices of multi_head_attention: bias, scale, plan, past.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def encoder_block(z, p, *, heads, rows=None, gelu="erf", eps=1e-6, scale="sqrt",
     """
     c = {}
     y, c["ln1"] = layer_norm(z, p["ln1"], eps=eps)
-    y, c["msa"] = multi_head_attention(y[:, :rows], y, p["msa"], heads=heads, scale=scale, plan=plan)
+    y, c["msa"] = multi_head_attention(y[:, :rows], y, p["msa"], heads=heads, **attention)
     y, c["dropout"] = dropout(y, masks.get("msa"))
     z = y + z[:, :rows]  # (2)
     y, c["ln2"] = layer_norm(z, p["ln2"], eps=eps)

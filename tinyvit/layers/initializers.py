@@ -39,6 +39,27 @@ def lecun_normal(rng, fan_in, fan_out, dtype=np.float32):
     return normal(rng, (fan_in, fan_out), 1 / math.sqrt(fan_in), dtype)
 
 
+def orthogonal(rng, fan_in, fan_out, dtype=np.float32):
+    """A matrix [fan_in, fan_out] with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014).
+
+    For the matrix that a recurrent layer multiplies its state with once for every token: all its singular values are 1,
+    so that by itself it makes states and gradients neither grow nor vanish.
+    """
+    if rng is None:
+        return zeros(rng, (fan_in, fan_out), dtype)
+    check_generator(rng)
+    q, r = np.linalg.qr(rng.standard_normal((max(fan_in, fan_out), min(fan_in, fan_out))))
+    q = q * np.sign(np.diag(r))  # so that each such matrix is as likely as any other
+    return (q if fan_in >= fan_out else q.T).astype(dtype)
+
+
+def side_by_side(rng, count, draw, fan_in, fan_out, dtype=np.float32):
+    """So many matrices, each drawn by an initializer for its own sizes, as one [fan_in, count * fan_out]."""
+    if rng is None:
+        return zeros(rng, (fan_in, count * fan_out), dtype)
+    return np.concatenate([draw(rng, fan_in, fan_out, dtype) for _ in range(count)], axis=1)
+
+
 def zeros(rng, shape, dtype=np.float32):
     """Zeros; for biases, the class token, and the head, whose first prediction is then the same for every class."""
     return _constant(rng, 0, shape, dtype)

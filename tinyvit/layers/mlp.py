@@ -3,6 +3,9 @@
 from tinyvit.layers.linear import linear, linear_backward, linear_init
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward
 from tinyvit.ops.gelu import GELU, gelu_backward
+from tinyvit.ops.relu import relu
+
+ACTIVATIONS = GELU | {"relu": relu}  # each keeps dy/dx, and so one backward pass, gelu's, serves all
 
 
 def mlp_init(rng, dim, mlp_dim, *, dtype="float32"):
@@ -19,7 +22,7 @@ def mlp(x, p, *, gelu="erf", masks=NO_MASKS):
     ----------
     x : array [B, T, D]
     p : {fc1, fc2}
-    gelu : "erf" or "tanh"
+    gelu : "erf" or "tanh"; or "relu", as the Transformer was first (Vaswani et al. 2017, equation 2)
     masks : {fc1 [B, T, M], fc2 [B, T, D]}
         Dropout masks, for training: one after each dense layer.
 
@@ -29,7 +32,7 @@ def mlp(x, p, *, gelu="erf", masks=NO_MASKS):
     """
     c = {}
     x, c["fc1"] = linear(x, p["fc1"])
-    x, c["gelu"] = GELU[gelu](x)
+    x, c["gelu"] = ACTIVATIONS[gelu](x)
     x, c["dropout1"] = dropout(x, masks.get("fc1"))
     x, c["fc2"] = linear(x, p["fc2"])
     x, c["dropout2"] = dropout(x, masks.get("fc2"))

@@ -1,5 +1,6 @@
 """Multi-head attention (Vaswani et al. 2017, section 3.2.2; the ViT paper's equation 8)."""
 
+from tinyvit.arrays import xp_of
 from tinyvit.layers.attend import attend, attend_backward
 from tinyvit.layers.linear import linear, linear_backward, linear_init
 from tinyvit.ops.attention import attention, attention_backward
@@ -13,7 +14,7 @@ def multi_head_attention_init(rng, dim, *, dtype="float32"):
     return {name: linear_init(rng, dim, dim, dtype=dtype) for name in "qkvo"}
 
 
-def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None):
+def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None, past=None):
     """Let every token of x gather from the tokens of kv, in h different ways at once.
 
         y = concat(head_1, ..., head_h) w_o + b_o,    head_i = softmax(q_i k_i^T / sqrt(d_k) + bias) v_i
@@ -35,6 +36,9 @@ def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None)
         With the scale 1 / sqrt(d_k), or without.
     plan : optional
         Of `attention_plan`: which keys each query looks at. Without one, all.
+    past : {k, v} [B, h, R, d], optional
+        Keys and values from before, in front of those of kv, for decoding step by step: the att of an earlier cache. It
+        is no input: the backward pass knows none.
 
     Returns
     -------
@@ -46,6 +50,8 @@ def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None)
     k, c["k"] = linear(kv, p["k"])
     v, c["v"] = linear(kv, p["v"])
     q, k, v = (split_heads(t, heads) for t in (q, k, v))  # [B, T, D] -> [B, h, T, d]
+    if past is not None:
+        k, v = (xp_of(k).concatenate([past[name], t], axis=2) for name, t in (("k", k), ("v", v)))
     if scale == "sqrt":
         q, c["scale"] = scale_queries(q)
     if "r" in p:

@@ -87,7 +87,7 @@ def grid_position_backward(dy, p, c):
     return dy, g | ({"cls": dtable[:1]} if "cls" in p else {})
 
 
-def sinusoidal_position(z, p):
+def sinusoidal_position(z, p, *, first=0):
     """Add to token t sines and cosines of t, of D/2 wavelengths (Vaswani et al. 2017, section 3.5). Nothing is learned.
 
         y = z + E,    E_{t,2i} = sin(t w_i),    E_{t,2i+1} = cos(t w_i),    w_i = 10000^(-2i/D)
@@ -97,13 +97,17 @@ def sinusoidal_position(z, p):
     z : array [B, T, D]
         The class token stands at t = 0.
     p : {}
+    first : int
+        The t of the first token, in decoding step by step.
 
     Returns
     -------
     y : array [B, T, D], and the cache {}
     """
     xp, (T, D) = xp_of(z), z.shape[1:]
-    angle = xp.arange(T, dtype=z.dtype)[:, None] * 10_000 ** (-xp.arange(0, D, 2, dtype=z.dtype) / D)  # [T, D/2]
+    angle = xp.arange(first, first + T, dtype=z.dtype)[:, None] * 10_000 ** (
+        -xp.arange(0, D, 2, dtype=z.dtype) / D
+    )  # [T, D/2]
     waves = xp.stack([np.sin(angle), np.cos(angle)], axis=-1)  # [T, D/2, 2]
     return z + waves.reshape(T, -1)[:, :D], {}
 

@@ -9,7 +9,7 @@ from tinyvit.layers.multi_head_attention import multi_head_attention, multi_head
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward
 
 
-def post_norm_block(z, p, *, heads, rows=None, gelu="erf", eps=1e-6, scale="sqrt", plan=None, masks=NO_MASKS):
+def post_norm_block(z, p, *, heads, rows=None, gelu="erf", eps=1e-6, masks=NO_MASKS, **attention):
     """Each sum is normalised, the residual stream with it.
 
         z' = LN(MSA(z) + z)
@@ -21,7 +21,7 @@ def post_norm_block(z, p, *, heads, rows=None, gelu="erf", eps=1e-6, scale="sqrt
     Parameters and results are those of `encoder_block`.
     """
     c = {}
-    y, c["msa"] = multi_head_attention(z[:, :rows], z, p["msa"], heads=heads, scale=scale, plan=plan)
+    y, c["msa"] = multi_head_attention(z[:, :rows], z, p["msa"], heads=heads, **attention)
     y, c["dropout"] = dropout(y, masks.get("msa"))
     z, c["ln1"] = layer_norm(y + z[:, :rows], p["ln1"], eps=eps)
     y, c["mlp"] = mlp(z, p["mlp"], gelu=gelu, masks=masks.get("mlp", NO_MASKS))

@@ -15,8 +15,18 @@ from tinyvit.models.config import Config, ViTConfig
 from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_backward, hybrid_init
 from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_colours, masked_init, masked_masks
 from tinyvit.models.presets import PRESETS
+from tinyvit.models.seq2seq import Seq2SeqConfig, seq2seq, seq2seq_backward, seq2seq_init
 from tinyvit.models.swin import SwinConfig, swin, swin_backward, swin_init, swin_masks
 from tinyvit.models.task import Task, classification, colour_prediction
+from tinyvit.models.tokens import PADDING
+from tinyvit.models.transformer import (
+    TransformerConfig,
+    transformer,
+    transformer_backward,
+    transformer_init,
+    transformer_masks,
+)
+from tinyvit.models.translation import translation
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.names import expected, nearest
 from tinyvit.ops.dropout import NO_MASKS
@@ -33,7 +43,8 @@ class Model(NamedTuple):
     draw       (rng, batch, config, *, training, all_rows, dtype)        -> batch, masks: the random part of a step;
                without dropout while not training
     task       what is asked of y
-    preset     (vit_config) -> config: a configuration for the data, and about the size, that a ViT's is for
+    preset     (vit_config) -> config: a configuration for the data, and about the size, that a ViT's is for; None of a
+               model of sequences
     views      what can be looked at inside, and used without the head, by name: see views.py
     evaluation_draws   whether `draw` is random in an evaluation, too
     """
@@ -45,7 +56,7 @@ class Model(NamedTuple):
     backward: Callable[[Array, Tree, Tree, Any], tuple[Batch, Tree]]
     draw: Callable[..., tuple[Batch, Tree]]
     task: Task
-    preset: Callable[[ViTConfig], Config]
+    preset: Callable[[ViTConfig], Config] | None
     views: dict[str, Callable]
     evaluation_draws: bool = False
 
@@ -204,17 +215,73 @@ MODELS = {
 }
 
 
+def _of_tokens(backward):
+    """The backward pass of a model of tokens, which have no gradient, in the form that MODELS has."""
+    return lambda dy, p, c, config: ({}, backward(dy, p, c, config))
+
+
+def _trimmed(batch):
+    """The batch without the columns in which all of its sequences are over."""
+    return {name: x[:, : int((x != PADDING).sum(axis=1).max())] for name, x in batch.items()}
+
+
+def _seq2seq(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
+    return seq2seq(batch, p, config)
+
+
+def _draw_seq2seq(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
+    return (_trimmed(batch) if training else batch), NO_MASKS
+
+
+def _transformer(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
+    return transformer(batch, p, config, masks=masks)
+
+
+def _draw_transformer(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
+    if not training:
+        return batch, NO_MASKS
+    batch = _trimmed(batch)
+    return batch, transformer_masks(rng, config, batch, dtype=dtype)
+
+
+SEQUENCE_MODELS = {
+    "seq2seq": Model(
+        title="a recurrent encoder and decoder",
+        config=Seq2SeqConfig,
+        init=seq2seq_init,
+        forward=_seq2seq,
+        backward=_of_tokens(seq2seq_backward),
+        draw=_draw_seq2seq,
+        task=translation,
+        preset=None,
+        views={},
+    ),
+    "transformer": Model(
+        title="a Transformer",
+        config=TransformerConfig,
+        init=transformer_init,
+        forward=_transformer,
+        backward=_of_tokens(transformer_backward),
+        draw=_draw_transformer,
+        task=translation,
+        preset=None,
+        views={},
+    ),
+}
+
+
 def model_named(name: str) -> Model:
-    """The entry of MODELS with that name.
+    """The entry of MODELS, or of SEQUENCE_MODELS, with that name.
 
     Raises
     ------
     UsageError
         If this version has no such model; the line names those it has.
     """
-    if name not in MODELS:
-        raise UsageError(f"no model is named {name!r} in this version: {expected(name, MODELS)}")
-    return MODELS[name]
+    models = MODELS | SEQUENCE_MODELS
+    if name not in models:
+        raise UsageError(f"no model is named {name!r} in this version: {expected(name, models)}")
+    return models[name]
 
 
 def name_of(config: Config) -> str:
@@ -225,7 +292,7 @@ def name_of(config: Config) -> str:
     UsageError
         If it is not the configuration of any of them.
     """
-    for name, model in MODELS.items():
+    for name, model in (MODELS | SEQUENCE_MODELS).items():
         if type(config) is model.config:
             return name
     meant = nearest(config, PRESETS) if isinstance(config, str) else None
@@ -234,7 +301,7 @@ def name_of(config: Config) -> str:
 
 def model_of(config: Config) -> Model:
     """The model of a configuration."""
-    return MODELS[name_of(config)]
+    return model_named(name_of(config))
 
 
 def forward(batch: Batch, p: Tree, config: Config, **keywords: Any) -> tuple[Array, Tree]:
@@ -243,7 +310,8 @@ def forward(batch: Batch, p: Tree, config: Config, **keywords: Any) -> tuple[Arr
     Parameters
     ----------
     batch : {name: array}
-        The arrays of the model's task: {"images" [B, H, W, C]} and whatever else.
+        The arrays of the model's task: {"images" [B, H, W, C]}, or {"source" [B, S], "target" [B, T]}, and whatever
+        else.
     p : tree
     config : the configuration of one of MODELS
     keywords
@@ -259,10 +327,12 @@ def forward(batch: Batch, p: Tree, config: Config, **keywords: Any) -> tuple[Arr
     UsageError
         If the batch is not one: images have a name in it.
     """
-    if not isinstance(batch, Mapping) or "images" not in batch:
+    model = model_of(config)
+    wanted = [name for name in model.task.arrays(config) if name != "labels"]  # these are the loss's
+    if not isinstance(batch, Mapping) or not set(wanted) <= set(batch):
         found = sorted(batch) if isinstance(batch, Mapping) else f"a {type(batch).__name__}"
-        raise UsageError(f"found {found}: expected a batch by name, {{'images': images}}")
-    return model_of(config).forward(batch, p, config, **keywords)
+        raise UsageError(f"found {found}: expected a batch by name, {{{', '.join(f'{n!r}: {n}' for n in wanted)}}}")
+    return model.forward(batch, p, config, **keywords)
 
 
 def backward(dy: Array, p: Tree, c: Tree, config: Config) -> tuple[Batch, Tree]:

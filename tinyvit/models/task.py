@@ -12,6 +12,7 @@ import numpy as np
 
 from tinyvit.annotations import Array, Batch, Tree
 from tinyvit.errors import DataError
+from tinyvit.layers.token_embedding import check_tokens
 from tinyvit.models.config import Config
 from tinyvit.models.sizes import LARGEST
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
@@ -31,6 +32,7 @@ class Task(NamedTuple):
     answer(y, config)                        -> the label of each example; None if the task has no such answer
     targets                                  what is counted, in words
     scores                                   the names of the scores; "loss" is among them
+    vocabularies(config)                     -> {name: V}, of the arrays that hold tokens, 0 to V - 1
     """
 
     arrays: Callable[[Any], dict[str, tuple[tuple[int, ...], str]]]
@@ -42,6 +44,7 @@ class Task(NamedTuple):
     answer: Callable[[Array, Any], np.ndarray] | None
     targets: str
     scores: tuple[str, ...] = ("loss", "accuracy")
+    vocabularies: Callable[[Any], dict[str, int]] = lambda config: {}
 
 
 def label_loss(y: Array, batch: Batch, label_smoothing: float = 0.0) -> tuple[Array, Tree]:
@@ -93,6 +96,8 @@ def check_batch(batch: Batch, config: Config, task: Task, what: str = "the data"
             found = list(batch["labels"].shape)
         if found != expected:
             raise DataError(f"{what}: {name} are {found}, the model and {count} examples expect {expected}")
+    for name, vocabulary in task.vocabularies(config).items():
+        batch = batch | {name: check_tokens(batch[name], vocabulary, f"{what}: {name}")}
     if "labels" in batch and "labels" not in wanted:  # by which examples are held out, class by class
         batch = batch | {"labels": check_labels(batch["labels"], LARGEST)}
         if len(batch["labels"]) != count:

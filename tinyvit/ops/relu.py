@@ -8,12 +8,12 @@ def relu(x):
 
     Returns
     -------
-    y : array of x's shape, and the cache {y}
+    y : array of x's shape, and the cache {dydx}, True where x is positive
     """
     y = xp_of(x).maximum(x, 0)
-    return y, {"y": y}
+    return y, {"dydx": x > 0}
 
 
 def relu_backward(dy, c):
-    """dx = dy where y > 0, else 0."""
-    return dy * (c["y"] > 0)
+    """dx = dy where x > 0, else 0."""
+    return dy * c["dydx"]

@@ -178,7 +178,7 @@ def _read_description(path, archive, entries):
                 if description["format"] == FORMAT:
                     model = model_named(description.get("model", "vit"))  # version 0.1 saved no other, and no name
                     config = model.config.from_dict(description["config"])
-                    return config, Inputs.from_dict(description, config.image)
+                    return config, Inputs.from_dict(description, getattr(config, "image", None))  # tokens have no size
                 problem = f"has format {description['format']!r}, expected {FORMAT}"
             except (ValueError, KeyError, TypeError, UsageError) as error:
                 problem = f"has a configuration that cannot be read ({error})"

@@ -129,6 +129,10 @@ def check_recipe(config, recipe):
         raise UsageError(
             f"freeze is {recipe.freeze}: the model has {blocks} block{'s' * (blocks != 1)}, expected at most that"
         )
+    if "images" not in model_of(config).task.arrays(config):
+        if changed := [name for name, amount in recipe.augmentation.items() if amount]:
+            raise UsageError(f"{changed[0]} changes images: {model_of(config).title} has none, expected 0")
+        return
     side = min(config.size)
     for name in ("shift", "crop"):
         if (pixels := getattr(recipe, name)) >= side:

@@ -1,0 +1,170 @@
+"""Decoding: every way against the search over all sequences, and step by step against all at once."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from tests.reference.compare import assert_close, assert_same_bits, randomised
+from tinyvit.errors import UsageError
+from tinyvit.models import seq2seq as s
+from tinyvit.models import transformer as t
+from tinyvit.models.decoding import beam_search, generate, greedy, sampler
+from tinyvit.models.tokens import END, PADDING, START, shifted
+
+SOURCE = np.array([[3, 4, 5, 3], [5, 4, 0, 0], [4, 0, 0, 0]])
+TARGET = np.array([[5, 4, 3, 2], [3, 2, 0, 0], [2, 0, 0, 0]])
+VOCABULARY = 6
+
+
+def models():
+    """{name: (config, p, start, step, all at once)}, float64, random."""
+    found = {}
+    for name, choices in {"no attention": {}, "additive": dict(score="additive", both=True, layers=2)}.items():
+        config = s.Seq2SeqConfig(source_tokens=6, target_tokens=VOCABULARY, dim=5, **choices)
+        p = randomised(s.seq2seq_init(None, config))
+        found[name] = config, p, s.seq2seq_start, s.seq2seq_step, s.seq2seq
+    for name, choices in {"pre-norm": {}, "post-norm": dict(norm="post")}.items():
+        config = t.TransformerConfig(source_tokens=6, target_tokens=VOCABULARY, dim=6, heads=2, mlp_dim=7, **choices)
+        p = randomised(t.transformer_init(None, config))
+        found[name] = config, p, t.transformer_start, t.transformer_step, t.transformer
+    return found
+
+
+MODELS = models()
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def started(name, source=SOURCE):
+    config, p, start, step, _ = MODELS[name]
+    return (lambda tokens, state: step(tokens, state, p, config)), start(source, p, config), len(source)
+
+
+def scores_of(name, target, source=SOURCE):
+    config, p, _, _, model = MODELS[name]
+    return model({"source": source, "target": target}, p, config)[0]
+
+
+@every_model
+def test_step_by_step_is_all_at_once(name):
+    """With keys and values kept, every step's scores are those of the whole sequence."""
+    step, state, _ = started(name)
+    expected = scores_of(name, TARGET)
+    for i, tokens in enumerate(shifted(TARGET).T):
+        scores, state = step(tokens, state)
+        assert_close(scores, expected[:, i], 1e-12)
+
+
+@every_model
+def test_no_score_knows_what_comes_later(name):
+    changed = TARGET.copy()
+    changed[:, 2] = 4  # the input of the scores at 3
+    found, expected = scores_of(name, changed), scores_of(name, TARGET)
+    assert_same_bits(found[:, :3], expected[:, :3])
+    assert (found[:, 3] != expected[:, 3]).any()
+
+
+@every_model
+def test_padding_changes_nothing(name):
+    expected = scores_of(name, TARGET)
+    for b, (n, m) in enumerate([(4, 4), (2, 2), (1, 1)]):
+        alone = scores_of(name, TARGET[b : b + 1, :m], SOURCE[b : b + 1, :n])
+        assert_close(expected[b : b + 1, :m], alone, 1e-12)
+
+
+@every_model
+def test_greedy_takes_the_best_token_each_time(name):
+    step, state, count = started(name)
+    written = generate(step, state, count, 5)
+    scores = scores_of(name, np.where(written == PADDING, END, written))
+    for b in range(count):
+        n = list(written[b]).index(END) + 1 if END in written[b] else written.shape[1]
+        np.testing.assert_array_equal(written[b, :n], scores[b, :n].argmax(-1))
+        assert (written[b, n:] == PADDING).all()
+
+
+def every_sequence(longest):
+    """All that end within so many tokens."""
+    others = [v for v in range(VOCABULARY) if v != END]
+    for n in range(longest):
+        for body in itertools.product(others, repeat=n):
+            yield [*body, END]
+
+
+@every_model
+@pytest.mark.parametrize("alpha", [0, 0.6, 2])
+def test_a_beam_of_all_finds_the_best_of_all(name, alpha):
+    """With room for every beginning, the search is exhaustive."""
+    longest, step, state, count = 3, *started(name)
+    found, scores = beam_search(step, state, count, longest, width=VOCABULARY**2, alpha=alpha)
+    for b in range(count):
+        best = max((log_probability(name, y, b) / ((5 + len(y)) / 6) ** alpha, y) for y in every_sequence(longest))
+        assert scores[b] == pytest.approx(best[0], rel=1e-12)
+        assert [int(v) for v in found[b] if v != PADDING or END not in found[b]][: len(best[1])] == best[1]
+
+
+def log_probability(name, y, b):
+    logits = scores_of(name, np.array([y]), SOURCE[b : b + 1])[0]
+    logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    return sum(logs[i, v] for i, v in enumerate(y))
+
+
+@every_model
+def test_a_beam_of_one_is_greedy(name):
+    step, state, count = started(name)
+    expected = generate(step, state, count, 6)
+    found, _ = beam_search(step, state, count, 6, width=1)
+    for b in range(count):
+        if END in expected[b]:
+            np.testing.assert_array_equal(found[b, : expected.shape[1]], expected[b][: found.shape[1]])
+
+
+def test_each_example_is_searched_by_itself():
+    step, state, count = started("pre-norm")
+    together, scores = beam_search(step, state, count, 5, width=3)
+    for b in range(count):
+        step, state, _ = started("pre-norm", SOURCE[b : b + 1])
+        alone, score = beam_search(step, state, 1, 5, width=3)
+        assert score[0] == pytest.approx(scores[b], rel=1e-10)
+        np.testing.assert_array_equal(together[b, : alone.shape[1]], alone[0])
+
+
+def test_samples_come_as_often_as_they_are_likely(rng):
+    scores = np.log(np.array([[0.5, 0.3, 0.15, 0.05]]))
+    counts = np.bincount(sampler(rng)(scores.repeat(20_000, 0)), minlength=4) / 20_000
+    np.testing.assert_allclose(counts, [0.5, 0.3, 0.15, 0.05], atol=0.012)
+    counts = np.bincount(sampler(rng, top_p=0.79)(scores.repeat(20_000, 0)), minlength=4) / 20_000
+    np.testing.assert_allclose(counts, [0.625, 0.375, 0, 0], atol=0.012)
+    counts = np.bincount(sampler(rng, top_p=0.81)(scores.repeat(20_000, 0)), minlength=4)
+    assert counts[2] and not counts[3]
+    cold = sampler(rng, temperature=0.01)(scores.repeat(100, 0))
+    np.testing.assert_array_equal(cold, greedy(scores).repeat(100))
+    assert (sampler(rng, top_p=0.01)(scores.repeat(100, 0)) == 0).all()
+
+
+def test_a_prompt_is_written_first():
+    step, state, count = started("pre-norm")
+    prompt = np.array([[5, 4], [3, PADDING], [4, 4]])
+    written = generate(step, state, count, 4, prompt=prompt)
+    np.testing.assert_array_equal(written[[0, 2], :2], prompt[[0, 2]])
+    assert written[1, 0] == 3
+    expected = scores_of("pre-norm", written)[1, 1].argmax()
+    assert written[1, 1] == expected
+
+
+@pytest.mark.parametrize(
+    "call, words",
+    [
+        (lambda: sampler(np.random.default_rng(0), temperature=0), "temperature is 0: expected a positive"),
+        (lambda: sampler(np.random.default_rng(0), top_p=1.5), "top_p is 1.5: expected a share"),
+        (lambda: beam_search(None, {}, 1, 1, width=0), "width is 0: expected a whole number of at least 1"),
+    ],
+)
+def test_settings_that_do_not_fit(call, words):
+    with pytest.raises(UsageError, match=words):
+        call()
+
+
+def test_the_start_token_comes_first():
+    np.testing.assert_array_equal(shifted(TARGET)[:, 0], START)
+    np.testing.assert_array_equal(shifted(TARGET)[:, 1:], TARGET[:, :-1])
