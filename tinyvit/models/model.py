@@ -132,7 +132,10 @@ def preset_config(preset: str, model: str | None = None) -> Config:
     """
     config = PRESETS[preset]
     if isinstance(config, ViTConfig):
-        return model_named(model or "vit").preset(config)
+        chosen = model_named(model or "vit")
+        if chosen.preset is None:
+            raise UsageError(f"the preset {preset} is for images: {chosen.title} takes none")
+        return chosen.preset(config)
     if model not in (None, name_of(config)):
         own = name_of(config)
         raise UsageError(f"the preset {preset} is of {MODELS[own].title}: leave --model {model} out")

@@ -8,7 +8,7 @@ joins it before the output, so that in training all steps look at once.
 
 from dataclasses import dataclass
 
-from tinyvit.arrays import xp_of
+from tinyvit.arrays import to_host, xp_of
 from tinyvit.errors import UsageError
 from tinyvit.layers.alignment import ALIGNMENTS
 from tinyvit.layers.linear import linear, linear_backward, linear_init
@@ -145,7 +145,7 @@ def encode(source, p, config):
     c : {source, encoder, bridge}
     """
     c = {}
-    mask = source != PADDING
+    mask = to_host(source) != PADDING
     x, c["source"] = token_embedding(source, p["source"])
     shown, c["encoder"] = recurrent_stack(x, p["encoder"], cell=config.cell, mask=mask)
     states = last_states(c["encoder"])
