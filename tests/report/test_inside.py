@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from tests.reference.compare import random_vit
+from tinyvit.models.model import MODELS
+from tinyvit.models.views import HYBRID
 from tinyvit.models.vit import vit
 from tinyvit.report import inside as module
 from tinyvit.report.inside import _confusion, _curves, _distance, _positions, pictures
@@ -162,3 +164,11 @@ def test_heads_that_look_at_no_patch_are_said_not_counted(inside):
 def test_local_heads_are_counted(inside):
     own = [np.broadcast_to(np.eye(a.shape[-1]), a.shape) for a in inside.maps]
     assert "and 4 of 4 look less than 70% as far" in _distance(inside._replace(maps=own)).words
+
+
+def test_a_patch_of_a_map_has_as_many_pixels_as_halving_makes_of_one(inside):
+    """Also where the last place reaches beyond the image: 30 pixels are 8 places of 4."""
+    config = MODELS["hybrid"].preset(inside.config).changed(image=30, patch=1)
+    images = np.zeros((1, 30, 30, 1), np.float32)
+    found = inside._replace(config=config, views=HYBRID, encoder=HYBRID["encoder"](config), images=images)
+    assert found.grid == ((8, 8), 4) and inside.grid == ((4, 4), 2)

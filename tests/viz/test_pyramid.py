@@ -49,6 +49,7 @@ def test_the_dense_map_does_what_the_windows_did(rng, height, width, window, shi
 @pytest.mark.parametrize("side", [1, 4, 5])
 def test_a_merged_tokens_row_is_the_mean_of_its_fours(side):
     g, half = merging_matrix(side), -(-side // 2)
+    assert not g.flags.writeable, "all who ask share it"
     assert g.shape == (half * half, side * side)
     for j in range(half * half):
         row, column = divmod(j, half)

@@ -101,8 +101,12 @@ class HybridConfig(Config):
 
     @property
     def encoder(self) -> ViTConfig:
-        """The Transformer as if its patches were cut from the image: over the same grid, in pixels of the image."""
-        return self.vit.changed(image=self.image, channels=self.channels, patch=self.image // self.vit.grid)
+        """The Transformer as if its patches were cut from the image: over the same grid, in pixels of the image.
+
+        Where halving rounded up, the grid reaches beyond the image, as the windows of the convolutions do.
+        """
+        patch = self.vit.patch * 2**self.halvings
+        return self.vit.changed(image=self.vit.grid * patch, channels=self.channels, patch=patch)
 
     @property
     def side(self) -> int:

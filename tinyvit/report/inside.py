@@ -66,7 +66,7 @@ class Inside(NamedTuple):
     def grid(self):
         """Rows and columns of the patches, and the side of one in pixels."""
         grid = self.views["grid"](self.config)
-        return grid, self.images.shape[1] // grid[0]
+        return grid, self.encoder.patch if self.encoder else self.images.shape[1] // grid[0]
 
 
 class Picture(NamedTuple):
