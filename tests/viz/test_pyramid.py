@@ -13,6 +13,7 @@ from tinyvit.ops.patterns import windows
 from tinyvit.viz.attention import (
     answers_row,
     attention_distance,
+    attention_maps,
     free_distances,
     rollout,
     uniform_distance,
@@ -44,6 +45,16 @@ def test_the_dense_map_does_what_the_windows_did(rng, height, width, window, shi
     v = linear(x.reshape(2, -1, 4), p["v"])[0].reshape(2, -1, 2, 2)
     gathered = np.einsum("bhts,bshd->bthd", a, v).reshape(2, height * width, 4)
     assert_close(linear(gathered, p["o"])[0], y.reshape(2, -1, 4))
+
+
+def test_the_public_maps_of_a_swin_are_over_the_tokens_of_each_stage(rng):
+    config = SwinConfig(**SMALL | dict(image=14))
+    _, c = swin(rng.standard_normal((2, 14, 14, 1)), randomised(swin_init(None, config)), config)
+    maps = attention_maps(c, config)
+    assert [a.shape for a in maps] == 2 * [(2, 2, 49, 49)] + 2 * [(2, 4, 16, 16)]
+    for a, expected in zip(maps, swin_maps(c, config), strict=True):
+        np.testing.assert_array_equal(a, expected)
+        assert_close(a.sum(axis=-1), np.ones(a.shape[:-1]))
 
 
 @pytest.mark.parametrize("side", [1, 4, 5])

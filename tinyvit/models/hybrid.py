@@ -88,7 +88,7 @@ class HybridConfig(Config):
     def _on_the_map(self):
         """The Transformer, whose image is the ResNet's map."""
         values = vars(self.vit) if isinstance(self.vit, ViTConfig) else self.vit
-        if not isinstance(values, dict):
+        if not isinstance(values, dict) or not values.keys() <= ViTConfig.settings().keys():
             return ViTConfig.from_dict(values)  # says what is wrong
         patch = values.get("patch", ViTConfig.patch)
         if type(patch) is int and patch > 0 and self.side % patch:
