@@ -14,6 +14,7 @@ from tinyvit.layers.group_norm import group_norm, group_norm_init
 from tinyvit.layers.resnet import resnet, resnet_features, resnet_init
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_init
+from tinyvit.models.model import preset_config
 from tinyvit.models.vit import vit
 from tinyvit.ops.max_pool import max_pool, max_pool_backward
 from tinyvit.ops.standardise import standardise, standardise_backward
@@ -155,3 +156,12 @@ def test_settings_that_do_not_fit_are_one_line(changes, words):
     with pytest.raises(UsageError) as refused:
         HybridConfig(**changes)
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("image", [28, 30, 36, 44, 60, 64])
+def test_its_encoder_has_its_grid(image):
+    """Also where the grid does not divide the image."""
+    config = preset_config("mnist", "hybrid").changed(image=image)
+    assert config.encoder.grid_size == config.vit.grid_size
+    assert config.encoder.tokens == config.vit.tokens
+    assert 0 <= config.encoder.image - image < config.vit.grid

@@ -101,8 +101,9 @@ class HybridConfig(Config):
 
     @property
     def encoder(self) -> ViTConfig:
-        """The Transformer as if its patches were cut from the image: over the same grid, in pixels of the image."""
-        return self.vit.changed(image=self.image, channels=self.channels, patch=self.image // self.vit.grid)
+        """The Transformer as if its patches were cut from the image, or from one that so many patches just cover."""
+        patch = -(-self.image // self.vit.grid)
+        return self.vit.changed(image=patch * self.vit.grid, channels=self.channels, patch=patch)
 
     @property
     def side(self) -> int:
