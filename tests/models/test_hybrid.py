@@ -126,6 +126,7 @@ def test_whatever_the_image_its_patches_are_those_of_the_map(image, units):
     """Also where halving rounds up, so that the last place reaches beyond the image."""
     config = HybridConfig(SMALL.vit, image=image, channels=2, units=units, width=4, groups=2)
     assert config.encoder.grid == config.vit.grid == config.side
+    assert config.encoder.tokens == config.vit.tokens
     assert config.encoder.patch == 4 * 2 ** max(len(units) - 1, 0)
     assert 0 <= config.encoder.image - image < config.encoder.patch
 
