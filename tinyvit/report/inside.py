@@ -267,10 +267,13 @@ def _distance(inside):
 
 def _distance_in_patterns(inside, distances, uniform):
     """What there is to say of heads that may not look everywhere."""
+    all_keys = (
+        "the whole image" if inside.encoder else "all patches of the first layer"
+    )  # a pyramid's later ones are larger
     return (
         f"How far each head looks from a patch, on average over {len(inside.maps[0])} images; on its layer's line lies "
-        f"a head that looks alike at all it may look at. {_between(distances)}; one that looked at the whole image "
-        f"alike would be at {uniform:.1f} pixels.{_windows(inside)}"
+        f"a head that looks alike at all it may look at. {_between(distances)}; one that looked at {all_keys} alike "
+        f"would be at {uniform:.1f} pixels.{_windows(inside)}"
     )
 
 
