@@ -20,12 +20,11 @@ from tinyvit import exercises
 from tinyvit.exercises.source import edited
 from tinyvit.lab.figures import line, ticks
 from tinyvit.lab.statistics import estimate
-from tinyvit.layers.bottleneck import bottleneck, bottleneck_backward, bottleneck_init
+from tinyvit.layers.bottleneck import bottleneck, bottleneck_backward, bottleneck_init, standardised_convolution
 from tinyvit.layers.group_norm import group_norm, group_norm_backward
 from tinyvit.layers.layer_norm import layer_norm
 from tinyvit.layers.linear import linear
 from tinyvit.layers.resnet import resnet
-from tinyvit.layers.standardised_convolution import standardised_convolution
 from tinyvit.models.hybrid import HybridConfig, hybrid
 from tinyvit.ops.convolution import convolution, matrix_from_kernel
 from tinyvit.ops.max_pool import max_pool, max_pool_backward
