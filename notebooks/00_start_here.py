@@ -217,8 +217,8 @@ print(exercises.source(linear), exercises.source(linear_backward), sep="\n\n\n")
 
 # %% [markdown]
 # Larger layers are made of smaller ones. The **MLP** (short for multi-layer perceptron) is two linear layers with a bent function, GELU, between
-# them (the dictionary `GELU` has two forms of it), and a place for dropout after each, which the exercise below is about. Read the forward pass from
-# top to bottom, and then the backward pass: it is the same lines in reverse.
+# them (`ACTIVATIONS` has two forms of it, and the ReLU of older networks), and a place for dropout after each, which the exercise below is about.
+# Read the forward pass from top to bottom, and then the backward pass: it is the same lines in reverse.
 
 # %%
 from tinyvit.layers.mlp import mlp, mlp_backward
