@@ -130,7 +130,7 @@ print(f"and the answer is off by {edge_error:.2f}")
 #
 # Three more patterns join the list. **Sliding** takes the neighbours before and after in the sequence, which runs through the image row by row
 # (Longformer, Beltagy et al. 2020). The Sparse Transformer (Child et al. 2019) has two: **strided** takes the patches up to a row away, and in the
-# next layer the own column; **fixed** takes the own row, and in the next layer the last $c$ patches of every row. How many layers does it take
+# next layer the own column; **fixed** takes the own row, and in the next layer itself and the last $c$ patches of every row. How many layers does it take
 # until everybody has heard of everybody? Guess for local 3 x 3.
 
 
