@@ -402,10 +402,12 @@ figure
 
 # %% [markdown]
 # Few seeds, one learning rate, and digits of 8 x 8 pixels: that shows a direction at most. In the paper (section 4.4, figure 5) hybrids are ahead of
-# ViTs when the computation is small, and "the difference vanishes for larger models". Five models of equal size on photographs, by equal steps and
-# by equal time, are compared by `tinyvit lab backbone` in [the paper lab](../docs/lab.md).
+# ViTs when the computation is small, and "the difference vanishes for larger models".
 #
-# <!-- TO FILL when docs/lab has the results: what the lab found on CIFAR-10 (JPEG copy), with its intervals. -->
+# `tinyvit lab backbone` compares five models of equal size; [the paper lab](../docs/lab.md#attention-convolution-or-both) has its tables. On photographs, a JPEG copy of CIFAR-10, with three
+# seeds and as much time as about 200 steps of the ViT take: of 5,000 images the hybrid learns more than the ViT, by 4.27 ± 3.77 points (38.9 % against
+# 34.6 %); of 500, nothing tells the two apart. A stem alone is not shown to help, and a plain convolutional network is far ahead of them all
+# (45.6 %). When data and time are few, what is built in is worth more than what could be learned.
 #
 # ## Exercises
 #
