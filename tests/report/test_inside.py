@@ -11,7 +11,7 @@ from tinyvit.models.model import MODELS
 from tinyvit.models.views import HYBRID
 from tinyvit.models.vit import vit
 from tinyvit.report import inside as module
-from tinyvit.report.inside import _confusion, _curves, _distance, _positions, pictures
+from tinyvit.report.inside import _confusion, _curves, _distance, _filters, _positions, pictures
 from tinyvit.viz.attention import attention_distance, rollout, uniform_distance, weighted_attention
 
 NAMES = ["curves", "confusion", "mistakes", "attention", "rollout", "distance", "filters", "positions", "dataflow"]
@@ -129,6 +129,26 @@ def test_positions_that_have_an_order_and_that_have_none(inside):
         p = inside.p | {"pos": np.concatenate([np.zeros_like(pos[:1]), pos])}
         config = dataclasses.replace(inside.config, dim=pos.shape[1])
         assert words in _positions(inside._replace(p=p, encoder=config)).words
+
+
+@pytest.mark.parametrize(
+    ("image", "words"), [(4, "but 2 x 2 patches are too few to tell two dimensions"), ((2, 4), None), (2, None)]
+)
+def test_few_patches_have_no_two_dimensions(inside, image, words):
+    """Of four patches nothing can be said that is not true of a line; of two, or one, nothing at all."""
+    config = dataclasses.replace(inside.config, image=image)
+    row, column = np.divmod(np.arange(config.tokens), 2)
+    pos = np.stack([np.cos(row), np.sin(row), np.cos(column), np.sin(column)], axis=1)
+    p, config = inside.p | {"pos": pos}, dataclasses.replace(config, dim=4)
+    said = _positions(inside._replace(p=p, encoder=config)).words
+    assert "has found out" not in said and "nan" not in said
+    assert said.endswith("(within each square).") if words is None else words in said
+
+
+def test_standardised_kernels_are_not_said_to_answer_to_brightness(inside):
+    assert "An even pattern answers to brightness" in _filters(inside).words
+    words = _filters(inside._replace(p=inside.p | {"resnet": {}})).words
+    assert "none answers to even brightness" in words and "even pattern" not in words
 
 
 def test_what_is_drawn_are_the_measures(inside, monkeypatch):

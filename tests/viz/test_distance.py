@@ -15,3 +15,12 @@ def test_every_head_and_the_uniform_line():
     assert set(uniform.get_ydata()) == {7.5}
     assert axes.get_ylim()[0] == 0 and axes.get_ylim()[1] > 9, "every dot lies inside"
     assert "pixels" in axes.get_ylabel() and [t.get_text() for t in axes.texts] == ["uniform attention"]
+
+
+def test_the_label_of_several_lines_touches_no_head():
+    """It stands above the largest of all distances, be it a head's or a line's."""
+    (axes,) = distance_figure([np.array([3.0, 7.4]), np.array([7.5])], np.array([7.0, 7.4])).axes
+    axes.figure.canvas.draw()
+    (label,) = axes.texts
+    lowest = axes.transData.inverted().transform(label.get_window_extent().min)[1]
+    assert lowest > 7.5 and label.get_text() == "uniform over what it may look at"
