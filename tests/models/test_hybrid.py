@@ -127,8 +127,7 @@ def test_whatever_the_image_its_patches_are_those_of_the_map(image, units):
     config = HybridConfig(SMALL.vit, image=image, channels=2, units=units, width=4, groups=2)
     assert config.encoder.grid == config.vit.grid == config.side
     assert config.encoder.tokens == config.vit.tokens
-    assert config.encoder.patch == 4 * 2 ** max(len(units) - 1, 0)
-    assert 0 <= config.encoder.image - image < config.encoder.patch
+    assert 0 <= config.encoder.image - image < config.side
 
 
 def test_a_patch_is_measured_against_the_map_that_there_will_be():

@@ -186,8 +186,8 @@ def test_local_heads_are_counted(inside):
     assert "and 4 of 4 look less than 70% as far" in _distance(inside._replace(maps=own)).words
 
 
-def test_a_patch_of_a_map_has_as_many_pixels_as_halving_makes_of_one(inside):
-    """Also where the last place reaches beyond the image: 30 pixels are 8 places of 4."""
+def test_a_place_of_a_map_has_the_pixels_that_its_encoder_says(inside):
+    """Also where the last place reaches beyond the image: 30 pixels are 8 places of 4, and not of 3."""
     config = MODELS["hybrid"].preset(inside.config).changed(image=30, patch=1)
     images = np.zeros((1, 30, 30, 1), np.float32)
     found = inside._replace(config=config, views=HYBRID, encoder=HYBRID["encoder"](config), images=images)

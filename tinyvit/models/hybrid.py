@@ -101,12 +101,9 @@ class HybridConfig(Config):
 
     @property
     def encoder(self) -> ViTConfig:
-        """The Transformer as if its patches were cut from the image: over the same grid, in pixels of the image.
-
-        Where halving rounded up, the grid reaches beyond the image, as the windows of the convolutions do.
-        """
-        patch = self.vit.patch * 2**self.halvings
-        return self.vit.changed(image=self.vit.grid * patch, channels=self.channels, patch=patch)
+        """The Transformer as if its patches were cut from the image, or from one that so many patches just cover."""
+        patch = -(-self.image // self.vit.grid)
+        return self.vit.changed(image=patch * self.vit.grid, channels=self.channels, patch=patch)
 
     @property
     def side(self) -> int:
