@@ -328,7 +328,7 @@ def test_backbone_by_time_has_fewer_epochs_the_longer_a_step_takes(monkeypatch, 
 
 
 def test_steps_are_timed_in_turn_and_the_median_counts(monkeypatch):
-    """The first turn is left out, in which memory is asked for; one turn in which the machine was busy does not count."""
+    """The first turn, in which memory is asked for, is left out; one in which the machine was busy does not count."""
     deeper, turns = dataclasses.replace(CONFIG, depth=4 * CONFIG.depth), []
     real = equals._seconds
 
