@@ -10,7 +10,7 @@ from tests.reference.compare import assert_close, randomised
 from tinyvit import trees
 from tinyvit.errors import UsageError
 from tinyvit.layers.patch_merging import patch_merging, patch_merging_init
-from tinyvit.layers.window_attention import window_attention, window_attention_init
+from tinyvit.layers.window_attention import _kept_mask, window_attention, window_attention_init
 from tinyvit.models.swin import SwinConfig, swin, swin_backward, swin_init, swin_masks
 from tinyvit.ops.window_bias import offsets
 from tinyvit.ops.windows import from_windows, to_windows, window_mask
@@ -58,6 +58,13 @@ def test_the_mask_has_as_many_pairs_as_swins():
     """56 x 56 and 14 x 14 tokens, windows of 7 x 7, displaced by 3."""
     assert window_mask(56, 56, 7) is None
     assert [int(np.isfinite(window_mask(side, side, 7, 3)).sum()) for side in (56, 14)] == [135_424, 5_476]
+
+
+def test_the_mask_that_all_share_is_made_once_and_cannot_be_changed():
+    mask = _kept_mask(4, 6, 2, 1)
+    assert _kept_mask(4, 6, 2, 1) is mask
+    with pytest.raises(ValueError, match="read-only"):
+        mask[0, 0, 0] = 1
 
 
 def test_offsets_are_those_of_published_tables():

@@ -177,6 +177,15 @@ def test_gpt_step_by_step_is_all_at_once():
         assert_close(scores, expected[:, i], 1e-12)
 
 
+def test_gpt_goes_on_to_its_last_position_and_no_further():
+    config, p = random_gpt()
+    state = {"past": []}
+    for _ in range(config.length):
+        _, state = gpt_step(np.array([3, 4]), state, p, config)
+    with pytest.raises(UsageError, match="found 10 tokens: the model has positions for 9"):
+        gpt_step(np.array([3, 4]), state, p, config)
+
+
 def test_gpt_goes_on_from_a_prompt():
     config, p = random_gpt()
     prompt = np.array([[3, 4, 5], [6, 0, 0]])
@@ -197,6 +206,14 @@ def test_bert_sees_both_sides_and_no_padding():
     assert (bert(changed, p, config)[0][0, 0] != expected[0, 0]).any()
     alone, _ = bert(TOKENS[1:, :3], p, config)
     assert_close(expected[1:, :3], alone, 1e-12)
+
+
+def test_bert_takes_all_for_the_first_segment_unless_told():
+    config = BERTConfig(tokens=11, **SIZES)
+    p = randomised(bert_init(None, config))
+    found, first, second = (bert(TOKENS, p, config, types=types)[0] for types in (None, 0 * TOKENS, 0 * TOKENS + 1))
+    assert_same_bits(found, first)
+    assert (second != first).all()
 
 
 def test_what_bert_is_asked(rng):
