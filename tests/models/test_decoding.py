@@ -129,6 +129,14 @@ def test_each_example_is_searched_by_itself():
         np.testing.assert_array_equal(together[b, : alone.shape[1]], alone[0])
 
 
+def test_what_has_no_end_by_then_is_cut_and_its_score_is_that_of_its_length():
+    scores = np.log([0.1, 0.2, 1, 0.7])
+    scores[END] = -np.inf
+    found, score = beam_search(lambda tokens, state: (np.tile(scores, (len(tokens), 1)), state), {}, 2, 3, width=2)
+    assert found.tolist() == [[3, 3, 3]] * 2
+    np.testing.assert_allclose(score, 3 * np.log(0.7) / (8 / 6) ** 0.6, rtol=1e-12)
+
+
 def test_samples_come_as_often_as_they_are_likely(rng):
     scores = np.log(np.array([[0.5, 0.3, 0.15, 0.05]]))
     counts = np.bincount(sampler(rng)(scores.repeat(20_000, 0)), minlength=4) / 20_000

@@ -99,6 +99,24 @@ def test_one_group_and_as_many_groups_as_channels(rng):
         assert_close(group_norm(x, p, groups=groups)[0], naive_pyramids.group_norm(x, p, groups, 1e-6))
 
 
+def test_a_mean_far_from_zero_costs_no_digits(rng):
+    """The variance is that of what is left when the mean is taken off: the mean of squares has too few digits for it."""
+    x, p = (1000 + rng.standard_normal((2, 6, 6, 4))).astype(np.float32), randomised(group_norm_init(None, 4))
+    y, _ = group_norm(x, trees.map(np.float32, p), groups=2)
+    assert y.dtype == np.float32
+    assert_close(y, naive_pyramids.group_norm(x.astype(np.float64), p, 2, 1e-6), 1e-3)
+
+
+@pytest.mark.parametrize("kernel", [11, 12, 16, 17])
+def test_windows_of_many_pixels_have_their_winner(kernel):
+    """Its number may be too large for eight bits."""
+    last = np.arange(kernel * kernel, dtype=float).reshape(1, kernel, kernel, 1)
+    y, c = max_pool(last, kernel, kernel)
+    assert y.ravel().tolist() == [kernel * kernel - 1]
+    dx = max_pool_backward(np.full_like(y, 3), c, kernel, kernel)
+    np.testing.assert_array_equal(dx, 3 * (last == last.max()))
+
+
 def test_of_negative_pixels_at_the_edge_the_largest_wins_and_not_a_zero():
     x = -1 - np.arange(16.0).reshape(1, 4, 4, 1)
     y, c = max_pool(x, 3, 2)
