@@ -159,6 +159,8 @@ def test_the_smallest_image_leaves_a_map_that_every_stage_can_halve(rng, units, 
     [
         (dict(groups=3), "groups 3 does not divide width 64"),
         (dict(units=3), "units are 3"),
+        (dict(units=(3, 0, 9)), "units is 0"),
+        (dict(units=(3, 4.0)), "units is 4.0"),
         (dict(standardise="no"), "standardise is 'no'"),
         (dict(group_eps=0), "group_eps is 0"),
         (dict(image=16, units=(2, 2, 2, 2)), "image 16 is too small: the ResNet halves its sides 5 times, expected"),
