@@ -163,6 +163,7 @@ def test_the_smallest_image_leaves_a_map_that_every_stage_can_halve(rng, units, 
         (dict(units=(3, 4.0)), "units is 4.0"),
         (dict(standardise="no"), "standardise is 'no'"),
         (dict(group_eps=0), "group_eps is 0"),
+        (dict(group_eps=True), "group_eps is True"),
         (dict(image=16, units=(2, 2, 2, 2)), "image 16 is too small: the ResNet halves its sides 5 times, expected"),
         (
             dict(image=2, units=()),

@@ -10,6 +10,7 @@ from tinyvit.layers.decoder_block import DECODER_BLOCKS, decoder_block_init
 from tinyvit.models.bert import ASKED, BERTConfig, bert, bert_backward, bert_init, hide
 from tinyvit.models.decoding import generate
 from tinyvit.models.gpt import GPTConfig, gpt, gpt_backward, gpt_init, gpt_step
+from tinyvit.models.seq2seq import Seq2SeqConfig
 from tinyvit.models.text import check_text_config
 from tinyvit.models.tokens import PADDING, SPECIAL
 from tinyvit.models.transformer import TransformerConfig, transformer, transformer_init
@@ -265,7 +266,14 @@ def test_published_sizes():
         (lambda: GPTConfig(gelu="swish"), "gelu is 'swish': expected one of erf, tanh, relu"),
         (lambda: GPTConfig(dropout=1), "dropout is 1: expected a number from 0 to below 1"),
         (lambda: GPTConfig(tokens=0), "tokens is 0"),
+        (lambda: GPTConfig(eps=0), "eps is 0: expected a number from 1e-30 to below 1"),
         (lambda: TransformerConfig(dim=9, heads=3), "dim is 9: expected an even number"),
+        (lambda: TransformerConfig(shared=1), "shared is 1: expected True or False"),
+        (lambda: Seq2SeqConfig(cell="rnn"), "cell is 'rnn': expected one of gru, gru_after, lstm"),
+        (lambda: Seq2SeqConfig(score="cosine"), "score is 'cosine': expected one of none, dot, general, additive"),
+        (lambda: Seq2SeqConfig(both=1), "both is 1: expected True or False"),
+        (lambda: Seq2SeqConfig(both=True, score="dot"), "score is 'dot': it needs states of one width"),
+        (lambda: Seq2SeqConfig(layers=0), "layers is 0"),
         (lambda: TransformerConfig(source_tokens=5, shared=True), "source_tokens is 5, target_tokens 13: expected as"),
     ],
 )
