@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from tests.reference import naive_pyramids
-from tests.reference.compare import assert_close, randomised
+from tests.reference.compare import assert_close, assert_same_bits, randomised
 from tinyvit import trees
 from tinyvit.errors import UsageError
 from tinyvit.layers import resnet as resnet_module
+from tinyvit.layers.bottleneck import bottleneck, bottleneck_init
 from tinyvit.layers.group_norm import group_norm, group_norm_init
 from tinyvit.layers.resnet import resnet, resnet_features, resnet_init
 from tinyvit.models.config import ViTConfig
@@ -67,6 +68,19 @@ def test_prediction_takes_some_images_at_a_time(rng, monkeypatch, kind, pixels):
     assert_close(hybrid(x, p, config, keep_cache=False)[0], hybrid(x, p, config)[0])
 
 
+def test_a_fresh_unit_hands_on_its_shortcut(rng):
+    x = rng.standard_normal((2, 4, 4, 8))
+    y, _ = bottleneck(x, bottleneck_init(rng, 8, 2, project=False, dtype="float64"), groups=2)
+    np.testing.assert_array_equal(y, np.maximum(x, 0))
+
+
+def test_without_a_cache_nothing_is_kept(rng):
+    x, p = rng.standard_normal((2, 12, 12, 2)), randomised(resnet_init(None, 2, 4, (1, 2)))
+    y, c = resnet(x, p, groups=2, keep_cache=False)
+    assert_same_bits(y, resnet(x, p, groups=2)[0])
+    assert not trees.leaves(c)
+
+
 def test_the_transformer_takes_the_map_for_an_image(rng):
     p, images = randomised(hybrid_init(None, SMALL)), rng.standard_normal((2, 12, 12, 2))
     features, _ = resnet(images, p["resnet"], groups=2, eps=SMALL.group_eps, kind="std")
@@ -100,7 +114,7 @@ def test_one_group_and_as_many_groups_as_channels(rng):
 
 
 def test_a_mean_far_from_zero_costs_no_digits(rng):
-    """The variance is that of what is left when the mean is taken off: the mean of squares has too few digits for it."""
+    """The variance is of what is left without the mean: the mean of squares has too few digits for it."""
     x, p = (1000 + rng.standard_normal((2, 6, 6, 4))).astype(np.float32), randomised(group_norm_init(None, 4))
     y, _ = group_norm(x, trees.map(np.float32, p), groups=2)
     assert y.dtype == np.float32

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.reference import naive, naive_pyramids
-from tests.reference.compare import assert_close, randomised
+from tests.reference.compare import assert_close, assert_same_bits, randomised
 from tinyvit import trees
 from tinyvit.errors import UsageError
 from tinyvit.layers.patch_merging import patch_merging, patch_merging_init
@@ -148,6 +148,14 @@ def test_sizes_that_do_not_fit_are_one_line(changes, words):
     with pytest.raises(UsageError, match=None) as refused:
         SwinConfig(**changes)
     assert words in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_without_a_cache_no_block_and_no_merging_is_kept(rng):
+    config = SwinConfig(image=12, **SMALL)
+    p, images = randomised(swin_init(None, config)), rng.standard_normal((2, 12, 12, 2))
+    logits, c = swin(images, p, config, keep_cache=False)
+    assert_same_bits(logits, swin(images, p, config)[0])
+    assert not trees.leaves(c["stages"])
 
 
 def test_a_configuration_goes_through_json():

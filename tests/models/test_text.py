@@ -7,13 +7,13 @@ from tests.reference.compare import assert_close, assert_same_bits, randomised
 from tinyvit import trees
 from tinyvit.errors import UsageError
 from tinyvit.layers.decoder_block import DECODER_BLOCKS, decoder_block_init
-from tinyvit.models.bert import ASKED, BERTConfig, bert, bert_backward, bert_init, hide
+from tinyvit.models.bert import ASKED, BERTConfig, bert, bert_backward, bert_init, bert_masks, hide
 from tinyvit.models.decoding import generate
-from tinyvit.models.gpt import GPTConfig, gpt, gpt_backward, gpt_init, gpt_step
+from tinyvit.models.gpt import GPTConfig, gpt, gpt_backward, gpt_init, gpt_masks, gpt_step
 from tinyvit.models.seq2seq import Seq2SeqConfig
 from tinyvit.models.text import check_text_config
 from tinyvit.models.tokens import PADDING, SPECIAL
-from tinyvit.models.transformer import TransformerConfig, transformer, transformer_init
+from tinyvit.models.transformer import TransformerConfig, transformer, transformer_init, transformer_masks
 from tinyvit.ops.token_cross_entropy import NO_TARGET
 
 SIZES = dict(length=9, dim=12, depth=2, heads=3, mlp_dim=20)
@@ -153,6 +153,44 @@ def test_the_decoder_block_is_pytorchs(rng, norm):
     dz, dmemory, g = backward(dy, p, c)
     assert_close([dz, dmemory], [t.grad.numpy(), m.grad.numpy()], 1e-10)
     assert_close(g["cross"]["k"]["w"], numbers(theirs.multihead_attn.in_proj_weight.grad)[12:24].T, 1e-10)
+
+
+@pytest.mark.parametrize("norm", DECODER_BLOCKS)
+@pytest.mark.parametrize("branch, last", [("msa", "o"), ("cross", "o"), ("mlp", "fc2")])
+def test_a_decoder_blocks_mask_leaves_out_its_own_branch(rng, norm, branch, last):
+    """As if the branch's last layer were zero."""
+    p, (forward, _) = randomised(decoder_block_init(None, 8, 5)), DECODER_BLOCKS[norm]
+    z, memory, ones = rng.standard_normal((2, 3, 8)), rng.standard_normal((2, 4, 8)), np.ones((2, 3, 8))
+    masks = {"msa": ones, "cross": ones, "mlp": {"fc2": ones}}
+    masks[branch] = {"fc2": 0 * ones} if branch == "mlp" else 0 * ones
+    found, _ = forward(z, memory, p, heads=2, masks=masks)
+    p[branch][last] = trees.map(np.zeros_like, p[branch][last])
+    assert_close(found, forward(z, memory, p, heads=2)[0], 1e-14)
+
+
+BATCH = {"source": TOKENS, "target": TOKENS[:, :4]}
+DROPPED = {  # (configuration, init, forward, masks), of a model with dropout
+    "gpt": (GPTConfig(tokens=11, **SIZES, dropout=0.5), gpt_init, gpt, gpt_masks),
+    "bert": (BERTConfig(tokens=11, **SIZES, dropout=0.5), bert_init, bert, bert_masks),
+    "transformer": (TransformerConfig(dim=12, heads=3, dropout=0.5), transformer_init, transformer, transformer_masks),
+}
+
+
+@pytest.mark.parametrize("name", DROPPED)
+def test_every_dropout_mask_is_drawn_by_itself_and_used(rng, name):
+    config, init, forward, draw = DROPPED[name]
+    p, batch = randomised(init(None, config)), BATCH if name == "transformer" else TOKENS
+    masks = draw(rng, config, batch if name == "transformer" else TOKENS.shape, dtype="float64")
+    drawn = trees.named(masks)
+    assert len({mask.tobytes() for mask in drawn.values()}) == len(drawn)
+    assert {float(x) for mask in drawn.values() for x in np.unique(mask)} == {0, 2}
+    ones = trees.map(np.ones_like, masks)
+    whole, _ = forward(batch, p, config, masks=ones)
+    assert_same_bits(whole, forward(batch, p, config)[0])
+    for one in drawn:
+        masks = trees.map(np.ones_like, ones)
+        trees.named(masks)[one][:] = 0
+        assert (forward(batch, p, config, masks=masks)[0] != whole).any(), one
 
 
 def random_gpt():
