@@ -101,8 +101,12 @@ class HybridConfig(Config):
 
     @property
     def encoder(self) -> ViTConfig:
-        """The Transformer as if its patches were cut from the image: over the same grid, in pixels of the image."""
-        return self.vit.changed(image=self.image, channels=self.channels, patch=self.image // self.vit.grid)
+        """The Transformer as if its patches were cut from the image: over the same grid, in pixels of the image.
+
+        Where the grid does not divide the image, the last patches reach beyond it, as the ResNet's last places do.
+        """
+        patch = -(-self.image // self.vit.grid)
+        return self.vit.changed(image=patch * self.vit.grid, channels=self.channels, patch=patch)
 
     @property
     def side(self) -> int:
