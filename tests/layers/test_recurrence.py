@@ -8,7 +8,7 @@ from tests.reference.compare import assert_close, assert_same_bits, randomised
 from tinyvit import trees
 from tinyvit.layers.initializers import orthogonal, side_by_side
 from tinyvit.layers.recurrence import CELLS, recurrence, recurrence_backward, recurrence_init
-from tinyvit.layers.recurrent_stack import recurrent_stack, recurrent_stack_backward, recurrent_stack_init
+from tinyvit.layers.recurrent_stack import recurrent_stack, recurrent_stack_init
 
 B, T, INPUT, H = 3, 5, 4, 6
 LENGTHS = (5, 2, 3)
@@ -120,35 +120,6 @@ def test_both_directions_see_both_sides(rng):
         reversed_alone, _ = recurrence(x[b : b + 1, :n][:, ::-1], p[0][1])
         assert_close(y[b : b + 1, :n, H:], reversed_alone[:, ::-1], 1e-12)
         assert_close(c[0][1]["states"][b, -1], reversed_alone[0, -1], 1e-12)
-
-
-@pytest.mark.parametrize("cell", ["gru_after", "lstm"])
-@pytest.mark.parametrize("layers, both", [(1, False), (2, True)])
-def test_it_is_pytorchs(rng, cell, layers, both):
-    torch = pytest.importorskip("torch")
-    p = randomised(recurrent_stack_init(None, INPUT, H, layers=layers, both=both, cell=cell))
-    kind = torch.nn.LSTM if cell == "lstm" else torch.nn.GRU
-    theirs = kind(INPUT, H, num_layers=layers, bidirectional=both, batch_first=True).double()
-    with torch.no_grad():
-        for number, layer in enumerate(p):
-            for half, end in zip(layer, ("", "_reverse"), strict=False):
-                for name, value in (("ih", half["x"]), ("hh", half["h"])):
-                    bias = value.get("b", np.zeros(value["w"].shape[1]))  # of PyTorch's two biases one is enough
-                    getattr(theirs, f"weight_{name}_l{number}{end}").copy_(torch.tensor(value["w"].T))
-                    getattr(theirs, f"bias_{name}_l{number}{end}").copy_(torch.tensor(bias))
-    x = rng.standard_normal((B, T, INPUT))
-    y, c = recurrent_stack(x, p, cell=cell)
-    t = torch.tensor(x, requires_grad=True)
-    expected, _ = theirs(t)
-    assert_close(y, expected.detach().numpy(), 1e-10)
-    dy = rng.standard_normal(y.shape)
-    expected.backward(torch.tensor(dy))
-    dx, _, g = recurrent_stack_backward(dy, p, c, cell=cell)
-    assert_close(dx, t.grad.numpy(), 1e-10)
-    for number, layer in enumerate(g):
-        for half, end in zip(layer, ("", "_reverse"), strict=False):
-            for name, value in (("ih", half["x"]), ("hh", half["h"])):
-                assert_close(value["w"], getattr(theirs, f"weight_{name}_l{number}{end}").grad.numpy().T, 1e-10)
 
 
 def test_orthogonal_matrices_keep_lengths(rng):

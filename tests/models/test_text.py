@@ -1,16 +1,16 @@
-"""BERT, GPT and the Transformer: against PyTorch and transformers where they are; masks; what BERT is asked."""
+"""BERT, GPT and the Transformer: what they see, their sizes, what BERT is asked."""
 
 import numpy as np
 import pytest
 
 from tests.reference.compare import assert_close, assert_same_bits, randomised
 from tinyvit import trees
-from tinyvit.errors import UsageError
+from tinyvit.errors import DataError, UsageError
 from tinyvit.layers.decoder_block import DECODER_BLOCKS, decoder_block_init
-from tinyvit.models.bert import ASKED, BERTConfig, bert, bert_backward, bert_init, bert_masks, hide
+from tinyvit.models.bert import ASKED, BERTConfig, bert, bert_init, bert_masks, hide
 from tinyvit.models.decoding import generate
-from tinyvit.models.gpt import GPTConfig, gpt, gpt_backward, gpt_init, gpt_masks, gpt_step
-from tinyvit.models.seq2seq import Seq2SeqConfig
+from tinyvit.models.gpt import GPTConfig, gpt, gpt_init, gpt_masks, gpt_step
+from tinyvit.models.seq2seq import Seq2SeqConfig, seq2seq, seq2seq_init
 from tinyvit.models.text import check_text_config
 from tinyvit.models.tokens import PADDING, SPECIAL
 from tinyvit.models.transformer import TransformerConfig, transformer, transformer_init, transformer_masks
@@ -18,141 +18,6 @@ from tinyvit.ops.token_cross_entropy import NO_TARGET
 
 SIZES = dict(length=9, dim=12, depth=2, heads=3, mlp_dim=20)
 TOKENS = np.array([[3, 7, 4, 4, 9], [5, 6, 8, 0, 0]])
-
-
-def linear_of(theirs):
-    """PyTorch's Linear as ours."""
-    return {"w": numbers(theirs.weight).T, "b": numbers(theirs.bias)}
-
-
-def conv1d_of(theirs):
-    """GPT-2's Conv1D, whose weight is [in, out]."""
-    return {"w": numbers(theirs.weight), "b": numbers(theirs.bias)}
-
-
-def norm_of(theirs):
-    return {"gamma": numbers(theirs.weight), "beta": numbers(theirs.bias)}
-
-
-def numbers(tensor):
-    return tensor.detach().double().numpy()
-
-
-def shaken(torch, model):
-    """The model in float64, every parameter random."""
-    model, generator = model.double().eval(), torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-            parameter.add_(0.3 * noise)
-    return model
-
-
-def test_gpt_is_hugging_faces():
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    config = GPTConfig(tokens=11, **SIZES)
-    described = transformers.GPT2Config(vocab_size=11, n_positions=9, n_embd=12, n_layer=2, n_head=3, n_inner=20)
-    theirs = shaken(torch, transformers.GPT2LMHeadModel(described))
-    blocks = []
-    for block in theirs.transformer.h:
-        qkv = conv1d_of(block.attn.c_attn)
-        msa = {
-            name: {"w": w, "b": b}
-            for name, w, b in zip("qkv", np.split(qkv["w"], 3, axis=1), np.split(qkv["b"], 3), strict=True)
-        }
-        msa["o"] = conv1d_of(block.attn.c_proj)
-        mlp = {"fc1": conv1d_of(block.mlp.c_fc), "fc2": conv1d_of(block.mlp.c_proj)}
-        blocks.append({"ln1": norm_of(block.ln_1), "msa": msa, "ln2": norm_of(block.ln_2), "mlp": mlp})
-    table, pos = numbers(theirs.transformer.wte.weight), numbers(theirs.transformer.wpe.weight)
-    p = {"tokens": {"w": table}, "pos": pos, "blocks": blocks, "ln": norm_of(theirs.transformer.ln_f)}
-    tokens = torch.tensor(TOKENS)
-    expected = theirs(tokens).logits
-    logits, c = gpt(TOKENS, p, config)
-    assert_close(logits, numbers(expected), 1e-10)
-    dlogits = np.cos(np.arange(logits.size)).reshape(logits.shape)
-    expected.backward(torch.tensor(dlogits))
-    g = gpt_backward(dlogits, p, c)
-    assert_close(g["tokens"]["w"], numbers(theirs.transformer.wte.weight.grad), 1e-10)
-    assert_close(g["pos"], numbers(theirs.transformer.wpe.weight.grad), 1e-10)
-    first = theirs.transformer.h[0]
-    found = np.concatenate([g["blocks"][0]["msa"][name]["w"] for name in "qkv"], axis=1)
-    assert_close(found, numbers(first.attn.c_attn.weight.grad), 1e-10)
-
-
-def test_bert_is_hugging_faces():
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    config = BERTConfig(tokens=11, **SIZES)
-    described = transformers.BertConfig(
-        vocab_size=11,
-        max_position_embeddings=9,
-        hidden_size=12,
-        num_hidden_layers=2,
-        num_attention_heads=3,
-        intermediate_size=20,
-        attn_implementation="eager",
-    )
-    theirs = shaken(torch, transformers.BertForMaskedLM(described))
-    blocks = []
-    for layer in theirs.bert.encoder.layer:
-        attention, output = layer.attention.self, layer.attention.output
-        msa = {name: linear_of(getattr(attention, name)) for name in ("query", "key", "value")}
-        msa = {name[0]: value for name, value in msa.items()} | {"o": linear_of(output.dense)}
-        mlp = {"fc1": linear_of(layer.intermediate.dense), "fc2": linear_of(layer.output.dense)}
-        norms = {"ln1": norm_of(output.LayerNorm), "ln2": norm_of(layer.output.LayerNorm)}
-        blocks.append({"msa": msa, "mlp": mlp} | norms)
-    embeddings, head = theirs.bert.embeddings, theirs.cls.predictions
-    p = {
-        "tokens": {"w": numbers(embeddings.word_embeddings.weight)},
-        "pos": numbers(embeddings.position_embeddings.weight),
-        "types": {"w": numbers(embeddings.token_type_embeddings.weight)},
-        "ln": norm_of(embeddings.LayerNorm),
-        "blocks": blocks,
-        "transform": linear_of(head.transform.dense),
-        "transform_ln": norm_of(head.transform.LayerNorm),
-        "bias": numbers(head.bias),
-    }
-    mask, types = TOKENS != PADDING, np.array([[0, 0, 1, 1, 1], [0, 1, 1, 0, 0]])
-    given = dict(attention_mask=torch.tensor(mask.astype(int)), token_type_ids=torch.tensor(types))
-    expected = theirs(torch.tensor(TOKENS), **given).logits
-    logits, c = bert(TOKENS, p, config, types=types)
-    assert_close(logits[mask], numbers(expected)[mask], 1e-10)
-    dlogits = np.where(mask[..., None], np.cos(np.arange(logits.size)).reshape(logits.shape), 0)
-    expected.backward(torch.tensor(dlogits))
-    g = bert_backward(dlogits, p, c, config)
-    assert_close(g["types"]["w"], numbers(embeddings.token_type_embeddings.weight.grad), 1e-10)
-    assert_close(g["tokens"]["w"], numbers(embeddings.word_embeddings.weight.grad), 1e-10)
-    assert_close(g["transform"]["w"], numbers(head.transform.dense.weight.grad).T, 1e-10)
-
-
-@pytest.mark.parametrize("norm", DECODER_BLOCKS)
-def test_the_decoder_block_is_pytorchs(rng, norm):
-    torch = pytest.importorskip("torch")
-    theirs = torch.nn.TransformerDecoderLayer(12, 3, 20, dropout=0, batch_first=True, norm_first=norm == "pre")
-    theirs = shaken(torch, theirs)
-
-    def attention_of(module):
-        weights, biases = numbers(module.in_proj_weight), numbers(module.in_proj_bias)
-        split = zip("qkv", np.split(weights, 3), np.split(biases, 3), strict=True)
-        return {name: {"w": w.T, "b": b} for name, w, b in split} | {"o": linear_of(module.out_proj)}
-
-    p = {"msa": attention_of(theirs.self_attn), "cross": attention_of(theirs.multihead_attn)}
-    p |= {f"ln{i}": norm_of(getattr(theirs, f"norm{i}")) for i in (1, 2, 3)}
-    p["mlp"] = {"fc1": linear_of(theirs.linear1), "fc2": linear_of(theirs.linear2)}
-    assert trees.named(p).keys() == trees.named(decoder_block_init(None, 12, 20)).keys()
-    z, memory = rng.standard_normal((2, 4, 12)), rng.standard_normal((2, 5, 12))
-    past, padding = np.tri(4, dtype=bool), np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], bool)
-    hidden = dict(tgt_mask=torch.tensor(~past), memory_key_padding_mask=torch.tensor(~padding))
-    t, m = (torch.tensor(x, requires_grad=True) for x in (z, memory))
-    expected = theirs(t, m, **hidden)
-    forward, backward = DECODER_BLOCKS[norm]
-    bias, memory_bias = np.where(past, 0, -np.inf), np.where(padding, 0, -np.inf)[:, None, None]
-    y, c = forward(z, memory, p, heads=3, bias=bias, memory_bias=memory_bias)
-    assert_close(y, numbers(expected), 1e-10)
-    dy = rng.standard_normal(y.shape)
-    expected.backward(torch.tensor(dy))
-    dz, dmemory, g = backward(dy, p, c)
-    assert_close([dz, dmemory], [t.grad.numpy(), m.grad.numpy()], 1e-10)
-    assert_close(g["cross"]["k"]["w"], numbers(theirs.multihead_attn.in_proj_weight.grad)[12:24].T, 1e-10)
 
 
 @pytest.mark.parametrize("norm", DECODER_BLOCKS)
@@ -326,3 +191,21 @@ def test_more_tokens_than_positions(forward, init, config):
     check_text_config(config)
     with pytest.raises(UsageError, match="found 10 tokens: the model has positions for 9"):
         forward(np.full((1, 10), 3), init(None, config), config)
+
+
+NOTHING = np.array([[3, 4], [0, 0]])
+
+
+@pytest.mark.parametrize(
+    "forward, init, config, batch, name",
+    [
+        (bert, bert_init, BERTConfig(tokens=11, **SIZES), NOTHING, "tokens"),
+        (transformer, transformer_init, TransformerConfig(), {"source": NOTHING, "target": NOTHING}, "source"),
+        (seq2seq, seq2seq_init, Seq2SeqConfig(score="dot"), {"source": NOTHING, "target": NOTHING}, "source"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_sequence_without_a_token_is_refused(rng, forward, init, config, batch, name):
+    """Its softmax would have nothing to choose from, and its scores would be no numbers."""
+    with pytest.raises(DataError, match=f"{name}: sequence 1 is padding alone, expected at least one token"):
+        forward(batch, init(rng, config), config)

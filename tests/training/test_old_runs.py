@@ -13,6 +13,7 @@ from PIL import Image
 
 import tinyvit
 from tests.golden.make_weights import FOLDER
+from tests.reference.compare import assert_close
 from tests.training.helpers import call, isolated
 from tinyvit import trees
 from tinyvit.ops.softmax import softmax
@@ -42,13 +43,19 @@ def test_it_opens_with_todays_names(old):
 
 @pytest.mark.smoke
 def test_it_goes_on_to_the_same_numbers(old):
-    """The numbers are the old ones to the bit on the machine that made them; another BLAS adds in another order."""
+    """The numbers are the old ones to the bit on the machine that made them; another BLAS adds in another order.
+
+    The bias of the keys is left out: softmax does not see it, its gradient is rounding alone, and Adam makes steps of
+    ordinary length of that.
+    """
     assert call("train", "--resume", "--out", "run").code == 0
     p, config = tinyvit.load(old / "model.npz")
     expected, same = tinyvit.load(OLD / "model.npz")
     assert config == same
-    for name, leaf in trees.walk(p):
-        np.testing.assert_allclose(leaf, trees.named(expected)[name], rtol=1e-4, atol=1e-5, err_msg=name)
+    found, expected = (
+        {name: leaf for name, leaf in trees.walk(tree) if not name.endswith("k/b")} for tree in (p, expected)
+    )
+    assert_close(found, expected, 1e-4)
     metrics = open_run(old).metrics()
     assert metrics.keys() == EXPECTED.keys()
     for name in EXPECTED.keys() - {"seconds"}:

@@ -142,7 +142,7 @@ def sequence_models(rng):
         found["seq2seq" + name] = _model(
             seq2seq, seq2seq_backward, batch, randomised(seq2seq_init(None, config)), config
         )
-    small = dict(source_tokens=7, target_tokens=7, dim=8, depth=2, heads=2, mlp_dim=5)
+    small = dict(source_tokens=6, target_tokens=6, dim=6, depth=2, heads=2, mlp_dim=3)
     for name, choices in {
         "": {},
         "/post-norm, shared": dict(norm="post", shared=True, gelu="tanh", dropout=0.2),
