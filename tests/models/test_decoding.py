@@ -173,6 +173,7 @@ def test_samples_come_as_often_as_they_are_likely(rng):
     cold = sampler(rng, temperature=0.01)(scores.repeat(100, 0))
     np.testing.assert_array_equal(cold, greedy(scores).repeat(100))
     assert (sampler(rng, top_p=0.01)(scores.repeat(100, 0)) == 0).all()
+    assert (sampler(rng, top_p=0.5)(np.zeros((100, 2))) == 0).all(), "one of two is enough for one half"
 
 
 def test_a_prompt_is_written_first():

@@ -1,5 +1,7 @@
 """BERT, GPT and the Transformer: what they see, their sizes, what BERT is asked."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -12,8 +14,8 @@ from tinyvit.models.decoding import generate
 from tinyvit.models.gpt import GPTConfig, gpt, gpt_init, gpt_masks, gpt_step
 from tinyvit.models.seq2seq import Seq2SeqConfig, seq2seq, seq2seq_init
 from tinyvit.models.text import check_text_config
-from tinyvit.models.tokens import PADDING, SPECIAL
-from tinyvit.models.transformer import TransformerConfig, transformer, transformer_init, transformer_masks
+from tinyvit.models.tokens import END, PADDING, SPECIAL, START
+from tinyvit.models.transformer import TransformerConfig, embed, transformer, transformer_init, transformer_masks
 from tinyvit.ops.token_cross_entropy import NO_TARGET
 
 SIZES = dict(length=9, dim=12, depth=2, heads=3, mlp_dim=20)
@@ -112,6 +114,17 @@ def test_bert_sees_both_sides_and_no_padding():
     assert_close(expected[1:, :3], alone, 1e-12)
 
 
+def test_bert_looks_at_no_token_that_the_mask_leaves_out():
+    config = BERTConfig(tokens=11, **SIZES)
+    p, mask = randomised(bert_init(None, config)), np.ones(TOKENS.shape, bool)
+    mask[:, 1] = False
+    changed = TOKENS.copy()
+    changed[:, 1] = 10
+    found, expected = (bert(tokens, p, config, mask=mask)[0] for tokens in (changed, TOKENS))
+    assert_same_bits(found[:, 2:], expected[:, 2:])
+    assert (found[:, 1] != expected[:, 1]).all() and (bert(TOKENS, p, config)[0][0, 2:] != expected[0, 2:]).any()
+
+
 def test_bert_takes_all_for_the_first_segment_unless_told():
     config = BERTConfig(tokens=11, **SIZES)
     p = randomised(bert_init(None, config))
@@ -134,9 +147,28 @@ def test_what_bert_is_asked(rng):
     assert (given[asked] >= len(SPECIAL)).all()
 
 
+def test_what_begins_and_ends_a_text_is_never_asked(rng):
+    tokens = rng.integers(len(SPECIAL) + 1, 40, (200, 6))
+    tokens[:, 0], tokens[:, -2], tokens[:, -1] = START, END, PADDING
+    given, targets = hide(rng, tokens, 3, 40)
+    special = tokens < len(SPECIAL)
+    assert (targets[special] == NO_TARGET).all() and (given[special] == tokens[special]).all()
+
+
 def test_a_single_token_is_asked(rng):
     _, targets = hide(rng, np.array([[5, 0, 0]]), 3, 40)
     np.testing.assert_array_equal(targets, [[5, NO_TARGET, NO_TARGET]])
+
+
+def test_embeddings_are_scaled_and_each_place_has_its_sinusoids(rng):
+    """Number by number: sqrt(D) w, plus sine and cosine of the place over 10000^(2i / D)."""
+    table, tokens, D = {"w": rng.standard_normal((11, 6))}, TOKENS[:1], 6
+    x, _ = embed(tokens, table, first=2)
+    for t, token in enumerate(tokens[0]):
+        for i in range(D // 2):
+            angle = (t + 2) / 10_000 ** (2 * i / D)
+            for j, wave in ((2 * i, math.sin(angle)), (2 * i + 1, math.cos(angle))):
+                assert x[0, t, j] == pytest.approx(math.sqrt(D) * table["w"][token, j] + wave, abs=1e-12)
 
 
 def test_one_table_for_source_target_and_scores():
