@@ -15,6 +15,7 @@ from tinyvit.layers.group_norm import group_norm, group_norm_init
 from tinyvit.layers.resnet import resnet, resnet_features, resnet_init
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_init
+from tinyvit.models.model import model_of
 from tinyvit.models.vit import vit
 from tinyvit.ops.max_pool import max_pool, max_pool_backward
 from tinyvit.ops.standardise import standardise, standardise_backward
@@ -86,6 +87,14 @@ def test_the_transformer_takes_the_map_for_an_image(rng):
     features, _ = resnet(images, p["resnet"], groups=2, eps=SMALL.group_eps, kind="std")
     assert features.shape[1:] == (SMALL.vit.image, SMALL.vit.image, SMALL.vit.channels) == (2, 2, 32)
     np.testing.assert_array_equal(hybrid(images, p, SMALL)[0], vit(features, p, SMALL.vit)[0])
+
+
+@pytest.mark.parametrize("kind", ["std", "var"])
+def test_the_filters_that_are_looked_at_are_those_that_are_used(kind):
+    config, p = SMALL.changed(standardise=kind), randomised(hybrid_init(None, SMALL))
+    w = p["resnet"]["stem"]["w"]
+    found = model_of(config).views["filters"](p, config)
+    np.testing.assert_array_equal(found, standardise(w, kind=kind)[0].reshape(-1, w.shape[-1]))
 
 
 def test_where_eps_stands_changes_small_kernels():

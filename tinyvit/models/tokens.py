@@ -1,7 +1,5 @@
 """Three tokens that every vocabulary begins with, and the shift by one that teacher forcing is."""
 
-import numpy as np
-
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.errors import DataError
 
@@ -36,5 +34,5 @@ def no_padding(tokens, source):
     """
     mask = to_host(tokens) != PADDING
     if not (some := mask.any(axis=1)).all():
-        raise DataError(f"{source}: sequence {np.argmin(some)} is padding alone, expected at least one token")
+        raise DataError(f"{source}: sequence {some.argmin()} is padding alone, expected at least one token")
     return mask
