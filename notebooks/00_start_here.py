@@ -217,8 +217,8 @@ print(exercises.source(linear), exercises.source(linear_backward), sep="\n\n\n")
 
 # %% [markdown]
 # Larger layers are made of smaller ones. The **MLP** (short for multi-layer perceptron) is two linear layers with a bent function, GELU, between
-# them (the dictionary `GELU` has two forms of it), and a place for dropout after each, which the exercise below is about. Read the forward pass from
-# top to bottom, and then the backward pass: it is the same lines in reverse.
+# them (`ACTIVATIONS` has two forms of it, and the ReLU of older networks), and a place for dropout after each, which the exercise below is about.
+# Read the forward pass from top to bottom, and then the backward pass: it is the same lines in reverse.
 
 # %%
 from tinyvit.layers.mlp import mlp, mlp_backward
@@ -319,7 +319,9 @@ exercises.check("dropout_backward", my_dropout_backward)
 # | [12 Speed](12_speed.ipynb) | Where does the time go, and how is it made less? |
 # | [13 Real weights](13_real_weights.ipynb) | What is in a published file of weights, and what must be known besides? |
 # | [14 Class token or average](14_class_token_or_average.ipynb) | From which token is the answer read, and what has the learning rate to do with it? |
+# | [15 Who looks at whom](15_who_looks_at_whom.ipynb) | Which pairs of tokens can be left out, and what does it save? |
 # | [16 Swin](16_swin_from_a_window_to_a_pyramid.ipynb) | How does attention in windows see the whole image, and what goes wrong? |
+# | [17 Convolution first](17_convolution_first.ipynb) | What does a convolutional network before the Transformer bring? |
 #
 # The last cell of every notebook asserts what it has shown.
 

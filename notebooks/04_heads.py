@@ -267,7 +267,9 @@ print("plain reshape:", *sees(lambda q, k, v: unswapped(q, k, v)[0]), sep="\n")
 print(exercises.source(multi_head_attention))
 
 # %% [markdown]
-# (`scale_queries` divides by $\sqrt{d}$; the lines with `"r"` are relative positions, of which [the next notebook](05_positions.ipynb) tells.)
+# (`scale_queries` divides by $\sqrt{d}$; the lines with `"r"` are relative positions, of which [the next notebook](05_positions.ipynb) tells. A
+# `plan` leaves out pairs, see [who looks at whom](15_who_looks_at_whom.ipynb), and `past` are the keys and values of tokens that were computed before,
+# for a model that writes one token after the other. Here there is neither.)
 #
 # The weights of the values are changed in the columns of one head, and the change of the output is measured in each of its $D = 6$ columns. If $w_o$
 # is the identity, the heads are only laid side by side: head $i$ touches its own $d = 3$ columns and no others, and what two heads have found can

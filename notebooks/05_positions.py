@@ -323,7 +323,8 @@ for t, cosine in alike.items():
 #
 # **Sinusoidal** (Vaswani et al. 2017, section 3.5). Each pair of columns is a hand of a clock: $\sin \omega t$ and $\cos \omega t$, with a frequency
 # $\omega$ of its own, from fast to slow. All rows have the same length. This kind has a name in a config, `position="sinusoidal"`. It has no
-# parameters: `p` is an empty tree, and on the way back there is nothing to do but to hand on $\mathbf{d}y$.
+# parameters: `p` is an empty tree, and on the way back there is nothing to do but to hand on $\mathbf{d}y$. (`first` is the position of the first row,
+# 0 for an image.)
 
 # %%
 print(exercises.source(sinusoidal_position))

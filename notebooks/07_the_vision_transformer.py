@@ -128,7 +128,8 @@ print(exercises.source(encoder_block))
 
 # %% [markdown]
 # Line by line. `c` will hold what the backward pass must remember. LayerNorm brings each token to one scale. Attention takes queries from the first
-# `rows` tokens (all of them, if `rows` is `None`), keys and values from all. Dropout does nothing unless a mask is handed in; we come to it below.
+# `rows` tokens (all of them, if `rows` is `None`), keys and values from all; further settings of it, such as `scale`, are handed on in `attention`. Dropout does
+# nothing unless a mask is handed in; we come to it below.
 # The sum is equation (2). Then LayerNorm, MLP, sum: equation (3).
 #
 # As [the last notebook](06_layer_norm_and_gelu.ipynb) has it, this is not quite the encoder of Vaswani et al. (2017): the MLP has a GELU for a ReLU,

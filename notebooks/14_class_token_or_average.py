@@ -457,5 +457,4 @@ assert all(np.mean(tested[pool, best[pool]]) > 0.8 for pool in POOLS)
 assert all(row_only < mean < full for full, row_only, mean in work.values())
 
 # %% [markdown]
-# This is the last notebook. From here: [how to add a layer or a model of your own](../docs/extending.md), or back
-# [to the start](00_start_here.ipynb).
+# Next: [who looks at whom](15_who_looks_at_whom.ipynb), when all pairs of tokens are too many.

@@ -5,7 +5,7 @@
 # pairs can be left out, what does it save, and is there a way to leave out none?
 #
 # First, what leaving out looks like. An image of 14 x 14 patches has 196 tokens, and so 196 x 196 = 38,416 pairs of a query and a key. Above: which
-# of the pairs are computed, queries downwards, keys across. Below: the patches that one query (orange) may look at.
+# of the pairs are allowed, queries downwards, keys across. Below: the patches that one query (orange) may look at.
 
 # %%
 import math
@@ -86,7 +86,7 @@ print(exercises.source(sparse_attention))
 
 # %%
 d = 16
-q, k, v, dy = rng.standard_normal((4, 196, d))
+q, k, v = rng.standard_normal((3, 196, d))
 q /= math.sqrt(d)
 
 print("pattern               allowed pairs   scores computed   of 38,416   largest difference to the mask")
@@ -126,7 +126,12 @@ print(f"and the answer is off by {edge_error:.2f}")
 # ## How far does information get?
 #
 # A query that does not ask a key may still hear of it, by way of a third token, one layer later. With patterns as matrices of 0 and 1, token $t$
-# has heard of $s$ after two layers if $(A_2 A_1)_{ts} > 0$. How many layers until everybody has heard of everybody? Guess for local 3 x 3.
+# has heard of $s$ after two layers if $(A_2 A_1)_{ts} > 0$.
+#
+# Three more patterns join the list. **Sliding** takes the neighbours before and after in the sequence, which runs through the image row by row
+# (Longformer, Beltagy et al. 2020). The Sparse Transformer (Child et al. 2019) has two: **strided** takes the patches up to a row away, and in the
+# next layer the own column; **fixed** takes the own row, and in the next layer itself and the last $c$ patches of every row. How many layers does it take
+# until everybody has heard of everybody? Guess for local 3 x 3.
 
 
 # %%
@@ -413,4 +418,4 @@ assert costs["axial: row"][-1][0] < costs["dense"][-1][0] / 3 and costs["linear"
 assert costs["dense, in blocks"][-1][1] < costs["dense"][-1][1] / 5
 
 # %% [markdown]
-# Back [to the start](00_start_here.ipynb); or on to [the derivations](../docs/derivations/patterns.md).
+# Next: [Swin](16_swin_from_a_window_to_a_pyramid.ipynb), which is made of windows. The derivations begin with [patterns](../docs/derivations/patterns.md).

@@ -54,13 +54,15 @@ figure
 
 # %% [markdown]
 # Three things need an explanation. In block 1 the patch sees four patches, itself among them, and nothing else. In block 2 it sees itself and three
-# others. And in blocks 3 and 4 it sees the whole image, though the layer is the same one. (There are only four tokens left by then, and each is drawn over the
-# four patches that it stands for.)
+# others. And in blocks 3 and 4 it sees the whole image, though the layer is the same one. (The first two blocks are one **stage** of
+# the model, the last two another. Between them the map is halved, so there are only four tokens left, and each is drawn over the four patches that it
+# stands for.)
 #
 # ## What it costs
 #
-# One layer of attention, on the first map of a Swin-T: 56 x 56 tokens of width $C = 96$. The four projections cost $4\,hwC^2$ multiply-adds, and
-# scores and weighted values $2\,(hw)^2 C$, or within windows of $M \times M$ tokens $2\,M^2 hw\,C$ (the paper's equations 1 and 2):
+# One layer of attention, on the first map of a Swin-T: $N = 56 \times 56$ tokens of width $C = 96$. As counted in
+# [the notebook before](15_who_looks_at_whom.ipynb), the four projections cost $4 N C^2$ multiply-adds, and scores and weighted values $2 N^2 C$; within
+# windows of $M \times M$ tokens, only $2 M^2 N C$ (the paper's equations 1 and 2):
 
 # %%
 print("image   tokens         pairs   projections    all pairs   windows of 7 x 7     (millions of multiply-adds)")
@@ -143,9 +145,8 @@ figure
 # %%
 H, M, s = 8, 4, 2
 rows, columns = np.divmod(np.arange(H * H), H)
-piece = (3 * ((rows - s) // M + 1) + (columns - s) // M + 1).reshape(
-    H, H
-)  # which displaced window a token is in: 0 to 8
+piece = 3 * ((rows - s) // M + 1) + (columns - s) // M + 1  # which displaced window a token is in: 0 to 8
+piece = piece.reshape(H, H)
 rolled = np.roll(piece, (-s, -s), axis=(0, 1))
 
 figure = new_figure(7.5, 2.5)
@@ -173,8 +174,9 @@ figure
 # Why is it enough to compare colours? Along one axis, the rolled row $i$ is the row $(i + s) \bmod H$ of the map. Window $k$ of the array has the rows
 # $kM + s$ to $kM + M - 1 + s$, which is the displaced window $k + 1$, until the last, which runs over the edge: its first $M - s$ rows are the last
 # displaced window, and its other $s$ rows are the first. So no displaced window is torn apart, and the only rows that may not meet are those before and
-# behind the cut of a last window. For columns it is the same. The masks of
-# the four windows of this map, a row for each query and a column for each key; what is allowed is blue:
+# behind the cut of a last window. For columns it is the same.
+#
+# The masks of the four windows of this map, a row for each query and a column for each key; what is allowed is blue:
 
 # %%
 mask = window_mask(H, H, M, s)  # [n, M*M, M*M]
@@ -215,8 +217,8 @@ print(f"rolled and masked, far from nine displaced windows by {abs(by_roll - by_
 print(f"without the mask,  far from nine displaced windows by {abs(unmasked - by_hand).max():.2f}")
 
 # %% [markdown]
-# The layer, whole. Its first lines make the mask for all windows of the batch; `np.tile` repeats the list of windows for each image, because the image
-# is the slow axis.
+# The layer, whole. `_kept_mask` is the mask, made once for each size of map. `tile` repeats the list of windows for each image, because the image is
+# the slow axis. (The bias is explained below.)
 
 # %%
 print(exercises.source(window_attention))
@@ -236,18 +238,20 @@ print("index of each pair, query by key:", *index, sep="\n")
 print("how many pairs share each entry:", np.bincount(index.ravel()))
 
 tables = [block["msa"]["table"] for block in p["stages"][0]["blocks"]]
-figure = new_figure(6, 1.7)
+figure = new_figure(7.5, 1.9)
+panels = figure.subplots(1, 4)
 most = max(abs(table).max() for table in tables)
 for axes, table, title in zip(
-    figure.subplots(1, 4),
+    panels,
     [table[:, head] for table in tables for head in range(2)],
     [f"block {block}, head {head}" for block in (1, 2) for head in (1, 2)],
     strict=True,
 ):
     heat = axes.imshow(table.reshape(3, 3), cmap="RdBu_r", vmin=-most, vmax=most)
-    axes.set(xticks=range(3), xticklabels=(-1, 0, 1), yticks=range(3), yticklabels=(-1, 0, 1))
+    axes.set(xticks=range(3), xticklabels=(-1, 0, 1), yticks=range(3), yticklabels=(-1, 0, 1), xlabel="dx")
     axes.set_title(title, fontsize=9)
-figure.colorbar(heat, label="added to the score")
+panels[0].set_ylabel("dy")
+figure.colorbar(heat, ax=panels, label="added to the score")
 figure
 
 # %% [markdown]
@@ -348,9 +352,9 @@ for name, edits in MISTAKES.items():
 print(f"{'none':42} {accuracy:6.1%} right")
 
 # %% [markdown]
-# Some ruin the model, some change almost nothing. The last lines are the dangerous ones, for a model that is a point worse than published is believed. And the gradient check
-# finds the one mistake that is in one direction only. All others are made on both ways, so that they are another function, with a right gradient. What
-# finds them is a twin in loops, or one forward pass of published weights.
+# Some ruin the model, some change almost nothing. The last two mistakes are the dangerous ones: nobody doubts a model that is a fraction of a point worse
+# than published. And the gradient check finds the one mistake that is made in one direction only. All others are made in both passes, so that they are
+# another function, with a right gradient. What finds them is a twin in loops, or one forward pass of published weights.
 #
 # **Padding.** What if the window does not divide the map? Zeros are put at the bottom and the right. They become keys as well, $k = 0\,w_k + b_k$, and
 # softmax gives them a share. tinyvit masks them; timm, Hugging Face and torchvision do not, and Microsoft's program refuses. Below, the same digits in
@@ -419,7 +423,8 @@ broken = tinyvit.gradcheck(case.forward, lambda dy, p, c: forgetful(dy, p, c, sh
 print(broken)
 
 # %% [markdown]
-# Read it as a trace: the MLP is right, and attention and all that lies before it are wrong.
+# Read it as a trace: the MLP is right, and attention and all that lies before it are wrong. (Three biases in it come out right all the same: those of the
+# values and of the output have sums over all tokens, which do not change when tokens change places; that of the keys has no gradient at all.)
 #
 # ## Looking inside
 #
@@ -463,6 +468,9 @@ for name, share in zip(("the pixels", *(f"block {block}" for block in (1, 2, 3, 
     print(f"{name:11} {share:.1%}")
 
 # %% [markdown]
+# Do the first two blocks know less than the pixels? The probe reads a mean over tokens, and a mean forgets where each of them stood; the pixels keep
+# their places. What helps the last two blocks is presumably the merging, which puts four tokens side by side, each with its own rows of the matrix.
+#
 # ## Exercises
 #
 # Write the bodies. `exercises.check` marks them, `exercises.hint("window_bias")` gives a hint, `exercises.solution("window_bias")` shows the package's own.
@@ -526,7 +534,7 @@ exercises.check("patch_merging_backward", my_patch_merging_backward)
 # ## What we know now
 #
 # Windows are images of their own, so attention need not change. Shifted windows are displaced windows: rolling brings them into one array, and a mask keeps
-# apart what rolling brought together. Offsets in a window are all that tells tokens apart, and merging lets the same window see twice as far.
+# apart what rolling brought together. Offsets tell attention where a token stands in its window, and merging lets the same window see twice as far.
 
 # %%
 assert accuracy > 0.95
@@ -547,4 +555,4 @@ assert "x" in wrong_rows and not any("mlp" in name or "ln2" in name for name in 
 assert abs(followed.sum(-1) - 1).max() < 1e-5 and known[-1] > known[1]
 
 # %% [markdown]
-# Next: the same questions asked of whole runs, in [the lab](../docs/lab.md).
+# Next: [convolution first, then attention](17_convolution_first.ipynb), another way to look at neighbours first.

@@ -244,7 +244,8 @@ COMMANDS = [
 CNN = CNNConfig(image=8, channels=1)
 P = tinyvit.vit_init(np.random.default_rng(0), CONFIG)
 TRAIN, TEST = toy()
-GIVEN = {"np": np, "CONFIG": CONFIG, "RECIPE": RECIPE, "P": P, "TRAIN": TRAIN, "TEST": TEST, "X": TRAIN[0][:3]}
+GIVEN = {"np": np, "CONFIG": CONFIG, "RECIPE": RECIPE, "P": P, "CNN": CNN, "TRAIN": TRAIN, "TEST": TEST}
+GIVEN["X"] = TRAIN[0][:3]
 GIVEN["LOGITS"], GIVEN["C"] = tinyvit.vit(GIVEN["X"], P, CONFIG)
 GIVEN["NO_CACHE"] = tinyvit.vit(GIVEN["X"], P, CONFIG, keep_cache=False)[1]
 SWIN = tinyvit.SwinConfig(image=4, channels=1, patch=1, dim=4, depths=(2,), heads=(1,), window=2, classes=3)
@@ -299,6 +300,9 @@ CALLS = [
     ("forward({'image': X}, P, CONFIG)", "found ['image']", "a batch by name, {'images': images}"),
     ("vit_backward(LOGITS, P, NO_CACHE, CONFIG)", "the cache was not kept", "without keep_cache=False"),
     ("attention_maps(NO_CACHE)", "the cache was not kept", "without keep_cache=False"),
+    ("attention_maps(SWIN_C)", "no list of blocks", "attention_maps(c, config)"),
+    ("attention_maps(SWIN_C, SWIN)", "the cache was not kept", "without keep_cache=False"),
+    ("attention_maps({}, CNN)", "a convolutional network has no attention"),
     ("rollout([])", "found no maps"),
     ("cross_entropy(LOGITS, [0, 1, 3])", "found label 3 at index 2", "expected 0 to 2"),
     ("cross_entropy(LOGITS, [0, 1, -1])", "found label -1 at index 2", "expected 0 to 2"),

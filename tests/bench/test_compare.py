@@ -109,5 +109,16 @@ def test_the_command(tiny, monkeypatch):
     monkeypatch.setattr(command, "races", lambda models, counts: [Race("tiny", 4, "infer", 1, rounds=1)])
     rows = json.loads(helpers.call("bench", "--json").out)
     assert [list(row) for row in rows] == [COLUMNS]
+    monkeypatch.setattr(compare.importlib.util, "find_spec", lambda package: None)
     result = helpers.call("bench")
-    assert result.code == 0 and "tinyvit" in result.out and "PyTorch is not installed" in result.err
+    assert result.code == 0 and "tinyvit" in result.out and "ratio:" not in result.out
+    assert "not installed: torch; for all ratios to PyTorch, install its CPU build" in result.err
+    header, row = result.out.splitlines()
+    assert header.index(" batch") == 8 and row.split()[0] == "tiny"
+
+
+def test_only_what_a_race_needs_is_missed(monkeypatch):
+    monkeypatch.setattr(compare.importlib.util, "find_spec", lambda package: None)
+    assert max(map(len, compare.MODELS)) <= 8, "the table's first column"
+    for model, lacking in (("S", ["torch"]), ("Swin-T", ["torch", "transformers"]), ("cnn", []), ("masked", [])):
+        assert compare.not_installed([Race(model, 1, "infer", 1)]) == lacking

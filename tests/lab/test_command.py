@@ -161,6 +161,10 @@ def test_pictures_of_ones_own_leave_no_path_and_are_told_from_others_of_the_name
     assert str(tmp_path) not in (folder / RESULTS).read_text() + result.out
     assert all(record["result"]["test_accuracy"] in (0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1) for record in kept)
     assert call(*argv).out == result.out, "nothing is done again"
+    monkeypatch.chdir(tmp_path / "photos")
+    named = call("lab", "tiny", "--data", ".", "--seeds", 1, "--out", folder).out
+    assert named.splitlines()[0] == result.out.splitlines()[0], "however the folder is named"
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "photos" / "a" / "0.png").write_bytes(b"no picture")
     assert "--skip-broken" in call(*argv).err
     argv.append("--skip-broken")

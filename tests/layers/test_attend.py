@@ -136,7 +136,7 @@ def test_a_pattern_computes_fewer_scores():
 def test_a_row_cannot_be_summed_up_by_more_patches_than_it_has():
     assert scores_computed(attention_plan("fixed", (4, 6), False, 6, 1)) == 24**2
     with pytest.raises(UsageError, match="attention fixed: reach is 7, expected at most 6, the patches of a row"):
-        attention_plan("fixed", (4, 6), False, 7, 1)
+        config_of("fixed", reach=7)
 
 
 def test_relative_positions_cannot_reach_linear_attention():
@@ -147,4 +147,6 @@ def test_relative_positions_cannot_reach_linear_attention():
 def test_the_plan_of_a_grid_is_made_once():
     assert attention_plan("local", (4, 6), True, 1, 0) is attention_plan("local", (4, 6), True, 1, 0)
     assert attend.attention_plan.cache_info().maxsize is not None
+    for group in attention_plan("local", (4, 6), True, 1, 0):
+        assert not any(array.flags.writeable for array in group if array is not None), "all models share it"
     assert dataclasses.replace(config_of("local"), attention="full").attention == "full"

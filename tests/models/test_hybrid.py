@@ -161,6 +161,16 @@ def test_a_setting_of_either_part_can_be_changed_and_the_map_follows():
     assert HybridConfig.from_dict(json.loads(json.dumps({**vars(SMALL), "vit": vars(SMALL.vit)}))) == SMALL
 
 
+@pytest.mark.parametrize("image", [*range(5, 24), 27, 30, 33])
+@pytest.mark.parametrize("units", [(), (1, 1)])
+def test_whatever_the_image_its_patches_are_those_of_the_map(image, units):
+    """Also where halving rounds up, so that the last place reaches beyond the image."""
+    config = HybridConfig(SMALL.vit, image=image, channels=2, units=units, width=4, groups=2)
+    assert config.encoder.grid == config.vit.grid == config.side
+    assert config.encoder.tokens == config.vit.tokens
+    assert 0 <= config.encoder.image - image < config.side
+
+
 def test_a_patch_is_measured_against_the_map_that_there_will_be():
     """Not against the map before the change, which no longer is."""
     assert SMALL.vit.image == 2
@@ -203,6 +213,7 @@ def test_the_smallest_image_leaves_a_map_that_every_stage_can_halve(rng, units, 
         (dict(units=(3, 4.0)), "units is 4.0"),
         (dict(standardise="no"), "standardise is 'no'"),
         (dict(group_eps=0), "group_eps is 0"),
+        (dict(vit={"dimm": 3}), "not a ViTConfig: unknown ['dimm']"),
         (dict(image=16, units=(2, 2, 2, 2)), "image 16 is too small: the ResNet halves its sides 5 times, expected"),
         (
             dict(image=2, units=()),

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from tests.reference.compare import random_vit
+from tinyvit.models.model import MODELS
+from tinyvit.models.views import HYBRID
 from tinyvit.models.vit import vit
 from tinyvit.report import inside as module
-from tinyvit.report.inside import _confusion, _curves, _distance, _positions, pictures
+from tinyvit.report.inside import _confusion, _curves, _distance, _filters, _positions, pictures
 from tinyvit.viz.attention import attention_distance, rollout, uniform_distance, weighted_attention
 
 NAMES = ["curves", "confusion", "mistakes", "attention", "rollout", "distance", "filters", "positions", "dataflow"]
@@ -129,6 +131,26 @@ def test_positions_that_have_an_order_and_that_have_none(inside):
         assert words in _positions(inside._replace(p=p, encoder=config)).words
 
 
+@pytest.mark.parametrize(
+    ("image", "words"), [(4, "but 2 x 2 patches are too few to tell two dimensions"), ((2, 4), None), (2, None)]
+)
+def test_few_patches_have_no_two_dimensions(inside, image, words):
+    """Of four patches nothing can be said that is not true of a line; of two, or one, nothing at all."""
+    config = dataclasses.replace(inside.config, image=image)
+    row, column = np.divmod(np.arange(config.tokens), 2)
+    pos = np.stack([np.cos(row), np.sin(row), np.cos(column), np.sin(column)], axis=1)
+    p, config = inside.p | {"pos": pos}, dataclasses.replace(config, dim=4)
+    said = _positions(inside._replace(p=p, encoder=config)).words
+    assert "has found out" not in said and "nan" not in said
+    assert said.endswith("(within each square).") if words is None else words in said
+
+
+def test_standardised_kernels_are_not_said_to_answer_to_brightness(inside):
+    assert "An even pattern answers to brightness" in _filters(inside).words
+    words = _filters(inside._replace(p=inside.p | {"resnet": {}})).words
+    assert "none answers to even brightness" in words and "even pattern" not in words
+
+
 def test_what_is_drawn_are_the_measures(inside, monkeypatch):
     drawn = {}
     for name in ("overlay_figure", "distance_figure"):
@@ -162,3 +184,11 @@ def test_heads_that_look_at_no_patch_are_said_not_counted(inside):
 def test_local_heads_are_counted(inside):
     own = [np.broadcast_to(np.eye(a.shape[-1]), a.shape) for a in inside.maps]
     assert "and 4 of 4 look less than 70% as far" in _distance(inside._replace(maps=own)).words
+
+
+def test_a_place_of_a_map_has_the_pixels_that_its_encoder_says(inside):
+    """Also where the last place reaches beyond the image: 30 pixels are 8 places of 4, and not of 3."""
+    config = MODELS["hybrid"].preset(inside.config).changed(image=30, patch=1)
+    images = np.zeros((1, 30, 30, 1), np.float32)
+    found = inside._replace(config=config, views=HYBRID, encoder=HYBRID["encoder"](config), images=images)
+    assert found.grid == ((8, 8), 4) and inside.grid == ((4, 4), 2)

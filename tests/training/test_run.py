@@ -122,6 +122,11 @@ def test_the_command_of_settings_makes_them_again(tmp_path):
     assert Settings("digits", PRESETS["digits"], RECIPES["digits"]).command == "tinyvit train digits"
 
 
+def test_a_hybrid_of_the_stem_alone_can_be_asked_for():
+    settings, _ = _settings(parser().parse_args(["train", "digits", "--model=hybrid", "--units=none"]))
+    assert settings.config.units == () and settings.command == "tinyvit train digits --model hybrid --units none"
+
+
 @pytest.mark.parametrize(("model", "preset"), [(m, p) for m, recipes in OF_MODELS.items() for p in recipes])
 def test_a_model_has_its_own_recipe_and_the_command_need_not_say_it(model, preset):
     config, recipe = MODELS[model].preset(PRESETS[preset]), recipe_of(preset, model)

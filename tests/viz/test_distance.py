@@ -24,3 +24,12 @@ def test_where_heads_may_not_look_everywhere_every_layer_has_its_own_line():
     (uniform,) = axes.collections
     assert [segment.mean(axis=0).tolist() for segment in uniform.get_segments()] == [[1, 4], [2, 8]]
     assert [t.get_text() for t in axes.texts] == ["uniform over what it may look at"]
+
+
+def test_the_label_of_several_lines_touches_no_head():
+    """It stands above the largest of all distances, be it a head's or a line's."""
+    (axes,) = distance_figure([np.array([3.0, 7.4]), np.array([7.5])], np.array([7.0, 7.4])).axes
+    axes.figure.canvas.draw()
+    (label,) = axes.texts
+    lowest = axes.transData.inverted().transform(label.get_window_extent().min)[1]
+    assert lowest > 7.5 and label.get_text() == "uniform over what it may look at"

@@ -1,9 +1,13 @@
 """The figure of patterns shows the pairs that are allowed, and what one query sees."""
 
 import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 
 from tinyvit.ops import patterns
-from tinyvit.viz.patterns import distinct, patterns_figure
+from tinyvit.viz.patterns import FINE, distinct, patterns_figure
+from tinyvit.viz.picture import BLUE
 
 
 def pixels(axes):
@@ -31,6 +35,18 @@ def test_many_patterns_fill_further_rows_and_grids_may_differ():
     assert [pixels(each).shape for each in (*axes[0], *axes[2, :2])] == [(s * s, s * s) for s in sides]
     assert [pixels(each).shape for each in (*axes[1], *axes[3, :2])] == [(s, s) for s in sides]
     assert not axes[2, 2].images
+
+
+@pytest.mark.parametrize("side", [14, 40])
+def test_as_much_of_a_matrix_is_blue_as_is_allowed(side):
+    """Of many tokens several share a point of the figure: had it one of them, whole windows could be missing."""
+    allowed = patterns.windows(side, side, 7)
+    figure = patterns_figure({"windows": allowed}, (side, side))
+    drawn, *_ = figure.axes[0].images[0].make_image(FigureCanvasAgg(figure).get_renderer())
+    red = drawn[..., 0] / 255
+    blank, blue = (to_rgb(colour)[0] for colour in ("#f2f2f2", BLUE))
+    assert (blank - red.mean()) / (blank - blue) == pytest.approx(allowed.mean(), rel=0.2)
+    assert (len(np.unique(red)) > 2) == (len(allowed) > FINE)
 
 
 def test_the_same_pattern_in_several_blocks_is_shown_once():

@@ -13,6 +13,7 @@ from tinyvit.ops.patterns import windows
 from tinyvit.viz.attention import (
     answers_row,
     attention_distance,
+    attention_maps,
     free_distances,
     rollout,
     uniform_distance,
@@ -46,9 +47,20 @@ def test_the_dense_map_does_what_the_windows_did(rng, height, width, window, shi
     assert_close(linear(gathered, p["o"])[0], y.reshape(2, -1, 4))
 
 
+def test_the_public_maps_of_a_swin_are_over_the_tokens_of_each_stage(rng):
+    config = SwinConfig(**SMALL | dict(image=14))
+    _, c = swin(rng.standard_normal((2, 14, 14, 1)), randomised(swin_init(None, config)), config)
+    maps = attention_maps(c, config)
+    assert [a.shape for a in maps] == 2 * [(2, 2, 49, 49)] + 2 * [(2, 4, 16, 16)]
+    for a, expected in zip(maps, swin_maps(c, config), strict=True):
+        np.testing.assert_array_equal(a, expected)
+        assert_close(a.sum(axis=-1), np.ones(a.shape[:-1]))
+
+
 @pytest.mark.parametrize("side", [1, 4, 5])
 def test_a_merged_tokens_row_is_the_mean_of_its_fours(side):
     g, half = merging_matrix(side), -(-side // 2)
+    assert not g.flags.writeable, "all who ask share it"
     assert g.shape == (half * half, side * side)
     for j in range(half * half):
         row, column = divmod(j, half)

@@ -59,6 +59,13 @@ class Race:
         return names
 
 
+def not_installed(programme):
+    """The packages that PyTorch's side of these races needs, and that are not there."""
+    kinds = {name_of(MODELS[race.model]) for race in programme}
+    needed = {package for kind in kinds for package in NEEDED.get(kind, ())}
+    return sorted(package for package in needed if importlib.util.find_spec(package) is None)
+
+
 def races(models=None, cores=None):
     """The programme of `tinyvit bench`: each model at 1, 2 and all cores, or those that are asked for.
 

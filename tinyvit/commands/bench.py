@@ -3,7 +3,7 @@
 import json
 import sys
 
-from tinyvit.bench.compare import BASE, races
+from tinyvit.bench.compare import BASE, not_installed, races
 from tinyvit.bench.compare import run as race_rows
 from tinyvit.commands.options import add_json, count, new_command
 
@@ -23,7 +23,7 @@ def run(args):
     from tqdm import tqdm
 
     programme = races(args.model or None, args.cores)
-    rows, line = [], "{:<6} {:>5} {:>5} {:>5}  {:<26} {:>9} {:>9} {:>6} {:>8} {:>5} {:>5}"
+    rows, line = [], "{:<8} {:>5} {:>5} {:>5}  {:<26} {:>9} {:>9} {:>6} {:>8} {:>5} {:>5}"
     if not args.json:
         names = ("model", "batch", "task", "cores", "contender", "ms", "images/s", "ratio", "MB", "peak", "load")
         print(line.format(*names), flush=True)
@@ -37,11 +37,12 @@ def run(args):
                 tqdm.write(line.format(*where, *map(str, (*numbers, *sizes))))
     if args.json:
         print(json.dumps(rows))
-    elif all(row["ratio"] is None for row in rows):
+        return
+    if lacking := not_installed(programme):
         print(
-            "PyTorch is not installed (or, for Swin and the hybrid, transformers): no ratios; for them, install its "
-            "CPU build (pytorch.org says how)",
+            f"not installed: {', '.join(lacking)}; for all ratios to PyTorch, install its CPU build (pytorch.org says "
+            "how), and for Swin and the hybrid transformers",
             file=sys.stderr,
         )
-    else:
+    if any(row["ratio"] is not None for row in rows):
         print(f"ratio: seconds over {BASE}'s; peak: share of the speed of one large matrix product")

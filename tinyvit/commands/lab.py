@@ -74,7 +74,7 @@ def run(args):
 
 def _command(args):
     """What a user types for this experiment; of pictures, only their name: where they lie is nobody else's business."""
-    data = shlex.quote(Path(args.data).name)
+    data = shlex.quote(Path(args.data).resolve().name)
     return f"tinyvit lab {args.name} --data {data} --seeds {args.seeds} --budget {args.budget}"
 
 

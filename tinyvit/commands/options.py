@@ -192,8 +192,9 @@ class Renamed(argparse.Action):
 
 
 def whole_numbers(text):
-    """Whole numbers with commas between."""
-    return worded(lambda text: tuple(map(int, text.split(","))), "whole numbers with commas between")(text)
+    """Whole numbers with commas between, or the word none: a hybrid's units, of the stem alone."""
+    numbers = worded(lambda text: tuple(map(int, text.split(","))), "whole numbers with commas between, or none")
+    return () if text == "none" else numbers(text)
 
 
 def image_size(text):

@@ -25,8 +25,8 @@ from tinyvit.lab.store import Store
 from tinyvit.lock import locked
 from tinyvit.names import expected
 
-EXPERIMENTS = {e.name: e for e in (POSITION, POOLING, NORM, SCALE, SHAPE, DATA_SIZE, BACKBONE, MASKED, FEWSHOT, COST)}
-EXPERIMENTS = {e.name: e for e in (POSITION, POOLING, NORM, SCALE, SHAPE, DATA_SIZE, MASKED, FEWSHOT, COST, PATTERN)}
+IN_ORDER = (POSITION, POOLING, NORM, SCALE, SHAPE, PATTERN, DATA_SIZE, BACKBONE, MASKED, FEWSHOT, COST)
+EXPERIMENTS = {e.name: e for e in IN_ORDER}
 RESULTS, TABLE, FIGURE = "results.jsonl", "table.md", "figure.png"
 
 

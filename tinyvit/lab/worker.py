@@ -14,8 +14,14 @@ from tinyvit.lab.pattern import pattern
 from tinyvit.lab.train import train
 from tinyvit.training.worker import serve
 
-TASKS = {"train": train, "backbone": backbone, "fewshot": fewshot, "masked": masked, "cost": cost}
-TASKS = {"train": train, "fewshot": fewshot, "masked": masked, "cost": cost, "pattern": pattern}
+TASKS = {
+    "train": train,
+    "pattern": pattern,
+    "backbone": backbone,
+    "fewshot": fewshot,
+    "masked": masked,
+    "cost": cost,
+}
 
 
 def do(name, data, arguments, seed):

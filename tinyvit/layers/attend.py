@@ -17,7 +17,6 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from tinyvit.errors import UsageError
 from tinyvit.ops import patterns
 from tinyvit.ops.linear_attention import (
     linear_attention,
@@ -75,9 +74,6 @@ def _strided(height, width, reach, number):
 
 
 def _fixed(height, width, reach, number):
-    if reach > width:
-        raise UsageError(f"attention fixed: reach is {reach}, expected at most {width}, the patches of a row")
-
     def rows(queries):
         return patterns.fixed(height * width, width, reach, queries)[number % 2]
 
@@ -97,10 +93,16 @@ ATTENTION = ("full", *SPARSE, "linear")  # the choices of a configuration's `att
 
 @lru_cache(maxsize=64)
 def attention_plan(kind, grid, class_token, reach, number):
-    """How block `number` attends, for `attend`: None in full, "linear", or the groups of its pattern."""
+    """How block `number` attends, for `attend`: None in full, "linear", or the groups of its pattern.
+
+    It is made once for each grid; its arrays are read only, since all share them.
+    """
     if kind not in SPARSE:
         return None if kind == "full" else kind
-    return grouped(*_rows_and_groups(kind, grid, class_token, reach, number))
+    plan = grouped(*_rows_and_groups(kind, grid, class_token, reach, number))
+    for array in (array for group in plan for array in group if array is not None):
+        array.flags.writeable = False
+    return plan
 
 
 def allowed_pairs(kind, grid, class_token, reach, number):

@@ -193,6 +193,10 @@ class ViTConfig(Config):
                 f"patch {self.patch} does not divide image {in_pixels(self.image)}: choose a patch that "
                 f"does{_near(common)}"
             )
+        if self.attention == "fixed" and self.reach > self.grid_size[1]:
+            raise UsageError(
+                f"attention fixed: reach is {self.reach}, expected at most {self.grid_size[1]}, the patches of a row"
+            )
         if self.position == "2d" and not isinstance(self.image, int):
             raise UsageError(
                 f"position 2d is of square images, image is {in_pixels(self.image)}: choose another, such as 1d"

@@ -88,7 +88,7 @@ class HybridConfig(Config):
     def _on_the_map(self):
         """The Transformer, whose image is the ResNet's map."""
         values = vars(self.vit) if isinstance(self.vit, ViTConfig) else self.vit
-        if not isinstance(values, dict):
+        if not isinstance(values, dict) or not values.keys() <= ViTConfig.settings().keys():
             return ViTConfig.from_dict(values)  # says what is wrong
         patch = values.get("patch", ViTConfig.patch)
         if type(patch) is int and patch > 0 and self.side % patch:
@@ -101,10 +101,7 @@ class HybridConfig(Config):
 
     @property
     def encoder(self) -> ViTConfig:
-        """The Transformer as if its patches were cut from the image: over the same grid, in pixels of the image.
-
-        Where the grid does not divide the image, the last patches reach beyond it, as the ResNet's last places do.
-        """
+        """The Transformer as if its patches were cut from the image, or from one that so many patches just cover."""
         patch = -(-self.image // self.vit.grid)
         return self.vit.changed(image=patch * self.vit.grid, channels=self.channels, patch=patch)
 

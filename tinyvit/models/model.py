@@ -3,8 +3,8 @@
 The type of a configuration determines the model. To add a model, write a file and add an entry to MODELS.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 from tinyvit import trees
 from tinyvit.annotations import Array, Batch, Tree
@@ -12,53 +12,16 @@ from tinyvit.errors import UsageError
 from tinyvit.models import views
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.config import Config, ViTConfig
+from tinyvit.models.entry import Model
 from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_backward, hybrid_init
 from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_colours, masked_init, masked_masks
 from tinyvit.models.presets import PRESETS
-from tinyvit.models.seq2seq import Seq2SeqConfig, seq2seq, seq2seq_backward, seq2seq_init
+from tinyvit.models.sequences import SEQUENCE_MODELS
 from tinyvit.models.swin import SwinConfig, swin, swin_backward, swin_init, swin_masks
-from tinyvit.models.task import Task, classification, colour_prediction
-from tinyvit.models.tokens import PADDING
-from tinyvit.models.transformer import (
-    TransformerConfig,
-    transformer,
-    transformer_backward,
-    transformer_init,
-    transformer_masks,
-)
-from tinyvit.models.translation import translation
+from tinyvit.models.task import classification, colour_prediction
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.names import expected, nearest
 from tinyvit.ops.dropout import NO_MASKS
-
-
-class Model(NamedTuple):
-    """One model.
-
-    title      what it is called in a sentence
-    config     the class of its configurations
-    init       (rng, config, *, dtype)                                   -> p; with rng=None, the shapes alone
-    forward    (batch, p, config, *, masks, all_rows, keep_cache)        -> y, c; the keywords as of `vit`
-    backward   (dy, p, c, config)                                        -> dbatch, g
-    draw       (rng, batch, config, *, training, all_rows, dtype)        -> batch, masks: the random part of a step;
-               without dropout while not training
-    task       what is asked of y
-    preset     (vit_config) -> config: a configuration for the data, and about the size, that a ViT's is for; None of a
-               model of sequences
-    views      what can be looked at inside, and used without the head, by name: see views.py
-    evaluation_draws   whether `draw` is random in an evaluation, too
-    """
-
-    title: str
-    config: type[Config]
-    init: Callable[..., Tree]
-    forward: Callable[..., tuple[Array, Tree]]
-    backward: Callable[[Array, Tree, Tree, Any], tuple[Batch, Tree]]
-    draw: Callable[..., tuple[Batch, Tree]]
-    task: Task
-    preset: Callable[[ViTConfig], Config] | None
-    views: dict[str, Callable]
-    evaluation_draws: bool = False
 
 
 def _of_images(backward):
@@ -214,61 +177,6 @@ MODELS = {
         preset=MaskedConfig,
         views=views.MASKED,
         evaluation_draws=True,
-    ),
-}
-
-
-def _of_tokens(backward):
-    """The backward pass of a model of tokens, which have no gradient, in the form that MODELS has."""
-    return lambda dy, p, c, config: ({}, backward(dy, p, c, config))
-
-
-def _trimmed(batch):
-    """The batch without the columns in which all of its sequences are over."""
-    return {name: x[:, : int((x != PADDING).sum(axis=1).max())] for name, x in batch.items()}
-
-
-def _seq2seq(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
-    return seq2seq(batch, p, config)
-
-
-def _draw_seq2seq(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
-    return (_trimmed(batch) if training else batch), NO_MASKS
-
-
-def _transformer(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
-    return transformer(batch, p, config, masks=masks)
-
-
-def _draw_transformer(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
-    if not training:
-        return batch, NO_MASKS
-    batch = _trimmed(batch)
-    return batch, transformer_masks(rng, config, batch, dtype=dtype)
-
-
-SEQUENCE_MODELS = {
-    "seq2seq": Model(
-        title="a recurrent encoder and decoder",
-        config=Seq2SeqConfig,
-        init=seq2seq_init,
-        forward=_seq2seq,
-        backward=_of_tokens(seq2seq_backward),
-        draw=_draw_seq2seq,
-        task=translation,
-        preset=None,
-        views={},
-    ),
-    "transformer": Model(
-        title="a Transformer",
-        config=TransformerConfig,
-        init=transformer_init,
-        forward=_transformer,
-        backward=_of_tokens(transformer_backward),
-        draw=_draw_transformer,
-        task=translation,
-        preset=None,
-        views={},
     ),
 }
 

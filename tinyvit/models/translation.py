@@ -1,7 +1,6 @@
 """The task of a model that writes: the true next token at every place, and in the end the whole sequence."""
 
-import numpy as np
-
+from tinyvit.arrays import xp_of
 from tinyvit.models.task import Task
 from tinyvit.models.tokens import PADDING
 from tinyvit.ops.token_cross_entropy import NO_TARGET, token_cross_entropy, token_cross_entropy_backward
@@ -36,7 +35,8 @@ def translation_score(y, batch):
 
 
 def _targets(batch):
-    return np.where(batch["target"] == PADDING, NO_TARGET, batch["target"])
+    target = batch["target"]
+    return xp_of(target).where(target == PADDING, NO_TARGET, target)
 
 
 translation = Task(

@@ -66,7 +66,7 @@ class Inside(NamedTuple):
     def grid(self):
         """Rows and columns of the patches, and the side of one in pixels."""
         grid = self.views["grid"](self.config)
-        return grid, self.images.shape[1] // grid[0]
+        return grid, self.encoder.patch if self.encoder else self.images.shape[1] // grid[0]
 
 
 class Picture(NamedTuple):
@@ -267,10 +267,13 @@ def _distance(inside):
 
 def _distance_in_patterns(inside, distances, uniform):
     """What there is to say of heads that may not look everywhere."""
+    all_keys = (
+        "the whole image" if inside.encoder else "all patches of the first layer"
+    )  # a pyramid's later ones are larger
     return (
         f"How far each head looks from a patch, on average over {len(inside.maps[0])} images; on its layer's line lies "
-        f"a head that looks alike at all it may look at. {_between(distances)}; one that looked at the whole image "
-        f"alike would be at {uniform:.1f} pixels.{_windows(inside)}"
+        f"a head that looks alike at all it may look at. {_between(distances)}; one that looked at {all_keys} alike "
+        f"would be at {uniform:.1f} pixels.{_windows(inside)}"
     )
 
 
@@ -290,11 +293,13 @@ def _between(distances):
 
 
 def _filters(inside):
-    those = "first convolution's standardised kernels" if "resnet" in inside.p else "patch embedding's filters"
+    those, even = "patch embedding's filters", "An even pattern answers to brightness, one with two halves to an edge"
+    if "resnet" in inside.p:
+        those = "first convolution's standardised kernels"
+        even = "Each sums to zero, so none answers to even brightness; one with two halves answers to an edge"
     words = (
         f"The patterns that the {those} are mixed from (their principal directions), and how much of "
-        "the filters each accounts for. An even pattern answers to brightness, one with two halves to an edge, a "
-        "chequered one to fine detail."
+        f"the filters each accounts for. {even}, a chequered one to fine detail."
     )
     figure = filters_figure(np.asarray(inside.views["filters"](inside.p, inside.config)), inside.config.channels)
     return Picture(figure, "What does a patch become?", words)
@@ -302,18 +307,26 @@ def _filters(inside):
 
 def _positions(inside):
     table, kind, grid = position_table(inside.p, inside.encoder), inside.encoder.position, inside.encoder.grid_size
-    beside, others = neighbours_similarity(table, grid)
-    order = GIVEN.get(kind) or (
-        "so the model has found out that images have two dimensions"
-        if beside > others + ALIKE
-        else "so no order is to be seen, which does not mean that positions are not used"
-    )
     learned = "fixed" if kind == "sinusoidal" else "learned"
     words = (
-        f"How alike the {learned} position of each patch (its place in the grid) is to all others (within each "
-        f"square). Neighbours' similarity is {beside:z.2f} on average, that of others {others:z.2f}, {order}."
+        f"How alike the {learned} position of each patch (its place in the grid) is to all others (within each square)."
     )
+    if grid[0] * grid[1] > 2:  # of two patches, none is farther than a neighbour
+        words += _order(*neighbours_similarity(table, grid), kind, grid)
     return Picture(similarity_figure(table, grid), "Does it know where patches are?", words)
+
+
+def _order(beside, others, kind, grid):
+    """A sentence on how alike the positions of neighbours are, and what follows from it."""
+    if kind in GIVEN:
+        follows = GIVEN[kind]
+    elif min(grid) < 3:
+        follows = f"but {grid[0]} x {grid[1]} patches are too few to tell two dimensions from one"
+    elif beside > others + ALIKE:
+        follows = "so the model has found out that images have two dimensions"
+    else:
+        follows = "so no order is to be seen, which does not mean that positions are not used"
+    return f" Neighbours' similarity is {beside:z.2f} on average, that of others {others:z.2f}, {follows}."
 
 
 def _dataflow(inside):

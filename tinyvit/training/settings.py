@@ -111,5 +111,5 @@ class Settings:
 
 
 def _typed(value):
-    """A value as it is typed: several numbers with commas between."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else value
+    """A value as it is typed: several numbers with commas between, or the word none for no number."""
+    return ",".join(map(str, value)) or "none" if isinstance(value, tuple) else value

@@ -15,18 +15,47 @@ from tinyvit.arrays import to_host, xp_of
 from tinyvit.errors import UsageError
 from tinyvit.layers.attend import attention_map
 from tinyvit.layers.pool import BESIDE_CLASS_TOKEN, READOUTS, WITHOUT_CLASS_TOKEN
-from tinyvit.models.model import backward
+from tinyvit.models.config import Config
+from tinyvit.models.model import backward, model_of
 from tinyvit.models.views import swin_maps
 from tinyvit.ops.heads import split_heads
 from tinyvit.viz.pyramid import merged, stage_grid
 
 
-def attention_maps(c: Tree) -> list[np.ndarray]:
-    """The attention maps of every block, on the host: a list of L arrays [B, h, T, T].
+def attention_maps(c: Tree, config: Config | None = None) -> list[np.ndarray]:
+    """The attention maps of every block, on the host.
 
-    The last is [B, h, 1, T], the class token's row, where the model ran with all_rows=False.
+    Parameters
+    ----------
+    c : tree
+        The cache of the model's forward pass.
+    config : optional
+        The model's, which a Swin needs: without it, it is not known where its windows stood.
+
+    Returns
+    -------
+    list of L arrays [B, h, T, T]
+        The last is [B, h, 1, T], the class token's row, where the model ran with all_rows=False. Of a Swin each is over
+        the tokens of its stage, zero outside of windows.
+
+    Raises
+    ------
+    UsageError
+        If there is no attention, or the configuration of a Swin is missing.
     """
+    if config is not None:
+        return [to_host(a) for a in _views(config)["attention"](c, config)]
+    if "blocks" not in c:
+        raise UsageError("the cache has no list of blocks: of a Swin, give the config too, attention_maps(c, config)")
     return [to_host(attention_map(block["msa"]["att"])) for block in c["blocks"]]
+
+
+def _views(config):
+    """What can be looked at in a model with attention."""
+    model = model_of(config)
+    if "attention" not in model.views:
+        raise UsageError(f"{model.title} has no attention: there is nothing to look at")
+    return model.views
 
 
 def class_tokens(tokens, pool=None):
@@ -202,8 +231,9 @@ def weighted_attention(dlogits, p, c, config):
     Raises
     ------
     UsageError
-        If a block keeps no attention under "msa", the name by which this function finds it.
+        If the model has no attention, or a block keeps it not under "msa", the name by which this function finds it.
     """
+    _views(config)
     blocks = _blocks(c)
     if any("msa" not in block for block in blocks):
         raise UsageError('a block of this model has no attention under the name "msa": there is none to weigh')

@@ -35,9 +35,11 @@ def distance_figure(distances, uniform):
         axes.axhline(uniform[0], color=ORANGE, linestyle="--", linewidth=1.5)
     else:
         axes.hlines(uniform, numbers - 0.3, numbers + 0.3, color=ORANGE, linestyle="--", linewidth=1.5)
-    words = "uniform attention" if everywhere else "uniform over what it may look at"
-    where = (1 if everywhere else 0.7, uniform[0])
-    axes.annotate(words, where, (0, 4), textcoords="offset points", color=ORANGE, fontsize=9, va="bottom")
+    label = dict(textcoords="offset points", color=ORANGE, fontsize=9)
+    if everywhere:
+        axes.annotate("uniform attention", (1, uniform[0]), (0, 4), va="bottom", **label)
+    else:  # lines at several heights: above all points
+        axes.annotate("uniform over what it may look at", (0, 1), (4, -2), "axes fraction", va="top", **label)
     axes.set(xlabel="layer", ylabel="mean attention distance (pixels)", xticks=numbers)
     most = np.nanmax([*uniform, *np.concatenate(distances)], initial=1)
     axes.set(xlim=(0.6, layers + 0.4), ylim=(0, 1.15 * float(most)))

@@ -5,6 +5,7 @@ import numpy as np
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure
 
 IN_A_ROW = 5  # patterns; more are drawn in further rows
+FINE = 512  # tokens, from which on several share a point of the figure: it has their mean, not one of them
 
 
 def patterns_figure(patterns, grids):
@@ -33,7 +34,9 @@ def patterns_figure(patterns, grids):
         panel.spines[:].set_visible(False)
     for number, ((title, allowed), (height, width)) in enumerate(zip(patterns.items(), grids, strict=True)):
         upper, lower = axes[2 * (number // across) :, number % across][:2]
-        upper.imshow(allowed, cmap=_two_colours(), vmin=0, vmax=1, interpolation="nearest")
+        fine = len(allowed) > FINE
+        how = {"interpolation": "antialiased" if fine else "nearest", "interpolation_stage": "rgba" if fine else "data"}
+        upper.imshow(allowed, cmap=_two_colours(), vmin=0, vmax=1, **how)
         upper.set_title(f"{title}\n{pairs_in_words(allowed)}", fontsize=8)
         query = (height - 1) // 2 * width + (width - 1) // 2
         first = len(allowed) - height * width  # patch

@@ -29,7 +29,9 @@ def merging_matrix(side):
     j = rows // 2 * -(-side // 2) + columns // 2
     g = np.zeros((j.max() + 1, side * side), np.float32)
     g[j, np.arange(side * side)] = 1
-    return g / g.sum(axis=1, keepdims=True)
+    g /= g.sum(axis=1, keepdims=True)
+    g.flags.writeable = False  # all who ask share it
+    return g
 
 
 def merged(rows):
