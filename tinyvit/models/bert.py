@@ -131,6 +131,8 @@ def bert(tokens, p, config, *, mask=None, types=None, masks=NO_MASKS):
     ------
     UsageError
         If there are more tokens than positions.
+    DataError
+        If a sequence is padding alone, and there is no mask.
     """
     if (T := tokens.shape[1]) > config.length:
         raise UsageError(f"found {T} tokens: the model has positions for {config.length}, expected at most that")

@@ -143,6 +143,11 @@ def encode(source, p, config):
     memory : {shown [B, S, E], bias [B, 1, S], states [[array [B, S H]] for each layer]}
         What the decoder may look at, the bias that hides padding, and the states from which it starts.
     c : {source, encoder, bridge}
+
+    Raises
+    ------
+    DataError
+        If a source is padding alone.
     """
     c = {}
     mask = no_padding(source, "source")

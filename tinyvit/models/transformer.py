@@ -150,6 +150,11 @@ def encode(source, p, config, *, masks=NO_MASKS):
     Returns
     -------
     memory : {tokens [B, S, D], bias [B, 1, 1, S]}, the bias hides padding, and the cache
+
+    Raises
+    ------
+    DataError
+        If a source is padding alone.
     """
     c = {}
     z, c["source"] = embed(source, p.get("source", p["target"]))
