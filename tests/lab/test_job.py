@@ -22,8 +22,10 @@ from tinyvit.lab.job import (
     there,
     training,
 )
+from tinyvit.lab.pattern import PATCHES
 from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.worker import TASKS
+from tinyvit.layers.attend import ATTENTION
 from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.model import MODELS, name_of, parameter_count
 from tinyvit.models.presets import PRESETS
@@ -214,6 +216,7 @@ def differing(one, other):
         ("fewshot", ("pixels",), ("trained",), {"features"}),
         ("masked", ("random",), ("masked",), {"start", "epochs"}),
         ("masked", ("random",), ("supervised",), {"start"}),
+        ("pattern", ("full", 1.0), ("linear", 0.0), {"attention"}),
     ],
 )
 def test_settings_differ_in_what_they_say_and_in_nothing_else(name, one, other, different):
@@ -286,6 +289,17 @@ def test_backbones_learn_from_the_same_and_only_time_is_by_the_vit(data):
         learned = images - round(images * arguments["recipe"]["validation"])
         steps.append(arguments["recipe"]["epochs"] * -(-learned // arguments["recipe"]["batch"]))
     assert min(steps) >= 0.9 * 300 and max(steps) <= 1.1 * 300
+
+
+def test_patterns_are_compared_on_many_patches_whose_mean_is_read():
+    """A class token, at which all look, would join what a pattern keeps apart."""
+    configs = [arguments["config"] for arguments in arguments_of("pattern").values()]
+    assert [config["attention"] for config in configs] == list(ATTENTION)
+    alike = [
+        {name: value for name, value in config.items() if name not in ("attention", "reach")} for config in configs
+    ]
+    assert all(config == alike[0] for config in alike) and alike[0]["pool"] == "mean"
+    assert (alike[0]["image"] // alike[0]["patch"]) ** 2 >= PATCHES
 
 
 def test_fewshot_learns_from_half_of_the_classes_and_so_from_half_of_the_images():

@@ -366,6 +366,9 @@ def test_pairs_of_a_pattern_are_shares_of_all():
     found = {kind: patterned.pairs(dataclasses.replace(config, attention=kind)) for kind in ("full", "axial", "local")}
     assert found == {"full": 1.0, "axial": 4 / 16, "local": 100 / 256}
     assert patterned.pairs(dataclasses.replace(config, attention="linear")) == 0
+    strided, window = (dataclasses.replace(config, attention=kind, reach=2) for kind in ("strided", "window"))
+    assert patterned.pairs(strided) == (124 + 64) / 2 / 256, "the mean over blocks: a row before and after, a column"
+    assert patterned.pairs(window) == (64 + 36) / 2 / 256, "windows, and displaced ones"
 
 
 def test_patches_are_small_enough_to_be_many():

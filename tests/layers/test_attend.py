@@ -11,7 +11,7 @@ from tinyvit import trees
 from tinyvit.errors import UsageError
 from tinyvit.gradcheck import gradcheck
 from tinyvit.layers import attend
-from tinyvit.layers.attend import ATTENTION, SPARSE, attention_map, attention_plan
+from tinyvit.layers.attend import ATTENTION, SPARSE, allowed_pairs, attention_map, attention_plan
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit, vit_backward
 from tinyvit.ops import patterns
@@ -88,6 +88,33 @@ def test_linear_attention_has_maps_whose_rows_sum_to_one(rng):
     a = attention_map(c["blocks"][0]["msa"]["att"])
     assert a.shape == (2, 3, 25, 25) and a.min() > 0
     np.testing.assert_allclose(a.sum(axis=-1), 1)
+
+
+GRID = (4, 6)
+OF_BLOCKS = {  # the patterns of the first block and of the second
+    "local": [patterns.neighbourhood(*GRID, 1)] * 2,
+    "window": [patterns.windows(*GRID, 2), patterns.windows(*GRID, 2, 1)],
+    "axial": [patterns.row(*GRID), patterns.column(*GRID)],
+    "sliding": [patterns.sliding(24, 3)] * 2,
+    "strided": patterns.strided(24, 6),
+    "fixed": patterns.fixed(24, 6, 2),
+}
+
+
+@pytest.mark.parametrize("class_token", [False, True])
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+@pytest.mark.parametrize("kind", SPARSE)
+def test_every_block_has_the_pattern_that_is_said(kind, number, class_token):
+    """As a matrix, and as the groups that are computed: none too many, none too few, no query twice."""
+    expected = OF_BLOCKS[kind][number % 2]
+    expected = patterns.with_global(expected) if class_token else expected
+    of_kind = (kind, GRID, class_token, REACH[kind], number)
+    np.testing.assert_array_equal(allowed_pairs(*of_kind), expected)
+    computed = np.zeros(expected.shape, int)
+    for queries, keys, mask in attention_plan(*of_kind):
+        may = 1 if mask is None else np.isfinite(mask)
+        np.add.at(computed, (queries[:, :, None], keys[:, None]), may)
+    np.testing.assert_array_equal(computed, expected)
 
 
 def test_windows_and_axes_alternate_from_block_to_block():

@@ -8,6 +8,7 @@ from tests.reference.compare import assert_close
 from tinyvit.errors import DataError
 from tinyvit.layers.linear import linear
 from tinyvit.layers.token_embedding import (
+    check_tokens,
     token_embedding,
     token_embedding_backward,
     token_embedding_init,
@@ -52,6 +53,14 @@ def test_the_table_times_the_root_of_its_width_has_numbers_of_size_one(rng):
 def test_what_is_no_token_is_refused(tokens, words):
     with pytest.raises(DataError, match=words):
         token_embedding(np.array(tokens), {"w": np.zeros((5, 3))})
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
+def test_tokens_of_any_whole_numbers_are_checked_and_wide_enough(dtype):
+    """So that no sum or product of them wraps around."""
+    tokens = check_tokens(TOKENS.astype(dtype), 5)
+    assert tokens.dtype == np.int64
+    np.testing.assert_array_equal(tokens, TOKENS)
 
 
 @pytest.mark.parametrize("smoothing", [0, 0.1])

@@ -129,6 +129,39 @@ def test_each_example_is_searched_by_itself():
         np.testing.assert_array_equal(together[b, : alone.shape[1]], alone[0])
 
 
+def told(probabilities):
+    """A step that has these probabilities [B, T, V], whatever was written; its state, and B."""
+    with np.errstate(divide="ignore"):
+        scores = np.log(probabilities)
+
+    def step(tokens, state):
+        return scores[state["example"], state["time"]], state | {"time": state["time"] + 1}
+
+    return step, {"example": np.arange(len(scores)), "time": np.zeros(len(scores), int)}, len(scores)
+
+
+ON, OFF = [0, 0, 0, 1], [0, 0, 1, 0]  # of PADDING, START, END and another token
+
+
+def test_what_has_no_end_by_then_is_cut_and_its_score_is_that_of_its_length():
+    found, score = beam_search(*told([[[0.1, 0.2, 0, 0.7]] * 3] * 2), 3, width=2)
+    assert found.tolist() == [[3, 3, 3]] * 2
+    np.testing.assert_allclose(score, 3 * np.log(0.7) / (8 / 6) ** 0.6, rtol=1e-12)
+
+
+@pytest.mark.parametrize("alpha, best", [(0, [END]), (2, [3, 3, END])])
+def test_a_longer_sequence_wins_that_the_penalty_puts_before_a_likelier_one(alpha, best):
+    """0.55 ends at once and 0.45 goes on: the search must not stop because one that ended is likelier so far."""
+    found, _ = beam_search(*told([[[0, 0, 0.55, 0.45], ON, OFF]]), 3, width=2, alpha=alpha)
+    assert found.tolist() == [best]
+
+
+@pytest.mark.parametrize("search", [lambda *of: generate(*of), lambda *of: beam_search(*of, width=2)[0]])
+def test_one_example_goes_on_when_another_has_ended(search):
+    found = search(*told([[OFF, ON, ON], [ON, ON, OFF]]), 3)
+    assert found.tolist() == [[END, PADDING, PADDING], [3, 3, END]]
+
+
 def test_samples_come_as_often_as_they_are_likely(rng):
     scores = np.log(np.array([[0.5, 0.3, 0.15, 0.05]]))
     counts = np.bincount(sampler(rng)(scores.repeat(20_000, 0)), minlength=4) / 20_000
@@ -140,6 +173,7 @@ def test_samples_come_as_often_as_they_are_likely(rng):
     cold = sampler(rng, temperature=0.01)(scores.repeat(100, 0))
     np.testing.assert_array_equal(cold, greedy(scores).repeat(100))
     assert (sampler(rng, top_p=0.01)(scores.repeat(100, 0)) == 0).all()
+    assert (sampler(rng, top_p=0.5)(np.zeros((100, 2))) == 0).all(), "one of two is enough for one half"
 
 
 def test_a_prompt_is_written_first():

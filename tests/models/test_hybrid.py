@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from tests.reference import naive_pyramids
-from tests.reference.compare import assert_close, randomised
+from tests.reference.compare import assert_close, assert_same_bits, randomised
 from tinyvit import trees
 from tinyvit.errors import UsageError
 from tinyvit.layers import resnet as resnet_module
+from tinyvit.layers.bottleneck import bottleneck, bottleneck_init
 from tinyvit.layers.group_norm import group_norm, group_norm_init
 from tinyvit.layers.resnet import resnet, resnet_features, resnet_init
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_init
+from tinyvit.models.model import model_of
 from tinyvit.models.vit import vit
 from tinyvit.ops.max_pool import max_pool, max_pool_backward
 from tinyvit.ops.standardise import standardise, standardise_backward
@@ -67,11 +69,32 @@ def test_prediction_takes_some_images_at_a_time(rng, monkeypatch, kind, pixels):
     assert_close(hybrid(x, p, config, keep_cache=False)[0], hybrid(x, p, config)[0])
 
 
+def test_a_fresh_unit_hands_on_its_shortcut(rng):
+    x = rng.standard_normal((2, 4, 4, 8))
+    y, _ = bottleneck(x, bottleneck_init(rng, 8, 2, project=False, dtype="float64"), groups=2)
+    np.testing.assert_array_equal(y, np.maximum(x, 0))
+
+
+def test_without_a_cache_nothing_is_kept(rng):
+    x, p = rng.standard_normal((2, 12, 12, 2)), randomised(resnet_init(None, 2, 4, (1, 2)))
+    y, c = resnet(x, p, groups=2, keep_cache=False)
+    assert_same_bits(y, resnet(x, p, groups=2)[0])
+    assert not trees.leaves(c)
+
+
 def test_the_transformer_takes_the_map_for_an_image(rng):
     p, images = randomised(hybrid_init(None, SMALL)), rng.standard_normal((2, 12, 12, 2))
     features, _ = resnet(images, p["resnet"], groups=2, eps=SMALL.group_eps, kind="std")
     assert features.shape[1:] == (SMALL.vit.image, SMALL.vit.image, SMALL.vit.channels) == (2, 2, 32)
     np.testing.assert_array_equal(hybrid(images, p, SMALL)[0], vit(features, p, SMALL.vit)[0])
+
+
+@pytest.mark.parametrize("kind", ["std", "var"])
+def test_the_filters_that_are_looked_at_are_those_that_are_used(kind):
+    config, p = SMALL.changed(standardise=kind), randomised(hybrid_init(None, SMALL))
+    w = p["resnet"]["stem"]["w"]
+    found = model_of(config).views["filters"](p, config)
+    np.testing.assert_array_equal(found, standardise(w, kind=kind)[0].reshape(-1, w.shape[-1]))
 
 
 def test_where_eps_stands_changes_small_kernels():
@@ -97,6 +120,24 @@ def test_one_group_and_as_many_groups_as_channels(rng):
     x, p = rng.standard_normal((2, 3, 5, 6)), randomised(group_norm_init(None, 6))
     for groups in (1, 3, 6):
         assert_close(group_norm(x, p, groups=groups)[0], naive_pyramids.group_norm(x, p, groups, 1e-6))
+
+
+def test_a_mean_far_from_zero_costs_no_digits(rng):
+    """The variance is of what is left without the mean: the mean of squares has too few digits for it."""
+    x, p = (1000 + rng.standard_normal((2, 6, 6, 4))).astype(np.float32), randomised(group_norm_init(None, 4))
+    y, _ = group_norm(x, trees.map(np.float32, p), groups=2)
+    assert y.dtype == np.float32
+    assert_close(y, naive_pyramids.group_norm(x.astype(np.float64), p, 2, 1e-6), 1e-3)
+
+
+@pytest.mark.parametrize("kernel", [11, 12, 16, 17])
+def test_windows_of_many_pixels_have_their_winner(kernel):
+    """Its number may be too large for eight bits."""
+    last = np.arange(kernel * kernel, dtype=float).reshape(1, kernel, kernel, 1)
+    y, c = max_pool(last, kernel, kernel)
+    assert y.ravel().tolist() == [kernel * kernel - 1]
+    dx = max_pool_backward(np.full_like(y, 3), c, kernel, kernel)
+    np.testing.assert_array_equal(dx, 3 * (last == last.max()))
 
 
 def test_of_negative_pixels_at_the_edge_the_largest_wins_and_not_a_zero():
@@ -137,6 +178,23 @@ def test_a_patch_is_measured_against_the_map_that_there_will_be():
     assert (changed.side, changed.vit.grid) == (3, 1) and changed.changed(image=12, patch=2).vit.grid == 1
 
 
+@pytest.mark.parametrize(
+    ("image", "units", "patch", "of_image", "grid"),
+    [
+        (12, (1, 2), 1, 6, 2),
+        (16, (), 2, 8, 2),
+        (28, (1, 1), 1, 7, 4),
+        (10, (), 1, 4, 3),  # whose grid does not divide it
+        (30, (1, 1), 2, 15, 2),
+        (30, (1, 1), 1, 8, 4),
+    ],
+)
+def test_a_patch_of_the_map_stands_for_pixels_of_the_image(image, units, patch, of_image, grid):
+    config = SMALL.changed(image=image, units=units, patch=patch)
+    assert (config.encoder.patch, config.encoder.grid, config.vit.grid) == (of_image, grid, grid)
+    assert config.encoder.image == of_image * grid and config.encoder.channels == 2
+
+
 @pytest.mark.parametrize(("units", "least"), [((), 3), ((1,), 3), ((1, 1), 5), ((2, 2, 2, 2), 17)])
 def test_the_smallest_image_leaves_a_map_that_every_stage_can_halve(rng, units, least):
     config = HybridConfig(ViTConfig(patch=1, dim=4, depth=1, heads=2), image=least, units=units, width=4, groups=2)
@@ -151,6 +209,8 @@ def test_the_smallest_image_leaves_a_map_that_every_stage_can_halve(rng, units, 
     [
         (dict(groups=3), "groups 3 does not divide width 64"),
         (dict(units=3), "units are 3"),
+        (dict(units=(3, 0, 9)), "units is 0"),
+        (dict(units=(3, 4.0)), "units is 4.0"),
         (dict(standardise="no"), "standardise is 'no'"),
         (dict(group_eps=0), "group_eps is 0"),
         (dict(vit={"dimm": 3}), "not a ViTConfig: unknown ['dimm']"),

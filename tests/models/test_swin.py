@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.reference import naive, naive_pyramids
-from tests.reference.compare import assert_close, randomised
+from tests.reference.compare import assert_close, assert_same_bits, randomised
 from tinyvit import trees
 from tinyvit.errors import UsageError
 from tinyvit.layers.patch_merging import patch_merging, patch_merging_init
-from tinyvit.layers.window_attention import window_attention, window_attention_init
+from tinyvit.layers.window_attention import _kept_mask, window_attention, window_attention_init
 from tinyvit.models.swin import SwinConfig, swin, swin_backward, swin_init, swin_masks
 from tinyvit.ops.window_bias import offsets
 from tinyvit.ops.windows import from_windows, to_windows, window_mask
@@ -58,6 +58,13 @@ def test_the_mask_has_as_many_pairs_as_swins():
     """56 x 56 and 14 x 14 tokens, windows of 7 x 7, displaced by 3."""
     assert window_mask(56, 56, 7) is None
     assert [int(np.isfinite(window_mask(side, side, 7, 3)).sum()) for side in (56, 14)] == [135_424, 5_476]
+
+
+def test_the_mask_that_all_share_is_made_once_and_cannot_be_changed():
+    mask = _kept_mask(4, 6, 2, 1)
+    assert _kept_mask(4, 6, 2, 1) is mask
+    with pytest.raises(ValueError, match="read-only"):
+        mask[0, 0, 0] = 1
 
 
 def test_offsets_are_those_of_published_tables():
@@ -130,6 +137,9 @@ def test_a_mask_leaves_out_its_own_branch(rng, stage, block, branch):
         (dict(depths=()), "depths are ()"),
         (dict(depths=(2, 0, 1, 1)), "depths is 0"),
         (dict(drop_path=1), "drop_path is 1"),
+        (dict(drop_path=-0.1), "drop_path is -0.1"),
+        (dict(eps=0), "eps is 0"),
+        (dict(image=16), "stage 3 has a map of 1 x 1 token, and merging takes 2 x 2"),
         (dict(gelu="relu"), "gelu is 'relu'"),
         (dict(window=0), "window is 0"),
     ],
@@ -138,6 +148,14 @@ def test_sizes_that_do_not_fit_are_one_line(changes, words):
     with pytest.raises(UsageError, match=None) as refused:
         SwinConfig(**changes)
     assert words in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_without_a_cache_no_block_and_no_merging_is_kept(rng):
+    config = SwinConfig(image=12, **SMALL)
+    p, images = randomised(swin_init(None, config)), rng.standard_normal((2, 12, 12, 2))
+    logits, c = swin(images, p, config, keep_cache=False)
+    assert_same_bits(logits, swin(images, p, config)[0])
+    assert not trees.leaves(c["stages"])
 
 
 def test_a_configuration_goes_through_json():

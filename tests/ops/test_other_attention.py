@@ -41,6 +41,17 @@ def test_blocks_of_large_scores_overflow_nowhere():
     assert y == 3
 
 
+def test_features_of_large_numbers_overflow_nowhere():
+    """Above 0 no exponential is computed, whose result would not be used."""
+    x = np.array([-1e4, -1.0, 0.0, 2.0, 1e4], np.float32)
+    with np.errstate(all="raise", under="ignore"):
+        y, c = positive_features(x)
+        dx = positive_features_backward(np.ones_like(x), c)
+    np.testing.assert_allclose(y, [0, np.exp(-1), 1, 3, 10_001], rtol=1e-6)
+    np.testing.assert_allclose(dx, [0, np.exp(-1), 1, 1, 1], rtol=1e-6)
+    assert y.dtype == dx.dtype == np.float32
+
+
 def quadratic(q, k, v, causal=False):
     """The definition: every weight, and their sum."""
     weights = q @ k.swapaxes(-1, -2)

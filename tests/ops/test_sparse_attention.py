@@ -51,6 +51,20 @@ def test_longformers_and_the_fixed_patterns_counts():
         assert causal(patterns.fixed, side, c)[1].sum() - itself == expected
 
 
+def test_with_gaps_a_token_has_as_many_neighbours_further_off():
+    """r on each side, in steps of d: at each end d r (r + 1) / 2 of them are missing."""
+    allowed = patterns.sliding(20, 2, dilation=3)
+    assert np.flatnonzero(allowed[10]).tolist() == [4, 7, 10, 13, 16]
+    assert allowed.sum() == 20 * 5 - 3 * 2 * 3
+    assert (patterns.sliding(20, 2, dilation=1) == patterns.sliding(20, 2)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_patterns_bias_is_of_the_dtype_that_is_asked_for(dtype):
+    bias = patterns.pattern_bias([[True, False]], dtype)
+    assert bias.dtype == dtype and bias.tolist() == [[0, -np.inf]]
+
+
 def test_windows_and_displaced_windows():
     """Swin's: 56 x 56 and 14 x 14 tokens, windows of 7 x 7, displaced by 3."""
     assert patterns.windows(56, 56, 7).sum() == 153_664 and patterns.windows(56, 56, 7, 3).sum() == 135_424

@@ -16,6 +16,7 @@ from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.swin import SwinConfig, swin_init
 from tinyvit.models.vit import vit_init
+from tinyvit.report import explorer as explorer_module
 from tinyvit.report.explorer import BUDGET, Explorer
 from tinyvit.report.inside import pictures
 from tinyvit.report.page import page
@@ -122,6 +123,18 @@ def test_of_windows_only_what_they_allow_is_kept():
     kept = len(base64.b64decode(explorer.data()["maps"])) // 2
     plain, displaced, merged = (3 * 4**2) ** 2, (2 * 4**2 + 2 * 2**2) ** 2, (4**2 + 2**2) ** 2  # rows times columns
     assert kept == 2 * (plain + displaced + 2 * merged), "two images, one head, then two"
+
+
+def test_one_image_is_always_there_however_large_its_maps(inside, monkeypatch):
+    monkeypatch.setattr(explorer_module, "BUDGET", 1)
+    explorer = Explorer(inside.images[:3], inside.p, inside.config)
+    assert len(explorer.images) == len(explorer.titles) == len(explorer.maps[0]) == 1
+
+
+def test_of_a_pyramid_it_says_how_many_heads_there_are_at_least_and_at_most():
+    config = SwinConfig(image=8, patch=2, channels=1, dim=4, depths=(2, 1), heads=(1, 2), window=4, classes=3)
+    explorer = Explorer(np.zeros((2, 8, 8, 1), np.float32), swin_init(np.random.default_rng(0), config), config)
+    assert repr(explorer) == "Explorer(2 images, 3 layers, 1 to 2 heads)"
 
 
 def test_a_model_without_attention_is_refused_by_its_kind():

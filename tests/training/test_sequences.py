@@ -103,6 +103,32 @@ def test_data_that_are_none(change, words):
         fit("seq2seq", (data, copies(2)))
 
 
+@every_model
+def test_source_and_target_have_their_own_vocabularies(name):
+    config = CONFIGS[name].changed(source_tokens=7, target_tokens=8)
+    data = copies(6)
+    data |= {part: np.where(data[part] > 4, 3, data[part]) for part in data}
+    for part, largest in (("source", 6), ("target", 7)):
+        wrong = data[part].copy()
+        wrong[0, 0] = largest + 1
+        words = f"the training data: {part}: found {largest + 1} at .0, 0., expected 0 to {largest}"
+        with pytest.raises(DataError, match=words):
+            tinyvit.fit(config, (data | {part: wrong}, data), recipe=RECIPE, progress=False)
+
+
+@every_model
+def test_a_batch_in_training_ends_with_its_longest_sequence(name):
+    """No later, which would be work for nothing, and no sooner."""
+    config = CONFIGS[name]
+    batch = {
+        "source": np.array([[3, 0, 0, 0], [4, 5, 6, 0]]),
+        "target": np.array([[3, END, 0, 0, 0], [4, 5, 6, END, 0]]),
+    }
+    found, _ = model_of(config).draw(np.random.default_rng(0), batch, config)
+    np.testing.assert_array_equal(found["source"], batch["source"][:, :3])
+    np.testing.assert_array_equal(found["target"], batch["target"][:, :4])
+
+
 def test_images_are_not_changed_where_there_are_none():
     with pytest.raises(UsageError, match="shift changes images: a Transformer has none, expected 0"):
         tinyvit.fit(CONFIGS["transformer"], (copies(6), copies(2)), recipe=Recipe(shift=1), progress=False)

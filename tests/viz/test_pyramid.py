@@ -85,6 +85,13 @@ def test_rollout_through_a_pyramid(rng, image, identity):
     assert_close(whole, by_stage[1] @ (merging_matrix(config.sides[0]) @ by_stage[0]), 1e-6)
 
 
+def test_the_last_map_alone_is_the_last_of_all(rng):
+    config = SwinConfig(image=14, **SMALL)
+    _, c = swin(rng.standard_normal((2, 14, 14, 1)), randomised(swin_init(None, config)), config)
+    (last,) = swin_maps(c, config, last=True)
+    np.testing.assert_array_equal(last, swin_maps(c, config)[-1])
+
+
 def test_the_gradient_of_a_windows_map_is_what_a_change_of_it_does(rng, monkeypatch):
     """Nudge one weight of one window's map: the score moves by da times the nudge."""
     config = SwinConfig(image=14, **SMALL)

@@ -528,6 +528,7 @@ def test_another_description_of_a_hybrid(tmp_path, hybrid):
         ({"backbone_config": {"layer_type": "preactivation"}}, "expected bottleneck"),
         ({"model_type": "vit"}, "model_type 'vit': expected vit-hybrid"),
         ({"image_size": 64}, "position_embeddings has 5 rows"),
+        ({"image_size": [64, 16]}, "its maps are 8 x 2; only hybrids of square images are read"),
     ]:
         refused(saved(tmp_path / "a", a, described), words, heads=3)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyvit.arrays import to_host, xp_of
+from tinyvit.arrays import xp_of
 from tinyvit.errors import UsageError
 from tinyvit.layers.encoder_stack import block_masks, encoder_stack, encoder_stack_backward, encoder_stack_init
 from tinyvit.layers.initializers import normal, zeros
@@ -24,7 +24,7 @@ from tinyvit.layers.token_embedding import (
 )
 from tinyvit.models.config import Config
 from tinyvit.models.text import check_text_config
-from tinyvit.models.tokens import PADDING, SPECIAL
+from tinyvit.models.tokens import SPECIAL, no_padding
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward, dropout_mask
 from tinyvit.ops.gelu import gelu_backward
 from tinyvit.ops.patterns import pattern_bias
@@ -131,10 +131,12 @@ def bert(tokens, p, config, *, mask=None, types=None, masks=NO_MASKS):
     ------
     UsageError
         If there are more tokens than positions.
+    DataError
+        If a sequence is padding alone, and there is no mask.
     """
     if (T := tokens.shape[1]) > config.length:
         raise UsageError(f"found {T} tokens: the model has positions for {config.length}, expected at most that")
-    c, mask = {}, to_host(tokens) != PADDING if mask is None else mask
+    c, mask = {}, no_padding(tokens, "tokens") if mask is None else mask
     z, c["tokens"] = token_embedding(tokens, p["tokens"])
     of_types, c["types"] = token_embedding(np.zeros(tokens.shape, int) if types is None else types, p["types"])
     z, c["ln"] = layer_norm(z + p["pos"][:T] + of_types, p["ln"], eps=config.eps)

@@ -8,7 +8,7 @@ joins it before the output, so that in training all steps look at once.
 
 from dataclasses import dataclass
 
-from tinyvit.arrays import to_host, xp_of
+from tinyvit.arrays import xp_of
 from tinyvit.errors import UsageError
 from tinyvit.layers.alignment import ALIGNMENTS
 from tinyvit.layers.linear import linear, linear_backward, linear_init
@@ -22,7 +22,7 @@ from tinyvit.layers.recurrent_stack import (
 from tinyvit.layers.token_embedding import token_embedding, token_embedding_backward, token_embedding_init
 from tinyvit.models.config import Config
 from tinyvit.models.sizes import check_whole
-from tinyvit.models.tokens import PADDING, shifted
+from tinyvit.models.tokens import no_padding, shifted
 from tinyvit.ops.patterns import pattern_bias
 from tinyvit.ops.tanh import tanh, tanh_backward
 
@@ -143,9 +143,14 @@ def encode(source, p, config):
     memory : {shown [B, S, E], bias [B, 1, S], states [[array [B, S H]] for each layer]}
         What the decoder may look at, the bias that hides padding, and the states from which it starts.
     c : {source, encoder, bridge}
+
+    Raises
+    ------
+    DataError
+        If a source is padding alone.
     """
     c = {}
-    mask = to_host(source) != PADDING
+    mask = no_padding(source, "source")
     x, c["source"] = token_embedding(source, p["source"])
     shown, c["encoder"] = recurrent_stack(x, p["encoder"], cell=config.cell, mask=mask)
     states = last_states(c["encoder"])

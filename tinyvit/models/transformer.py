@@ -7,7 +7,7 @@ the Vision Transformer, with tokens of text in place of patches, and runs its ve
 import math
 from dataclasses import dataclass
 
-from tinyvit.arrays import to_host, xp_of
+from tinyvit.arrays import xp_of
 from tinyvit.errors import UsageError
 from tinyvit.layers.decoder_block import DECODER_BLOCKS, decoder_block_init
 from tinyvit.layers.encoder_stack import block_masks, encoder_stack, encoder_stack_backward, encoder_stack_init
@@ -22,7 +22,7 @@ from tinyvit.layers.token_embedding import (
 )
 from tinyvit.models.config import Config
 from tinyvit.models.text import check_text_config
-from tinyvit.models.tokens import PADDING, shifted
+from tinyvit.models.tokens import no_padding, shifted
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward, dropout_mask
 from tinyvit.ops.patterns import causal, pattern_bias
 
@@ -150,11 +150,16 @@ def encode(source, p, config, *, masks=NO_MASKS):
     Returns
     -------
     memory : {tokens [B, S, D], bias [B, 1, 1, S]}, the bias hides padding, and the cache
+
+    Raises
+    ------
+    DataError
+        If a source is padding alone.
     """
     c = {}
     z, c["source"] = embed(source, p.get("source", p["target"]))
     z, c["dropout"] = dropout(z, masks.get("source"))
-    bias = xp_of(z).asarray(pattern_bias((to_host(source) != PADDING)[:, None, None], z.dtype))
+    bias = xp_of(z).asarray(pattern_bias(no_padding(source, "source")[:, None, None], z.dtype))
     choices = dict(norm=config.norm, heads=config.heads, gelu=config.gelu, eps=config.eps, bias=bias)
     z, c["blocks"] = encoder_stack(z, p["encoder"], masks=masks.get("encoder"), **choices)
     if "encoder_ln" in p:
