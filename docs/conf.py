@@ -54,7 +54,7 @@ myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
 
 autodoc_default_options = {"members": True, "member-order": "bysource", "ignore-module-all": True}
-autodoc_mock_imports = ["torch"]
+autodoc_mock_imports = ["torch", "transformers"]
 autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # the docstrings have the shapes, too
 napoleon_google_docstring = False

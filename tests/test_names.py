@@ -86,8 +86,3 @@ def test_a_wrong_place_is_refused_before_the_work(here, monkeypatch):
 
 def test_bench_refuses_before_it_prints(here):
     fails(here, ["bench", "T"], "'T'", "expected one of S, M, B/16", code=2)
-
-
-def test_bench_without_pytorch_says_which_build_will_do(monkeypatch):
-    monkeypatch.setattr("tinyvit.commands.bench.races", lambda models, cores: [])
-    assert "install its CPU build" in call("bench").err

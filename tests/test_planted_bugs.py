@@ -190,7 +190,7 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
             "rows and columns exchanged": ("dpatches.reshape(", "dpatches.swapaxes(0, 1).reshape("),
         },
     ),
-    (relu_backward, "relu", {"all of dy, for no y is below 0": ('(c["y"] > 0)', '(c["y"] >= 0)')}),
+    (relu_backward, "relu", {"all of dy, for no y is below 0": ('c["dydx"]', '(c["dydx"] >= 0)')}),
     (
         unfold_backward,
         "unfold/stride",
@@ -779,7 +779,7 @@ BLIND = {  # wrong in both passes alike: {mistake: (a model that has it, [(funct
         [(sinusoidal_position, ("[np.sin(angle), np.cos(angle)]", "[np.cos(angle), np.sin(angle)]"))],
     ),
     "all sines, then all cosines": (WAVES, [(sinusoidal_position, ("axis=-1)", "axis=1)"))]),
-    "positions from 1": (WAVES, [(sinusoidal_position, ("xp.arange(T,", "1 + xp.arange(T,"))]),
+    "positions from 1": (WAVES, [(sinusoidal_position, ("xp.arange(first,", "1 + xp.arange(first,"))]),
     "one wave for all": (
         WAVES | LAYERS,
         [

@@ -105,9 +105,8 @@ def sinusoidal_position(z, p, *, first=0):
     y : array [B, T, D], and the cache {}
     """
     xp, (T, D) = xp_of(z), z.shape[1:]
-    angle = xp.arange(first, first + T, dtype=z.dtype)[:, None] * 10_000 ** (
-        -xp.arange(0, D, 2, dtype=z.dtype) / D
-    )  # [T, D/2]
+    t = xp.arange(first, first + T, dtype=z.dtype)[:, None]
+    angle = t * 10_000 ** (-xp.arange(0, D, 2, dtype=z.dtype) / D)  # [T, D/2]
     waves = xp.stack([np.sin(angle), np.cos(angle)], axis=-1)  # [T, D/2, 2]
     return z + waves.reshape(T, -1)[:, :D], {}
 
