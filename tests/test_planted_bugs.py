@@ -652,19 +652,27 @@ def is_right(name):
     return check(name).ok
 
 
-@pytest.mark.parametrize(
-    "function, case, right, wrong",
-    [
+def every_edit(bugs):
+    """A test of every mistake of a list such as BUGS: its function, its case, what stands there, how it is written."""
+    edits = [
         pytest.param(function, case, *edit, id=f"{function.__name__}: {mistake}")
-        for function, case, mistakes in BUGS
+        for function, case, mistakes in bugs
         for mistake, edit in mistakes.items()
-    ],
-)
-def test_the_gradient_check_finds(function, case, right, wrong):
+    ]
+    return pytest.mark.parametrize("function, case, right, wrong", edits)
+
+
+def assert_found(function, case, right, wrong):
+    """The case passes, and no longer does with the mistake planted."""
     assert is_right(case)
     with planted(function, (right, wrong)):
         report = check(case)
     assert not report.ok, f"\n{report}"
+
+
+@every_edit(BUGS)
+def test_the_gradient_check_finds(function, case, right, wrong):
+    assert_found(function, case, right, wrong)
 
 
 HALF = "padded = max((count - 1) * stride + kernel, size)\n    return (padded - size) // 2,"

@@ -9,11 +9,11 @@ from tests.reference.compare import assert_close, assert_same_bits, randomised
 from tinyvit import trees
 from tinyvit.errors import DataError, UsageError
 from tinyvit.layers.decoder_block import DECODER_BLOCKS, decoder_block_init
-from tinyvit.models.bert import ASKED, BERTConfig, bert, bert_init, bert_masks, hide
+from tinyvit.models.bert import ASKED, BERTConfig, bert, bert_init, hide
 from tinyvit.models.decoding import generate
-from tinyvit.models.gpt import GPTConfig, gpt, gpt_init, gpt_masks, gpt_step
+from tinyvit.models.gpt import GPTConfig, gpt, gpt_init, gpt_step
 from tinyvit.models.seq2seq import Seq2SeqConfig, seq2seq, seq2seq_init
-from tinyvit.models.text import check_text_config
+from tinyvit.models.text import check_text_config, text_masks
 from tinyvit.models.tokens import END, PADDING, SPECIAL, START
 from tinyvit.models.transformer import TransformerConfig, embed, transformer, transformer_init, transformer_masks
 from tinyvit.ops.token_cross_entropy import NO_TARGET
@@ -37,8 +37,8 @@ def test_a_decoder_blocks_mask_leaves_out_its_own_branch(rng, norm, branch, last
 
 BATCH = {"source": TOKENS, "target": TOKENS[:, :4]}
 DROPPED = {  # (configuration, init, forward, masks), of a model with dropout
-    "gpt": (GPTConfig(tokens=11, **SIZES, dropout=0.5), gpt_init, gpt, gpt_masks),
-    "bert": (BERTConfig(tokens=11, **SIZES, dropout=0.5), bert_init, bert, bert_masks),
+    "gpt": (GPTConfig(tokens=11, **SIZES, dropout=0.5), gpt_init, gpt, text_masks),
+    "bert": (BERTConfig(tokens=11, **SIZES, dropout=0.5), bert_init, bert, text_masks),
     "transformer": (TransformerConfig(dim=12, heads=3, dropout=0.5), transformer_init, transformer, transformer_masks),
 }
 

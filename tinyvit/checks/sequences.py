@@ -21,9 +21,10 @@ from tinyvit.layers.token_embedding import (
     token_scores,
     token_scores_backward,
 )
-from tinyvit.models.bert import BERTConfig, bert, bert_backward, bert_init, bert_masks
-from tinyvit.models.gpt import GPTConfig, gpt, gpt_backward, gpt_init, gpt_masks
+from tinyvit.models.bert import BERTConfig, bert, bert_backward, bert_init
+from tinyvit.models.gpt import GPTConfig, gpt, gpt_backward, gpt_init
 from tinyvit.models.seq2seq import Seq2SeqConfig, seq2seq, seq2seq_backward, seq2seq_init
+from tinyvit.models.text import text_masks
 from tinyvit.models.transformer import (
     TransformerConfig,
     transformer,
@@ -153,13 +154,13 @@ def sequence_models(rng):
         found["transformer" + name] = _model(transformer, transformer_backward, batch, p, config, masks=masks)
     for name, choices in {"": {}, "/dropout": dict(dropout=0.2)}.items():
         config = GPTConfig(tokens=6, length=5, dim=4, depth=2, heads=2, mlp_dim=5, **choices)
-        masks = gpt_masks(rng, config, source.shape, dtype=np.float64)
+        masks = text_masks(rng, config, source.shape, dtype=np.float64)
         p = randomised(gpt_init(None, config))
         found["gpt" + name] = _model(
             gpt, lambda dy, p, c, config: gpt_backward(dy, p, c), source, p, config, masks=masks
         )
         config = BERTConfig(tokens=6, length=5, dim=4, depth=2, heads=2, mlp_dim=5, **choices)
-        masks = bert_masks(rng, config, source.shape, dtype=np.float64)
+        masks = text_masks(rng, config, source.shape, dtype=np.float64)
         found["bert" + name] = _model(
             bert, bert_backward, source, randomised(bert_init(None, config)), config, masks=masks
         )

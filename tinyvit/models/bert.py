@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyvit.arrays import xp_of
 from tinyvit.errors import UsageError
-from tinyvit.layers.encoder_stack import block_masks, encoder_stack, encoder_stack_backward, encoder_stack_init
+from tinyvit.layers.encoder_stack import encoder_stack, encoder_stack_backward, encoder_stack_init
 from tinyvit.layers.initializers import normal, zeros
 from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward, layer_norm_init
 from tinyvit.layers.linear import linear, linear_backward, linear_init
@@ -25,7 +25,7 @@ from tinyvit.layers.token_embedding import (
 from tinyvit.models.config import Config
 from tinyvit.models.text import check_text_config
 from tinyvit.models.tokens import SPECIAL, no_padding
-from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward, dropout_mask
+from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward
 from tinyvit.ops.gelu import gelu_backward
 from tinyvit.ops.patterns import pattern_bias
 from tinyvit.ops.sums import column_sums
@@ -121,7 +121,7 @@ def bert(tokens, p, config, *, mask=None, types=None, masks=NO_MASKS):
     types : integer array [B, T], optional
         Which segment a token is of; 0 without.
     masks : tree, optional
-        Dropout masks, of `bert_masks`, for training.
+        Dropout masks, of `text_masks`, for training.
 
     Returns
     -------
@@ -194,14 +194,3 @@ def hide(rng, tokens, mask_token, vocabulary):
     how, others = rng.random(tokens.shape), rng.integers(len(SPECIAL), vocabulary, tokens.shape)
     given = np.where(how < MASKED, mask_token, np.where(how < MASKED + RANDOM, others, tokens))
     return np.where(asked, given, tokens), np.where(asked, tokens, NO_TARGET)
-
-
-def bert_masks(rng, config, shape, *, dtype="float32"):
-    """Draw the dropout masks of one training step, for tokens of shape (B, T); none at rate 0."""
-    if not config.dropout:
-        return NO_MASKS
-
-    def mask():
-        return dropout_mask(rng, (*shape, config.dim), config.dropout, dtype)
-
-    return {"stem": mask(), "blocks": [block_masks(mask) for _ in range(config.depth)]}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tinyvit.arrays import xp_of
 from tinyvit.errors import UsageError
-from tinyvit.layers.encoder_stack import block_masks, encoder_stack, encoder_stack_backward, encoder_stack_init, kept
+from tinyvit.layers.encoder_stack import encoder_stack, encoder_stack_backward, encoder_stack_init, kept
 from tinyvit.layers.initializers import normal
 from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward, layer_norm_init
 from tinyvit.layers.token_embedding import (
@@ -20,7 +20,7 @@ from tinyvit.layers.token_embedding import (
 )
 from tinyvit.models.config import Config
 from tinyvit.models.text import check_text_config
-from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward, dropout_mask
+from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward
 from tinyvit.ops.patterns import causal, pattern_bias
 
 
@@ -100,7 +100,7 @@ def gpt(tokens, p, config, *, past=None, masks=NO_MASKS):
     past : list of {k, v}, optional
         Keys and values of the tokens before these, for decoding step by step.
     masks : tree, optional
-        Dropout masks, of `gpt_masks`, for training.
+        Dropout masks, of `text_masks`, for training.
 
     Returns
     -------
@@ -143,14 +143,3 @@ def gpt_step(tokens, state, p, config):
     """The scores [B, V] of the token after these, [B]; and the state after them, from {past: []} at the start."""
     logits, c = gpt(tokens[:, None], p, config, past=state["past"])
     return logits[:, -1], {"past": kept(c["blocks"])}
-
-
-def gpt_masks(rng, config, shape, *, dtype="float32"):
-    """Draw the dropout masks of one training step, for tokens of shape (B, T); none at rate 0."""
-    if not config.dropout:
-        return NO_MASKS
-
-    def mask():
-        return dropout_mask(rng, (*shape, config.dim), config.dropout, dtype)
-
-    return {"stem": mask(), "blocks": [block_masks(mask) for _ in range(config.depth)]}

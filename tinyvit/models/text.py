@@ -1,9 +1,11 @@
-"""What the configurations of text models have in common: their checks."""
+"""What text models have in common: the checks of their configurations, and where dropout stands."""
 
 from tinyvit.errors import UsageError
 from tinyvit.layers.block import BLOCKS
+from tinyvit.layers.encoder_stack import block_masks
 from tinyvit.layers.mlp import ACTIVATIONS
 from tinyvit.models.sizes import check_whole
+from tinyvit.ops.dropout import NO_MASKS, dropout_mask
 
 CHOICES = {"norm": tuple(BLOCKS), "gelu": tuple(ACTIVATIONS)}
 SIZES = (
@@ -35,3 +37,14 @@ def check_text_config(config):
             raise UsageError(f"{name} is {settings[name]!r}: expected a number from {least:g} to below 1")
     if config.dim % config.heads:
         raise UsageError(f"heads {config.heads} does not divide dim {config.dim}: choose one that does")
+
+
+def text_masks(rng, config, shape, *, dtype="float32"):
+    """Draw the dropout masks of one training step of GPT or BERT, for tokens of shape (B, T); none at rate 0."""
+    if not config.dropout:
+        return NO_MASKS
+
+    def mask():
+        return dropout_mask(rng, (*shape, config.dim), config.dropout, dtype)
+
+    return {"stem": mask(), "blocks": [block_masks(mask) for _ in range(config.depth)]}
