@@ -10,7 +10,7 @@ from tinyvit.errors import UsageError
 from tinyvit.models import seq2seq as s
 from tinyvit.models import transformer as t
 from tinyvit.models.decoding import beam_search, generate, greedy, sampler
-from tinyvit.models.tokens import END, PADDING, START, shifted
+from tinyvit.ops.tokens import END, PADDING, START, shifted
 
 SOURCE = np.array([[3, 4, 5, 3], [5, 4, 0, 0], [4, 0, 0, 0]])
 TARGET = np.array([[5, 4, 3, 2], [3, 2, 0, 0], [2, 0, 0, 0]])

@@ -14,9 +14,9 @@ from tinyvit.models.decoding import generate
 from tinyvit.models.gpt import GPTConfig, gpt, gpt_init, gpt_step
 from tinyvit.models.seq2seq import Seq2SeqConfig, seq2seq, seq2seq_init
 from tinyvit.models.text import check_text_config, text_masks
-from tinyvit.models.tokens import END, PADDING, SPECIAL, START
 from tinyvit.models.transformer import TransformerConfig, embed, transformer, transformer_init, transformer_masks
 from tinyvit.ops.token_cross_entropy import NO_TARGET
+from tinyvit.ops.tokens import END, PADDING, SPECIAL, START
 
 SIZES = dict(length=9, dim=12, depth=2, heads=3, mlp_dim=20)
 TOKENS = np.array([[3, 7, 4, 4, 9], [5, 6, 8, 0, 0]])

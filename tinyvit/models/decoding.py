@@ -10,8 +10,8 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.arrays import check_generator, to_host, xp_of
 from tinyvit.errors import UsageError
-from tinyvit.models.tokens import END, PADDING, START
 from tinyvit.ops.softmax import softmax
+from tinyvit.ops.tokens import END, PADDING, START
 
 
 def generate(step, state, count, longest, *, choose=None, prompt=None):
