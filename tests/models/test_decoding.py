@@ -186,6 +186,12 @@ def test_a_prompt_is_written_first():
     assert written[1, 1] == expected
 
 
+def test_scores_of_what_was_read_choose_the_first_token_and_another_vocabularys_end_ends():
+    step, state, count = told([[OFF, ON, [1, 0, 0, 0]]])
+    assert generate(step, state, count, 3, scores=np.array([[0, 1, 0, 0]]), end=3).tolist() == [[1, END, 3]]
+    assert generate(step, state, count, 5, scores=np.array([[0, 0, 0, 1]]), end=3).tolist() == [[3]]
+
+
 @pytest.mark.parametrize(
     "call, words",
     [
