@@ -517,6 +517,32 @@ def merging_by(places):
 BY_COLUMN, BY_ROW = ((0, 0), (1, 0), (0, 1), (1, 1)), ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
+def three_branches(z, memory, p, *, heads, gelu="relu", eps=1e-5, bias=None, memory_bias=None):
+    """A decoder block, pre-norm, from its equations."""
+    y = layer_norm(z, p["ln1"], eps=eps)[0]
+    z = z + multi_head_attention(y, y, p["msa"], heads=heads, bias=bias)[0]
+    y = layer_norm(z, p["ln2"], eps=eps)[0]
+    z = z + multi_head_attention(y, memory, p["cross"], heads=heads, bias=memory_bias)[0]
+    return z + mlp(layer_norm(z, p["ln3"], eps=eps)[0], p["mlp"], gelu=gelu)[0], {}
+
+
+def asked_alone(logits, targets, smoothing=0.0, mean=np.mean):
+    """Token by token, those without a target left out."""
+    surprise = []
+    for x, target in zip(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), strict=True):
+        log_p = x - x.max() - np.log(np.exp(x - x.max()).sum())
+        if target >= 0:
+            surprise.append(-(1 - smoothing) * log_p[target] - smoothing * log_p.mean())
+    return mean(np.array(surprise, logits.dtype)), {"logits": logits, "targets": targets, "smoothing": smoothing}
+
+
+def asked_alone_backward(dloss, c):
+    """Probabilities less targets, where there is one."""
+    V, targets = c["logits"].shape[-1], c["targets"]
+    t = (1 - c["smoothing"]) * np.eye(V, dtype=c["logits"].dtype)[targets] + c["smoothing"] / V
+    return dloss * (targets >= 0)[..., None] * (along(c["logits"], -1) - t) / int((targets >= 0).sum())
+
+
 RIGHT = {  # (exercise, answer, and for a backward pass with a cache of its own, its forward pass)
     "softmax, as everywhere": ("softmax", lambda x: (along(x, -1), {})),
     "softmax, row by row": ("softmax", lambda x: (naive.softmax(x - x.max()), {})),
@@ -584,6 +610,15 @@ RIGHT = {  # (exercise, answer, and for a backward pass with a cache of its own,
     "window_bias, pair by pair": ("window_bias", bias_by(offset_of)),
     "window_bias_backward, all at once": ("window_bias_backward", bias_backward_by(np.add.at)),
     "patch_merging, by squares": ("patch_merging", merging_by(BY_COLUMN)),
+    "causal, a triangle": ("causal", lambda tokens, queries=slice(None): np.tri(tokens, dtype=bool)[queries]),
+    "decoder_block": ("decoder_block", three_branches),
+    "token_cross_entropy, token by token": ("token_cross_entropy", asked_alone),
+    "token_cross_entropy_backward": ("token_cross_entropy_backward", asked_alone_backward, asked_alone),
+    "token_scores, einsum": ("token_scores", lambda x, p: (np.einsum("btd,vd->btv", x, p["w"]), {})),
+    "token_scores_backward, einsum": (
+        "token_scores_backward",
+        lambda dy, p, c: (dy @ p["w"], {"w": np.einsum("btv,btd->vd", dy, c["x"])}),
+    ),
 }
 
 WRONG = {  # (exercise, the kind, words that are to be said, answer, and its forward pass)
@@ -1015,6 +1050,43 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
         bias_backward_by(overwrites),
     ),
     "four in NumPy's order": ("patch_merging", "order", "row, so the middle two", merging_by(BY_ROW)),
+    "numbers for True and False": ("causal", "dtype", "compare", lambda tokens, queries=None: np.tri(tokens)),
+    "the wrong triangle": ("causal", "order", "s <= t", lambda tokens, queries=None: np.tri(tokens, dtype=bool).T),
+    "everything allowed": (
+        "causal",
+        "value",
+        "found 1, expected 0",
+        lambda tokens, queries=None: np.ones((tokens, tokens), bool),
+    ),
+    "no look at the causal bias": (
+        "decoder_block",
+        "missing term",
+        "sees what is yet to be written",
+        lambda z, memory, p, *, bias=None, **options: three_branches(z, memory, p, **options),
+    ),
+    "a sum over the tokens": (
+        "token_cross_entropy",
+        "scale",
+        "divide it by their number",
+        lambda logits, targets, smoothing=0.0: asked_alone(logits, targets, smoothing, np.sum),
+    ),
+    "padding is pushed, too": (
+        "token_cross_entropy_backward",
+        "value",
+        "it is exactly 0",
+        lambda dloss, c: (
+            dloss
+            * (along(c["logits"], -1) - (np.eye(6)[c["targets"]] * (c["targets"] >= 0)[..., None]))
+            / (c["targets"] >= 0).sum()
+        ),
+        asked_alone,
+    ),
+    "scores as of attention": (
+        "token_scores",
+        "scale",
+        "root of D",
+        lambda x, p: (x @ p["w"].T / math.sqrt(x.shape[-1]), {}),
+    ),
     "the last token read": ("class_readout", "order", "last row", readout_by(lambda z, norm: norm(z)[:, -1])),
 }
 

@@ -14,6 +14,7 @@ import numpy as np
 from tinyvit import checks
 from tinyvit.arrays import copied
 from tinyvit.layers import (
+    decoder_block,
     embedding,
     encoder_block,
     fused_projection,
@@ -27,6 +28,7 @@ from tinyvit.layers import (
     position,
     post_norm_block,
     pre_logits,
+    token_embedding,
 )
 from tinyvit.models import vit
 from tinyvit.ops import (
@@ -42,12 +44,14 @@ from tinyvit.ops import (
     max_pool,
     mean_row,
     patches,
+    patterns,
     relative_bias,
     scale,
     softmax,
     sparse_attention,
     standardise,
     tanh,
+    token_cross_entropy,
     unfold,
     window_bias,
     windows,
@@ -315,4 +319,25 @@ def exercises():
     )
     (images, p), config = cases["vit"].inputs, cases["vit"].keywords["config"]
     pair(vit.vit, vit.vit_backward, [((images, p, config), {})], ("dimages", "g"), ("logits",))
+    rows = [((checks.S,), {}), ((checks.S,), dict(queries=np.array([3, 4])))]
+    pair(patterns.causal, None, rows, None, ("allowed",), has_cache=False, sizes={"T": checks.S})
+    for block in (decoder_block.decoder_block, decoder_block.post_norm_decoder_block):
+        backward = getattr(decoder_block, f"{block.__name__}_backward")
+        pair(block, backward, of(block.__name__), ("dz", "dmemory", "g"), ("z",), sizes=heads_sizes | {"B": 3})
+    logits, targets = of("token_cross_entropy")[0][0]
+    pair(
+        token_cross_entropy.token_cross_entropy,
+        token_cross_entropy.token_cross_entropy_backward,
+        [*of("token_cross_entropy", "token_cross_entropy/smoothing"), ((1e4 * logits, targets), {})],
+        ("dlogits",),
+        ("loss",),
+        sizes={"B": 3, "T": checks.S, "V": 6},
+    )
+    pair(
+        token_embedding.token_scores,
+        token_embedding.token_scores_backward,
+        of("token_scores"),
+        ("dx", "g"),
+        sizes=SIZES | {"V": 6},
+    )
     return found
