@@ -193,7 +193,7 @@ for d in (4, 32, 256):
     print(f"{d:3} {most:24.2f} {most_unscaled:9.2f} {size:25.3f} {size_unscaled:9.3f}")
 
 # %% [markdown]
-# Without the scale the softmax of a wide head has all but chosen one key before anything is learned, and hardly any gradient passes.
+# Without the scale the softmax of a wide head has all but chosen one key before anything is learned, and the gradient that passes is a fraction of what it could be.
 #
 # **The transpose.** For a matrix, $k^\top$ is `k.T`. But `k` here has three axes, [B, T, D], and `.T` reverses *all* of them, to [D, T, B]. What does NumPy say
 # to `q @ k.T`?
@@ -251,7 +251,6 @@ turn = np.zeros((width, width))
 for i in range(0, width, 2):
     angle = k * 10_000 ** (-i / width)
     turn[i : i + 2, i : i + 2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-turn = turn.T  # a row is turned from the right
 turned = abs(table[:-k] @ turn - table[k:]).max()
 print(f"E(t + {k}) = E(t) R for every t, within {turned:.0e}")
 
@@ -431,7 +430,11 @@ figure = new_figure(5, 2.4)
 axes = figure.subplots()
 for (name, said), colour in zip((("teacher-forced", forced), ("on its own", free)), (BLUE, ORANGE), strict=True):
     axes.plot(
-        1 + np.arange(12), [(said == target)[:, t][real[:, t]].mean() for t in range(12)], "o-", color=colour, label=name
+        1 + np.arange(12),
+        [(said == target)[:, t][real[:, t]].mean() for t in range(12)],
+        "o-",
+        color=colour,
+        label=name,
     )
 axes.set(xlabel="word", ylabel="share right", ylim=(0, 1.02))
 axes.legend(fontsize=8)
@@ -500,17 +503,18 @@ print("beam of 2:", beam_text[0].tolist(), f"probability {np.exp(score[0]):.2f}"
 # A **beam search** keeps the best few beginnings at each step. On numerals, with the model of one epoch:
 
 # %%
-beams = {}
-for width in (1, 4):
-    right, found = written_right(honest, beam=width)
-    beams[width] = (right, found)
-    print(f"beam of {width}: {right.mean():.2%} right")
-differ = (beams[1][1] != beams[4][1]).any(axis=1)
-print(f"they differ in {differ.sum()} of {len(differ)}; in {(differ & beams[4][0]).sum()} the beam is right,", end=" ")
-print(f"in {(differ & beams[1][0]).sum()} greedy decoding")
-shown = np.flatnonzero(differ & beams[4][0])[0]
-print(f"{chinese.decode(test['source'][shown])}, greedy: {english.decode(beams[1][1][shown])}")
-print(f"{' ' * len(chinese.decode(test['source'][shown]))}  beam:   {english.decode(beams[4][1][shown])}")
+beam_right, by_beam = written_right(honest, beam=4)
+greedy_right = (free == target).all(axis=1)
+differ = (by_beam != free).any(axis=1)
+print(f"right: greedy {greedy_right.mean():.1%}, a beam of four {beam_right.mean():.1%}")
+print(
+    f"they differ in {differ.sum()} of {len(differ)}: in {(differ & beam_right).sum()} of these the beam is right,",
+    end=" ",
+)
+print(f"in {(differ & greedy_right).sum()} greedy decoding, in the others neither")
+shown = np.flatnonzero(differ & beam_right)[0]
+for name, found in (("greedy", free), ("beam", by_beam)):
+    print(f"{chinese.decode(test['source'][shown])} {name:6}: {english.decode(found[shown])}")
 
 # %% [markdown]
 # The beam finds likelier sequences, and likelier is often, not always, right. Without correction it would prefer short ones, since every word costs; so the log-probability is divided by a length
@@ -574,11 +578,16 @@ exercises.check("post_norm_decoder_block_backward", my_post_norm_decoder_block_b
 # %%
 small = [rng.standard_normal((2, 3, 8)), rng.standard_normal((2, 5, 8)), decoder_block_init(rng, 8, 6, dtype="float64")]
 post_norm_report = tinyvit.gradcheck(
-    post_norm_decoder_block, post_norm_decoder_block_backward, *small, heads=2, gelu="tanh", bias=pattern_bias(causal(3))
+    post_norm_decoder_block,
+    post_norm_decoder_block_backward,
+    *small,
+    heads=2,
+    gelu="tanh",
+    bias=pattern_bias(causal(3)),
 )
 assert post_norm_report.ok and history[-1]["test_accuracy"] > 0.95
 assert reach["GRU"][-1] < 1e-4 < reach["encoder block"][-1] and times["GRU"][-1] < 2 * times["encoder block"][-1]
-assert through[256][1][0] > 0.9 and through[256][1][1] < through[256][0][1] / 3
+assert through[256][1][0] > 0.9 and through[256][1][1] < through[256][0][1] / 2
 assert spoken_of[2, 3, 4] == "an error" and "every weight 1" in spoken_of[1, 4, 4] and "off" in spoken_of[4, 4, 4]
 assert apart < 1e-5 and turned < 1e-12 and blind and company["masked"] < 1e-5 < 0.1 < company["not masked"]
 assert cheat_history[-1]["test_loss"] < honest_history[-1]["test_loss"]
@@ -587,7 +596,7 @@ assert same < 1e-4 and min(hit_vit, hit_transformer) > 0.1
 assert curves["post-norm"][-1][1] > curves["post-norm, warm-up"][-1][1] > curves["pre-norm"][-1][1]
 assert scores["teacher-forced"][1] == scores["on its own"][1] and scores["teacher-forced"][0] > scores["on its own"][0]
 assert abs(kept - anew).max() < 1e-12 and slow > 3 * fast
-assert greedy_text == [a, END] and beam_text[0].tolist() == [b, END] and differ.any()
+assert greedy_text == [a, END] and beam_text[0].tolist() == [b, END] and beam_right.mean() > greedy_right.mean()
 assert trees.count(p["encoder"]) == trees.count(p_vit["blocks"])
 
 # %% [markdown]
