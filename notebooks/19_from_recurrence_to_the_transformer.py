@@ -1,13 +1,13 @@
 # %% [markdown]
 # # From recurrence to the Transformer
 #
-# **The question.** In [the notebook before](18_the_bottleneck.ipynb) a decoder looked back at all states of an encoder, and the bottleneck was gone. But
-# the states themselves were still made one after another: state $t$ waits for state $t - 1$. If looking helps so much, why not let everybody look at
-# everybody, and drop the recurrence? The answer is the **Transformer** (Vaswani et al. 2017, [Attention Is All You
+# **The question.** In [the notebook before](18_the_bottleneck.ipynb) a decoder looked back at all states of an encoder, and the bottleneck was
+# gone. But the states themselves were still made one after another: state $t$ waits for state $t - 1$. If looking helps so much, why not let
+# everybody look at everybody, and drop the recurrence? The answer is the **Transformer** (Vaswani et al. 2017, [Attention Is All You
 # Need](https://arxiv.org/abs/1706.03762)).
 #
-# Here is one, trained for a few seconds: it reads Chinese numerals, character by character, and writes English ones, word by word. Chinese groups digits by
-# ten thousands (万), English by thousands. Before you run the cell: which character should the decoder look at while it writes `thousand`?
+# Here is one, trained for a few seconds: it reads Chinese numerals, character by character, and writes English ones, word by word. Chinese groups
+# digits by ten thousands (万), English by thousands. Before you run the cell: which character should the decoder look at while it writes `thousand`?
 
 # %%
 from time import process_time
@@ -75,10 +75,10 @@ p, history = train(epochs=3)
 print(f"{tinyvit.count(p):,} parameters; of {len(test['source'])} numerals never seen, whole and right:", end=" ")
 print(f"{history[-1]['test_accuracy']:.1%}")
 
-texts = ["三千零五十", "五十万三千零四十二"]
+texts = ["三千零五十", "五十万三千零四十二", "五十万"]
 written = write_transformer({"source": numbers(texts)}, p, config)
-for text, words in zip(texts, written, strict=True):
-    print(f"{text}: {english.decode(words)}")
+for text, answer in zip(texts, written, strict=True):
+    print(f"{text}: {english.decode(answer)}")
 
 
 # %%
@@ -100,9 +100,9 @@ def alignment_figure(text, words):
 alignment_figure(texts[1], written[1])
 
 # %% [markdown]
-# Look at the right picture. `five`, `three`, `forty-` and `two` each look at their digit. `thousand` has no character: 千 stands in the middle of the
-# numeral, as a unit of *its* group. So this word looks at the end, where there is nothing to be learned, and follows from the words before it. How a model
-# comes to do that is what this notebook is about.
+# Look at the right picture. `five`, `three`, `forty-` and `two` each look at their digit. `thousand` does not look at 千: 五十万 is five hundred
+# thousand without any 千 in it, so that character cannot be relied on. The word looks mostly at the end, where nothing is to be read, and follows
+# from the words before it. How a model comes to do that is what this notebook is about.
 #
 # ## All steps at once
 #
@@ -110,9 +110,9 @@ alignment_figure(texts[1], written[1])
 #
 # $$ y_t = \sum_s a_{ts} v_s, \qquad a = \mathrm{softmax}\left( \frac{q k^\top}{\sqrt{d_k}} \right), $$
 #
-# where queries, keys and values are made of the same tokens ([notebooks 3](03_attention.ipynb) and [4](04_heads.ipynb)). No $y_t$ waits for another. But there are
-# $T^2$ pairs. Two measurements then: the time of a forward and a backward pass on one core, and how much of the last step's gradient arrives at an earlier
-# token. What do you expect of the time at 16 tokens, and at 512?
+# where queries, keys and values are made of the same tokens ([notebooks 3](03_attention.ipynb) and [4](04_heads.ipynb)). No $y_t$ waits for
+# another. But there are $T^2$ pairs. Two measurements then: the time of a forward and a backward pass on one core, and how much of the last step's
+# gradient arrives at an earlier token. What do you expect of the time at 16 tokens, and at 512?
 
 # %%
 D = 64
@@ -168,15 +168,15 @@ left.legend(fontsize=8)
 figure
 
 # %% [markdown]
-# The recurrence's time grows with $T$, the block's with $T^2$ in the end. (On one core the two lie close together. On hardware with thousands of cores,
-# it matters that the block's loop over $t$ is gone.) On the right is the better reason. In a fresh GRU the gradient loses a factor at every step; in the block, all tokens
-# are one step away. So a Transformer needs no gates to remember.
+# The recurrence's time grows with $T$, the block's with $T^2$ in the end. (On one core the two lie close together. On hardware with thousands of
+# cores, it matters that the block's loop over $t$ is gone.) On the right is the better reason. In a fresh GRU the gradient loses a factor at every
+# step; in the block, all tokens are one step away. So a Transformer needs no gates to remember.
 #
 # ## The score, and two slips
 #
-# **The missing scale.** It is easy to write softmax($q k^\top$) and to see nothing wrong: every shape fits. A score is a sum of $d_k$ products, and its variance
-# grows with $d_k$. Here are random queries and keys, as a fresh layer makes them, with the scale and without: the largest of 32 weights, and the size of the
-# gradient that passes through the softmax.
+# **The missing scale.** It is easy to write softmax($q k^\top$) and to see nothing wrong: every shape fits. A score is a sum of $d_k$ products, and
+# its variance grows with $d_k$. Here are random queries and keys, as a fresh layer makes them, with the scale and without: the largest of 32
+# weights, and the size of the gradient that passes through the softmax.
 
 # %%
 print("d_k   largest weight: scaled  unscaled    gradient through: scaled  unscaled")
@@ -193,10 +193,11 @@ for d in (4, 32, 256):
     print(f"{d:3} {most:24.2f} {most_unscaled:9.2f} {size:25.3f} {size_unscaled:9.3f}")
 
 # %% [markdown]
-# Without the scale the softmax of a wide head has all but chosen one key before anything is learned, and the gradient that passes is a fraction of what it could be.
+# Without the scale the softmax of a wide head has all but chosen one key before anything is learned, and the gradient that passes is a fraction of
+# what it could be.
 #
-# **The transpose.** For a matrix, $k^\top$ is `k.T`. But `k` here has three axes, [B, T, D], and `.T` reverses *all* of them, to [D, T, B]. What does NumPy say
-# to `q @ k.T`?
+# **The transpose.** For a matrix, $k^\top$ is `k.T`. But `k` here has three axes, [B, T, D], and `.T` reverses *all* of them, to [D, T, B]. What
+# does NumPy say to `q @ k.T`?
 
 # %%
 spoken_of = {}
@@ -217,13 +218,14 @@ for B, T, D in ((2, 3, 4), (4, 4, 4), (1, 4, 4)):
     print(f"B, T, D = {B}, {T}, {D}: {verdict}")
 
 # %% [markdown]
-# An error, if you are lucky. With equal axes there is none, and scores are mixed across the batch. With one sequence and $T = D$, NumPy broadcasts: each query has a
-# single key, of weight 1. What is meant is `k.swapaxes(-1, -2)`: the last two axes, and no other. (So test with axes of different sizes.)
+# An error, if you are lucky. With equal axes there is none, and scores are mixed across the batch. With one sequence and $T = D$, NumPy broadcasts:
+# each query has a single key, of weight 1. What is meant is `k.swapaxes(-1, -2)`: the last two axes, and no other. (So test with axes of different
+# sizes.)
 #
 # ## Which order?
 #
-# Self-attention computes the same for every order of its tokens. Here the model's encoder without its positions, on a numeral and on the same characters
-# shuffled:
+# Self-attention computes the same for every order of its tokens. Here the model's encoder without its positions, on a numeral and on the same
+# characters shuffled:
 
 # %%
 first, second = numbers(["二百三十"]), numbers(["三百二十"])
@@ -234,14 +236,14 @@ for name, edit in (("with positions", ("z + waves", "z + waves")), ("without", (
     print(f"{name:15} the encoder's states for 230, and for 320 put into the same order: {apart:.0e} apart")
 
 # %% [markdown]
-# Without positions, 230 and 320 are the same set of characters. So something must be added that says where a token stands: for place $t$ of width $D$, sines and cosines
-# of $D/2$ frequencies,
+# Without positions, 230 and 320 are the same set of characters. So something must be added that says where a token stands: for place $t$ of width
+# $D$, sines and cosines of $D/2$ frequencies,
 #
 # $$ E_{t, 2i} = \sin(\omega_i t), \qquad E_{t, 2i+1} = \cos(\omega_i t), \qquad \omega_i = 10000^{-2i/D} $$
 #
-# Why these, and not the number $t$ itself? A large $t$ would drown the token. And each pair is the hand of a clock. Going $k$ places further turns every hand by an angle that
-# depends on $k$ alone, so that there is *one* matrix $R_k$ with $E_{t+k} = E_t R_k$, for all $t$. What is "three before me" is therefore a linear layer,
-# the same everywhere. Check it, and look at the inner products $E_t \cdot E_{t+k}$:
+# Why these, and not the number $t$ itself? A large $t$ would drown the token. And each pair is the hand of a clock. Going $k$ places further turns
+# every hand by an angle that depends on $k$ alone, so that there is *one* matrix $R_k$ with $E_{t+k} = E_t R_k$, for all $t$. What is "three before
+# me" is therefore a linear layer, the same everywhere. Check it, and look at the inner products $E_t \cdot E_{t+k}$:
 
 # %%
 places, width = 64, 32
@@ -259,43 +261,54 @@ left, right = figure.subplots(1, 2)
 left.imshow(table.T, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
 left.set(xlabel="place t", ylabel="feature")
 alike = table @ table.T
-for t, colour in ((5, BLUE), (20, ORANGE), (40, "#009e73")):
-    right.plot(np.arange(places) - t, alike[t], color=colour, label=f"t = {t}")
+for t, style in (
+    (5, dict(color=BLUE, linewidth=6, alpha=0.4)),
+    (20, dict(color=ORANGE)),
+    (40, dict(color="black", linestyle=":")),
+):
+    right.plot(np.arange(places) - t, alike[t], label=f"t = {t}", **style)
 right.set(xlabel="k", ylabel="E(t) . E(t + k)", xlim=(-20, 20))
 right.legend(fontsize=8)
 plain(right)
 figure
 
 # %% [markdown]
-# All curves are one curve. Nothing here is learned, and there is an $E_t$ for every $t$; but that does not make a model understand sequences that are longer than those it learned from
-# ([the notebook before](18_the_bottleneck.ipynb)). [The derivation](../docs/derivations/sinusoids.md) has the proof.
+# All curves are one curve. Nothing here is learned, and there is an $E_t$ for every $t$; but that does not make a model understand sequences that
+# are longer than those it learned from ([the notebook before](18_the_bottleneck.ipynb)). [The derivation](../docs/derivations/sinusoids.md) has the
+# proof.
 #
 # ## Who may look at whom: masks
 #
-# A batch holds sequences of unequal length, with padding behind their ends. And a decoder must not look at words that it is yet to write. Both are said by a
-# **bias** that is added to the scores: 0 where a query may look, $-\infty$ where not, for $e^{-\infty} = 0$. The softmax needs no change.
+# A batch holds sequences of unequal length, with padding behind their ends. And a decoder must not look at words that it is yet to write. Both are
+# said by a **bias** that is added to the scores: 0 where a query may look, $-\infty$ where not, for $e^{-\infty} = 0$. The softmax needs no change.
+# Below, what may be looked at is blue; on the right is where the words do look, as a mean over the heads of the first decoder block.
 
 # %%
-batch = {name: tokens[:64] for name, tokens in test.items()}
-padding = no_padding(batch["source"], "source")[:, None, None]  # [B, 1, 1, S]: for all heads and queries
-ahead = causal(config.target_length)  # [T, T]
-figure = new_figure(7.5, 2.3)
-panels = {"padding, three sequences": padding[:3, 0, 0], "causal": ahead, "a causal map, block 1, head 1": None}
-for axes, (title, allowed) in zip(figure.subplots(1, 3), panels.items(), strict=True):
-    if allowed is None:
-        _, c = transformer(batch, p, config)
-        axes.imshow(c["decoder"]["blocks"][0]["msa"]["att"]["a"][0, 0], cmap="Blues", vmin=0, vmax=1)
-    else:
-        axes.imshow(allowed, cmap="Blues", vmin=0, vmax=1.6, aspect="auto" if len(allowed) == 3 else "equal")
+three = numbers(["五", "三千零五十", "五十万三千零四十二"])
+given = shifted(written[1:2])[0, :-1]  # what the decoder is given, from the start token on
+_, c = transformer({"source": numbers(texts[1:2]), "target": written[1:2]}, p, config)
+seen = c["decoder"]["blocks"][0]["msa"]["att"]["a"][0, :, : len(given), : len(given)].mean(axis=0)
+
+figure = new_figure(8, 2.9)
+left, middle, right = figure.subplots(1, 3)
+left.imshow(no_padding(three, "source"), cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
+left.set(xlabel="key", ylabel="sequence", yticks=range(3))
+middle.imshow(causal(len(given)), cmap="Blues", vmin=0, vmax=1.6)
+middle.set(xlabel="key", ylabel="query")
+right.imshow(seen, cmap="Blues", vmin=0, vmax=1)
+labels = [english.tokens[token] for token in given]
+right.set_xticks(range(len(given)), labels, rotation=90, fontsize=6)
+right.set_yticks(range(len(given)), labels, fontsize=6)
+for axes, title in zip((left, middle, right), ("padding", "causal", "decoder block 1"), strict=True):
     axes.set_title(title, fontsize=9)
-    axes.set(xlabel="key", ylabel="sequence" if title.startswith("padding") else "query")
-    axes.tick_params(labelsize=7)
 figure
 
 # %% [markdown]
-# Masks are tested by changing what must not matter. The last words of each target are exchanged: are the logits before them the same, to the bit? And a numeral is read alone, and in company of a longer one.
+# Masks are tested by changing what must not matter. The last words of each target are exchanged: are the logits before them the same, to the bit?
+# And a numeral is read alone, and in company of a longer one.
 
 # %%
+batch = {name: tokens[:64] for name, tokens in test.items()}
 logits, _ = transformer(batch, p, config)
 other = batch["target"].copy()
 other[:, 6:] = rng.integers(3, config.target_tokens, other[:, 6:].shape)
@@ -332,13 +345,14 @@ for name, model, past in (("with the mask", honest, honest_history), ("without",
     print(f"{name:14} loss on the test set {past[-1]['test_loss']:.3f}, numerals written right {right.mean():6.1%}")
 
 # %% [markdown]
-# The loss is *lower*: the answer stands in the input, one place to the right, and the model has learned to copy it. When it must write, there is nothing to copy. A loss that is
-# too good is a symptom.
+# The loss is *lower*: the answer stands in the input, one place to the right, and the model has learned to copy it. When it must write, there is
+# nothing to copy. A loss that is too good is a symptom.
 #
 # ## The block is ViT's
 #
-# Besides attention and positions the encoder has what every notebook of this series has: an MLP for each token, residual connections, LayerNorm. Is it the same block? Take a
-# Vision Transformer apart, and run its patches through the Transformer's `encoder_stack`; then break `encoder_block`, and see who is hit.
+# Besides attention and positions the encoder has what every notebook of this series has: an MLP for each token, residual connections, LayerNorm. Is
+# it the same block? Take a Vision Transformer apart, and run its patches through the Transformer's `encoder_stack`; then break `encoder_block`, and
+# see who is hit.
 
 # %%
 (_, _), (images, _) = tinyvit.load_data("digits")
@@ -361,19 +375,45 @@ with planted(encoder_block, ("z = y + z[:, :rows]", "z = y")):
 print(f"with a broken encoder_block: ViT's logits change by {hit_vit:.1f}, the Transformer's by {hit_transformer:.1f}")
 
 # %% [markdown]
-# One function. (ViT's MLP has GELU where the Transformer of 2017 has ReLU; that is a keyword.) A ViT is the encoder of a Transformer, with patches for words, and a class token in the decoder's place.
+# One function. (ViT's MLP has GELU where the Transformer of 2017 has ReLU; that is a keyword.) A ViT is the encoder of a Transformer, with patches
+# for words, and a class token in the decoder's place.
 #
 # ## The decoder's block
 #
-# A decoder block has a third branch between the two: **cross-attention**. Its queries come from the words written so far, its keys and values from the encoder, as in
-# Bahdanau's attention. So the map is [T, S], and was drawn at the top. With $M$ the encoder's output, the *memory*:
+# A decoder block has a third branch between the two: **cross-attention**. Its queries come from the words written so far, its keys and values from
+# the encoder, as in Bahdanau's attention. So the map is [T, S], and was drawn at the top. With $M$ the encoder's output, the *memory*:
 #
 # $$ z' = \mathrm{MSA}(\mathrm{LN}(z)) + z, \qquad z'' = \mathrm{MSA}(\mathrm{LN}(z'), M) + z', \qquad z''' = \mathrm{MLP}(\mathrm{LN}(z'')) + z'' $$
 #
-# On the way back every decoder block sends a gradient to $M$, and they add up ([the derivation](../docs/derivations/decoder_block.md)).
-#
-# This is **pre-norm**, as in ViT. The paper's is **post-norm**: $z' = \mathrm{LN}(\mathrm{MSA}(z) + z)$, and so on. The parameters are the same ones. Post-norm is known to need a
-# **warm-up**, a learning rate that rises slowly at first. Is it so here, six blocks deep?
+# On the way back every decoder block sends a gradient to $M$, and they add up ([the derivation](../docs/derivations/decoder_block.md)). The whole,
+# in blue what a ViT has too (sums and LayerNorms are not drawn):
+
+# %%
+figure = new_figure(7.5, 3.4)
+axes = figure.subplots()
+ENCODER = ["embedding + positions", "self-attention", "MLP"]
+DECODER = ["embedding + positions", "self-attention, causal", "cross-attention", "MLP", "scores of the next word"]
+for side, steps in enumerate((ENCODER, DECODER)):
+    for height, name in enumerate(steps):
+        colour = "#cfe2f0" if name in ENCODER else "#f6d5bd"
+        box = dict(boxstyle="round,pad=0.4", facecolor=colour, edgecolor="#555555")
+        axes.text(side, height, name, ha="center", va="center", fontsize=9, bbox=box)
+        if height:
+            axes.annotate("", (side, height - 0.3), (side, height - 0.7), arrowprops=dict(arrowstyle="->"))
+axes.annotate("", (0.82, 2), (0.1, 2), arrowprops=dict(arrowstyle="->", color=ORANGE, linewidth=2))
+axes.text(0.45, 2.15, "memory M", ha="center", color=ORANGE, fontsize=9)
+for edge, low, high in ((-0.3, 1, 2), (1.3, 1, 3)):  # what stands there L times
+    axes.plot([edge, edge], [low - 0.3, high + 0.3], color="#888888")
+    axes.text(1.07 * edge, (low + high) / 2, "L times", rotation=90, ha="center", va="center", fontsize=8)
+for side, text in enumerate(("the source", "the start, and the words written so far")):
+    axes.text(side, -0.75, text, ha="center", fontsize=9)
+axes.set(xlim=(-0.5, 1.5), ylim=(-1, 4.5))
+axes.axis("off")
+figure
+
+# %% [markdown]
+# The block above is **pre-norm**, as in ViT. The paper's is **post-norm**: $z' = \mathrm{LN}(\mathrm{MSA}(z) + z)$, and so on. The parameters are
+# the same ones. Post-norm is known to need a **warm-up**, a learning rate that rises slowly at first. Is it so here, six blocks deep?
 
 # %%
 curves = {}
@@ -399,8 +439,8 @@ figure
 #
 # ## Teacher forcing, and what goes wrong in decoding
 #
-# In training the decoder is given the *true* words before each place (**teacher forcing**): the start token, then the target without its last. One pass asks for all
-# places at once, which is what the causal mask is for.
+# In training the decoder is given the *true* words before each place (**teacher forcing**): the start token, then the target without its last. One
+# pass asks for all places at once, which is what the causal mask is for.
 
 # %%
 example = batch["target"][:1]
@@ -408,8 +448,9 @@ print("is given  ", [english.tokens[t] for t in shifted(example)[0] if t != PADD
 print("is to say ", [english.tokens[t] for t in example[0] if t != PADDING])
 
 # %% [markdown]
-# When it writes, it is given its own words, mistakes included: it meets beginnings that no teacher ever gave it. This is called **exposure bias**. The model with a single
-# epoch, `honest`, makes enough mistakes to study. Two scores: how many words are right, and how many whole numerals. Which of them is lower when the model writes on its own?
+# When it writes, it is given its own words, mistakes included: it meets beginnings that no teacher ever gave it. This is called **exposure bias**.
+# The model with a single epoch, `honest`, makes enough mistakes to study. Two scores: how many words are right, and how many whole numerals. Which
+# of them is lower when the model writes on its own?
 
 # %%
 target, real = test["target"], test["target"] != PADDING
@@ -442,13 +483,15 @@ plain(axes)
 figure
 
 # %% [markdown]
-# Whole numerals are right equally often, and must be: up to its first mistake, the model is given exactly the words that the teacher gives. (So whole-sequence accuracy can be measured in one
-# teacher-forced pass.) It is the words *behind* a mistake that suffer, since every later word continues the wrong numeral.
+# Whole numerals are right equally often, and must be: up to its first mistake, the model is given exactly the words that the teacher gives. (So
+# whole-sequence accuracy can be measured in one teacher-forced pass.) It is the words *behind* a mistake that suffer, since every later word
+# continues the wrong numeral.
 #
 # ## Decoding with a memory of keys and values
 #
-# To write word $t$, `decode` could be run on all words so far, anew at every step. But no earlier word sees the new one, so its keys and values stay as they were. Keep them, and each step computes one
-# token. Is that the same function, and what does it save at 64 words? (Random parameters will do.)
+# To write word $t$, `decode` could be run on all words so far, anew at every step. But no earlier word sees the new one, so its keys and values
+# stay as they were. Keep them, and each step computes one token. Is that the same function, and what does it save at 64 words? (Random parameters
+# will do.)
 
 # %%
 long = TransformerConfig(target_length=64, dim=64, mlp_dim=256)
@@ -465,13 +508,13 @@ def step_anew(tokens, state, p, config):
 def sixty_four(step, state):
     """Scores of 64 steps, each given the same words, and the milliseconds that they took."""
     begun, found = process_time(), []
-    for tokens in words.T:
+    for tokens in long_text.T:
         scores, state = step(tokens, state, p_long, long)
         found.append(scores)
     return np.stack(found, axis=1), 1000 * (process_time() - begun)
 
 
-words = rng.integers(3, 13, (8, 64))
+long_text = rng.integers(3, 13, (8, 64))
 memory = transformer_start(source, p_long, long)
 kept, fast = sixty_four(transformer_step, memory)
 anew, slow = sixty_four(step_anew, memory | {"words": np.zeros((8, 0), int)})
@@ -480,8 +523,8 @@ print(f"largest difference {abs(kept - anew).max():.0e}; {slow:,.0f} ms anew, {f
 # %% [markdown]
 # ## Greedy, or a beam
 #
-# **Greedy** decoding takes the likeliest word at each step. Is that the likeliest sequence? Here is a model small enough to reckon in your head. It begins with a (0.5) or b (0.4). After b it ends (0.9). After a
-# anything may come. What does greedy decoding write, and what would be better?
+# **Greedy** decoding takes the likeliest word at each step. Is that the likeliest sequence? Here is a model small enough to reckon in your head. It
+# begins with a (0.5) or b (0.4). After b it ends (0.9). After a anything may come. What does greedy decoding write, and what would be better?
 
 # %%
 a, b = 3, 4
@@ -517,13 +560,13 @@ for name, found in (("greedy", free), ("beam", by_beam)):
     print(f"{chinese.decode(test['source'][shown])} {name:6}: {english.decode(found[shown])}")
 
 # %% [markdown]
-# The beam finds likelier sequences, and likelier is often, not always, right. Without correction it would prefer short ones, since every word costs; so the log-probability is divided by a length
-# penalty (Wu et al. 2016).
+# The beam finds likelier sequences, and likelier is often, not always, right. Without correction it would prefer short ones, since every word
+# costs; so the log-probability is divided by a length penalty (Wu et al. 2016).
 #
 # ## Exercises
 #
-# Write the bodies; `exercises.check` marks them, and `exercises.hint("causal")` gives a first hint. Use `layer_norm`, `multi_head_attention` and `mlp` of `tinyvit.layers`, and their
-# backward passes.
+# Write the bodies; `exercises.check` marks them, and `exercises.hint("causal")` gives a first hint. Use `layer_norm`, `multi_head_attention` and
+# `mlp` of `tinyvit.layers`, and their backward passes.
 
 
 # %%
@@ -572,8 +615,8 @@ exercises.check("post_norm_decoder_block_backward", my_post_norm_decoder_block_b
 # %% [markdown]
 # ## What we know now
 #
-# Self-attention is all steps at once; positions bring back the order, and masks say who may look at whom. The encoder's block is ViT's. A decoder adds a branch that asks the source, learns with a teacher, and
-# writes alone.
+# Self-attention is all steps at once; positions bring back the order, and masks say who may look at whom. The encoder's block is ViT's. A decoder
+# adds a branch that asks the source, learns with a teacher, and writes alone.
 
 # %%
 small = [rng.standard_normal((2, 3, 8)), rng.standard_normal((2, 5, 8)), decoder_block_init(rng, 8, 6, dtype="float64")]

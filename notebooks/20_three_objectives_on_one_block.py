@@ -1,11 +1,12 @@
 # %% [markdown]
 # # Three objectives on one block
 #
-# **The question.** A translator, a GPT that writes, a BERT that fills gaps, a ViT that names what it sees: [the notebook before](19_from_recurrence_to_the_transformer.ipynb) has shown that
-# all run the same block. What, then, makes them different?
+# **The question.** A translator, a GPT that writes, a BERT that fills gaps, a ViT that names what it sees: [the notebook
+# before](19_from_recurrence_to_the_transformer.ipynb) has shown that all run the same block. What, then, makes them different?
 #
-# Three things: what the model is **given**, what it is **asked**, and **who may look at whom**. Here they are for one and the same sum, $12 + 30 = 42$. A row is a
-# query, a column a key, blue means *may look*. The orange rows are those that are asked something.
+# Three things: what the model is **given**, what it is **asked**, and **who may look at whom**. Here they are for one and the same sum,
+# $12 + 30 = 42$; all sums here are of two numbers with two digits. A row is a query, a column a key, blue means *may look*. The orange rows are
+# those that are asked something.
 
 # %%
 import numpy as np
@@ -65,8 +66,9 @@ figure
 #
 # ## A loop that does not know what it trains
 #
-# An objective is a function: from some examples and the parameters to the loss and its gradient. The loop below is all that is common: 128 examples a step, blocks of the same size,
-# the same learning rate. From which objective will a model learn to add in the fewest steps, and from which in the most? Guess before you go on.
+# An objective is a function: from some examples and the parameters to the loss and its gradient. The loop below is all that is common: 128 examples
+# a step, blocks of the same size, the same learning rate. From which objective will a model learn to add in the fewest steps, and from which in the
+# most? Guess before you go on.
 
 # %%
 BATCH, EVERY = 128, 100
@@ -105,8 +107,9 @@ def answers_right(logits, target, places):
 # %% [markdown]
 # ## Translate
 #
-# **Given** the question, and the answer up to the word before. **Asked** the next word of the answer, at every place at once. In `token_cross_entropy`, places without a target
-# (here padding) do not count, and the mean is over those that do: a long sequence has more to say than a short one ([derived here](../docs/derivations/token_cross_entropy.md)).
+# **Given** the question, and the answer up to the word before. **Asked** the next word of the answer, at every place at once. In
+# `token_cross_entropy`, places without a target (here padding) do not count, and the mean is over those that do: a long sequence has more to say
+# than a short one ([derived here](../docs/derivations/token_cross_entropy.md)).
 
 # %%
 config_pair = TransformerConfig(
@@ -134,8 +137,9 @@ p_pair = train("translate", translate, translated, transformer_init(rng, config_
 # %% [markdown]
 # ## Predict the next
 #
-# A **GPT** (Radford et al. 2018) has no encoder and no labels. It reads one sequence, question and answer alike, and is **asked** at every place for the token that follows. So any text is its own
-# target, shifted by one: that is why such models could be trained on all that was ever written.
+# A **GPT** ([Radford et al. 2018](https://cdn.openai.com/research-covers/language-unsupervised/language_understanding_paper.pdf)) has no encoder
+# and no labels. It reads one sequence, question and answer alike, and is **asked** at every place for the token that follows. So any text is its
+# own target, shifted by one: that is why such models could be trained on all that was ever written.
 
 # %%
 tokens_in_all, length = len(whole.dataset.source.tokens), whole.dataset.length
@@ -175,13 +179,14 @@ plain(axes)
 figure
 
 # %% [markdown]
-# The question was drawn at random, and nobody can foresee it: $\ln 10$ nats a digit, $\ln 9$ where no zero may stand. All that can be learned is the signs and the answer. A language model's loss never reaches zero; what counts is how
-# far it lies above what nobody can know.
+# The question was drawn at random, and nobody can foresee it: $\ln 10$ nats a digit, $\ln 9$ where no zero may stand. All that can be learned is
+# the signs and the answer. A language model's loss never reaches zero; what counts is how far it lies above what nobody can know.
 #
 # ## Fill the blank
 #
-# **BERT** (Devlin et al. 2019) lets everybody look at everybody, as ViT does. Then the next token would be no riddle: it is seen. So some tokens are **hidden**, and asked. Of the tokens, 15 % are asked; of these, 80 % are hidden, 10 % replaced by
-# a random token, and 10 % left as they are. Here is that on one sum, eight times:
+# **BERT** ([Devlin et al. 2019](https://arxiv.org/abs/1810.04805)) lets everybody look at everybody, as ViT does. Then the next token would be no
+# riddle: it is seen. So some tokens are **hidden**, and asked. Of the tokens, 15 % are asked; of these, 80 % are hidden, 10 % replaced by a random
+# token, and 10 % left as they are. Here is that on one sum, eight times:
 
 # %%
 sum_of_two = test[:1]
@@ -193,8 +198,9 @@ for _ in range(8):
     print("".join(letters[t] for t in given[0]).ljust(10), "asked:", ", ".join(questions))
 
 # %% [markdown]
-# Why so complicated? Ask fewer, and a step teaches little; ask more, and less is left to infer them from. But why not hide *all* that are asked? Let us train both, once as in the paper, and once with 100 % hidden. The score is whether a single
-# hidden digit, anywhere in the sum, is found.
+# Why so complicated? Ask fewer, and a step teaches little; ask more, and less is left to infer them from. But why not hide *all* that are asked?
+# Let us train both, once as in the paper, and once with 100 % hidden. The score is whether a single hidden digit, anywhere in the sum, is found.
+# (BERT's own blocks are post-norm; here they are pre-norm, as all others.)
 
 # %%
 config_blank = BERTConfig(tokens=tokens_in_all, length=length, norm="pre", **size)
@@ -226,7 +232,8 @@ p_short = train("as in the paper, for a start", fill_blank(bert_file.hide), fill
 p_hidden = train("all hidden", fill_blank(all_hidden), filled, start, whole.train, 400)
 
 # %% [markdown]
-# Neither is good yet. But a BERT is later *used* on texts in which nothing is hidden. Show both complete sums. What do they say at a digit that they can see?
+# Neither is good yet. But a BERT is later *used* on texts in which nothing is hidden. Show both complete sums. What do they say at a digit that
+# they can see?
 
 # %%
 says = {}
@@ -239,10 +246,12 @@ for name, p in (("as in the paper", p_short), ("all hidden", p_hidden)):
     )
 
 # %% [markdown]
-# For the model that only ever was asked at ▢, a digit that can be seen is none of its business: what it computes there is noise. The other cannot know which of the tokens it sees are asked, or replaced, so it must understand them all.
+# For the model that only ever was asked at ▢, a digit that can be seen is none of its business: what it computes there is noise. The other cannot
+# know which of the tokens it sees are asked, or replaced, so it must understand them all.
 #
-# What can BERT do that GPT cannot? Subtract. Hide a digit of the *question*: what it must be follows from the answer behind it, where GPT does not look. And how does BERT fill a whole answer? All blanks at once, each without knowing what is put into the others.
-# For these questions a BERT is trained three times as long.
+# What can BERT do that GPT cannot? Subtract. Hide a digit of the *question*: what it must be follows from the answer behind it, where GPT does not
+# look. And how does BERT fill a whole answer? All blanks at once, each without knowing what is put into the others. For these questions a BERT is
+# trained three times as long.
 
 # %%
 p_blank = train("fill the blank", fill_blank(bert_file.hide), filled, start, whole.train, 1200)
@@ -265,8 +274,9 @@ for name in subtracts:
 # %% [markdown]
 # ## Name it
 #
-# ViT's objective is older than all of these: one **label** for everything it is given. Can a ViT read a sum? It takes patches, and a patch may be anything. Let each token be a picture of 4 x 4 pixels, one of them white. Then the projection of a patch picks a row of its
-# matrix, and that *is* the lookup of a token's embedding:
+# ViT's objective is older than all of these: one **label** for everything it is given. Can a ViT read a sum? It takes patches, and a patch may be
+# anything. Let each token be a picture of 4 x 4 pixels, one of them white. Then the projection of a patch picks a row of its matrix, and that *is*
+# the lookup of a token's embedding:
 
 # %%
 PATCH = 4
@@ -296,7 +306,7 @@ figure
 
 
 # %% [markdown]
-# There are 199 possible results, so 199 labels. (`vit` is the function that read handwriting in [notebook 0](00_start_here.ipynb).)
+# Results go up to 198, so there are 199 labels. (`vit` is the function that read handwriting in [notebook 0](00_start_here.ipynb).)
 
 # %%
 values = {
@@ -343,9 +353,10 @@ plain(axes)
 figure
 
 # %% [markdown]
-# The same block and the same sums, and yet the steps differ by far. One reason stands in the table: how many targets a sum gives. BERT's 15 % are few. A translator's are few, too, but all of them belong to the answer. And one label of 199 says nothing
-# about its digits: that 42 and 43 have a 4 in common has to be found out. (That is one seed, one learning rate, and one small task; an explanation is not yet an experiment.) What each can *do* afterwards is another matter: the translator and GPT write, BERT looks both ways, and the label takes one
-# pass for the whole answer.
+# The same block and the same sums, and yet the steps differ by far. One reason stands in the table: how many targets a sum gives. BERT's 15 % are
+# few. A translator's are few, too, but all of them belong to the answer. And one label of 199 says nothing about its digits: that 42 and 43 have a
+# 4 in common has to be found out. (That is one seed, one learning rate, and one small task; an explanation is not yet an experiment.) What each can
+# *do* afterwards is another matter: the translator and GPT write, BERT looks both ways, and the label takes one pass for the whole answer.
 #
 # Is it the same block? The parameters of all models have the same names and shapes:
 
@@ -389,7 +400,9 @@ print(
 # %% [markdown]
 # ## Exercises
 #
-# The loss over tokens, and the scores that a table of embeddings gives (one matrix for both ends: Press and Wolf 2017). `cross_entropy` and its backward pass may be used. Mind that an integer of NumPy, such as a sum of True and False, makes a float32 array a float64 one; `int(...)` does not.
+# The loss over tokens, and the scores that a table of embeddings gives (one matrix for both ends: [Press and Wolf
+# 2017](https://arxiv.org/abs/1608.05859)). `cross_entropy` and its backward pass may be used. Mind that an integer of NumPy, such as a sum of True
+# and False, makes a float32 array a float64 one; `int(...)` does not.
 
 
 # %%
@@ -465,7 +478,8 @@ print(marked(my_hide(rng, many, HIDDEN, 16), many))
 # %% [markdown]
 # ## What we know now
 #
-# Given, asked, and who may look: change these three, and the same stack translates, writes, fills gaps or names. Where nothing is asked there is no gradient, and what is never asked is never learned.
+# Given, asked, and who may look: change these three, and the same stack translates, writes, fills gaps or names. Where nothing is asked there is no
+# gradient, and what is never asked is never learned.
 
 # %%
 scores_report = tinyvit.gradcheck(

@@ -199,12 +199,14 @@ def test_every_op_and_layer_is_an_exercise():
         "bottleneck": "the notebook shows it whole",
         "resnet": "it only calls the units",
         "hybrid": "it only calls the ResNet and the ViT",
+        "token_loss": "token_cross_entropy times the number of targets",
+        "transformer": "beside the ViT; its own parts are exercises",
+        "gpt": "beside the ViT; its own parts are exercises",
+        "bert": "beside the ViT; its own parts are exercises",
     }
-    of_recurrence = ("sigmoid", "gru_cell", "gru_after_cell", "lstm_cell", "recurrence", "recurrent_stack")
+    of_recurrence = ("sigmoid", "gru_cell", "gru_after_cell", "lstm_cell", "recurrence", "recurrent_stack", "seq2seq")
     of_alignment = ("dot_alignment", "general_alignment", "additive_alignment", "token_embedding")
     others |= dict.fromkeys((*of_recurrence, *of_alignment), "of recurrence, which has no notebook yet")
-    others |= dict.fromkeys(("seq2seq", "transformer", "gpt", "bert"), "beside the ViT; its own parts are exercises")
-    others["token_loss"] = "token_cross_entropy times the number of targets"
     checked = {name.partition("/")[0] for name in cases()}
     assert checked >= others.keys(), "an exception that is none"
     kinds = {"learned_position", "grid_position", "sinusoidal_position"}
