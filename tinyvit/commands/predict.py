@@ -12,6 +12,7 @@ from tinyvit.commands.models import add_inputs, add_model, check_is_transformer,
 from tinyvit.commands.options import add_device, add_json, count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
 from tinyvit.commands.runs import check_figure, save_figure
+from tinyvit.commands.text_weights import add_writing, check_no_writing, holds_text, predict_published
 from tinyvit.errors import UsageError
 from tinyvit.models.model import forward, model_of
 from tinyvit.training.cores import usable_cores
@@ -28,6 +29,10 @@ def add(commands):
     """Declare the options."""
     examples = ["predict runs/mnist-1 seven.png", "predict runs/mnist-1 *.png --figure look.png"]
     examples += ["predict model.safetensors cat.jpg --top 5", "predict Ti_16.npz photos/ --json"]
+    examples += [
+        'predict gpt2 "The capital of France is"',
+        'predict bert-base-uncased "Paris is the [MASK] of France."',
+    ]
     parser = new_command(commands, "predict", run, examples)
     add_model(parser)
     add_inputs(parser)
@@ -42,10 +47,14 @@ def add(commands):
     )
     add_device(parser)
     add_json(parser)
+    add_writing(parser)
 
 
 def run(args):
-    """Classify pictures."""
+    """Classify pictures; or go on with a text, or fill in its [MASK]."""
+    if holds_text(args.model):
+        return predict_published(args)
+    check_no_writing(args)
     if args.figure:
         check_figure(args.figure)
     model = open_for_pictures(args, args.device)

@@ -1,6 +1,5 @@
 """The models of text, by name: they are given tokens, and their presets are for a data set of text."""
 
-
 from tinyvit.layers.attend import attention_map
 from tinyvit.models.bert import BERTConfig, bert, bert_backward, bert_init, hide
 from tinyvit.models.entry import Model

@@ -1,4 +1,4 @@
-"""What a file holds that is almost a model that is read, seen in its arrays' names: it is refused by its kind's name."""
+"""What a file holds that is almost a model that is read, seen in its arrays' names: it is refused by its kind."""
 
 import re
 

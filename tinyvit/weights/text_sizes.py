@@ -1,4 +1,4 @@
-"""The GPT-2 or BERT that a file's arrays are of: its sizes from their shapes, and with what a config.json adds, the rest.
+"""The GPT-2 or BERT that a file's arrays are of: its sizes from their shapes; the rest is said by its config.json.
 
 A config.json may ask for what neither paper has, such as attention that is scaled in another way in each block. The
 arrays would be the same: so whatever decides what the model computes is read, or refused by its name.
@@ -92,7 +92,8 @@ def configuration(path, tensors, naming, described, heads, model):
     (tokens, dim), (length, _), (mlp_dim,) = (shape[name] for name in AXES)
     sizes = dict(tokens=tokens, length=length, dim=dim, depth=depth, mlp_dim=mlp_dim)
     sizes |= {"types": shape["types/w"][0]} if model == "bert" else {}
-    lines = [f"{naming.source}'s names: {facts.what} with {_blocks(depth)} of width {dim}, {tokens} tokens", *lines]
+    blocks = f"{depth} block{'s' * (depth > 1)} of width {dim}"
+    lines = [f"{naming.source}'s names: {facts.what} with {blocks}, {tokens} tokens, positions for {length}", *lines]
     for name, ours in facts.sizes.items():
         described.check(name, sizes[ours])
     choices = dict(
@@ -106,10 +107,6 @@ def configuration(path, tensors, naming, described, heads, model):
         beside = " with its config.json" if described else ""
         wrong = CheckpointError if heads is None else UsageError
         raise wrong(f"{path}{beside}: {first_line(error)}") from None
-
-
-def _blocks(depth):
-    return f"{depth} block{'s' * (depth > 1)}"
 
 
 def _without_others(path, tensors, facts):
