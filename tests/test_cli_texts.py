@@ -45,7 +45,7 @@ def opened(folder):
 def answered(*argv):
     result = call("predict", *argv, "--json")
     assert result.code == 0, result.err
-    return [json.loads(line) for line in result.out.splitlines()]
+    return json.loads(result.out)
 
 
 # ---- GPT-2
@@ -116,7 +116,9 @@ def test_it_is_cut_at_the_last_position(here, tokens):
     text = "x " * 19
     assert len(tokenizer.encode(text)) == 38
     result = call("predict", "gpt", text, "--json")
-    assert json.loads(result.out)["tokens"] == 3 and "cut after 3 tokens, at the last of the model's 40" in result.err
+    assert (
+        json.loads(result.out)[0]["tokens"] == 3 and "cut after 3 tokens, at the last of the model's 40" in result.err
+    )
     assert "cut" not in call("predict", "gpt", text, "--tokens=3").err
 
 
@@ -188,8 +190,15 @@ REFUSED = {  # (arguments, words)
     "tokens": (["gpt", "a", "--tokens=0"], "found 0, expected at least 1"),
     "classes": (["gpt", "a", "--top=3"], "--top: gpt has no use for it, since it writes text; leave it out"),
     "BERT writes": (["bert", "[MASK]", "--tokens=3"], "--tokens: bert has no use for it, since it writes no text"),
-    "a figure": (["gpt", "a", "--figure=a.png"], "--figure: gpt has no use for it, since it is a model of text"),
-    "a data set": (["gpt", "a", "--data=mnist"], "--data: gpt has no use for it, since it is a model of text"),
+    "a figure": (
+        ["gpt", "a", "--figure=a.png"],
+        "--figure: gpt has no use for it, since it is a published model of text",
+    ),
+    "a beam": (["bert", "[MASK]", "--beam=4"], "--beam: bert has no use for it, since it is a published model"),
+    "a data set": (
+        ["gpt", "a", "--data=mnist"],
+        "--data: gpt has no use for it, since it is a published model of text",
+    ),
 }
 
 

@@ -23,7 +23,7 @@ from tinyvit.weights.wrappers import unwrapped
 
 LONGEST = 30  # tokens that are written, unless --tokens says otherwise
 BEST = 5  # words that are named for a [MASK], unless --top says otherwise
-OF_PICTURES = ("figure", "dataset")
+OF_OTHERS = ("figure", "dataset", "beam")
 OF_WRITING = ("tokens", "temperature", "top_p", "seed")
 
 
@@ -39,8 +39,8 @@ def add_writing(parser):
 
 
 def check_no_writing(args):
-    """Raise UsageError if an option is given that is of a model of text."""
-    _check_absent(args, OF_WRITING, "it classifies pictures")
+    """Raise UsageError if an option is given that is of a published GPT-2."""
+    _check_absent(args, OF_WRITING, "it is no published GPT-2")
 
 
 def _check_absent(args, names, why):
@@ -64,7 +64,7 @@ def predict_published(args):
     """Go on with each text, or name the words for its [MASK]."""
     from threadpoolctl import threadpool_limits
 
-    _check_absent(args, OF_PICTURES, "it is a model of text")
+    _check_absent(args, OF_OTHERS, "it is a published model of text")
     p, config, notes = load_weights(args.model, args.heads, gelu=args.gelu, eps=args.eps)
     writes = isinstance(config, GPTConfig)
     if writes:
@@ -80,10 +80,14 @@ def predict_published(args):
         (_prompt if writes else _with_gaps)(text, config, tokenizer)
     p = to_device(p, args.device)
     print(notes, file=sys.stderr)
+    results = []
     with threadpool_limits(args.workers or usable_cores()):
         for text in args.image:
-            result = (_gone_on if writes else _filled)(text, p, config, tokenizer, args)
-            print(json.dumps(result) if args.json else _in_words(result), flush=True)
+            results.append((_gone_on if writes else _filled)(text, p, config, tokenizer, args))
+            if not args.json:
+                print(_in_words(results[-1]), flush=True)
+    if args.json:
+        print(json.dumps(results, ensure_ascii=False))
 
 
 def _gone_on(text, p, config, tokenizer, args):

@@ -31,6 +31,7 @@ from tinyvit.ops.sums import column_sums
 from tinyvit.ops.token_cross_entropy import NO_TARGET
 from tinyvit.ops.tokens import SPECIAL, no_padding
 
+FIRST = len(SPECIAL)
 MASKED, RANDOM = 0.8, 0.1  # of the tokens that are asked, the shares that are hidden, and replaced by any other
 
 
@@ -173,7 +174,7 @@ def bert_backward(dlogits, p, c, config):
     return g | {"tokens": {"w": of_scores["w"] + of_tokens["w"]}}
 
 
-def hide(rng, tokens, mask_token, vocabulary, *, share=0.15, first=len(SPECIAL)):
+def hide(rng, tokens, mask_token, vocabulary, *, share=0.15, first=FIRST):
     """Choose what is asked: 15 % of the tokens; of these, 80 % are hidden, 10 % replaced, 10 % left as they are.
 
     If all were hidden, the model would never see what it is later used on, a text without hidden tokens; and because it

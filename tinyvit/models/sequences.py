@@ -1,5 +1,7 @@
 """The models of text, by name: they are given tokens, and their presets are for a data set of text."""
 
+from typing import Any
+
 from tinyvit.layers.attend import attention_map
 from tinyvit.models.bert import BERTConfig, bert, bert_backward, bert_init, hide
 from tinyvit.models.entry import Model
@@ -110,7 +112,7 @@ def _sequence_sizes(dataset):
     return {"tokens": len(dataset.source.tokens), "length": dataset.length}
 
 
-SMALL = dict(dim=64, depth=2, heads=4, mlp_dim=256)
+SMALL: dict[str, Any] = dict(dim=64, depth=2, heads=4, mlp_dim=256)
 SEQUENCE_MODELS = {
     "seq2seq": Model(
         title="a recurrent encoder and decoder",

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinyvit.arrays import to_host
 from tinyvit.models.bert import bert
-from tinyvit.models.decoding import beam_search, generate
+from tinyvit.models.decoding import beam_search, generate, greedy
 from tinyvit.models.gpt import gpt_step
 from tinyvit.models.seq2seq import seq2seq_start, seq2seq_step
 from tinyvit.models.token_tasks import behind_the_sign
@@ -62,17 +62,21 @@ def hide_answers(tokens):
     return np.where(hidden, HIDDEN, tokens), np.where(hidden, tokens, NO_TARGET)
 
 
-def write_bert(batch, p, config, *, choose=None, beam=None, longest=None):
-    """BERT fills in all hidden tokens at once: it knows of each that the others are hidden, and no more."""
-    tokens, _ = hide_answers(batch["tokens"])
+def fill(tokens, p, config, *, choose=None):
+    """The sequences with a token in place of each HIDDEN one: integer array [B, T].
+
+    All at once: BERT knows of each that the others are hidden, and no more.
+    """
+    tokens = to_host(tokens)
     logits = to_host(bert(tokens, p, config)[0]).copy()
     logits[..., : HIDDEN + 1] = -np.inf  # no special token was ever hidden
-    filled = (choose or _likeliest)(logits.reshape(-1, logits.shape[-1])).reshape(tokens.shape)
-    return answers_in(np.where(tokens == HIDDEN, filled, tokens))
+    filled = (choose or greedy)(logits.reshape(-1, logits.shape[-1])).reshape(tokens.shape)
+    return np.where(tokens == HIDDEN, filled, tokens)
 
 
-def _likeliest(scores):
-    return scores.argmax(-1)
+def write_bert(batch, p, config, *, choose=None, beam=None, longest=None):
+    """BERT fills in the answer, all of whose tokens are hidden."""
+    return answers_in(fill(hide_answers(batch["tokens"])[0], p, config, choose=choose))
 
 
 def answers_in(tokens):
