@@ -404,48 +404,36 @@ def test_a_text_is_not_cut(vocabulary):
     assert len(read(folder, "bert").encode("the")) == 3
 
 
+def put(name, text):
+    return lambda folder: (folder / name).write_text(text, encoding="utf-8")
+
+
 SPOILED = {  # (vocabulary, the files' change, words)
-    "none": (
-        "gpt",
-        lambda folder: shutil.rmtree(folder) or folder.mkdir(),
-        "expected tokenizer.json, or vocab.json and",
-    ),
+    "none": ("gpt", lambda folder: shutil.rmtree(folder) or folder.mkdir(), "expected tokenizer.json, or vocab.json"),
     "none, BERT's": ("bert", lambda folder: (folder / "vocab.txt").unlink(), "expected tokenizer.json, or vocab.txt"),
     "no merges": ("gpt", lambda folder: (folder / "merges.txt").unlink(), "no vocabulary in"),
     "a folder": ("gpt", lambda folder: (folder / "tokenizer.json").mkdir(), "tokenizer.json is no ordinary file"),
-    "no JSON": ("gpt", lambda folder: (folder / "vocab.json").write_text("{"), "cannot read vocab.json and merges.txt"),
-    "a list": (
-        "gpt",
-        lambda folder: (folder / "vocab.json").write_text("[1]"),
-        "cannot read vocab.json and merges.txt",
-    ),
-    "bytes": ("gpt", lambda folder: (folder / "vocab.json").write_text('{"a": 0}'), "cannot read vocab.json and"),
+    "no JSON": ("gpt", put("vocab.json", "{"), "vocab.json: Expecting"),
+    "a list": ("gpt", put("vocab.json", "[1]"), "vocab.json is no table"),
+    "no numbers": ("gpt", put("vocab.json", '{"a": "b"}'), "vocab.json is no vocabulary: expected a number for each"),
+    "below zero": ("gpt", put("vocab.json", '{"a": -1}'), "vocab.json is no vocabulary"),
+    "tokens that are not there": ("gpt", put("vocab.json", '{"a": 0}'), "merges.txt, line 2: found"),
     "few bytes": (
         "gpt",
-        lambda folder: (folder / "vocab.json").write_text('{"a": 0}') and (folder / "merges.txt").write_text(""),
+        lambda folder: put("vocab.json", '{"a": 0}')(folder) and put("merges.txt", "")(folder),
         "lacks 255 of the 256 bytes",
     ),
-    "merges": (
+    "three": ("gpt", put("merges.txt", "#version: 0.2\na b c\n"), "line 2: found 'a b c', expected two tokens that"),
+    "no third": ("gpt", put("merges.txt", "~ ~\n"), "line 1: found '~ ~', expected two tokens that make a third"),
+    "no UTF-8": (
         "gpt",
-        lambda folder: (folder / "merges.txt").write_text("a b c\n"),
-        "cannot read vocab.json and merges",
+        lambda folder: (folder / "merges.txt").write_bytes(b"\xff"),
+        "cannot read vocab.json and merges.txt",
     ),
-    "tokenizer.json": (
-        "bert",
-        lambda folder: (folder / "tokenizer.json").write_text("{}"),
-        "cannot read tokenizer.json",
-    ),
-    "special": (
-        "bert",
-        lambda folder: (folder / "vocab.txt").write_text("a\nb\n"),
-        "has no [UNK], [CLS], [SEP], [MASK]",
-    ),
-    "too many": (
-        "bert",
-        lambda folder: (folder / "vocab.txt").write_text("\n".join(["a", *WORDS])),
-        "the model knows 56",
-    ),
-    "settings": ("bert", lambda folder: (folder / "tokenizer_config.json").write_text("{"), "tokenizer_config.json"),
+    "tokenizer.json": ("bert", put("tokenizer.json", "{}"), "cannot read tokenizer.json"),
+    "special": ("bert", put("vocab.txt", "a\nb\n"), "has no [UNK], [CLS], [SEP], [MASK]"),
+    "too many": ("bert", put("vocab.txt", "\n".join(["a", *WORDS])), "57 tokens, and the model knows 56"),
+    "settings": ("bert", put("tokenizer_config.json", "{"), "tokenizer_config.json"),
 }
 
 
