@@ -39,7 +39,7 @@ def tokens():
 def opened(folder):
     """(p in float64, config, tokenizer)"""
     p, config, _ = load_weights(folder)
-    return cast(p, "float64"), config, read_tokenizer(folder, folder.name, config.tokens)
+    return cast(p, "float64"), config, read_tokenizer(folder, config)
 
 
 def answered(*argv):

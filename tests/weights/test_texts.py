@@ -352,7 +352,7 @@ def vocabulary(tmp_path):
 
 def read(folder, name):
     pytest.importorskip("tokenizers")
-    return read_tokenizer(folder, name.partition(",")[0], 320 if name == "gpt" else len(WORDS))
+    return read_tokenizer(folder, SMALL_GPT if name == "gpt" else SMALL_BERT)
 
 
 KINDS = ["gpt", "bert", "bert, cased"]
@@ -451,7 +451,7 @@ def test_a_vocabulary_that_cannot_be_read(vocabulary, what):
 def test_the_package_is_missing(vocabulary, monkeypatch):
     monkeypatch.setitem(sys.modules, "tokenizers", None)
     with pytest.raises(UsageError, match=r"need the package tokenizers: pip install 'tinyvit\[text\]'"):
-        read_tokenizer(vocabulary("gpt"), "gpt", 320)
+        read_tokenizer(vocabulary("gpt"), SMALL_GPT)
 
 
 def test_half_a_character(vocabulary):

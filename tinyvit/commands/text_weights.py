@@ -74,7 +74,7 @@ def predict_published(args):
     if not notes.has_head:
         raise UsageError(f"{args.model} has no head that was trained, so it fills in no words: fetch BertForMaskedLM's")
     folder = found_weights(local(args.model))[0].parent
-    tokenizer = read_tokenizer(folder, "gpt" if writes else "bert", config.tokens)
+    tokenizer = read_tokenizer(folder, config)
     _choice(args)
     for text in args.image:  # what is wrong with one of them is said before the first is answered
         (_prompt if writes else _with_gaps)(text, config, tokenizer)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tinyvit.errors import CheckpointError, UsageError, first_line
+from tinyvit.models.model import name_of
 from tinyvit.weights.description import read_table
 
 FILES = {  # {model: the ways in which its vocabulary may lie there; the first that is there is read}
@@ -62,16 +63,15 @@ class Tokenizer:
         return 1 + max(self.inner.get_vocab().values(), default=-1)
 
 
-def read_tokenizer(folder, model, tokens):
+def read_tokenizer(folder, config):
     """The tokenizer of a published model.
 
     Parameters
     ----------
-    folder : Path
+    folder : path
         Where its weights lie.
-    model : "gpt" or "bert"
-    tokens : int
-        How many the model knows.
+    config : GPTConfig or BERTConfig
+        Of the model.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def read_tokenizer(folder, model, tokens):
     CheckpointError
         If the files are not there, cannot be read, or have more tokens than the model.
     """
-    files = _files(folder, model)
+    files = _files(Path(folder), name_of(config))
     try:
         import tokenizers
     except ImportError:
@@ -99,9 +99,9 @@ def read_tokenizer(folder, model, tokens):
         names = " and ".join(file.name for file in files)
         raise CheckpointError(f"cannot read {names} in {folder}: {first_line(error)}; fetch it again") from None
     found = Tokenizer(inner, path)
-    if not 0 < found.size <= tokens:
+    if not 0 < found.size <= config.tokens:
         raise CheckpointError(
-            f"{path} has {found.size} tokens, and the model knows {tokens}: expected its own vocabulary"
+            f"{path} has {found.size} tokens, and the model knows {config.tokens}: expected its own vocabulary"
         )
     return found
 
