@@ -1,6 +1,7 @@
 """Published weights into the parameter tree: who wrote them, what model they are, and every array in its place."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from tinyvit.weights import hybrid_sizes, sizes, swin_sizes, text_sizes
 from tinyvit.weights.adapt import adapt
 from tinyvit.weights.description import Description
 from tinyvit.weights.hybrid_sources import HYBRID
-from tinyvit.weights.naming import read_parameters
+from tinyvit.weights.naming import Naming, read_parameters
 from tinyvit.weights.place import local
 from tinyvit.weights.sources import SOURCES
 from tinyvit.weights.swin_sources import SWIN
@@ -26,7 +27,7 @@ from tinyvit.weights.text_sources import BERT, GPT
 from tinyvit.weights.variants import canonical
 from tinyvit.weights.wrappers import unwrapped
 
-READ = {  # {model: (its sources, what finds its configuration)}
+READ: dict[str, tuple[dict[str, Naming], Callable]] = {  # {model: (its sources, what finds its configuration)}
     "vit": (SOURCES, sizes.configuration),
     "swin": (SWIN, swin_sizes.configuration),
     "hybrid": (HYBRID, hybrid_sizes.configuration),
