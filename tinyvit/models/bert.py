@@ -200,7 +200,17 @@ def hide(rng, tokens, mask_token, vocabulary, *, share=0.15, first=FIRST):
     """
     real = tokens >= first
     chance = np.where(real, rng.random(tokens.shape), np.inf)
-    asked = real & ((chance < share) | (chance == chance.min(axis=1, keepdims=True)))
+    rank = chance.argsort(axis=1).argsort(axis=1)
+    asked = rank < asked_counts(tokens, share, first)[:, None]
     how, others = rng.random(tokens.shape), rng.integers(first, vocabulary, tokens.shape)
     given = np.where(how < MASKED, mask_token, np.where(how < MASKED + RANDOM, others, tokens))
     return np.where(asked, given, tokens), np.where(asked, tokens, NO_TARGET)
+
+
+def asked_counts(tokens, share=0.15, first=FIRST):
+    """How many tokens of each sequence `hide` asks: the share of the real ones, rounded, at least one; int array [B].
+
+    As Google's code has it. That the number is no matter of chance lets a batch be divided: each part knows its share.
+    """
+    real = (tokens >= first).sum(axis=1)
+    return np.minimum(real, np.maximum(1, np.rint(share * real).astype(int)))
