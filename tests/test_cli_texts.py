@@ -172,6 +172,22 @@ def test_bert_fills_in_as_transformers_does(here, tokens):
     assert np.allclose([x["probability"] for x in found], y.sort(descending=True).values[:9], atol=1e-6)
 
 
+def test_bert_fills_in_no_token_that_the_vocabulary_lacks(here, tokens):
+    a = arrays(GOLDEN["bert"]["shapes"])
+    for name in ("bert.embeddings.word_embeddings.weight", "cls.predictions.bias"):
+        a[name] = np.concatenate([a[name], np.full_like(a[name][:8], 5)])
+    p, config, tokenizer = opened(saved(here / "bert", a, GOLDEN["bert"]["config"] | {"vocab_size": 64}))
+    (best,) = fillings("the [MASK]", p, config, tokenizer, top=64)
+    assert len(best) == 56 and abs(sum(x["probability"] for x in best) - 1) < 1e-4
+
+
+@pytest.mark.parametrize("option", ["--heads=2", "--gelu=tanh", "--eps=0.1"])
+def test_what_the_user_knows_better(here, tokens, option):
+    """Another model answers."""
+    usual, other = answered("bert", "the [MASK]"), answered("bert", "the [MASK]", option)
+    assert usual != other
+
+
 # ---- what is refused
 
 

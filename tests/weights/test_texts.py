@@ -18,7 +18,9 @@ from tinyvit import load_weights
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.models.bert import BERTConfig, bert
 from tinyvit.models.gpt import GPTConfig, gpt
+from tinyvit.weights.description import Description
 from tinyvit.weights.load import READ
+from tinyvit.weights.naming import written
 from tinyvit.weights.text_sources import BERT, GPT, canonical
 from tinyvit.weights.tokenizer import read_tokenizer
 
@@ -161,6 +163,13 @@ def test_a_block_has_its_own_third_of_the_fused_array(tmp_path):
         np.testing.assert_array_equal(p["blocks"][1]["msa"][letter]["w"], fused[:, 12 * k : 12 * (k + 1)])
 
 
+@pytest.mark.parametrize("name", ["gpt", "bert"])
+def test_the_forms_are_the_same_numbers_in_another_order(tmp_path, name):
+    p, config, _ = load_weights(golden(name, tmp_path / "a"))
+    found = written(p, {"gpt": GPT, "bert": BERT}[name]["huggingface"], config)
+    assert_same_bits(found, arrays(GOLDEN[name]["shapes"]))
+
+
 PUBLISHED = {  # arrays that a published file has, without buffers
     "gpt2": (GPTConfig(), GPT, 148),
     "gpt2-medium": (GPTConfig(dim=1024, depth=24, heads=16, mlp_dim=4096), GPT, 292),
@@ -175,8 +184,6 @@ PUBLISHED = {  # arrays that a published file has, without buffers
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_sizes_from_shapes_alone(name):
     """Without a config.json: heads are those of the published models."""
-    from tinyvit.weights.description import Description
-
     config, naming, number = PUBLISHED[name]
     naming = naming["huggingface"]
     theirs = {}
@@ -384,6 +391,31 @@ def test_tokens_are_transformers_own_live(vocabulary, tmp_path, name):
         for text in TEXTS:
             assert ours.encode(text) == theirs(text)["input_ids"]
             assert ours.decode(ours.encode(text)) == theirs.decode(theirs(text)["input_ids"], skip_special_tokens=True)
+
+
+SAID = {  # what a tokenizer_config.json may say: (vocabulary, settings, a text, the tokens that it then has)
+    "a space before": ("gpt", dict(add_prefix_space=True), "The", lambda read: read(" The")),
+    "accents stay": ("bert", dict(strip_accents=False), "Café", lambda read: [3, WORDS.index("café"), 4]),
+    "no accents": ("bert, cased", dict(strip_accents=True), "Café", lambda read: [3, WORDS.index("Cafe"), 4]),
+    "Chinese in pieces": ("bert", dict(tokenize_chinese_chars=False), "三千", lambda read: [3, 39, 44, 4]),
+}
+
+
+@pytest.mark.parametrize("what", SAID)
+def test_what_the_vocabularys_description_says(vocabulary, what):
+    name, settings, text, expected = SAID[what]
+    folder = vocabulary(name)
+    usual = read(folder, name)
+    said = json.loads((folder / "tokenizer_config.json").read_text()) if name != "gpt" else {}
+    (folder / "tokenizer_config.json").write_text(json.dumps(said | settings))
+    found = read(folder, name).encode(text)
+    assert found == expected(usual.encode) != usual.encode(text)
+
+
+def test_a_file_that_is_far_too_large(vocabulary, monkeypatch):
+    monkeypatch.setattr("tinyvit.weights.tokenizer.LARGEST", 1000)
+    with pytest.raises(CheckpointError, match=r"vocab.json is no ordinary file of at most 1000 bytes"):
+        read(vocabulary("gpt"), "gpt")
 
 
 def test_every_text_comes_back(vocabulary):
