@@ -214,6 +214,17 @@ def test_bert_is_asked_for_some_tokens_in_training_and_the_answer_in_an_evaluati
     plain = {"tokens": padded([[5, 6, 7, END]], 9)}
     drawn, _ = model.draw(np.random.default_rng(0), plain, config, training=False)
     assert (drawn["targets"] != NO_TARGET).sum() == 2, "a text without an answer: half of three tokens"
+    for training in (True, False):
+        drawn, _ = model.draw(np.random.default_rng(0), batch, config.changed(asked="answer"), training=training)
+        hidden = drawn["tokens"] == HIDDEN
+        width = hidden.shape[1]
+        np.testing.assert_array_equal(
+            hidden,
+            (np.cumsum(batch["tokens"] == ANSWER, axis=1) > 0)[:, :width] & (batch["tokens"][:, :width] > HIDDEN),
+        )
+        np.testing.assert_array_equal(drawn["targets"], np.where(hidden, batch["tokens"][:, :width], NO_TARGET))
+        count = model.task.count(batch, config.changed(asked="answer"))
+        assert count == hidden.sum() == model.task.count(drawn, config)
 
 
 @every_model

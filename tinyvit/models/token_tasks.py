@@ -6,7 +6,7 @@ from tinyvit.arrays import to_host
 from tinyvit.models.bert import asked_counts
 from tinyvit.models.task import Task
 from tinyvit.ops.token_cross_entropy import NO_TARGET, token_cross_entropy, token_cross_entropy_backward
-from tinyvit.ops.tokens import ANSWER, PADDING, SPECIAL_JOINED
+from tinyvit.ops.tokens import ANSWER, END, HIDDEN, PADDING, SPECIAL_JOINED
 
 
 def token_loss(y, targets, label_smoothing=0.0):
@@ -38,6 +38,13 @@ def behind_the_sign(tokens):
     tokens = to_host(tokens)
     sign = tokens == ANSWER
     return (sign.cumsum(axis=1) - sign > 0) | ~sign.any(axis=1, keepdims=True)
+
+
+def hide_answers(tokens):
+    """Sequences whose answers are hidden, with END left to see, and the answers as targets: integer arrays [B, T]."""
+    tokens = to_host(tokens)
+    hidden = behind_the_sign(tokens) & (tokens > END)
+    return np.where(hidden, HIDDEN, tokens), np.where(hidden, tokens, NO_TARGET)
 
 
 def real(tokens):
@@ -120,6 +127,8 @@ def _hidden_count(batch, config):
     """Of a batch whose tokens are hidden already, its targets; of another, as many as will be hidden."""
     if "targets" in batch:
         return int((to_host(batch["targets"]) != NO_TARGET).sum())
+    if config.asked == "answer":
+        return int((hide_answers(batch["tokens"])[1] != NO_TARGET).sum())
     return int(asked_counts(to_host(batch["tokens"]), config.corrupted, len(SPECIAL_JOINED)).sum())
 
 
