@@ -10,6 +10,7 @@
 # digits by ten thousands (万), English by thousands. Before you run the cell: which character should the decoder look at while it writes `thousand`?
 
 # %%
+import logging
 from time import process_time
 
 import numpy as np
@@ -42,6 +43,7 @@ from tinyvit.ops.softmax import softmax, softmax_backward
 from tinyvit.ops.tokens import END, PADDING, START, no_padding, shifted
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain, readable
 
+logging.getLogger("tinyvit.viz.picture").setLevel(logging.ERROR)  # without a Chinese font, figures number the characters
 rng = np.random.default_rng(0)
 loaded = read_text("numerals", examples=10_000)  # numbers below a million
 chinese, english, test = loaded.dataset.source, loaded.dataset.target, loaded.test
@@ -75,7 +77,7 @@ p, history = train(epochs=3)
 print(f"{tinyvit.count(p):,} parameters; of {len(test['source'])} numerals never seen, whole and right:", end=" ")
 print(f"{history[-1]['test_accuracy']:.1%}")
 
-texts = ["三千零五十", "五十万三千零四十二", "五十万"]
+texts = ["三千零五十", "五十万三千零四十二", "五十二万零三百一十七"]
 written = write_transformer({"source": numbers(texts)}, p, config)
 for text, answer in zip(texts, written, strict=True):
     print(f"{text}: {english.decode(answer)}")
@@ -85,7 +87,7 @@ for text, answer in zip(texts, written, strict=True):
 def alignment_figure(text, words):
     """Where each word looked, in each decoder block: the mean over the heads."""
     _, c = transformer({"source": numbers([text]), "target": words[None]}, p, config)
-    rows, columns = english.pieces(words) + ["(end)"], [*readable(list(text)), "(end)"]
+    rows, columns = english.pieces(words) + ["(end)"], [*readable(list(text), "character"), "(end)"]
     figure = new_figure(7.5, 3.2)
     for number, (axes, block) in enumerate(zip(figure.subplots(1, 2), c["decoder"]["blocks"], strict=True), 1):
         looks = block["cross"]["att"]["a"][0].mean(axis=0)[: len(rows)]  # [h, T, S] -> [T, S]
@@ -100,8 +102,8 @@ def alignment_figure(text, words):
 alignment_figure(texts[1], written[1])
 
 # %% [markdown]
-# Look at the right picture. `five`, `three`, `forty-` and `two` each look at their digit. `thousand` does not look at 千: 五十万 is five hundred
-# thousand without any 千 in it, so that character cannot be relied on. The word looks mostly at the end, where nothing is to be read, and follows
+# Look at the right picture. `five`, `three`, `forty-` and `two` each look at their digit. `thousand` does not look at 千. The third numeral has a
+# `thousand`, too, without any 千 in it, so that character cannot be relied on. The word looks mostly at the end, where nothing is to be read, and follows
 # from the words before it. How a model comes to do that is what this notebook is about.
 #
 # ## All steps at once

@@ -250,8 +250,8 @@ for name, p in (("as in the paper", p_short), ("all hidden", p_hidden)):
 # know which of the tokens it sees are asked, or replaced, so it must understand them all.
 #
 # What can BERT do that GPT cannot? Subtract. Hide a digit of the *question*: what it must be follows from the answer behind it, where GPT does not
-# look. And how does BERT fill a whole answer? All blanks at once, each without knowing what is put into the others. For these questions a BERT is
-# trained three times as long.
+# look. And a whole answer? BERT fills all blanks at once, each without knowing what is put into the others; and since 15 % of seven tokens is one, it
+# has never seen two blanks in a sum. For these questions a BERT is trained three times as long.
 
 # %%
 p_blank = train("fill the blank", fill_blank(bert_file.hide), filled, start, whole.train, 1200)
@@ -489,7 +489,7 @@ assert scores_report.ok and same < 1e-6 and one_form
 assert learned["translate"][-1] > 0.8 and learned["predict the next"][-1] > 0.9
 assert surprise[1] > 2 > 0.5 > max(surprise[6:]) and overall > 0.5
 assert says["as in the paper"][0] > 0.9 and says["all hidden"][0] < 0.5
-assert subtracts["BERT"] > 0.5 > 0.2 > subtracts["GPT"] and min(adds.values()) > 0.3
+assert subtracts["BERT"] > 0.5 > 0.2 > subtracts["GPT"] and adds["GPT"] > adds["BERT"]
 assert learned["name it"][-1] > 0.3
 expected = bert_file.hide(rng, many, HIDDEN, 16, first=5)
 assert marked(expected, many) == "right" and "hidden" in marked(all_hidden(rng, many, HIDDEN, 16, first=5), many)
