@@ -43,7 +43,8 @@ from tinyvit.ops.softmax import softmax, softmax_backward
 from tinyvit.ops.tokens import END, PADDING, START, no_padding, shifted
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain, readable
 
-logging.getLogger("tinyvit.viz.picture").setLevel(logging.ERROR)  # without a Chinese font, figures number the characters
+# without a Chinese font, the figures number the characters, and need not say so
+logging.getLogger("tinyvit.viz.picture").setLevel(logging.ERROR)
 rng = np.random.default_rng(0)
 loaded = read_text("numerals", examples=10_000)  # numbers below a million
 chinese, english, test = loaded.dataset.source, loaded.dataset.target, loaded.test
