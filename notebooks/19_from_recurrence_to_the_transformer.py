@@ -438,7 +438,8 @@ plain(axes)
 figure
 
 # %% [markdown]
-# [Notebook 6](06_layer_norm_and_gelu.ipynb) measures why.
+# It is: without warm-up post-norm hardly learns in these steps, with it slowly, and pre-norm needs none. [Notebook 6](06_layer_norm_and_gelu.ipynb)
+# measures why.
 #
 # ## Teacher forcing, and what goes wrong in decoding
 #
