@@ -11,12 +11,12 @@ from tinyvit.errors import DataError, UsageError
 from tinyvit.layers.decoder_block import DECODER_BLOCKS, decoder_block_init
 from tinyvit.models.bert import ASKED, BERTConfig, bert, bert_init, hide
 from tinyvit.models.decoding import generate
-from tinyvit.models.gpt import GPTConfig, gpt, gpt_init, gpt_step
+from tinyvit.models.gpt import GPTConfig, gpt, gpt_init, gpt_prompt, gpt_step
 from tinyvit.models.seq2seq import Seq2SeqConfig, seq2seq, seq2seq_init
 from tinyvit.models.text import check_text_config, text_masks
-from tinyvit.models.tokens import END, PADDING, SPECIAL, START
 from tinyvit.models.transformer import TransformerConfig, embed, transformer, transformer_init, transformer_masks
 from tinyvit.ops.token_cross_entropy import NO_TARGET
+from tinyvit.ops.tokens import END, PADDING, SPECIAL, START
 
 SIZES = dict(length=9, dim=12, depth=2, heads=3, mlp_dim=20)
 TOKENS = np.array([[3, 7, 4, 4, 9], [5, 6, 8, 0, 0]])
@@ -101,6 +101,36 @@ def test_gpt_goes_on_from_a_prompt():
     chosen = scores.argmax(-1)
     np.testing.assert_array_equal(written[0, 3:], chosen[0, 3:])
     np.testing.assert_array_equal(written[1, 1:], chosen[1, 1:])
+
+
+def test_gpt_reads_a_prompt_at_once():
+    """The same scores, keys and values as token by token."""
+    config, p = random_gpt()
+    prompt, state = np.array([[3, 4, 5, 9], [6, 2, 8, 8]]), {"past": []}
+    for tokens in prompt.T:
+        expected, state = gpt_step(tokens, state, p, config)
+    scores, read = gpt_prompt(prompt, p, config)
+    assert_close(scores, expected, 1e-12)
+    for found, one_by_one in zip(trees.leaves(read), trees.leaves(state), strict=True):
+        assert found.shape == one_by_one.shape
+        assert_close(found, one_by_one, 1e-12)
+
+
+def test_what_follows_a_prompt_is_what_decoding_without_a_cache_finds():
+    config, p = random_gpt()
+    prompt = np.array([[3, 4, 5], [6, 2, 8]])
+    scores, state = gpt_prompt(prompt, p, config)
+    written = generate(lambda t, state: gpt_step(t, state, p, config), state, 2, 6, scores=scores, end=-1)
+    whole = prompt
+    for _ in range(6):
+        whole = np.concatenate([whole, gpt(whole, p, config)[0][:, -1:].argmax(-1)], axis=1)
+    np.testing.assert_array_equal(written, whole[:, 3:])
+
+
+def test_a_prompt_without_a_token_is_refused():
+    config, p = random_gpt()
+    with pytest.raises(UsageError, match="the prompt has no tokens: expected at least one"):
+        gpt_prompt(np.zeros((2, 0), int), p, config)
 
 
 def test_bert_sees_both_sides_and_no_padding():

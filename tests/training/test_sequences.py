@@ -9,8 +9,8 @@ from tinyvit import trees
 from tinyvit.errors import DataError, UsageError
 from tinyvit.models.model import SEQUENCE_MODELS, model_of, name_of
 from tinyvit.models.seq2seq import Seq2SeqConfig
-from tinyvit.models.tokens import END, PADDING
 from tinyvit.models.transformer import TransformerConfig
+from tinyvit.ops.tokens import END, PADDING
 from tinyvit.training.gradients import batch_gradient
 from tinyvit.training.recipe import Recipe
 

@@ -24,12 +24,12 @@ from tinyvit.layers.token_embedding import (
 )
 from tinyvit.models.config import Config
 from tinyvit.models.text import check_text_config
-from tinyvit.models.tokens import SPECIAL, no_padding
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward
 from tinyvit.ops.gelu import gelu_backward
 from tinyvit.ops.patterns import pattern_bias
 from tinyvit.ops.sums import column_sums
 from tinyvit.ops.token_cross_entropy import NO_TARGET
+from tinyvit.ops.tokens import SPECIAL, no_padding
 
 ASKED, MASKED, RANDOM = 0.15, 0.8, 0.1  # share of the tokens; of those, hidden, and replaced by any other
 

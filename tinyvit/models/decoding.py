@@ -10,11 +10,11 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.arrays import check_generator, to_host, xp_of
 from tinyvit.errors import UsageError
-from tinyvit.models.tokens import END, PADDING, START
 from tinyvit.ops.softmax import softmax
+from tinyvit.ops.tokens import END, PADDING, START
 
 
-def generate(step, state, count, longest, *, choose=None, prompt=None):
+def generate(step, state, count, longest, *, choose=None, prompt=None, scores=None, end=END):
     """Write one sequence for each example: each token is chosen by the scores, and then is the next step's input.
 
     Parameters
@@ -31,20 +31,26 @@ def generate(step, state, count, longest, *, choose=None, prompt=None):
         (scores [B, V]) -> tokens [B]; `greedy` without.
     prompt : integer array [B, P], optional
         What each sequence begins with, PADDING behind it. A shorter prompt is gone on with while a longer one is read.
+    scores : array [B, V], optional
+        Of the first token, where a model has read a beginning already, as `gpt_prompt` does; what is written goes on
+        from there. Without them, START is read first.
+    end : int
+        The token that ends a sequence; END, unless the vocabulary is another's.
 
     Returns
     -------
-    array [B, at most longest]: the tokens, END behind each that ended, and PADDING from there on
+    array [B, at most longest]: the tokens, `end` behind each that ended, and PADDING from there on
     """
     choose = choose or greedy
     tokens, written, ended = np.full(count, START), [], np.zeros(count, bool)
     for t in range(longest):
-        scores, state = step(tokens, state)
+        if t or scores is None:
+            scores, state = step(tokens, state)
         tokens = np.where(ended, PADDING, choose(to_host(scores)))
         if prompt is not None and t < prompt.shape[1]:
             tokens = np.where(prompt[:, t] != PADDING, prompt[:, t], tokens)
         written.append(tokens)
-        ended |= tokens == END
+        ended |= tokens == end
         if ended.all():
             break
     return np.stack(written, axis=1)

@@ -22,9 +22,9 @@ from tinyvit.layers.recurrent_stack import (
 from tinyvit.layers.token_embedding import token_embedding, token_embedding_backward, token_embedding_init
 from tinyvit.models.config import Config
 from tinyvit.models.sizes import check_whole
-from tinyvit.models.tokens import no_padding, shifted
 from tinyvit.ops.patterns import pattern_bias
 from tinyvit.ops.tanh import tanh, tanh_backward
+from tinyvit.ops.tokens import no_padding, shifted
 
 SCORES = ("none", *ALIGNMENTS)
 

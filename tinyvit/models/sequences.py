@@ -2,7 +2,6 @@
 
 from tinyvit.models.entry import Model
 from tinyvit.models.seq2seq import Seq2SeqConfig, seq2seq, seq2seq_backward, seq2seq_init
-from tinyvit.models.tokens import PADDING
 from tinyvit.models.transformer import (
     TransformerConfig,
     transformer,
@@ -12,6 +11,7 @@ from tinyvit.models.transformer import (
 )
 from tinyvit.models.translation import translation
 from tinyvit.ops.dropout import NO_MASKS
+from tinyvit.ops.tokens import PADDING
 
 
 def _of_tokens(backward):

@@ -2,8 +2,8 @@
 
 from tinyvit.arrays import xp_of
 from tinyvit.models.task import Task
-from tinyvit.models.tokens import PADDING
 from tinyvit.ops.token_cross_entropy import NO_TARGET, token_cross_entropy, token_cross_entropy_backward
+from tinyvit.ops.tokens import PADDING
 
 
 def translation_loss(y, batch, label_smoothing=0.0):
