@@ -397,13 +397,13 @@ print(f"change through padding: with the bias {with_bias:.0e}, without {without_
 # %% [markdown]
 # ## And longer ones?
 #
-# The wall is gone for the lengths that were trained. We train on all lengths from 4 to 12, the vector with H = 64, and looking back with an encoder that reads
-# in both directions. Then both copy 4 to 20 letters. What do you expect behind 12?
+# The wall is gone, for the length that was trained. Now we train on all lengths from 4 to 12, once with the vector and once with looking back, whose encoder
+# reads in both directions, and let both copy 4 to 20 letters. What do you expect beyond 12?
 
 # %%
 mixed = read_text("copy", length=(4, 12), examples=8000)
 trained = {
-    "vector, H = 64": train(mixed, dim=64),
+    "vector, H = 32": train(mixed, dim=32),
     "looking back, H = 32": train(mixed, dim=32, score="additive", both=True),
 }
 lengths = range(4, 21, 2)
@@ -411,7 +411,7 @@ unseen = {length: read_text("copy", length=length, examples=800).test for length
 figure = new_figure(5, 2.6)
 axes = figure.subplots()
 by_length = {}
-styles = [STYLES["vector, H = 64"], STYLES["looking back, H = 16"]]
+styles = [STYLES["vector, H = 32"], STYLES["looking back, H = 16"]]
 for (name, (p, config, _)), style in zip(trained.items(), styles, strict=True):
     for length, test in unseen.items():
         logits, _ = seq2seq(test, p, config)
