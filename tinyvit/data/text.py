@@ -21,9 +21,9 @@ from tinyvit.annotations import Batch
 from tinyvit.data.pairs import is_pairs, read_pairs
 from tinyvit.data.rules import RULES, checked_options, questions
 from tinyvit.data.vocabulary import Vocabulary, vocabulary_of
-from tinyvit.errors import DataError, UsageError
+from tinyvit.errors import UsageError
 from tinyvit.names import expected
-from tinyvit.ops.tokens import ANSWER, END, PADDING, SPECIAL_JOINED
+from tinyvit.ops.tokens import ANSWER, END, PADDING, SPECIAL, SPECIAL_JOINED
 
 EXAMPLES = 32_000  # pairs to learn from, where nothing is said
 TESTED = 2_000  # pairs; a fifth, where there are few
@@ -39,7 +39,7 @@ class TextDataset:
     name : str
         In RULES, or that of a file.
     source, target : Vocabulary
-        One, where question and answer are one sequence.
+        Of the same tokens, where question and answer are one sequence.
     source_length, target_length : int
         Tokens of the longest, its end included.
     options : dict
@@ -59,7 +59,7 @@ class TextDataset:
                 raise UsageError(f"{name} is {value!r}: expected a whole number from 2 to {2**16}")
         if not isinstance(self.name, str) or not isinstance(self.options, dict):
             raise UsageError("not a data set of text: expected a name and options")
-        if self.source.joined and self.source != self.target:
+        if self.source.joined and self.source.tokens != self.target.tokens:
             raise UsageError("not a data set of text: expected one vocabulary for question and answer")
 
     @classmethod
@@ -212,36 +212,36 @@ def padded(sequences: Sequence[Sequence[int]], length: int) -> np.ndarray:
     return found
 
 
+def with_one_vocabulary(loaded: LoadedText, special: tuple[str, ...] = SPECIAL) -> LoadedText:
+    """The same pairs with the tokens of both sides in one vocabulary, as a shared table of embeddings needs it."""
+    sides = (loaded.dataset.source, loaded.dataset.target)
+    tokens = (*special, *sorted({token for side in sides for token in side.tokens[side.first :]}))
+    number = {token: k for k, token in enumerate(tokens)}
+    tables = [np.array([number[token] for token in side.tokens]) for side in sides]
+    source, target = (Vocabulary(tokens, side.words) for side in sides)
+    train, test = (
+        {"source": tables[0][part["source"]], "target": tables[1][part["target"]]}
+        for part in (loaded.train, loaded.test)
+    )
+    dataset = dataclasses.replace(loaded.dataset, source=source, target=target)
+    return LoadedText(dataset, train, test, loaded.notes)
+
+
 def joined(loaded: LoadedText) -> LoadedText:
     """The same pairs with question and answer as one sequence, for models of one stack: {"tokens" [N, S + T]}.
 
         question ANSWER answer END PADDING ...
 
-    Both have one vocabulary; where a token stands on both sides it is one.
-
-    Raises
-    ------
-    DataError
-        If one side is of words, the other of characters, and a token would be a word here and a character there.
+    Both have one vocabulary; a token that stands on both sides is one.
     """
-    dataset = loaded.dataset
-    ours = [vocabulary.tokens[vocabulary.first :] for vocabulary in (dataset.source, dataset.target)]
-    vocabulary = Vocabulary((*SPECIAL_JOINED, *sorted({*ours[0], *ours[1]})), dataset.target.words)
-    if dataset.source.words != dataset.target.words:
-        kinds = f"{_kind(dataset.source.words)}, of the target {_kind(dataset.target.words)}"
-        raise DataError(f"{dataset.name}: tokens of the source are {kinds}: a model of one sequence takes one kind")
-    number = {token: k for k, token in enumerate(vocabulary.tokens)}
-    tables = [np.array([number[t] for t in v.tokens]) for v in (dataset.source, dataset.target)]
-    new = dataclasses.replace(dataset, source=vocabulary, target=vocabulary)
-    return loaded._replace(
-        dataset=new, **{name: _joined(part, tables, new.length) for name, part in zip(("train", "test"), loaded[1:3])}
-    )
+    loaded = with_one_vocabulary(loaded, SPECIAL_JOINED)
+    train, test = (_joined(part, loaded.dataset.length) for part in (loaded.train, loaded.test))
+    return LoadedText(loaded.dataset, train, test, loaded.notes)
 
 
-def _joined(part, tables, length):
-    """The sequences of both sides, in the numbers of their common vocabulary, behind each other."""
-    source, target = (table[part[name]] for table, name in zip(tables, ("source", "target"), strict=True))
+def _joined(part, length):
+    """The sequences of both sides, behind each other."""
     rows = []
-    for question, answer in zip(source.tolist(), target.tolist(), strict=True):
+    for question, answer in zip(part["source"].tolist(), part["target"].tolist(), strict=True):
         rows.append([*question[: question.index(END)], ANSWER, *answer[: answer.index(END) + 1]])
     return {"tokens": padded(rows, length)}

@@ -31,7 +31,8 @@ from tinyvit.ops.sums import column_sums
 from tinyvit.ops.token_cross_entropy import NO_TARGET
 from tinyvit.ops.tokens import SPECIAL, no_padding
 
-ASKED, MASKED, RANDOM = 0.15, 0.8, 0.1  # share of the tokens; of those, hidden, and replaced by any other
+FIRST = len(SPECIAL)
+MASKED, RANDOM = 0.8, 0.1  # of the tokens that are asked, the shares that are hidden, and replaced by any other
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class BERTConfig(Config):
         Added to the variance in every LayerNorm.
     dropout : float
         Rate, in [0, 1), after the embeddings, and after every branch of a block.
+    corrupted : float
+        The share of the tokens that is asked in training, above 0, at most 1.
 
     Raises
     ------
@@ -80,9 +83,12 @@ class BERTConfig(Config):
     norm: str = "post"
     eps: float = 1e-12
     dropout: float = 0.0
+    corrupted: float = 0.15
 
     def __post_init__(self):
         check_text_config(self)
+        if type(self.corrupted) not in (int, float) or not 0 < self.corrupted <= 1:
+            raise UsageError(f"corrupted is {self.corrupted!r}: expected a share of the tokens above 0, at most 1")
 
 
 def bert_init(rng, config, *, dtype="float32"):
@@ -168,11 +174,11 @@ def bert_backward(dlogits, p, c, config):
     return g | {"tokens": {"w": of_scores["w"] + of_tokens["w"]}}
 
 
-def hide(rng, tokens, mask_token, vocabulary):
+def hide(rng, tokens, mask_token, vocabulary, *, share=0.15, first=FIRST):
     """Choose what is asked: 15 % of the tokens; of these, 80 % are hidden, 10 % replaced, 10 % left as they are.
 
     If all were hidden, the model would never see what it is later used on, a text without hidden tokens; and because it
-    cannot know which of the seen ones are asked, it must understand them all. The loss counts all 15 %.
+    cannot know which of the seen ones are asked, it must understand them all. The loss counts all that are asked.
 
     Parameters
     ----------
@@ -181,16 +187,20 @@ def hide(rng, tokens, mask_token, vocabulary):
     mask_token : int
         The token that says: hidden.
     vocabulary : int
-        V; a replacement is any token but those of SPECIAL.
+        V.
+    share : float
+        Of the tokens that are asked.
+    first : int
+        The first token that is not special: none below it is asked, or replaces another.
 
     Returns
     -------
     tokens, targets : integer arrays [B, T]
         targets are NO_TARGET wherever nothing is asked. Each sequence is asked at least once.
     """
-    real = tokens >= len(SPECIAL)
+    real = tokens >= first
     chance = np.where(real, rng.random(tokens.shape), np.inf)
-    asked = real & ((chance < ASKED) | (chance == chance.min(axis=1, keepdims=True)))
-    how, others = rng.random(tokens.shape), rng.integers(len(SPECIAL), vocabulary, tokens.shape)
+    asked = real & ((chance < share) | (chance == chance.min(axis=1, keepdims=True)))
+    how, others = rng.random(tokens.shape), rng.integers(first, vocabulary, tokens.shape)
     given = np.where(how < MASKED, mask_token, np.where(how < MASKED + RANDOM, others, tokens))
     return np.where(asked, given, tokens), np.where(asked, tokens, NO_TARGET)
