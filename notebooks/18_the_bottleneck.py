@@ -24,8 +24,8 @@ from tinyvit.layers.alignment import dot_alignment
 from tinyvit.layers.gru_cell import gru_cell, gru_cell_backward, gru_cell_init
 from tinyvit.layers.linear import linear
 from tinyvit.layers.recurrence import recurrence, recurrence_backward, recurrence_init
-from tinyvit.models.decoding import generate
-from tinyvit.models.seq2seq import Seq2SeqConfig, encode, seq2seq, seq2seq_init, seq2seq_start, seq2seq_step
+from tinyvit.models.seq2seq import Seq2SeqConfig, encode, seq2seq, seq2seq_init
+from tinyvit.models.writing import write_seq2seq
 from tinyvit.ops.tokens import END, shifted
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain, readable
 
@@ -70,8 +70,7 @@ figure = new_figure(7.5, 3.4)
 maps = []
 for axes, question in zip(figure.subplots(1, 2), questions, strict=True):
     source = np.array([[*chinese.encode(question), END]])
-    state = seq2seq_start(source, p, config)
-    written = generate(lambda tokens, state: seq2seq_step(tokens, state, p, config), state, 1, longest=12)
+    written = write_seq2seq({"source": source}, p, config)
     _, c = seq2seq({"source": source, "target": written}, p, config)
     maps.append(c["decoder"]["alignment"]["att"]["a"][0])
     print(question, "->", english.decode(written[0]))
