@@ -7,8 +7,9 @@ of one form are wrong in the other.
 
 from tinyvit.arrays import xp_of
 from tinyvit.layers.initializers import orthogonal, side_by_side, zeros
-from tinyvit.layers.linear import linear, linear_backward
+from tinyvit.layers.linear import linear
 from tinyvit.ops.sigmoid import sigmoid, sigmoid_backward
+from tinyvit.ops.sums import column_sums
 from tinyvit.ops.tanh import tanh, tanh_backward
 
 
@@ -48,11 +49,17 @@ def gru_cell(x, h, p):
 
 
 def gru_cell_backward(dy, p, c):
+    """The gradients of one step: those of its inputs, then those of its parameters. Returns dx, dh and g."""
+    dx, dh = gru_cell_backward_inputs(dy, p, c)
+    return dx, dh, gru_cell_backward_parameters(dx, c)
+
+
+def gru_cell_backward_inputs(dy, p, c):
     """The forward pass, line by line in reverse; h is used four times, and the four gradients add up.
 
     Returns
     -------
-    dx [B, 3H], dh [B, H] and g
+    dx [B, 3H], dh [B, H]
     """
     h, gates, n, H = c["h"], c["gates"], c["n"], dy.shape[1]
     r, z = gates[:, :H], gates[:, H:]
@@ -63,8 +70,17 @@ def gru_cell_backward(dy, p, c):
     dh += drh * r
     dgates = sigmoid_backward(xp_of(dy).concatenate([drh * h, dz], axis=1), {"y": gates})
     dh += dgates @ w_gates.T
-    dw = xp_of(dy).concatenate([h.T @ dgates, (r * h).T @ dn], axis=1)
-    return xp_of(dy).concatenate([dgates, dn], axis=1), dh, {"w": dw}
+    return xp_of(dy).concatenate([dgates, dn], axis=1), dh
+
+
+def gru_cell_backward_parameters(dx, c):
+    """The gradients of the parameters, from x's: of one step, or of all steps together, [T, B, 3H] and a cache of such.
+
+    Every step has the same matrices, so their gradients are sums over the steps: one product over all rows.
+    """
+    H = dx.shape[-1] // 3
+    dx, h, r = dx.reshape(-1, 3 * H), c["h"].reshape(-1, H), c["gates"].reshape(-1, 2 * H)[:, :H]
+    return {"w": xp_of(dx).concatenate([h.T @ dx[:, : 2 * H], (r * h).T @ dx[:, 2 * H :]], axis=1)}
 
 
 def gru_after_cell_init(rng, width, *, dtype="float32"):
@@ -89,12 +105,32 @@ def gru_after_cell(x, h, p):
 
 
 def gru_after_cell_backward(dy, p, c):
-    """The forward pass in reverse. Returns dx, dh and g."""
+    """The gradients of one step, as `gru_cell_backward`."""
+    dx, dh = gru_after_cell_backward_inputs(dy, p, c)
+    return dx, dh, gru_after_cell_backward_parameters(dx, c)
+
+
+def gru_after_cell_backward_inputs(dy, p, c):
+    """The forward pass in reverse. Returns dx and dh."""
     h, gates, n, H = c["h"], c["gates"], c["n"], dy.shape[1]
-    r, z = gates[:, :H], gates[:, H:]
+    z = gates[:, H:]
     dz, dn, dh = dy * (h - n), dy * (1 - z), dy * z  # y = z h + (1 - z) n
     dn = tanh_backward(dn, {"y": n})
     dgates = sigmoid_backward(xp_of(dy).concatenate([dn * c["u"], dz], axis=1), {"y": gates})
-    du = xp_of(dy).concatenate([dgates, dn * r], axis=1)
-    dh_of_product, g = linear_backward(du, p, {"x": h})
-    return xp_of(dy).concatenate([dgates, dn], axis=1), dh + dh_of_product, g
+    dx = xp_of(dy).concatenate([dgates, dn], axis=1)
+    dh += _of_product(dx, gates) @ p["w"].T
+    return dx, dh
+
+
+def gru_after_cell_backward_parameters(dx, c):
+    """As `gru_cell_backward_parameters`; there is one product, h U, and its bias."""
+    du, h = _of_product(dx, c["gates"]), c["h"]
+    return {"w": h.reshape(-1, h.shape[-1]).T @ du.reshape(-1, du.shape[-1]), "b": column_sums(du)}
+
+
+def _of_product(dx, gates):
+    """The gradient of h U + b: that of x, but for the candidate's third, which the reset gate let through."""
+    H = dx.shape[-1] // 3
+    du = dx.copy()
+    du[..., 2 * H :] *= gates[..., :H]
+    return du
