@@ -23,7 +23,7 @@ def gru_cell(x, h, p):
 
         r = sigmoid(x_r + h U_r),    z = sigmoid(x_z + h U_z)
         n = tanh(x_n + (r * h) U_n)
-        y = z * h + (1 - z) * n
+        y = z * h + (1 - z) * n = n + z * (h - n)
 
     A gate z near 1 carries the state over unchanged, and its gradient too: that is what a plain recurrent network
     lacks. The reset gate r says which of the old numbers the candidate sees.
@@ -45,7 +45,7 @@ def gru_cell(x, h, p):
     gates, _ = sigmoid(x[:, : 2 * H] + h @ p["w"][:, : 2 * H])
     r, z = gates[:, :H], gates[:, H:]
     n, _ = tanh(x[:, 2 * H :] + (r * h) @ p["w"][:, 2 * H :])
-    return z * h + (1 - z) * n, {"h": h, "gates": gates, "n": n}
+    return n + z * (h - n), {"h": h, "gates": gates, "n": n}
 
 
 def gru_cell_backward(dy, p, c):
@@ -64,8 +64,8 @@ def gru_cell_backward_inputs(dy, p, c):
     h, gates, n, H = c["h"], c["gates"], c["n"], dy.shape[1]
     r, z = gates[:, :H], gates[:, H:]
     w_gates, w_n = p["w"][:, : 2 * H], p["w"][:, 2 * H :]
-    dz, dn, dh = dy * (h - n), dy * (1 - z), dy * z  # y = z h + (1 - z) n
-    dn = tanh_backward(dn, {"y": n})
+    dz, dh = dy * (h - n), dy * z  # y = z h + (1 - z) n
+    dn = tanh_backward(dy - dh, {"y": n})
     drh = dn @ w_n.T  # n = tanh(... + (r h) U_n)
     dh += drh * r
     dgates = sigmoid_backward(xp_of(dy).concatenate([drh * h, dz], axis=1), {"y": gates})
@@ -101,7 +101,7 @@ def gru_after_cell(x, h, p):
     gates, _ = sigmoid(x[:, : 2 * H] + u[:, : 2 * H])
     r, z, u = gates[:, :H], gates[:, H:], u[:, 2 * H :]
     n, _ = tanh(x[:, 2 * H :] + r * u)
-    return z * h + (1 - z) * n, {"h": h, "gates": gates, "n": n, "u": u}
+    return n + z * (h - n), {"h": h, "gates": gates, "n": n, "u": u}
 
 
 def gru_after_cell_backward(dy, p, c):
@@ -114,23 +114,17 @@ def gru_after_cell_backward_inputs(dy, p, c):
     """The forward pass in reverse. Returns dx and dh."""
     h, gates, n, H = c["h"], c["gates"], c["n"], dy.shape[1]
     z = gates[:, H:]
-    dz, dn, dh = dy * (h - n), dy * (1 - z), dy * z  # y = z h + (1 - z) n
-    dn = tanh_backward(dn, {"y": n})
+    dz, dh = dy * (h - n), dy * z  # y = z h + (1 - z) n
+    dn = tanh_backward(dy - dh, {"y": n})
     dgates = sigmoid_backward(xp_of(dy).concatenate([dn * c["u"], dz], axis=1), {"y": gates})
-    dx = xp_of(dy).concatenate([dgates, dn], axis=1)
-    dh += _of_product(dx, gates) @ p["w"].T
-    return dx, dh
+    dh += dgates @ p["w"][:, : 2 * H].T + (dn * gates[:, :H]) @ p["w"][:, 2 * H :].T  # u = h U + b
+    return xp_of(dy).concatenate([dgates, dn], axis=1), dh
 
 
 def gru_after_cell_backward_parameters(dx, c):
-    """As `gru_cell_backward_parameters`; there is one product, h U, and its bias."""
-    du, h = _of_product(dx, c["gates"]), c["h"]
-    return {"w": h.reshape(-1, h.shape[-1]).T @ du.reshape(-1, du.shape[-1]), "b": column_sums(du)}
-
-
-def _of_product(dx, gates):
-    """The gradient of h U + b: that of x, but for the candidate's third, which the reset gate let through."""
+    """As `gru_cell_backward_parameters`. What the reset gate does not let through does not reach the candidate's part."""
     H = dx.shape[-1] // 3
-    du = dx.copy()
-    du[..., 2 * H :] *= gates[..., :H]
-    return du
+    dx, h, r = dx.reshape(-1, 3 * H), c["h"].reshape(-1, H), c["gates"].reshape(-1, 2 * H)[:, :H]
+    parts = dx[:, : 2 * H], dx[:, 2 * H :] * r
+    concatenate = xp_of(dx).concatenate
+    return {"w": concatenate([h.T @ du for du in parts], axis=1), "b": concatenate([column_sums(du) for du in parts])}

@@ -35,7 +35,8 @@ class Cell(NamedTuple):
     init         (rng, width, *, dtype)   -> p
     forward      (x, state, p)            -> state, c
     backward     (dstate, p, c)           -> dx, dstate         step by step
-    parameters   (dx, c)                  -> g                  of all steps at once
+    parameters   (dx, c)                  -> g                  of all steps at once, their caches one [T, B, ...]
+    reads        what `parameters` reads of the cache
     inputs       how many numbers the input says for each of the state's H
     states       how many times H the state is; its first H numbers are what others see
     """
@@ -44,22 +45,38 @@ class Cell(NamedTuple):
     forward: Callable
     backward: Callable
     parameters: Callable
+    reads: tuple
     inputs: int
     states: int
 
 
 CELLS = {
-    "gru": Cell(gru_cell_init, gru_cell, gru_cell_backward_inputs, gru_cell_backward_parameters, inputs=3, states=1),
+    "gru": Cell(
+        gru_cell_init,
+        gru_cell,
+        gru_cell_backward_inputs,
+        gru_cell_backward_parameters,
+        reads=("h", "gates"),
+        inputs=3,
+        states=1,
+    ),
     "gru_after": Cell(
         gru_after_cell_init,
         gru_after_cell,
         gru_after_cell_backward_inputs,
         gru_after_cell_backward_parameters,
+        reads=("h", "gates"),
         inputs=3,
         states=1,
     ),
     "lstm": Cell(
-        lstm_cell_init, lstm_cell, lstm_cell_backward_inputs, lstm_cell_backward_parameters, inputs=4, states=2
+        lstm_cell_init,
+        lstm_cell,
+        lstm_cell_backward_inputs,
+        lstm_cell_backward_parameters,
+        reads=("state",),
+        inputs=4,
+        states=2,
     ),
 }
 
@@ -92,22 +109,21 @@ def recurrence(x, p, *, cell="gru", start=None, mask=None):
     Returns
     -------
     states : array [B, T, S H], and the cache {x, steps, mask}
-        S is 1; of the LSTM 2, and the first H numbers are h. steps is the cell's cache of all steps, its arrays
-        [T, B, ...]; the mask [T, B] is there where there is padding.
+        S is 1; of the LSTM 2, and the first H numbers are h. steps are the cell's caches; the mask [T, B] is there where
+        there is padding.
     """
     xp, forward = xp_of(x), CELLS[cell].forward
     gates, c_x = linear(xp.ascontiguousarray(x.swapaxes(0, 1)), p["x"])  # [B, T, I] -> [T, B, G H]
     if start is None:
         start = xp.zeros((len(x), CELLS[cell].states * len(p["h"]["w"])), x.dtype)
     padded = _steps_with_padding(mask, x.shape[1])
-    c = {"x": c_x} | ({"mask": xp.asarray(mask).T} if padded else {})
-    states, steps, state = [], [], start
+    c = {"x": c_x, "steps": []} | ({"mask": xp.asarray(mask).T} if padded else {})
+    states, state = [], start
     for t, x_t in enumerate(gates):
         new, step = forward(x_t, state, p["h"])
         state = xp.where(c["mask"][t, :, None], new, state) if t in padded else new
         states.append(state)
-        steps.append(step)
-    c["steps"] = trees.map(lambda *of_steps: xp.stack(of_steps), *steps)
+        c["steps"].append(step)
     return xp.stack(states, axis=1), c
 
 
@@ -132,23 +148,23 @@ def recurrence_backward(dstates, p, c, *, cell="gru", truncate=None):
     -------
     dx [B, T, I], dstart [B, S H] and g
     """
-    xp, T = xp_of(dstates), dstates.shape[1]
+    xp, T, kind, steps = xp_of(dstates), dstates.shape[1], CELLS[cell], c["steps"]
     padded = _steps_with_padding(c["mask"].T if "mask" in c else None, T)
     dgates, dstate = [None] * T, xp.zeros_like(dstates[:, 0])
+    p_h = trees.map(xp.asfortranarray, p["h"])  # the loop multiplies by transposes: so they lie in one piece
     for t in reversed(range(T)):
         dstate = dstate + dstates[:, t]
         dnew, kept = dstate, 0
         if t in padded:  # there, the gradient goes past the cell
             token = c["mask"][t, :, None]
             dnew, kept = xp.where(token, dstate, 0), xp.where(token, 0, dstate)
-        step = {name: of_steps[t] for name, of_steps in c["steps"].items()}
-        dgates[t], dstate = CELLS[cell].backward(dnew, p["h"], step)
+        dgates[t], dstate = kind.backward(dnew, p_h, steps[t])
         if t in padded:
             dstate = dstate + kept
         if truncate and t % truncate == 0:
             dstate = xp.zeros_like(dstate)
     dgates = xp.stack(dgates)  # [T, B, G H]
-    g = {"h": CELLS[cell].parameters(dgates, c["steps"])}
+    g = {"h": kind.parameters(dgates, {name: xp.stack([step[name] for step in steps]) for name in kind.reads})}
     dx, g["x"] = linear_backward(dgates, p["x"], c["x"])
     return dx.swapaxes(0, 1), dstate, g
 
