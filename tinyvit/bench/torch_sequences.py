@@ -1,6 +1,6 @@
 """The Transformer and the recurrent encoder-decoder in PyTorch, as most who use PyTorch write them: the other side.
 
-The first is nn.Transformer as it comes, the second nn.GRU with packed sequences, so that padding is not read; both with
+The first is of the layers of nn.Transformer as they come, the second nn.GRU with packed sequences, so that padding is not read; both with
 masks, teacher forcing and a loss that ignores padding. Imported only where PyTorch is installed, by the contender that
 it is.
 """
@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tinyvit.layers.position import sinusoidal_position
-from tinyvit.models.tokens import PADDING, START
+from tinyvit.models.tokens import PADDING, SPECIAL, START
 
 
 class Transformer(nn.Module):
@@ -26,21 +26,26 @@ class Transformer(nn.Module):
             nn.init.normal_(table.weight, std=D**-0.5)
         waves, _ = sinusoidal_position(np.zeros((1, length, D)), {})
         self.register_buffer("positions", torch.from_numpy(waves[0]).float())
-        sizes = (D, config.heads, config.depth, config.depth, config.mlp_dim)
+        sizes = (D, config.heads, config.mlp_dim)
         choices = dict(dropout=0.0, layer_norm_eps=config.eps, batch_first=True, norm_first=True)
-        self.model = nn.Transformer(*sizes, **choices)
+        encoder, decoder = (
+            make(*sizes, **choices) for make in (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
+        )
+        norms = [nn.LayerNorm(D, config.eps) for _ in range(2)]
+        self.encoder = nn.TransformerEncoder(encoder, config.depth, norms[0], enable_nested_tensor=False)
+        self.decoder = nn.TransformerDecoder(decoder, config.depth, norms[1])
 
     def forward(self, source, target):
         return self.decode(shifted(target), *self.encode(source))
 
     def encode(self, source):
         padding = source == PADDING
-        return self.model.encoder(self.embed(source, self.source), src_key_padding_mask=padding), padding
+        return self.encoder(self.embed(source, self.source), src_key_padding_mask=padding), padding
 
     def decode(self, tokens, memory, padding):
         ahead = torch.ones(2 * tokens.shape[1:], dtype=torch.bool).triu(1)
         masks = dict(tgt_mask=ahead, tgt_is_causal=True, memory_key_padding_mask=padding)
-        z = self.model.decoder(self.embed(tokens, self.target), memory, **masks)
+        z = self.decoder(self.embed(tokens, self.target), memory, **masks)
         return F.linear(z, self.target.weight)
 
     def embed(self, tokens, table):
@@ -85,16 +90,16 @@ def shifted(target):
     return F.pad(target[:, :-1], (1, 0), value=START)
 
 
-def train_step(model, batch):
-    """A function that does one step of training: forward, backward, fused AdamW. It returns the loss."""
-    source, target = torch.from_numpy(batch["source"]), torch.from_numpy(batch["target"])
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05, fused=True)
+def decode_step(model, source, length):
+    """A function that writes so many tokens for each source, greedily; the decoder reads all before again for each."""
+    model, source = model.eval(), torch.from_numpy(source)
 
     def step():
-        optimiser.zero_grad()
-        loss = F.cross_entropy(model(source, target).flatten(0, 1), target.flatten(), ignore_index=PADDING)
-        loss.backward()
-        optimiser.step()
-        return loss.item()
+        with torch.inference_mode():
+            memory, tokens = model.encode(source), torch.full((len(source), 1), START)
+            for _ in range(length):
+                scores = model.decode(tokens, *memory)[:, -1, len(SPECIAL) :]
+                tokens = torch.cat([tokens, scores.argmax(-1, keepdim=True) + len(SPECIAL)], 1)
+            return tokens[:, 1:].numpy()
 
     return step
