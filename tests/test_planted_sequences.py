@@ -36,7 +36,7 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
         {
             "the mean over all places, padding among them": (
                 "= cross_entropy_backward(dloss,",
-                "= cross_entropy_backward(dloss * len(c['places']) / len(drows),",
+                "= cross_entropy_backward(dloss * len(places) / logits[..., 0].size,",
             )
         },
     ),
