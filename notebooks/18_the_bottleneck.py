@@ -497,10 +497,7 @@ exercises.check("lstm_cell_backward", my_lstm_cell_backward)
 
 # %%
 def my_recurrence(x, p, start=None, mask=None):
-    """x [B, T, I], p {"x": {"w", "b"}, "h": {"w"}}, start [B, H] or zeros, mask [B, T] -> states [B, T, H].
-
-    And the cache {"x": of linear, "steps": [of each step]}, and "mask" where there is one.
-    """
+    """x [B, T, I], p {"x": {"w", "b"}, "h": {"w"}}, start [B, H] or zeros, mask [B, T] -> states [B, T, H], and a cache."""
 
 
 exercises.check("recurrence", my_recurrence)
@@ -508,7 +505,11 @@ exercises.check("recurrence", my_recurrence)
 
 # %%
 def my_recurrence_backward(dstates, p, c):
-    """dstates [B, T, H], p and the cache as above -> dx [B, T, I], dstart [B, H] and g, a tree like p."""
+    """dstates [B, T, H], p and a cache -> dx [B, T, I], dstart [B, H] and g, a tree like p.
+
+    With forward=my_recurrence the cache is yours. Without it, it is the package's, which has time first: {"x": that of
+    linear for x [T, B, I], "steps": [of each step]}, and "mask" [T, B] where there is padding.
+    """
 
 
 exercises.check("recurrence_backward", my_recurrence_backward)
