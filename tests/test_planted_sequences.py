@@ -13,8 +13,8 @@ from tinyvit.layers.token_embedding import token_embedding_backward, token_score
 from tinyvit.models.bert import bert_backward
 from tinyvit.models.gpt import gpt_backward
 from tinyvit.models.seq2seq import encode_backward, seq2seq_backward
+from tinyvit.models.token_tasks import token_loss_backward
 from tinyvit.models.transformer import embed_backward, transformer_backward
-from tinyvit.models.translation import translation_loss_backward
 from tinyvit.ops.sigmoid import sigmoid_backward
 from tinyvit.ops.token_cross_entropy import token_cross_entropy_backward
 
@@ -175,8 +175,8 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
     (gpt_backward, "gpt", {"positions from the end": ('g["pos"][: dz.shape[1]]', 'g["pos"][-dz.shape[1] :]')}),
     (bert_backward, "bert", {"GELU is forgotten": ('dz = gelu_backward(dz, c["gelu"])', NOTHING)}),
     (
-        translation_loss_backward,
-        "translation_loss",
+        token_loss_backward,
+        "token_loss",
         {"the mean in place of the sum": ('dloss * len(c["places"])', "dloss")},
     ),
 ]

@@ -10,7 +10,7 @@ from tinyvit.errors import UsageError
 from tinyvit.models import seq2seq as s
 from tinyvit.models import transformer as t
 from tinyvit.models.decoding import beam_search, generate, greedy, sampler
-from tinyvit.models.tokens import END, PADDING, START, shifted
+from tinyvit.ops.tokens import END, PADDING, START, shifted
 
 SOURCE = np.array([[3, 4, 5, 3], [5, 4, 0, 0], [4, 0, 0, 0]])
 TARGET = np.array([[5, 4, 3, 2], [3, 2, 0, 0], [2, 0, 0, 0]])
@@ -184,6 +184,12 @@ def test_a_prompt_is_written_first():
     assert written[1, 0] == 3
     expected = scores_of("pre-norm", written)[1, 1].argmax()
     assert written[1, 1] == expected
+
+
+def test_scores_of_what_was_read_choose_the_first_token_and_another_vocabularys_end_ends():
+    step, state, count = told([[OFF, ON, [1, 0, 0, 0]]])
+    assert generate(step, state, count, 3, scores=np.array([[0, 1, 0, 0]]), end=3).tolist() == [[1, END, 3]]
+    assert generate(step, state, count, 5, scores=np.array([[0, 0, 0, 1]]), end=3).tolist() == [[3]]
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from tests.reference.compare import assert_close, assert_same_bits, randomised
 from tinyvit import trees
 from tinyvit.errors import DataError, UsageError
 from tinyvit.layers.decoder_block import DECODER_BLOCKS, decoder_block_init
-from tinyvit.models.bert import ASKED, BERTConfig, bert, bert_init, hide
+from tinyvit.models.bert import BERTConfig, asked_counts, bert, bert_init, hide
 from tinyvit.models.decoding import generate
-from tinyvit.models.gpt import GPTConfig, gpt, gpt_init, gpt_step
+from tinyvit.models.gpt import GPTConfig, gpt, gpt_init, gpt_prompt, gpt_step
 from tinyvit.models.seq2seq import Seq2SeqConfig, seq2seq, seq2seq_init
 from tinyvit.models.text import check_text_config, text_masks
-from tinyvit.models.tokens import END, PADDING, SPECIAL, START
 from tinyvit.models.transformer import TransformerConfig, embed, transformer, transformer_init, transformer_masks
 from tinyvit.ops.token_cross_entropy import NO_TARGET
+from tinyvit.ops.tokens import END, PADDING, SPECIAL, START
 
 SIZES = dict(length=9, dim=12, depth=2, heads=3, mlp_dim=20)
 TOKENS = np.array([[3, 7, 4, 4, 9], [5, 6, 8, 0, 0]])
@@ -103,6 +103,36 @@ def test_gpt_goes_on_from_a_prompt():
     np.testing.assert_array_equal(written[1, 1:], chosen[1, 1:])
 
 
+def test_gpt_reads_a_prompt_at_once():
+    """The same scores, keys and values as token by token."""
+    config, p = random_gpt()
+    prompt, state = np.array([[3, 4, 5, 9], [6, 2, 8, 8]]), {"past": []}
+    for tokens in prompt.T:
+        expected, state = gpt_step(tokens, state, p, config)
+    scores, read = gpt_prompt(prompt, p, config)
+    assert_close(scores, expected, 1e-12)
+    for found, one_by_one in zip(trees.leaves(read), trees.leaves(state), strict=True):
+        assert found.shape == one_by_one.shape
+        assert_close(found, one_by_one, 1e-12)
+
+
+def test_what_follows_a_prompt_is_what_decoding_without_a_cache_finds():
+    config, p = random_gpt()
+    prompt = np.array([[3, 4, 5], [6, 2, 8]])
+    scores, state = gpt_prompt(prompt, p, config)
+    written = generate(lambda t, state: gpt_step(t, state, p, config), state, 2, 6, scores=scores, end=-1)
+    whole = prompt
+    for _ in range(6):
+        whole = np.concatenate([whole, gpt(whole, p, config)[0][:, -1:].argmax(-1)], axis=1)
+    np.testing.assert_array_equal(written, whole[:, 3:])
+
+
+def test_a_prompt_without_a_token_is_refused():
+    config, p = random_gpt()
+    with pytest.raises(UsageError, match="the prompt has no tokens: expected at least one"):
+        gpt_prompt(np.zeros((2, 0), int), p, config)
+
+
 def test_bert_sees_both_sides_and_no_padding():
     config = BERTConfig(tokens=11, **SIZES)
     p = randomised(bert_init(None, config))
@@ -141,10 +171,22 @@ def test_what_bert_is_asked(rng):
     assert not asked[:, 25:].any() and asked.any(axis=1).all()
     np.testing.assert_array_equal(targets[asked], tokens[asked])
     np.testing.assert_array_equal(given[~asked], tokens[~asked])
-    assert abs(asked[:, :25].mean() - ASKED) < 0.01
+    assert (asked.sum(axis=1) == round(0.15 * 25)).all()
+    assert asked[:, :25].any(axis=0).all(), "every place, now and then"
     hidden, kept = given[asked] == 3, given[asked] == tokens[asked]
     assert abs(hidden.mean() - 0.8) < 0.03 and abs(kept.mean() - 0.1) < 0.02
     assert (given[asked] >= len(SPECIAL)).all()
+
+
+@pytest.mark.parametrize(
+    ("real", "share", "asked"), [(1, 0.15, 1), (10, 0.15, 2), (7, 0.5, 4), (3, 1.0, 3), (0, 0.5, 0)]
+)
+def test_how_many_are_asked_does_not_depend_on_chance(rng, real, share, asked):
+    tokens = np.array([[7] * real + [PADDING] * 2])
+    assert asked_counts(tokens, share).tolist() == [asked]
+    for _ in range(5):
+        _, targets = hide(rng, tokens, 3, 40, share=share)
+        assert (targets != NO_TARGET).sum() == asked
 
 
 def test_what_begins_and_ends_a_text_is_never_asked(rng):

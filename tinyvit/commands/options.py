@@ -11,15 +11,18 @@ from pathlib import Path
 
 from tinyvit import json_files
 from tinyvit.arrays import DEVICES
+from tinyvit.data.text import is_text
 from tinyvit.errors import CheckpointError, UsageError
-from tinyvit.models.model import MODELS, model_named, name_of
+from tinyvit.models.model import ALL_MODELS, model_named, name_of
 from tinyvit.models.presets import PRESETS, VIT_PRESETS
 from tinyvit.models.sizes import ImageSize
 from tinyvit.names import expected, nearest
 from tinyvit.training.checkpoint import saved_config
-from tinyvit.training.recipe import RENAMED
+from tinyvit.training.recipe import RENAMED, USUAL_MODELS
 
 FROM_THE_DATA = ("image", "channels", "classes")  # sizes of the data set; the images' may be another, by resizing
+NO_OPTIONS = ("channels", "classes", "source_tokens", "target_tokens", "source_length", "target_length")
+NO_OPTIONS += ("tokens", "length", "types")  # settings that follow from the data, always
 OF_OTHER_MODELS = PRESETS.keys() - VIT_PRESETS.keys()  # presets that say which model is meant
 LEARNED = {"masked": "vit"}  # what is taken of a model that is fine-tuned, if not itself
 ELSEWHERE = {  # what other programs call an option
@@ -57,12 +60,16 @@ class Parser(argparse.ArgumentParser):
             first.add_argument("--model", nargs="?")  # that a name is missing, the whole parser will say
             first.add_argument("--out", type=os.path.expanduser)
             first.add_argument("--from", dest="weights")
+            first.add_argument("--data-dir")
             first.add_argument("--resume", action="store_true")
             add, self.add_model_options = self.add_model_options, None
-            asked, _ = first.parse_known_args(args)
+            asked, rest = first.parse_known_args(args)
             model = asked.model or (asked.resume and asked.out and saved_model(asked.out))
             if any(action.choices is PRESETS for action in self._actions):
                 model = model or next((name_of(PRESETS[word]) for word in args or () if word in OF_OTHER_MODELS), None)
+            model = model or next(
+                (USUAL_MODELS.get(word, USUAL_MODELS["pairs"]) for word in rest if is_text(word)), None
+            )
             model = model or (asked.weights and LEARNED.get(saved := saved_model(asked.weights), saved)) or "vit"
             add(self, model)
         found, unknown = super().parse_known_args(args, namespace)
@@ -102,11 +109,11 @@ class Parser(argparse.ArgumentParser):
 
     def _refuse_settings_of_others(self, model, unknown):
         """An error that names the model's own settings, if an option is of another model's."""
-        settings = {name: _option(name) for other in MODELS.values() for name in other.config.settings()}
-        own = [settings[name] for name in MODELS[model].config.settings() if name not in ("channels", "classes")]
+        settings = {name: _option(name) for other in ALL_MODELS.values() for name in other.config.settings()}
+        own = [settings[name] for name in ALL_MODELS[model].config.settings() if name not in NO_OPTIONS]
         for option in unknown:
             if (name := option.partition("=")[0]) in settings.values():
-                self.error(f"{name}: {MODELS[model].title} has no such setting, it has {', '.join(own)}")
+                self.error(f"{name}: {ALL_MODELS[model].title} has no such setting, it has {', '.join(own)}")
 
     def error(self, message):
         raise UsageError(f"{message}{' See' if message.endswith('?') else '; see'} {self.prog} --help")
@@ -122,7 +129,7 @@ def saved_model(folder):
     except CheckpointError:  # whoever opens it will say what is wrong
         return None
     name = values.get("model") if isinstance(values, dict) else None
-    return name if name in list(MODELS) else None
+    return name if name in list(ALL_MODELS) else None
 
 
 def worded(kind, expected):
@@ -162,16 +169,16 @@ def add_options(parser, title, cls):
 
 def add_model_settings(parser, texts):
     """--model, and the options of the model that it names; `texts` is the title of their group."""
-    titles = "; ".join(f"{name}, {model.title}" for name, model in MODELS.items())
-    about = f"{titles} (default vit); what it can be set to: --model NAME --help"
-    parser.add_argument("--model", choices=MODELS, help=about)
+    titles = "; ".join(f"{name}, {model.title}" for name, model in ALL_MODELS.items())
+    about = f"{titles} (default vit, or the data's); what it can be set to: --model NAME --help"
+    parser.add_argument("--model", choices=ALL_MODELS, help=about)
     parser.add_model_options = lambda parser, name: _add_settings(parser, texts, model_named(name).config.settings())
 
 
 def _add_settings(parser, title, settings):
     group = parser.add_argument_group(title)
     for name, (cls, kind) in settings.items():
-        if name not in ("channels", "classes"):
+        if name not in NO_OPTIONS:
             how = SPECIAL.get(kind) or {"type": kind, "metavar": kind.__name__.upper()}
             group.add_argument(_option(name), help=documented(cls).get(name), **how)
     for old, new in RENAMED.items():
@@ -197,6 +204,17 @@ def whole_numbers(text):
     return () if text == "none" else numbers(text)
 
 
+def length_range(text):
+    """A length, or the least and the most: "16" or "4-16"."""
+    try:
+        lengths = tuple(map(int, text.split("-")))
+    except ValueError:
+        lengths = ()
+    if len(lengths) not in (1, 2):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a length, 16, or the least and the most, 4-16")
+    return lengths[0], lengths[-1]
+
+
 def image_size(text):
     """A side of square images, or height and width: "224" or "32x128"."""
     try:
@@ -206,7 +224,8 @@ def image_size(text):
     return sides[0] if len(sides) == 1 else sides
 
 
-SPECIAL = {  # of the settings of these types: the type and metavar of their options
+SPECIAL = {  # of the settings of these types: how their options are declared
+    bool: {"action": argparse.BooleanOptionalAction, "default": None},
     tuple: {"type": whole_numbers, "metavar": "N,N,..."},
     ImageSize: {"type": image_size, "metavar": "SIDE"},
 }

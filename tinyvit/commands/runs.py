@@ -5,7 +5,9 @@ from pathlib import Path
 
 from tinyvit.arrays import to_device
 from tinyvit.commands.options import add_data_dir, add_run, add_workers
+from tinyvit.commands.texts import text_data
 from tinyvit.data import read_data
+from tinyvit.data.text import TextDataset
 from tinyvit.errors import CheckpointError, DataError, UsageError
 from tinyvit.files import replacing
 from tinyvit.training.checkpoint import load_for_use
@@ -44,22 +46,31 @@ def check_same_model(run, file, config, dataset=None):
     The data set is None where the file does not say.
     """
     ours = run.settings.dataset
-    if dataset and (dataset.name, dataset.class_names) != (ours.name, ours.class_names):
+    if dataset and not _same_data(dataset, ours):
         raise CheckpointError(f"{file} is of a model trained on {dataset.name}, the run is on {ours.name}: restore it")
     if config != run.settings.config:
         raise CheckpointError(f"{file} is of another model than {run.folder / 'config.json'}: restore either")
 
 
+def _same_data(dataset, other):
+    """Whether two descriptions are of the same data, as far as a model knows of them."""
+    if isinstance(dataset, TextDataset) or isinstance(other, TextDataset):
+        return dataset == other
+    return (dataset.name, dataset.class_names) == (other.name, other.class_names)
+
+
 def data_of(settings, data_dir):
     """The training and the test part of a run's data set, at the size that its model takes.
 
-    Pictures of one's own are looked for where they were, or in data_dir.
+    Pictures, or pairs, of one's own are looked for where they were, or in data_dir.
 
     Raises
     ------
     DataError
         If they cannot be read, or are not the pictures that the run was begun with.
     """
+    if settings.text:
+        return text_data(settings, data_dir)
     how = {"size": settings.config.image, "skip_broken": settings.skip_broken, "progress": True}
     if not settings.pictures:
         loaded = read_data(settings.data, data_dir, **how)

@@ -23,16 +23,20 @@ from tinyvit.commands.options import (
     saved_model,
 )
 from tinyvit.commands.runs import data_of, save_figure
+from tinyvit.commands.texts import OPTIONS, add_text_options, refuse_text_options, text_settings
 from tinyvit.data import DATASETS, dataset_named, held_out_count, read_data
+from tinyvit.data.rules import RULES
+from tinyvit.data.text import is_text
 from tinyvit.errors import CheckpointError, TinyvitError, UsageError
 from tinyvit.lock import locked
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.model import MODELS, model_named, model_of, name_of, parameter_count
 from tinyvit.models.presets import VIT_PRESETS
+from tinyvit.training.batches import example_count
 from tinyvit.training.cores import workers_for
 from tinyvit.training.folders import check_empty, next_folder
 from tinyvit.training.loop import fit
-from tinyvit.training.recipe import RECIPES, Recipe, changes_of, check_recipe, fine_tuning, recipe_of
+from tinyvit.training.recipe import RECIPES, USUAL_MODELS, Recipe, changes_of, check_recipe, fine_tuning, recipe_of
 from tinyvit.training.run import latest_run, new_run, open_run
 from tinyvit.training.settings import FREE, Settings
 from tinyvit.training.stopping import stop_requests
@@ -46,12 +50,14 @@ def add(commands):
     examples = ["train", "train mnist --out runs/first --seed 1", "train --out runs/first --resume"]
     examples += ["train mnist --preset mnist-best", "train mnist --from model.safetensors --freeze 6"]
     examples += ["train digits --model cnn", "train digits --model masked", "train photos/ --image 64 --patch 8"]
+    examples += ["train numerals", "train copy --model seq2seq --length 16", "train pairs.tsv --model transformer"]
     parser = new_command(commands, "train", run, examples)
     parser.add_argument(
         "data",
         nargs="?",
         help=f"data set: {', '.join(DATASETS)}, or a folder or .zip of pictures, CLASS/*.jpg or train/CLASS/*.jpg and "
-        "test/CLASS/*.jpg; without, the preset's, or digits, which is bundled",
+        f"test/CLASS/*.jpg; of text, {', '.join(RULES)}, or a file of pairs (.tsv), one a line, a tab between; "
+        "without, the preset's, or digits, which is bundled",
     )
     parser.add_argument(
         "--out", type=os.path.expanduser, metavar="DIR", help="run folder; runs/DATA-1, -2, ... without"
@@ -71,6 +77,7 @@ def add(commands):
         "--preset", metavar="NAME", choices=RECIPES, help="model and training: %(choices)s; the data set's without"
     )
     add_model_settings(parser, "the model (default: the preset's)")
+    add_text_options(parser)
     add_options(parser, "the training (default: the preset's)", Recipe)
     parser.add_argument("--skip-broken", action="store_true", help="leave out pictures that cannot be read")
     add_data_dir(parser)
@@ -79,7 +86,7 @@ def add(commands):
 
 def run(args):
     """Train a model, or go on with a run."""
-    name = args.data if args.data is None or args.data in DATASETS else run_name(args.data)
+    name = args.data if args.data is None or args.data in (*DATASETS, *RULES) else run_name(args.data)
     folder = Path(args.out) if args.out else latest_run(name) if args.resume else None
     found = _resumed(args, folder) if args.resume and folder and (folder / "config.json").exists() else None
     if found and found.metrics():
@@ -102,7 +109,9 @@ def _train(args, found, folder):
     if not (found or args.force or folder is None):
         check_empty(folder)
     data = data_of(settings, args.data_dir)
-    held_out = held_out_count(len(data[0][0]), settings.recipe.validation)  # fails before there is a folder, if it does
+    held_out = held_out_count(
+        example_count(data[0]), settings.recipe.validation
+    )  # fails before there is a folder, if it does
     folder = found.folder if found else folder or next_folder(settings.dataset.name)
     with locked(folder, "training"), stop_requests(signal.SIGINT, signal.SIGTERM) as stop:
         run = found or new_run(folder, settings, force=args.force)
@@ -116,21 +125,22 @@ def _train(args, found, folder):
 
 def _say_what_comes(args, run, data, held_out, where, *, fine_tuned):
     """The line that a run begins with, and what is unusual about it; `where` is "gpu", or the number of workers."""
-    settings, images = run.settings, len(data[0][0])
+    settings, (learned, tested) = run.settings, map(example_count, data)
+    kind = "pairs" if settings.text else "images"
     recipe, numbers = settings.recipe, run.read_history()[1]
     if numbers:
         lines = f"line {numbers[0]} is" if len(numbers) == 1 else f"lines {', '.join(map(str, numbers))} are"
         print(f"{run.folder / 'history.jsonl'}: {lines} damaged and left out", file=sys.stderr)
     if fine_tuned:
         print(f"learning rate {recipe.learning_rate:g} (--learning-rate)", file=sys.stderr)
-    steps = recipe.epochs * -(-(images - held_out) // recipe.batch)
+    steps = recipe.epochs * -(-(learned - held_out) // recipe.batch)
     if settings.pictures and steps < FEW_STEPS:
         print(f"{steps} steps in all are few: try a smaller --batch, or more --epochs", file=sys.stderr)
     if where != "gpu":
         few = args.workers and where < args.workers
         where = f"{where} worker{'s' * (where > 1)}"
         where += f" (a batch of {recipe.batch} has no more micro-batches)" * bool(few)
-    counts = f"{images - held_out} images to learn from, {held_out} held out, {len(data[1][0])} to test"
+    counts = f"{learned - held_out} {kind} to learn from, {held_out} held out, {tested} to test"
     about = f"{settings.dataset.name}: {counts}; {parameter_count(settings.config)} parameters"
     print(f"{about}; {where}; {run.folder}", file=sys.stderr)
 
@@ -185,7 +195,12 @@ def _start(args, found):
 
 def _settings(args):
     """What the options ask for, over the data set's presets; a preset's own data set if none is named."""
+    if is_text(args.data or args.preset or ""):
+        return text_settings(args)
+    refuse_text_options(args, args.data or "digits")
     preset = args.preset or args.data or "digits"
+    if preset in USUAL_MODELS:
+        raise UsageError(f"the preset {preset} is for text: leave it out, or {args.data}")
     name = args.data or next((data for data in DATASETS if preset.startswith(data)), "digits")
     pictures, notes, fingerprint = None, (), None
     if preset == "pictures" and args.data is None:
@@ -250,10 +265,12 @@ def _resumed(args, folder):
     """The saved run; its own settings win, and an option that contradicts them is an error."""
     run = open_run(folder)
     asked = {"data": args.data, "model": args.model, "seed": args.seed, "from": args.weights}
-    if args.preset:
+    if args.preset and run.settings.text:
+        asked |= vars(recipe_of(args.preset, name_of(run.settings.config)))
+    elif args.preset:
         preset = model_named(name_of(run.settings.config)).preset(VIT_PRESETS[args.preset])
         asked |= {k: v for k, v in preset.values().items() if k not in FROM_THE_DATA}
         asked |= vars(recipe_of(args.preset, "vit" if run.settings.weights else name_of(run.settings.config)))
-    asked |= given(args, [*ViTConfig.settings(), *run.settings.config.settings(), *fields(Recipe)])
+    asked |= given(args, [*ViTConfig.settings(), *run.settings.config.settings(), *fields(Recipe), *OPTIONS])
     run.refuse_other({name: value for name, value in asked.items() if value is not None})
     return run

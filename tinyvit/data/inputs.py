@@ -1,7 +1,7 @@
 """What a model must be fed, as its file keeps it: without that, a picture would be shown to it as none that it learned.
 
-A model that was trained here keeps the description of its data set; published weights keep how their source prepares a
-photograph. Either way the names of the classes come along.
+A model that was trained here keeps the description of its data set, of text with its vocabularies; published weights
+keep how their source prepares a photograph. Either way the names of the classes come along.
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tinyvit.data.datasets import Dataset
 from tinyvit.data.photos import Preparation
+from tinyvit.data.text import TextDataset
 from tinyvit.errors import DataError, UsageError
 
 ANSWERS = ("single_label_classification", "multi_label_classification", "regression")  # Hugging Face's problem_type
@@ -18,15 +19,20 @@ NAMED = {"mean": "mean", "std": "std", "resample": "interpolation", "crop": "cro
 class Inputs(NamedTuple):
     """What a file says; all None in a file of version 0.2, which does not say."""
 
-    dataset: Dataset | None = None
+    dataset: Dataset | TextDataset | None = None
     preparation: Preparation | None = None
     class_names: tuple | None = None
     problem_type: str = ANSWERS[0]  # what the logits stand for
 
+    @property
+    def of_text(self):
+        """Whether the model is fed text."""
+        return isinstance(self.dataset, TextDataset)
+
     def as_dict(self):
         """As it is written; {} if there is nothing to say."""
         if self.dataset:
-            return {"dataset": dataclasses.asdict(self.dataset)}
+            return {"text" if self.of_text else "dataset": dataclasses.asdict(self.dataset)}
         if not self.preparation:
             return {}
         photo = self.preparation
@@ -45,6 +51,8 @@ class Inputs(NamedTuple):
         UsageError
             If it is nothing that `as_dict` writes.
         """
+        if "text" in values:
+            return cls(TextDataset.from_dict(values["text"]))
         if "dataset" in values:
             dataset = Dataset.from_dict(values["dataset"])
             return cls(dataset, class_names=dataset.class_names)

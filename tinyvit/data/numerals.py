@@ -4,6 +4,7 @@ Both are written by rule, so that there are as many pairs as anyone wants, and e
 differently: English by thousands, Chinese by ten thousands (万), so that beyond 9,999 no word stands for a character.
 """
 
+from tinyvit.data.vocabulary import join, split
 from tinyvit.errors import DataError
 
 DIGITS, UNITS, MYRIAD = "零一二三四五六七八九", ("", "十", "百", "千"), "万"
@@ -46,10 +47,10 @@ def _section(n):
 
 
 def english(n):
-    """The numeral of n, from 0 to below 10^8, as words: tens before a hyphen end with it, "twenty-", "one"."""
+    """The numeral of n, from 0 to below 10^8: twenty-one thousand and five."""
     _check(n)
     if n == 0:
-        return ["zero"]
+        return BELOW_TWENTY[0]
     words, groups = [], [n // 1000**i % 1000 for i in range(len(SCALES))]
     for i in reversed(range(len(SCALES))):
         if not groups[i]:
@@ -57,7 +58,7 @@ def english(n):
         if i == 0 and words and groups[0] < 100:
             words.append("and")
         words += _group(groups[i]) + [SCALES[i]] * (i > 0)
-    return words
+    return join(words, words=True)
 
 
 def _group(n):
@@ -69,16 +70,6 @@ def _group(n):
         words.append(TENS[rest // 10 - 2] + "-" * (rest % 10 > 0))
         rest %= 10
     return words + [BELOW_TWENTY[rest]] * (rest > 0)
-
-
-def spoken(words):
-    """Words as a text: "twenty-one" is one."""
-    return " ".join(words).replace("- ", "-")
-
-
-def words_of(text):
-    """The words of a text, as `english` has them."""
-    return text.replace("-", "- ").split()
 
 
 def read_chinese(text):
@@ -106,7 +97,7 @@ def read_chinese(text):
 def read_english(text):
     """The number of an English numeral; errors as of `read_chinese`."""
     total = group = 0
-    words = words_of(text)
+    words = split(text, words=True)
     for place, word in enumerate(words, 1):
         if word in BELOW_TWENTY:
             group += BELOW_TWENTY.index(word)
@@ -118,7 +109,7 @@ def read_english(text):
             total, group = total + group * 1000 ** SCALES.index(word), 0
         elif word != "and":
             raise DataError(f"{text!r} is no numeral: found {word!r}, the word at {place}")
-    return _checked(text, total + group, lambda n: spoken(english(n)))
+    return _checked(text, total + group, english)
 
 
 def _checked(text, n, write):

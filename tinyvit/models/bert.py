@@ -24,14 +24,15 @@ from tinyvit.layers.token_embedding import (
 )
 from tinyvit.models.config import Config
 from tinyvit.models.text import check_text_config
-from tinyvit.models.tokens import SPECIAL, no_padding
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward
 from tinyvit.ops.gelu import gelu_backward
 from tinyvit.ops.patterns import pattern_bias
 from tinyvit.ops.sums import column_sums
 from tinyvit.ops.token_cross_entropy import NO_TARGET
+from tinyvit.ops.tokens import SPECIAL, no_padding
 
-ASKED, MASKED, RANDOM = 0.15, 0.8, 0.1  # share of the tokens; of those, hidden, and replaced by any other
+FIRST = len(SPECIAL)
+MASKED, RANDOM = 0.8, 0.1  # of the tokens that are asked, the shares that are hidden, and replaced by any other
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class BERTConfig(Config):
         Added to the variance in every LayerNorm.
     dropout : float
         Rate, in [0, 1), after the embeddings, and after every branch of a block.
+    asked : str
+        What is asked in training: "tokens", some of all, as in BERT; "answer", all of what stands behind the question,
+        as a fine-tuned BERT is asked.
+    corrupted : float
+        The share of the tokens that is asked, above 0, at most 1, where some are.
 
     Raises
     ------
@@ -80,9 +86,15 @@ class BERTConfig(Config):
     norm: str = "post"
     eps: float = 1e-12
     dropout: float = 0.0
+    asked: str = "tokens"
+    corrupted: float = 0.15
 
     def __post_init__(self):
         check_text_config(self)
+        if self.asked not in ("tokens", "answer"):
+            raise UsageError(f"asked is {self.asked!r}: expected one of tokens, answer")
+        if type(self.corrupted) not in (int, float) or not 0 < self.corrupted <= 1:
+            raise UsageError(f"corrupted is {self.corrupted!r}: expected a share of the tokens above 0, at most 1")
 
 
 def bert_init(rng, config, *, dtype="float32"):
@@ -168,11 +180,11 @@ def bert_backward(dlogits, p, c, config):
     return g | {"tokens": {"w": of_scores["w"] + of_tokens["w"]}}
 
 
-def hide(rng, tokens, mask_token, vocabulary):
+def hide(rng, tokens, mask_token, vocabulary, *, share=0.15, first=FIRST):
     """Choose what is asked: 15 % of the tokens; of these, 80 % are hidden, 10 % replaced, 10 % left as they are.
 
     If all were hidden, the model would never see what it is later used on, a text without hidden tokens; and because it
-    cannot know which of the seen ones are asked, it must understand them all. The loss counts all 15 %.
+    cannot know which of the seen ones are asked, it must understand them all. The loss counts all that are asked.
 
     Parameters
     ----------
@@ -181,16 +193,30 @@ def hide(rng, tokens, mask_token, vocabulary):
     mask_token : int
         The token that says: hidden.
     vocabulary : int
-        V; a replacement is any token but those of SPECIAL.
+        V.
+    share : float
+        Of the tokens that are asked.
+    first : int
+        The first token that is not special: none below it is asked, or replaces another.
 
     Returns
     -------
     tokens, targets : integer arrays [B, T]
         targets are NO_TARGET wherever nothing is asked. Each sequence is asked at least once.
     """
-    real = tokens >= len(SPECIAL)
+    real = tokens >= first
     chance = np.where(real, rng.random(tokens.shape), np.inf)
-    asked = real & ((chance < ASKED) | (chance == chance.min(axis=1, keepdims=True)))
-    how, others = rng.random(tokens.shape), rng.integers(len(SPECIAL), vocabulary, tokens.shape)
+    rank = chance.argsort(axis=1).argsort(axis=1)
+    asked = rank < asked_counts(tokens, share, first)[:, None]
+    how, others = rng.random(tokens.shape), rng.integers(first, vocabulary, tokens.shape)
     given = np.where(how < MASKED, mask_token, np.where(how < MASKED + RANDOM, others, tokens))
     return np.where(asked, given, tokens), np.where(asked, tokens, NO_TARGET)
+
+
+def asked_counts(tokens, share=0.15, first=FIRST):
+    """How many tokens of each sequence `hide` asks: the share of the real ones, rounded, at least one; int array [B].
+
+    As Google's code has it. That the number is no matter of chance lets a batch be divided: each part knows its share.
+    """
+    real = (tokens >= first).sum(axis=1)
+    return np.minimum(real, np.maximum(1, np.rint(share * real).astype(int)))

@@ -10,11 +10,11 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.arrays import check_generator, to_host, xp_of
 from tinyvit.errors import UsageError
-from tinyvit.models.tokens import END, PADDING, START
 from tinyvit.ops.softmax import softmax
+from tinyvit.ops.tokens import END, PADDING, START
 
 
-def generate(step, state, count, longest, *, choose=None, prompt=None):
+def generate(step, state, count, longest, *, choose=None, prompt=None, scores=None, end=END):
     """Write one sequence for each example: each token is chosen by the scores, and then is the next step's input.
 
     Parameters
@@ -31,23 +31,34 @@ def generate(step, state, count, longest, *, choose=None, prompt=None):
         (scores [B, V]) -> tokens [B]; `greedy` without.
     prompt : integer array [B, P], optional
         What each sequence begins with, PADDING behind it. A shorter prompt is gone on with while a longer one is read.
+    scores : array [B, V], optional
+        Of the first token, where a model has read a beginning already, as `gpt_prompt` does; what is written goes on
+        from there. Without them, START is read first.
+    end : int
+        The token that ends a sequence; END, unless the vocabulary is another's.
 
     Returns
     -------
-    array [B, at most longest]: the tokens, END behind each that ended, and PADDING from there on
+    array [B, at most longest]: the tokens, `end` behind each that ended, and PADDING from there on
     """
     choose = choose or greedy
     tokens, written, ended = np.full(count, START), [], np.zeros(count, bool)
     for t in range(longest):
-        scores, state = step(tokens, state)
+        if t or scores is None:
+            scores, state = step(tokens, state)
         tokens = np.where(ended, PADDING, choose(to_host(scores)))
-        if prompt is not None and t < prompt.shape[1]:
-            tokens = np.where(prompt[:, t] != PADDING, prompt[:, t], tokens)
+        given = _given(prompt, t, count)
+        tokens = np.where(given != PADDING, given, tokens)
         written.append(tokens)
-        ended |= tokens == END
+        ended |= tokens == end
         if ended.all():
             break
     return np.stack(written, axis=1)
+
+
+def _given(prompt, t, count):
+    """The prompt's token at place t of each sequence, PADDING where it has none."""
+    return np.full(count, PADDING) if prompt is None or t >= prompt.shape[1] else prompt[:, t]
 
 
 def greedy(scores):
@@ -89,7 +100,7 @@ def sampler(rng, temperature=1.0, top_p=1.0):
     return choose
 
 
-def beam_search(step, state, count, longest, *, width=4, alpha=0.6):
+def beam_search(step, state, count, longest, *, width=4, alpha=0.6, prompt=None):
     """The likeliest sequence that a search over several at once finds.
 
     At each step every sequence of the beam is continued by every token, and the `width` likeliest stay. A sequence that
@@ -102,8 +113,8 @@ def beam_search(step, state, count, longest, *, width=4, alpha=0.6):
 
     Parameters
     ----------
-    step, state, count, longest
-        As in `generate`.
+    step, state, count, longest, prompt
+        As in `generate`. The tokens of a prompt cost nothing, and do not count in |y|.
     width : int
         Sequences in a beam; 1 is greedy.
     alpha : float
@@ -125,12 +136,19 @@ def beam_search(step, state, count, longest, *, width=4, alpha=0.6):
     beams, total = np.zeros((count, width, 0), int), np.full((count, width), -np.inf)
     total[:, 0] = 0  # all begin alike: one of them is enough
     tokens = np.full(count * width, START)
+    prompted = np.zeros(count, int) if prompt is None else (prompt != PADDING).sum(axis=1)
+    longest_penalty = ((5 + longest - prompted) / 6) ** alpha
     for t in range(longest):
         scores, state = step(tokens, state)
-        continued = total[:, :, None] + _log_softmax(to_host(scores)).reshape(count, width, -1)
-        vocabulary, penalty = continued.shape[-1], ((6 + t) / 6) ** alpha
+        costs = _log_softmax(to_host(scores)).reshape(count, width, -1)
+        given = _given(prompt, t, count)
+        for b in np.flatnonzero(given != PADDING):
+            costs[b] = -np.inf
+            costs[b, :, given[b]] = 0
+        continued = total[:, :, None] + costs
+        vocabulary, penalty = continued.shape[-1], ((6 + t - np.minimum(prompted, t)) / 6) ** alpha
         for b, w in np.ndindex(count, width):
-            if (score := continued[b, w, END] / penalty) > best[b][0]:
+            if (score := continued[b, w, END] / penalty[b]) > best[b][0]:
                 best[b] = score, [*beams[b, w], END]
         continued[:, :, END] = -np.inf
         order = np.argsort(-continued.reshape(count, -1), axis=1, kind="stable")[:, :width]
@@ -139,20 +157,20 @@ def beam_search(step, state, count, longest, *, width=4, alpha=0.6):
         beams = np.concatenate([np.take_along_axis(beams, parents[..., None], axis=1), chosen[..., None]], axis=2)
         state = _rows(state, (np.arange(count)[:, None] * width + parents).reshape(-1))
         tokens = chosen.reshape(-1)
-        if all(_cannot_win(total[b], best[b][0], longest, alpha) for b in range(count)):
+        if all(_cannot_win(total[b], best[b][0], longest_penalty[b]) for b in range(count)):
             break
     for b in range(count):  # what has no end by now is cut, and wins only if nothing ended
         if best[b][0] == -np.inf:
-            best[b] = total[b, 0] / ((5 + longest) / 6) ** alpha, list(beams[b, 0])
+            best[b] = total[b, 0] / longest_penalty[b], list(beams[b, 0])
     written = np.full((count, max(len(found) for _, found in best)), PADDING)
     for b, (_, found) in enumerate(best):
         written[b, : len(found)] = found
     return written, np.array([score for score, _ in best])
 
 
-def _cannot_win(total, best, longest, alpha):
+def _cannot_win(total, best, longest_penalty):
     """Whether no continuation can beat the best that ended: probabilities only fall, and no penalty is larger."""
-    return total.max() / ((5 + longest) / 6) ** alpha < best
+    return total.max() / longest_penalty < best
 
 
 def _rows(state, rows):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from tinyvit.annotations import Array, Batch, Tree
-from tinyvit.models.config import Config, ViTConfig
+from tinyvit.models.config import Config
 from tinyvit.models.task import Task
 
 
@@ -19,8 +19,8 @@ class Model(NamedTuple):
     draw       (rng, batch, config, *, training, all_rows, dtype)        -> batch, masks: the random part of a step;
                without dropout while not training
     task       what is asked of y
-    preset     (vit_config) -> config: a configuration for the data, and about the size, that a ViT's is for; None of a
-               model of sequences
+    preset     (vit_config) -> config: a configuration for the data, and about the size, that a ViT's is for; of a
+               model of text, (dataset) -> config, a small one for a TextDataset
     views      what can be looked at inside, and used without the head, by name: see views.py
     evaluation_draws   whether `draw` is random in an evaluation, too
     """
@@ -32,6 +32,6 @@ class Model(NamedTuple):
     backward: Callable[[Array, Tree, Tree, Any], tuple[Batch, Tree]]
     draw: Callable[..., tuple[Batch, Tree]]
     task: Task
-    preset: Callable[[ViTConfig], Config] | None
+    preset: Callable[[Any], Config]
     views: dict[str, Callable]
     evaluation_draws: bool = False

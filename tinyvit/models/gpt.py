@@ -85,7 +85,7 @@ def gpt_init(rng, config, *, dtype="float32"):
     }
 
 
-def gpt(tokens, p, config, *, past=None, masks=NO_MASKS):
+def gpt(tokens, p, config, *, past=None, masks=NO_MASKS, all_rows=True):
     """The scores of the token after each: in one pass for all places, since none sees what follows.
 
         z_0 = E tokens + E_pos,    z_l = block(z_{l-1}), causal,    logits = LN(z_L) E^T
@@ -101,10 +101,12 @@ def gpt(tokens, p, config, *, past=None, masks=NO_MASKS):
         Keys and values of the tokens before these, for decoding step by step.
     masks : tree, optional
         Dropout masks, of `text_masks`, for training.
+    all_rows : bool
+        Without, the scores after the last token alone, for decoding: the cache is then none for `gpt_backward`.
 
     Returns
     -------
-    logits : array [B, T, V], and the cache {tokens, dropout, blocks, ln, scores}
+    logits : array [B, T or 1, V], and the cache {tokens, dropout, blocks, ln, scores}
 
     Raises
     ------
@@ -121,7 +123,7 @@ def gpt(tokens, p, config, *, past=None, masks=NO_MASKS):
     bias = xp_of(z).asarray(pattern_bias(causal(last)[first:], z.dtype))
     choices = dict(heads=config.heads, gelu=config.gelu, eps=config.eps, bias=bias)
     z, c["blocks"] = encoder_stack(z, p["blocks"], past=past, masks=masks.get("blocks"), **choices)
-    z, c["ln"] = layer_norm(z, p["ln"], eps=config.eps)
+    z, c["ln"] = layer_norm(z if all_rows else z[:, -1:], p["ln"], eps=config.eps)
     logits, c["scores"] = token_scores(z, p["tokens"])
     return logits, c
 
@@ -137,6 +139,29 @@ def gpt_backward(dlogits, p, c):
     g["pos"][: dz.shape[1]] = dz.sum(axis=0)
     of_tokens = token_embedding_backward(dz, p["tokens"], c["tokens"])
     return g | {"tokens": {"w": of_scores["w"] + of_tokens["w"]}}
+
+
+def gpt_prompt(tokens, p, config):
+    """Read a prompt at once: all of its keys and values, but the scores of what comes after its last token alone.
+
+    Parameters
+    ----------
+    tokens : integer array [B, T]
+        Prompts of one length.
+
+    Returns
+    -------
+    scores : array [B, V], and the state for `gpt_step`
+
+    Raises
+    ------
+    UsageError
+        If there are no tokens, or more than positions.
+    """
+    if not tokens.shape[1]:
+        raise UsageError("the prompt has no tokens: expected at least one")
+    logits, c = gpt(tokens, p, config, all_rows=False)
+    return logits[:, -1], {"past": kept(c["blocks"])}
 
 
 def gpt_step(tokens, state, p, config):

@@ -96,7 +96,7 @@ def preset_config(preset: str, model: str | None = None) -> Config:
     config = PRESETS[preset]
     if isinstance(config, ViTConfig):
         chosen = model_named(model or "vit")
-        if chosen.preset is None:
+        if model in SEQUENCE_MODELS:
             raise UsageError(f"the preset {preset} is for images: {chosen.title} takes none")
         return chosen.preset(config)
     if model not in (None, name_of(config)):
@@ -181,29 +181,31 @@ MODELS = {
 }
 
 
+ALL_MODELS = MODELS | SEQUENCE_MODELS
+
+
 def model_named(name: str) -> Model:
-    """The entry of MODELS, or of SEQUENCE_MODELS, with that name.
+    """The entry of ALL_MODELS with that name.
 
     Raises
     ------
     UsageError
         If this version has no such model; the line names those it has.
     """
-    models = MODELS | SEQUENCE_MODELS
-    if name not in models:
-        raise UsageError(f"no model is named {name!r} in this version: {expected(name, models)}")
-    return models[name]
+    if name not in ALL_MODELS:
+        raise UsageError(f"no model is named {name!r} in this version: {expected(name, ALL_MODELS)}")
+    return ALL_MODELS[name]
 
 
 def name_of(config: Config) -> str:
-    """The name, in MODELS, of the model of a configuration.
+    """The name, in ALL_MODELS, of the model of a configuration.
 
     Raises
     ------
     UsageError
         If it is not the configuration of any of them.
     """
-    for name, model in (MODELS | SEQUENCE_MODELS).items():
+    for name, model in ALL_MODELS.items():
         if type(config) is model.config:
             return name
     meant = nearest(config, PRESETS) if isinstance(config, str) else None

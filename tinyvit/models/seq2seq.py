@@ -22,9 +22,9 @@ from tinyvit.layers.recurrent_stack import (
 from tinyvit.layers.token_embedding import token_embedding, token_embedding_backward, token_embedding_init
 from tinyvit.models.config import Config
 from tinyvit.models.sizes import check_whole
-from tinyvit.models.tokens import no_padding, shifted
 from tinyvit.ops.patterns import pattern_bias
 from tinyvit.ops.tanh import tanh, tanh_backward
+from tinyvit.ops.tokens import no_padding, shifted
 
 SCORES = ("none", *ALIGNMENTS)
 
@@ -84,6 +84,31 @@ class Seq2SeqConfig(Config):
     def memory_dim(self):
         """The width of what the encoder shows of each token."""
         return self.dim * (1 + self.both)
+
+
+@dataclass(frozen=True)
+class AttentionConfig(Seq2SeqConfig):
+    """The configuration of a recurrent encoder and decoder with attention: as Seq2SeqConfig, with another default.
+
+    Parameters
+    ----------
+    score : str
+        How a decoder's state is matched with an encoder's: "additive", "general" or "dot".
+    """
+
+    score: str = "additive"
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.score == "none":
+            raise UsageError(
+                f"score is 'none': expected one of {', '.join(ALIGNMENTS)}; without attention it is a seq2seq"
+            )
+
+    @classmethod
+    def settings(cls):
+        """Those of Seq2SeqConfig, which describes them, and the score."""
+        return Seq2SeqConfig.settings() | {"score": (cls, str)}
 
 
 def seq2seq_init(rng, config, *, dtype="float32"):

@@ -22,9 +22,9 @@ from tinyvit.layers.token_embedding import (
 )
 from tinyvit.models.config import Config
 from tinyvit.models.text import check_text_config
-from tinyvit.models.tokens import no_padding, shifted
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward, dropout_mask
 from tinyvit.ops.patterns import causal, pattern_bias
+from tinyvit.ops.tokens import no_padding, shifted
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,11 @@ def as_part(data, what="the data"):
     return {"images": images} if labels is None else {"images": images, "labels": labels}
 
 
+def example_count(data):
+    """The examples of a part of the data."""
+    return len(next(iter(as_part(data).values())))
+
+
 def checked_data(config, data):
     """The training and the test part as dictionaries of arrays, once they are known to be what the model takes.
 
@@ -97,7 +102,7 @@ def check_pixels(parts):
 
 def held_out(part, share):
     """The indices to train on and those to validate on: a fixed share of every class, or of all where no labels are."""
-    count = len(next(iter(part.values())))
+    count = example_count(part)
     if not share:
         return np.arange(count), np.arange(0)
     return hold_out_indices(part["labels"] if "labels" in part else np.zeros(count, np.int64), share)

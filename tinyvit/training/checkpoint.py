@@ -20,6 +20,7 @@ from tinyvit.arrays import to_host
 from tinyvit.data.datasets import DATASETS, Dataset
 from tinyvit.data.inputs import ANSWERS, Inputs
 from tinyvit.data.photos import Preparation
+from tinyvit.data.text import TextDataset
 from tinyvit.errors import CheckpointError, UsageError
 from tinyvit.files import replacing
 from tinyvit.models.config import Config
@@ -36,7 +37,7 @@ def save(
     p: Tree,
     config: Config,
     *,
-    dataset: str | Dataset | None = None,
+    dataset: str | Dataset | TextDataset | None = None,
     preparation: Preparation | None = None,
     class_names: Sequence[str] | None = None,
     problem_type: str = ANSWERS[0],
@@ -52,8 +53,9 @@ def save(
         Parameters, on any device.
     config : the configuration of one of MODELS
     dataset : str or Dataset, optional
-        What the model was trained on: a name in DATASETS, or `read_data(...).dataset`. `tinyvit predict` then prepares
-        pictures as this data set's, and names its classes; without it, it must be told.
+        What the model was trained on: a name in DATASETS, or `read_data(...).dataset`, or `read_text(...).dataset`.
+        `tinyvit predict` then prepares pictures as this data set's, and names its classes, or has its vocabularies;
+        without it, it must be told.
     preparation, class_names, problem_type : optional
         In place of a data set, for photographs: as `load_weights` returns them among its notes.
     training : {name: array}, optional

@@ -227,7 +227,7 @@ class _Training:
             if self.step % self.log_every == 0:
                 speed = len(batch) / (time.perf_counter() - begun)
                 self._record("step", epoch=epoch + 1, loss=float(loss), learning_rate=rate, gradient_norm=float(norm))
-                self._show(bar, loss=f"{float(loss):.3f}", images=f"{speed:.0f}/s")
+                self._show(bar, loss=f"{float(loss):.3f}", examples=f"{speed:.0f}/s")
             bar.update()
             if i + 1 < self.steps_per_epoch:
                 self._save_or_stop()

@@ -139,6 +139,13 @@ def check_recipe(config, recipe):
             raise UsageError(f"{name} is {pixels}: the images have {side} pixels, expected less")
 
 
+OF_TEXT: dict[str, Any] = {
+    "batch": 64,
+    "weight_decay": 0.01,
+    "label_smoothing": 0.0,
+    "ema_decay": 0.99,
+    "validation": 1 / 16,
+}
 RECIPES: dict[str, Recipe] = Named(
     "recipe",
     {
@@ -151,8 +158,16 @@ RECIPES: dict[str, Recipe] = Named(
         "fashion-mnist": Recipe(epochs=14, learning_rate=5e-3, shift=1, validation=1 / 12),
         "cifar-10": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
         "pictures": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
+        **{name: Recipe(epochs=4, **OF_TEXT) for name in ("copy", "reverse", "sort")},
+        **{name: Recipe(epochs=12, **OF_TEXT) for name in ("numerals", "numerals-back", "pairs")},
+        "sums": Recipe(epochs=100, **OF_TEXT),
     },
 )
+USUAL_MODELS = {  # for data of text
+    **dict.fromkeys(("copy", "reverse", "sort"), "attention"),
+    **dict.fromkeys(("numerals", "numerals-back", "pairs"), "transformer"),
+    "sums": "gpt",
+}
 
 SMALL_BATCHES = {"batch": 64, "learning_rate": 3e-3}
 OF_MODELS = {  # what a model does otherwise than a recipe says, chosen on held-out images

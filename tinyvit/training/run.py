@@ -17,6 +17,8 @@ from pathlib import Path
 
 from tinyvit import json_files
 from tinyvit.data import DATASETS
+from tinyvit.data.rules import RULES
+from tinyvit.data.text import EXAMPLES
 from tinyvit.errors import CheckpointError, DivergedError, UsageError, WriteError
 from tinyvit.files import clear_side_files, replacing
 from tinyvit.lock import ELSEWHERE
@@ -68,7 +70,9 @@ class Run:
             **self.settings.config.values(),
             **vars(self.settings.recipe),
         }
-        if self.settings.pictures and "data" in asked and asked["data"] not in DATASETS:
+        if self.settings.text:
+            known |= {"examples": self.settings.examples or EXAMPLES} | self.settings.text.options
+        if "data" in asked and not (asked["data"] in DATASETS or asked["data"] in RULES):
             asked = asked | {"data": os.path.abspath(os.path.expanduser(asked["data"]))}
         for name, value in asked.items():
             option = "the data set" if name == "data" else "--" + name.replace("_", "-")

@@ -4,11 +4,13 @@ import dataclasses
 import shlex
 
 from tinyvit.data import DATASETS, Dataset, dataset_named
+from tinyvit.data.rules import RULES
+from tinyvit.data.text import TextDataset
 from tinyvit.errors import UsageError
 from tinyvit.models.config import Config
-from tinyvit.models.model import model_named, model_of, name_of
+from tinyvit.models.model import SEQUENCE_MODELS, model_named, model_of, name_of
 from tinyvit.models.presets import VIT_PRESETS
-from tinyvit.training.recipe import Recipe, fine_tuning, recipe_of
+from tinyvit.training.recipe import USUAL_MODELS, Recipe, fine_tuning, recipe_of
 
 FREE = (
     "image",
@@ -24,17 +26,21 @@ FREE = (
 class Settings:
     """What a run is: the same settings give the same model, to the bit."""
 
-    data: str  # the name of a data set, or the absolute path of a folder or .zip of pictures
+    data: str  # the name of a data set, or the absolute path of a folder or .zip of pictures, or of a file of pairs
     config: Config
     recipe: Recipe
     seed: int = 0
     weights: str | None = None  # the file of the parameters that it started from
     pictures: Dataset | None = None  # the description of a data set of one's own pictures
-    fingerprint: str | None = None  # of these pictures, see `Loaded`
+    fingerprint: str | None = None  # of these pictures, or of all pairs of text, see `Loaded`
     skip_broken: bool = False  # whether pictures that cannot be read were left out
+    text: TextDataset | None = None  # the description of a data set of text
+    examples: int | None = None  # of it, to learn from; None is as many as there usually are
 
     def __post_init__(self):
-        if self.pictures is None and dataset_named(self.data) is None:
+        if self.text is not None:
+            self._check_text()
+        elif self.pictures is None and dataset_named(self.data) is None:
             raise UsageError(f"data is {self.data!r}: expected one of {', '.join(DATASETS)}")
         if self.pictures is not None:
             self._check_pictures()
@@ -56,6 +62,24 @@ class Settings:
             if sizes.get(name, value) != value and not self.weights:
                 raise UsageError(f"{name} is {sizes[name]!r}: expected {value}, as the pictures have")
 
+    def _check_text(self):
+        """Raise UsageError unless the description of the text fits the model."""
+        if not isinstance(self.data, str):
+            raise UsageError("the data set of text: expected its name or path")
+        if self.examples is not None and (type(self.examples) is not int or self.examples < 1):
+            raise UsageError(f"examples is {self.examples!r}: expected a whole number of at least 1")
+        sizes = model_of(self.config).preset(self.text).values() if self.of_text else {}
+        if self.pictures or not self.of_text:
+            raise UsageError(f"{model_of(self.config).title} takes no text")
+        for name in ("source_tokens", "target_tokens", "source_length", "target_length", "tokens", "length"):
+            if (value := getattr(self.config, name, None)) != (expected := sizes.get(name)):
+                raise UsageError(f"{name} is {value!r}: expected {expected}, as the data set {self.text.name} has")
+
+    @property
+    def of_text(self):
+        """Whether the model is one of text."""
+        return name_of(self.config) in SEQUENCE_MODELS
+
     @classmethod
     def from_dict(cls, values):
         """Settings as config.json has them; version 0.1 knew no model but the ViT, and did not say so."""
@@ -65,49 +89,76 @@ class Settings:
         recipe, pictures = Recipe.from_dict(values["recipe"]), values.get("pictures")
         if pictures is not None:
             pictures = Dataset.from_dict(pictures)
-        how = {name: values[name] for name in ("weights", "fingerprint", "skip_broken") if name in values}
-        return cls(values["data"], config, recipe, values["seed"], **how, pictures=pictures)
+        text = values.get("text")
+        if text is not None:
+            text = TextDataset.from_dict(text)
+        how = {name: values[name] for name in ("weights", "fingerprint", "skip_broken", "examples") if name in values}
+        return cls(values["data"], config, recipe, values["seed"], **how, pictures=pictures, text=text)
 
     def as_dict(self):
         """The settings as config.json has them."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values |= {"config": dataclasses.asdict(self.config), "recipe": dataclasses.asdict(self.recipe)}
-        if self.pictures is None:
-            del values["pictures"], values["fingerprint"], values["skip_broken"]
-        else:
-            values["pictures"] = dataclasses.asdict(self.pictures)
+        described = {name: values.pop(name) for name in ("pictures", "fingerprint", "skip_broken", "text", "examples")}
+        if self.pictures is not None:
+            own = {"pictures": dataclasses.asdict(self.pictures)}
+            values |= own | {name: described[name] for name in ("fingerprint", "skip_broken")}
+        if self.text is not None:
+            own = {"text": dataclasses.asdict(self.text)}
+            values |= own | {name: described[name] for name in ("fingerprint", "examples")}
         return {"data": values.pop("data"), "model": name_of(self.config)} | values
 
     @property
     def dataset(self):
         """The description of the data set."""
-        return self.pictures or DATASETS[self.data]
+        return self.text or self.pictures or DATASETS[self.data]
 
     @property
     def preset(self):
         """The name, in PRESETS and RECIPES, of the settings that are usual for these data."""
+        if self.text:
+            return self.data if self.data in RULES else "pairs"
         return "pictures" if self.pictures else self.data
+
+    @property
+    def _usual_config(self):
+        """The configuration of these data's preset, for the model."""
+        return model_of(self.config).preset(self.text or VIT_PRESETS[self.preset])
 
     @property
     def command(self):
         """What a user types for a run with these settings: what differs from the data set's presets."""
-        model, usual, asked = self.config.values(), model_of(self.config).preset(VIT_PRESETS[self.preset]).values(), {}
+        model, usual, asked = self.config.values(), self._usual_config.values(), {}
         recipe = recipe_of(self.preset, "vit" if self.weights else name_of(self.config))
         if self.weights:  # whose defaults are unknown here: every option is given
             model = {name: model[name] for name in FREE if name in model}
             usual, recipe = {"dropout": 0.0, "drop_path": 0.0}, fine_tuning(recipe)
             asked = {"from": (shlex.quote(self.weights), None)}
-        asked |= {"model": (name_of(self.config), name_of(self.config) if self.weights else "vit")}
+        usual_model = USUAL_MODELS[self.preset] if self.text else "vit"
+        asked |= {"model": (name_of(self.config), name_of(self.config) if self.weights else usual_model)}
         asked |= {"seed": (self.seed, 0)}
         options = [name for name in model if name not in ("channels", "classes")]  # these are the data set's
         asked |= {name: (model[name], usual.get(name)) for name in options}
-        if isinstance(self.config.image, tuple):
+        if isinstance(getattr(self.config, "image", None), tuple):
             asked["image"] = ("x".join(map(str, self.config.image)), None)
         asked |= {name: (value, getattr(recipe, name)) for name, value in vars(self.recipe).items()}
         options = [f"--{name.replace('_', '-')} {_typed(own)}" for name, (own, usual) in asked.items() if own != usual]
         if self.skip_broken:
             options.append("--skip-broken")
+        if self.text:
+            options += self._text_options()
         return " ".join(["tinyvit train", shlex.quote(self.data), *options])
+
+    def _text_options(self):
+        """The options of the data, those that differ from the rule's."""
+        rule, own = self.text.rule, [f"--examples {self.examples}"] if self.examples else []
+        usual = rule.defaults if rule else {}
+        for name, value in self.text.options.items():
+            if value != usual[name]:
+                low_high = isinstance(value, tuple)
+                value = "-".join(map(str, dict.fromkeys(value))) if low_high else value
+                own.append(f"--{name} {value}")
+        return own
 
 
 def _typed(value):

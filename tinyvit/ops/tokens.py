@@ -1,10 +1,12 @@
-"""Three tokens that every vocabulary begins with, and the shift by one that teacher forcing is."""
+"""The tokens that every vocabulary begins with, and the shift by one that teacher forcing is."""
 
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.errors import DataError
 
 PADDING, START, END = 0, 1, 2
 SPECIAL = ("<padding>", "<start>", "<end>")
+ANSWER, HIDDEN = 3, 4  # where question and answer are one sequence: between them; and in place of what is asked
+SPECIAL_JOINED = (*SPECIAL, "<answer>", "<hidden>")
 
 
 def shifted(target):
