@@ -1,8 +1,8 @@
 """The Transformer and the recurrent encoder-decoder in PyTorch, as most who use PyTorch write them: the other side.
 
-The first is of the layers of nn.Transformer as they come, the second nn.GRU with packed sequences, so that padding is not read; both with
-masks, teacher forcing and a loss that ignores padding. Imported only where PyTorch is installed, by the contender that
-it is.
+The first is made of nn.Transformer's layers as they come, the second of nn.GRU with packed sequences, so that padding is
+not read; both with masks, teacher forcing and a loss that ignores padding. Imported only where PyTorch is installed, by
+the contender that it is.
 """
 
 import numpy as np

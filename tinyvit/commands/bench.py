@@ -15,7 +15,8 @@ def add(commands):
         "model",
         metavar="MODEL",
         nargs="*",
-        help="some of S, M, B/16, Swin-T, R50+B/16, transformer, seq2seq, dot, additive, decoding; the first three without",
+        help="some of S, M, B/16, Swin-T, R50+B/16, transformer, seq2seq, dot, additive, "
+        "decoding; the first three without",
     )
     parser.add_argument("--cores", type=count, nargs="+", metavar="N", help="how many; 1, 2 and all without")
     add_json(parser)

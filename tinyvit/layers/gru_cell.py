@@ -122,7 +122,7 @@ def gru_after_cell_backward_inputs(dy, p, c):
 
 
 def gru_after_cell_backward_parameters(dx, c):
-    """As `gru_cell_backward_parameters`. What the reset gate does not let through does not reach the candidate's part."""
+    """As `gru_cell_backward_parameters`; to the candidate's part goes what the reset gate let through."""
     H = dx.shape[-1] // 3
     dx, h, r = dx.reshape(-1, 3 * H), c["h"].reshape(-1, H), c["gates"].reshape(-1, 2 * H)[:, :H]
     parts = dx[:, : 2 * H], dx[:, 2 * H :] * r

@@ -109,8 +109,8 @@ def recurrence(x, p, *, cell="gru", start=None, mask=None):
     Returns
     -------
     states : array [B, T, S H], and the cache {x, steps, mask}
-        S is 1; of the LSTM 2, and the first H numbers are h. steps are the cell's caches; the mask [T, B] is there where
-        there is padding.
+        S is 1; of the LSTM 2, and the first H numbers are h. steps are the caches of the cell; the mask [T, B] is there
+        where there is padding.
     """
     xp, forward = xp_of(x), CELLS[cell].forward
     gates, c_x = linear(xp.ascontiguousarray(x.swapaxes(0, 1)), p["x"])  # [B, T, I] -> [T, B, G H]
