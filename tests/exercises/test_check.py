@@ -222,11 +222,12 @@ def test_every_op_and_layer_is_an_exercise():
         "gru_after_cell": "gru_cell with the reset gate elsewhere; the page of both derives it",
         "recurrent_stack": "it only calls the recurrences",
         "general_alignment": "a linear layer, then dot_alignment",
-        "seq2seq": "beside the ViT; its own parts are exercises",
     }
     rng = np.random.default_rng(0)
     sequences = {name.partition("/")[0] for name in sequence_cases(rng) | sequence_models(rng)}
-    others |= dict.fromkeys(sequences - others.keys() - set(all_exercises()), "of sequences, which have no notebook yet")
+    others |= dict.fromkeys(
+        sequences - others.keys() - set(all_exercises()), "of sequences, which have no notebook yet"
+    )
     checked = {name.partition("/")[0] for name in cases()}
     assert checked >= others.keys(), "an exception that is none"
     kinds = {"learned_position", "grid_position", "sinusoidal_position"}
