@@ -278,6 +278,7 @@ def draw_wall(results):
     """Whole sequences right, by their length, a line for each network."""
     figure = new_figure(5, 2.6)
     axes = figure.subplots()
+    print(f"{'letters':21}{' '.join(f'{length:7}' for length in copies)}")
     for name, style in STYLES.items():
         if found := [results[name, length] for length in copies if (name, length) in results]:
             axes.plot(list(copies), [100 * trained.accuracy for trained in found], label=name, **style)
@@ -289,7 +290,6 @@ def draw_wall(results):
     return figure
 
 
-print(f"{'letters':21}{' '.join(f'{length:7}' for length in copies)}")
 draw_wall(exact)
 
 # %% [markdown]
