@@ -108,7 +108,7 @@ def races(models=None, cores=None):
     for model in models:
         for n in counts:
             if model == "decoding":
-                programme += [Race(model, batch, "decode", n, rounds=5) for batch in (1, 64)]
+                programme += [Race(model, batch, "decode", n, rounds=3) for batch in (1, 64)]
             elif model in SEQUENCES:
                 programme.append(Race(model, 64, "train", n))
             elif model in LARGE:
