@@ -15,8 +15,8 @@ from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.masked import MaskedConfig
 from tinyvit.models.model import name_of
 from tinyvit.models.seq2seq import Seq2SeqConfig
-from tinyvit.models.tokens import SPECIAL
 from tinyvit.models.transformer import TransformerConfig
+from tinyvit.ops.tokens import SPECIAL
 from tinyvit.training import cores
 
 COLUMNS = [

