@@ -510,8 +510,8 @@ exercises.check("recurrence", my_recurrence)
 def my_recurrence_backward(dstates, p, c):
     """dstates [B, T, H], p and a cache -> dx [B, T, I], dstart [B, H] and g, a tree like p.
 
-    With forward=my_recurrence the cache is yours. Without it, it is the package's, which has time first: {"x": that of
-    linear for x [T, B, I], "steps": [of each step]}, and "mask" [T, B] where there is padding.
+    With forward=my_recurrence the cache is yours. Without it, it is the package's: {"x": that of linear for x [T, B, I],
+    time first, "steps": [that of each step]}; a step at which a sequence is over has a "mask" [B, 1], too.
     """
 
 

@@ -588,7 +588,7 @@ def recurrence_backward_by(back):
         dh, dgates, dw = 0 * dstates[:, 0], [], 0
         for t in reversed(range(dstates.shape[1])):
             dh = back(dh) + dstates[:, t]
-            mask = c["mask"][t][:, None] if "mask" in c else True
+            mask = c["steps"][t].get("mask", True)
             dx, through, g = gru_cell_backward(np.where(mask, dh, 0), p["h"], c["steps"][t])
             dh, dw = through + np.where(mask, 0, dh), dw + g["w"]
             dgates.insert(0, dx)
