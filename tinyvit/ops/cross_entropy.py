@@ -6,7 +6,7 @@ from tinyvit.annotations import Array, Tree
 from tinyvit.arrays import is_on_gpu, xp_of
 from tinyvit.errors import DataError, UsageError
 from tinyvit.ops.labels import check_labels
-from tinyvit.ops.sums import row_sums
+from tinyvit.ops.sums import row_max, row_sums
 
 
 def cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> tuple[Array, Tree]:
@@ -44,7 +44,7 @@ def cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> tuple
         raise DataError(f"labels: found {list(labels.shape)}, expected one for each of {B} rows of logits")
     targets = xp.full(logits.shape, smoothing / classes, logits.dtype)
     targets[xp.arange(B), xp.asarray(labels)] += 1 - smoothing
-    shifted = logits - logits.max(axis=-1, keepdims=True)
+    shifted = logits - row_max(logits)
     probabilities = np.exp(shifted)
     sums = row_sums(probabilities)
     log_probabilities = shifted - np.log(sums)
