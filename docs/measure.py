@@ -111,7 +111,7 @@ def pyramids():
 def sequences():
     """The table of the sequence models, and of decoding."""
     rows, where = benchmark("PyTorch", words=(*SEQUENCES, "--cores", "1"))
-    columns = tuple(name for name in rows[0] if name not in ("cores", "memory_mb"))
+    columns = tuple(name for name in rows[0] if name not in ("cores", "memory_mb", "share_of_peak"))
     replace(DOCS / "speed.md", "sequences", [*table(rows, columns), "", where])
 
 
