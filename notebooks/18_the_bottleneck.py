@@ -585,4 +585,4 @@ assert with_bias < 1e-12 and without_bias > 0.01
 assert by_length["looking back, H = 32", 12] > 0.9 and max(by_length[name, 20] for name in trained) < 0.05
 
 # %% [markdown]
-# Back to [the start](00_start_here.ipynb), or on to [the lab](../docs/lab.md), which asks the paper's questions again.
+# Next: [from recurrence to the Transformer](19_from_recurrence_to_the_transformer.ipynb).
