@@ -167,7 +167,7 @@ RECIPES: dict[str, Recipe] = Named(
         "cifar-10": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
         "pictures": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
         **{name: Recipe(epochs=4, **OF_TEXT) for name in ("copy", "reverse", "sort")},
-        **{name: Recipe(epochs=12, **OF_TEXT) for name in ("numerals", "numerals-back", "pairs")},
+        **{name: Recipe(epochs=6, **OF_TEXT) for name in ("numerals", "numerals-back")},
         "sums": Recipe(epochs=25, **OF_TEXT),
     },
 )
