@@ -15,7 +15,6 @@ from tinyvit.lab.run import EXPERIMENTS, FIGURE, RESULTS, experiment_named, repo
 from tinyvit.lab.run import run as run_experiment
 from tinyvit.training.cores import usable_cores
 
-
 OF_TEXT = [experiment.name for experiment in EXPERIMENTS.values() if experiment.texts]
 
 

@@ -126,7 +126,7 @@ def report(results):
     counts = dict(results.settings("model", "parameters"))
     rows = []
     figure, (axes,) = panels(1, 7, 4)
-    axes.axvspan(*LENGTHS, color="#eeeeee", zorder=0)
+    axes.axvspan(LENGTHS[0] - 1, LENGTHS[1] + 1, color="#eeeeee", zorder=0)
     for number, (name, count) in enumerate(counts.items()):
         shares = [results.estimate(exact_of(length), model=name) for length in TESTED]
         rows.append([name, f"{count:,}", *(share.text(digits=1) for share in shares)])
@@ -186,10 +186,10 @@ def _beyond(results, counts):
     shares = {name: results.estimate(exact_of(TESTED[-1]), model=name) for name in counts}
     words = ", ".join(f"{name} {share.text(digits=1)}" for name, share in shares.items())
     fails = all(share.mean + share.half < FAILS for share in shares.values())
-    which = "Every model fails" if fails else "That every model fails is not shown"
+    beyond = "very model fails beyond the lengths that it was trained on"
     return (
-        f"{which} beyond the lengths that it was trained on: with {TESTED[-1]} symbols, {TESTED[-1] - LENGTHS[1]} more "
-        f"than any had that was learned from, exact match is {words} %."
+        f"{'E' if fails else 'That e'}{beyond}{'' if fails else ' is not shown'}: with {TESTED[-1]} symbols, "
+        f"{TESTED[-1] - LENGTHS[1]} more than any had that was learned from, exact match is {words} %."
     )
 
 

@@ -68,7 +68,7 @@ class Source(NamedTuple):
 
 
 def source_of(data, *, skip_broken=False):
-    """The Source of the name of a data set, or of data by rule, or of a folder or .zip of pictures, which is read and kept.
+    """The Source of a data set's name, of a rule's, or of a folder or .zip of pictures, which is read and kept.
 
     Raises
     ------
