@@ -13,7 +13,7 @@ from tinyvit.data.photos import HALF, Preparation, imagenet_names, prepare_photo
 from tinyvit.errors import CheckpointError, DataError, UsageError
 from tinyvit.models.config import Config, ViTConfig
 from tinyvit.models.masked import MaskedConfig, encoder_of
-from tinyvit.models.model import model_of
+from tinyvit.models.model import SEQUENCE_MODELS, model_of, name_of
 from tinyvit.training.checkpoint import load_for_use
 from tinyvit.training.folders import no_run
 from tinyvit.training.run import open_run
@@ -153,6 +153,8 @@ def _may_be_run(path):
 
 def _own(p, config, asked, inputs, notes, path):
     """A model that was trained here. Of masked patch prediction, the encoder: a ViT without a head."""
+    if inputs.of_text or name_of(config) in SEQUENCE_MODELS:
+        raise UsageError(f"{path}: {model_of(config).title} takes text, no pictures: try tinyvit predict")
     has_head, dataset = model_of(config).task.answer is not None, inputs.dataset
     if isinstance(config, MaskedConfig):
         p, config = encoder_of(p, config, np.random.default_rng(0)), config.vit

@@ -12,6 +12,7 @@ from tinyvit.commands.models import add_inputs, add_model, check_is_transformer,
 from tinyvit.commands.options import add_device, add_json, count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
 from tinyvit.commands.runs import check_figure, save_figure
+from tinyvit.commands.text_predict import is_text_model, predict_text
 from tinyvit.errors import UsageError
 from tinyvit.models.model import forward, model_of
 from tinyvit.training.cores import usable_cores
@@ -28,6 +29,7 @@ def add(commands):
     """Declare the options."""
     examples = ["predict runs/mnist-1 seven.png", "predict runs/mnist-1 *.png --figure look.png"]
     examples += ["predict model.safetensors cat.jpg --top 5", "predict Ti_16.npz photos/ --json"]
+    examples += ["predict runs/numerals-1 三千零五十 --figure look.png", "predict runs/sums-1 12+30 --beam 4"]
     parser = new_command(commands, "predict", run, examples)
     add_model(parser)
     add_inputs(parser)
@@ -38,14 +40,17 @@ def add(commands):
         "--attention",
         type=os.path.expanduser,
         metavar="FILE",
-        help="draw image, patches and attention (PNG, SVG or PDF)",
+        help="draw image, patches and attention, or the attention between tokens (PNG, SVG or PDF)",
     )
+    parser.add_argument("--beam", type=count, metavar="N", help="of text: search with so many sequences at once")
     add_device(parser)
     add_json(parser)
 
 
 def run(args):
-    """Classify pictures."""
+    """Classify pictures; of a model of text, answer texts."""
+    if is_text_model(args.model):
+        return predict_text(args)
     if args.figure:
         check_figure(args.figure)
     model = open_for_pictures(args, args.device)

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from tinyvit.errors import DataError, UsageError
-from tinyvit.ops.tokens import END, PADDING, SPECIAL, SPECIAL_JOINED
+from tinyvit.ops.tokens import END, HIDDEN, PADDING, SPECIAL, SPECIAL_JOINED
 
+BLANK = "_"  # what people write for a token that is to be filled in
 SHOWN = 12  # tokens that a message names, at most
 
 
@@ -48,8 +49,8 @@ class Vocabulary:
         """The number of the first token that is not special."""
         return len(SPECIAL_JOINED if self.joined else SPECIAL)
 
-    def encode(self, text: str) -> list[int]:
-        """The numbers of a text's tokens, without an end.
+    def encode(self, text: str, *, blanks: bool = False) -> list[int]:
+        """The numbers of a text's tokens, without an end; with `blanks`, BLANK stands for HIDDEN.
 
         Raises
         ------
@@ -57,6 +58,8 @@ class Vocabulary:
             If there is none, or one is not in the vocabulary: which, and where.
         """
         numbers, pieces = {token: k for k, token in enumerate(self.tokens) if k >= self.first}, split(text, self.words)
+        if blanks:
+            numbers[BLANK] = HIDDEN
         if not pieces:
             raise DataError("found no text: expected at least one token")
         for place, piece in enumerate(pieces, 1):

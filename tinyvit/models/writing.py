@@ -11,12 +11,11 @@ import numpy as np
 
 from tinyvit.arrays import to_host
 from tinyvit.models.bert import bert
-from tinyvit.models.decoding import beam_search, generate
+from tinyvit.models.decoding import beam_search, generate, greedy
 from tinyvit.models.gpt import gpt_step
 from tinyvit.models.seq2seq import seq2seq_start, seq2seq_step
-from tinyvit.models.token_tasks import behind_the_sign
+from tinyvit.models.token_tasks import behind_the_sign, hide_answers
 from tinyvit.models.transformer import transformer_start, transformer_step
-from tinyvit.ops.token_cross_entropy import NO_TARGET
 from tinyvit.ops.tokens import ANSWER, END, HIDDEN, PADDING
 
 
@@ -55,24 +54,21 @@ def write_gpt(batch, p, config, *, choose=None, beam=None, longest=None):
     return answers_in(whole)
 
 
-def hide_answers(tokens):
-    """Sequences whose answers are hidden, with END left to see, and the answers as targets: integer arrays [B, T]."""
+def fill(tokens, p, config, *, choose=None):
+    """The sequences with a token in place of each HIDDEN one: integer array [B, T].
+
+    All at once: BERT knows of each that the others are hidden, and no more.
+    """
     tokens = to_host(tokens)
-    hidden = behind_the_sign(tokens) & (tokens > END)
-    return np.where(hidden, HIDDEN, tokens), np.where(hidden, tokens, NO_TARGET)
+    logits = to_host(bert(tokens, p, config)[0]).copy()
+    logits[..., : HIDDEN + 1] = -np.inf  # no special token was ever hidden
+    filled = (choose or greedy)(logits.reshape(-1, logits.shape[-1])).reshape(tokens.shape)
+    return np.where(tokens == HIDDEN, filled, tokens)
 
 
 def write_bert(batch, p, config, *, choose=None, beam=None, longest=None):
-    """BERT fills in all hidden tokens at once: it knows of each that the others are hidden, and no more."""
-    tokens, _ = hide_answers(batch["tokens"])
-    logits = to_host(bert(tokens, p, config)[0]).copy()
-    logits[..., : HIDDEN + 1] = -np.inf  # no special token was ever hidden
-    filled = (choose or _likeliest)(logits.reshape(-1, logits.shape[-1])).reshape(tokens.shape)
-    return answers_in(np.where(tokens == HIDDEN, filled, tokens))
-
-
-def _likeliest(scores):
-    return scores.argmax(-1)
+    """BERT fills in the answer, all of whose tokens are hidden."""
+    return answers_in(fill(hide_answers(batch["tokens"])[0], p, config, choose=choose))
 
 
 def answers_in(tokens):
