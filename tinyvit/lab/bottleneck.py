@@ -22,7 +22,7 @@ from tinyvit.training.step import arithmetic
 
 TEXTS = tuple(name for name, rule in RULES.items() if "length" in rule.defaults)
 LENGTHS = (4, 16)  # symbols of the sequences that are learned from, at least and at most
-TESTED = (4, 8, 12, 16, 18, 20, 24)  # and of those that are asked: some are longer than any that was learned from
+TESTED = (4, 8, 12, 16, 18, 20, 24, 32)  # and of those that are asked: some are longer than any that was learned from
 SYMBOLS = 10
 DIM = 64  # of the model without attention; the others have as many parameters
 EPOCHS = {"quick": 2, "full": 6}
