@@ -13,7 +13,7 @@ from tests.lab.helpers import DIVERGED, HALF, NOISE, accuracy, made_up, records,
 from tinyvit.errors import CheckpointError
 from tinyvit.lab import figures
 from tinyvit.lab.experiment import Results
-from tinyvit.lab.figures import line, panels, points
+from tinyvit.lab.figures import dots, line, panels, points
 from tinyvit.lab.run import EXPERIMENTS, report_of, table
 from tinyvit.lab.statistics import Estimate
 from tinyvit.lab.store import Store
@@ -500,6 +500,29 @@ def test_an_interval_on_the_plot():
     figure.draw_without_rendering()
     shift = there.get_transform().transform((1, 5)) - axes.transData.transform((1, 5))
     assert shift == pytest.approx((2 * figures.APART / 72 * figure.dpi, 0)), "side by side"
+
+
+def test_dots_are_the_single_values_where_their_line_is():
+    figure, (axes,) = panels(1)
+    line(axes, [1, 2], [Estimate(0.5, 0.1, 2), Estimate(0.7, 0.1, 2)], "here", 2)
+    dots(axes, [1, 2], [[0.4, 0.6], [0.7, 0.7]], 2)
+    (drawn,) = [found for found in axes.lines if found.get_marker() == "."]
+    assert drawn.get_xydata().tolist() == [[1, 40], [1, 60], [2, 70], [2, 70]] and drawn.get_linestyle() == "None"
+    figure.draw_without_rendering()
+    ((means, *_),) = axes.containers
+    places = [found.get_transform().transform((1, 50)).tolist() for found in (means, drawn)]
+    assert places[0] == places[1] and means.get_color() == drawn.get_color()
+
+
+def test_the_bottlenecks_figure_has_every_seed():
+    (axes,) = drawn(EXPERIMENTS["bottleneck"].report(made_up("bottleneck", bottleneck)))
+    single = [found for found in axes.lines if found.get_marker() == "."]
+    assert list(bars(axes)) == ["no attention", "dot", "additive", "Transformer"] and len(single) == 4
+    for of_model, name in zip(single, bars(axes), strict=True):
+        expected = [bottleneck({"model": name}, noise)["exact"] for noise in NOISE]
+        heights = [100 * found[n] for n in expected[0] for found in expected]
+        np.testing.assert_allclose(of_model.get_ydata(), heights)
+        assert [str(int(x)) for x in of_model.get_xdata()] == [n for n in expected[0] for _ in NOISE]
 
 
 def test_points_are_beside_their_names():
