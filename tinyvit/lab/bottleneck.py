@@ -100,7 +100,7 @@ def fresh(loaded, length, count):
     dataset = loaded.dataset
     known = {dataset.source.decode(row) for row in loaded.train["source"]}
     options = dataset.options | {"length": (length, length)}
-    drawn = questions(np.random.default_rng([FRESH, length]), dataset.name, 2 * count, options)
+    drawn = questions(np.random.RandomState([FRESH, length]), dataset.name, 2 * count, options)
     pairs = [pair for pair in map(dataset.rule.write, drawn) if pair[0] not in known][:count]
     sides = zip(("source", "target"), (dataset.source, dataset.target), zip(*pairs, strict=True), strict=True)
     return {name: padded([tokens.encode(text) + [END] for text in texts], length + 1) for name, tokens, texts in sides}
