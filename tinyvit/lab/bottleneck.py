@@ -102,8 +102,11 @@ def fresh(loaded, length, count):
     options = dataset.options | {"length": (length, length)}
     drawn = questions(np.random.RandomState([FRESH, length]), dataset.name, 2 * count, options)
     pairs = [pair for pair in map(dataset.rule.write, drawn) if pair[0] not in known][:count]
-    sides = zip(("source", "target"), (dataset.source, dataset.target), zip(*pairs, strict=True), strict=True)
-    return {name: padded([tokens.encode(text) + [END] for text in texts], length + 1) for name, tokens, texts in sides}
+    vocabularies = {"source": dataset.source, "target": dataset.target}
+    return {
+        side: padded([vocabulary.encode(pair[k]) + [END] for pair in pairs], length + 1)
+        for k, (side, vocabulary) in enumerate(vocabularies.items())
+    }
 
 
 def exact_match(write, batch, p, config):
