@@ -35,7 +35,7 @@ def add(commands):
     parser = new_command(commands, "predict", run, examples)
     add_model(parser)
     add_inputs(parser)
-    add_pictures(parser)
+    add_pictures(parser, "IMAGE|TEXT", "; for a model of text, the text itself")
     parser.add_argument("--top", type=count, metavar="N", help="classes to name (default: 5 of many, 3 of ten)")
     parser.add_argument(
         "--figure",

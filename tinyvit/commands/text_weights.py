@@ -40,10 +40,11 @@ def add_writing(parser):
 
 def check_no_writing(args):
     """Raise UsageError if an option is given that is of a published GPT-2."""
-    _check_absent(args, OF_WRITING, "it is no published GPT-2")
+    check_absent(args, OF_WRITING, "it is no published GPT-2")
 
 
-def _check_absent(args, names, why):
+def check_absent(args, names, why):
+    """Raise UsageError if one of these options is given; `why` says why the model has no use for it."""
     for name in names:
         if getattr(args, name) is not None:
             option = {"dataset": "data"}.get(name, name.replace("_", "-"))
@@ -64,13 +65,13 @@ def predict_published(args):
     """Go on with each text, or name the words for its [MASK]."""
     from threadpoolctl import threadpool_limits
 
-    _check_absent(args, OF_OTHERS, "it is a published model of text")
+    check_absent(args, OF_OTHERS, "it is a published model of text")
     p, config, notes = load_weights(args.model, args.heads, gelu=args.gelu, eps=args.eps)
     writes = isinstance(config, GPTConfig)
     if writes:
-        _check_absent(args, ("top",), "it writes text")
+        check_absent(args, ("top",), "it writes text")
     else:
-        _check_absent(args, OF_WRITING, "it writes no text, but fills in [MASK]")
+        check_absent(args, OF_WRITING, "it writes no text, but fills in [MASK]")
     if not notes.has_head:
         raise UsageError(f"{args.model} has no head that was trained, so it fills in no words: fetch BertForMaskedLM's")
     folder = found_weights(local(args.model))[0].parent
