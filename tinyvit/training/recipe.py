@@ -171,7 +171,7 @@ USUAL_MODELS = {  # for data of text
 }
 
 SMALL_BATCHES = {"batch": 64, "learning_rate": 3e-3}
-OF_MODELS = {  # what a model does otherwise than a recipe says, chosen on held-out images
+OF_MODELS = {  # what a model does otherwise than a recipe says, chosen on held-out examples
     "swin": {"mnist": {"epochs": 12} | SMALL_BATCHES, "mnist-quick": SMALL_BATCHES},
     "hybrid": {"mnist": {"epochs": 10}},
     "transformer": {name: {"epochs": 1} for name in ("copy", "reverse", "sort")},
