@@ -47,11 +47,12 @@ def line(axes, x, estimates, label, number=0, *, factor=100, apart=APART):
 
 
 def dots(axes, x, values, number=0, *, factor=100, apart=APART):
-    """The single values behind the means of a `line`: a row of them for each x, small and pale."""
+    """The single values behind the means of a `line`: a row of them for each x, small and hollow."""
     from matplotlib.transforms import ScaledTranslation
 
     places, heights = np.repeat(x, [len(row) for row in values]), factor * np.concatenate(values)
-    (drawn,) = axes.plot(places, heights, ".", color=COLOURS[number % len(COLOURS)], alpha=0.35, markersize=5)
+    style = dict(color=COLOURS[number % len(COLOURS)], markerfacecolor="white", markersize=6, zorder=3)
+    (drawn,) = axes.plot(places, heights, ".", **style)
     aside = ScaledTranslation(number * apart / 72, 0, axes.figure.dpi_scale_trans)
     drawn.set_transform(axes.transData + aside)
 
