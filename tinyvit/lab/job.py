@@ -18,7 +18,8 @@ CHANGES = {  # to these, by budget; photographs take long, and in few steps smal
     "quick": {"digits": {"epochs": 15}, "mnist": {"epochs": 2}, "cifar-10": {"epochs": 2, "batch": 64}},
     "full": {"digits": {}, "mnist": {}, "cifar-10": {"epochs": 6, "batch": 64}},
 }
-NEWER = {"mirror": 0.0, "crop": 0, "attention": "full", "reach": 1}  # not in version 0.1, and what they are when off
+# not in version 0.1, and what they are when off
+NEWER = {"mirror": 0.0, "crop": 0, "attention": "full", "reach": 1, "schedule": "cosine"}
 QUICK_IMAGES = 10_000  # of which a quick look learns, at most
 
 
