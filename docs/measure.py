@@ -16,7 +16,8 @@
     python docs/measure.py readme        both READMEs' tables, from what was measured before
 
 gradients, speed, results, inside and lab also keep their numbers (docs/results.json, docs/lab) and write the READMEs'
-tables. `lab` reads the folders NAME-mnist-full and those of JPEG_COPY in RUNS; without RUNS, the results that it kept.
+tables. `lab` reads the folders NAME-mnist-full, of text NAME-copy-full, and those of JPEG_COPY in RUNS; without RUNS,
+the results that it kept.
 
 `results NAME...` measures these presets only and keeps the others' results. Each table replaces what stands between
 <!-- NAME --> and <!-- /NAME --> in its file.
@@ -429,10 +430,11 @@ def code(text):
 
 def lab(folder=None):
     """Table, verdict and figure of every experiment of the lab; its results are kept: the page can be made again."""
-    for name in (*EXPERIMENTS, *JPEG_COPY):
+    folders = {name: f"{name}-{_data_of(experiment)}-full" for name, experiment in EXPERIMENTS.items()} | JPEG_COPY
+    for name, its_folder in folders.items():
         kept = LAB / f"{name}.jsonl"
         if folder:
-            kept.write_bytes(Path(folder, JPEG_COPY.get(name, f"{name}-mnist-full"), LAB_RESULTS).read_bytes())
+            kept.write_bytes(Path(folder, its_folder, LAB_RESULTS).read_bytes())
         experiment, data, asked, words = _of_lab(name, kept)
         store = Store(kept, data)
         seeds = 1 + max(record["seed"] for record in store.records.values())
@@ -450,10 +452,15 @@ def lab(folder=None):
     readme.write()
 
 
+def _data_of(experiment):
+    """The data set of an experiment's results in the docs."""
+    return experiment.usual_data if experiment.texts else "mnist"
+
+
 def _of_lab(name, kept):
     """(experiment, label of its data in the results, what it is asked with, what a user types) of kept results."""
     if name not in JPEG_COPY:
-        return EXPERIMENTS[name], "mnist", "mnist", "mnist"
+        return EXPERIMENTS[name], *[_data_of(EXPERIMENTS[name])] * 3
     label = json.loads(kept.read_text(encoding="utf-8").partition("\n")[0])["data"]
     asked = Pictures(DATASETS["cifar-10"], 50_000)
     return EXPERIMENTS[name.partition("-")[0]], label, asked, f"{label.partition(' ')[0]}.zip"

@@ -6,8 +6,9 @@ import json
 from tests.training.helpers import CONFIG, RECIPE
 from tinyvit.lab.experiment import Experiment, Report, Results
 from tinyvit.lab.figures import panels
-from tinyvit.lab.job import training
+from tinyvit.lab.job import text_training, training
 from tinyvit.lab.run import EXPERIMENTS
+from tinyvit.models.seq2seq import AttentionConfig
 from tinyvit.training.probe import SHOTS
 
 NOISE = (-0.001, 0.0, 0.001)  # of three seeds: their standard deviation is 0.001
@@ -35,6 +36,23 @@ def _tiny_report(results):
 TINY = Experiment("tiny", "Does it work?", "no paper", _tiny_jobs, _tiny_report)
 
 
+def _tiny_text_jobs(data, budget):
+    config = AttentionConfig(source_tokens=13, target_tokens=13, source_length=4, target_length=4, dim=8)
+    recipe = dataclasses.replace(SHORT, epochs=1, shift=0)
+    how = dict(task="bottleneck", lengths=[2, 3], symbols=10, examples=50, tested=[2, 4], asked=6)
+    return [text_training({"score": s}, config.changed(score=s), recipe, **how) for s in ("dot", "additive")]
+
+
+def _tiny_text_report(results):
+    rows = [[s, results.estimate(lambda r: r["exact"]["4"], score=s).text()] for (s,) in results.settings("score")]
+    return Report(["score", "exact (%)"], rows, panels(1)[0], "The sequences say nothing.")
+
+
+TINY_TEXT = Experiment(
+    "tiny-text", "Can it read?", "no paper", _tiny_text_jobs, _tiny_text_report, texts=("reverse", "sort")
+)
+
+
 def add_tiny():
     """Have the command know TINY; in a process that is the test's own."""
     EXPERIMENTS["tiny"] = TINY
@@ -50,12 +68,13 @@ def read(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def records(name, outcome, data="digits", budget="quick", seeds=3):
+def records(name, outcome, data=None, budget="quick", seeds=3):
     """A record for each job of an experiment, whose result is outcome(setting, noise), with a noise for each seed."""
+    data = data or EXPERIMENTS[name].usual_data
     return [
         {
             "key": job.key,
-            "data": "digits",
+            "data": data,
             "setting": job.setting,
             "seed": job.seed,
             "result": outcome(job.setting, NOISE[job.seed]),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.lab.helpers import SHORT, TINY, read, records, untimed
+from tests.lab.helpers import SHORT, TINY, TINY_TEXT, read, records, untimed
 from tests.lab.test_reports import MADE
 from tests.test_lock import holder
 from tests.training.helpers import call, fails, interrupted
@@ -27,6 +27,7 @@ SIGNALS = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="sends a sig
 def in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(EXPERIMENTS, "tiny", TINY)
+    monkeypatch.setitem(EXPERIMENTS, "tiny-text", TINY_TEXT)
 
 
 @pytest.fixture
@@ -173,7 +174,42 @@ def test_pictures_of_ones_own_leave_no_path_and_are_told_from_others_of_the_name
     assert f"has results on {label}, not on photos " in refused.err and "choose another --out" in refused.err
 
 
+def test_a_lab_on_text_is_of_its_usual_data_and_goes_on_where_it_was(tmp_path):
+    """Its first rule, if nothing is said; the same results for however many workers, and whether it was stopped."""
+    result = call("lab", "tiny-text", "--seeds", 2, "--workers", 2)
+    folder = tmp_path / "runs" / "lab" / "tiny-text-reverse-quick"
+    assert result.code == 0 and sorted(path.name for path in folder.iterdir()) == FILES
+    assert "`tinyvit lab tiny-text --data reverse --seeds 2 --budget quick`" in result.out
+    kept = read(folder / RESULTS)
+    assert len(kept) == 4 and {record["data"] for record in kept} == {"reverse"}
+    lines = (folder / RESULTS).read_bytes().splitlines(keepends=True)
+    (folder / RESULTS).write_bytes(lines[0] + lines[1][:20])
+    again = call("lab", "tiny-text", "--seeds", 2, "--workers", 1)
+    assert again.code == 0 and "tiny-text, 1 of 4 runs:   0%|" in again.err
+    assert untimed(
+        [json.loads(line) for line in (folder / RESULTS).read_bytes().splitlines() if line.endswith(b"}")]
+    ) == untimed(kept)
+    sorted_text = call("lab", "tiny-text", "--seeds", 1, "--data", "sort", "--out", folder)
+    assert sorted_text.code == 1 and "has results on reverse, not on sort: choose another --out" in sorted_text.err
+
+
 # ---- what goes wrong
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["bottleneck", "--data", "digits"], ["bottleneck is about text, found --data digits", "copy, reverse, sort"]),
+        (["bottleneck", "--data", "numerals"], ["bottleneck is about text, found --data numerals"]),
+        (["bottleneck", "--data", "revers"], ["did you mean reverse?"]),
+        (["position", "--data", "copy"], ["position is about pictures, found --data copy: expected one of digits"]),
+        (["position", "--data", "pairs.tsv"], ["position is about pictures, found --data pairs.tsv"]),
+        (["bottleneck", "--data-dir", "there"], ["--data-dir: bottleneck has data by rule", "leave it out"]),
+        (["bottleneck", "--skip-broken"], ["--skip-broken: bottleneck has data by rule"]),
+    ],
+)
+def test_data_of_the_other_kind(tmp_path, no_workers, argv, words):
+    fails(tmp_path, ["lab", *argv], *words, code=2)
 
 
 def test_no_data_is_one_line_before_any_worker_starts(tmp_path, no_workers):

@@ -10,6 +10,7 @@ from tests.training import helpers
 from tinyvit.data import DATASETS
 from tinyvit.errors import UsageError
 from tinyvit.lab.backbone import backbones
+from tinyvit.lab.bottleneck import models
 from tinyvit.lab.equal import nearest_in_size
 from tinyvit.lab.job import (
     BUDGETS,
@@ -27,11 +28,13 @@ from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.worker import TASKS
 from tinyvit.layers.attend import ATTENTION
 from tinyvit.models.cnn import CNNConfig
-from tinyvit.models.model import MODELS, name_of, parameter_count
+from tinyvit.models.model import ALL_MODELS, MODELS, name_of, parameter_count
 from tinyvit.models.presets import PRESETS
 from tinyvit.training.recipe import RECIPES, Recipe
 
-EVERY = [(name, data, budget) for name in EXPERIMENTS for data in DATASETS for budget in BUDGETS]
+ASKED = {name: experiment.texts or tuple(DATASETS) for name, experiment in EXPERIMENTS.items()}  # data by experiment
+EVERY = [(name, data, budget) for name, asked in ASKED.items() for data in asked for budget in BUDGETS]
+OF_PICTURES = [name for name, experiment in EXPERIMENTS.items() if not experiment.texts]
 
 
 def photos(classes, images):
@@ -110,14 +113,15 @@ def test_jobs_of_every_experiment(name, data, budget):
         assert json.loads(json.dumps(job.setting)) == job.setting
         assert job.task in TASKS and job.work > 0
         if job.task != "cost":
-            config = MODELS[arguments["model"]].config(**arguments["config"])
-            assert config == MODELS[arguments["model"]].config(**job.arguments["config"])
-            assert config.image == base_config(data).image
+            config = ALL_MODELS[arguments["model"]].config(**arguments["config"])
+            assert config == ALL_MODELS[arguments["model"]].config(**job.arguments["config"])
+            if data in DATASETS:
+                assert config.image == base_config(data).image
             Recipe(**arguments["recipe"])
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", OF_PICTURES)
 def test_jobs_on_pictures_of_ones_own(name, budget):
     """They have the pictures' size and number of classes, and no more images than there are."""
     for job in EXPERIMENTS[name].jobs(PHOTOS, budget):
@@ -142,8 +146,7 @@ def test_few_classes_are_too_few_to_learn_some_and_be_tried_on_others():
         EXPERIMENTS["fewshot"].jobs(photos(5, 900), "quick")
 
 
-@pytest.mark.parametrize("data", DATASETS)
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize(("name", "data"), [(name, data) for name, asked in ASKED.items() for data in asked])
 def test_a_quick_look_is_less_work(name, data):
     def work(budget):
         return sum(job.work for job in EXPERIMENTS[name].jobs(data, budget))
@@ -217,10 +220,12 @@ def differing(one, other):
         ("masked", ("random",), ("masked",), {"start", "epochs"}),
         ("masked", ("random",), ("supervised",), {"start"}),
         ("pattern", ("full", 1.0), ("linear", 0.0), {"attention"}),
+        ("bottleneck", ("dot", 51_461), ("additive", 52_821), {"score", "dim"}),
+        ("bottleneck", ("no attention", 52_045), ("dot", 51_461), {"model", "score", "dim"}),
     ],
 )
 def test_settings_differ_in_what_they_say_and_in_nothing_else(name, one, other, different):
-    jobs = arguments_of(name)
+    jobs = arguments_of(name, EXPERIMENTS[name].usual_data)
     assert differing(jobs[one], jobs[other]) == different
 
 
@@ -268,6 +273,16 @@ def test_the_backbones_have_as_many_parameters_as_the_vit(data):
     assert (found["ViT with a stem"].units, name_of(found["hybrid"])) == ((), "hybrid")
     swin = found["Swin"]
     assert swin.shift_of(0, 1) and all(dim % heads == 0 for dim, heads in zip(swin.widths, swin.heads, strict=True))
+
+
+def test_the_models_of_the_bottleneck_have_as_many_parameters_as_that_without_attention():
+    found = models()
+    counts = {name: parameter_count(config) for name, config in found.items()}
+    assert list(counts) == ["no attention", "dot", "additive", "Transformer"] and counts["no attention"] == 52_045
+    assert all(abs(count / counts["no attention"] - 1) < 0.02 for count in counts.values())
+    assert [found[name].score for name in list(found)[:3]] == ["none", "dot", "additive"]
+    for (name, count), arguments in arguments_of("bottleneck", "copy").items():
+        assert ALL_MODELS[arguments["model"]].config(**arguments["config"]) == found[name] and count == counts[name]
 
 
 def test_the_nearest_in_size_and_of_equals_the_first():
@@ -331,7 +346,8 @@ def test_the_results_in_the_docs_are_found_by_todays_keys(path):
     """They were kept under the names of version 0.1."""
     records = [json.loads(line) for line in path.read_text().splitlines()]
     data, seeds = records[0]["data"], 1 + max(record["seed"] for record in records)
-    asked = data if data in DATASETS else Pictures(DATASETS["cifar-10"], 50_000)
+    known = data in ASKED[experiment_of(path)]
+    asked = data if known else Pictures(DATASETS["cifar-10"], 50_000)
     wanted = {job.key for job in EXPERIMENTS[experiment_of(path)].runs(asked, "full", seeds)}
     assert wanted <= {record["key"] for record in records}, "each would be trained again"
 

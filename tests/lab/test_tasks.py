@@ -11,7 +11,9 @@ from tests.lab.helpers import DIVERGED, SHORT
 from tests.training.helpers import CONFIG, RECIPE, toy
 from tinyvit import trees
 from tinyvit.data import Pixels
+from tinyvit.data.text import read_text
 from tinyvit.errors import DivergedError
+from tinyvit.lab import bottleneck as bottlenecks
 from tinyvit.lab import cost as costs
 from tinyvit.lab import equal as equals
 from tinyvit.lab import fewshot as fewshots
@@ -19,11 +21,15 @@ from tinyvit.lab import masked as masking
 from tinyvit.lab import pattern as patterned
 from tinyvit.lab import train as trains
 from tinyvit.lab import worker as tasks
+from tinyvit.lab.job import task_data
 from tinyvit.lab.train import some
 from tinyvit.lab.worker import do
 from tinyvit.models.masked import MaskedConfig, encoder_of
+from tinyvit.models.seq2seq import AttentionConfig
 from tinyvit.models.vit import vit, vit_backward, vit_init
+from tinyvit.models.writing import write_seq2seq
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
+from tinyvit.ops.tokens import END, PADDING
 from tinyvit.training.features import features_of
 from tinyvit.training.loop import fit
 from tinyvit.training.probe import SHOTS, drawn, probe
@@ -373,3 +379,83 @@ def test_pairs_of_a_pattern_are_shares_of_all():
 
 def test_patches_are_small_enough_to_be_many():
     assert [patterned.small_patch(side) for side in (8, 28, 32, 224)] == [1, 4, 4, 32]
+
+
+# ---- bottleneck
+
+READER = AttentionConfig(source_tokens=8, target_tokens=8, source_length=4, target_length=4, dim=12)
+TEXT_RECIPE = dataclasses.replace(RECIPE, shift=0, learning_rate=0.03, epochs=20, batch=4, micro_batch=4)
+TEXT = {  # of a job that learns to copy two or three symbols, of five
+    "model": "attention",
+    "config": dataclasses.asdict(READER),
+    "recipe": dataclasses.asdict(TEXT_RECIPE),
+    **dict(lengths=[2, 3], symbols=5, examples=25, tested=[2, 3, 4], asked=12),
+}
+
+
+def test_bottleneck_trains_on_some_lengths_and_asks_others():
+    """Each answer is written by itself, token by token, from what was written before, and counts if all is right."""
+    found = do("bottleneck", "copy", TEXT, 3)
+    loaded = read_text("copy", length=(2, 3), symbols=5, examples=25)
+    how = dict(recipe=TEXT_RECIPE, seed=3, workers=1, progress=False)
+    p, history = fit(READER, (loaded.train, loaded.test), **how)
+    assert found.pop("seconds") > 0
+    exact = found.pop("exact")
+    assert found == {
+        "test_accuracy": history[-1]["test_accuracy"],
+        "validation_accuracy": [r for r in history if r["kind"] == "epoch"][-1]["validation_accuracy"],
+        "parameters": trees.count(p),
+    }
+    assert len(set(exact.values())) > 1, "the length matters"
+    for length in TEXT["tested"]:
+        asked = bottlenecks.fresh(loaded, length, 12)
+        right = 0
+        for source, target in zip(asked["source"], asked["target"], strict=True):
+            (answer,) = write_seq2seq({"source": source[None]}, p, READER, longest=length + 1)
+            right += answer.tolist() == target.tolist()
+        assert exact[str(length)] == right / len(asked["source"])
+
+
+def test_fresh_sequences_are_of_one_length_and_none_was_learned_from():
+    loaded = read_text("reverse", length=(1, 2), symbols=4, examples=16)
+    dataset = loaded.dataset
+    known = {dataset.source.decode(row) for row in loaded.train["source"]}
+    assert len(known) == 16, "of all 20"
+    for length in (2, 5):
+        found = bottlenecks.fresh(loaded, length, 9)
+        texts = [dataset.source.decode(row) for row in found["source"]]
+        assert texts and len(set(texts)) == len(texts) and not known & set(texts)
+        assert [dataset.target.decode(row) for row in found["target"]] == [text[::-1] for text in texts]
+        for part in found.values():
+            assert part.shape == (len(texts), length + 1) and (part[:, -1] == END).all()
+        again = bottlenecks.fresh(loaded, length, 9)
+        assert all((found[name] == again[name]).all() for name in found)
+    assert len(bottlenecks.fresh(loaded, 5, 9)["source"]) == 9
+
+
+def test_a_sequence_is_right_with_every_token_and_its_end_and_nothing_behind_it():
+    target = np.array([[3, 4, END], [4, 4, END], [3, 3, END], [4, 3, END], [3, 4, END]])
+    written = np.array([[3, 4, END], [4, 3, END], [3, END, PADDING], [4, 3, 3], [3, 4, END]])
+
+    def write(batch, p, config, longest):
+        assert (p, config, longest) == ("p", "config", 3)
+        return written
+
+    batch = {"source": target, "target": target}
+    assert bottlenecks.exact_match(write, batch, "p", "config") == 2 / 5
+    written = written[:, :2]  # all have ended, or were cut
+    assert bottlenecks.exact_match(write, batch, "p", "config") == 0
+
+
+def test_a_bottleneck_that_diverges_knows_nothing(monkeypatch):
+    def diverging(*args, **options):
+        raise DivergedError("the loss is nan")
+
+    monkeypatch.setattr(trains, "fit", diverging)
+    assert do("bottleneck", "copy", TEXT, 0) == {"diverged": True}
+
+
+def test_a_task_is_given_the_name_of_data_by_rule_and_pictures_themselves():
+    assert task_data("copy") == "copy"
+    (x, y), (x_test, y_test) = task_data("digits")
+    assert len(x) == len(y) > len(x_test) == len(y_test)

@@ -11,7 +11,7 @@ from tinyvit.cli import parser
 from tinyvit.commands.train import _settings
 from tinyvit.errors import CheckpointError, DivergedError, UsageError
 from tinyvit.lock import LOCK
-from tinyvit.models.model import MODELS
+from tinyvit.models.model import MODELS, SEQUENCE_MODELS
 from tinyvit.models.presets import PRESETS
 from tinyvit.training.folders import next_folder
 from tinyvit.training.recipe import OF_MODELS, RECIPES, recipe_of
@@ -127,7 +127,10 @@ def test_a_hybrid_of_the_stem_alone_can_be_asked_for():
     assert settings.config.units == () and settings.command == "tinyvit train digits --model hybrid --units none"
 
 
-@pytest.mark.parametrize(("model", "preset"), [(m, p) for m, recipes in OF_MODELS.items() for p in recipes])
+OWN_RECIPES = [(model, preset) for model, recipes in OF_MODELS.items() for preset in recipes]
+
+
+@pytest.mark.parametrize(("model", "preset"), [(m, p) for m, p in OWN_RECIPES if m in MODELS])
 def test_a_model_has_its_own_recipe_and_the_command_need_not_say_it(model, preset):
     config, recipe = MODELS[model].preset(PRESETS[preset]), recipe_of(preset, model)
     changed = {name: value for name, value in vars(recipe).items() if value != vars(RECIPES[preset])[name]}
@@ -135,6 +138,13 @@ def test_a_model_has_its_own_recipe_and_the_command_need_not_say_it(model, prese
     settings, notes = _settings(parser().parse_args(["train", f"--preset={preset}", f"--model={model}"]))
     assert (settings.config, settings.recipe, settings.data) == (config, recipe, "mnist") and len(notes) == 1
     assert Settings("mnist", config, recipe_of("mnist", model)).command == f"tinyvit train mnist --model {model}"
+
+
+@pytest.mark.parametrize(("model", "preset"), [(m, p) for m, p in OWN_RECIPES if m in SEQUENCE_MODELS])
+def test_a_model_of_text_has_its_own_recipe_too(model, preset):
+    settings, notes = _settings(parser().parse_args(["train", preset, f"--model={model}"]))
+    assert settings.recipe == dataclasses.replace(RECIPES[preset], **OF_MODELS[model][preset]) != RECIPES[preset]
+    assert settings.command == f"tinyvit train {preset} --model {model}" and len(notes) == 1
 
 
 def test_what_is_asked_for_goes_before_a_models_own_recipe():

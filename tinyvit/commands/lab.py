@@ -9,10 +9,13 @@ from pathlib import Path
 from tinyvit.commands.options import add_data_dir, add_json, add_workers, count, new_command
 from tinyvit.data import DATASETS
 from tinyvit.errors import Interrupted, UsageError, signal_number
+from tinyvit.lab.bottleneck import TEXTS
 from tinyvit.lab.job import BUDGETS
 from tinyvit.lab.run import EXPERIMENTS, FIGURE, RESULTS, experiment_named, report_of, source_of, table, write
 from tinyvit.lab.run import run as run_experiment
 from tinyvit.training.cores import usable_cores
+
+OF_TEXT = [experiment.name for experiment in EXPERIMENTS.values() if experiment.texts]
 
 
 def add(commands):
@@ -23,9 +26,9 @@ def add(commands):
     parser.add_argument("name", metavar="NAME", nargs="?", help=f"{', '.join(EXPERIMENTS)}; what they are without")
     parser.add_argument(
         "--data",
-        default="digits",
         metavar="NAME_OR_PATH",
-        help=f"data set: {', '.join(DATASETS)}, or a folder or .zip of pictures, as for train (default %(default)s)",
+        help=f"data set: {', '.join(DATASETS)} (default digits), or a folder or .zip of pictures, as for train; of "
+        f"{', '.join(OF_TEXT)} {', '.join(TEXTS)} (default {TEXTS[0]})",
     )
     parser.add_argument(
         "--seeds", type=count, default=3, metavar="N", help="runs of each setting (default %(default)s)"
@@ -50,6 +53,11 @@ def run(args):
         print(json.dumps(rows) if args.json else "\n".join(lines))
         return
     experiment = experiment_named(args.name)
+    args.data = args.data or experiment.usual_data
+    experiment.check_data(args.data)
+    if experiment.texts and (args.skip_broken or args.data_dir):
+        option = "skip-broken" if args.skip_broken else "data-dir"
+        raise UsageError(f"--{option}: {experiment.name} has data by rule, which are in no file: leave it out")
     source = source_of(args.data, skip_broken=args.skip_broken)
     for note in source.notes:
         print(note, file=sys.stderr)

@@ -5,7 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from tinyvit.data import DATASETS
+from tinyvit.data.text import is_text
+from tinyvit.errors import UsageError
 from tinyvit.lab.statistics import estimate
+from tinyvit.names import expected
 
 
 class Report(NamedTuple):
@@ -33,6 +37,7 @@ class Experiment:
     jobs       jobs(data, budget): one for each setting; data is the name of a data set, or Pictures
     report     report(results): of the Results of some, or all, of them
     alone      one run at a time, since it is time that is measured
+    texts      the data by rule that it is asked about, the usual ones first; without any, it is about pictures
     """
 
     name: str
@@ -41,6 +46,20 @@ class Experiment:
     jobs: Callable
     report: Callable
     alone: bool = False
+    texts: tuple = ()
+
+    @property
+    def usual_data(self):
+        """What it is asked about where nothing is said."""
+        return self.texts[0] if self.texts else "digits"
+
+    def check_data(self, data):
+        """Raise UsageError unless it may be asked about these: the name of a data set, or a path."""
+        if self.texts and data not in self.texts:
+            raise UsageError(f"{self.name} is about text, found --data {data}: {expected(data, self.texts)}")
+        if not self.texts and is_text(data):
+            choices = f"expected one of {', '.join(DATASETS)}, or a folder or .zip of pictures"
+            raise UsageError(f"{self.name} is about pictures, found --data {data}: {choices}")
 
     def runs(self, data, budget, seeds):
         """Every setting with every seed, the first seed of all of them first."""

@@ -46,6 +46,17 @@ def line(axes, x, estimates, label, number=0, *, factor=100, apart=APART):
         artist.set_transform(axes.transData + aside)
 
 
+def dots(axes, x, values, number=0, *, factor=100, apart=APART):
+    """The single values behind the means of a `line`: a row of them for each x, small and hollow."""
+    from matplotlib.transforms import ScaledTranslation
+
+    places, heights = np.repeat(x, [len(row) for row in values]), factor * np.concatenate(values)
+    style = dict(color=COLOURS[number % len(COLOURS)], markerfacecolor="white", markersize=6, zorder=3)
+    (drawn,) = axes.plot(places, heights, ".", **style)
+    aside = ScaledTranslation(number * apart / 72, 0, axes.figure.dpi_scale_trans)
+    drawn.set_transform(axes.transData + aside)
+
+
 def accuracy_axis(axes, label, name="y"):
     """Name an axis that has accuracies in per cent; what an interval of few seeds has beyond 0 and 100 is cut off."""
     low, high = getattr(axes, f"get_{name}lim")()

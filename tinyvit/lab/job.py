@@ -5,8 +5,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from tinyvit.data import DATASETS, Dataset
-from tinyvit.models.model import name_of
+from tinyvit.data import DATASETS, Dataset, read_data
+from tinyvit.data.rules import RULES
+from tinyvit.models.model import name_of, parameter_count
 from tinyvit.models.presets import VIT_PRESETS
 from tinyvit.training.recipe import RECIPES, RENAMED
 
@@ -17,7 +18,8 @@ CHANGES = {  # to these, by budget; photographs take long, and in few steps smal
     "quick": {"digits": {"epochs": 15}, "mnist": {"epochs": 2}, "cifar-10": {"epochs": 2, "batch": 64}},
     "full": {"digits": {}, "mnist": {}, "cifar-10": {"epochs": 6, "batch": 64}},
 }
-NEWER = {"mirror": 0.0, "crop": 0, "attention": "full", "reach": 1}  # not in version 0.1, and what they are when off
+# not in version 0.1, and what they are when off
+NEWER = {"mirror": 0.0, "crop": 0, "attention": "full", "reach": 1, "schedule": "cosine"}
 QUICK_IMAGES = 10_000  # of which a quick look learns, at most
 
 
@@ -125,9 +127,36 @@ def training(setting, config, recipe, images=None, *, task="train", **more):
     more
         Further arguments of the task.
     """
-    arguments = {"model": name_of(config), "config": dataclasses.asdict(config)}
-    arguments |= {"recipe": dataclasses.asdict(recipe), "images": images} | more
+    arguments = _arguments(config, recipe) | {"images": images} | more
     return Job(setting, task, arguments, work=_work(config, recipe, images))
+
+
+def text_training(setting, config, recipe, *, task, examples, **more):
+    """A job that trains a model of text, on so many examples; the rest as in `training`."""
+    work = recipe.epochs * examples * parameter_count(config)
+    return Job(setting, task, _arguments(config, recipe) | {"examples": examples} | more, work=float(work))
+
+
+def _arguments(config, recipe):
+    return {
+        "model": name_of(config),
+        "config": dataclasses.asdict(config),
+        "recipe": dataclasses.asdict(recipe),
+    }
+
+
+def task_data(data, data_dir=None, *, skip_broken=False):
+    """What a task is given: ((x, y), (x_test, y_test)); of data by rule the name, for it draws what it asks for.
+
+    Parameters
+    ----------
+    data, data_dir, skip_broken
+        As in `read_data`.
+    """
+    if data in RULES:
+        return data
+    loaded = read_data(data, data_dir, skip_broken=skip_broken)
+    return loaded.train, loaded.test
 
 
 def _work(config, recipe, images):

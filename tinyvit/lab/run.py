@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tinyvit.data import dataset_named, read_data
+from tinyvit.data.rules import RULES
 from tinyvit.errors import CheckpointError, UsageError, first_line
 from tinyvit.files import replacing
 from tinyvit.lab.backbone import BACKBONE
+from tinyvit.lab.bottleneck import BOTTLENECK
 from tinyvit.lab.cost import COST
 from tinyvit.lab.data_size import DATA_SIZE
 from tinyvit.lab.experiment import Results
 from tinyvit.lab.fewshot import FEWSHOT
-from tinyvit.lab.job import BUDGETS, Pictures
+from tinyvit.lab.job import BUDGETS, Pictures, task_data
 from tinyvit.lab.masked import MASKED
 from tinyvit.lab.norm import NORM
 from tinyvit.lab.pattern import PATTERN
@@ -25,7 +27,7 @@ from tinyvit.lab.store import Store
 from tinyvit.lock import locked
 from tinyvit.names import expected
 
-IN_ORDER = (POSITION, POOLING, NORM, SCALE, SHAPE, PATTERN, DATA_SIZE, BACKBONE, MASKED, FEWSHOT, COST)
+IN_ORDER = (POSITION, POOLING, NORM, SCALE, SHAPE, PATTERN, DATA_SIZE, BACKBONE, MASKED, FEWSHOT, COST, BOTTLENECK)
 EXPERIMENTS = {e.name: e for e in IN_ORDER}
 RESULTS, TABLE, FIGURE = "results.jsonl", "table.md", "figure.png"
 
@@ -66,14 +68,14 @@ class Source(NamedTuple):
 
 
 def source_of(data, *, skip_broken=False):
-    """The Source of a data set's name, or of a folder or .zip of pictures, which is read and kept.
+    """The Source of a data set's name, of a rule's, or of a folder or .zip of pictures, which is read and kept.
 
     Raises
     ------
     UsageError, DataError
         As `read_data`.
     """
-    if dataset_named(data):
+    if data in RULES or dataset_named(data):
         return Source(data, data, data)
     loaded = read_data(data, skip_broken=skip_broken, progress=True)
     label = f"{loaded.dataset.name} {loaded.fingerprint}"
@@ -116,7 +118,7 @@ def run(experiment, source, *, budget="quick", seeds=3, workers=1, folder, data_
     where = {"data": source.place, "data_dir": data_dir, "skip_broken": source.skip_broken}
     path = folder / RESULTS
     if Store(path, label).missing(jobs):
-        read_data(**where)  # if it is not to be had, that is said here and not by a worker
+        task_data(**where)  # if it is not to be had, that is said here and not by a worker
         with locked(folder, "running an experiment"):
             store = Store(path, label)  # once more: what another process has done until now
             store.check()

@@ -29,13 +29,18 @@ def train(data, seed, *, model, config, recipe, images, gradients=False):
     (x, y), test = data
     x, y = part(x, y, some(seed, len(x), images))
     found = _at_the_start(x, y, config, seed) if gradients else {}
-    begun = perf_counter()
     try:
-        p, history = fit(config, ((x, y), test), recipe=recipe, seed=seed, workers=1, progress=False)
+        return found | learned(config, ((x, y), test), recipe, seed)[1]
     except DivergedError:
         return found | guessing(test[1])
+
+
+def learned(config, data, recipe, seed):
+    """A trained model's parameters, its accuracies, and its seconds; data as in `fit`."""
+    begun = perf_counter()
+    p, history = fit(config, data, recipe=recipe, seed=seed, workers=1, progress=False)
     last = {record["kind"]: record for record in history}
-    return found | {
+    return p, {
         "test_accuracy": last["test"]["test_accuracy"],
         "validation_accuracy": last["epoch"]["validation_accuracy"],
         "parameters": trees.count(p),

@@ -4,11 +4,12 @@ Its first line says where the data are; every other is a job, and the answer is 
 functions that are given data, seed and arguments and return their results, in JSON.
 """
 
-from tinyvit.data import read_data
 from tinyvit.errors import DivergedError
+from tinyvit.lab.bottleneck import bottleneck
 from tinyvit.lab.cost import cost
 from tinyvit.lab.equal import backbone
 from tinyvit.lab.fewshot import fewshot
+from tinyvit.lab.job import task_data
 from tinyvit.lab.masked import masked
 from tinyvit.lab.pattern import pattern
 from tinyvit.lab.train import train
@@ -21,11 +22,12 @@ TASKS = {
     "fewshot": fewshot,
     "masked": masked,
     "cost": cost,
+    "bottleneck": bottleneck,
 }
 
 
 def do(name, data, arguments, seed):
-    """Do a task: data is ((x, y), (x_test, y_test)). If it diverges, what it was to measure is unknown."""
+    """Do a task: data are those of `task_data`. If it diverges, what it was to measure is unknown."""
     try:
         return TASKS[name](data, seed, **arguments)
     except DivergedError:
@@ -33,8 +35,7 @@ def do(name, data, arguments, seed):
 
 
 def _set_up(where):
-    loaded = read_data(**where)
-    data = loaded.train, loaded.test
+    data = task_data(**where)
     return lambda job: {"result": do(job["task"], data, job["arguments"], job["seed"])}
 
 

@@ -166,8 +166,10 @@ RECIPES: dict[str, Recipe] = Named(
         "fashion-mnist": Recipe(epochs=14, learning_rate=5e-3, shift=1, validation=1 / 12),
         "cifar-10": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
         "pictures": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
-        **{name: Recipe(epochs=4, **OF_TEXT) for name in ("copy", "reverse", "sort")},
+        **{name: Recipe(epochs=3, learning_rate=5e-3, **OF_TEXT) for name in ("copy", "reverse")},
+        "sort": Recipe(epochs=4, learning_rate=5e-3, **OF_TEXT),
         **{name: Recipe(epochs=6, **OF_TEXT) for name in ("numerals", "numerals-back")},
+        "pairs": Recipe(epochs=30, **OF_TEXT),
         "sums": Recipe(epochs=25, **OF_TEXT),
     },
 )
@@ -178,9 +180,10 @@ USUAL_MODELS = {  # for data of text
 }
 
 SMALL_BATCHES = {"batch": 64, "learning_rate": 3e-3}
-OF_MODELS = {  # what a model does otherwise than a recipe says, chosen on held-out images
+OF_MODELS = {  # what a model does otherwise than a recipe says, chosen on held-out examples
     "swin": {"mnist": {"epochs": 12} | SMALL_BATCHES, "mnist-quick": SMALL_BATCHES},
     "hybrid": {"mnist": {"epochs": 10}},
+    "transformer": {name: {"epochs": 1} for name in ("copy", "reverse", "sort")},
 }
 
 
