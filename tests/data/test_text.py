@@ -58,6 +58,8 @@ def test_lengths_symbols_and_sizes_are_options():
     loaded = read_text("copy", examples=400, length=(2, 6), symbols=3)
     lengths = (loaded.train["source"] > END).sum(axis=1)
     assert set(lengths) == {2, 3, 4, 5, 6} and len(loaded.dataset.source.tokens) == 3 + len(SPECIAL)
+    few = read_text("copy", examples=25, length=(1, 3), symbols=3)  # of 39 that there are
+    assert len(few.train["source"]) == 25 and len(few.test["source"]) >= 5
     assert read_text("copy", examples=50, length=5).train["source"].shape == (50, 6)
     loaded = read_text("sums")
     numbers = [sum(RULES["sums"].read(source)) for source, _ in texts(loaded, loaded.train)]

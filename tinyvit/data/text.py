@@ -179,13 +179,13 @@ def _by_rule(name, examples, options):
     wanted = min(TESTED, -(-examples // 5))
     found = questions(rng, name, examples + wanted, options)
     found = [found[k] for k in rng.permutation(len(found))]  # of few short ones, most come early
-    tested = min(wanted, len(found) // 5)
+    tested = wanted if len(found) == examples + wanted else min(wanted, len(found) // 5)
     if not tested:
         raise UsageError(f"{name} with {options} has {len(found)} pairs: expected at least 5, choose larger options")
     pairs, notes = [rule.write(question) for question in found], ()
     if len(found) - tested < examples:
         notes = (f"{name} has few pairs: {len(found) - tested:,} to learn from, in place of {examples:,}",)
-    return _loaded(name, pairs[tested:], pairs[:tested], rule.words, options, notes)
+    return _loaded(name, pairs[tested : tested + examples], pairs[:tested], rule.words, options, notes)
 
 
 def _loaded(name, train, test, words, options, notes):
