@@ -50,7 +50,7 @@ def text_settings(args):
         raise UsageError(f"--model {name} is for pictures: choose one of {', '.join(SEQUENCE_MODELS)}")
     model, options = SEQUENCE_MODELS[name], given(args, OPTIONS)
     loaded = read_text(data, **options)
-    loaded = _for_model(loaded, name, getattr(args, "shared", None))
+    loaded = for_model(loaded, name, getattr(args, "shared", None))
     config = model.preset(loaded.dataset).changed(**given(args, model.config.settings()))
     asked = given(args, fields(Recipe))
     own = [f"{k.replace('_', ' ')} {v:g}" for k, v in changes_of(preset, name).items() if k not in asked]
@@ -62,7 +62,7 @@ def text_settings(args):
     return Settings(path, config, recipe, args.seed or 0, **how), notes
 
 
-def _for_model(loaded, name, shared):
+def for_model(loaded, name, shared=False):
     """The data in the form that a model takes: pairs, with one vocabulary or two; or one sequence each."""
     if "tokens" in SEQUENCE_MODELS[name].task.vocabularies(SEQUENCE_MODELS[name].config()):
         return joined(loaded)
@@ -82,7 +82,7 @@ def text_data(settings, place=None):
     if not rule and not os.path.exists(os.path.expanduser(where)):
         raise DataError(f"the pairs of this run are gone from {where}: name their new place with --data-dir")
     how = settings.text.options | ({"examples": settings.examples} if settings.examples else {})
-    loaded = _for_model(read_text(where, **how), name_of(settings.config), getattr(settings.config, "shared", False))
+    loaded = for_model(read_text(where, **how), name_of(settings.config), getattr(settings.config, "shared", False))
     if (loaded.dataset.source, loaded.dataset.target, loaded.fingerprint) != (
         settings.text.source,
         settings.text.target,

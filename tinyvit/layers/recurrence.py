@@ -79,9 +79,9 @@ def recurrence(x, p, *, cell="gru", start=None, mask=None):
     """
     xp, forward = xp_of(x), CELLS[cell].forward
     gates, c_x = linear(x, p["x"])
+    c = {"x": c_x, "steps": []} | ({} if mask is None else {"mask": xp.asarray(mask)})
     if start is None:
         start = xp.zeros((len(x), CELLS[cell].states * len(p["h"]["w"])), x.dtype)
-    c = {"x": c_x, "steps": []} | ({} if mask is None else {"mask": xp.asarray(mask)})
     states, state = [], start
     for t in range(x.shape[1]):
         new, step = forward(gates[:, t], state, p["h"])

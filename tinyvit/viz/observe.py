@@ -130,12 +130,32 @@ def wrapped(op, result, sources, work=0):
     return Observed(data, Node(run, op, data, list(dict.fromkeys(x.node for x in sources)), shares, work))
 
 
+class Function:
+    """A function of NumPy that returns observed arrays."""
+
+    def __init__(self, name, function):
+        self.name, self.function = name, function
+
+    def __call__(self, *args, **options):
+        if self.name != "asarray" or not isinstance(args[0], np.ndarray):
+            return noted(self.name, self.function, [], args, options)
+        before = Run.current.from_host  # the same array may come twice: a mask, to be read forwards and backwards
+        same = [x for x in before if np.may_share_memory(x.data, args[0])]
+        before.append(noted(self.name, self.function, same[:1], args, options))
+        return before[-1]
+
+    @staticmethod
+    def at(x, index, y):
+        """As `np.add.at`: y goes to these places of x."""
+        x.changed("setitem", [y])
+
+
 class Functions(types.ModuleType):
     """NumPy's functions, each of which returns observed arrays: the array module of `Observed`."""
 
     def __getattr__(self, name):
         value = getattr(np, name)
-        return (lambda *args, **options: noted(name, value, [], args, options)) if callable(value) else value
+        return Function(name, value) if callable(value) else value
 
 
 sys.modules[MODULE] = Functions(MODULE)

@@ -1,8 +1,12 @@
 """Tensors that have names: what becomes a row of the summary."""
 
+import re
 from dataclasses import dataclass, field
 
 from tinyvit.viz.trace import Node
+
+# blocks/0/msa/q, decoder/0/steps/3/n: of which list, which one; of a recurrent layer's, of its steps
+LISTED = re.compile(r"(?:g/)?(.+/steps|.+?)/(\d+)(?=/|$)")
 
 
 @dataclass(eq=False)
