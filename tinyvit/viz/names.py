@@ -59,9 +59,9 @@ def name_forward(run, p, c, inputs, y):
             names.give(x.node, name)
     makers, unused = _makers(run, p)
     _name_results(names, {node: call for node, call in makers.items() if not _is_sum(node)})
+    _name_handed_on(names, run, makers)
     _name_sums(names, run)
     _name_results(names, makers)
-    _name_handed_on(names, run)
     _name_products(names, run, unused)
     _name_kept(names, c)
     if not unviewed(y.node).tensors:
@@ -145,12 +145,13 @@ def _name_results(names, makers):
             names.give(node, joined(parent(name), "sequence"))
 
 
-def _name_handed_on(names, run):
+def _name_handed_on(names, run, makers):
     """Name what the model itself makes, and a function hands on as it is."""
     for call in run.calls:
         if call.path and call.results and call.results[0].time < call.start:
             node = call.results[0]
-            if not node.tensors and not node.view and node.batch:
+            other = node in makers and makers[node].path not in names
+            if node.batch and not (node.tensors or node.view or other):
                 names.give(node, call.path)
 
 
