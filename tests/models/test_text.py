@@ -9,7 +9,7 @@ from tests.reference.compare import assert_close, assert_same_bits, randomised
 from tinyvit import trees
 from tinyvit.errors import DataError, UsageError
 from tinyvit.layers.decoder_block import DECODER_BLOCKS, decoder_block_init
-from tinyvit.models.bert import ASKED, BERTConfig, bert, bert_init, hide
+from tinyvit.models.bert import BERTConfig, asked_counts, bert, bert_init, hide
 from tinyvit.models.decoding import generate
 from tinyvit.models.gpt import GPTConfig, gpt, gpt_init, gpt_prompt, gpt_step
 from tinyvit.models.seq2seq import Seq2SeqConfig, seq2seq, seq2seq_init
@@ -171,10 +171,22 @@ def test_what_bert_is_asked(rng):
     assert not asked[:, 25:].any() and asked.any(axis=1).all()
     np.testing.assert_array_equal(targets[asked], tokens[asked])
     np.testing.assert_array_equal(given[~asked], tokens[~asked])
-    assert abs(asked[:, :25].mean() - ASKED) < 0.01
+    assert (asked.sum(axis=1) == round(0.15 * 25)).all()
+    assert asked[:, :25].any(axis=0).all(), "every place, now and then"
     hidden, kept = given[asked] == 3, given[asked] == tokens[asked]
     assert abs(hidden.mean() - 0.8) < 0.03 and abs(kept.mean() - 0.1) < 0.02
     assert (given[asked] >= len(SPECIAL)).all()
+
+
+@pytest.mark.parametrize(
+    ("real", "share", "asked"), [(1, 0.15, 1), (10, 0.15, 2), (7, 0.5, 4), (3, 1.0, 3), (0, 0.5, 0)]
+)
+def test_how_many_are_asked_does_not_depend_on_chance(rng, real, share, asked):
+    tokens = np.array([[7] * real + [PADDING] * 2])
+    assert asked_counts(tokens, share).tolist() == [asked]
+    for _ in range(5):
+        _, targets = hide(rng, tokens, 3, 40, share=share)
+        assert (targets != NO_TARGET).sum() == asked
 
 
 def test_what_begins_and_ends_a_text_is_never_asked(rng):

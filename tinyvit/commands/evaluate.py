@@ -9,6 +9,7 @@ from tinyvit.training.cores import usable_cores
 from tinyvit.training.evaluation import evaluate
 from tinyvit.training.writing import look_at_writing
 
+SHARES = ("accuracy", "token_accuracy", "forced_token_accuracy")
 FORCED = "tokens, the true ones before given"
 
 
@@ -45,7 +46,8 @@ def print_writing(trained, writing, *, as_json):
         return
     print(f"test loss {loss:.4f}")
     print(f"test accuracy {100 * total['accuracy']:.2f} % of {total['count']} whole answers")
-    print(f"{'length':>6} {'pairs':>6} {'answers':>9} {'tokens':>9} {FORCED}")
+    forced = "forced_token_accuracy" in total
+    print(f"{'length':>6} {'pairs':>6} {'answers':>9} {'tokens':>9} {FORCED if forced else ''}".rstrip())
     for row in [*writing.rows(), total | {"length": "all"}]:
-        shares = [f"{100 * row[score]:.2f} %" for score in ("accuracy", "token_accuracy", "forced_token_accuracy")]
+        shares = [f"{100 * row[score]:.2f} %" for score in SHARES if score in row]
         print(f"{row['length']:>6} {row['count']:>6} " + " ".join(f"{share:>9}" for share in shares))

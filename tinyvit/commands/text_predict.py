@@ -57,6 +57,8 @@ def predict_text(args):
     if args.figure:
         check_figure(args.figure)
     p, config, dataset, notes = open_text_model(args.model, args.device)
+    if args.figure and getattr(config, "score", None) == "none":
+        raise UsageError(f"--figure: {model_of(config).title} has no attention to draw, leave it out")
     fills = name_of(config) == "bert"
     if fills and args.beam:
         raise UsageError("--beam: a BERT fills all blanks at once and does not search, leave it out")
@@ -132,8 +134,6 @@ def _draw(results, dataset, p, config, path):
     from tinyvit.viz.alignment import alignment_figure, alignments
 
     found = alignments(dataset, [r["question"] for r in results], [r["tokens"] for r in results], p, config)
-    if not found:
-        raise UsageError(f"--figure: {model_of(config).title} has no attention to draw, leave it out")
     save_figure(alignment_figure(found), path)
     print(f"{path}: written", file=sys.stderr)
 

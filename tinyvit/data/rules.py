@@ -19,7 +19,7 @@ class Rule(NamedTuple):
     """How the pairs of a data set are made.
 
     defaults      {option: value}; the options are length, symbols and largest
-    draw          (rng, count, **options) -> as many questions, some of them more than once
+    draw          (RandomState, count, **options) -> as many questions, some of them more than once
     write         question -> source, target: texts
     read          source -> question; raises DataError if it is none
     words         whether the tokens of source and target are words
@@ -36,20 +36,20 @@ class Rule(NamedTuple):
 
 def _draw_letters(rng, count, length, symbols):
     low, high = length
-    lengths = rng.integers(low, high + 1, count)
-    letters = rng.integers(0, symbols, (count, high))
+    lengths = rng.randint(low, high + 1, count)
+    letters = rng.randint(0, symbols, (count, high))
     return ["".join(LETTERS[k] for k in row[:n]) for row, n in zip(letters.tolist(), lengths, strict=True)]
 
 
 def _draw_numbers(rng, count, largest):
     """Numbers below the largest, a few of them of few digits."""
     digits = len(str(largest - 1))
-    most = np.minimum(10 ** rng.integers(1, digits + 1, count), largest)
-    return rng.integers(0, np.where(rng.random(count) < SMALL, most, largest)).tolist()
+    most = np.minimum(10 ** rng.randint(1, digits + 1, count), largest)
+    return rng.randint(0, np.where(rng.random_sample(count) < SMALL, most, largest)).tolist()
 
 
 def _draw_sums(rng, count, largest):
-    return list(map(tuple, rng.integers(0, largest, (count, 2)).tolist()))
+    return list(map(tuple, rng.randint(0, largest, (count, 2)).tolist()))
 
 
 def _write_sum(question):

@@ -26,7 +26,7 @@ from tinyvit.names import expected
 from tinyvit.ops.tokens import ANSWER, END, PADDING, SPECIAL, SPECIAL_JOINED
 
 EXAMPLES = 32_000  # pairs to learn from, where nothing is said
-TESTED = 2_000  # pairs; a fifth, where there are few
+TESTED = 2_000  # pairs at most; of few, a fifth
 SEED = 20_141_215  # of what is drawn: everyone has the same pairs
 
 
@@ -175,8 +175,11 @@ def _by_rule(name, examples, options):
     if isinstance(options.get("length"), int):
         options = options | {"length": (options["length"], options["length"])}
     options, rule = checked_options(name, options), RULES[name]
-    found = questions(np.random.default_rng(SEED), name, examples + TESTED, options)
-    tested = min(TESTED, len(found) // 5)
+    rng = np.random.RandomState(SEED)  # whose numbers are the same in every version of NumPy, unlike a Generator's
+    wanted = min(TESTED, -(-examples // 5))
+    found = questions(rng, name, examples + wanted, options)
+    found = [found[k] for k in rng.permutation(len(found))]  # of few short ones, most come early
+    tested = min(wanted, len(found) // 5)
     if not tested:
         raise UsageError(f"{name} with {options} has {len(found)} pairs: expected at least 5, choose larger options")
     pairs, notes = [rule.write(question) for question in found], ()

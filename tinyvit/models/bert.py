@@ -63,8 +63,11 @@ class BERTConfig(Config):
         Added to the variance in every LayerNorm.
     dropout : float
         Rate, in [0, 1), after the embeddings, and after every branch of a block.
+    asked : str
+        What is asked in training: "tokens", some of all, as in BERT; "answer", all of what stands behind the question,
+        as a fine-tuned BERT is asked.
     corrupted : float
-        The share of the tokens that is asked in training, above 0, at most 1.
+        The share of the tokens that is asked, above 0, at most 1, where some are.
 
     Raises
     ------
@@ -83,10 +86,13 @@ class BERTConfig(Config):
     norm: str = "post"
     eps: float = 1e-12
     dropout: float = 0.0
+    asked: str = "tokens"
     corrupted: float = 0.15
 
     def __post_init__(self):
         check_text_config(self)
+        if self.asked not in ("tokens", "answer"):
+            raise UsageError(f"asked is {self.asked!r}: expected one of tokens, answer")
         if type(self.corrupted) not in (int, float) or not 0 < self.corrupted <= 1:
             raise UsageError(f"corrupted is {self.corrupted!r}: expected a share of the tokens above 0, at most 1")
 
@@ -200,7 +206,17 @@ def hide(rng, tokens, mask_token, vocabulary, *, share=0.15, first=FIRST):
     """
     real = tokens >= first
     chance = np.where(real, rng.random(tokens.shape), np.inf)
-    asked = real & ((chance < share) | (chance == chance.min(axis=1, keepdims=True)))
+    rank = chance.argsort(axis=1).argsort(axis=1)
+    asked = rank < asked_counts(tokens, share, first)[:, None]
     how, others = rng.random(tokens.shape), rng.integers(first, vocabulary, tokens.shape)
     given = np.where(how < MASKED, mask_token, np.where(how < MASKED + RANDOM, others, tokens))
     return np.where(asked, given, tokens), np.where(asked, tokens, NO_TARGET)
+
+
+def asked_counts(tokens, share=0.15, first=FIRST):
+    """How many tokens of each sequence `hide` asks: the share of the real ones, rounded, at least one; int array [B].
+
+    As Google's code has it. That the number is no matter of chance lets a batch be divided: each part knows its share.
+    """
+    real = (tokens >= first).sum(axis=1)
+    return np.minimum(real, np.maximum(1, np.rint(share * real).astype(int)))

@@ -8,7 +8,7 @@ from tinyvit.models.entry import Model
 from tinyvit.models.gpt import GPTConfig, gpt, gpt_backward, gpt_init
 from tinyvit.models.seq2seq import AttentionConfig, Seq2SeqConfig, seq2seq, seq2seq_backward, seq2seq_init
 from tinyvit.models.text import text_masks
-from tinyvit.models.token_tasks import behind_the_sign, hidden_token, next_token, translation
+from tinyvit.models.token_tasks import behind_the_sign, hidden_token, hide_answers, next_token, translation
 from tinyvit.models.transformer import (
     TransformerConfig,
     transformer,
@@ -16,7 +16,7 @@ from tinyvit.models.transformer import (
     transformer_init,
     transformer_masks,
 )
-from tinyvit.models.writing import hide_answers, write_bert, write_gpt, write_seq2seq, write_transformer
+from tinyvit.models.writing import write_bert, write_gpt, write_seq2seq, write_transformer
 from tinyvit.ops.dropout import NO_MASKS
 from tinyvit.ops.tokens import HIDDEN, PADDING, SPECIAL_JOINED, shifted
 
@@ -86,17 +86,17 @@ def _bert(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
 
 
 def _draw_bert(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
-    """Hide some tokens to learn from; in an evaluation all of the answer, or of a text without one, some tokens."""
-    tokens = batch["tokens"]
+    """Hide what is asked: some tokens, or all of the answer; in an evaluation the answer, unless a text has none."""
+    tokens, masks = batch["tokens"], NO_MASKS
     if training:
         tokens = _trimmed(batch)["tokens"]
-    elif not behind_the_sign(tokens).all():
+        masks = text_masks(rng, config, tokens.shape, dtype=dtype)
+    if config.asked == "answer" or not (training or behind_the_sign(tokens).all()):
         tokens, targets = hide_answers(tokens)
-        return batch | {"tokens": tokens, "targets": targets}, NO_MASKS
-    how = dict(share=config.corrupted, first=len(SPECIAL_JOINED))
-    given, targets = hide(rng, tokens, HIDDEN, config.tokens, **how)
-    masks = text_masks(rng, config, tokens.shape, dtype=dtype) if training else NO_MASKS
-    return batch | {"tokens": given, "targets": targets}, masks
+    else:
+        how = dict(share=config.corrupted, first=len(SPECIAL_JOINED))
+        tokens, targets = hide(rng, tokens, HIDDEN, config.tokens, **how)
+    return batch | {"tokens": tokens, "targets": targets}, masks
 
 
 def _pair_sizes(dataset):
@@ -166,7 +166,7 @@ SEQUENCE_MODELS = {
         backward=_of_tokens(bert_backward),
         draw=_draw_bert,
         task=hidden_token,
-        preset=lambda dataset: BERTConfig(**_sequence_sizes(dataset), **SMALL, norm="pre", corrupted=0.5),
+        preset=lambda dataset: BERTConfig(**_sequence_sizes(dataset), **SMALL, norm="pre", asked="answer"),
         views={"write": write_bert, "maps": _block_maps},
         evaluation_draws=True,
     ),

@@ -3,9 +3,10 @@
 import numpy as np
 
 from tinyvit.arrays import to_host
+from tinyvit.models.bert import asked_counts
 from tinyvit.models.task import Task
 from tinyvit.ops.token_cross_entropy import NO_TARGET, token_cross_entropy, token_cross_entropy_backward
-from tinyvit.ops.tokens import ANSWER, PADDING
+from tinyvit.ops.tokens import ANSWER, END, HIDDEN, PADDING, SPECIAL_JOINED
 
 
 def token_loss(y, targets, label_smoothing=0.0):
@@ -39,13 +40,20 @@ def behind_the_sign(tokens):
     return (sign.cumsum(axis=1) - sign > 0) | ~sign.any(axis=1, keepdims=True)
 
 
+def hide_answers(tokens):
+    """Sequences whose answers are hidden, with END left to see, and the answers as targets: integer arrays [B, T]."""
+    tokens = to_host(tokens)
+    hidden = behind_the_sign(tokens) & (tokens > END)
+    return np.where(hidden, HIDDEN, tokens), np.where(hidden, tokens, NO_TARGET)
+
+
 def real(tokens):
     """The tokens as targets: NO_TARGET in place of PADDING."""
     tokens = to_host(tokens)
     return np.where(tokens == PADDING, NO_TARGET, tokens)
 
 
-def _task(targets, in_answer, arrays, output, vocabularies):
+def _task(targets, in_answer, arrays, output, vocabularies, count=None):
     """A task.
 
     Parameters
@@ -54,8 +62,8 @@ def _task(targets, in_answer, arrays, output, vocabularies):
         batch -> integer array [B, T], NO_TARGET where nothing is asked.
     in_answer : callable
         batch -> bool array [B, T], the places that are scored.
-    arrays, output, vocabularies
-        As of Task.
+    arrays, output, vocabularies, count
+        As of Task; without `count`, that of the targets.
     """
 
     def loss(y, batch, label_smoothing=0.0):
@@ -78,7 +86,7 @@ def _task(targets, in_answer, arrays, output, vocabularies):
     return Task(
         arrays=arrays,
         output=output,
-        count=lambda batch, config: int((targets(batch) != NO_TARGET).sum()),
+        count=count or (lambda batch, config: int((targets(batch) != NO_TARGET).sum())),
         loss=loss,
         loss_backward=token_loss_backward,
         score=score,
@@ -113,6 +121,17 @@ next_token = _task(
     in_answer=lambda batch: behind_the_sign(batch["tokens"]),
     **_OF_ONE_STACK,
 )
+
+
+def _hidden_count(batch, config):
+    """Of a batch whose tokens are hidden already, its targets; of another, as many as will be hidden."""
+    if "targets" in batch:
+        return int((to_host(batch["targets"]) != NO_TARGET).sum())
+    if config.asked == "answer":
+        return int((hide_answers(batch["tokens"])[1] != NO_TARGET).sum())
+    return int(asked_counts(to_host(batch["tokens"]), config.corrupted, len(SPECIAL_JOINED)).sum())
+
+
 hidden_token = _task(  # the targets are drawn with what is hidden
-    targets=lambda batch: to_host(batch["targets"]), in_answer=_everywhere, **_OF_ONE_STACK
+    targets=lambda batch: to_host(batch["targets"]), in_answer=_everywhere, count=_hidden_count, **_OF_ONE_STACK
 )

@@ -14,9 +14,8 @@ from tinyvit.models.bert import bert
 from tinyvit.models.decoding import beam_search, generate, greedy
 from tinyvit.models.gpt import gpt_step
 from tinyvit.models.seq2seq import seq2seq_start, seq2seq_step
-from tinyvit.models.token_tasks import behind_the_sign
+from tinyvit.models.token_tasks import behind_the_sign, hide_answers
 from tinyvit.models.transformer import transformer_start, transformer_step
-from tinyvit.ops.token_cross_entropy import NO_TARGET
 from tinyvit.ops.tokens import ANSWER, END, HIDDEN, PADDING
 
 
@@ -53,13 +52,6 @@ def write_gpt(batch, p, config, *, choose=None, beam=None, longest=None):
     longest = min(config.length, question.shape[1] + longest) if longest else config.length
     whole = _decoded(gpt_step, {"past": []}, p, config, len(tokens), longest, choose, beam, prompt=question)
     return answers_in(whole)
-
-
-def hide_answers(tokens):
-    """Sequences whose answers are hidden, with END left to see, and the answers as targets: integer arrays [B, T]."""
-    tokens = to_host(tokens)
-    hidden = behind_the_sign(tokens) & (tokens > END)
-    return np.where(hidden, HIDDEN, tokens), np.where(hidden, tokens, NO_TARGET)
 
 
 def fill(tokens, p, config, *, choose=None):

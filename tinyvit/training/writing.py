@@ -25,14 +25,15 @@ class Writing(NamedTuple):
 
     lengths  [N]     tokens of each question
     true     [N, T]  the true answers, END and PADDING behind
-    forced   [N, T]  the likeliest token at each place, given the true ones before it
+    forced   [N, T]  the likeliest token at each place, given the true ones before it; None of a model that fills all
+                     hidden tokens at once: nothing comes before
     written  [N, T]  what the model wrote alone
     scores           of the task, {name: mean}
     """
 
     lengths: np.ndarray
     true: np.ndarray
-    forced: np.ndarray
+    forced: np.ndarray | None
     written: np.ndarray
     scores: dict[str, float]
 
@@ -50,27 +51,28 @@ class Writing(NamedTuple):
         return self._row(np.ones(len(self.lengths), bool))
 
     def _row(self, chosen, **about):
-        real = (self.true != PADDING) & chosen[:, None]
-        return about | {
-            "count": int(chosen.sum()),
-            "accuracy": float(self.whole[chosen].mean()),
-            "token_accuracy": float((self.written == self.true)[real].mean()),
-            "forced_token_accuracy": float((self.forced == self.true)[real].mean()),
+        about |= {"count": int(chosen.sum()), "accuracy": float(self.whole[chosen].mean())}
+        return about | self._token_accuracies(self._asked & chosen[:, None])
+
+    @property
+    def _asked(self):
+        """Where a token is asked for: all but padding, and, of a model that fills, the end that it sees."""
+        return self.true != PADDING if self.forced is not None else self.true > END
+
+    def _token_accuracies(self, places):
+        """The share of right tokens at these places, bool [N, T]."""
+        found = {"token_accuracy": self.written, "forced_token_accuracy": self.forced}
+        return {
+            name: float((tokens == self.true)[places].mean()) for name, tokens in found.items() if tokens is not None
         }
 
     def places(self) -> list[dict]:
         """By the place in the answer, from 1: of how many answers it is asked, and both accuracies of tokens."""
-        real = self.true != PADDING
-        return [
-            {
-                "place": t + 1,
-                "count": int(real[:, t].sum()),
-                "token_accuracy": float((self.written == self.true)[real[:, t], t].mean()),
-                "forced_token_accuracy": float((self.forced == self.true)[real[:, t], t].mean()),
-            }
-            for t in range(real.shape[1])
-            if real[:, t].any()
-        ]
+        asked, found = self._asked, []
+        for t in np.flatnonzero(asked.any(axis=0)):
+            here = asked & (np.arange(asked.shape[1]) == t)
+            found.append({"place": int(t) + 1, "count": int(here.sum())} | self._token_accuracies(here))
+        return found
 
 
 def look_at_writing(part: Batch, p: Tree, config: Config, *, beam: int | None = None, workers: int = 1) -> Writing:
@@ -105,7 +107,9 @@ def look_at_writing(part: Batch, p: Tree, config: Config, *, beam: int | None = 
         true = [_to_the_end(row) for row in part["target"].tolist()]
         forced = [row[: len(t)] for row, t in zip(likeliest.tolist(), true, strict=True)]
     longest = max(map(len, [*true, *answers]))
-    return Writing(np.asarray(lengths), _rows(true, longest), _rows(forced, longest), _rows(answers, longest), scores)
+    fills = model_of(config).evaluation_draws
+    rows = (_rows(true, longest), None if fills else _rows(forced, longest), _rows(answers, longest))
+    return Writing(np.asarray(lengths), rows[0], rows[1], rows[2], scores)
 
 
 def _answer_places(row):

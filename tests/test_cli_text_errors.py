@@ -1,0 +1,184 @@
+"""What is typed or given wrongly where the data are text: one line, and nothing is left behind."""
+
+import json
+import os
+import shlex
+import shutil
+
+import pytest
+
+import tinyvit
+from tests.training.helpers import call, fails, isolated
+from tinyvit.ops.tokens import SPECIAL
+
+TINY = "--dim 8 --epochs 1 --batch 32 --examples 60"
+RUNS = {  # made once, in a folder that the tests copy from
+    "pairs": f"train numerals --model attention --largest 1000 {TINY}",
+    "sum": f"train sums --model gpt --largest 20 {TINY} --depth 1 --heads 2 --mlp-dim 8",
+    "blank": f"train sums --model bert --largest 20 {TINY} --depth 1 --heads 2 --mlp-dim 8",
+    "none": f"train copy --model seq2seq --length 2-4 --symbols 4 {TINY}",
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The runs, and a file of pairs."""
+    folder, before = tmp_path_factory.mktemp("text"), os.getcwd()
+    os.chdir(folder)
+    for name, line in RUNS.items():
+        result = call(*line.split(), "--out", name, "--workers", "1")
+        assert result.code == 0, result
+    (folder / "own.tsv").write_text("".join(f"w {n}\tv {n}\n" for n in range(30)), encoding="utf-8")
+    assert call("train", "own.tsv", "--dim", "8", "--epochs", "1", "--out", "own", "--workers", "1").code == 0
+    os.chdir(before)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch, made):
+    """A working folder with links to the runs, no data set to be found by accident, and no network."""
+    here = isolated(tmp_path, monkeypatch)
+    for path in made.iterdir():
+        (shutil.copytree if path.is_dir() else shutil.copy)(path, here / path.name)
+    (here / "empty.tsv").write_text("a\tb\n\nc\td\n")
+    (here / "no_tab.txt").write_text("a b\n")
+    (here / "mixed.tsv").write_bytes("grün\tgreen\n".encode("latin-1"))
+    (here / "long.tsv").write_text("a\t" + "b" * 100_000)
+    return here
+
+
+MISTAKES = [
+    # training
+    ("train numeral", "unknown data set 'numeral'"),
+    ("train none.tsv", "none.tsv: No such file or directory"),
+    ("train empty.tsv", "empty.tsv, line 2: it is empty, expected source, tab, target: delete it"),
+    ("train no_tab.txt", "no_tab.txt, line 1: found no tab, expected source, tab, target"),
+    ("train mixed.tsv", "mixed.tsv, line 1: byte 3 (0xfc) is not of UTF-8: save the whole file as UTF-8"),
+    ("train long.tsv", "long.tsv, line 1: found 100,002 characters, expected at most 2,000: divide or drop it"),
+    ("train own.tsv --length 4", "--length: the pairs of a file are what they are, leave it out"),
+    ("train own.tsv --examples 4", "--examples: the pairs of a file are what they are"),
+    ("train copy --largest 100", "--largest: the data set copy has no such option, it has length, symbols"),
+    ("train copy --length 0", "length is (0, 0): expected a number from 1 to 512, or two such, as 4-16"),
+    ("train copy --length 8-4", "length is (8, 4)"),
+    ("train copy --length x", "--length: found 'x', expected a length, 16, or the least and the most, 4-16"),
+    ("train copy --symbols 53", "symbols is 53: expected a whole number from 2 to 52"),
+    ("train sums --largest 1", "largest is 1: expected a whole number from 10"),
+    ("train copy --examples 0", "examples is 0: expected a whole number of at least 2"),
+    ("train copy --length 1 --symbols 2", "has 2 pairs: expected at least 5, choose larger options"),
+    ("train copy --model vit", "--model vit is for pictures: choose one of seq2seq, attention, transformer, gpt, bert"),
+    ("train copy --model seq2sec", "no model is named 'seq2sec' in this version: did you mean seq2seq?"),
+    ("train digits --model gpt", "--model gpt: a GPT learns from text, such as copy, reverse"),
+    ("train --model gpt", "--model gpt: a GPT learns from text"),
+    ("train digits --length 4", "--length: digits is not made by rule, as copy, reverse, sort"),
+    ("train copy --preset mnist", "the preset mnist is for pictures: choose one of copy, reverse, sort"),
+    ("train digits --preset copy", "the preset copy is for text"),
+    ("train --preset pairs", "the preset pairs is for"),
+    ("train copy --from pairs", "--from is for pictures: leave it out of a run with text"),
+    ("train copy --skip-broken", "--skip-broken is for pictures"),
+    (
+        "train copy --shift 1",
+        "shift changes images: a recurrent encoder and decoder with attention has none, expected 0",
+    ),
+    ("train copy --score none", "score is 'none': expected one of dot, general, additive; without attention"),
+    ("train copy --score cosine", "score is 'cosine'"),
+    ("train copy --score dot --both", "score is 'dot': it needs states of one width", "general"),
+    ("train copy --cell rnn", "cell is 'rnn': expected one of gru, gru_after, lstm"),
+    ("train copy --dim 0", "dim is 0"),
+    ("train copy --heads 2", "--heads: a recurrent encoder and decoder with attention has no such setting", "--score"),
+    ("train numerals --heads 3", "heads 3 does not divide dim 64: choose one that does"),
+    ("train numerals --dim 9 --heads 3", "dim is 9: expected an even number"),
+    ("train sums --model bert --corrupted 0", "corrupted is 0.0: expected a share of the tokens above 0"),
+    ("train sums --patch 2", "--patch: a GPT has no such setting"),
+    ("train --resume --out sum --largest 30", "--largest 30 contradicts the saved run in sum, which has 20"),
+    ("train --resume --out sum --examples 61", "--examples 61 contradicts the saved run in sum, which has 60"),
+    ("train copy --resume --out sum", "the data set copy contradicts the saved run in sum, which has sums"),
+    ("train --resume --out sum --model bert", "--model bert contradicts the saved run in sum, which has gpt"),
+    # asking
+    ("predict pairs 一千千", "'一千千' is no numeral: did you mean 二千, 2,000?"),
+    ("predict pairs 九千亿", "found '亿' at 3, expected one of 零一二三四五六七八九十百千万"),
+    ("predict sum 12-3", "'12-3' is no sum: expected two whole numbers, as 12+30"),
+    ("predict none abz", "character 3, 'z', is not in the vocabulary: expected one of a b c d"),
+    ("predict none ''", "found no text: expected at least one token"),
+    ("predict own 'w x'", "word 2, 'x', is not in the vocabulary"),
+    ("predict sum 123456789+123456789", "found 19 tokens, the model has places for", "shorten it"),
+    ("predict blank 1+2", "found no blank to fill: write _ for each token of the answer, as 1+2=__"),
+    ("predict blank 1+2=3", "found no blank to fill"),
+    ("predict blank 1+2=________", "the model has places for", "shorten it"),
+    ("predict blank 1+2=_ --beam 3", "--beam: a BERT fills all blanks at once and does not search, leave it out"),
+    ("predict sum 1+2 --beam 0", "--beam: found 0, expected at least 1"),
+    ("predict none ab --figure a.png", "--figure: a recurrent encoder and decoder has no attention to draw"),
+    ("predict sum 1+2 --figure a.xyz", "cannot draw a.xyz"),
+    ("features sum a.png", "a GPT takes text, no pictures: try tinyvit predict"),
+    ("probe pairs digits", "takes text, no pictures: try tinyvit predict"),
+    ("convert sum out", "takes text, no pictures"),
+    ("numerics sum a.png", "takes text, no pictures"),
+    ("train digits --from sum", "takes text, no pictures"),
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake[0])
+def test_a_mistake_is_one_line(here, mistake):
+    line, *words = mistake
+    fails(here, shlex.split(line), *words)
+
+
+def test_what_can_be_answered_is(here):
+    """One text that is none stops no other."""
+    result = call("predict", "sum", "1+2", "x", "3+4")
+    assert result.code == 1 and len(result.out.splitlines()) == 2
+    lines = [line for line in result.err.splitlines() if "has no end" not in line]
+    assert lines == ["tinyvit: 'x': 'x' is no sum: expected two whole numbers, as 12+30"]
+
+
+def test_a_longer_question_than_learned_is_said_and_done(here):
+    result = call("predict", "none", "abcdabcd", "--json")
+    (found,) = json.loads(result.out)
+    assert result.code == 0 and found["text"] == "abcdabcd"
+    assert "'abcdabcd': 8 tokens, more than the 4 that the model learned from: hardly right" in result.err
+
+
+def test_other_pairs_than_the_run_was_begun_with(here):
+    assert call("eval", "own", "--data-dir", "own.tsv").code == 0, "they have been moved"
+    (here / "own.tsv").write_text("".join(f"w {n}\tv {n + 1}\n" for n in range(30)), encoding="utf-8")
+    words = "own.tsv has other pairs than this run was begun with: restore them"
+    fails(here, ["eval", "own", "--data-dir", "own.tsv"], words, code=1)
+    os.remove(here / "own.tsv")
+    words = ("the pairs of this run are gone from own.tsv", "name their new place with --data-dir")
+    fails(here, ["eval", "own", "--data-dir", "own.tsv"], *words, code=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda v: v["text"].pop("options"), "not a data set of text: expected values for"),
+        (lambda v: v["text"]["source"]["tokens"].append("zz"), "tokens is"),
+        (lambda v: v["text"]["source"].update(tokens=list(SPECIAL)), "tokens is"),
+        (lambda v: v.update(examples=-1), "examples is -1"),
+        (lambda v: v.update(text=None), "unknown data set"),
+        (lambda v: v.update(text=3), "not a data set of text"),
+    ],
+)
+def test_a_damaged_configuration(here, change, words):
+    values = json.loads((here / "none" / "config.json").read_text())
+    change(values)
+    (here / "none" / "config.json").write_text(json.dumps(values))
+    fails(here, ["eval", "none"], "config.json", words, code=1)
+
+
+def test_a_file_without_vocabularies(here):
+    p, config = tinyvit.load("none/model.npz")
+    tinyvit.save("bare.npz", p, config)
+    fails(
+        here,
+        ["predict", "bare.npz", "ab"],
+        "bare.npz does not say what its vocabulary is: give the run's folder",
+        code=1,
+    )
+
+
+def test_a_file_beside_no_run_answers_as_the_run_does(here):
+    asked = ["12+3", "7+7"]
+    expected = call("predict", "sum", *asked)
+    shutil.copy("sum/model.npz", "copy.npz")
+    assert call("predict", "copy.npz", *asked).out == expected.out
+    assert call("predict", "sum/model.npz", *asked).out == expected.out
