@@ -66,7 +66,11 @@ def _text_presets():
     """The papers' base models. The Transformer has one table of 37,000 pairs of bytes; sequences may be of any length."""
     vocabulary = dict(source_tokens=37_000, target_tokens=37_000, shared=True)
     sizes = dict(dim=512, depth=6, heads=8, mlp_dim=2048, norm="post", source_length=512, target_length=512)
-    return {"transformer-base": TransformerConfig(**vocabulary, **sizes), "gpt2": GPTConfig(), "bert-base": BERTConfig()}
+    return {
+        "transformer-base": TransformerConfig(**vocabulary, **sizes),
+        "gpt2": GPTConfig(),
+        "bert-base": BERTConfig(),
+    }
 
 
 VIT_PRESETS: dict[str, ViTConfig] = Named("preset", _presets())
