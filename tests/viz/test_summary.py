@@ -160,7 +160,7 @@ def test_every_model_of_text_is_here():
 
 
 def test_the_multiply_adds_of_a_gpt_are_those_of_its_equations():
-    """Of T tokens: 12 T D^2 in each block, whose MLP is 4 D wide, and 2 T^2 D for its attention; T D V for the scores."""
+    """Of T tokens: 12 T D^2 in each block, with an MLP of 4 D, and 2 T^2 D for attention; T D V for the scores."""
     T, D, L, V = 1024, 768, 12, 50257
     assert shapes(PRESETS["gpt2"]).totals[1] == L * (12 * T * D * D + 2 * T * T * D) + T * D * V
 

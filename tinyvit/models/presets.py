@@ -1,4 +1,4 @@
-"""Configurations that have names: of the Vision Transformer, of Swin, of the hybrid, and of published models of text."""
+"""Configurations that have names: of the Vision Transformer, Swin, the hybrid, and published models of text."""
 
 import dataclasses
 
@@ -63,7 +63,7 @@ def _hybrid_presets(vits):
 
 
 def _text_presets():
-    """The papers' base models. The Transformer has one table of 37,000 pairs of bytes; sequences may be of any length."""
+    """The papers' base models. The Transformer has one table of 37,000 tokens; sequences may be of any length."""
     vocabulary = dict(source_tokens=37_000, target_tokens=37_000, shared=True)
     sizes = dict(dim=512, depth=6, heads=8, mlp_dim=2048, norm="post", source_length=512, target_length=512)
     return {

@@ -99,20 +99,18 @@ def _image_part(inside):
 def _text_part(inside):
     total, values = inside.writing.total(), inside.config.values()
     sizes = ", ".join(f"{name} {values[name]}" for name in ("dim", "depth", "heads", "score") if name in values)
+    count, wrong = total["count"], int((~inside.writing.whole).sum())
     result = (
-        f'<span class="answer">{100 * total["accuracy"]:.2f} %</span> of {total["count"]:,} test answers are right as a '
-        f"whole, {100 * total['token_accuracy']:.2f} % of their tokens; the mean loss is "
+        f'<span class="answer">{100 * total["accuracy"]:.2f} %</span> of {count:,} test answers are right as a whole, '
+        f"{100 * total['token_accuracy']:.2f} % of their tokens; the mean loss is "
         f"{inside.writing.scores['loss']:.3f} nats."
     )
-    wrong = int((~inside.writing.whole).sum())
-    some = answers(inside)
-    found = (
-        f"{wrong:,} of {total['count']:,} test answers are wrong: {f'the first {WRONG}' if wrong > WRONG else 'these'}"
-    )
-    found = f"{found}, and then some that are right." if wrong else f"All {total['count']:,} test answers are right."
+    which = f"the first {WRONG}" if wrong > WRONG else "these"
+    found = f"{wrong:,} of {count:,} test answers are wrong: {which}, and then some that are right."
+    found = found if wrong else f"All {count:,} test answers are right; some of them:"
     first = (
         '<h2 id="answers">What does it write?</h2>\n'
-        f'<p>{found}</p>\n<div class="wide">{_table(("question", "answer", "written"), some)}</div>'
+        f'<p>{found}</p>\n<div class="wide">{_table(("question", "answer", "written"), answers(inside))}</div>'
     )
     if not inside.looked:
         title = model_of(inside.config).title

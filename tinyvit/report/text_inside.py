@@ -7,7 +7,6 @@ import numpy as np
 
 from tinyvit.data.text import TextDataset
 from tinyvit.models.config import Config
-from tinyvit.models.model import model_of
 from tinyvit.ops.tokens import END, PADDING
 from tinyvit.report.pictures import Picture, curves_picture, dataflow_picture
 from tinyvit.training.run import Run
@@ -91,8 +90,8 @@ def _lengths(inside):
             f"{first['accuracy']:.1%} are right, to those of {last['length']} tokens {last['accuracy']:.1%}."
         )
     words = (
-        f"How many of {len(inside.questions):,} test answers are right as a whole, and how many of their tokens, by the "
-        f"length of the question. {found}"
+        f"How many of {len(inside.questions):,} test answers are right as a whole, and how many of their tokens, by "
+        f"the length of the question. {found}"
     )
     return Picture(lengths_figure(rows), "Is it right about long questions, too?", words)
 
@@ -104,8 +103,8 @@ def _exposure(inside):
     if forced - own > LITTLE:
         cost = f"{forced - own:.1%} of the tokens are wrong because it went on from a mistake of its own"
     words = (
-        "How many tokens are right at each place in the answer: with the true ones given before it, as in training, and "
-        f"with its own before it, as in use (exposure). In all {forced:.2%} and {own:.2%}: {cost}."
+        "How many tokens are right at each place in the answer: with the true ones given before it, as in training, "
+        f"and with its own before it, as in use (exposure). In all {forced:.2%} and {own:.2%}: {cost}."
     )
     return Picture(places_figure(places), "What do its own mistakes cost?", words)
 

@@ -34,7 +34,7 @@ RECORDS = {  # what a record of the history has at least, by its kind
 }
 FILES = ("config.json", "history.jsonl", "checkpoint.npz", "model.npz", "metrics.json", "curves.png")
 METRICS = ("test_accuracy", "validation_accuracy", "parameters", "epochs", "seconds")  # at least, and one of these:
-EXAMPLES = ("training_images", "training_examples")  # the second of text
+COUNTED = ("training_images", "training_examples")  # the second of text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Run:
         if not path.exists():
             return None
         metrics = json_files.read(path)
-        counted = next((name for name in EXAMPLES if isinstance(metrics, dict) and name in metrics), EXAMPLES[0])
+        counted = next((name for name in COUNTED if isinstance(metrics, dict) and name in metrics), COUNTED[0])
         wanted = (*METRICS, counted)
         if not isinstance(metrics, dict) or not all(json_files.is_number(metrics.get(name)) for name in wanted):
             raise CheckpointError(f"{path} is not a run's result: expected numbers for {', '.join(wanted)}")

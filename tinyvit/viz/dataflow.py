@@ -46,7 +46,7 @@ def dataflow_figure(summary):
     figure = new_figure(5.2 + (right - left + 1) * 4 / 3, 0.47 * (lines + 2.2))
     axes = figure.add_subplot(xlim=(left - 1.3, right + 3.6), ylim=(lines + 0.9, -1.3))
     axes.axis("off")
-    ends = [(base + left, next_base - APART if next_base else right) for base, next_base in zip(bases, [*bases[1:], 0])]
+    ends = [(base + left, after - APART) for base, after in zip(bases, [*bases[1:], right + APART], strict=True)]
     for number, rows_, others in blocks:
         if number is not None:
             stream = max(i for row in rows_ for i, names in enumerate(streams) if not i or row.name in names)

@@ -27,7 +27,7 @@ class Node:
         run.nodes.append(self)
 
     def _is_of_examples(self):
-        """What is new, such as tokens from the host or a first state, is so if it has the batch's axis, which is of 1."""
+        """What is new, as tokens from the host or a first state, is so if it has the batch's axis, which is of 1."""
         new = self.op != "parameter" and not self.inputs and len(self.shape) > 1 and self.shape[0] == 1
         return self.op == "input" or new or any(source.batch for source in self.inputs)
 
