@@ -21,13 +21,16 @@ ON_THE_HOST = {  # NumPy's own functions in files that also see device arrays, a
     # parameters are drawn on the CPU
     "layers/initializers.py": {"asarray", "broadcast_to", "concatenate", "diag", "linalg"},
     "layers/token_embedding.py": {"argwhere", "asarray"},  # tokens come on the host, and are checked there
-    "models/bert.py": {"where", "zeros"},  # tokens are on the host, also when some are hidden
+    "models/bert.py": {"rint", "where", "zeros"},  # tokens are on the host, also when some are hidden
     "models/decoding.py": {  # scores come to the host, where tokens are chosen
-        *("arange", "argsort", "array", "concatenate", "full", "repeat", "stack", "take_along_axis", "where", "zeros")
+        *("arange", "argsort", "array", "concatenate", "flatnonzero", "full", "repeat", "stack"),
+        *("take_along_axis", "where", "zeros"),
     },
     "models/masked.py": {"arange", "where", "zeros"},  # masks are drawn on the CPU
     "models/swin.py": {"linspace"},  # rates of drop path
     "models/task.py": {"asarray"},  # answers are given on the host
+    "models/token_tasks.py": {"where"},  # targets are on the host
+    "models/writing.py": {"full", "where"},  # and so is what was written
     "ops/labels.py": {"asarray"},  # labels on the host are checked there
     "ops/patterns.py": {"arange", "asarray", "ones", "shape", "stack", "zeros"},  # a pattern is made on the host
     "ops/sparse_attention.py": {  # and its groups

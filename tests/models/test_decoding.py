@@ -103,10 +103,26 @@ def test_a_beam_of_all_finds_the_best_of_all(name, alpha):
         assert [int(v) for v in found[b] if v != PADDING or END not in found[b]][: len(best[1])] == best[1]
 
 
-def log_probability(name, y, b):
+def log_probability(name, y, b, given=0):
+    """Of the tokens behind the first `given`."""
     logits = scores_of(name, np.array([y]), SOURCE[b : b + 1])[0]
     logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-    return sum(logs[i, v] for i, v in enumerate(y))
+    return sum(logs[i, v] for i, v in enumerate(y) if i >= given)
+
+
+@every_model
+@pytest.mark.parametrize("alpha", [0, 2])
+def test_a_beam_goes_on_behind_a_prompt(name, alpha):
+    """Prompts of unequal length: their tokens cost nothing, and do not count in the penalty."""
+    prompts, longest, (step, state, count) = [[4, 3], [5], []], 4, started(name)
+    padded = np.array([[4, 3], [5, PADDING], [PADDING, PADDING]])
+    found, scores = beam_search(step, state, count, longest, width=VOCABULARY**3, alpha=alpha, prompt=padded)
+    for b, prompt in enumerate(prompts):
+        n = len(prompt)
+        possible = [y for y in every_sequence(longest) if y[:n] == prompt and len(y) > n]
+        best = max((log_probability(name, y, b, n) / ((5 + len(y) - n) / 6) ** alpha, y) for y in possible)
+        assert scores[b] == pytest.approx(best[0], rel=1e-10)
+        assert found[b, : len(best[1])].tolist() == best[1]
 
 
 @every_model

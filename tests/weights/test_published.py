@@ -312,7 +312,7 @@ OTHERS = {  # without any of a ViT's names
     "beit.embeddings.cls_token": "a bias of relative positions, as BEiT",
     "encoder.layers.encoder_layer_0.ln_1.weight": "torchvision's names",
     "layer1.0.conv1.weight": "a convolutional network",
-    "bert.embeddings.word_embeddings.weight": "a model of text",
+    "roberta.embeddings.word_embeddings.weight": "a model of text that is neither GPT-2 nor BERT",
 }
 
 

@@ -84,6 +84,8 @@ def open_model(path, args, device="cpu"):
     if getattr(args, "dataset", None):
         raise UsageError(f"--data {args.dataset}: {path} is not a file of tinyvit's own, which alone may need it")
     p, config, notes = load_weights(path, **chosen)
+    if notes.preparation is None:
+        raise UsageError(f"{path} holds {model_of(config).title}, a model of text: only tinyvit predict takes it")
     names, lines = notes.class_names or _numbered(config), notes.lines
     if notes.class_names is None and notes.has_head and config.classes == IMAGENET:
         names, lines = imagenet_names(), (*lines, "the file names no classes: its 1,000 are taken to be ImageNet's")

@@ -13,11 +13,10 @@ from tinyvit.errors import DataError, TinyvitError
 AT_ONCE = 32  # pictures in memory; a folder may hold many
 
 
-def add_pictures(parser):
-    """IMAGE..."""
-    parser.add_argument(
-        "image", metavar="IMAGE", nargs="+", help="PNG, JPEG or .npy, of any size; a pattern, or a folder"
-    )
+def add_pictures(parser, metavar="IMAGE", more=""):
+    """IMAGE..., and what `more` says of them."""
+    about = f"PNG, JPEG or .npy, of any size; a pattern, or a folder{more}"
+    parser.add_argument("image", metavar=metavar, nargs="+", help=about)
 
 
 def in_parts(model, names):

@@ -13,6 +13,7 @@ from tinyvit.commands.options import add_device, add_json, count, new_command
 from tinyvit.commands.pictures import add_pictures, in_parts
 from tinyvit.commands.runs import check_figure, save_figure
 from tinyvit.commands.text_predict import is_text_model, predict_text
+from tinyvit.commands.text_weights import add_writing, check_no_writing, holds_text, predict_published
 from tinyvit.errors import UsageError
 from tinyvit.models.model import forward, model_of
 from tinyvit.training.cores import usable_cores
@@ -30,10 +31,11 @@ def add(commands):
     examples = ["predict runs/mnist-1 seven.png", "predict runs/mnist-1 *.png --figure look.png"]
     examples += ["predict model.safetensors cat.jpg --top 5", "predict Ti_16.npz photos/ --json"]
     examples += ["predict runs/numerals-1 三千零五十 --figure look.png", "predict runs/sums-1 12+30 --beam 4"]
+    examples += ['predict gpt2 "The capital of France is"', 'predict bert "Paris is the [MASK] of France."']
     parser = new_command(commands, "predict", run, examples)
     add_model(parser)
     add_inputs(parser)
-    add_pictures(parser)
+    add_pictures(parser, "IMAGE|TEXT", "; for a model of text, the text itself")
     parser.add_argument("--top", type=count, metavar="N", help="classes to name (default: 5 of many, 3 of ten)")
     parser.add_argument(
         "--figure",
@@ -45,10 +47,14 @@ def add(commands):
     parser.add_argument("--beam", type=count, metavar="N", help="of text: search with so many sequences at once")
     add_device(parser)
     add_json(parser)
+    add_writing(parser)
 
 
 def run(args):
-    """Classify pictures; of a model of text, answer texts."""
+    """Classify pictures; of a model of text, answer texts, go on with them, or fill their gaps."""
+    if holds_text(args.model):
+        return predict_published(args)
+    check_no_writing(args)
     if is_text_model(args.model):
         return predict_text(args)
     if args.figure:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tinyvit.arrays import to_device
 from tinyvit.commands.options import saved_model
 from tinyvit.commands.runs import check_figure, check_same_model, save_figure
+from tinyvit.commands.text_weights import check_absent
 from tinyvit.data.text import padded
 from tinyvit.data.vocabulary import BLANK
 from tinyvit.errors import CheckpointError, DataError, UsageError
@@ -16,6 +17,7 @@ from tinyvit.ops.tokens import ANSWER, END, PADDING
 from tinyvit.training.checkpoint import load_for_use
 from tinyvit.training.run import open_run
 
+OF_PICTURES = ("top", "dataset", "heads", "gelu", "eps")
 DRAWN = 8  # answers in a figure, at most
 
 
@@ -54,6 +56,7 @@ def open_text_model(path, device="cpu"):
 
 def predict_text(args):
     """Answer texts: one line for each; exit status 1 if one could not be read."""
+    check_absent(args, OF_PICTURES, "it is a model of text that was trained here")
     if args.figure:
         check_figure(args.figure)
     p, config, dataset, notes = open_text_model(args.model, args.device)

@@ -22,11 +22,11 @@ class Recipe:
     Parameters
     ----------
     epochs : int
-        Passes over the training images.
+        Passes over the training examples.
     batch : int
-        Images in a step.
+        Examples in a step.
     micro_batch : int
-        Images whose gradient is computed at once. It bounds the memory, and fixes the order in which gradients are
+        Examples whose gradient is computed at once. It bounds the memory, and fixes the order in which gradients are
         added: it is part of what a run is, and never follows from the machine.
     learning_rate : float
         At the peak of the schedule.
@@ -160,7 +160,7 @@ RECIPES: dict[str, Recipe] = Named(
         "pictures": Recipe(epochs=30, learning_rate=2e-3, mirror=0.5, crop=4),
         **{name: Recipe(epochs=4, **OF_TEXT) for name in ("copy", "reverse", "sort")},
         **{name: Recipe(epochs=12, **OF_TEXT) for name in ("numerals", "numerals-back", "pairs")},
-        "sums": Recipe(epochs=100, **OF_TEXT),
+        "sums": Recipe(epochs=25, **OF_TEXT),
     },
 )
 USUAL_MODELS = {  # for data of text

@@ -104,7 +104,7 @@ class Description:
             raise self.wrong(name, found, f"{known}; if it is one under another name, leave the line out")
         for name in ("use_mean_pooling", "quantization_config"):
             if self.whole.get(name):
-                raise self.wrong(name, self.whole[name], "none, as ViTs have")
+                raise self.wrong(name, self.whole[name], f"none, as {expected.what} has")
         for name, found in self.arguments.items():
             if name not in expected.arguments | IN_TRAINING and found not in NEUTRAL.get(name, ()):
                 raise self.wrong(

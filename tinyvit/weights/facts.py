@@ -54,6 +54,22 @@ EXPECTED = {
         "hybrids as in the paper, such as vit_base_r50_s16_224",
         VIT,
     ),
+    "gpt": Expected(
+        "a GPT-2",
+        "gpt2",
+        ("GPT2LMHeadModel", "GPT2Model"),
+        lambda name: False,
+        "models, none of which is of text",
+        set(),
+    ),
+    "bert": Expected(
+        "a BERT",
+        "bert",
+        ("BertForMaskedLM", "BertForPreTraining", "BertModel"),
+        lambda name: False,
+        "models, none of which is of text",
+        set(),
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""What a file holds that is almost a ViT, seen in the names of its arrays: it is refused by the name of its kind."""
+"""What a file holds that is almost a model that is read, seen in its arrays' names: it is refused by its kind."""
 
 import re
 
@@ -37,7 +37,10 @@ KINDS = [  # almost a ViT
     ),
     (r"^stages\.\d+\.blocks\.\d+\.norm3\.", "a ResNet without a Transformer, such as a BiT"),
     (r"^layer[1-4]\.\d+\.conv|^stages\.|^features\.\d+\.|downsample_layers\.", "a convolutional network"),
-    (r"^(bert|roberta|gpt|transformer\.h|model\.layers|lm_head)\b", "a model of text"),
+    (
+        r"^(roberta|distilbert|albert|electra|gpt\w*|transformer\.(h|wte|word_embeddings)|tokens_embed|model\.layers|lm_head)\b",
+        "a model of text that is neither GPT-2 nor BERT",
+    ),
 ]
 SWINS = [  # almost a Swin
     *ANY,
@@ -50,6 +53,14 @@ HYBRIDS = [  # almost a hybrid
     *ANY,
     (r"running_mean|\.bn\d\.|\.conv1\.0\.", "a hybrid whose ResNet has batch normalisation"),
     (r"\.backbone\.bit\.norm\.", BIT_HYBRID),
+]
+TEXTS = [  # almost a GPT-2 or a BERT
+    *ANY,
+    (r"cross_?attn|crossattention", "a model with cross-attention"),
+    (r"distance_embedding", "a BERT with relative positions"),
+    (r"^lm_head\.dense\.|roberta", "a RoBERTa, whose positions begin elsewhere"),
+    (r"\.rel_embeddings\.", "a DeBERTa"),
+    (r"multiple_choice_head|(^|\.)(score|classifier|qa_outputs)\.", "a model whose head answers other questions"),
 ]
 
 

@@ -12,6 +12,8 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.errors import CheckpointError
+from tinyvit.models.bert import BERTConfig
+from tinyvit.models.gpt import GPTConfig
 from tinyvit.models.hybrid import HybridConfig
 from tinyvit.models.model import model_of
 from tinyvit.models.swin import SwinConfig
@@ -52,10 +54,15 @@ NUMBER = re.compile(r"/(\d+)(?=/)")  # in our names: of a block, of a stage
 
 
 class Part(NamedTuple):
-    """One of three parts, along the first axis, of an array that holds query, key and value."""
+    """One of three parts, along an axis, of an array that holds query, key and value."""
 
     number: int
     form: Form
+    axis: int = 0
+
+    def whole(self, shape):
+        """The shape of the array, from that of a part."""
+        return (*shape[: self.axis], 3 * shape[self.axis], *shape[self.axis + 1 :])
 
 
 class Naming(NamedTuple):
@@ -105,17 +112,17 @@ def read_parameters(path, tensors, naming, config):
                 continue
             raise CheckpointError(f"{path}: {theirs} is missing")
         used.add(theirs)
-        part, form = (form.number, form.form) if isinstance(form, Part) else (None, form)
+        part, form = (form, form.form) if isinstance(form, Part) else (None, form)
         expected = form.shape(shape, sizes)
-        if part is not None:
-            expected = (3 * expected[0], *expected[1:])
+        if part:
+            expected = part.whole(expected)
         if tensors[theirs].shape != expected:
             raise CheckpointError(f"{path}: {theirs} is {list(tensors[theirs].shape)}, expected {list(expected)}")
-        array = whole.pop(theirs, None) if part else None
+        array = whole.pop(theirs, None) if part and part.number else None
         array = tensors[theirs].read() if array is None else array
-        if part is not None:
+        if part:
             whole[theirs] = array
-            array = np.split(array, 3)[part]
+            array = np.split(array, 3, part.axis)[part.number]
         arrays[name] = form.read(array, shape)
     if left := [name for name in tensors if name not in used]:
         raise CheckpointError(
@@ -138,6 +145,8 @@ def _in_words(config):
         return f"a Swin Transformer with {', '.join(map(str, config.depths))} blocks"
     depth = _of_patches(config).depth
     blocks = f"{depth} block{'s' * (depth > 1)}"
+    if isinstance(config, GPTConfig | BERTConfig):
+        return f"{'a GPT-2' if isinstance(config, GPTConfig) else 'a BERT'} with {blocks}"
     if isinstance(config, HybridConfig):
         return f"a hybrid with {', '.join(map(str, config.units)) or 'no'} units and {blocks}"
     return f"a ViT with {blocks}"
@@ -154,5 +163,5 @@ def written(p, naming, config):
     for name, shape, theirs, form in naming.forms(config):
         inner = form.form if isinstance(form, Part) else form
         array = np.ascontiguousarray(inner.write(leaves[name], inner.shape(shape, sizes)))
-        found[theirs] = np.concatenate([found[theirs], array]) if theirs in found else array
+        found[theirs] = np.concatenate([found[theirs], array], form.axis) if theirs in found else array
     return found

@@ -7,8 +7,9 @@ from pathlib import Path
 from tinyvit.errors import CheckpointError
 from tinyvit.weights.tensors import ENDINGS
 
-FILES = "config.json, model.safetensors and preprocessor_config.json"
+FILES = "config.json, model.safetensors and preprocessor_config.json (of text vocab.json and merges.txt, or vocab.txt)"
 HUB = re.compile(r"(hf-hub:|hf_hub:)?[\w-]+/[\w.-]+")  # owner/name
+OLD_NAME = re.compile(r"(distil)?gpt2(-medium|-large|-xl)?|bert-(base|large)-[\w-]+")  # of hub models without an owner
 
 
 def local(path):
@@ -37,4 +38,6 @@ def local(path):
 def _is_on_a_hub(text):
     """Whether it could be a model's name on a hub, such as google/vit-base-patch16-224."""
     path = Path(text)
+    if OLD_NAME.fullmatch(text):
+        return True
     return bool(HUB.fullmatch(text)) and not path.parent.exists() and path.suffix not in ENDINGS

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinyvit.errors import CheckpointError
 from tinyvit.models.config import DEEPEST
-from tinyvit.weights import hybrid_sources, swin_sources
+from tinyvit.weights import hybrid_sources, swin_sources, text_sources
 from tinyvit.weights.kinds import check_kind
 from tinyvit.weights.sources import SOURCES
 from tinyvit.weights.tensors import Tensor
@@ -26,7 +26,7 @@ POSITIONS = SOURCES["google"].rules["pos"][0]
 
 
 def canonical(path, tensors):
-    """(model, source, tensors by the names that the source's rules have); the model is "vit", "swin" or "hybrid".
+    """(model, source, tensors by the names that the source's rules have); the model is by its name in MODELS.
 
     Raises
     ------
@@ -35,6 +35,8 @@ def canonical(path, tensors):
     """
     if found := swin_sources.canonical(path, tensors):
         return "swin", *found
+    if found := text_sources.canonical(path, tensors):
+        return found
     for source, rename in (("google", _google), ("huggingface", _hugging_face), ("timm", dict)):
         renamed = rename(tensors)
         if SOURCES[source].rules["patch/w"][0] in renamed:

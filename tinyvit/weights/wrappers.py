@@ -7,11 +7,15 @@ model). Both are the same here, since tensors of inner dictionaries are named wi
 
 from tinyvit.errors import CheckpointError
 
-PATCH = [  # every model of patches has one of them: what stands before it stands before all names
+FIRST = [  # every model has one of them, its first layer: what stands before it stands before all names
     "vit.embeddings.patch_embeddings.projection.weight",
     "swin.embeddings.patch_embeddings.projection.weight",
     "embeddings.patch_embeddings.projection.weight",
     "patch_embed.proj.weight",
+    "transformer.wte.weight",
+    "wte.weight",
+    "bert.embeddings.word_embeddings.weight",
+    "embeddings.word_embeddings.weight",
 ]
 AVERAGES = {"model_ema", "state_dict_ema", "ema", "ema_state_dict", "ema_model"}
 KNOWN = {"model", "state_dict", "model_state_dict", "model_state", "net", "network", "params", "weights", "checkpoint"}
@@ -52,10 +56,10 @@ def unwrapped(path, tensors):
 
 
 def _prefix(name):
-    """What stands before the name of a ViT's patch embedding, if that is nothing but known wrappers; or None."""
-    for patch in PATCH:
-        if name.endswith(patch):
-            prefix = name.removesuffix(patch)
+    """What stands before the name of a model's first layer, if that is nothing but known wrappers; or None."""
+    for first in FIRST:
+        if name.endswith(first):
+            prefix = name.removesuffix(first)
             words = prefix.split(".")
             return prefix if not words[-1] and set(words[:-1]) <= KNOWN else None
     return None
