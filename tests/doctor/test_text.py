@@ -240,7 +240,8 @@ def test_a_head_and_a_layer_that_are_too_narrow():
 
 
 @pytest.mark.parametrize(
-    "name, rate, words", [("attention", 1.0, "too high"), ("transformer", 1.0, "too high"), ("transformer", 1e-6, "too low")]
+    "name, rate, words",
+    [("attention", 1.0, "too high"), ("transformer", 1.0, "too high"), ("transformer", 1e-6, "too low")],
 )
 def test_a_learning_rate_of_quite_another_size(name, rate, words):
     recipe = dataclasses.replace(recipe_of("copy", name), learning_rate=rate)

@@ -75,9 +75,7 @@ def draw_patterns(config, path):
     """Draw the patterns of a model's blocks, and say how many pairs each allows."""
     views = model_of(config).views
     if name_of(config) in SEQUENCE_MODELS:
-        raise UsageError(
-            f"--patterns: {model_of(config).title} takes text, the patterns are those of images: leave it out"
-        )
+        raise UsageError(f"--patterns: {model_of(config).title} takes text, patterns are of images: leave it out")
     if "patterns" not in views:
         raise UsageError(f"--patterns: the model {name_of(config)} has no attention: choose another --model")
     grid = views["grid"](config)
