@@ -2,7 +2,7 @@
 
 import os
 
-from tinyvit.commands.options import fields, given, length_range
+from tinyvit.commands.options import NO_OPTIONS, fields, given, length_range
 from tinyvit.data.rules import RULES
 from tinyvit.data.text import joined, read_text, with_one_vocabulary
 from tinyvit.errors import DataError, UsageError
@@ -51,7 +51,8 @@ def text_settings(args):
     model, options = SEQUENCE_MODELS[name], given(args, OPTIONS)
     loaded = read_text(data, **options)
     loaded = for_model(loaded, name, getattr(args, "shared", None))
-    config = model.preset(loaded.dataset).changed(**given(args, model.config.settings()))
+    free = [name for name in model.config.settings() if name not in NO_OPTIONS]  # --length is the data's, not a GPT's
+    config = model.preset(loaded.dataset).changed(**given(args, free))
     asked = given(args, fields(Recipe))
     own = [f"{k.replace('_', ' ')} {v:g}" for k, v in changes_of(preset, name).items() if k not in asked]
     notes = loaded.notes + ((f"the recipe {preset} for {model.title}: {', '.join(own)}",) if own else ())
