@@ -100,9 +100,10 @@ def _text_part(inside):
     total, values = inside.writing.total(), inside.config.values()
     sizes = ", ".join(f"{name} {values[name]}" for name in ("dim", "depth", "heads", "score") if name in values)
     count, wrong = total["count"], int((~inside.writing.whole).sum())
+    over = ", of the questions' tokens too," if inside.dataset.source.joined and not inside.fills else ""
     result = (
         f'<span class="answer">{100 * total["accuracy"]:.2f} %</span> of {count:,} test answers are right as a whole, '
-        f"{100 * total['token_accuracy']:.2f} % of their tokens; the mean loss is "
+        f"{100 * total['token_accuracy']:.2f} % of their tokens; the mean loss{over} is "
         f"{inside.writing.scores['loss']:.3f} nats."
     )
     which = f"the first {WRONG}" if wrong > WRONG else "these"

@@ -97,10 +97,10 @@ class Run:
         if not path.exists():
             return None
         metrics = json_files.read(path)
-        counted = next((name for name in COUNTED if isinstance(metrics, dict) and name in metrics), COUNTED[0])
-        wanted = (*METRICS, counted)
-        if not isinstance(metrics, dict) or not all(json_files.is_number(metrics.get(name)) for name in wanted):
-            raise CheckpointError(f"{path} is not a run's result: expected numbers for {', '.join(wanted)}")
+        numbers = {n for n, x in metrics.items() if json_files.is_number(x)} if isinstance(metrics, dict) else set()
+        if not numbers.issuperset(METRICS) or numbers.isdisjoint(COUNTED):
+            wanted = f"{', '.join(METRICS)}, and {' or '.join(COUNTED)}"
+            raise CheckpointError(f"{path} is not a run's result: expected numbers for {wanted}")
         return metrics
 
     def finish(self, metrics):

@@ -217,9 +217,13 @@ def _name_products(names, run, unused):
             if any(source.work for source in node.chain()) and node.call is call and node.born not in memory:
                 names.give(node, joined(_around(call), name))
                 memory.add(node.born)
+    products = defaultdict(list)
+    for node in run.nodes:
+        if node.work:
+            products[node.call].append(node)
     for call in unused:
-        for node in run.nodes:
-            if node.call is call and node.work and node.born not in memory:
+        for node in products[call]:
+            if node.born not in memory:
                 names.give(node, call.path)
                 memory.add(node.born)
 
