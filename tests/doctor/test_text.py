@@ -310,17 +310,33 @@ def test_attention_that_asks_nothing(scale, words):
     assert words in found
 
 
-def _attention_findings(maps):
-    """Of a GPT, say, whose attention is this."""
-    config, data = case("transformer")
-    batch = {name: x[:2, :8] for name, x in data.train.items()}
-    batch = {name: np.where(x == PADDING, 5, x) for name, x in batch.items()}
+def _attention_findings(maps, name="transformer", padded=False):
+    """Of a model whose attention is this, [2, h, 8, 8]; padded: one text ends early."""
+    config, data = case(name)
+    batch = {part: np.where(x[:2, :8] == PADDING, 5, x[:2, :8]) for part, x in data.train.items()}
+    if padded:
+        for x in batch.values():
+            x[1, 5:] = PADDING
     model = model_of(config)
+    p = model.init(np.random.default_rng(0), config)
     views = model.views | {"maps": lambda c, config: maps}
     with pytest.MonkeyPatch.context() as patch:
         for table in (SEQUENCE_MODELS, ALL_MODELS):
-            patch.setitem(table, "transformer", model._replace(views=views))
-        return next(text_model.check_attention(batch, trained()[0], config))
+            patch.setitem(table, name, model._replace(views=views))
+        return next(text_model.check_attention(batch, p, config), None)
+
+
+def test_padding_and_what_comes_later_are_no_choice():
+    """Alike to all that there is; a padded query, which is nobody's, stares."""
+    padded = np.full((2, 2, 8, 8), 1 / 8)
+    padded[1] = np.where(np.arange(8) < 5, 1 / 5, 0)
+    padded[1, :, 5:] = np.eye(8)[0]
+    assert "attention is uniform" in _attention_findings({"decoder 0": padded}, padded=True)
+    causal = np.tril(np.ones((8, 8))) / (1 + np.arange(8))[:, None]
+    assert "attention is uniform" in _attention_findings({"block 0": np.tile(causal, (2, 2, 1, 1))}, "gpt")
+    rng = np.random.default_rng(0)
+    some = np.tril(rng.random((2, 2, 8, 8)))
+    assert _attention_findings({"block 0": some / some.sum(axis=-1, keepdims=True)}, "gpt") is None
 
 
 def test_without_attention_the_bottleneck_is_named():

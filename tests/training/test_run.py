@@ -219,5 +219,5 @@ def test_a_result_says_how_many_images_or_other_examples_it_is_of(tmp_path, coun
     assert run.metrics() == numbers
     for missing in numbers:
         run.finish({name: value for name, value in numbers.items() if name != missing})
-        with pytest.raises(CheckpointError, match="numbers for .*, and training_images or training_examples"):
+        with pytest.raises(CheckpointError, match=r"numbers for .*, and training_images or training_examples"):
             run.metrics()

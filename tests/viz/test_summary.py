@@ -177,6 +177,12 @@ def test_what_all_blocks_share_stands_before_them_and_steps_that_are_alike_stand
     assert "blocks/1" in blocks and not any(name.startswith("blocks/1/") for name in blocks)
 
 
+def test_a_tables_gradient_is_made_from_those_of_all_that_read_it():
+    found = {row.name: row.inputs for row in observed(TEXT["post-norm"])}
+    assert found["g/target/w"] == ("decoder/dscores", "decoder/dtarget", "encoder/dsource"), "one table for all"
+    assert {row.name: row.inputs for row in observed(TEXT["seq2seq"])}["g/source/w"] == ("encoder/dsource",)
+
+
 def test_a_cnn():
     rows = {row.name: row for row in shapes(OTHERS["cnn"])}
     assert rows["convolutions/0/convolution"].shape == (5, 5, 3) and rows["convolutions/1/gelu"].shape == (3, 3, 4)
