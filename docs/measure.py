@@ -3,6 +3,7 @@
     python docs/measure.py gradients     every gradient check -> docs/gradient_checks.md
     python docs/measure.py speed         tinyvit bench -> docs/speed.md
     python docs/measure.py pyramids      tinyvit bench Swin-T R50+B/16 --cores 2 -> docs/speed.md
+    python docs/measure.py sequences     tinyvit bench transformer seq2seq ... --cores 1 -> docs/speed.md
     python docs/measure.py results       test accuracy and training time, three seeds -> docs/results.md
     python docs/measure.py figure        accuracy against seconds -> docs/figures/mnist.png
     python docs/measure.py inside RUN    tinyvit plot of a finished run -> docs/inside.md, docs/figures
@@ -42,6 +43,7 @@ from PIL import Image
 from docs import commands, patterns, readme
 from docs.readme import DOCS, LAB, PRESETS, TRAINED, replace
 from tests.package_layers import PACKAGES, ROOT, imports, modules
+from tinyvit.bench.compare import SEQUENCES
 from tinyvit.data import DATASETS, load_data
 from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.mistakes import FORGOTTEN
@@ -59,8 +61,8 @@ from tinyvit.training.run import open_run
 
 SEEDS = (0, 1, 2)
 INSIDE = ("attention", "rollout", "distance", "positions", "filters", "mistakes")  # figures of docs/inside.md
-TITLES = {"seconds": "ms", "ratio": "ratio to torch eager", "memory_mb": "MB", "images_per_second": "images/s"}
-TITLES |= {"share_of_peak": "share of peak"}
+TITLES = {"seconds": "ms", "ratio": "ratio to torch eager", "memory_mb": "MB"}
+TITLES |= {"examples_per_second": "examples/s", "share_of_peak": "share of peak"}
 MODULES = {"PyTorch": "torch"}  # the module's name, where it is another
 JPEG_COPY = {"backbone-cifar": "backbone-cifar10-jpg-full"}  # kept results: the folder of their run, on photographs
 SEEN_IN = {"gelu": "gelu_backward", "unpatchify": "patchify_backward"}  # forward functions: in whose check they show
@@ -106,6 +108,13 @@ def pyramids():
     replace(DOCS / "speed.md", "pyramids", [*table(rows, tuple(rows[0])), "", where])
 
 
+def sequences():
+    """The table of the sequence models, and of decoding."""
+    rows, where = benchmark("PyTorch", words=(*SEQUENCES, "--cores", "1"))
+    columns = tuple(name for name in rows[0] if name not in ("cores", "memory_mb", "share_of_peak"))
+    replace(DOCS / "speed.md", "sequences", [*table(rows, columns), "", where])
+
+
 def benchmark(*packages, words=()):
     """The rows of `tinyvit bench`; and where, when and beside what they were measured."""
     before = os.getloadavg()[0]
@@ -124,11 +133,12 @@ def table(rows, columns):
     left = ("model", "task", "contender")
     lines = ["| " + " | ".join(TITLES.get(name, name) for name in columns) + " |"]
     lines += ["|" + "|".join("---" if name in left else "--:" for name in columns) + "|"]
-    shown = {"seconds": "{:,.1f}", "ratio": "{:.2f}", "memory_mb": "{:.0f}", "images_per_second": "{:,.0f}"}
+    shown = {"seconds": "{:,.1f}", "ratio": "{:.2f}", "memory_mb": "{:.0f}", "examples_per_second": "{:,.0f}"}
     shown |= {"share_of_peak": "{:.0%}"}
     for row in rows:
-        row = row | {"seconds": 1000 * row["seconds"], "ratio": float("nan") if row["ratio"] is None else row["ratio"]}
-        lines.append("| " + " | ".join(shown.get(name, "{}").format(row[name]) for name in columns) + " |")
+        row = row | {"seconds": 1000 * row["seconds"]}
+        cells = ("-" if row[name] is None else shown.get(name, "{}").format(row[name]) for name in columns)
+        lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
@@ -454,6 +464,7 @@ ALONE = {  # what needs no more words
     "speed": speed,
     "figure": figure,
     "pyramids": pyramids,
+    "sequences": sequences,
     "commands": lambda: replace(DOCS / "commands.md", "commands", commands.lines()),
     "architecture": architecture,
     "mistakes": mistakes,

@@ -5,8 +5,13 @@ from tinyvit.exercises.mistakes import FORGOTTEN as NOTHING
 from tinyvit.layers.alignment import additive_alignment_backward, dot_alignment_backward, general_alignment_backward
 from tinyvit.layers.decoder_block import decoder_block_backward, post_norm_decoder_block_backward
 from tinyvit.layers.encoder_stack import encoder_stack_backward
-from tinyvit.layers.gru_cell import gru_after_cell_backward, gru_cell_backward
-from tinyvit.layers.lstm_cell import lstm_cell_backward
+from tinyvit.layers.gru_cell import (
+    gru_after_cell_backward_inputs,
+    gru_after_cell_backward_parameters,
+    gru_cell_backward_inputs,
+    gru_cell_backward_parameters,
+)
+from tinyvit.layers.lstm_cell import lstm_cell_backward_inputs, lstm_cell_backward_parameters
 from tinyvit.layers.recurrence import recurrence_backward
 from tinyvit.layers.recurrent_stack import recurrent_stack_backward
 from tinyvit.layers.token_embedding import token_embedding_backward, token_scores_backward
@@ -23,7 +28,12 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
     (
         token_embedding_backward,
         "token_embedding",
-        {"one of several equal tokens is kept": ('xp_of(dy).add.at(g, c["tokens"], dy)', 'g[c["tokens"]] += dy')},
+        {
+            "one of several equal tokens is kept": (
+                "xp.add.at(dw, places.reshape(-1), dy.reshape(-1))",
+                "dw[places.reshape(-1)] += dy.reshape(-1)",
+            ),
+        },
     ),
     (
         token_scores_backward,
@@ -36,31 +46,41 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
         {
             "the mean over all places, padding among them": (
                 "= cross_entropy_backward(dloss,",
-                "= cross_entropy_backward(dloss * len(c['places']) / len(drows),",
+                "= cross_entropy_backward(dloss * len(places) / logits[..., 0].size,",
             )
         },
     ),
     (
-        gru_cell_backward,
+        gru_cell_backward_inputs,
         "gru_cell",
         {
-            "the carried state is forgotten": ("dy * (1 - z), dy * z", "dy * (1 - z), 0 * dy"),
+            "the carried state is forgotten": ("dy * (h - n), dy * z", "dy * (h - n), 0 * dy"),
             "the gates' part of the state is forgotten": ("dh += dgates @ w_gates.T", NOTHING),
             "the reset gate is forgotten on the way back": ("dh += drh * r", "dh += drh"),
             "z the other way round": ("dy * (h - n)", "dy * (n - h)"),
-            "the candidate's matrix met the whole state": ("(r * h).T @ dn", "h.T @ dn"),
+            "what is carried over reaches the candidate": ("tanh_backward(dy - dh,", "tanh_backward(dy,"),
         },
     ),
     (
-        gru_after_cell_backward,
+        gru_cell_backward_parameters,
+        "gru_cell",
+        {"the candidate's matrix met the whole state": ("(r * h).T @", "h.T @")},
+    ),
+    (
+        gru_after_cell_backward_inputs,
         "gru_after_cell",
         {
-            "the reset gate does not reach the product": ("dn * r]", "dn]"),
+            "the reset gate does not reach the product": ("dn * gates[:, :H]", "dn"),
             "the reset gate saw the state, not the product": ('dn * c["u"]', "dn * h"),
         },
     ),
     (
-        lstm_cell_backward,
+        gru_after_cell_backward_parameters,
+        "gru_after_cell",
+        {"the reset gate does not reach the matrix": ("dx[:, 2 * H :] * r", "dx[:, 2 * H :]")},
+    ),
+    (
+        lstm_cell_backward_inputs,
         "lstm_cell",
         {
             "the memory is not handed on": ("dm * f", "0 * dm"),
@@ -69,13 +89,21 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
         },
     ),
     (
+        lstm_cell_backward_parameters,
+        "lstm_cell",
+        {"the memory in the state's place": ("[:, :H].T", "[:, H:].T")},
+    ),
+    (
         recurrence_backward,
         "recurrence/gru padded",
         {
-            "the gradient stops at padding": ("dstate = dstate if kept is None else dstate + kept", NOTHING),
-            "padding is learned from": ("xp.where(token, dstate, 0)", "dstate"),
-            "the first step alone": ("of_steps.append(g)", "of_steps = [g]"),
-            "time not turned back": ("dgates[::-1]", "dgates"),
+            "the gradient stops at padding": ("dstate = dstate + kept", "dstate = dstate + 0 * kept"),
+            "padding is learned from": ('xp.where(steps[t]["mask"], dstate, 0)', "dstate"),
+            "one step's state for all": (
+                "xp.stack([step[name] for step in steps])",
+                "xp.stack([steps[0][name] for _ in steps])",
+            ),
+            "time turned round": ("xp.stack(dgates)", "xp.stack(dgates[::-1])"),
             "each step by itself": ("dstate = dstate + dstates[:, t]", "dstate = dstates[:, t]"),
         },
     ),

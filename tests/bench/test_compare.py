@@ -2,17 +2,21 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from tests.training import helpers
 from tests.training.helpers import CONFIG
-from tinyvit.bench import compare
+from tinyvit.bench import compare, contender
 from tinyvit.bench.compare import BASE, Race, races, run
 from tinyvit.commands import bench as command
 from tinyvit.errors import UsageError, WorkerError
 from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.masked import MaskedConfig
 from tinyvit.models.model import name_of
+from tinyvit.models.seq2seq import Seq2SeqConfig
+from tinyvit.models.transformer import TransformerConfig
+from tinyvit.ops.tokens import SPECIAL
 from tinyvit.training import cores
 
 COLUMNS = [
@@ -24,7 +28,7 @@ COLUMNS = [
     "seconds",
     "ratio",
     "memory_mb",
-    "images_per_second",
+    "examples_per_second",
     "share_of_peak",
     "load",
 ]
@@ -42,7 +46,7 @@ def tiny(monkeypatch):
 def test_a_row(tiny, task):
     (row,) = run(Race("tiny", 40, task, 1, rounds=2))
     assert list(row) == COLUMNS
-    assert row["images_per_second"] == pytest.approx(40 / row["seconds"], rel=0.01)
+    assert row["examples_per_second"] == pytest.approx(40 / row["seconds"], rel=0.01)
     assert 0 < row["share_of_peak"] < 1 and row["load"] >= 0
     assert 20 < row["memory_mb"] < 500, "a Python with NumPy in it"
     assert row["ratio"] is None
@@ -53,6 +57,30 @@ def test_a_row_of_another_model(tiny, monkeypatch, config):
     monkeypatch.setitem(compare.MODELS, "tiny", config)
     (row,) = run(Race("tiny", 40, "train", 1, rounds=1))
     assert list(row) == COLUMNS and row["seconds"] > 0 and 0 <= row["share_of_peak"] < 1
+
+
+@pytest.mark.parametrize("task, config", [("train", Seq2SeqConfig(dim=4)), ("decode", TransformerConfig(dim=4))])
+def test_a_row_of_sequences(tiny, monkeypatch, task, config):
+    monkeypatch.setitem(compare.MODELS, "tiny", config)
+    monkeypatch.setitem(compare.SEQUENCES, "tiny", config)
+    monkeypatch.setattr(Race, "contenders", lambda race: ["tinyvit", "tinyvit, no cache"])
+    for row in run(Race("tiny", 3, task, 1, rounds=1)):
+        assert list(row) == COLUMNS and row["seconds"] > 0 and row["share_of_peak"] is None
+
+
+def test_decoding_with_and_without_the_cache_writes_the_same():
+    config = TransformerConfig(source_length=5, target_length=6, dim=8, heads=2)
+    batch = contender._random_batch(config, 3)
+    kept, again = (contender.tinyvit_decode(config, batch, 1, economy)() for economy in (True, False))
+    assert kept.shape == (3, 6) and (kept >= len(SPECIAL)).all()
+    assert kept.tolist() == again.tolist()
+
+
+def test_sequences_are_of_full_length():
+    config = Seq2SeqConfig(source_tokens=5, target_tokens=9, source_length=30, target_length=20)
+    batch = contender._random_batch(config, 40)
+    assert {name: x.shape for name, x in batch.items()} == {"source": (40, 30), "target": (40, 20)}
+    assert set(np.unique(batch["source"])) == {3, 4} and set(np.unique(batch["target"])) == set(range(3, 9))
 
 
 def test_ratios_are_medians_of_each_rounds(tiny, monkeypatch):
@@ -80,6 +108,12 @@ def test_the_programme(monkeypatch):
     assert {race.cores for race in races()} == {1, 2, 4}
     assert {race.cores for race in races(["S"], [3])} == {3}
     assert {(r.model, r.task) for r in races(["Swin-T", "R50+B/16"])} == {("Swin-T", "infer"), ("R50+B/16", "infer")}
+    assert {(r.model, r.task, r.batch) for r in races(["transformer", "dot-1000", "decoding"], [1])} == {
+        ("transformer", "train", 64),
+        ("dot-1000", "train", 64),
+        ("decoding", "decode", 1),
+        ("decoding", "decode", 64),
+    }
     with pytest.raises(UsageError, match="no model to measure is named 'T': expected one of S, M, B/16"):
         races(["T"])
     with pytest.raises(UsageError, match="cores is 5: this process may use 4"):
@@ -96,6 +130,8 @@ def test_who_takes_part(monkeypatch):
     assert names("B/16") == names("Swin-T", "torch") == names("cnn", "torch", "transformers") == ["tinyvit"]
     assert names("B/16", "torch") == names("R50+B/16", "torch", "transformers") == ["tinyvit", BASE, "torch class row"]
     assert names("Swin-T", "torch", "transformers") == ["tinyvit", BASE]
+    assert names("transformer", "torch") == names("additive-1000", "torch") == ["tinyvit", BASE]
+    assert Race("decoding", 1, "decode", 1).contenders() == ["tinyvit", "tinyvit, no cache", BASE]
 
 
 def test_a_contender_that_ends_is_reported(tiny, monkeypatch, capfd):
@@ -114,11 +150,17 @@ def test_the_command(tiny, monkeypatch):
     assert result.code == 0 and "tinyvit" in result.out and "ratio:" not in result.out
     assert "not installed: torch; for all ratios to PyTorch, install its CPU build" in result.err
     header, row = result.out.splitlines()
-    assert header.index(" batch") == 8 and row.split()[0] == "tiny"
+    assert header.index(" batch") == 16 and row.split()[0] == "tiny"
 
 
 def test_only_what_a_race_needs_is_missed(monkeypatch):
     monkeypatch.setattr(compare.importlib.util, "find_spec", lambda package: None)
-    assert max(map(len, compare.MODELS)) <= 8, "the table's first column"
-    for model, lacking in (("S", ["torch"]), ("Swin-T", ["torch", "transformers"]), ("cnn", []), ("masked", [])):
+    assert max(map(len, compare.MODELS)) <= 16, "the table's first column"
+    for model, lacking in (
+        ("S", ["torch"]),
+        ("Swin-T", ["torch", "transformers"]),
+        ("cnn", []),
+        ("masked", []),
+        ("dot", ["torch"]),
+    ):
         assert compare.not_installed([Race(model, 1, "infer", 1)]) == lacking

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.reference.compare import assert_close, assert_same_bits, randomised
-from tinyvit.errors import UsageError
+from tinyvit.errors import DataError, UsageError
 from tinyvit.models import seq2seq as s
 from tinyvit.models import transformer as t
 from tinyvit.models.decoding import beam_search, generate, greedy, sampler
@@ -214,11 +214,22 @@ def test_scores_of_what_was_read_choose_the_first_token_and_another_vocabularys_
         (lambda: sampler(np.random.default_rng(0), temperature=0), "temperature is 0: expected a positive"),
         (lambda: sampler(np.random.default_rng(0), top_p=1.5), "top_p is 1.5: expected a share"),
         (lambda: beam_search(None, {}, 1, 1, width=0), "width is 0: expected a whole number of at least 1"),
+        (lambda: generate(None, {}, 1, 0), "longest is 0: expected a whole number of tokens of at least 1"),
+        (lambda: generate(None, {}, 1, 2.5), "longest is 2.5: expected a whole number"),
+        (lambda: beam_search(None, {}, 1, -1), "longest is -1: expected a whole number"),
     ],
 )
 def test_settings_that_do_not_fit(call, words):
     with pytest.raises(UsageError, match=words):
         call()
+
+
+@pytest.mark.parametrize("search", [generate, beam_search])
+@every_model
+def test_an_empty_batch_is_refused(name, search):
+    step, state, count = started(name, SOURCE[:0])
+    with pytest.raises(DataError, match="found no sequence to write for: expected at least one example"):
+        search(step, state, count, 5)
 
 
 def test_the_start_token_comes_first():

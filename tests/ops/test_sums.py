@@ -1,7 +1,10 @@
 """Sums as matrix products."""
 
+import numpy as np
+import pytest
+
 from tests.reference.compare import assert_close
-from tinyvit.ops.sums import column_sums, place_dots, place_sums, row_dots, row_sums
+from tinyvit.ops.sums import SHORT, column_sums, place_dots, place_sums, row_dots, row_max, row_sums
 
 
 def test_row_sums(rng):
@@ -31,3 +34,12 @@ def test_views_with_other_strides(rng):
     assert_close(column_sums(x), x.sum(axis=(0, 1)))
     assert_close(place_sums(x), x.sum(axis=1))
     assert_close(place_dots(x, x), (x * x).sum(axis=1))
+
+
+@pytest.mark.parametrize("width", [1, 5, SHORT, SHORT + 1])
+def test_row_max(rng, width):
+    x = rng.standard_normal((2, 3, 4, width))
+    x[0, 1, 2, -1], x[1, 0, 0, 0] = np.nan, np.inf
+    np.testing.assert_array_equal(row_max(x), x.max(axis=-1, keepdims=True))
+    x = x.swapaxes(0, 2)[:, ::2]
+    np.testing.assert_array_equal(row_max(x), x.max(axis=-1, keepdims=True))

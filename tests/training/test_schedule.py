@@ -1,8 +1,12 @@
 """The learning rate over a run: values by hand."""
 
+import dataclasses
+
 import pytest
 
-from tinyvit.training.schedule import warmup_cosine
+from tinyvit.errors import UsageError
+from tinyvit.training.recipe import Recipe
+from tinyvit.training.schedule import noam, warmup_cosine
 
 HALF_ROOT = 0.5**0.5
 
@@ -38,3 +42,28 @@ def test_rises_to_the_peak_and_falls_to_zero(steps, warmup):
 def test_without_warm_up_it_only_falls():
     rates = [warmup_cosine(s, steps=4, warmup=0.0, peak=1.0) for s in range(1, 5)]
     assert rates == pytest.approx([(1 + HALF_ROOT) / 2, 0.5, (1 - HALF_ROOT) / 2, 0])
+
+
+def test_noam_is_the_papers():
+    """D^-0.5 min(step^-0.5, step w^-1.5), whose peak for D = 512 and w = 4000 is 6.987712e-4."""
+    for D, w, peak in ((512, 4000, 6.987712e-4), (1024, 4000, 4.941059e-4)):
+        assert (D * w) ** -0.5 == pytest.approx(peak, rel=1e-6)
+        for step in (1, 100, 4000, 4001, 16_000, 100_000):
+            theirs = D**-0.5 * min(step**-0.5, step * w**-1.5)
+            assert noam(step, steps=100_000, warmup=0.04, peak=(D * w) ** -0.5) == pytest.approx(theirs, rel=1e-12)
+
+
+def test_noam_by_hand():
+    rates = [noam(step, steps=20, warmup=0.2, peak=4.0) for step in (1, 4, 16)]
+    assert rates == pytest.approx([1, 4, 2])
+    assert [noam(step, steps=4, warmup=0.0, peak=1.0) for step in (1, 4)] == pytest.approx([1, 0.5])
+
+
+def test_a_recipe_names_its_schedule():
+    with pytest.raises(UsageError, match="schedule is 'nom': did you mean noam\\? Expected one of cosine, noam"):
+        Recipe(schedule="nom")
+    with pytest.raises(UsageError, match="schedule is \\[\\]: expected one of cosine, noam"):
+        Recipe(schedule=[])
+    values = dataclasses.asdict(Recipe())
+    assert values.pop("schedule") == "cosine"
+    assert Recipe.from_dict(values) == Recipe(), "runs from before there was a choice open"

@@ -1,5 +1,6 @@
 """A step of the optimiser, the order of the images, and how they are computed."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -11,7 +12,7 @@ from tinyvit.arrays import flat
 from tinyvit.errors import DivergedError
 from tinyvit.models.vit import vit_init
 from tinyvit.training.batches import as_part
-from tinyvit.training.schedule import warmup_cosine
+from tinyvit.training.schedule import noam, warmup_cosine
 from tinyvit.training.step import arithmetic, epoch_order, take_step
 from tinyvit.training.worker_pool import start_worker_pool
 
@@ -32,6 +33,15 @@ def test_a_step_moves_the_parameters_at_the_schedules_rate(pool):
     assert loss == pytest.approx(np.log(3), rel=1e-6) and norm > 0
     assert rate == warmup_cosine(3, steps=20, warmup=RECIPE.warmup, peak=RECIPE.learning_rate)
     assert not np.array_equal(pool.train_step.arrays["parameters"], before)
+
+
+def test_a_recipe_chooses_the_schedule():
+    recipe = dataclasses.replace(RECIPE, schedule="noam")
+    with start_worker_pool(CONFIG, recipe, 0) as pool:
+        pool.train_step.arrays["parameters"][...] = flat(vit_init(None, CONFIG), like=pool.train_step.p)
+        _, _, rate = take_step(pool, 20, 20, BATCH)
+    assert rate == noam(20, steps=20, warmup=RECIPE.warmup, peak=RECIPE.learning_rate) > 0
+    assert warmup_cosine(20, steps=20, warmup=RECIPE.warmup, peak=RECIPE.learning_rate) == pytest.approx(0)
 
 
 @pytest.mark.parametrize("where", ["loss", "gradient"])

@@ -13,26 +13,48 @@ from tinyvit.models.config import ViTConfig
 from tinyvit.models.masked import MaskedConfig
 from tinyvit.models.model import name_of
 from tinyvit.models.presets import PRESETS, VIT_PRESETS
+from tinyvit.models.seq2seq import AttentionConfig, Seq2SeqConfig
+from tinyvit.models.transformer import TransformerConfig
 from tinyvit.names import expected
 from tinyvit.training.cores import usable_cores
 from tinyvit.training.process import WorkerProcess
 from tinyvit.viz.summary import shapes
 
 SMALL = {"image": 28, "channels": 1, "heads": 4, "classes": 10}
+VOCABULARIES = {"": 13, "-1000": 1000}  # of the sequence models: that of `copy` with ten symbols, and a larger one
+
+
+def _sequence_models():
+    """{name: configuration} of the sequence models; the cell is that of PyTorch's GRU."""
+    found = {}
+    for end, tokens in VOCABULARIES.items():
+        sizes = dict(source_tokens=tokens, target_tokens=tokens, source_length=32, target_length=32, dim=128)
+        found[f"transformer{end}"] = TransformerConfig(**sizes, mlp_dim=512)
+        found[f"seq2seq{end}"] = Seq2SeqConfig(**sizes, cell="gru_after")
+        found |= {f"{x}{end}": AttentionConfig(**sizes, cell="gru_after", score=x) for x in ("dot", "additive")}
+    return found | {"decoding": TransformerConfig(source_length=64, target_length=64, dim=128, mlp_dim=512)}
+
+
+SEQUENCES = _sequence_models()
 MODELS = {
     "S": ViTConfig(patch=4, dim=64, depth=6, mlp_dim=256, **SMALL),
     "M": ViTConfig(patch=7, dim=128, depth=4, mlp_dim=512, **SMALL),
     **{name: PRESETS[name] for name in ("B/16", "Swin-T", "R50+B/16")},
     "cnn": CNNConfig(),
     "masked": MaskedConfig(VIT_PRESETS["mnist"]),
+    **SEQUENCES,
 }
 DEFAULT = ("S", "M", "B/16")  # measured if none is named
 LARGE = ("B/16", "Swin-T", "R50+B/16")  # not trained: one step of PyTorch's would take as long as all the other rows
-NEEDED = {"vit": ("torch",), "swin": ("torch", "transformers"), "hybrid": ("torch", "transformers")}  # for PyTorch
+NEEDED = {
+    kind: ("torch",) for kind in ("vit", "transformer", "seq2seq", "attention")
+}  # of packages, for PyTorch's side
+NEEDED |= {kind: ("torch", "transformers") for kind in ("swin", "hybrid")}
 BASE = "torch eager"
-CONTENDERS = {  # name: (function in contender.py, by task; the last block for the class row only)
+CONTENDERS = {  # name: (function in contender.py, by task; the last block for the class row only, or the cache)
     "tinyvit": ("tinyvit", True),
     "tinyvit, whole last block": ("tinyvit", False),
+    "tinyvit, no cache": ("tinyvit", False),
     BASE: ("torch", False),
     "torch class row": ("torch", True),
 }
@@ -41,7 +63,7 @@ TURN = 0.4  # seconds, at least, of a contender's turn
 
 @dataclasses.dataclass(frozen=True)
 class Race:
-    """What is measured: a model, a batch, training or inference, on so many cores."""
+    """What is measured: a model, a batch, training, inference or decoding, on so many cores."""
 
     model: str
     batch: int
@@ -54,8 +76,10 @@ class Race:
         kind, names = name_of(MODELS[self.model]), ["tinyvit"]
         if kind in ("vit", "hybrid") and self.task == "train":
             names.append("tinyvit, whole last block")
+        if self.task == "decode":
+            names.append("tinyvit, no cache")
         if kind in NEEDED and all(importlib.util.find_spec(package) for package in NEEDED[kind]):
-            names += [BASE] + ["torch class row"] * (kind != "swin")  # whose head reads all tokens
+            names += [BASE] + ["torch class row"] * (kind in ("vit", "hybrid"))  # Swin's head reads all tokens
         return names
 
 
@@ -83,7 +107,11 @@ def races(models=None, cores=None):
     programme = []
     for model in models:
         for n in counts:
-            if model in LARGE:
+            if model == "decoding":
+                programme += [Race(model, batch, "decode", n, rounds=3) for batch in (1, 64)]
+            elif model in SEQUENCES:
+                programme.append(Race(model, 64, "train", n))
+            elif model in LARGE:
                 programme += [Race(model, batch, "infer", n, rounds=5) for batch in ((1, 8) if n > 1 else (1,))]
             else:
                 programme += [Race(model, 128, "train", n), Race(model, 128, "infer", n, rounds=5)]
@@ -98,9 +126,10 @@ def run(race):
     ratio              of the seconds to PyTorch eager's in the same round: the median; None without PyTorch
     memory_mb          of all its processes, each shared page once (Pss; where the system does not count so, the sum of
                        their resident memory)
-    images_per_second
+    examples_per_second
     share_of_peak      the model's multiply-adds per second, over those of one large matrix product on the same cores.
-                       Training counts three times the forward pass; the class row's economy is not taken off
+                       Training counts three times the forward pass; the class row's economy is not taken off. None of
+                       sequences
     load               cores that something else kept busy meanwhile
     """
     names = race.contenders()
@@ -119,8 +148,7 @@ def run(race):
         after = _busy_seconds(processes)
         memory = {name: _memory(processes[name].process.pid) for name in names}
     wall, machine, own = (b - a for a, b in zip(before, after, strict=True))
-    _, multiply_adds, _ = shapes(MODELS[race.model], race.batch).totals
-    work = multiply_adds * (3 if race.task == "train" else 1)
+    work = _multiply_adds(race)
     rows = []
     for name in names:
         median = statistics.median(seconds[name])
@@ -135,12 +163,20 @@ def run(race):
                 "seconds": round(median, 6),
                 "ratio": round(statistics.median(ratios), 3) if ratios else None,
                 "memory_mb": round(memory[name] / 2**20, 1),
-                "images_per_second": round(race.batch / median, 1),
-                "share_of_peak": round(work / median / peak, 3),
+                "examples_per_second": round(race.batch / median, 1),
+                "share_of_peak": work and round(work / median / peak, 3),
                 "load": round(max(0.0, machine - own) / wall, 2),
             }
         )
     return rows
+
+
+def _multiply_adds(race):
+    """The multiply-adds of a step: see `run`."""
+    if race.model in SEQUENCES:
+        return None
+    _, multiply_adds, _ = shapes(MODELS[race.model], race.batch).totals
+    return multiply_adds * (3 if race.task == "train" else 1)
 
 
 @contextlib.contextmanager

@@ -51,14 +51,17 @@ class ViT(nn.Module):
         return self.head(self.ln(self.blocks(z)[:, 0]))
 
 
-def train_step(model, images, labels):
-    """A function that does one step of training: forward, backward, fused AdamW. It returns the loss."""
-    images, labels = torch.from_numpy(images), torch.from_numpy(labels)
+def train_step(model, inputs, targets, ignored=-100):
+    """A function that does one step of training: forward, backward, fused AdamW. It returns the loss.
+
+    Inputs and targets are arrays; a target that is `ignored` does not count.
+    """
+    inputs, targets = [torch.from_numpy(x) for x in inputs], torch.from_numpy(targets).flatten()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05, fused=True)
 
     def step():
         optimiser.zero_grad()
-        loss = F.cross_entropy(model(images), labels)
+        loss = F.cross_entropy(model(*inputs).flatten(0, -2), targets, ignore_index=ignored)
         loss.backward()
         optimiser.step()
         return loss.item()

@@ -7,6 +7,8 @@ from tinyvit.arrays import xp_of
 from tinyvit.checks.case import B, Case, D, S, T, drawing
 from tinyvit.layers.alignment import ALIGNMENTS
 from tinyvit.layers.decoder_block import DECODER_BLOCKS, decoder_block_init
+from tinyvit.layers.gru_cell import gru_after_cell_backward, gru_cell_backward
+from tinyvit.layers.lstm_cell import lstm_cell_backward
 from tinyvit.layers.recurrence import CELLS, recurrence, recurrence_backward, recurrence_init
 from tinyvit.layers.recurrent_stack import (
     last_states,
@@ -37,7 +39,11 @@ from tinyvit.ops.sigmoid import sigmoid, sigmoid_backward
 from tinyvit.ops.token_cross_entropy import NO_TARGET, token_cross_entropy, token_cross_entropy_backward
 
 H, V = 4, 6  # width of a state, tokens of the vocabulary
-NAMES = {"gru": "gru_cell", "gru_after": "gru_after_cell", "lstm": "lstm_cell"}  # of the cells' functions
+ONE_STEP = {  # of each cell: its name, and the gradients of one step, the parameters' with them
+    "gru": ("gru_cell", gru_cell_backward),
+    "gru_after": ("gru_after_cell", gru_after_cell_backward),
+    "lstm": ("lstm_cell", lstm_cell_backward),
+}
 
 
 def sequence_cases(rng):
@@ -56,10 +62,11 @@ def sequence_cases(rng):
         "token_scores": Case(token_scores, token_scores_backward, (array(B, T, D), table)),
     }
     found["token_embedding"].inputs[0][0, :3] = 2  # one token in several places
-    for name, cell in CELLS.items():
+    for kind, (name, backward) in ONE_STEP.items():
+        cell = CELLS[kind]
         p = randomised(cell.init(None, H))
         inputs = (array(3, cell.inputs * H), array(3, cell.states * H), p)
-        found[NAMES[name]] = Case(cell.forward, cell.backward, inputs)
+        found[name] = Case(cell.forward, backward, inputs)
     for name in CELLS:
         p = randomised(recurrence_init(None, D, H, cell=name))
         start = array(3, CELLS[name].states * H)

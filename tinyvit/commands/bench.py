@@ -10,12 +10,21 @@ from tinyvit.commands.options import add_json, count, new_command
 
 def add(commands):
     """Declare the options."""
-    parser = new_command(commands, "bench", run, ["bench", "bench S M --cores 1 4", "bench Swin-T R50+B/16"])
+    parser = new_command(commands, "bench", run, ["bench", "bench S M --cores 1 4", "bench transformer --cores 1"])
     parser.add_argument(
-        "model", metavar="MODEL", nargs="*", help="some of S, M, B/16, Swin-T, R50+B/16; the first three without"
+        "model",
+        metavar="MODEL",
+        nargs="*",
+        help="some of S, M, B/16, Swin-T, R50+B/16, transformer, seq2seq, dot, additive, "
+        "decoding; the first three without",
     )
     parser.add_argument("--cores", type=count, nargs="+", metavar="N", help="how many; 1, 2 and all without")
     add_json(parser)
+
+
+def percent(share):
+    """A share in a column; a dash where there is none."""
+    return "-" if share is None else f"{100 * share:.0f}%"
 
 
 def run(args):
@@ -23,16 +32,16 @@ def run(args):
     from tqdm import tqdm
 
     programme = races(args.model or None, args.cores)
-    rows, line = [], "{:<8} {:>5} {:>5} {:>5}  {:<26} {:>9} {:>9} {:>6} {:>8} {:>5} {:>5}"
+    rows, line = [], "{:<16} {:>5} {:>6} {:>5}  {:<26} {:>9} {:>10} {:>6} {:>8} {:>5} {:>5}"
     if not args.json:
-        names = ("model", "batch", "task", "cores", "contender", "ms", "images/s", "ratio", "MB", "peak", "load")
+        names = ("model", "batch", "task", "cores", "contender", "ms", "examples/s", "ratio", "MB", "peak", "load")
         print(line.format(*names), flush=True)
     for race in tqdm(programme, unit="race", leave=False):
         for row in race_rows(race):
             rows.append(row)
             if not args.json:
-                numbers = f"{1000 * row['seconds']:.1f}", f"{row['images_per_second']:.0f}", row["ratio"] or "-"
-                sizes = f"{row['memory_mb']:.0f}", f"{100 * row['share_of_peak']:.0f}%", row["load"]
+                numbers = f"{1000 * row['seconds']:.1f}", f"{row['examples_per_second']:.0f}", row["ratio"] or "-"
+                sizes = f"{row['memory_mb']:.0f}", percent(row["share_of_peak"]), row["load"]
                 where = (row[key] for key in ("model", "batch", "task", "cores", "contender"))
                 tqdm.write(line.format(*where, *map(str, (*numbers, *sizes))))
     if args.json:

@@ -7,8 +7,9 @@ of one form are wrong in the other.
 
 from tinyvit.arrays import xp_of
 from tinyvit.layers.initializers import orthogonal, side_by_side, zeros
-from tinyvit.layers.linear import linear, linear_backward
+from tinyvit.layers.linear import linear
 from tinyvit.ops.sigmoid import sigmoid, sigmoid_backward
+from tinyvit.ops.sums import column_sums
 from tinyvit.ops.tanh import tanh, tanh_backward
 
 
@@ -22,7 +23,7 @@ def gru_cell(x, h, p):
 
         r = sigmoid(x_r + h U_r),    z = sigmoid(x_z + h U_z)
         n = tanh(x_n + (r * h) U_n)
-        y = z * h + (1 - z) * n
+        y = z * h + (1 - z) * n = n + z * (h - n)
 
     A gate z near 1 carries the state over unchanged, and its gradient too: that is what a plain recurrent network
     lacks. The reset gate r says which of the old numbers the candidate sees.
@@ -44,27 +45,42 @@ def gru_cell(x, h, p):
     gates, _ = sigmoid(x[:, : 2 * H] + h @ p["w"][:, : 2 * H])
     r, z = gates[:, :H], gates[:, H:]
     n, _ = tanh(x[:, 2 * H :] + (r * h) @ p["w"][:, 2 * H :])
-    return z * h + (1 - z) * n, {"h": h, "gates": gates, "n": n}
+    return n + z * (h - n), {"h": h, "gates": gates, "n": n}
 
 
 def gru_cell_backward(dy, p, c):
+    """The gradients of one step: those of its inputs, then those of its parameters. Returns dx, dh and g."""
+    dx, dh = gru_cell_backward_inputs(dy, p, c)
+    return dx, dh, gru_cell_backward_parameters(dx, c)
+
+
+def gru_cell_backward_inputs(dy, p, c):
     """The forward pass, line by line in reverse; h is used four times, and the four gradients add up.
 
     Returns
     -------
-    dx [B, 3H], dh [B, H] and g
+    dx [B, 3H], dh [B, H]
     """
     h, gates, n, H = c["h"], c["gates"], c["n"], dy.shape[1]
     r, z = gates[:, :H], gates[:, H:]
     w_gates, w_n = p["w"][:, : 2 * H], p["w"][:, 2 * H :]
-    dz, dn, dh = dy * (h - n), dy * (1 - z), dy * z  # y = z h + (1 - z) n
-    dn = tanh_backward(dn, {"y": n})
+    dz, dh = dy * (h - n), dy * z  # y = z h + (1 - z) n
+    dn = tanh_backward(dy - dh, {"y": n})
     drh = dn @ w_n.T  # n = tanh(... + (r h) U_n)
     dh += drh * r
     dgates = sigmoid_backward(xp_of(dy).concatenate([drh * h, dz], axis=1), {"y": gates})
     dh += dgates @ w_gates.T
-    dw = xp_of(dy).concatenate([h.T @ dgates, (r * h).T @ dn], axis=1)
-    return xp_of(dy).concatenate([dgates, dn], axis=1), dh, {"w": dw}
+    return xp_of(dy).concatenate([dgates, dn], axis=1), dh
+
+
+def gru_cell_backward_parameters(dx, c):
+    """The gradients of the parameters, from x's: of one step, or of all steps together, [T, B, 3H] and a cache of such.
+
+    Every step has the same matrices, so their gradients are sums over the steps: one product over all rows.
+    """
+    H = dx.shape[-1] // 3
+    dx, h, r = dx.reshape(-1, 3 * H), c["h"].reshape(-1, H), c["gates"].reshape(-1, 2 * H)[:, :H]
+    return {"w": xp_of(dx).concatenate([h.T @ dx[:, : 2 * H], (r * h).T @ dx[:, 2 * H :]], axis=1)}
 
 
 def gru_after_cell_init(rng, width, *, dtype="float32"):
@@ -85,16 +101,30 @@ def gru_after_cell(x, h, p):
     gates, _ = sigmoid(x[:, : 2 * H] + u[:, : 2 * H])
     r, z, u = gates[:, :H], gates[:, H:], u[:, 2 * H :]
     n, _ = tanh(x[:, 2 * H :] + r * u)
-    return z * h + (1 - z) * n, {"h": h, "gates": gates, "n": n, "u": u}
+    return n + z * (h - n), {"h": h, "gates": gates, "n": n, "u": u}
 
 
 def gru_after_cell_backward(dy, p, c):
-    """The forward pass in reverse. Returns dx, dh and g."""
+    """The gradients of one step, as `gru_cell_backward`."""
+    dx, dh = gru_after_cell_backward_inputs(dy, p, c)
+    return dx, dh, gru_after_cell_backward_parameters(dx, c)
+
+
+def gru_after_cell_backward_inputs(dy, p, c):
+    """The forward pass in reverse. Returns dx and dh."""
     h, gates, n, H = c["h"], c["gates"], c["n"], dy.shape[1]
-    r, z = gates[:, :H], gates[:, H:]
-    dz, dn, dh = dy * (h - n), dy * (1 - z), dy * z  # y = z h + (1 - z) n
-    dn = tanh_backward(dn, {"y": n})
+    z = gates[:, H:]
+    dz, dh = dy * (h - n), dy * z  # y = z h + (1 - z) n
+    dn = tanh_backward(dy - dh, {"y": n})
     dgates = sigmoid_backward(xp_of(dy).concatenate([dn * c["u"], dz], axis=1), {"y": gates})
-    du = xp_of(dy).concatenate([dgates, dn * r], axis=1)
-    dh_of_product, g = linear_backward(du, p, {"x": h})
-    return xp_of(dy).concatenate([dgates, dn], axis=1), dh + dh_of_product, g
+    dh += dgates @ p["w"][:, : 2 * H].T + (dn * gates[:, :H]) @ p["w"][:, 2 * H :].T  # u = h U + b
+    return xp_of(dy).concatenate([dgates, dn], axis=1), dh
+
+
+def gru_after_cell_backward_parameters(dx, c):
+    """As `gru_cell_backward_parameters`; to the candidate's part goes what the reset gate let through."""
+    H = dx.shape[-1] // 3
+    dx, h, r = dx.reshape(-1, 3 * H), c["h"].reshape(-1, H), c["gates"].reshape(-1, 2 * H)[:, :H]
+    parts = dx[:, : 2 * H], dx[:, 2 * H :] * r
+    concatenate = xp_of(dx).concatenate
+    return {"w": concatenate([h.T @ du for du in parts], axis=1), "b": concatenate([column_sums(du) for du in parts])}

@@ -47,9 +47,15 @@ def lstm_cell(x, state, p):
 
 
 def lstm_cell_backward(dy, p, c):
-    """The forward pass, line by line in reverse. Returns dx, dstate and the parameters' gradients."""
+    """The gradients of one step: those of its inputs, then those of its parameters. Returns dx, dstate and g."""
+    dx, dstate = lstm_cell_backward_inputs(dy, p, c)
+    return dx, dstate, lstm_cell_backward_parameters(dx, c)
+
+
+def lstm_cell_backward_inputs(dy, p, c):
+    """The forward pass, line by line in reverse. Returns dx and dstate."""
     xp, H = xp_of(dy), dy.shape[1] // 2
-    h, m, shown = c["state"][:, :H], c["state"][:, H:], c["shown"]
+    m, shown = c["state"][:, H:], c["shown"]
     i, f, g, o = (c["gates"][:, n * H : (n + 1) * H] for n in range(4))
     dh, dm = dy[:, :H], dy[:, H:]
     dm = dm + tanh_backward(dh * o, {"y": shown})  # h' = o tanh(m')
@@ -62,4 +68,10 @@ def lstm_cell_backward(dy, p, c):
         ],
         axis=1,
     )
-    return dx, xp.concatenate([dx @ p["w"].T, dm * f], axis=1), {"w": h.T @ dx}
+    return dx, xp.concatenate([dx @ p["w"].T, dm * f], axis=1)
+
+
+def lstm_cell_backward_parameters(dx, c):
+    """As `gru_cell_backward_parameters`: of one step, or of all steps together, one product over all rows."""
+    H = dx.shape[-1] // 4
+    return {"w": c["state"].reshape(-1, 2 * H)[:, :H].T @ dx.reshape(-1, 4 * H)}

@@ -50,7 +50,9 @@ def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None,
     k, c["k"] = linear(kv, p["k"])
     v, c["v"] = linear(kv, p["v"])
     q, k, v = (split_heads(t, heads) for t in (q, k, v))  # [B, T, D] -> [B, h, T, d]
-    if past is not None:
+    if past is not None and not kv.shape[1]:
+        k, v = past["k"], past["v"]
+    elif past is not None:
         k, v = (xp_of(k).concatenate([past[name], t], axis=2) for name, t in (("k", k), ("v", v)))
     if scale == "sqrt":
         q, c["scale"] = scale_queries(q)

@@ -5,45 +5,79 @@ half of the work, is one for all steps. What is left is a loop over time, the on
 """
 
 from collections.abc import Callable
-from functools import reduce
 from typing import NamedTuple
 
 from tinyvit import trees
-from tinyvit.arrays import xp_of
+from tinyvit.arrays import to_host, xp_of
 from tinyvit.layers.gru_cell import (
     gru_after_cell,
-    gru_after_cell_backward,
+    gru_after_cell_backward_inputs,
+    gru_after_cell_backward_parameters,
     gru_after_cell_init,
     gru_cell,
-    gru_cell_backward,
+    gru_cell_backward_inputs,
+    gru_cell_backward_parameters,
     gru_cell_init,
 )
 from tinyvit.layers.initializers import side_by_side, xavier_uniform, zeros
 from tinyvit.layers.linear import linear, linear_backward
-from tinyvit.layers.lstm_cell import lstm_cell, lstm_cell_backward, lstm_cell_init
+from tinyvit.layers.lstm_cell import (
+    lstm_cell,
+    lstm_cell_backward_inputs,
+    lstm_cell_backward_parameters,
+    lstm_cell_init,
+)
 
 
 class Cell(NamedTuple):
     """One cell.
 
-    init       (rng, width, *, dtype)   -> p
-    forward    (x, state, p)            -> state, c
-    backward   (dstate, p, c)           -> dx, dstate, g
-    inputs     how many numbers the input says for each of the state's H
-    states     how many times H the state is; its first H numbers are what others see
+    init         (rng, width, *, dtype)   -> p
+    forward      (x, state, p)            -> state, c
+    backward     (dstate, p, c)           -> dx, dstate         step by step
+    parameters   (dx, c)                  -> g                  of all steps at once, their caches one [T, B, ...]
+    reads        what `parameters` reads of the cache
+    inputs       how many numbers the input says for each of the state's H
+    states       how many times H the state is; its first H numbers are what others see
     """
 
     init: Callable
     forward: Callable
     backward: Callable
+    parameters: Callable
+    reads: tuple
     inputs: int
     states: int
 
 
 CELLS = {
-    "gru": Cell(gru_cell_init, gru_cell, gru_cell_backward, inputs=3, states=1),
-    "gru_after": Cell(gru_after_cell_init, gru_after_cell, gru_after_cell_backward, inputs=3, states=1),
-    "lstm": Cell(lstm_cell_init, lstm_cell, lstm_cell_backward, inputs=4, states=2),
+    "gru": Cell(
+        gru_cell_init,
+        gru_cell,
+        gru_cell_backward_inputs,
+        gru_cell_backward_parameters,
+        reads=("h", "gates"),
+        inputs=3,
+        states=1,
+    ),
+    "gru_after": Cell(
+        gru_after_cell_init,
+        gru_after_cell,
+        gru_after_cell_backward_inputs,
+        gru_after_cell_backward_parameters,
+        reads=("h", "gates"),
+        inputs=3,
+        states=1,
+    ),
+    "lstm": Cell(
+        lstm_cell_init,
+        lstm_cell,
+        lstm_cell_backward_inputs,
+        lstm_cell_backward_parameters,
+        reads=("state",),
+        inputs=4,
+        states=2,
+    ),
 }
 
 
@@ -74,18 +108,21 @@ def recurrence(x, p, *, cell="gru", start=None, mask=None):
 
     Returns
     -------
-    states : array [B, T, S H], and the cache {x, steps, mask}
-        S is 1; of the LSTM 2, and the first H numbers are h.
+    states : array [B, T, S H], and the cache {x, steps}
+        S is 1; of the LSTM 2, and the first H numbers are h. steps are the caches of the cell, with mask [B, 1] at
+        steps at which a sequence is over.
     """
     xp, forward = xp_of(x), CELLS[cell].forward
-    gates, c_x = linear(x, p["x"])
-    c = {"x": c_x, "steps": []} | ({} if mask is None else {"mask": xp.asarray(mask)})
+    gates, c_x = linear(xp.ascontiguousarray(x.swapaxes(0, 1)), p["x"])  # [B, T, I] -> [T, B, G H]
     if start is None:
         start = xp.zeros((len(x), CELLS[cell].states * len(p["h"]["w"])), x.dtype)
-    states, state = [], start
-    for t in range(x.shape[1]):
-        new, step = forward(gates[:, t], state, p["h"])
-        state = xp.where(c["mask"][:, t, None], new, state) if "mask" in c else new
+    c, states, state = {"x": c_x, "steps": []}, [], start
+    for t, x_t in enumerate(gates):
+        new, step = forward(x_t, state, p["h"])
+        if mask is not None and not (token := to_host(mask)[:, t, None]).all():
+            step["mask"] = xp.asarray(token)
+            new = xp.where(step["mask"], new, state)
+        state = new
         states.append(state)
         c["steps"].append(step)
     return xp.stack(states, axis=1), c
@@ -112,19 +149,20 @@ def recurrence_backward(dstates, p, c, *, cell="gru", truncate=None):
     -------
     dx [B, T, I], dstart [B, S H] and g
     """
-    xp, backward, steps = xp_of(dstates), CELLS[cell].backward, c["steps"]
-    dgates, of_steps, dstate = [], [], xp.zeros_like(dstates[:, 0])
-    for t in reversed(range(len(steps))):
+    xp, T, kind, steps = xp_of(dstates), dstates.shape[1], CELLS[cell], c["steps"]
+    dgates, dstate = [None] * T, xp.zeros_like(dstates[:, 0])
+    p_h = trees.map(xp.asfortranarray, p["h"])  # the loop multiplies by transposes: so they lie in one piece
+    for t in reversed(range(T)):
         dstate = dstate + dstates[:, t]
-        dnew, kept = dstate, None
-        if "mask" in c:  # at padding, the gradient goes past the cell
-            token = c["mask"][:, t, None]
-            dnew, kept = xp.where(token, dstate, 0), xp.where(token, 0, dstate)
-        dx, dstate, g = backward(dnew, p["h"], steps[t])
-        dstate = dstate if kept is None else dstate + kept
+        dnew, kept = dstate, 0
+        if "mask" in steps[t]:  # at padding, the gradient goes past the cell
+            dnew, kept = xp.where(steps[t]["mask"], dstate, 0), xp.where(steps[t]["mask"], 0, dstate)
+        dgates[t], dstate = kind.backward(dnew, p_h, steps[t])
+        if "mask" in steps[t]:
+            dstate = dstate + kept
         if truncate and t % truncate == 0:
             dstate = xp.zeros_like(dstate)
-        dgates.append(dx)
-        of_steps.append(g)
-    dx, g_x = linear_backward(xp.stack(dgates[::-1], axis=1), p["x"], c["x"])
-    return dx, dstate, {"x": g_x, "h": reduce(lambda total, g: trees.map(lambda a, b: a + b, total, g), of_steps)}
+    dgates = xp.stack(dgates)  # [T, B, G H]
+    g = {"h": kind.parameters(dgates, {name: xp.stack([step[name] for step in steps]) for name in kind.reads})}
+    dx, g["x"] = linear_backward(dgates, p["x"], c["x"])
+    return dx.swapaxes(0, 1), dstate, g

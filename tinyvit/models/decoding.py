@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.arrays import check_generator, to_host, xp_of
-from tinyvit.errors import UsageError
+from tinyvit.errors import DataError, UsageError
 from tinyvit.ops.softmax import softmax
 from tinyvit.ops.tokens import END, PADDING, START
 
@@ -40,7 +40,15 @@ def generate(step, state, count, longest, *, choose=None, prompt=None, scores=No
     Returns
     -------
     array [B, at most longest]: the tokens, `end` behind each that ended, and PADDING from there on
+
+    Raises
+    ------
+    DataError
+        If there is no example.
+    UsageError
+        If not one token may be written.
     """
+    _check_sizes(count, longest)
     choose = choose or greedy
     tokens, written, ended = np.full(count, START), [], np.zeros(count, bool)
     for t in range(longest):
@@ -54,6 +62,14 @@ def generate(step, state, count, longest, *, choose=None, prompt=None, scores=No
         if ended.all():
             break
     return np.stack(written, axis=1)
+
+
+def _check_sizes(count, longest):
+    """Raise an error if there is nothing to write, in examples or in tokens."""
+    if count < 1:
+        raise DataError("found no sequence to write for: expected at least one example")
+    if not isinstance(longest, int | np.integer) or longest < 1:
+        raise UsageError(f"longest is {longest!r}: expected a whole number of tokens of at least 1")
 
 
 def _given(prompt, t, count):
@@ -126,9 +142,12 @@ def beam_search(step, state, count, longest, *, width=4, alpha=0.6, prompt=None)
 
     Raises
     ------
+    DataError
+        If there is no example.
     UsageError
-        If the width is not positive.
+        If the width is not positive, or not one token may be written.
     """
+    _check_sizes(count, longest)
     if type(width) is not int or width < 1:
         raise UsageError(f"the beam's width is {width!r}: expected a whole number of at least 1")
     best = [(-np.inf, [])] * count  # of the ended: penalised score and tokens

@@ -149,7 +149,8 @@ def encode(source, p, config, *, masks=NO_MASKS):
 
     Returns
     -------
-    memory : {tokens [B, S, D], bias [B, 1, 1, S]}, the bias hides padding, and the cache
+    memory : {tokens [B, S, D], bias [B, 1, 1, S]}, and the cache
+        The bias hides padding; a source without padding has none.
 
     Raises
     ------
@@ -159,12 +160,14 @@ def encode(source, p, config, *, masks=NO_MASKS):
     c = {}
     z, c["source"] = embed(source, p.get("source", p["target"]))
     z, c["dropout"] = dropout(z, masks.get("source"))
-    bias = xp_of(z).asarray(pattern_bias(no_padding(source, "source")[:, None, None], z.dtype))
-    choices = dict(norm=config.norm, heads=config.heads, gelu=config.gelu, eps=config.eps, bias=bias)
+    mask, memory = no_padding(source, "source"), {}
+    if not mask.all():
+        memory["bias"] = xp_of(z).asarray(pattern_bias(mask[:, None, None], z.dtype))
+    choices = dict(norm=config.norm, heads=config.heads, gelu=config.gelu, eps=config.eps) | memory
     z, c["blocks"] = encoder_stack(z, p["encoder"], masks=masks.get("encoder"), **choices)
     if "encoder_ln" in p:
         z, c["ln"] = layer_norm(z, p["encoder_ln"], eps=config.eps)
-    return {"tokens": z, "bias": bias}, c
+    return {"tokens": z} | memory, c
 
 
 def decode(tokens, memory, p, config, *, past=None, masks=NO_MASKS):
@@ -185,7 +188,7 @@ def decode(tokens, memory, p, config, *, past=None, masks=NO_MASKS):
     """
     forward, _ = DECODER_BLOCKS[config.norm]
     first = past[0]["msa"]["k"].shape[2] if past else 0
-    choices = dict(heads=config.heads, gelu=config.gelu, eps=config.eps, memory_bias=memory["bias"])
+    choices = dict(heads=config.heads, gelu=config.gelu, eps=config.eps, memory_bias=memory.get("bias"))
     c = {"blocks": []}
     z, c["target"] = embed(tokens, p["target"], first=first)
     z, c["dropout"] = dropout(z, masks.get("target"))

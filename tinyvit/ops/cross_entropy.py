@@ -6,8 +6,7 @@ from tinyvit.annotations import Array, Tree
 from tinyvit.arrays import is_on_gpu, xp_of
 from tinyvit.errors import DataError, UsageError
 from tinyvit.ops.labels import check_labels
-from tinyvit.ops.softmax import softmax
-from tinyvit.ops.sums import row_sums
+from tinyvit.ops.sums import row_max, row_sums
 
 
 def cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> tuple[Array, Tree]:
@@ -43,12 +42,15 @@ def cross_entropy(logits: Array, labels: Array, smoothing: float = 0.0) -> tuple
         labels = check_labels(labels, classes)
     if labels.shape != (B,):
         raise DataError(f"labels: found {list(labels.shape)}, expected one for each of {B} rows of logits")
-    targets = (xp.arange(classes) == xp.asarray(labels)[:, None]).astype(logits.dtype)
-    targets = (1 - smoothing) * targets + smoothing / classes
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_probabilities = shifted - np.log(row_sums(np.exp(shifted)))
+    targets = xp.full(logits.shape, smoothing / classes, logits.dtype)
+    targets[xp.arange(B), xp.asarray(labels)] += 1 - smoothing
+    shifted = logits - row_max(logits)
+    probabilities = np.exp(shifted)
+    sums = row_sums(probabilities)
+    log_probabilities = shifted - np.log(sums)
+    probabilities /= sums
     loss = -(targets * log_probabilities).sum() / B
-    return loss, {"probabilities": softmax(logits)[0], "targets": targets}
+    return loss, {"probabilities": probabilities, "targets": targets}
 
 
 def cross_entropy_backward(dloss: Array, c: Tree) -> Array:

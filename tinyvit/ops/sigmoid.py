@@ -8,7 +8,10 @@ def sigmoid(x):
 
     The second form has no exponential that could overflow. Returns y and the cache {y}.
     """
-    y = np.tanh(x * 0.5) * 0.5 + 0.5
+    y = x * 0.5
+    np.tanh(y, out=y)
+    y *= 0.5
+    y += 0.5
     return y, {"y": y}
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinyvit.ops.sums import row_dots, row_sums
+from tinyvit.ops.sums import row_dots, row_max, row_sums
 
 
 def softmax(x):
@@ -21,7 +21,7 @@ def softmax(x):
     -------
     y : array [..., S], and the cache {y}
     """
-    y = x - x.max(axis=-1, keepdims=True)
+    y = x - row_max(x)
     np.exp(y, out=y)
     y /= row_sums(y)
     return y, {"y": y}

@@ -43,13 +43,17 @@ def token_cross_entropy(logits, targets, smoothing=0.0):
         raise DataError("targets: found padding alone, expected at least one token")
     rows = logits.reshape(-1, logits.shape[-1])
     on_device = xp_of(logits).asarray(places)
-    loss, c = cross_entropy(rows[on_device], targets.reshape(-1)[places], smoothing=smoothing)
+    asked = rows if len(places) == len(rows) else rows[on_device]  # without padding, as they are
+    loss, c = cross_entropy(asked, targets.reshape(-1)[places], smoothing=smoothing)
     return loss, {"logits": logits, "places": on_device, "loss": c}
 
 
 def token_cross_entropy_backward(dloss, c):
     """The gradient of the logits: `cross_entropy`'s where there is a target, and exactly 0 elsewhere."""
-    xp, logits = xp_of(c["logits"]), c["logits"]
-    drows = xp.zeros((logits.shape[0] * logits.shape[1], logits.shape[2]), logits.dtype)
-    drows[c["places"]] = cross_entropy_backward(dloss, c["loss"])
+    logits, places = c["logits"], c["places"]
+    dasked = cross_entropy_backward(dloss, c["loss"])
+    if len(places) == logits.shape[0] * logits.shape[1]:
+        return dasked.reshape(logits.shape)
+    drows = xp_of(logits).zeros((logits.shape[0] * logits.shape[1], logits.shape[2]), logits.dtype)
+    drows[places] = dasked
     return drows.reshape(logits.shape)

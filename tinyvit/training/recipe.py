@@ -6,8 +6,9 @@ from typing import Any, Self
 
 from tinyvit.errors import UsageError
 from tinyvit.models.model import model_of
-from tinyvit.names import Named
+from tinyvit.names import Named, expected
 from tinyvit.training.adamw import block_names
+from tinyvit.training.schedule import SCHEDULES
 
 AUGMENTATION = ("shift", "rotate", "zoom", "shear", "mirror", "crop")
 SHARES = ("warmup", "label_smoothing", "ema_decay", "validation", "zoom", "shear", "mirror")
@@ -58,6 +59,8 @@ class Recipe:
         Share of the images that are flipped left to right, in [0, 1).
     crop : int
         Random crops after padding with mid-grey, by so many pixels on each side.
+    schedule : str
+        How the learning rate falls after the warm-up: "cosine", to zero, or "noam", as in the Transformer's paper.
 
     Raises
     ------
@@ -82,9 +85,14 @@ class Recipe:
     freeze: int = 0
     mirror: float = 0.0
     crop: int = 0
+    schedule: str = "cosine"
 
     def __post_init__(self):
+        if self.schedule not in list(SCHEDULES):
+            raise UsageError(f"schedule is {self.schedule!r}: {expected(self.schedule, SCHEDULES)}")
         for f in dataclasses.fields(self):
+            if f.type is str:
+                continue
             value = getattr(self, f.name)
             whole, most = f.type is int, BELOW.get(f.name, 1e9)
             least = 1 if f.name in ("epochs", "batch", "micro_batch") else 0

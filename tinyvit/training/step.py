@@ -7,7 +7,7 @@ import numpy as np
 from tinyvit.errors import DivergedError
 from tinyvit.training.gradients import ORDER
 from tinyvit.training.memory import keep_freed_memory
-from tinyvit.training.schedule import warmup_cosine
+from tinyvit.training.schedule import SCHEDULES
 
 LOG_EVERY = 10  # steps between two lines of the history
 
@@ -57,7 +57,7 @@ def take_step(pool, step, steps, batch):
     # Reading a number from a GPU waits for all that was asked of it so far: there, only every few steps.
     if (isinstance(norm, np.generic) or step % LOG_EVERY == 0) and not np.isfinite(float(loss + norm)):
         raise diverged(step, steps, recipe)
-    rate = warmup_cosine(step, steps=steps, warmup=recipe.warmup, peak=recipe.learning_rate)
+    rate = SCHEDULES[recipe.schedule](step, steps=steps, warmup=recipe.warmup, peak=recipe.learning_rate)
     pool.do("update", step, rate)
     return loss, norm, rate
 
