@@ -68,11 +68,14 @@ class Observed(np.lib.mixins.NDArrayOperatorsMixin):
         return noted(function.__name__, function, [], args, options)
 
     def changed(self, op, sources):
-        """The next version, after a change in place. What was itself made from this memory is no further source."""
+        """The next version, after a change in place.
+
+        What was itself made from this memory is no further source, unless it is the work of a matrix product.
+        """
         old = self.node
         inputs = [old] if op == "setitem" or any(x is self for x in sources) else []
         others = [x.node for x in sources if x.node is not old]
-        inputs += [node for node in others if node.born == old.born or not node.derives_from(old.born)]
+        inputs += [x for x in others if x.work or x.born == old.born or not x.derives_from(old.born)]
         self.node = Node(Run.current, op, self.data, inputs, shares=old)
         self.node.view = False
         self.node.made = self.node.time if op == "add" and len(inputs) > 1 else old.made  # a sum has its last term
