@@ -322,6 +322,9 @@ exercises.check("dropout_backward", my_dropout_backward)
 # | [15 Who looks at whom](15_who_looks_at_whom.ipynb) | Which pairs of tokens can be left out, and what does it save? |
 # | [16 Swin](16_swin_from_a_window_to_a_pyramid.ipynb) | How does attention in windows see the whole image, and what goes wrong? |
 # | [17 Convolution first](17_convolution_first.ipynb) | What does a convolutional network before the Transformer bring? |
+# | [18 The bottleneck](18_the_bottleneck.ipynb) | Why was attention invented, and what does it remove? |
+# | [19 The Transformer](19_from_recurrence_to_the_transformer.ipynb) | What takes the place of recurrence, and how does it write? |
+# | [20 Three objectives](20_three_objectives_on_one_block.ipynb) | What makes a translator, a GPT, a BERT or a ViT of one block? |
 #
 # The last cell of every notebook asserts what it has shown.
 

@@ -1,5 +1,6 @@
 """Numerals: known ones, there and back, and what is none."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,3 +77,7 @@ def test_numbers_without_a_numeral(n):
     for write in (chinese, english):
         with pytest.raises(DataError, match="expected a number from 0 to below 100,000,000"):
             write(n)
+
+
+def test_whole_numbers_of_numpy():
+    assert english(np.int64(21)) == "twenty-one" and chinese(np.int32(105)) == "一百零五"

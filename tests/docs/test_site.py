@@ -115,6 +115,8 @@ def test_notebooks_are_numbered_and_derivations_in_the_order_of_the_model(site):
     order = ["patch_embedding", "softmax", "attention", "layer_norm", "gelu", "cross_entropy"]
     order += ["online_softmax", "linear_attention", "patterns", "windows", "window_bias", "patch_merging"]
     order += ["convolution", "max_pool", "group_norm", "standardise"]
+    order += ["token_embedding", "recurrence", "alignment"]
+    order += ["sinusoids", "decoder_block", "token_cross_entropy"]
     assert re.findall(r'derivations/(\w+)\.html"', side) == order
 
 

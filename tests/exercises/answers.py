@@ -8,7 +8,8 @@ import sys
 
 import numpy as np
 
-from tests.reference import naive, naive_pyramids
+from tests.reference import naive, naive_pyramids, naive_sequences
+from tinyvit.layers.gru_cell import gru_cell_backward
 from tinyvit.layers.layer_norm import layer_norm
 from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.layers.mlp import mlp
@@ -517,7 +518,166 @@ def merging_by(places):
 BY_COLUMN, BY_ROW = ((0, 0), (1, 0), (0, 1), (1, 1)), ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
+def three_branches(z, memory, p, *, heads, gelu="relu", eps=1e-5, bias=None, memory_bias=None):
+    """A decoder block, pre-norm, from its equations."""
+    y = layer_norm(z, p["ln1"], eps=eps)[0]
+    z = z + multi_head_attention(y, y, p["msa"], heads=heads, bias=bias)[0]
+    y = layer_norm(z, p["ln2"], eps=eps)[0]
+    z = z + multi_head_attention(y, memory, p["cross"], heads=heads, bias=memory_bias)[0]
+    return z + mlp(layer_norm(z, p["ln3"], eps=eps)[0], p["mlp"], gelu=gelu)[0], {}
+
+
+def asked_alone(logits, targets, smoothing=0.0, mean=np.mean):
+    """Token by token, those without a target left out."""
+    surprise = []
+    for x, target in zip(logits.reshape(-1, logits.shape[-1]), targets.reshape(-1), strict=True):
+        log_p = x - x.max() - np.log(np.exp(x - x.max()).sum())
+        if target >= 0:
+            surprise.append(-(1 - smoothing) * log_p[target] - smoothing * log_p.mean())
+    return mean(np.array(surprise, logits.dtype)), {"logits": logits, "targets": targets, "smoothing": smoothing}
+
+
+def asked_alone_backward(dloss, c):
+    """Probabilities less targets, where there is one."""
+    V, targets = c["logits"].shape[-1], c["targets"]
+    t = (1 - c["smoothing"]) * np.eye(V, dtype=c["logits"].dtype)[targets] + c["smoothing"] / V
+    return dloss * (targets >= 0)[..., None] * (along(c["logits"], -1) - t) / int((targets >= 0).sum())
+
+
+def step_by(step):
+    """A recurrent cell, sequence by sequence."""
+
+    def cell(x, state, p):
+        return np.array([step(*one, p) for one in zip(x, state, strict=True)]).astype(x.dtype), {}
+
+    return cell
+
+
+def gru_by(mix=lambda z, h, n: z * h + (1 - z) * n, candidate=lambda h, r, u: (r * h) @ u):
+    """A GRU's step from its equations, each gate by itself; with r, z and n kept apart."""
+
+    def gru(x, h, p):
+        (x_r, x_z, x_n), (u_r, u_z, u_n) = np.split(x, 3, axis=1), np.split(p["w"], 3, axis=1)
+        r, z = (1 / (1 + np.exp(-(a + h @ u))) for a, u in ((x_r, u_r), (x_z, u_z)))
+        n = np.tanh(x_n + candidate(h, r, u_n))
+        return mix(z, h, n), {"h": h, "r": r, "z": z, "n": n}
+
+    return gru
+
+
+def gru_backward_by(dh=lambda carried, reset, gates: carried + reset + gates):
+    """Its gradients, each by itself."""
+
+    def gru_backward(dy, p, c):
+        h, r, z, n = c["h"], c["r"], c["z"], c["n"]
+        u_r, u_z, u_n = np.split(p["w"], 3, axis=1)
+        dn = dy * (1 - z) * (1 - n * n)
+        dr, dz = (dn @ u_n.T) * h * r * (1 - r), dy * (h - n) * z * (1 - z)
+        dw = np.concatenate([h.T @ dr, h.T @ dz, (r * h).T @ dn], axis=1)
+        into_h = dh(dy * z, (dn @ u_n.T) * r, dr @ u_r.T + dz @ u_z.T)
+        return np.concatenate([dr, dz, dn], axis=1), into_h, {"w": dw}
+
+    return gru_backward
+
+
+def lstm_by(fade=lambda f: f):
+    """An LSTM's step from its equations."""
+
+    def lstm(x, state, p):
+        h, m = np.split(state, 2, axis=1)
+        i, f, g, o = np.split(x + h @ p["w"], 4, axis=1)
+        i, f, o = (1 / (1 + np.exp(-gate)) for gate in (i, f, o))
+        m = fade(f) * m + i * np.tanh(g)
+        return np.concatenate([o * np.tanh(m), m], axis=1), {}
+
+    return lstm
+
+
+def reads_by(pads):
+    """A recurrent layer whose product with the input is made step by step; `pads` says what state padding leaves."""
+
+    def recurrence(x, p, start=None, mask=None):
+        h, states = np.zeros((len(x), len(p["h"]["w"])), x.dtype) if start is None else start, []
+        for t in range(x.shape[1]):
+            new, _ = gru_by()(linear(x[:, t], p["x"])[0], h, p["h"])
+            h = new if mask is None else np.where(mask[:, t : t + 1], new, pads(h, new))
+            states.append(h)
+        return np.stack(states, axis=1), {}
+
+    return recurrence
+
+
+def recurrence_backward_by(back):
+    """Back through time with the package's cell; `back` says what of the later steps' gradient arrives."""
+
+    def backward(dstates, p, c):
+        dh, dgates, dw = 0 * dstates[:, 0], [], 0
+        for t in reversed(range(dstates.shape[1])):
+            dh = back(dh) + dstates[:, t]
+            mask = c["steps"][t].get("mask", True)
+            dx, through, g = gru_cell_backward(np.where(mask, dh, 0), p["h"], c["steps"][t])
+            dh, dw = through + np.where(mask, 0, dh), dw + g["w"]
+            dgates.insert(0, dx)
+        dx, g = linear_backward(np.stack(dgates), p["x"], c["x"])
+        return dx.swapaxes(0, 1), dh, {"x": g, "h": {"w": dw}}
+
+    return backward
+
+
+def looked_up_by(add):
+    """The table's gradient, all places at once."""
+
+    def backward(dy, p, c):
+        dw = np.zeros_like(p["w"])
+        add(dw, c["tokens"], dy)
+        return {"w": dw}
+
+    return backward
+
+
+def pairs_by(score):
+    """Alignment, pair by pair."""
+
+    def alignment(q, kv, p, bias=None):
+        s = np.array([[[score(a, k, p) for k in keys] for a in asks] for asks, keys in zip(q, kv, strict=True)])
+        return along((s if bias is None else s + bias).astype(q.dtype), -1) @ kv, {}
+
+    return alignment
+
+
+def additive_backward_by(dkv=lambda values, keys: values + keys):
+    """The gradients of additive alignment with einsum, from the package's cache."""
+
+    def backward(dy, p, c):
+        a, kv, e = c["att"]["a"], c["kv"], c["hidden"]["y"]
+        da = np.einsum("btd,bsd->bts", dy, kv)
+        ds = a * (da - (da * a).sum(axis=-1, keepdims=True))
+        de = ds[..., None] * p["v"] * (1 - e * e)
+        dq, dk = de.sum(axis=2), de.sum(axis=1)
+        g = {
+            "v": np.einsum("bts,btsa->a", ds, e),
+            "q": {"w": np.einsum("bti,bta->ia", c["q"]["x"], dq)},
+            "k": {"w": np.einsum("bsi,bsa->ia", kv, dk)},
+        }
+        return dq @ p["q"]["w"].T, dkv(np.einsum("bts,btd->bsd", a, dy), dk @ p["k"]["w"].T), g
+
+    return backward
+
+
 RIGHT = {  # (exercise, answer, and for a backward pass with a cache of its own, its forward pass)
+    "gru_cell, one number at a time": ("gru_cell", step_by(naive_sequences.gru_step)),
+    "gru_cell_backward, each gate by itself": ("gru_cell_backward", gru_backward_by(), gru_by()),
+    "lstm_cell": ("lstm_cell", lstm_by()),
+    "recurrence, step by step": ("recurrence", reads_by(lambda h, new: h)),
+    "recurrence_backward": ("recurrence_backward", recurrence_backward_by(lambda dh: dh)),
+    "token_embedding, one-hot": (
+        "token_embedding",
+        lambda tokens, p: (np.eye(len(p["w"]), dtype=p["w"].dtype)[tokens] @ p["w"], {}),
+    ),
+    "token_embedding_backward, add.at": ("token_embedding_backward", looked_up_by(np.add.at)),
+    "dot_alignment, pair by pair": ("dot_alignment", pairs_by(naive_sequences.dot_score)),
+    "additive_alignment, pair by pair": ("additive_alignment", pairs_by(naive_sequences.additive_score)),
+    "additive_alignment_backward, einsum": ("additive_alignment_backward", additive_backward_by()),
     "softmax, as everywhere": ("softmax", lambda x: (along(x, -1), {})),
     "softmax, row by row": ("softmax", lambda x: (naive.softmax(x - x.max()), {})),
     "softmax_backward, all of the Jacobian": ("softmax_backward", softmax_jacobian),
@@ -584,9 +744,66 @@ RIGHT = {  # (exercise, answer, and for a backward pass with a cache of its own,
     "window_bias, pair by pair": ("window_bias", bias_by(offset_of)),
     "window_bias_backward, all at once": ("window_bias_backward", bias_backward_by(np.add.at)),
     "patch_merging, by squares": ("patch_merging", merging_by(BY_COLUMN)),
+    "causal, a triangle": ("causal", lambda tokens, queries=slice(None): np.tri(tokens, dtype=bool)[queries]),
+    "decoder_block": ("decoder_block", three_branches),
+    "token_cross_entropy, token by token": ("token_cross_entropy", asked_alone),
+    "token_cross_entropy_backward": ("token_cross_entropy_backward", asked_alone_backward, asked_alone),
+    "token_scores, einsum": ("token_scores", lambda x, p: (np.einsum("btd,vd->btv", x, p["w"]), {})),
+    "token_scores_backward, einsum": (
+        "token_scores_backward",
+        lambda dy, p, c: (dy @ p["w"], {"w": np.einsum("btv,btd->vd", dy, c["x"])}),
+    ),
 }
 
 WRONG = {  # (exercise, the kind, words that are to be said, answer, and its forward pass)
+    "gru: the share of the new": (
+        "gru_cell",
+        "order",
+        "share of the old state",
+        gru_by(mix=lambda z, h, n: (1 - z) * h + z * n),
+    ),
+    "gru: PyTorch's": ("gru_cell", "order", "behind the product", gru_by(candidate=lambda h, r, u: r * (h @ u))),
+    "gru: the carried state alone": (
+        "gru_cell_backward",
+        "missing term",
+        "dh, two things: the part of dh that comes through the candidate",
+        gru_backward_by(lambda carried, reset, gates: carried),
+        gru_by(),
+    ),
+    "gru: nothing carried": (
+        "gru_cell_backward",
+        "missing term",
+        "the carried part of dh",
+        gru_backward_by(lambda carried, reset, gates: reset + gates),
+        gru_by(),
+    ),
+    "lstm: a memory that never fades": ("lstm_cell", "missing term", "the forget gate", lstm_by(lambda f: 1)),
+    "padding read": ("recurrence", "missing term", "the mask is ignored", reads_by(lambda h, new: new)),
+    "padding that forgets": ("recurrence", "value", "state becomes zero", reads_by(lambda h, new: 0 * h)),
+    "no way back through time": (
+        "recurrence_backward",
+        "missing term",
+        "what the step after it handed back",
+        recurrence_backward_by(lambda dh: 0 * dh),
+    ),
+    "the last place of a token": (
+        "token_embedding_backward",
+        "missing term",
+        "the last one's gradient",
+        looked_up_by(overwrites),
+    ),
+    "alignment with a scale": (
+        "dot_alignment",
+        "scale",
+        "divided by sqrt(D)",
+        pairs_by(lambda q, k, p: q @ k / math.sqrt(len(q))),
+    ),
+    "alignment: kv as values alone": (
+        "additive_alignment_backward",
+        "missing term",
+        "kv is the keys as well",
+        additive_backward_by(lambda values, keys: values),
+    ),
     "sparse: the keys of all": (
         "sparse_attention",
         "missing term",
@@ -1015,6 +1232,43 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
         bias_backward_by(overwrites),
     ),
     "four in NumPy's order": ("patch_merging", "order", "row, so the middle two", merging_by(BY_ROW)),
+    "numbers for True and False": ("causal", "dtype", "compare", lambda tokens, queries=None: np.tri(tokens)),
+    "the wrong triangle": ("causal", "order", "s <= t", lambda tokens, queries=None: np.tri(tokens, dtype=bool).T),
+    "everything allowed": (
+        "causal",
+        "value",
+        "found 1, expected 0",
+        lambda tokens, queries=None: np.ones((tokens, tokens), bool),
+    ),
+    "no look at the causal bias": (
+        "decoder_block",
+        "missing term",
+        "sees what is yet to be written",
+        lambda z, memory, p, *, bias=None, **options: three_branches(z, memory, p, **options),
+    ),
+    "a sum over the tokens": (
+        "token_cross_entropy",
+        "scale",
+        "divide it by their number",
+        lambda logits, targets, smoothing=0.0: asked_alone(logits, targets, smoothing, np.sum),
+    ),
+    "padding is pushed, too": (
+        "token_cross_entropy_backward",
+        "value",
+        "it is exactly 0",
+        lambda dloss, c: (
+            dloss
+            * (along(c["logits"], -1) - (np.eye(6)[c["targets"]] * (c["targets"] >= 0)[..., None]))
+            / (c["targets"] >= 0).sum()
+        ),
+        asked_alone,
+    ),
+    "scores as of attention": (
+        "token_scores",
+        "scale",
+        "root of D",
+        lambda x, p: (x @ p["w"].T / math.sqrt(x.shape[-1]), {}),
+    ),
     "the last token read": ("class_readout", "order", "last row", readout_by(lambda z, norm: norm(z)[:, -1])),
 }
 

@@ -29,6 +29,7 @@ def test_letters_that_no_font_has_are_told_of_once(monkeypatch, caplog):
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             assert picture.readable(["a dog", *CHINESE, "$"]) == ["a dog", "class 1", "class 2", r"\$"]
+    assert picture.readable(CHINESE, "character")[1] == "character 1"
     assert [record.getMessage() for record in caplog.records] == [
         "no installed font has the letters 机猫飞: figures show numbers for names; Noto Sans CJK has them"
     ]

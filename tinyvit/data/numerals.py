@@ -4,6 +4,8 @@ Both are written by rule, so that there are as many pairs as anyone wants, and e
 differently: English by thousands, Chinese by ten thousands (万), so that beyond 9,999 no word stands for a character.
 """
 
+import operator
+
 from tinyvit.data.vocabulary import join, split
 from tinyvit.errors import DataError
 
@@ -18,11 +20,11 @@ LARGEST = 10**8  # numbers below it
 
 
 def chinese(n):
-    """The numeral of n, from 0 to below 10^8.
+    """The numeral of n, a whole number from 0 to below 10^8.
 
     A gap between two digits, however wide, is one 零; a number from 10 to 19 begins with 十, without 一 before it.
     """
-    _check(n)
+    n = _checked_number(n)
     if n == 0:
         return DIGITS[0]
     high, low = divmod(n, 10_000)
@@ -48,7 +50,7 @@ def _section(n):
 
 def english(n):
     """The numeral of n, from 0 to below 10^8: twenty-one thousand and five."""
-    _check(n)
+    n = _checked_number(n)
     if n == 0:
         return BELOW_TWENTY[0]
     words, groups = [], [n // 1000**i % 1000 for i in range(len(SCALES))]
@@ -121,6 +123,8 @@ def _checked(text, n, write):
     return n
 
 
-def _check(n):
-    if not 0 <= n < LARGEST:
+def _checked_number(n):
+    """n as Python's own number, whatever kind of whole number it is."""
+    if not 0 <= (n := operator.index(n)) < LARGEST:
         raise DataError(f"found {n}: expected a number from 0 to below {LARGEST:,}")
+    return n

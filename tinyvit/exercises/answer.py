@@ -90,6 +90,8 @@ def _why(found, expected):
             "when all that comes in is float32: a float64 has leaked in, perhaps from np.sqrt of a plain number (take "
             "math.sqrt) or from an array made without dtype=x.dtype"
         )
+    if expected.kind == "b":
+        return "in place of True and False: compare"
     return f"when all that comes in is {expected}: make it {expected}, too"
 
 

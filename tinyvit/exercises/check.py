@@ -146,6 +146,8 @@ def _fault(exercise, call, name, found, expected):
     """(kind, words) for what is wrong with one of the results; None if nothing is."""
     if agrees(found, expected):
         return None
+    if expected.dtype == bool:  # shown as 0 and 1
+        found, expected = found.astype(int), expected.astype(int)
     if words := wrong_shape(found, expected):
         return "shape", f"{name} {words}"
     if lost := np.sum(~np.isfinite(found)):

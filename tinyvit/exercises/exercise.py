@@ -14,12 +14,16 @@ import numpy as np
 from tinyvit import checks
 from tinyvit.arrays import copied
 from tinyvit.layers import (
+    alignment,
+    decoder_block,
     embedding,
     encoder_block,
     fused_projection,
     group_norm,
+    gru_cell,
     layer_norm,
     linear,
+    lstm_cell,
     mlp,
     multi_head_attention,
     patch_merging,
@@ -27,6 +31,8 @@ from tinyvit.layers import (
     position,
     post_norm_block,
     pre_logits,
+    recurrence,
+    token_embedding,
 )
 from tinyvit.models import vit
 from tinyvit.ops import (
@@ -42,18 +48,21 @@ from tinyvit.ops import (
     max_pool,
     mean_row,
     patches,
+    patterns,
     relative_bias,
     scale,
     softmax,
     sparse_attention,
     standardise,
     tanh,
+    token_cross_entropy,
     unfold,
     window_bias,
     windows,
 )
 
 SIZES = {"B": checks.B, "T": checks.T, "D": checks.D, "M": checks.M}
+OPTIONAL = ("dbias", "dstart")  # these may be the gradients of no input, or of a keyword
 
 
 @dataclass(frozen=True)
@@ -94,8 +103,8 @@ class Exercise:
             found = backward(*self._backward_inputs((inputs, keywords), dy, rest[-1]))
             if len(self.results) == 1:
                 return found
-            pairs = zip(self.results, found, strict=True)  # dbias may be the gradient of no input, or of a keyword
-            return tuple(gradient for name, gradient in pairs if name != "dbias" or "bias" in names)
+            pairs = zip(self.results, found, strict=True)
+            return tuple(gradient for name, gradient in pairs if name not in OPTIONAL or name[1:] in names)
 
         return checks.Case(self.forward, gradients, inputs, keywords)
 
@@ -313,6 +322,62 @@ def exercises():
         ("dx", "g"),
         sizes=merged,
     )
+    steps = {"B": 3, "S": checks.S, "H": 4}
+    pair(gru_cell.gru_cell, gru_cell.gru_cell_backward, of("gru_cell"), ("dx", "dh", "g"), sizes=steps)
+    pair(lstm_cell.lstm_cell, lstm_cell.lstm_cell_backward, of("lstm_cell"), ("dx", "dstate", "g"), sizes=steps)
+    x, start, p = cases["recurrence/gru padded"].inputs
+    token = np.arange(checks.S) < np.array([[5], [3], [1]])
+    pair(
+        recurrence.recurrence,
+        recurrence.recurrence_backward,
+        [((x, p), {}), ((x, p), dict(start=start, mask=token))],
+        ("dx", "dstart", "g"),
+        ("states",),
+        sizes=steps,
+    )
+    pair(
+        token_embedding.token_embedding,
+        token_embedding.token_embedding_backward,
+        of("token_embedding"),
+        ("g",),
+        sizes={"B": checks.B, "S": checks.S, "V": 6, "D": checks.D},
+    )
+    pairs = {"B": 3, "T": checks.T, "S": checks.S}
+    pair(
+        alignment.dot_alignment,
+        alignment.dot_alignment_backward,
+        of("dot_alignment", "dot_alignment/padded"),
+        ("dq", "dkv", "g"),
+        sizes=pairs | {"D": checks.D},
+    )
+    pair(
+        alignment.additive_alignment,
+        alignment.additive_alignment_backward,
+        of("additive_alignment", "additive_alignment/padded"),
+        ("dq", "dkv", "g"),
+        sizes=pairs | {"A": 4},
+    )
     (images, p), config = cases["vit"].inputs, cases["vit"].keywords["config"]
     pair(vit.vit, vit.vit_backward, [((images, p, config), {})], ("dimages", "g"), ("logits",))
+    rows = [((checks.S,), {}), ((checks.S,), dict(queries=np.array([3, 4])))]
+    pair(patterns.causal, None, rows, None, ("allowed",), has_cache=False, sizes={"T": checks.S})
+    for block in (decoder_block.decoder_block, decoder_block.post_norm_decoder_block):
+        backward = getattr(decoder_block, f"{block.__name__}_backward")
+        pair(block, backward, of(block.__name__), ("dz", "dmemory", "g"), ("z",), sizes=heads_sizes | {"B": 3})
+    logits, targets = of("token_cross_entropy")[0][0]
+    pair(
+        token_cross_entropy.token_cross_entropy,
+        token_cross_entropy.token_cross_entropy_backward,
+        [*of("token_cross_entropy", "token_cross_entropy/smoothing"), ((1e4 * logits, targets), {})],
+        ("dlogits",),
+        ("loss",),
+        sizes={"B": 3, "T": checks.S, "V": 6},
+    )
+    pair(
+        token_embedding.token_scores,
+        token_embedding.token_scores_backward,
+        of("token_scores"),
+        ("dx", "g"),
+        sizes=SIZES | {"V": 6},
+    )
     return found

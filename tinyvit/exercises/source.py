@@ -42,25 +42,42 @@ def edited_source(function, *edits):
 
 
 def edited(function, *edits):
-    """The function with these edits, among the same globals."""
+    """The function with these edits, among the same globals; they may stand in what it calls of its own file."""
     namespace = dict(function.__globals__)
-    code = compile(edited_source(function, *edits), f"{function.__name__}, edited", "exec")
-    exec(code, namespace)
+    for part, of_part in _by_part(function, edits).items():
+        code = compile(edited_source(part, *of_part), f"{part.__name__}, edited", "exec")
+        exec(code, namespace)
     return namespace[function.__name__]
 
 
 @contextlib.contextmanager
 def planted(function, *edits):
     """While it lasts, the function itself has these edits, for whoever imported it."""
-    function = inspect.unwrap(function)
-    right = function.__code__
-    function.__code__ = edited(function, *edits).__code__
-    forget()
+    parts = _by_part(inspect.unwrap(function), edits)
+    right = {part: part.__code__ for part in parts}
+    wrong = {part: edited(part, *of_part).__code__ for part, of_part in parts.items()}
+    _replace(wrong)
     try:
         yield
     finally:
-        function.__code__ = right
-        forget()
+        _replace(right)
+
+
+def _replace(codes):
+    for part, code in codes.items():
+        part.__code__ = code
+    forget()
+
+
+def _by_part(function, edits):
+    """{a function: the edits that stand in it}: of the function, and of those of its own file that it calls."""
+    called = (function.__globals__.get(name) for name in function.__code__.co_names)
+    parts = [part for part in called if inspect.isfunction(part) and part.__module__ == function.__module__]
+    found = {function: []}
+    for edit in edits:
+        home = next((part for part in (function, *parts) if source(part).count(edit[0]) == 1), function)
+        found.setdefault(home, []).append(edit)
+    return found
 
 
 def forget():

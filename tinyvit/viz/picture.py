@@ -60,11 +60,11 @@ def plain(axes):
     axes.grid(alpha=0.25)
 
 
-def readable(names):
+def readable(names, kind="class"):
     """Names as a figure can show them: a $ begins no formula, and no letter is a box.
 
     To be asked before the figure is made, which takes its fonts as it begins. Where no installed font has all the
-    letters of a name, the name is shown with its number instead, and that is said once.
+    letters of a name, the number of what it names is shown instead, as in class 3, and that is said once.
     """
     from matplotlib import font_manager, rcParams
 
@@ -75,7 +75,7 @@ def readable(names):
         logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # that it has no bold is no matter
         missing = set()
     return [
-        (f"class {k}" if missing & set(map(ord, name)) else name).replace("$", r"\$") for k, name in enumerate(names)
+        (f"{kind} {k}" if missing & set(map(ord, name)) else name).replace("$", r"\$") for k, name in enumerate(names)
     ]
 
 

@@ -1,0 +1,588 @@
+# %% [markdown]
+# # The bottleneck: from one vector to attention
+#
+# **The question.** To translate, a network first reads and then writes. In 2014 all that its reading left behind was one vector, no longer for a
+# sentence of fifty words than for one of five ([Sutskever et al. 2014](https://arxiv.org/abs/1409.3215);
+# [Cho et al. 2014](https://arxiv.org/abs/1406.1078)). How much goes through such a vector? A year later the network was allowed to look back while it
+# wrote ([Bahdanau et al. 2015](https://arxiv.org/abs/1409.0473)). That was the first attention; the Transformer and the Vision Transformer came from
+# it.
+#
+# Two networks learn to write Chinese numerals as English words, in equally many steps. One has the vector alone, the other may look back. The maps
+# say where the second one looked: each row is a word that it wrote, and darker is more. Before you read on: at which character does it look for "and"?
+
+# %%
+import logging
+from typing import NamedTuple
+
+import numpy as np
+
+import tinyvit
+from tinyvit import exercises
+from tinyvit.data.text import read_text
+from tinyvit.exercises.source import edited
+from tinyvit.layers.alignment import dot_alignment
+from tinyvit.layers.gru_cell import gru_cell, gru_cell_backward, gru_cell_init
+from tinyvit.layers.linear import linear
+from tinyvit.layers.recurrence import recurrence, recurrence_backward, recurrence_init
+from tinyvit.models.seq2seq import Seq2SeqConfig, encode, seq2seq, seq2seq_init
+from tinyvit.models.writing import write_seq2seq
+from tinyvit.ops.tokens import END, shifted
+from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain, readable
+
+rng = np.random.default_rng(0)
+logging.getLogger("tinyvit.viz.picture").setLevel(logging.ERROR)  # where no font is Chinese, values alone are shown
+VALUES = dict(zip("零一二三四五六七八九十百千", [*range(10), 10, 100, 1000], strict=True))
+
+
+class Trained(NamedTuple):
+    p: dict
+    config: Seq2SeqConfig
+    accuracy: float  # share of 500 new pairs that is wholly right
+
+    @property
+    def parameters(self):
+        return tinyvit.parameter_count(self.config)
+
+
+def train(loaded, epochs=4, **settings):
+    """Learn from 8,000 pairs, in as many steps whatever the task and the network."""
+    data, test = loaded.dataset, {name: x[:500] for name, x in loaded.test.items()}
+    tokens = dict(source_tokens=len(data.source.tokens), target_tokens=len(data.target.tokens))
+    lengths = dict(source_length=data.source_length, target_length=data.target_length)
+    config = Seq2SeqConfig(**tokens, **lengths, **settings)
+    recipe = tinyvit.Recipe(
+        epochs=epochs, batch=64, micro_batch=64, learning_rate=1e-2, ema_decay=0.95, label_smoothing=0, validation=0.05
+    )
+    p, history = tinyvit.fit(config, (loaded.train, test), recipe=recipe, progress=False, workers=1)
+    return Trained(p, config, history[-1]["test_accuracy"])
+
+
+numerals = read_text("numerals", largest=10_000, examples=8000)
+chinese, english = numerals.dataset.source, numerals.dataset.target
+with_vector, with_looks = train(numerals, dim=48), train(numerals, dim=32, both=True, score="additive")
+for name, trained in {"the vector alone": with_vector, "looking back": with_looks}.items():
+    print(f"{name:16}: {trained.accuracy:5.1%} of 500 new numerals right, {trained.parameters:,} parameters")
+
+p, config, _ = with_looks
+questions = ["三千零五十", "九千八百七十六"]
+all_readable = readable(list(VALUES)) == list(VALUES)
+figure = new_figure(7.5, 3.4)
+maps = []
+for axes, question in zip(figure.subplots(1, 2), questions, strict=True):
+    source = np.array([[*chinese.encode(question), END]])
+    written = write_seq2seq({"source": source}, p, config)
+    _, c = seq2seq({"source": source, "target": written}, p, config)
+    maps.append(c["decoder"]["alignment"]["att"]["a"][0])
+    print(question, "->", english.decode(written[0]))
+    labels = [f"{character}\n{VALUES[character]}" if all_readable else VALUES[character] for character in question]
+    words = [*english.pieces(written[0]), "<end>"]
+    axes.imshow(maps[-1], cmap="Blues", vmin=0, vmax=1)
+    axes.set(xticks=range(len(labels) + 1), yticks=range(len(words)), xticklabels=[*labels, "<end>"], yticklabels=words)
+    axes.tick_params(length=0, labelsize=8)
+figure
+
+# %% [markdown]
+# For "and" it looks at 零, the zero that Chinese puts where a place is empty; "fifty" needs one look, at 五. Nobody told the network which words
+# belong together: it has seen pairs of sentences. Bahdanau and his co-authors called such a map an **alignment**.
+#
+# This notebook builds both networks, from the step that reads one token to the look back, and measures how much a vector takes.
+#
+# ## A state that reads
+#
+# A **recurrent** network reads token by token, always with the same function, and keeps a **state**, a vector of H numbers. The plain one is
+# $h_t = \tanh(x_t W + h_{t-1} U)$: each state overwrites the last. The **gated recurrent unit** (GRU, Cho et al. 2014) keeps some of it:
+#
+# $$ r = \sigma(x_r + h U_r) \qquad z = \sigma(x_z + h U_z) \qquad n = \tanh(x_n + (r \odot h) U_n) \qquad h' = z \odot h + (1 - z) \odot n $$
+#
+# $h$ is the old state and $h'$ the new one; $\odot$ multiplies number by number. $x_r, x_z, x_n$ are what the token says, its products with three
+# matrices. The **gates** $r$ and $z$ have a number between 0 and 1 for each of the state's, since $\sigma(a) = 1 / (1 + e^{-a})$. $n$ is the candidate for
+# a new state. The update gate $z$ says what stays, the reset gate $r$ which old numbers the candidate sees. (PyTorch's GRU resets after the product,
+# $n = \tanh(x_n + r \odot (h U_n))$. Weights of one form are wrong in the other.)
+#
+# Push the gates to 0 and 1, and two familiar things appear:
+
+# %%
+H, B = 32, 8
+p_cell = gru_cell_init(rng, H, dtype="float64")
+h, x = rng.standard_normal((B, H)), rng.standard_normal((B, 3 * H))
+
+
+def forced(x, r=None, z=None):
+    """What the token says, with the gates r and z pushed to about these values."""
+    x = x.copy()
+    for part, gate in ((slice(H), r), (slice(H, 2 * H), z)):
+        if gate is not None:
+            x[:, part] = np.log(gate / (1 - gate))
+    return x
+
+
+open_gate, closed_gate = 1 - 1e-12, 1e-12
+carried, _ = gru_cell(forced(x, z=open_gate), h, p_cell)
+plain_step, _ = gru_cell(forced(x, r=open_gate, z=closed_gate), h, p_cell)
+from_h = abs(carried - h).max()
+from_plain = abs(plain_step - np.tanh(x[:, 2 * H :] + h @ p_cell["w"][:, 2 * H :])).max()
+print(f"z = 1, less the old state: {from_h:.0e}")
+print(f"z = 0 and r = 1, less the plain network: {from_plain:.0e}")
+
+# %% [markdown]
+# ## What gating is for
+#
+# A network can only learn from a token at the beginning if the gradient finds its way back there, through all steps, each of which multiplies it once
+# more. We send a random gradient back through 40 steps, and measure how much of it is left, in the plain network and for three values of $z$. Guess first:
+# with $z = 1/2$, how much? And with 0.9?
+
+# %%
+steps = range(40)
+gates = {"plain: z = 0, r = 1": dict(z=closed_gate, r=open_gate), "z = 0.5": dict(z=0.5), "z = 0.9": dict(z=0.9)}
+gates["z = 0.98"] = dict(z=0.98)
+arrived = {}
+for name, gate in gates.items():
+    h, caches = np.zeros((B, H)), []
+    for _ in steps:
+        h, cache = gru_cell(forced(rng.standard_normal((B, 3 * H)), **gate), h, p_cell)
+        caches.append(cache)
+    dh = rng.standard_normal(h.shape)
+    sizes = [np.linalg.norm(dh)]
+    for cache in reversed(caches):
+        _, dh, _ = gru_cell_backward(dh, p_cell, cache)
+        sizes.append(np.linalg.norm(dh))
+    arrived[name] = np.array(sizes) / sizes[0]
+
+figure = new_figure(5, 2.6)
+axes = figure.subplots()
+looks = (("black", ":"), ("black", "--"), (BLUE, "-"), (ORANGE, "-"))
+for (name, shares), (colour, style) in zip(arrived.items(), looks, strict=True):
+    axes.plot(shares, color=colour, linestyle=style, label=name)
+    print(f"{name:20} after 20 steps {shares[20]:.1g}, after 40 {shares[40]:.1g}")
+axes.set(yscale="log", xlabel="steps back", ylabel="gradient left", ylim=(1e-8, 2))
+plain(axes)
+axes.legend(frameon=False, fontsize=8)
+figure
+
+# %% [markdown]
+# With $z = 1/2$ a GRU is no better than the plain network: what is carried is halved at every step, and halved forty times, it is gone. Only a gate near 1
+# carries. The network sets its gates anew for each token and each number of the state, and learns when.
+#
+# The LSTM (Hochreiter and Schmidhuber 1997) came first, and separates the two jobs: a memory $m' = f \odot m + i \odot g$ that is only ever faded and
+# added to, and what of it is shown, $h' = o \odot \tanh(m')$. Both cells are derived on [a page](../docs/derivations/recurrence.md).
+#
+# ## The gradient through time
+#
+# In the GRU's step the old state is used four times: it is carried, it is reset on its way into the candidate, and it moves both gates. So its gradient
+# has four terms. With $d\tilde{n}, d\tilde{r}, d\tilde{z}$ for the gradients of what stands inside tanh and $\sigma$:
+#
+# $$ dh = z \odot dh' + r \odot (d\tilde{n} \, U_n^\top) + d\tilde{r} \, U_r^\top + d\tilde{z} \, U_z^\top $$
+#
+# **Break it.** Forget the reset gate on the way back, and the check finds it:
+
+
+# %%
+def check_cell(backward):
+    """The gradient check of the cell, with this backward pass."""
+    return tinyvit.gradcheck(gru_cell, backward, x[:3], rng.standard_normal((3, H)), p_cell)
+
+
+right = check_cell(gru_cell_backward)
+broken = check_cell(edited(gru_cell_backward, ("dh += drh * r", "dh += drh")))
+print(right, broken, sep="\n\n")
+
+# %% [markdown]
+# Over a sequence, state $t$ reaches the loss directly, where something reads it, and through state $t + 1$. So the gradient comes back step by step,
+# $ds_t = dy_t + (\partial s_{t+1} / \partial s_t)^\top ds_{t+1}$. And all steps share one matrix, whose gradient is the **sum over the steps**. That is
+# backpropagation through time. By hand, in a loop each way, and beside it the package's:
+
+# %%
+p_time = recurrence_init(rng, 5, H, dtype="float64")
+p_time["x"]["b"][H : 2 * H] = 3  # so z begins near 0.95
+tokens, dstates = rng.standard_normal((B, 24, 5)), rng.standard_normal((B, 24, H))
+says, _ = linear(tokens, p_time["x"])
+h, caches = np.zeros((B, H)), []
+for t in range(24):
+    h, cache = gru_cell(says[:, t], h, p_time["h"])
+    caches.append(cache)
+dh, dw = 0, 0
+for t in reversed(range(24)):
+    _, dh, g = gru_cell_backward(dstates[:, t] + dh, p_time["h"], caches[t])
+    dw = dw + g["w"]
+
+states, c_time = recurrence(tokens, p_time)
+_, _, g_time = recurrence_backward(dstates, p_time, c_time)
+through_time = abs(dw - g_time["h"]["w"]).max() / abs(dw).max()
+print(f"relative difference of the two gradients: {through_time:.0e}")
+
+# %% [markdown]
+# Texts that are too long to be kept whole are cut into pieces, and no gradient goes from a piece to the one before (**truncated** backpropagation). What
+# does that cost? Here the loss reads the last state alone. How large is each token's gradient?
+
+# %%
+last_only = np.zeros_like(states)
+last_only[:, -1] = rng.standard_normal((B, H))
+figure = new_figure(5, 2.2)
+axes = figure.subplots()
+of_token = {}
+for name, truncate, colour in (("whole", None, BLUE), ("pieces of 8", 8, ORANGE)):
+    dx, _, _ = recurrence_backward(last_only, p_time, c_time, truncate=truncate)
+    of_token[name] = np.linalg.norm(dx, axis=(0, 2))
+    axes.plot(range(1, 25), of_token[name], "o-", markersize=3, color=colour, label=name)
+axes.set(xlabel="token", ylabel="gradient", ylim=(0, None))
+plain(axes)
+axes.legend(frameon=False, fontsize=8)
+figure
+
+# %% [markdown]
+# Within the last piece both agree. Before it the truncated one is exactly zero: nothing that far back is learned. The models below are trained
+# without a cut.
+#
+# ## Encoder, vector, decoder
+#
+# Two recurrent networks make a translator. Tokens are numbers, and each has a vector, a row of a table (**embedding**): $y = w_{\mathrm{token}}$. The
+# **encoder** reads them. The state in which it ends is the state in which the **decoder** starts, which writes. The model, whole:
+
+# %%
+print(exercises.source(seq2seq))
+copies = {length: read_text("copy", length=length, examples=8000) for length in (4, 8, 12, 16)}
+batch = {name: tokens[:1] for name, tokens in copies[8].test.items()}
+names = copies[8].dataset.target.tokens
+print("\nsource ", *(names[token] for token in batch["source"][0]))
+print("given  ", *(names[token] for token in shifted(batch["target"])[0]))
+print("asked  ", *(names[token] for token in batch["target"][0]))
+config = Seq2SeqConfig()
+fresh = seq2seq_init(rng, config)
+print()
+for length, loaded in copies.items():
+    memory, _ = encode(loaded.test["source"][:1], fresh, config)
+    print(f"{length:2} letters are read: the decoder starts from", list(memory["states"][0][0].shape))
+
+# %% [markdown]
+# The task here is the plainest there is: **copy** the letters. In training the decoder is given the true letters, one place late, so that at every place
+# it is asked for the next one: **teacher forcing**. The first has none before it, and is asked for after a **start token**, without which the decoder
+# could not begin; an **end token** says that it is done.
+#
+# In use, what it has written takes the place of the true letters. So after a mistake it reads what no training has shown it.
+# The next notebook measures what that does. A sequence of which *every* letter is right is right either way, and such
+# sequences are what we count.
+#
+# ## How much goes through?
+#
+# Sixteen letters of an alphabet of ten are $16 \log_2 10 = 53$ bits. A vector of 16 numbers, each of 32 bits, could hold nine times as much. So does
+# a network with H = 16 copy sixteen letters? And with H = 64? We train one for each width and length, from scratch, in equally many steps:
+
+# %%
+widths = {16: ":", 32: "--", 64: "-"}
+exact = {(f"vector, H = {dim}", length): train(loaded, dim=dim) for dim in widths for length, loaded in copies.items()}
+STYLES = {f"vector, H = {dim}": dict(color="black", linestyle=style) for dim, style in widths.items()}
+STYLES["looking back, H = 16"] = dict(color=BLUE, marker="o", markersize=4)
+
+
+def draw_wall(results):
+    """Whole sequences right, by their length, a line for each network."""
+    figure = new_figure(5, 2.6)
+    axes = figure.subplots()
+    print(f"{'letters':21}{' '.join(f'{length:7}' for length in copies)}")
+    for name, style in STYLES.items():
+        if found := [results[name, length] for length in copies if (name, length) in results]:
+            axes.plot(list(copies), [100 * trained.accuracy for trained in found], label=name, **style)
+            shares = " ".join(f"{trained.accuracy:7.1%}" for trained in found)
+            print(f"{name:21}{shares}   {found[0].parameters:7,} parameters")
+    axes.set(xlabel="letters", ylabel="copied without a mistake (%)", xticks=list(copies), ylim=(-3, 103))
+    plain(axes)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+draw_wall(exact)
+
+# %% [markdown]
+# There is a wall, and width moves it: each doubling copies a few more letters, for nearly four times as many parameters. The bits would have had room.
+# What fails first is the *learning*: to put the seventh letter into its own place of the vector, and to get it out again, a network must find a code for
+# whole sequences ([Collins et al. 2017](https://arxiv.org/abs/1611.09913) found the same of many recurrent networks). So effort moves the wall, too.
+# The network from the beginning that has the vector alone is given four times as many steps for its numerals:
+
+# %%
+longer = train(numerals, epochs=16, dim=48)
+print(f"numerals through the vector: {with_vector.accuracy:.1%} -> {longer.accuracy:.1%}")
+
+# %% [markdown]
+# When copying, every letter is carried equally far: the first to be written is the first that was read. Sutskever and his co-authors turned all source
+# sentences around, and BLEU, the usual score of translations, rose from 25.9 to 30.6. The mean distance stays the same. Does the order matter? The same
+# network, H = 32, learns to **reverse** eight letters:
+
+# %%
+reverse = read_text("reverse", length=8, examples=8000)
+tasks = {"copy": (copies[8], exact["vector, H = 32", 8]), "reverse": (reverse, train(reverse, dim=32))}
+figure = new_figure(5, 2.4)
+axes = figure.subplots()
+by_place = {}
+for (name, (loaded, (p, config, accuracy))), colour in zip(tasks.items(), (BLUE, ORANGE), strict=True):
+    logits, _ = seq2seq({side: tokens[:500] for side, tokens in loaded.test.items()}, p, config)
+    by_place[name] = (logits.argmax(-1) == loaded.test["target"][:500]).mean(axis=0)[:8]
+    axes.plot(
+        range(1, 9), 100 * by_place[name], "o-", markersize=3, color=colour, label=f"{name}: {accuracy:.0%} whole"
+    )
+axes.set(xlabel="letter written", ylabel="right (%)", ylim=(0, 103))
+plain(axes)
+axes.legend(frameon=False, fontsize=8)
+figure
+
+# %% [markdown]
+# It does. The first letter to be written is now the last that was read. A few short distances are where the learning can begin: that is Sutskever's
+# explanation, too. Still everything goes through one vector.
+#
+# ## Looking back
+#
+# The encoder had a state after *every* token; the vector is only the last of them. So keep them all, $k_1 \ldots k_S$, and let the decoder's state
+# $q_t$ choose. It gives each a score, softmax makes weights of the scores, and what it takes is the weighted mean:
+#
+# $$ a_{ts} = \mathrm{softmax}_s(\mathrm{score}(q_t, k_s)) \qquad c_t = \sum_s a_{ts} k_s $$
+#
+# | score | |
+# |---|---|
+# | additive (Bahdanau et al. 2015) | $v \cdot \tanh(q_t W + k_s U)$ |
+# | dot ([Luong et al. 2015](https://arxiv.org/abs/1508.04025)) | $q_t \cdot k_s$ |
+# | general (Luong et al.) | $q_t W \cdot k_s$ |
+#
+# The additive score is a small network that sees every pair. The dot score is one matrix product, and with a factor of $1 / \sqrt{d}$ it is
+# [the attention of ViT](03_attention.ipynb). What was found joins the state before the output, $\tanh([q_t; c_t] W_c)$. That is Luong's order; in Bahdanau's
+# the *previous* state looks, and what it finds goes into the next step, so that the steps cannot look all at once.
+#
+# No parameter depends on how many states there are. Does it move the wall? The narrowest network from above, H = 16, with an additive score; and, for 16
+# letters, with Luong's:
+
+# %%
+exact |= {
+    ("looking back, H = 16", length): train(loaded, dim=16, score="additive") for length, loaded in copies.items()
+}
+dot = train(copies[16], dim=16, score="dot")
+print(f"dot score, H = 16, 16 letters: {dot.accuracy:.1%}, {dot.parameters:,} parameters\n")
+draw_wall(exact)
+
+# %% [markdown]
+# The wall is gone, with a tenth of the parameters of the widest network. (The dot score has no parameters to begin with, and takes longer.) It need not find a code for whole sequences any more, only where to look. Before
+# you see its maps: what do they look like, for copying and for reversing?
+
+# %%
+both_ways = {
+    "copy": (copies[8], exact["looking back, H = 16", 8]),
+    "reverse": (reverse, train(reverse, dim=16, score="additive")),
+}
+figure = new_figure(7.5, 3.2)
+diagonals = {}
+for axes, (name, (loaded, (p, config, _))) in zip(figure.subplots(1, 2), both_ways.items(), strict=True):
+    one = {side: tokens[:1] for side, tokens in loaded.test.items()}
+    _, c = seq2seq(one, p, config)
+    diagonals[name] = c["decoder"]["alignment"]["att"]["a"][0]
+    letters = [loaded.dataset.source.tokens[token] for token in one["source"][0, :-1]] + ["<end>"]
+    answer = [loaded.dataset.target.tokens[token] for token in one["target"][0, :-1]] + ["<end>"]
+    axes.imshow(diagonals[name], cmap="Blues", vmin=0, vmax=1)
+    axes.set(xticks=range(len(letters)), yticks=range(len(answer)), xticklabels=letters, yticklabels=answer)
+    axes.set_title(name, fontsize=9)
+    axes.tick_params(length=0, labelsize=8)
+figure
+
+# %% [markdown]
+# Two diagonals. Some weight lies beside them, and it may: a state has read its letter *and* those before it. A map says where a network looked, not what it
+# found there.
+#
+# ## Padding
+#
+# Sequences of a batch differ in length, so **padding** stands behind the shorter ones. Nobody may look at it: a bias of $-\infty$ is added to its scores,
+# and softmax makes weights of exactly 0 of them. **Break it.** Leave the bias out, and ask for one sequence alone, and beside a longer one:
+
+# %%
+keys, query = rng.standard_normal((1, 7, 16)), rng.standard_normal((1, 3, 16))
+padded = np.concatenate([keys, rng.standard_normal((1, 4, 16))], axis=1)  # what an encoder makes of padding
+hides = np.where(np.arange(11) < 7, 0, -np.inf)
+alone, _ = dot_alignment(query, keys, {})
+with_bias, without_bias = (abs(dot_alignment(query, padded, {}, bias=bias)[0] - alone).max() for bias in (hides, None))
+print(f"change through padding: with the bias {with_bias:.0e}, without {without_bias:.2f}")
+
+# %% [markdown]
+# ## And longer ones?
+#
+# The wall is gone, for the length that was trained. Now we train on all lengths from 4 to 12, once with the vector and once with looking back, whose encoder
+# reads in both directions, and let both copy 4 to 20 letters. What do you expect beyond 12?
+
+# %%
+mixed = read_text("copy", length=(4, 12), examples=8000)
+trained = {
+    "vector, H = 32": train(mixed, dim=32),
+    "looking back, H = 32": train(mixed, dim=32, score="additive", both=True),
+}
+lengths = range(4, 21, 2)
+unseen = {length: read_text("copy", length=length, examples=800).test for length in lengths}
+figure = new_figure(5, 2.6)
+axes = figure.subplots()
+by_length = {}
+styles = [STYLES["vector, H = 32"], STYLES["looking back, H = 16"]]
+for (name, (p, config, _)), style in zip(trained.items(), styles, strict=True):
+    for length, test in unseen.items():
+        logits, _ = seq2seq(test, p, config)
+        by_length[name, length] = (logits.argmax(-1) == test["target"]).all(axis=1).mean()
+    shares = [100 * by_length[name, length] for length in lengths]
+    axes.plot(lengths, shares, label=name, **style)
+axes.axvspan(4, 12, color=ORANGE, alpha=0.12, linewidth=0)
+axes.set(xlabel="letters (trained: shaded)", ylabel="copied without a mistake (%)", xticks=lengths, ylim=(-3, 103))
+plain(axes)
+axes.legend(frameon=False, fontsize=8)
+figure
+
+# %% [markdown]
+# Nothing. Both are true: attention removes the bottleneck, *and* neither network reaches beyond the lengths that it was trained on. "Look one letter
+# further than before" would be a rule for any length; what is learned are the looks that training asks for. Bahdanau's figure 2 is kinder: their
+# network, trained on sentences of up to 50 words, "shows no performance deterioration even with sentences of length 50 or more". But BLEU rates what is partly
+# right, and we count a sequence only if no letter is wrong.
+#
+# What is left of recurrence? Each state still waits for the one before it. Attention waits for nothing: all steps look at once, in one product. What if it
+# made the states, too? That is the Transformer.
+#
+# ## Exercises
+#
+# Write the bodies. `exercises.check` says whether the answer is right, and if it is not, what kind of mistake it looks like.
+# `exercises.hint("gru_cell")` gives a first hint. First the lookup, and its gradient: what if a token stands in several places?
+
+
+# %%
+def my_token_embedding(tokens, p):
+    """tokens, integers [B, T], p {"w": [V, D]} -> y [B, T, D] and the cache {"tokens": tokens}."""
+
+
+exercises.check("token_embedding", my_token_embedding)
+
+
+# %%
+def my_token_embedding_backward(dy, p, c):
+    """dy [B, T, D], p and the cache as above -> g {"w": [V, D]}."""
+
+
+exercises.check("token_embedding_backward", my_token_embedding_backward)
+
+# %% [markdown]
+# The cells. All parts stand side by side along the last axis: in the GRU r, z, n; in the LSTM i, f, g, o.
+
+
+# %%
+def my_gru_cell(x, h, p):
+    """x [B, 3H], h [B, H], p {"w": [H, 3H]} -> y [B, H] and the cache {"h", "gates": r and z [B, 2H], "n"}."""
+
+
+exercises.check("gru_cell", my_gru_cell)
+
+
+# %%
+def my_gru_cell_backward(dy, p, c):
+    """dy [B, H], p and the cache as above -> dx [B, 3H], dh [B, H] and g {"w": [H, 3H]}."""
+
+
+exercises.check("gru_cell_backward", my_gru_cell_backward)
+
+
+# %%
+def my_lstm_cell(x, state, p):
+    """x [B, 4H], state [B, 2H], which is h and m, p {"w": [H, 4H]} -> the new state.
+
+    And the cache {"state", "gates": i, f, g, o [B, 4H], "shown": tanh of the new m [B, H]}.
+    """
+
+
+exercises.check("lstm_cell", my_lstm_cell)
+
+
+# %%
+def my_lstm_cell_backward(dy, p, c):
+    """dy [B, 2H], p and the cache as above -> dx [B, 4H], dstate [B, 2H] and g {"w": [H, 4H]}."""
+
+
+exercises.check("lstm_cell_backward", my_lstm_cell_backward)
+
+# %% [markdown]
+# A whole sequence, with `gru_cell`, `gru_cell_backward`, `linear` and `linear_backward`. New beside the loops above: at padding the state stays what it was.
+
+
+# %%
+def my_recurrence(x, p, start=None, mask=None):
+    """x [B, T, I], p {"x": {"w", "b"}, "h": {"w"}}, start [B, H] or zeros, mask [B, T] -> states [B, T, H], and a cache."""
+
+
+exercises.check("recurrence", my_recurrence)
+
+
+# %%
+def my_recurrence_backward(dstates, p, c):
+    """dstates [B, T, H], p and a cache -> dx [B, T, I], dstart [B, H] and g, a tree like p.
+
+    With forward=my_recurrence the cache is yours. Without it, it is the package's: {"x": that of linear for x [T, B, I],
+    time first, "steps": [that of each step]}; a step at which a sequence is over has a "mask" [B, 1], too.
+    """
+
+
+exercises.check("recurrence_backward", my_recurrence_backward)
+
+# %% [markdown]
+# And attention; `kv` are the encoder's states, keys and values at once.
+
+
+# %%
+def my_dot_alignment(q, kv, p, bias=None):
+    """q [B, T, D], kv [B, S, D], p {}, bias [B, 1, S] -> y [B, T, D] and the cache {"att": that of attention}."""
+
+
+exercises.check("dot_alignment", my_dot_alignment)
+
+
+# %%
+def my_dot_alignment_backward(dy, p, c):
+    """dy [B, T, D], p {} and the cache as above -> dq, dkv and g {}."""
+
+
+exercises.check("dot_alignment_backward", my_dot_alignment_backward)
+
+
+# %%
+def my_additive_alignment(q, kv, p, bias=None):
+    """q [B, T, Dq], kv [B, S, Dk], p {"q": {"w"}, "k": {"w"}, "v": [A]}, bias [B, 1, S] -> y [B, T, Dk].
+
+    And the cache {"q", "k": those of linear, "hidden": {"y": the tanh [B, T, S, A]}, "att": {"a": [B, T, S]}, "kv"}.
+    """
+
+
+exercises.check("additive_alignment", my_additive_alignment)
+
+
+# %%
+def my_additive_alignment_backward(dy, p, c):
+    """dy [B, T, Dk], p and the cache as above -> dq, dkv and g, a tree like p."""
+
+
+exercises.check("additive_alignment_backward", my_additive_alignment_backward)
+
+# %% [markdown]
+# ## What we know now
+#
+# A recurrent network carries one vector along, and its gates decide how far the gradient comes back. As the only way from reader to writer the vector
+# is a bottleneck: width moves the wall, at the price of its square. Attention keeps all states and looks for the one that matters now; its map is an alignment that
+# nobody taught. Beyond the trained lengths neither helps.
+
+# %%
+assert with_looks.accuracy > 0.9 and with_looks.accuracy > with_vector.accuracy + 0.5
+assert with_looks.parameters < with_vector.parameters
+assert maps[0][2].argmax() == questions[0].index("零") and maps[0][3].argmax() == questions[0].index("五")
+assert all(np.allclose(a.sum(axis=-1), 1, atol=1e-5) for a in maps)
+assert from_h < 1e-9 and from_plain < 1e-9
+assert arrived["z = 0.5"][40] < 1e-6 < 1e-2 < arrived["z = 0.9"][40] < arrived["z = 0.98"][40]
+assert right.ok and not broken.ok and through_time < 1e-12
+assert (of_token["pieces of 8"][:16] == 0).all() and of_token["whole"][:16].all()
+assert np.allclose(of_token["pieces of 8"][16:], of_token["whole"][16:])
+narrow, wide = exact["vector, H = 16", 8], exact["vector, H = 64", 8]
+assert narrow.accuracy < 0.1 and wide.accuracy > 0.5 and exact["vector, H = 64", 16].accuracy < 0.1
+assert longer.accuracy > 0.9
+looking = exact["looking back, H = 16", 16]
+assert exact["vector, H = 64", 16].accuracy + 0.05 < dot.accuracy < looking.accuracy
+assert looking.accuracy > 0.8 and looking.parameters < wide.parameters / 10
+assert by_place["reverse"][0] > by_place["copy"][0] and tasks["reverse"][1].accuracy > tasks["copy"][1].accuracy
+assert (diagonals["copy"][:8].argmax(axis=1) == np.arange(8)).mean() > 0.7
+assert (diagonals["reverse"][:8].argmax(axis=1) == np.arange(8)[::-1]).mean() > 0.7
+assert with_bias < 1e-12 and without_bias > 0.01
+assert by_length["looking back, H = 32", 12] > 0.9 and max(by_length[name, 20] for name in trained) < 0.05
+
+# %% [markdown]
+# Next: [from recurrence to the Transformer](19_from_recurrence_to_the_transformer.ipynb).

@@ -1,0 +1,650 @@
+# %% [markdown]
+# # From recurrence to the Transformer
+#
+# **The question.** In [the notebook before](18_the_bottleneck.ipynb) a decoder looked back at all states of an encoder, and the bottleneck was
+# gone. But the states themselves were still made one after another: state $t$ waits for state $t - 1$. If looking helps so much, why not let
+# everybody look at everybody, and drop the recurrence? The answer is the **Transformer** (Vaswani et al. 2017, [Attention Is All You
+# Need](https://arxiv.org/abs/1706.03762)).
+#
+# Here is one, trained for a few seconds: it reads Chinese numerals, character by character, and writes English ones, word by word. Chinese groups
+# digits by ten thousands (万), English by thousands. Before you run the cell: which character should the decoder look at while it writes `thousand`?
+
+# %%
+import logging
+from time import process_time
+
+import numpy as np
+
+import tinyvit
+from tinyvit import exercises, trees
+from tinyvit.data.text import read_text
+from tinyvit.exercises.source import planted
+from tinyvit.layers.decoder_block import decoder_block_init, post_norm_decoder_block, post_norm_decoder_block_backward
+from tinyvit.layers.embedding import class_token, patch_embedding
+from tinyvit.layers.encoder_block import encoder_block, encoder_block_backward, encoder_block_init
+from tinyvit.layers.encoder_stack import encoder_stack
+from tinyvit.layers.layer_norm import layer_norm
+from tinyvit.layers.linear import linear
+from tinyvit.layers.position import sinusoidal_position
+from tinyvit.layers.recurrence import recurrence, recurrence_backward, recurrence_init
+from tinyvit.models.decoding import beam_search, generate
+from tinyvit.models.transformer import (
+    TransformerConfig,
+    decode,
+    encode,
+    transformer,
+    transformer_init,
+    transformer_start,
+    transformer_step,
+)
+from tinyvit.models.writing import write_transformer
+from tinyvit.ops.patterns import causal, pattern_bias
+from tinyvit.ops.softmax import softmax, softmax_backward
+from tinyvit.ops.tokens import END, PADDING, START, no_padding, shifted
+from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain, readable
+
+# without a Chinese font, the figures number the characters, and need not say so
+logging.getLogger("tinyvit.viz.picture").setLevel(logging.ERROR)
+rng = np.random.default_rng(0)
+loaded = read_text("numerals", examples=10_000)  # numbers below a million
+chinese, english, test = loaded.dataset.source, loaded.dataset.target, loaded.test
+config = TransformerConfig(
+    source_tokens=len(chinese.tokens),
+    target_tokens=len(english.tokens),
+    source_length=loaded.dataset.source_length,
+    target_length=loaded.dataset.target_length,
+    dim=32,
+    depth=2,
+    heads=4,
+    mlp_dim=128,
+)
+
+
+def train(config=config, epochs=1, examples=10_000, workers=None, **options):
+    """A Transformer after so many passes over the pairs, and its history."""
+    settings = dict(batch=64, learning_rate=5e-3, ema_decay=0.98, label_smoothing=0.0, validation=0.02)
+    part = {name: tokens[:examples] for name, tokens in loaded.train.items()}
+    recipe = tinyvit.Recipe(epochs=epochs, **settings | options)
+    return tinyvit.fit(config, (part, test), recipe=recipe, progress=False, workers=workers)
+
+
+def numbers(texts):
+    """Numerals as the encoder reads them: [B, S]."""
+    tokens = [chinese.encode(text) + [END] for text in texts]
+    return np.array([row + [PADDING] * (max(map(len, tokens)) - len(row)) for row in tokens])
+
+
+p, history = train(epochs=3)
+print(f"{tinyvit.count(p):,} parameters; of {len(test['source'])} numerals never seen, whole and right:", end=" ")
+print(f"{history[-1]['test_accuracy']:.1%}")
+
+texts = ["三千零五十", "五十万三千零四十二", "五十二万零三百一十七"]
+written = write_transformer({"source": numbers(texts)}, p, config)
+for text, answer in zip(texts, written, strict=True):
+    print(f"{text}: {english.decode(answer)}")
+
+
+# %%
+def alignment_figure(text, words):
+    """Where each word looked, in each decoder block: the mean over the heads."""
+    _, c = transformer({"source": numbers([text]), "target": words[None]}, p, config)
+    rows, columns = english.pieces(words) + ["(end)"], [*readable(list(text), "character"), "(end)"]
+    figure = new_figure(7.5, 3.2)
+    for number, (axes, block) in enumerate(zip(figure.subplots(1, 2), c["decoder"]["blocks"], strict=True), 1):
+        looks = block["cross"]["att"]["a"][0].mean(axis=0)[: len(rows)]  # [h, T, S] -> [T, S]
+        axes.imshow(looks, cmap="Blues", vmin=0, vmax=1)
+        axes.set(xticks=range(len(columns)), yticks=range(len(rows)))
+        axes.set_xticklabels(columns, fontsize=8)
+        axes.set_yticklabels(rows if number == 1 else [], fontsize=8)
+        axes.set_title(f"decoder block {number}", fontsize=9)
+    return figure
+
+
+alignment_figure(texts[1], written[1])
+
+# %% [markdown]
+# Look at the right picture. `five`, `three`, `forty-` and `two` each look at their digit. `thousand` does not look at 千. The third numeral has a
+# `thousand`, too, without any 千 in it, so that character cannot be relied on. The word looks mostly at the end, where nothing is to be read, and follows
+# from the words before it. How a model comes to do that is what this notebook is about.
+#
+# ## All steps at once
+#
+# A recurrent layer computes $s_t = \mathrm{cell}(x_t, s_{t-1})$. **Self-attention** replaces it by
+#
+# $$ y_t = \sum_s a_{ts} v_s, \qquad a = \mathrm{softmax}\left( \frac{q k^\top}{\sqrt{d_k}} \right), $$
+#
+# where queries, keys and values are made of the same tokens ([notebooks 3](03_attention.ipynb) and [4](04_heads.ipynb)). No $y_t$ waits for
+# another. But there are $T^2$ pairs. Two measurements then: the time of a forward and a backward pass on one core, and how much of the last step's
+# gradient arrives at an earlier token. What do you expect of the time at 16 tokens, and at 512?
+
+# %%
+D = 64
+gru, block = recurrence_init(rng, D, D), encoder_block_init(rng, D, 4 * D)
+
+
+def gru_step(x, p=gru):
+    y, c = recurrence(x, p)
+    return y, lambda dy: recurrence_backward(dy, p, c)[0]
+
+
+def block_step(x, p=block):
+    y, c = encoder_block(x, p, heads=4)
+    return y, lambda dy: encoder_block_backward(dy, p, c)[0]
+
+
+def milliseconds(step, x, repeats=5):
+    """Of a forward and a backward pass: the median."""
+    times = []
+    for _ in range(repeats + 1):
+        begun = process_time()
+        y, backward = step(x)
+        backward(y)
+        times.append(1000 * (process_time() - begun))
+    return np.median(times[1:])
+
+
+def arriving(step, x):
+    """The size of the gradient at each token that a random gradient of the last one leaves, from the last backwards."""
+    y, backward = step(x)
+    dy = np.zeros_like(y)
+    dy[:, -1] = rng.standard_normal(dy[:, -1].shape)
+    return np.linalg.norm(backward(dy), axis=-1).mean(axis=0)[::-1]
+
+
+layers = {"GRU": (gru_step, ORANGE), "encoder block": (block_step, BLUE)}
+lengths = (16, 32, 64, 128, 256, 512)
+figure = new_figure(7.5, 2.8)
+left, right = figure.subplots(1, 2)
+times, reach = {}, {}
+for name, (step, colour) in layers.items():
+    times[name] = [milliseconds(step, rng.standard_normal((8, T, D), dtype="float32")) for T in lengths]
+    reach[name] = arriving(step, rng.standard_normal((32, 64, D), dtype="float32"))
+    left.plot(lengths, times[name], "o-", color=colour, label=name)
+    right.plot(reach[name], color=colour, label=name)
+left.set(xscale="log", yscale="log", xlabel="tokens", ylabel="milliseconds")
+left.set_xticks(lengths, lengths)
+left.minorticks_off()
+right.set(yscale="log", xlabel="tokens before the last", ylabel="size of the gradient")
+for axes in (left, right):
+    plain(axes)
+left.legend(fontsize=8)
+figure
+
+# %% [markdown]
+# The recurrence's time grows with $T$, the block's with $T^2$ in the end. (On one core the two lie close together. On hardware with thousands of
+# cores, it matters that the block's loop over $t$ is gone.) On the right is the better reason. In a fresh GRU the gradient loses a factor at every
+# step; in the block, all tokens are one step away. So a Transformer needs no gates to remember.
+#
+# ## The score, and two slips
+#
+# **The missing scale.** It is easy to write softmax($q k^\top$) and to see nothing wrong: every shape fits. A score is a sum of $d_k$ products, and
+# its variance grows with $d_k$. Here are random queries and keys, as a fresh layer makes them, with the scale and without: the largest of 32
+# weights, and the size of the gradient that passes through the softmax.
+
+# %%
+print("d_k   largest weight: scaled  unscaled    gradient through: scaled  unscaled")
+through = {}
+for d in (4, 32, 256):
+    q, k = rng.standard_normal((2, 512, 32, d))
+    found = []
+    for scale in (d**-0.5, 1.0):
+        a, c = softmax(scale * q @ k.swapaxes(-1, -2))
+        dscores = softmax_backward(rng.standard_normal(a.shape), c)
+        found.append((a.max(axis=-1).mean(), np.linalg.norm(dscores, axis=-1).mean()))
+    through[d] = found
+    (most, size), (most_unscaled, size_unscaled) = found
+    print(f"{d:3} {most:24.2f} {most_unscaled:9.2f} {size:25.3f} {size_unscaled:9.3f}")
+
+# %% [markdown]
+# Without the scale the softmax of a wide head has all but chosen one key before anything is learned, and the gradient that passes is a fraction of
+# what it could be.
+#
+# **The transpose.** For a matrix, $k^\top$ is `k.T`. But `k` here has three axes, [B, T, D], and `.T` reverses *all* of them, to [D, T, B]. What
+# does NumPy say to `q @ k.T`?
+
+# %%
+spoken_of = {}
+for B, T, D in ((2, 3, 4), (4, 4, 4), (1, 4, 4)):
+    q, k = rng.standard_normal((2, B, T, D))
+    right = softmax(q @ k.swapaxes(-1, -2))[0]
+    try:
+        scores = q @ k.T
+        verdict = f"scores {list(scores.shape)}"
+        a = softmax(scores)[0]
+        if a.shape == right.shape:
+            verdict += f", weights off by up to {abs(a - right).max():.2f}"
+        else:
+            verdict += f" in place of {list(right.shape)}, every weight {a.min():.0f}"
+    except ValueError:
+        verdict = "an error"
+    spoken_of[B, T, D] = verdict
+    print(f"B, T, D = {B}, {T}, {D}: {verdict}")
+
+# %% [markdown]
+# An error, if you are lucky. With equal axes there is none, and scores are mixed across the batch. With one sequence and $T = D$, NumPy broadcasts:
+# each query has a single key, of weight 1. What is meant is `k.swapaxes(-1, -2)`: the last two axes, and no other. (So test with axes of different
+# sizes.)
+#
+# ## Which order?
+#
+# Self-attention computes the same for every order of its tokens. Here the model's encoder without its positions, on a numeral and on the same
+# characters shuffled:
+
+# %%
+first, second = numbers(["二百三十"]), numbers(["三百二十"])
+for name, edit in (("with positions", ("z + waves", "z + waves")), ("without", ("z + waves", "z + 0 * waves"))):
+    with planted(sinusoidal_position, edit):
+        one, other = (encode(tokens, p, config)[0]["tokens"] for tokens in (first, second))
+        apart = abs(one - other[:, [2, 1, 0, 3, 4]]).max()
+    print(f"{name:15} the encoder's states for 230, and for 320 put into the same order: {apart:.0e} apart")
+
+# %% [markdown]
+# Without positions, 230 and 320 are the same set of characters. So something must be added that says where a token stands: for place $t$ of width
+# $D$, sines and cosines of $D/2$ frequencies,
+#
+# $$ E_{t, 2i} = \sin(\omega_i t), \qquad E_{t, 2i+1} = \cos(\omega_i t), \qquad \omega_i = 10000^{-2i/D} $$
+#
+# Why these, and not the number $t$ itself? A large $t$ would drown the token. And each pair is the hand of a clock. Going $k$ places further turns
+# every hand by an angle that depends on $k$ alone, so that there is *one* matrix $R_k$ with $E_{t+k} = E_t R_k$, for all $t$. What is "three before
+# me" is therefore a linear layer, the same everywhere. Check it, and look at the inner products $E_t \cdot E_{t+k}$:
+
+# %%
+places, width = 64, 32
+table = sinusoidal_position(np.zeros((1, places, width)), {})[0][0]  # [places, D]
+k = 3
+turn = np.zeros((width, width))
+for i in range(0, width, 2):
+    angle = k * 10_000 ** (-i / width)
+    turn[i : i + 2, i : i + 2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+turned = abs(table[:-k] @ turn - table[k:]).max()
+print(f"E(t + {k}) = E(t) R for every t, within {turned:.0e}")
+
+figure = new_figure(7.5, 2.4)
+left, right = figure.subplots(1, 2)
+left.imshow(table.T, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+left.set(xlabel="place t", ylabel="feature")
+alike = table @ table.T
+for t, style in (
+    (5, dict(color=BLUE, linewidth=6, alpha=0.4)),
+    (20, dict(color=ORANGE)),
+    (40, dict(color="black", linestyle=":")),
+):
+    right.plot(np.arange(places) - t, alike[t], label=f"t = {t}", **style)
+right.set(xlabel="k", ylabel="E(t) . E(t + k)", xlim=(-20, 20))
+right.legend(fontsize=8)
+plain(right)
+figure
+
+# %% [markdown]
+# All curves are one curve. Nothing here is learned, and there is an $E_t$ for every $t$; but that does not make a model understand sequences that
+# are longer than those it learned from ([the notebook before](18_the_bottleneck.ipynb)). [The derivation](../docs/derivations/sinusoids.md) has the
+# proof.
+#
+# ## Who may look at whom: masks
+#
+# A batch holds sequences of unequal length, with padding behind their ends. And a decoder must not look at words that it is yet to write. Both are
+# said by a **bias** that is added to the scores: 0 where a query may look, $-\infty$ where not, for $e^{-\infty} = 0$. The softmax needs no change.
+# Below, what may be looked at is blue; on the right is where the words do look, as a mean over the heads of the first decoder block.
+
+# %%
+three = numbers(["五", "三千零五十", "五十万三千零四十二"])
+given = shifted(written[1:2])[0, :-1]  # what the decoder is given, from the start token on
+_, c = transformer({"source": numbers(texts[1:2]), "target": written[1:2]}, p, config)
+seen = c["decoder"]["blocks"][0]["msa"]["att"]["a"][0, :, : len(given), : len(given)].mean(axis=0)
+
+figure = new_figure(8, 2.9)
+left, middle, right = figure.subplots(1, 3)
+left.imshow(no_padding(three, "source"), cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
+left.set(xlabel="key", ylabel="sequence", yticks=range(3))
+middle.imshow(causal(len(given)), cmap="Blues", vmin=0, vmax=1.6)
+middle.set(xlabel="key", ylabel="query")
+right.imshow(seen, cmap="Blues", vmin=0, vmax=1)
+labels = [english.tokens[token] for token in given]
+right.set_xticks(range(len(given)), labels, rotation=90, fontsize=6)
+right.set_yticks(range(len(given)), labels, fontsize=6)
+for axes, title in zip((left, middle, right), ("padding", "causal", "decoder block 1"), strict=True):
+    axes.set_title(title, fontsize=9)
+figure
+
+# %% [markdown]
+# Masks are tested by changing what must not matter. The last words of each target are exchanged: are the logits before them the same, to the bit?
+# And a numeral is read alone, and in company of a longer one.
+
+# %%
+batch = {name: tokens[:64] for name, tokens in test.items()}
+logits, _ = transformer(batch, p, config)
+other = batch["target"].copy()
+other[:, 6:] = rng.integers(3, config.target_tokens, other[:, 6:].shape)
+blind = np.array_equal(transformer(batch | {"target": other}, p, config)[0][:, :7], logits[:, :7])
+print("no look at the future:", blind)
+
+short, both = numbers(["五"]), numbers(["五", "五十万三千零四十二"])
+company = {}
+for name, edit in (("masked", ("!= PADDING", "!= PADDING")), ("not masked", ("!= PADDING", "!= -1"))):
+    with planted(no_padding, edit):
+        alone, padded = (encode(tokens, p, config)[0]["tokens"][0, :2] for tokens in (short, both))
+    company[name] = abs(alone - padded).max()
+    print(f"padding {name:10}: alone and in company {company[name]:.0e} apart")
+
+# %% [markdown]
+# **Break it.** Forget the causal mask while training. Will the loss be higher, or lower? And what will the model write?
+
+# %%
+forgotten = ("causal(first + z.shape[1])[first:]", "causal(first + z.shape[1])[first:] | True")
+honest, honest_history = train()
+with planted(decode, forgotten):
+    cheat, cheat_history = train(workers=1)
+
+
+def written_right(p, config=config, **options):
+    """Which numerals of the test set the model writes without a mistake [N], and what it writes [N, T]."""
+    found = write_transformer(test, p, config, **options)
+    found = np.pad(found, ((0, 0), (0, test["target"].shape[1] - found.shape[1])))
+    return (found == test["target"]).all(axis=1), found
+
+
+for name, model, past in (("with the mask", honest, honest_history), ("without", cheat, cheat_history)):
+    right, _ = written_right(model)
+    print(f"{name:14} loss on the test set {past[-1]['test_loss']:.3f}, numerals written right {right.mean():6.1%}")
+
+# %% [markdown]
+# The loss is *lower*: the answer stands in the input, one place to the right, and the model has learned to copy it. When it must write, there is
+# nothing to copy. A loss that is too good is a symptom.
+#
+# ## The block is ViT's
+#
+# Besides attention and positions the encoder has what every notebook of this series has: an MLP for each token, residual connections, LayerNorm. Is
+# it the same block? Take a Vision Transformer apart, and run its patches through the Transformer's `encoder_stack`; then break `encoder_block`, and
+# see who is hit.
+
+# %%
+(_, _), (images, _) = tinyvit.load_data("digits")
+vit_config = tinyvit.ViTConfig(image=8, channels=1, patch=2, dim=32, depth=2, heads=4, mlp_dim=128, classes=10)
+p_vit = tinyvit.vit_init(rng, vit_config)
+p_vit["head"]["w"] += rng.standard_normal((32, 10), dtype="float32")  # it starts at zero
+p_vit["blocks"] = p["encoder"]  # the blocks that have learned to read Chinese
+
+z, _ = patch_embedding(images, p_vit["patch"], patch=2)
+z, _ = class_token(z, p_vit["cls"])
+z, _ = encoder_stack(z + p_vit["pos"], p_vit["blocks"], heads=4)
+by_hand, _ = linear(layer_norm(z[:, 0], p_vit["ln"])[0], p_vit["head"])
+from_vit, _ = tinyvit.vit(images, p_vit, vit_config)
+same = abs(by_hand - from_vit).max()
+print(f"encoder_stack on patches, and vit: logits of size {abs(from_vit).mean():.1f}, {same:.0e} apart")
+
+with planted(encoder_block, ("z = y + z[:, :rows]", "z = y")):
+    hit_vit = abs(tinyvit.vit(images, p_vit, vit_config)[0] - from_vit).mean()
+    hit_transformer = abs(transformer(batch, p, config)[0] - logits).mean()
+print(f"with a broken encoder_block: ViT's logits change by {hit_vit:.1f}, the Transformer's by {hit_transformer:.1f}")
+
+# %% [markdown]
+# One function. (ViT's MLP has GELU where the Transformer of 2017 has ReLU; that is a keyword.) A ViT is the encoder of a Transformer, with patches
+# for words, and a class token in the decoder's place.
+#
+# ## The decoder's block
+#
+# A decoder block has a third branch between the two: **cross-attention**. Its queries come from the words written so far, its keys and values from
+# the encoder, as in Bahdanau's attention. So the map is [T, S], and was drawn at the top. With $M$ the encoder's output, the *memory*:
+#
+# $$ z' = \mathrm{MSA}(\mathrm{LN}(z)) + z, \qquad z'' = \mathrm{MSA}(\mathrm{LN}(z'), M) + z', \qquad z''' = \mathrm{MLP}(\mathrm{LN}(z'')) + z'' $$
+#
+# On the way back every decoder block sends a gradient to $M$, and they add up ([the derivation](../docs/derivations/decoder_block.md)). The whole,
+# in blue what a ViT has too (sums and LayerNorms are not drawn):
+
+# %%
+figure = new_figure(7.5, 3.4)
+axes = figure.subplots()
+ENCODER = ["embedding + positions", "self-attention", "MLP"]
+DECODER = ["embedding + positions", "self-attention, causal", "cross-attention", "MLP", "scores of the next word"]
+for side, steps in enumerate((ENCODER, DECODER)):
+    for height, name in enumerate(steps):
+        colour = "#cfe2f0" if name in ENCODER else "#f6d5bd"
+        box = dict(boxstyle="round,pad=0.4", facecolor=colour, edgecolor="#555555")
+        axes.text(side, height, name, ha="center", va="center", fontsize=9, bbox=box)
+        if height:
+            axes.annotate("", (side, height - 0.3), (side, height - 0.7), arrowprops=dict(arrowstyle="->"))
+axes.annotate("", (0.82, 2), (0.1, 2), arrowprops=dict(arrowstyle="->", color=ORANGE, linewidth=2))
+axes.text(0.45, 2.15, "memory M", ha="center", color=ORANGE, fontsize=9)
+for edge, low, high in ((-0.3, 1, 2), (1.3, 1, 3)):  # what stands there L times
+    axes.plot([edge, edge], [low - 0.3, high + 0.3], color="#888888")
+    axes.text(1.07 * edge, (low + high) / 2, "L times", rotation=90, ha="center", va="center", fontsize=8)
+for side, text in enumerate(("the source", "the start, and the words written so far")):
+    axes.text(side, -0.75, text, ha="center", fontsize=9)
+axes.set(xlim=(-0.5, 1.5), ylim=(-1, 4.5))
+axes.axis("off")
+figure
+
+# %% [markdown]
+# The block above is **pre-norm**, as in ViT. The paper's is **post-norm**: $z' = \mathrm{LN}(\mathrm{MSA}(z) + z)$, and so on. The parameters are
+# the same ones. Post-norm is known to need a **warm-up**, a learning rate that rises slowly at first. Is it so here, six blocks deep?
+
+# %%
+curves = {}
+deep = config.changed(depth=6)
+for title, norm, warmup in (
+    ("pre-norm", "pre", 0.0),
+    ("post-norm", "post", 0.0),
+    ("post-norm, warm-up", "post", 0.3),
+):
+    _, past = train(deep.changed(norm=norm), warmup=warmup, learning_rate=3e-3, examples=6_000)
+    curves[title] = [(row["step"], row["loss"]) for row in past if row["kind"] == "step"]
+figure = new_figure(5, 2.6)
+axes = figure.subplots()
+for (title, points), colour in zip(curves.items(), (BLUE, ORANGE, "#009e73"), strict=True):
+    axes.plot(*zip(*points, strict=True), color=colour, label=title)
+axes.set(xlabel="step", ylabel="training loss", ylim=(0, None))
+axes.legend(fontsize=8)
+plain(axes)
+figure
+
+# %% [markdown]
+# It is: without warm-up post-norm hardly learns in these steps, with it slowly, and pre-norm needs none. [Notebook 6](06_layer_norm_and_gelu.ipynb)
+# measures why.
+#
+# ## Teacher forcing, and what goes wrong in decoding
+#
+# In training the decoder is given the *true* words before each place (**teacher forcing**): the start token, then the target without its last. One
+# pass asks for all places at once, which is what the causal mask is for.
+
+# %%
+example = batch["target"][:1]
+print("is given  ", [english.tokens[t] for t in shifted(example)[0] if t != PADDING])
+print("is to say ", [english.tokens[t] for t in example[0] if t != PADDING])
+
+# %% [markdown]
+# When it writes, it is given its own words, mistakes included: it meets beginnings that no teacher ever gave it. This is called **exposure bias**.
+# The model with a single epoch, `honest`, makes enough mistakes to study. Two scores: how many words are right, and how many whole numerals. Which
+# of them is lower when the model writes on its own?
+
+# %%
+target, real = test["target"], test["target"] != PADDING
+forced = transformer(test, honest, config)[0].argmax(-1)
+_, free = written_right(honest)
+scores = {}
+for name, said in (("teacher-forced", forced), ("on its own", free)):
+    right = (said == target) | ~real
+    scores[name] = (right[real].mean(), right.all(axis=1).mean())
+    print(f"{name:15} words right {scores[name][0]:.1%}, numerals right {scores[name][1]:.1%}")
+
+slipped = ((free != target) & real).argmax(axis=1)  # the first word that is wrong
+behind = real & (np.arange(target.shape[1]) > slipped[:, None]) & ((free != target) & real).any(axis=1)[:, None]
+for name, said in (("teacher-forced", forced), ("on its own", free)):
+    print(f"{name:15} words right behind its first mistake: {(said == target)[behind].mean():.0%}")
+
+figure = new_figure(5, 2.4)
+axes = figure.subplots()
+for (name, said), colour in zip((("teacher-forced", forced), ("on its own", free)), (BLUE, ORANGE), strict=True):
+    axes.plot(
+        1 + np.arange(12),
+        [(said == target)[:, t][real[:, t]].mean() for t in range(12)],
+        "o-",
+        color=colour,
+        label=name,
+    )
+axes.set(xlabel="word", ylabel="share right", ylim=(0, 1.02))
+axes.legend(fontsize=8)
+plain(axes)
+figure
+
+# %% [markdown]
+# Whole numerals are right equally often, and must be: up to its first mistake, the model is given exactly the words that the teacher gives. (So
+# whole-sequence accuracy can be measured in one teacher-forced pass.) It is the words *behind* a mistake that suffer, since every later word
+# continues the wrong numeral.
+#
+# ## Decoding with a memory of keys and values
+#
+# To write word $t$, `decode` could be run on all words so far, anew at every step. But no earlier word sees the new one, so its keys and values
+# stay as they were. Keep them, and each step computes one token. Is that the same function, and what does it save at 64 words? (Random parameters
+# will do.)
+
+# %%
+long = TransformerConfig(target_length=64, dim=64, mlp_dim=256)
+p_long = transformer_init(rng, long, dtype="float64")
+source = rng.integers(3, 13, (8, 16))
+
+
+def step_anew(tokens, state, p, config):
+    """The scores after these tokens, without a memory: all words so far are decoded again."""
+    words = np.concatenate([state["words"], tokens[:, None]], axis=1)
+    return decode(words, state["memory"], p, config)[0][:, -1], state | {"words": words}
+
+
+def sixty_four(step, state):
+    """Scores of 64 steps, each given the same words, and the milliseconds that they took."""
+    begun, found = process_time(), []
+    for tokens in long_text.T:
+        scores, state = step(tokens, state, p_long, long)
+        found.append(scores)
+    return np.stack(found, axis=1), 1000 * (process_time() - begun)
+
+
+long_text = rng.integers(3, 13, (8, 64))
+memory = transformer_start(source, p_long, long)
+kept, fast = sixty_four(transformer_step, memory)
+anew, slow = sixty_four(step_anew, memory | {"words": np.zeros((8, 0), int)})
+print(f"largest difference {abs(kept - anew).max():.0e}; {slow:,.0f} ms anew, {fast:,.0f} ms with the cache")
+
+# %% [markdown]
+# ## Greedy, or a beam
+#
+# **Greedy** decoding takes the likeliest word at each step. Is that the likeliest sequence? Here is a model small enough to reckon in your head. It
+# begins with a (0.5) or b (0.4). After b it ends (0.9). After a anything may come. What does greedy decoding write, and what would be better?
+
+# %%
+a, b = 3, 4
+FIRST, AFTER = [1e-9, 1e-9, 0.1, 0.5, 0.4], {a: [1e-9, 1e-9, 0.4, 0.3, 0.3], b: [1e-9, 1e-9, 0.9, 0.05, 0.05]}
+
+
+def toy(tokens, state):
+    """The model above: the scores [B, V] of the next token, given the last ones."""
+    return np.log([FIRST if token == START else AFTER[token] for token in tokens]), state
+
+
+nothing = {"none": np.zeros((1, 1))}
+greedy_text = generate(toy, nothing, 1, 4)[0].tolist()
+beam_text, score = beam_search(toy, nothing, 1, 4, width=2, alpha=0)
+print("greedy:", greedy_text, f"probability {FIRST[a] * AFTER[a][END]:.2f}")
+print("beam of 2:", beam_text[0].tolist(), f"probability {np.exp(score[0]):.2f}")
+
+# %% [markdown]
+# A **beam search** keeps the best few beginnings at each step. On numerals, with the model of one epoch:
+
+# %%
+beam_right, by_beam = written_right(honest, beam=4)
+greedy_right = (free == target).all(axis=1)
+differ = (by_beam != free).any(axis=1)
+print(f"right: greedy {greedy_right.mean():.1%}, a beam of four {beam_right.mean():.1%}")
+print(
+    f"they differ in {differ.sum()} of {len(differ)}: in {(differ & beam_right).sum()} of these the beam is right,",
+    end=" ",
+)
+print(f"in {(differ & greedy_right).sum()} greedy decoding, in the others neither")
+shown = np.flatnonzero(differ & beam_right)[0]
+for name, found in (("greedy", free), ("beam", by_beam)):
+    print(f"{chinese.decode(test['source'][shown])} {name:6}: {english.decode(found[shown])}")
+
+# %% [markdown]
+# The beam finds likelier sequences, and likelier is often, not always, right. Without correction it would prefer short ones, since every word
+# costs; so the log-probability is divided by a length penalty (Wu et al. 2016).
+#
+# ## Exercises
+#
+# Write the bodies; `exercises.check` marks them, and `exercises.hint("causal")` gives a first hint. Use `layer_norm`, `multi_head_attention` and
+# `mlp` of `tinyvit.layers`, and their backward passes.
+
+
+# %%
+def my_causal(tokens, queries=None):
+    """[T, T] of True and False: may query t look at key s? With `queries`, numbers of tokens, only their rows."""
+
+
+exercises.check("causal", my_causal)
+
+
+# %%
+def my_decoder_block(z, memory, p, *, heads, gelu="relu", eps=1e-5, bias=None, memory_bias=None):
+    """Pre-norm: z [B, T, D], memory [B, S, D], p {ln1, msa, ln2, cross, ln3, mlp} -> z, and the caches by these names.
+
+    bias is for the first attention, memory_bias for the second. The package's cache has two more, {} without dropout:
+    drop_msa and drop_cross.
+    """
+
+
+exercises.check("decoder_block", my_decoder_block)
+
+
+# %%
+def my_decoder_block_backward(dz, p, c):
+    """dz [B, T, D], p and the cache -> dz, dmemory [B, S, D], and g with p's keys."""
+
+
+exercises.check("decoder_block_backward", my_decoder_block_backward)
+
+
+# %%
+def my_post_norm_decoder_block(z, memory, p, *, heads, gelu="relu", eps=1e-5, bias=None, memory_bias=None):
+    """The same with each LayerNorm behind its sum."""
+
+
+exercises.check("post_norm_decoder_block", my_post_norm_decoder_block)
+
+
+# %%
+def my_post_norm_decoder_block_backward(dz, p, c):
+    """dz [B, T, D], p and the cache -> dz, dmemory [B, S, D], and g with p's keys."""
+
+
+exercises.check("post_norm_decoder_block_backward", my_post_norm_decoder_block_backward)
+
+# %% [markdown]
+# ## What we know now
+#
+# Self-attention is all steps at once; positions bring back the order, and masks say who may look at whom. The encoder's block is ViT's. A decoder
+# adds a branch that asks the source, learns with a teacher, and writes alone.
+
+# %%
+small = [rng.standard_normal((2, 3, 8)), rng.standard_normal((2, 5, 8)), decoder_block_init(rng, 8, 6, dtype="float64")]
+post_norm_report = tinyvit.gradcheck(
+    post_norm_decoder_block,
+    post_norm_decoder_block_backward,
+    *small,
+    heads=2,
+    gelu="tanh",
+    bias=pattern_bias(causal(3)),
+)
+assert post_norm_report.ok and history[-1]["test_accuracy"] > 0.95
+assert reach["GRU"][-1] < 1e-4 < reach["encoder block"][-1] and times["GRU"][-1] < 2 * times["encoder block"][-1]
+assert through[256][1][0] > 0.9 and through[256][1][1] < through[256][0][1] / 2
+assert spoken_of[2, 3, 4] == "an error" and "every weight 1" in spoken_of[1, 4, 4] and "off" in spoken_of[4, 4, 4]
+assert apart < 1e-5 and turned < 1e-12 and blind and company["masked"] < 1e-5 < 0.1 < company["not masked"]
+assert cheat_history[-1]["test_loss"] < honest_history[-1]["test_loss"]
+assert written_right(cheat)[0].mean() < 0.05 < written_right(honest)[0].mean()
+assert same < 1e-4 and min(hit_vit, hit_transformer) > 0.1
+assert curves["post-norm"][-1][1] > curves["post-norm, warm-up"][-1][1] > curves["pre-norm"][-1][1]
+assert scores["teacher-forced"][1] == scores["on its own"][1] and scores["teacher-forced"][0] > scores["on its own"][0]
+assert abs(kept - anew).max() < 1e-12 and slow > 3 * fast
+assert greedy_text == [a, END] and beam_text[0].tolist() == [b, END] and beam_right.mean() > greedy_right.mean()
+assert trees.count(p["encoder"]) == trees.count(p_vit["blocks"])
+
+# %% [markdown]
+# Next: [three objectives on one block](20_three_objectives_on_one_block.ipynb).

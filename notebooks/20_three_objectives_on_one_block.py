@@ -1,0 +1,498 @@
+# %% [markdown]
+# # Three objectives on one block
+#
+# **The question.** A translator, a GPT that writes, a BERT that fills gaps, a ViT that names what it sees: [the notebook
+# before](19_from_recurrence_to_the_transformer.ipynb) has shown that all run the same block. What, then, makes them different?
+#
+# Three things: what the model is **given**, what it is **asked**, and **who may look at whom**. Here they are for one and the same sum,
+# $12 + 30 = 42$; all sums here are of two numbers with two digits. A row is a query, a column a key, blue means *may look*. The orange rows are
+# those that are asked something.
+
+# %%
+import numpy as np
+
+import tinyvit
+from tinyvit import exercises, trees
+from tinyvit.arrays import flat
+from tinyvit.data.text import joined, read_text
+from tinyvit.exercises.source import edited
+from tinyvit.layers.embedding import patch_embedding
+from tinyvit.layers.token_embedding import token_embedding, token_scores, token_scores_backward
+from tinyvit.models import bert as bert_file
+from tinyvit.models.bert import BERTConfig, bert, bert_backward, bert_init
+from tinyvit.models.gpt import GPTConfig, gpt, gpt_backward, gpt_init
+from tinyvit.models.transformer import TransformerConfig, transformer, transformer_backward, transformer_init
+from tinyvit.models.writing import hide_answers, write_bert, write_gpt, write_transformer
+from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
+from tinyvit.ops.patterns import causal, full
+from tinyvit.ops.token_cross_entropy import NO_TARGET, token_cross_entropy, token_cross_entropy_backward
+from tinyvit.ops.tokens import ANSWER, END, HIDDEN, PADDING, SPECIAL_JOINED, shifted
+from tinyvit.training.adamw import adamw_step, clip_factor
+from tinyvit.training.schedule import warmup_cosine
+from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
+
+rng = np.random.default_rng(0)
+sums = read_text("sums")
+two_digits = [
+    part["source"][:, 4] > END for part in (sums.train, sums.test)
+]  # of both numbers: five tokens and the end
+parts = [
+    {side: tokens[chosen] for side, tokens in part.items()}
+    for part, chosen in zip((sums.train, sums.test), two_digits, strict=True)
+]
+pairs = sums._replace(train=parts[0], test=parts[1])  # question and answer apart
+whole = joined(pairs)  # as one sequence, with a sign between
+print(f"{len(pairs.train['source']):,} sums to learn from, {len(pairs.test['source']):,} others to be asked")
+
+PATTERNS = {  # title: tokens, rows that are asked something, the pattern
+    "translate: the decoder": (["<start>", "4", "2"], [0, 1, 2], causal(3)),
+    "predict the next": (["<start>", *"12+30=42"], range(9), causal(9)),
+    "fill the blank": (list("12+▢0=42"), [3], full(8)),
+    "name it": (["class", *"12+30"], [0], full(6)),
+}
+figure = new_figure(8, 2.6)
+for axes, (title, (tokens, rows, allowed)) in zip(figure.subplots(1, 4), PATTERNS.items(), strict=True):
+    picture = allowed.astype(float)
+    picture[list(rows)] *= 2
+    colours = np.array([[1, 1, 1], [0.62, 0.76, 0.88], [0.93, 0.6, 0.3]])
+    axes.imshow(colours[picture.astype(int)])
+    axes.set_xticks(range(len(tokens)), tokens, fontsize=7, rotation=90)
+    axes.set_yticks(range(len(tokens)), tokens, fontsize=7)
+    axes.set_title(title, fontsize=9)
+figure
+
+# %% [markdown]
+# (The translator's decoder looks at all of `12+30` besides, through cross-attention.)
+#
+# ## A loop that does not know what it trains
+#
+# An objective is a function: from some examples and the parameters to the loss and its gradient. The loop below is all that is common: 128 examples
+# a step, blocks of the same size, the same learning rate. From which objective will a model learn to add in the fewest steps, and from which in the
+# most? Guess before you go on.
+
+# %%
+BATCH, EVERY = 128, 100
+size = dict(dim=32, depth=2, heads=4, mlp_dim=128)
+learned = {}
+
+
+def train(name, objective, score, p, examples, steps):
+    """Parameters after so many steps of AdamW; `learned` notes the share that is right as the steps go by."""
+    vector = flat(p)
+    p, moments = trees.views(vector, p), np.zeros((2, len(vector)), "float32")
+    draws = np.random.default_rng(len(learned.setdefault(name, [])))
+    for step in range(1, steps + 1):
+        rows = draws.integers(0, len(next(iter(examples.values()))), BATCH)
+        _, g = objective(draws, {key: array[rows] for key, array in examples.items()}, p)
+        g = flat(g, like=p)
+        g *= clip_factor(np.linalg.norm(g), 1.0)
+        rate = warmup_cosine(step, steps=steps, warmup=0.1, peak=5e-3)
+        adamw_step(vector, g, *moments, step=step, learning_rate=rate, decay=0.01)
+        if step % EVERY == 0:
+            learned[name].append(score(p))
+    print(f"{name}: {learned[name][-1]:.1%} right after {EVERY * len(learned[name])} steps, {len(vector):,} parameters")
+    return p
+
+
+def asked(tokens):
+    """Every token that is not padding, as a target."""
+    return np.where(tokens == PADDING, NO_TARGET, tokens)
+
+
+def answers_right(logits, target, places):
+    """The share of sequences in which all these places are right."""
+    return ((logits.argmax(-1) == target) | ~places).all(axis=1).mean()
+
+
+# %% [markdown]
+# ## Translate
+#
+# **Given** the question, and the answer up to the word before. **Asked** the next word of the answer, at every place at once. In
+# `token_cross_entropy`, places without a target (here padding) do not count, and the mean is over those that do: a long sequence has more to say
+# than a short one ([derived here](../docs/derivations/token_cross_entropy.md)).
+
+# %%
+config_pair = TransformerConfig(
+    source_tokens=len(pairs.dataset.source.tokens),
+    target_tokens=len(pairs.dataset.target.tokens),
+    source_length=pairs.dataset.source_length,
+    target_length=pairs.dataset.target_length,
+    **size,
+)
+
+
+def translate(draws, batch, p):
+    logits, c = transformer(batch, p, config_pair)  # it shifts the target itself
+    loss, c_loss = token_cross_entropy(logits, asked(batch["target"]))
+    return loss, transformer_backward(token_cross_entropy_backward(1.0, c_loss), p, c, config_pair)
+
+
+def translated(p):
+    logits, _ = transformer(pairs.test, p, config_pair)
+    return answers_right(logits, pairs.test["target"], pairs.test["target"] != PADDING)
+
+
+p_pair = train("translate", translate, translated, transformer_init(rng, config_pair), pairs.train, 600)
+
+# %% [markdown]
+# ## Predict the next
+#
+# A **GPT** ([Radford et al. 2018](https://cdn.openai.com/research-covers/language-unsupervised/language_understanding_paper.pdf)) has no encoder
+# and no labels. It reads one sequence, question and answer alike, and is **asked** at every place for the token that follows. So any text is its
+# own target, shifted by one: that is why such models could be trained on all that was ever written.
+
+# %%
+tokens_in_all, length = len(whole.dataset.source.tokens), whole.dataset.length
+config_next = GPTConfig(tokens=tokens_in_all, length=length, **size)
+test = whole.test["tokens"]
+in_answer = (np.cumsum(test == ANSWER, axis=1) - (test == ANSWER) > 0) & (test != PADDING)
+
+
+def predict_next(draws, batch, p):
+    logits, c = gpt(shifted(batch["tokens"]), p, config_next)
+    loss, c_loss = token_cross_entropy(logits, asked(batch["tokens"]))
+    return loss, gpt_backward(token_cross_entropy_backward(1.0, c_loss), p, c)
+
+
+def continued(p):
+    return answers_right(gpt(shifted(test), p, config_next)[0], test, in_answer)
+
+
+p_next = train("predict the next", predict_next, continued, gpt_init(rng, config_next), whole.train, 800)
+
+# %% [markdown]
+# Yet what is its loss? Look at the surprise at every place. Where will it be near zero, and where can it *not* be?
+
+# %%
+logits, _ = gpt(shifted(test), p_next, config_next)
+surprise = [float(token_cross_entropy(logits[:, [t]], asked(test[:, [t]]))[0]) for t in range(8)]
+overall = float(token_cross_entropy(logits, asked(test))[0])
+print(f"the loss over all places: {overall:.2f} nats a token")
+figure = new_figure(5, 2.3)
+axes = figure.subplots()
+axes.bar(range(8), surprise, color=[ORANGE] * 6 + [BLUE] * 2)
+axes.axhline(np.log(10), color="black", linestyle="--", linewidth=1)
+axes.text(7.4, np.log(10) - 0.05, "ln 10", ha="right", va="top", fontsize=8)
+axes.set(ylabel="surprise (nats)")
+axes.set_xticks(range(8), ["digit", "digit", "+", "digit", "digit", "=", "answer", "answer"], fontsize=8)
+plain(axes)
+figure
+
+# %% [markdown]
+# The question was drawn at random, and nobody can foresee it: $\ln 10$ nats a digit, $\ln 9$ where no zero may stand. All that can be learned is
+# the signs and the answer. A language model's loss never reaches zero; what counts is how far it lies above what nobody can know.
+#
+# ## Fill the blank
+#
+# **BERT** ([Devlin et al. 2019](https://arxiv.org/abs/1810.04805)) lets everybody look at everybody, as ViT does. Then the next token would be no
+# riddle: it is seen. So some tokens are **hidden**, and asked. Of the tokens, 15 % are asked; of these, 80 % are hidden, 10 % replaced by a random
+# token, and 10 % left as they are. Here is that on one sum, eight times:
+
+# %%
+sum_of_two = test[:1]
+letters = dict(enumerate(whole.dataset.source.tokens)) | {ANSWER: "=", HIDDEN: "▢", END: "", PADDING: ""}
+options = dict(first=len(SPECIAL_JOINED))
+for _ in range(8):
+    given, targets = bert_file.hide(rng, sum_of_two, HIDDEN, tokens_in_all, **options)
+    questions = [f"{letters[t]} at {k + 1}" for k, t in enumerate(targets[0]) if t != NO_TARGET]
+    print("".join(letters[t] for t in given[0]).ljust(10), "asked:", ", ".join(questions))
+
+# %% [markdown]
+# Why so complicated? Ask fewer, and a step teaches little; ask more, and less is left to infer them from. But why not hide *all* that are asked?
+# Let us train both, once as in the paper, and once with 100 % hidden. The score is whether a single hidden digit, anywhere in the sum, is found.
+# (BERT's own blocks are post-norm; here they are pre-norm, as all others.)
+
+# %%
+config_blank = BERTConfig(tokens=tokens_in_all, length=length, norm="pre", **size)
+digits = test >= whole.dataset.source.encode("0")[0]
+chosen = np.where(digits, rng.random(test.shape), 0).argmax(axis=1)  # one digit of each sum
+rows = np.arange(len(test))
+one_hidden = test.copy()
+one_hidden[rows, chosen] = HIDDEN
+
+
+def fill_blank(hide):
+    def objective(draws, batch, p):
+        given, targets = hide(draws, batch["tokens"], HIDDEN, tokens_in_all, **options)
+        logits, c = bert(given, p, config_blank)
+        loss, c_loss = token_cross_entropy(logits, targets)
+        return loss, bert_backward(token_cross_entropy_backward(1.0, c_loss), p, c, config_blank)
+
+    return objective
+
+
+def filled(p):
+    said = bert(one_hidden, p, config_blank)[0].argmax(-1)
+    return (said == test)[rows, chosen].mean()
+
+
+all_hidden = edited(bert_file.hide, ("how < MASKED,", "how < 1,"))
+start = bert_init(rng, config_blank)
+p_short = train("as in the paper, for a start", fill_blank(bert_file.hide), filled, start, whole.train, 400)
+p_hidden = train("all hidden", fill_blank(all_hidden), filled, start, whole.train, 400)
+
+# %% [markdown]
+# Neither is good yet. But a BERT is later *used* on texts in which nothing is hidden. Show both complete sums. What do they say at a digit that
+# they can see?
+
+# %%
+says = {}
+for name, p in (("as in the paper", p_short), ("all hidden", p_hidden)):
+    logits, _ = bert(test, p, config_blank)
+    right = (logits.argmax(-1) == test)[digits].mean()
+    says[name] = right, float(token_cross_entropy(logits, np.where(digits, test, NO_TARGET))[0])
+    print(
+        f"{name:15} says the digit itself: {right:4.0%}; surprise at it {says[name][1]:.2f} (at random {np.log(10):.2f})"
+    )
+
+# %% [markdown]
+# For the model that only ever was asked at ▢, a digit that can be seen is none of its business: what it computes there is noise. The other cannot
+# know which of the tokens it sees are asked, or replaced, so it must understand them all.
+#
+# What can BERT do that GPT cannot? Subtract. Hide a digit of the *question*: what it must be follows from the answer behind it, where GPT does not
+# look. And a whole answer? BERT fills all blanks at once, each without knowing what is put into the others; and since 15 % of seven tokens is one, it
+# has never seen two blanks in a sum. For these questions a BERT is trained three times as long.
+
+# %%
+p_blank = train("fill the blank", fill_blank(bert_file.hide), filled, start, whole.train, 1200)
+behind = np.where(digits & ~in_answer, rng.random(test.shape), 0).argmax(axis=1)  # a digit of each question
+hole = test.copy()
+hole[rows, behind] = HIDDEN
+subtracts = {
+    "BERT": (bert(hole, p_blank, config_blank)[0].argmax(-1) == test)[rows, behind].mean(),
+    "GPT": (gpt(shifted(test), p_next, config_next)[0].argmax(-1) == test)[rows, behind].mean(),
+}
+given, targets = hide_answers(test)
+answer_places = targets != NO_TARGET
+adds = {
+    "BERT": answers_right(bert(given, p_blank, config_blank)[0], test, answer_places),
+    "GPT": learned["predict the next"][-1],
+}
+for name in subtracts:
+    print(f"{name:5} a digit of the question: {subtracts[name]:5.1%}; the whole answer: {adds[name]:5.1%}")
+
+# %% [markdown]
+# ## Name it
+#
+# ViT's objective is older than all of these: one **label** for everything it is given. Can a ViT read a sum? It takes patches, and a patch may be
+# anything. Let each token be a picture of 4 x 4 pixels, one of them white. Then the projection of a patch picks a row of its matrix, and that *is*
+# the lookup of a token's embedding:
+
+# %%
+PATCH = 4
+
+
+def as_image(source):
+    """Tokens [B, S] as an image [B, 4, 4 S, 1]: a patch for each, with one white pixel; none for padding."""
+    one_hot = np.eye(PATCH * PATCH, dtype="float32")[source] * (source > END)[..., None]
+    return one_hot.reshape(*source.shape, PATCH, PATCH).swapaxes(1, 2).reshape(len(source), PATCH, -1, 1)
+
+
+source = pairs.test["source"][:, :-1]  # without the end
+config_name = tinyvit.ViTConfig(image=(4, 4 * source.shape[1]), channels=1, patch=PATCH, classes=199, **size)
+p_name = tinyvit.vit_init(rng, config_name)
+looked_up, _ = token_embedding(source, {"w": p_name["patch"]["w"]})
+projected, _ = patch_embedding(as_image(source), p_name["patch"], patch=PATCH)
+same = abs((projected - looked_up)[source > END]).max()
+print(f"image {list(as_image(source).shape)}; patch embedding less token embedding: {same:.0e}")
+
+figure = new_figure(4, 1.1)
+axes = figure.subplots()
+axes.imshow(as_image(source)[0, :, :, 0], cmap="gray")
+axes.set(xticks=1.5 + PATCH * np.arange(source.shape[1]), yticks=[])
+axes.set_xticklabels([letters[t + 2] if t > END else "" for t in source[0]])
+axes.tick_params(length=0)
+figure
+
+
+# %% [markdown]
+# Results go up to 198, so there are 199 labels. (`vit` is the function that read handwriting in [notebook 0](00_start_here.ipynb).)
+
+# %%
+values = {
+    name: np.array([int(pairs.dataset.target.decode(row)) for row in part["target"]])
+    for name, part in (("train", pairs.train), ("test", pairs.test))
+}
+train_images = as_image(pairs.train["source"][:, :-1])
+
+
+def name_it(draws, batch, p):
+    logits, c = tinyvit.vit(batch["images"], p, config_name)
+    loss, c_loss = cross_entropy(logits, batch["labels"])
+    return loss, tinyvit.vit_backward(cross_entropy_backward(1.0, c_loss), p, c, config_name)[1]
+
+
+def named(p):
+    return (tinyvit.vit(as_image(source), p, config_name)[0].argmax(-1) == values["test"]).mean()
+
+
+p_name = train("name it", name_it, named, p_name, {"images": train_images, "labels": values["train"]}, 800)
+
+# %% [markdown]
+# ## Beside each other
+
+# %%
+targets_of = {
+    "translate": (asked(pairs.train["target"]) != NO_TARGET).sum(axis=1).mean(),
+    "predict the next": (asked(whole.train["tokens"]) != NO_TARGET).sum(axis=1).mean(),
+    "fill the blank": (bert_file.hide(rng, whole.train["tokens"], HIDDEN, tokens_in_all, **options)[1] != NO_TARGET)
+    .sum(axis=1)
+    .mean(),
+    "name it": 1.0,
+}
+figure = new_figure(6, 2.8)
+axes = figure.subplots()
+colours = (BLUE, ORANGE, "#009e73", "#cc79a7")
+for (name, targets), colour in zip(targets_of.items(), colours, strict=True):
+    steps = EVERY * np.arange(1, 1 + len(learned[name]))
+    axes.plot(steps, learned[name], "o-", color=colour, markersize=3, label=name)
+    print(f"{name:17} {targets:.1f} targets a sum, {learned[name][-1]:.1%} right after {steps[-1]} steps")
+axes.set(xlabel="step", ylabel="share right", ylim=(0, 1.02))
+axes.legend(fontsize=8)
+plain(axes)
+figure
+
+# %% [markdown]
+# The same block and the same sums, and yet the steps differ by far. One reason stands in the table: how many targets a sum gives. BERT's 15 % are
+# few. A translator's are few, too, but all of them belong to the answer. And one label of 199 says nothing about its digits: that 42 and 43 have a
+# 4 in common has to be found out. (That is one seed, one learning rate, and one small task; an explanation is not yet an experiment.) What each can
+# *do* afterwards is another matter: the translator and GPT write, BERT looks both ways, and the label takes one pass for the whole answer.
+#
+# Is it the same block? The parameters of all models have the same names and shapes:
+
+# %%
+blocks = {
+    "translate": p_pair["encoder"],
+    "predict the next": p_next["blocks"],
+    "fill the blank": p_blank["blocks"],
+    "name it": p_name["blocks"],
+}
+forms = {name: [(leaf, array.shape) for leaf, array in trees.walk(stack)] for name, stack in blocks.items()}
+one_form = all(form == forms["name it"] for form in forms.values())
+print(
+    f"{len(forms['name it'])} arrays, {trees.count(p_name['blocks']):,} parameters in each stack; the same form: {one_form}"
+)
+
+few = slice(0, 3)
+print(
+    "translate        ",
+    [
+        pairs.dataset.target.decode(row)
+        for row in write_transformer({"source": pairs.test["source"][few]}, p_pair, config_pair)
+    ],
+)
+print(
+    "predict the next ",
+    [whole.dataset.target.decode(row) for row in write_gpt({"tokens": test[few]}, p_next, config_next)],
+)
+print(
+    "fill the blank   ",
+    [whole.dataset.target.decode(row) for row in write_bert({"tokens": test[few]}, p_blank, config_blank)],
+)
+print("name it          ", tinyvit.vit(as_image(source[few]), p_name, config_name)[0].argmax(-1).tolist())
+print(
+    "true             ",
+    values["test"][few].tolist(),
+    "=",
+    [pairs.dataset.source.decode(row) for row in pairs.test["source"][few]],
+)
+
+# %% [markdown]
+# ## Exercises
+#
+# The loss over tokens, and the scores that a table of embeddings gives (one matrix for both ends: [Press and Wolf
+# 2017](https://arxiv.org/abs/1608.05859)). `cross_entropy` and its backward pass may be used. Mind that an integer of NumPy, such as a sum of True
+# and False, makes a float32 array a float64 one; `int(...)` does not.
+
+
+# %%
+def my_token_cross_entropy(logits, targets, smoothing=0.0):
+    """logits [B, T, V], targets [B, T] with -1 where nothing is asked -> the mean over the targets, and the cache.
+
+    The cache is {"logits", "places": the numbers of the rows of [B T, V] that have a target, "loss": cross_entropy's}.
+    """
+
+
+exercises.check("token_cross_entropy", my_token_cross_entropy)
+
+
+# %%
+def my_token_cross_entropy_backward(dloss, c):
+    """The upstream gradient of the loss, and the cache -> dlogits [B, T, V]."""
+
+
+exercises.check("token_cross_entropy_backward", my_token_cross_entropy_backward)
+
+
+# %%
+def my_token_scores(x, p):
+    """x [..., D], p {"w": [V, D]} -> the scores of all tokens [..., V], and the cache {"x"}."""
+
+
+exercises.check("token_scores", my_token_scores)
+
+
+# %%
+def my_token_scores_backward(dy, p, c):
+    """dy [..., V], p and the cache -> dx [..., D], and g {"w": [V, D]}."""
+
+
+exercises.check("token_scores_backward", my_token_scores_backward)
+
+# %% [markdown]
+# One more, which draws at random, so that shares are what can be marked: hide, replace and keep, and ask 15 %.
+
+
+# %%
+def my_hide(draws, tokens, hidden, vocabulary):
+    """Integers [B, T] from 5 to vocabulary - 1 -> the tokens given, and the targets, -1 where nothing is asked.
+
+    15 % are asked; of these 80 % become `hidden`, 10 % any token from 5 on, 10 % stay. `draws` is a Generator.
+    """
+
+
+def marked(answer, tokens):
+    """What is wrong with the shares that an answer gives, if anything is."""
+    if answer is None:
+        return "to be written"
+    given, targets = answer
+    is_asked, changed = targets != NO_TARGET, given != tokens
+    shares = {
+        "asked": (is_asked.mean(), 0.15),
+        "of these hidden": ((given == HIDDEN)[is_asked].mean(), 0.8),
+        "of these replaced by another": (((given != HIDDEN) & changed)[is_asked].mean(), 0.1 * 10 / 11),
+        "changed without being asked": (changed[~is_asked].mean(), 0.0),
+        "of the targets not the true token": ((targets != tokens)[is_asked].mean(), 0.0),
+    }
+    off = [
+        f"{name} {share:.3f}, expected {right:.3f}"
+        for name, (share, right) in shares.items()
+        if abs(share - right) > 0.01
+    ]
+    return "; ".join(off) or "right"
+
+
+many = rng.integers(5, 16, (500, 200))
+print(marked(my_hide(rng, many, HIDDEN, 16), many))
+
+# %% [markdown]
+# ## What we know now
+#
+# Given, asked, and who may look: change these three, and the same stack translates, writes, fills gaps or names. Where nothing is asked there is no
+# gradient, and what is never asked is never learned.
+
+# %%
+scores_report = tinyvit.gradcheck(
+    token_scores, token_scores_backward, rng.standard_normal((2, 3, 4)), {"w": rng.standard_normal((5, 4))}
+)
+assert scores_report.ok and same < 1e-6 and one_form
+assert learned["translate"][-1] > 0.8 and learned["predict the next"][-1] > 0.9
+assert surprise[1] > 2 > 0.5 > max(surprise[6:]) and overall > 0.5
+assert says["as in the paper"][0] > 0.9 and says["all hidden"][0] < 0.5
+assert subtracts["BERT"] > 0.5 > 0.2 > subtracts["GPT"] and adds["GPT"] > adds["BERT"]
+assert learned["name it"][-1] > 0.3
+expected = bert_file.hide(rng, many, HIDDEN, 16, first=5)
+assert marked(expected, many) == "right" and "hidden" in marked(all_hidden(rng, many, HIDDEN, 16, first=5), many)
+
+# %% [markdown]
+# Back to [the start](00_start_here.ipynb), or on to [the lab](../docs/lab.md).
