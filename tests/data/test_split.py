@@ -56,5 +56,5 @@ def test_a_share_that_leaves_nothing(fraction):
         hold_out(np.zeros(10), np.zeros(10, dtype=int), fraction)
     with pytest.raises(UsageError, match="cannot hold out"):
         hold_out_indices(np.zeros(10, dtype=int), fraction)
-    expected = "expected a share between 0 and 1 that leaves both parts images"
-    assert str(caught.value) == f"cannot hold out {fraction:g} of 10 images: {expected}"
+    expected = "expected a share between 0 and 1 that leaves both parts examples"
+    assert str(caught.value) == f"cannot hold out {fraction:g} of 10 examples: {expected}"

@@ -19,7 +19,7 @@ from tinyvit.layers import encoder_block, multi_head_attention
 from tinyvit.layers.block import BLOCKS
 from tinyvit.models import vit as vit_module
 from tinyvit.models.config import ViTConfig
-from tinyvit.models.model import MODELS
+from tinyvit.models.model import ALL_MODELS, MODELS
 from tinyvit.models.swin import SwinConfig, swin_init
 from tinyvit.ops.patterns import windows
 from tinyvit.training import train_step
@@ -232,7 +232,7 @@ def wild_head(monkeypatch):
         p["head"]["w"] += np.random.default_rng(0).normal(0, 3, p["head"]["w"].shape).astype(np.float32)
         return p
 
-    monkeypatch.setitem(MODELS, "vit", MODELS["vit"]._replace(init=wild))
+    monkeypatch.setitem(ALL_MODELS, "vit", MODELS["vit"]._replace(init=wild))
 
 
 def blind(monkeypatch):

@@ -31,6 +31,7 @@ from PIL import Image
 import tinyvit
 from tests.reliability.folders import compare, contents, read, side_files
 from tests.training.helpers import ROOT, environment
+from tinyvit.models.model import SEQUENCE_MODELS
 from tinyvit.training.machine import machine
 
 PAGE = ROOT / "docs" / "reliability.md"
@@ -40,7 +41,13 @@ TINY = {  # options of a run of a few seconds
     "masked": ["--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8", "--dropout=0.1"],
     "swin": ["--patch=2", "--dim=8", "--depths=2,1", "--heads=2,4", "--window=2", "--drop-path=0.1"],
     "hybrid": ["--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8", "--width=8", "--groups=2"],
+    "seq2seq": ["--dim=8"],
+    "attention": ["--dim=8"],
+    "transformer": ["--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8", "--dropout=0.1"],
+    "gpt": ["--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8", "--dropout=0.1"],
+    "bert": ["--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8", "--dropout=0.1"],
 }
+SHORT = ["--length=3", "--examples=500"]  # of data by rule, for models of text
 SCRIPT = """import sys
 from tinyvit.cli import main
 from tests.lab.helpers import add_tiny
@@ -60,7 +67,8 @@ class Subject(NamedTuple):
 def train(model, share, epochs=12, workers=2):
     """A run of a model, which is gone on with."""
     options = [f"--model={model}", *TINY[model], f"--epochs={epochs}", "--seed=3", f"--workers={workers}"]
-    return Subject(["train", "digits", *options, "--out=run", "--resume"], share, workers > 1)
+    data = ["copy", *SHORT] if model in SEQUENCE_MODELS else ["digits"]
+    return Subject(["train", *data, *options, "--out=run", "--resume"], share, workers > 1)
 
 
 SUBJECTS = {

@@ -9,7 +9,7 @@ import random
 import pytest
 
 from tests.reliability.kills import SUBJECTS, TINY, kill_at_random, prepare, train
-from tinyvit.models.model import MODELS
+from tinyvit.models.model import ALL_MODELS, SEQUENCE_MODELS
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
 FEW = {  # what is killed, and how, once each
@@ -17,7 +17,7 @@ FEW = {  # what is killed, and how, once each
     "masked": (train("masked", 0, epochs=4, workers=1), ["SIGTERM"]),
     "lab": (SUBJECTS["lab"], ["SIGKILL"]),
     "convert": (SUBJECTS["convert"], ["Ctrl-C"]),
-}
+} | {name: (train(name, 0, epochs=3, workers=1), ["SIGKILL"]) for name in SEQUENCE_MODELS}
 
 
 @pytest.fixture(scope="module")
@@ -35,5 +35,5 @@ def test_a_command_that_is_killed_and_given_again_leaves_what_an_undisturbed_one
 
 
 def test_every_model_has_a_tiny_run_and_the_shares_are_per_cent():
-    assert TINY.keys() == MODELS.keys(), "a new model is trained and killed as well: say how, in TINY"
+    assert TINY.keys() == ALL_MODELS.keys(), "a new model is trained and killed as well: say how, in TINY"
     assert sum(subject.share for subject in SUBJECTS.values()) == 100

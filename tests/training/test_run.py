@@ -15,7 +15,7 @@ from tinyvit.models.model import MODELS, SEQUENCE_MODELS
 from tinyvit.models.presets import PRESETS
 from tinyvit.training.folders import next_folder
 from tinyvit.training.recipe import OF_MODELS, RECIPES, recipe_of
-from tinyvit.training.run import latest_run, new_run, open_run
+from tinyvit.training.run import COUNTED, METRICS, latest_run, new_run, open_run
 from tinyvit.training.settings import Settings
 
 
@@ -219,3 +219,15 @@ def test_history_survives_a_line_cut_short_and_is_cut_to_a_step(tmp_path):
     assert [record["step"] for record in run.cut_history(20)] == [10, 20]
     lines = (run.folder / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [10, 20]
+
+
+@pytest.mark.parametrize("counted", COUNTED)
+def test_a_result_says_how_many_images_or_other_examples_it_is_of(tmp_path, counted):
+    run = toy_run(tmp_path / "run")
+    numbers = dict.fromkeys((*METRICS, counted), 1)
+    run.finish(numbers)
+    assert run.metrics() == numbers
+    for missing in numbers:
+        run.finish({name: value for name, value in numbers.items() if name != missing})
+        with pytest.raises(CheckpointError, match=r"numbers for .*, and training_images or training_examples"):
+            run.metrics()

@@ -27,3 +27,16 @@ def test_the_running_mean_equals_a_loop():
     values = np.random.default_rng(0).normal(size=101)
     expected = [values[max(0, i - 9) : i + 1].mean() for i in range(101)]
     np.testing.assert_allclose(running_mean(values, share=0.1), expected)
+
+
+def test_of_text_whole_answers_and_their_tokens_are_drawn():
+    history = [
+        record | {"validation_token_accuracy": 0.75} if "validation_loss" in record else record for record in HISTORY
+    ]
+    left, right = curves(history, smoothed=False).axes
+    assert {line.get_label(): line.get_ydata()[0] for line in right.lines} == {
+        "whole answers": 62.5,
+        "their tokens": 75,
+    }
+    assert left.lines[0].get_label() == "training batch"
+    assert curves(HISTORY).axes[0].lines[0].get_label() == "training batch, labels smoothed"

@@ -5,10 +5,14 @@ import dataclasses
 import pytest
 from matplotlib.patches import Rectangle
 
+from tinyvit.models.bert import BERTConfig
 from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.gpt import GPTConfig
 from tinyvit.models.masked import MaskedConfig
 from tinyvit.models.presets import PRESETS
+from tinyvit.models.seq2seq import AttentionConfig, Seq2SeqConfig
+from tinyvit.models.transformer import TransformerConfig
 from tinyvit.viz.dataflow import dataflow_figure
 from tinyvit.viz.summary import block_number, shapes
 
@@ -60,10 +64,38 @@ def test_products_with_relative_positions_are_not_on_the_way_of_the_keys():
     assert x["msa/r"] == x["msa/att/bias"] == x["msa/att/q"] < x["msa/att/k"] == x["msa/att/scores"]
 
 
-@pytest.mark.parametrize("config", [CNNConfig(widths=(3, 4)), MaskedConfig(CONFIG)], ids=["cnn", "masked"])
+OTHERS = {
+    "cnn": CNNConfig(widths=(3, 4)),
+    "masked": MaskedConfig(CONFIG),
+    "seq2seq": Seq2SeqConfig(source_length=4, target_length=5, both=True),
+    "attention": AttentionConfig(source_length=4, target_length=5),
+    "transformer": TransformerConfig(source_length=4, target_length=5),
+    "gpt": GPTConfig(tokens=11, length=6, dim=12, depth=2, heads=3, mlp_dim=20),
+    "bert": BERTConfig(tokens=11, length=6, dim=12, depth=2, heads=3, mlp_dim=20),
+}
+
+
+@pytest.mark.parametrize("config", OTHERS.values(), ids=OTHERS)
 def test_the_picture_of_another_model(config):
     summary = shapes(config, backward=True)
     (axes,) = dataflow_figure(summary).axes
     shown = sum(len(rows) for _, rows, _ in summary.forward.alike())
     assert len(boxes(axes)) == len({(box.get_x(), box.get_y()) for _, box in boxes(axes)}) == shown
     assert f"{summary.forward.totals[1]:,}" in [text.get_text() for text in axes.texts]
+
+
+def test_encoder_and_decoder_stand_beside_each_other_and_meet_where_the_decoder_looks():
+    (axes,) = dataflow_figure(shapes(OTHERS["transformer"])).axes
+    place = {text.partition("\n")[0]: (box.get_x(), box.get_y()) for text, box in boxes(axes)}
+    assert place["encoder/source"][1] == place["decoder/target"][1] and "encoder/block × 2" in label(axes)
+    columns = [place[name][0] for name in ("encoder/source", "encoder/ln", "cross/k")]
+    assert len({*columns}) == 1 and place["decoder/target"][0] == place["decoder/scores"][0] > columns[0] + 2
+    assert place["cross/att/scores"][1] > max(place[name][1] for name in ("cross/att/k", "cross/att/q"))
+
+
+def test_steps_that_are_alike_are_drawn_once():
+    assert "step × 4" in label(dataflow_figure(shapes(OTHERS["attention"])).axes[0])
+
+
+def label(axes):
+    return [text.get_text() for text in axes.texts]

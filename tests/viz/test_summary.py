@@ -18,12 +18,16 @@ from tinyvit.layers.encoder_block import encoder_block_init
 from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward
 from tinyvit.layers.mlp import mlp, mlp_backward
 from tinyvit.layers.multi_head_attention import multi_head_attention, multi_head_attention_backward
+from tinyvit.models.bert import BERTConfig
 from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.gpt import GPTConfig
 from tinyvit.models.masked import MaskedConfig
-from tinyvit.models.model import MODELS, Model, model_of, parameter_count
+from tinyvit.models.model import ALL_MODELS, MODELS, SEQUENCE_MODELS, Model, model_of, name_of, parameter_count
 from tinyvit.models.presets import PRESETS
+from tinyvit.models.seq2seq import AttentionConfig, Seq2SeqConfig
 from tinyvit.models.task import classification
+from tinyvit.models.transformer import TransformerConfig
 from tinyvit.viz.observe import einsum_work
 from tinyvit.viz.observe import observed as watched
 from tinyvit.viz.summary import shapes
@@ -37,7 +41,20 @@ VARIANTS = {
 }
 OTHERS = {"cnn": CNNConfig(image=9, channels=2, classes=5, widths=(3, 4)), "masked": MaskedConfig(CONFIG, 0.4)}
 SMALL = {name: config for name, config in (VARIANTS | OTHERS).items() if config.image < 100}
-MODEL = pytest.mark.parametrize("config", SMALL.values(), ids=SMALL)
+PAIRS = dict(source_tokens=11, target_tokens=13, source_length=4, target_length=5)
+ONE = dict(tokens=11, length=6, dim=12, depth=2, heads=3, mlp_dim=20)
+TEXT = {
+    "seq2seq": Seq2SeqConfig(**PAIRS, dim=6, cell="lstm", layers=2, both=True),
+    "attention": AttentionConfig(**PAIRS, dim=6, score="dot"),
+    "additive": AttentionConfig(**PAIRS, dim=6),
+    "transformer": TransformerConfig(**PAIRS, dim=12, heads=3, mlp_dim=20),
+    "post-norm": TransformerConfig(
+        **PAIRS | dict(target_tokens=11), dim=12, heads=3, mlp_dim=20, norm="post", shared=True, dropout=0.1
+    ),
+    "gpt": GPTConfig(**ONE, dropout=0.1),
+    "bert": BERTConfig(**ONE),
+}
+MODEL = pytest.mark.parametrize("config", (SMALL | TEXT).values(), ids=SMALL | TEXT)
 
 
 observed = functools.cache(functools.partial(shapes, backward=True))
@@ -72,8 +89,15 @@ def run(config, batch):
     """A real forward and backward pass: cache, parameters and their gradients."""
     model, rng = model_of(config), np.random.default_rng(0)
     p = model.init(rng, config)
-    images = rng.normal(size=(batch, config.image, config.image, config.channels)).astype(np.float32)
-    batch, masks = model.draw(rng, {"images": images}, config)
+    wanted, vocabularies = model.task.arrays(config), model.task.vocabularies(config)
+    inputs = {
+        name: rng.integers(5, vocabularies[name], (batch, *shape))
+        if name in vocabularies
+        else rng.normal(size=(batch, *shape)).astype(dtype)
+        for name, (shape, dtype) in wanted.items()
+        if name != "labels"
+    }
+    batch, masks = model.draw(rng, inputs, config)
     y, c = model.forward(batch, p, config, masks=masks)
     return p, c, model.backward(np.ones_like(y), p, c, config)[1]
 
@@ -114,17 +138,52 @@ def test_names_inputs_gradients_and_work(config):
     for row in both[len(forward) :]:
         path, slash, last = row.name.rpartition("/")
         assert row.name.startswith("g/") or (seen[f"{path}{slash}{last[1:]}"] == row.shape and last[0] == "d")
-    assert sum(row.multiply_adds for row in both) == 3 * forward.totals[1], "dx and dw for each y = x w"
-    assert "dimage" in seen and forward[-1].name == "head"
+    if config is not TEXT["additive"]:  # v has no product of its own there
+        assert sum(row.multiply_adds for row in both) == 3 * forward.totals[1], "dx and dw for each y = x w"
+    last = {"seq2seq": "decoder/head", "attention": "decoder/head", "transformer": "decoder/scores", "gpt": "scores"}
+    assert ("dimage" in seen) == (config not in TEXT.values())
+    assert forward[-1].name == (last | {"bert": "logits"}).get(name_of(config), "head")
 
 
-@pytest.mark.parametrize("config", [CONFIG, *OTHERS.values()], ids=str)
+@pytest.mark.parametrize("config", [CONFIG, *OTHERS.values(), *TEXT.values()], ids=str)
 def test_the_batch_multiplies_work_and_bytes_but_not_shapes_parameters_and_their_gradients(config):
     assert shapes(config) == observed(config).forward
     for one, five in zip(observed(config), shapes(config, 5, backward=True), strict=True):
         assert one._replace(multiply_adds=0, bytes=0) == five._replace(multiply_adds=0, bytes=0)
         assert five.multiply_adds == 5 * one.multiply_adds
-        assert five.bytes == (1 if one.name.startswith("g/") else 5) * one.bytes
+        causal = one.name in ("bias", "decoder/bias") and one.shape[0] > 1  # the same for all
+        assert five.bytes == (1 if one.name.startswith("g/") or causal else 5) * one.bytes
+
+
+def test_every_model_of_text_is_here():
+    assert {name_of(config) for config in TEXT.values()} == SEQUENCE_MODELS.keys()
+
+
+def test_the_multiply_adds_of_a_gpt_are_those_of_its_equations():
+    """Of T tokens: 12 T D^2 in each block, with an MLP of 4 D, and 2 T^2 D for attention; T D V for the scores."""
+    T, D, L, V = 1024, 768, 12, 50257
+    assert shapes(PRESETS["gpt2"]).totals[1] == L * (12 * T * D * D + 2 * T * T * D) + T * D * V
+
+
+def test_what_all_blocks_share_stands_before_them_and_steps_that_are_alike_stand_in_one_line():
+    names = [row.name for row in shapes(TEXT["transformer"])]
+    assert "bias" not in names, "nothing is padding, so that nothing hides it"
+    assert names.index("decoder/bias") < names.index("decoder/blocks/0/ln1")
+    (bias,) = (row for row in shapes(TEXT["transformer"]) if row.name == "decoder/bias")
+    assert bias.shape == (5, 5) and bias.cached == tuple(f"decoder/blocks/{i}/msa/att/bias" for i in (0, 1))
+    folded = [row.name for row in shapes(TEXT["attention"]).folded()]
+    assert "encoder/encoder/0/0/c/steps/1 to 2" in folded and "encoder/encoder/0/0/c/steps/0/gates" in folded
+    assert {row.name: row.shape for row in shapes(TEXT["attention"])}["encoder/encoder/0/0/c/x"] == (4, 18), (
+        "not (4, 1, 18)"
+    )
+    blocks = [row.name for row in shapes(TEXT["gpt"]).folded()]
+    assert "blocks/1" in blocks and not any(name.startswith("blocks/1/") for name in blocks)
+
+
+def test_a_tables_gradient_is_made_from_those_of_all_that_read_it():
+    found = {row.name: row.inputs for row in observed(TEXT["post-norm"])}
+    assert found["g/target/w"] == ("decoder/dscores", "decoder/dtarget", "encoder/dsource"), "one table for all"
+    assert {row.name: row.inputs for row in observed(TEXT["seq2seq"])}["g/source/w"] == ("encoder/dsource",)
 
 
 def test_a_cnn():
@@ -171,7 +230,7 @@ def test_a_model_that_nobody_has_described(monkeypatch):
 
     images = classification._replace(arrays=lambda config: {"images": ((8, 8, 1), "float32")})
     new = Model("a new model", NewConfig, init, parallel, parallel_backward, draw, images, None, {})
-    monkeypatch.setitem(MODELS, "new", new)
+    monkeypatch.setitem(ALL_MODELS, "new", new)
     rows = shapes(NewConfig(), backward=True)
     by_name = {row.name: row for row in rows}
     assert by_name["z"].inputs == ("sequence", "msa/o", "mlp/fc2") and by_name["z"].shape == (16, 12)
@@ -185,7 +244,7 @@ def test_a_model_that_nobody_has_described(monkeypatch):
         z @ z.swapaxes(1, 2)
         return z, c
 
-    monkeypatch.setitem(MODELS, "new", new._replace(forward=wasteful))
+    monkeypatch.setitem(ALL_MODELS, "new", new._replace(forward=wasteful))
     assert shapes(NewConfig()).totals[1] == work + 16 * 16 * 12, "what nobody reads is counted too"
 
 
@@ -194,7 +253,7 @@ def test_what_would_escape_observation_is_refused(monkeypatch):
         np.zeros(batch["images"].shape)[:] = batch["images"]
 
     model = MODELS["cnn"]._replace(config=NewConfig, init=lambda rng, config: {}, forward=unobserved)
-    monkeypatch.setitem(MODELS, "new", model)
+    monkeypatch.setitem(ALL_MODELS, "new", model)
     with pytest.raises(TypeError, match="xp_of"):
         shapes(NewConfig())
 

@@ -54,6 +54,7 @@ def run(args):
     data = data_of(settings, args.data_dir)
     done = []
     how = {"recipe": settings.recipe, "seed": settings.seed, "fine_tuned": settings.weights is not None}
+    how["dataset"] = settings.text
     for checked in examination(settings.config, data, **how, p=p, history=history, watch=watch):
         done.append(checked)
         if not args.json:

@@ -65,7 +65,7 @@ class Parser(argparse.ArgumentParser):
             add, self.add_model_options = self.add_model_options, None
             asked, rest = first.parse_known_args(args)
             model = asked.model or (asked.resume and asked.out and saved_model(asked.out))
-            if any(action.choices is PRESETS for action in self._actions):
+            if any(action.dest == "preset" and not action.option_strings for action in self._actions):
                 model = model or next((name_of(PRESETS[word]) for word in args or () if word in OF_OTHER_MODELS), None)
             model = model or next(
                 (USUAL_MODELS.get(word, USUAL_MODELS["pairs"]) for word in rest if is_text(word)), None

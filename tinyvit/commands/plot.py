@@ -7,7 +7,7 @@ from pathlib import Path
 from tinyvit.commands.options import new_command
 from tinyvit.commands.runs import add_finished_run, finished_run, save_figure
 from tinyvit.errors import UsageError
-from tinyvit.report.inside import pictures
+from tinyvit.report.page import drawn
 
 
 def add(commands):
@@ -24,10 +24,10 @@ def run(args):
     if args.out and Path(args.out).exists() and not Path(args.out).is_dir():
         raise UsageError(f"--out {args.out} is a file: name a folder for the figures")
     inside = finished_run(args)
-    drawn = pictures(inside)
+    figures = drawn(inside)
     folder = Path(args.out) if args.out else inside.run.folder / "figures"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, picture in drawn.items():
+    for name, picture in figures.items():
         for form in ("png", "svg"):
             save_figure(picture.figure, folder / f"{name}.{form}")
         print(f"{name}: {picture.words}")

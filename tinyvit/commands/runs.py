@@ -92,12 +92,15 @@ def data_of(settings, data_dir):
 def finished_run(args):
     """The finished run that a command's options name, looked into."""
     from tinyvit.report.inside import look_inside
+    from tinyvit.report.text_inside import look_inside_text
 
     run, p, config = finished_model(args.run, "cpu")
     if run.metrics() is None:
         raise CheckpointError(f"the run in {args.run} has lost its metrics.json: train it again, with --force")
     _, test = data_of(run.settings, args.data_dir)
-    return look_inside(run, p, config, test, workers=args.workers or usable_cores())
+    return (look_inside_text if run.settings.text else look_inside)(
+        run, p, config, test, workers=args.workers or usable_cores()
+    )
 
 
 def check_figure(path):

@@ -2,7 +2,7 @@
 
 import os
 
-from tinyvit.commands.options import fields, given, length_range
+from tinyvit.commands.options import NO_OPTIONS, fields, given, length_range
 from tinyvit.data.rules import RULES
 from tinyvit.data.text import joined, read_text, with_one_vocabulary
 from tinyvit.errors import DataError, UsageError
@@ -50,8 +50,9 @@ def text_settings(args):
         raise UsageError(f"--model {name} is for pictures: choose one of {', '.join(SEQUENCE_MODELS)}")
     model, options = SEQUENCE_MODELS[name], given(args, OPTIONS)
     loaded = read_text(data, **options)
-    loaded = _for_model(loaded, name, getattr(args, "shared", None))
-    config = model.preset(loaded.dataset).changed(**given(args, model.config.settings()))
+    loaded = for_model(loaded, name, getattr(args, "shared", None))
+    free = [name for name in model.config.settings() if name not in NO_OPTIONS]  # --length is the data's, not a GPT's
+    config = model.preset(loaded.dataset).changed(**given(args, free))
     asked = given(args, fields(Recipe))
     own = [f"{k.replace('_', ' ')} {v:g}" for k, v in changes_of(preset, name).items() if k not in asked]
     notes = loaded.notes + ((f"the recipe {preset} for {model.title}: {', '.join(own)}",) if own else ())
@@ -62,7 +63,7 @@ def text_settings(args):
     return Settings(path, config, recipe, args.seed or 0, **how), notes
 
 
-def _for_model(loaded, name, shared):
+def for_model(loaded, name, shared=False):
     """The data in the form that a model takes: pairs, with one vocabulary or two; or one sequence each."""
     if "tokens" in SEQUENCE_MODELS[name].task.vocabularies(SEQUENCE_MODELS[name].config()):
         return joined(loaded)
@@ -82,7 +83,7 @@ def text_data(settings, place=None):
     if not rule and not os.path.exists(os.path.expanduser(where)):
         raise DataError(f"the pairs of this run are gone from {where}: name their new place with --data-dir")
     how = settings.text.options | ({"examples": settings.examples} if settings.examples else {})
-    loaded = _for_model(read_text(where, **how), name_of(settings.config), getattr(settings.config, "shared", False))
+    loaded = for_model(read_text(where, **how), name_of(settings.config), getattr(settings.config, "shared", False))
     if (loaded.dataset.source, loaded.dataset.target, loaded.fingerprint) != (
         settings.text.source,
         settings.text.target,

@@ -158,7 +158,8 @@ def _drawing(run):
 
     def draw(history):
         try:
-            save_figure(curves(history, title=title), run.curves)
+            smoothed = run.settings.recipe.label_smoothing > 0
+            save_figure(curves(history, title=title, smoothed=smoothed), run.curves)
         except (TinyvitError, OSError) as error:
             print(f"tinyvit: no curves: {error}", file=sys.stderr)
 

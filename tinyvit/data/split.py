@@ -53,7 +53,7 @@ def hold_out_indices(y: np.ndarray, fraction: float = 0.1) -> tuple[np.ndarray, 
 
 
 def held_out_count(total: int, fraction: float) -> int:
-    """How many of `total` images are held out: the fraction, rounded.
+    """How many of `total` examples are held out: the fraction, rounded.
 
     Raises
     ------
@@ -62,8 +62,8 @@ def held_out_count(total: int, fraction: float) -> int:
     """
     count = round(fraction * total) if 0 < fraction < 1 else 0
     if not 0 < count < total:
-        expected = "expected a share between 0 and 1 that leaves both parts images"
-        raise UsageError(f"cannot hold out {fraction:g} of {total} images: {expected}")
+        expected = "expected a share between 0 and 1 that leaves both parts examples"
+        raise UsageError(f"cannot hold out {fraction:g} of {total} examples: {expected}")
     return count
 
 

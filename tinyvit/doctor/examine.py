@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from tinyvit import trees
 from tinyvit.annotations import Data, Tree
+from tinyvit.data.text import TextDataset
 from tinyvit.doctor import (
     augmentation,
     balance,
@@ -21,6 +22,8 @@ from tinyvit.doctor import (
     settings,
     shortcuts,
     sizes,
+    text_data,
+    text_model,
 )
 from tinyvit.doctor import data as of_data
 from tinyvit.doctor.checked import Finding, Skipped, drained
@@ -28,7 +31,7 @@ from tinyvit.doctor.sample import sample_of
 from tinyvit.models.config import Config
 from tinyvit.models.model import model_of
 from tinyvit.training.adamw import block_names
-from tinyvit.training.batches import checked_data, take
+from tinyvit.training.batches import checked_data, example_count, take
 from tinyvit.training.recipe import Recipe
 
 LOOKED_AT = 64  # examples that are put through the model
@@ -48,6 +51,7 @@ def examine(
     fine_tuned: bool = False,
     watch: Callable[[Iterable[str]], Iterable[str]] = iter,
     only: Container[str] | None = None,
+    dataset: TextDataset | None = None,
 ) -> Iterator[Finding]:
     """Why does it not train?
 
@@ -58,7 +62,7 @@ def examine(
         Each a pair (images, labels), as from `load_data`, or a dictionary with the arrays that the model takes.
     recipe : Recipe
     seed : int
-        Of the trials, and of which pictures are compared where there are many.
+        Of the trials, and of which pictures or pairs are compared where there are many.
     p : tree, optional
         A trained model, whose units, attention and answers are looked at; without one, units and attention are those
         of a short trial.
@@ -71,6 +75,8 @@ def examine(
         Wraps the list of checks, as tqdm does.
     only : container of str, optional
         Names of checks: the others are left out.
+    dataset : TextDataset, optional
+        Of data that are text: tokens are then called by their text.
 
     Yields
     ------
@@ -82,11 +88,14 @@ def examine(
         If images and labels do not fit each other or the model.
     """
     how = dict(recipe=recipe, seed=seed, p=p, history=history, fine_tuned=fine_tuned, watch=watch, only=only)
+    how["dataset"] = dataset
     for checked in examination(config, data, **how):
         yield from checked.findings
 
 
-def examination(config, data, *, recipe, seed=0, p=None, history=(), fine_tuned=False, watch=iter, only=None):
+def examination(
+    config, data, *, recipe, seed=0, p=None, history=(), fine_tuned=False, watch=iter, only=None, dataset=None
+):
     """As `examine`, but what every check looked at as well.
 
     Yields
@@ -95,7 +104,7 @@ def examination(config, data, *, recipe, seed=0, p=None, history=(), fine_tuned=
         Of each check, when it is through.
     """
     whole, test = checked_data(config, data)
-    checks = _checks(config, whole, test, recipe, seed, p, history, fine_tuned)
+    checks = _checks(config, whole, test, recipe, seed, p, history, fine_tuned, dataset)
     for name in watch([name for name in checks if only is None or name in only]):
         with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             checked = drained(name, checks[name]())
@@ -104,21 +113,72 @@ def examination(config, data, *, recipe, seed=0, p=None, history=(), fine_tuned=
             return  # all else follows from that
 
 
-def _checks(config, whole, test, recipe, seed, p, history, fine_tuned):
-    """{name: function that begins the check}: none is computed before it is asked for."""
+ORDER: tuple[str, ...] = (
+    "images",
+    "classes",
+    "balance",
+    "vocabulary",
+    "lengths",
+    "repeats",
+    "leakage",
+    "mixture",
+    "parts",
+    "shortcuts",
+)
+ORDER += ("labels", "answers", "first loss", "input", "future", "gradients", "overfit", "learning rate", "clipping")
+ORDER += ("settings", "sizes", "augmentation", "weights", "units", "attention", "predictions", "colours", "progress")
+OF_THE_MODEL = ("units", "attention", "predictions", "colours")  # these need numbers
+
+
+def _checks(config, whole, test, recipe, seed, p, history, fine_tuned, dataset):
+    """{name: function that begins the check}, in their order: none is computed before it is asked for."""
     kind, few = model_of(config), take(whole, slice(LOOKED_AT), config)
     fresh = kind.init(np.random.default_rng(seed), config)
-    with_head = fresh | {"head": trees.map(lambda a: _noise(a, seed), fresh["head"])}  # zeros hide the layers before
+    heads = {"head": trees.map(lambda a: _noise(a, seed), fresh["head"])} if "head" in fresh else {}
+    with_head = fresh | heads  # zeros hide the layers before
+    of_text = "images" not in kind.task.arrays(config)
+    examples, count = "pairs" if of_text else "images", example_count(whole)
+    trial = functools.cache(lambda: learning.trial_of(whole, config, recipe, seed, recipe.learning_rate))
+    trained = functools.cache(lambda: trial().p if p is None else p)
+    trained_cache = functools.cache(lambda: model.looked_at(few, trained(), config)[1])
+    of_run = dict(fine_tuned=fine_tuned, examples=examples)
+
+    checks = {
+        "first loss": lambda: model.check_first_loss(few, fresh, config),
+        "gradients": lambda: model.check_gradients(few, with_head, config, seed, examples),
+        "overfit": lambda: learning.check_overfit(whole, config, seed, examples),
+        "learning rate": lambda: learning.check_learning_rate(whole, config, recipe, seed, trial()),
+        "clipping": lambda: _clipping(trial, history, recipe),
+        "settings": lambda: settings.check_settings(config, recipe, count, **of_run),
+        "weights": lambda: predictions.check_weights(p),
+        "progress": lambda: progress.check_progress(history, count, config, recipe, examples),
+    }
+    if not of_text or "gelu" in config.values():  # gates are no such units
+        checks["units"] = lambda: model.check_units(trained_cache())
+    if of_text:
+        checks |= _text_checks(config, whole, test, few, fresh, seed, p, trained, history, dataset)
+    else:
+        given = (few, fresh, with_head, recipe, seed, p, history, fine_tuned, trained_cache)
+        checks |= _image_checks(config, whole, test, *given)
+    reasons = {} if p is not None else dict.fromkeys(("weights", "predictions", "colours"), NO_MODEL)
+    if p is not None and not all(np.isfinite(leaf).all() for leaf in trees.leaves(p)):
+        reasons |= dict.fromkeys(OF_THE_MODEL, "the weights are not finite")
+    reasons |= {} if history else {"progress": NO_RUN}
+    reasons |= {"learning rate": "the trials start from random weights, the run did not"} if fine_tuned else {}
+    checks |= {name: functools.partial(_skip, why) for name, why in reasons.items() if name in checks}
+    return {name: checks[name] for name in ORDER if name in checks}
+
+
+def _image_checks(config, whole, test, few, fresh, with_head, recipe, seed, p, history, fine_tuned, trained_cache):
+    """Those of images and labels."""
+    kind, count = model_of(config), len(whole["images"])
     labelled = "labels" in kind.task.arrays(config)  # else the model does not look at labels
-    classes, count = config.classes if labelled else None, len(whole["images"])
+    classes = config.classes if labelled else None
     arrays = [part if labelled else {"images": part["images"]} for part in (whole, test)]
     train_sample = functools.cache(lambda: sample_of(arrays[0], COMPARED, seed))
     test_sample = functools.cache(lambda: sample_of(arrays[1], TESTED, seed))
-    trial = functools.cache(lambda: learning.trial_of(whole, config, recipe, seed, recipe.learning_rate))
-    trained_cache = functools.cache(lambda: model.looked_at(few, trial().p if p is None else p, config)[1])
     arranged = not isinstance(whole["images"], np.ndarray)  # read from folders of classes
     size = dict(count=count, fine_tuned=fine_tuned)
-
     checks = {
         "images": lambda: of_data.check_both(whole["images"], test["images"]),
         "classes": lambda: of_data.check_classes(whole["labels"], classes),
@@ -129,33 +189,40 @@ def _checks(config, whole, test, recipe, seed, p, history, fine_tuned):
         "parts": lambda: parts.check_parts(train_sample(), test_sample(), seed),
         "shortcuts": lambda: shortcuts.check_shortcuts(train_sample(), classes),
         "labels": lambda: labels.check_labels(train_sample(), test_sample(), classes, seed, arranged=arranged),
-        "first loss": lambda: model.check_first_loss(few, fresh, config),
         "input": lambda: model.check_input(few, with_head, config),
-        "gradients": lambda: model.check_gradients(few, with_head, config, seed),
-        "overfit": lambda: learning.check_overfit(whole, config, seed),
-        "learning rate": lambda: learning.check_learning_rate(whole, config, recipe, seed, trial()),
-        "clipping": lambda: _clipping(trial, history, recipe),
-        "settings": lambda: settings.check_settings(config, recipe, count, fine_tuned=fine_tuned),
         "sizes": lambda: sizes.check_sizes(config, few["images"], fresh, **size),
         "augmentation": lambda: augmentation.check_augmentation(train_sample(), recipe, classes, seed),
-        "weights": lambda: predictions.check_weights(p),
-        "units": lambda: model.check_units(trained_cache()),
         "attention": lambda: model.check_attention(
             kind.views["attention"](trained_cache(), config), kind.views["patterns"](config), block_names(fresh)
         ),
         "predictions": lambda: predictions.check_predictions(train_sample(), test_sample(), p, config, history),
         "colours": lambda: predictions.check_colours(test_sample(), p, config),
-        "progress": lambda: progress.check_progress(history, count, config, recipe),
     }
     without = ["colours"] if labelled else ["classes", "balance", "shortcuts", "labels", "predictions"]
     without += [] if "attention" in kind.views else ["attention"]
-    checks = {name: check for name, check in checks.items() if name not in without}
-    reasons = {} if p is not None else dict.fromkeys(("weights", "predictions", "colours"), NO_MODEL)
-    if p is not None and not all(np.isfinite(leaf).all() for leaf in trees.leaves(p)):
-        reasons |= dict.fromkeys(("units", "attention", "predictions", "colours"), "the weights are not finite")
-    reasons |= {} if history else {"progress": NO_RUN}
-    reasons |= {"learning rate": "the trials start from random weights, the run did not"} if fine_tuned else {}
-    return checks | {name: functools.partial(_skip, why) for name, why in reasons.items() if name in checks}
+    return {name: check for name, check in checks.items() if name not in without}
+
+
+def _text_checks(config, whole, test, few, fresh, seed, p, trained, history, dataset):
+    """Those of questions and answers; of texts that are none, those that need no answer."""
+    kind, pairs, of_test = model_of(config), text_data.pairs_of(whole), text_data.pairs_of(test)
+    checks = {
+        "vocabulary": lambda: text_data.check_vocabulary(pairs, of_test, dataset),
+        "lengths": lambda: text_data.check_lengths(pairs, of_test),
+        "repeats": lambda: text_data.check_repeats(pairs),
+        "leakage": lambda: text_data.check_leakage(pairs, of_test),
+        "answers": lambda: text_data.check_answers(pairs, of_test, seed),
+        "first loss": lambda: text_model.check_first_loss(few, fresh, config),
+        "input": lambda: text_model.check_input(few, fresh, config),
+        "future": lambda: text_model.check_future(few, fresh, config),
+        "sizes": lambda: text_model.check_sizes(config, fresh, count=len(pairs.questions)),
+        "attention": lambda: text_model.check_attention(few, trained(), config),
+        "predictions": lambda: text_model.check_predictions(whole, test, p, config, history, dataset),
+    }
+    without = ["future"] if kind.evaluation_draws else []  # who fills looks both ways
+    without += [] if trees.leaves(kind.views["maps"](model.looked_at(few, fresh, config)[1], config)) else ["attention"]
+    without += [] if all(of_test.answers) and all(pairs.answers) else ["answers", "predictions"]
+    return {name: check for name, check in checks.items() if name not in without}
 
 
 def _skip(why):

@@ -41,10 +41,15 @@ def mean_loss(batch, p, config):
     return loss / count, c, gradients
 
 
+def guessing(config):
+    """The loss of a model that knows nothing, ln K: all classes, or tokens, are alike to it."""
+    return math.log(model_of(config).task.output(config)[-1])
+
+
 def check_first_loss(batch, p, config):
     """A fresh model knows nothing, and should say so: all classes alike, whose loss is ln K."""
     loss, _, _ = mean_loss(batch, p, config)
-    expected = math.log(config.classes)
+    expected = guessing(config)
     if not abs(loss - expected) < 0.1 * expected:
         yield (
             f"the first loss is {loss:.3g}, that of guessing ln {config.classes} = {expected:.3g}: let the head start "
@@ -82,7 +87,7 @@ def _is_blind_to_places(batch, logits, p, config, size):
     return np.abs(looked_at(turned, p, config)[0] - logits).max() < 1e-4 * size
 
 
-def check_gradients(batch, p, config, seed):
+def check_gradients(batch, p, config, seed, examples="images"):
     """Each parameter's gradient against a central difference along a random direction, in float64.
 
     For a direction d of length 1, (L(p + h d) - L(p - h d)) / 2h is the gradient's part along d, up to h^2. One number
@@ -110,7 +115,7 @@ def check_gradients(batch, p, config, seed):
             wrong[name] = (slope, claimed)
     if wrong:
         name, (slope, claimed) = next(iter(wrong.items()))
-        others = f" (and {len(wrong) - 1} nearer to the image, perhaps because of it)" if len(wrong) > 1 else ""
+        others = f" (and {len(wrong) - 1} nearer to the {examples}, perhaps because of it)" if len(wrong) > 1 else ""
         yield (
             f"the gradient of {name} is {'missing' if claimed == 0 else 'wrong'}{others}: along a random direction the "
             f"loss rises by {slope:.3g} per unit, and the backward pass says {claimed:.3g}; run gradcheck on its layer"

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from tinyvit.doctor.luck import DEVIATIONS
+from tinyvit.doctor.model import guessing
 from tinyvit.doctor.settings import steps_of, training_images
 
 RISING = 0.02  # of the validation accuracy, over the last tenth of a run
@@ -14,7 +15,7 @@ CLIPPED, VANISHED = 10, 1e-6  # times the clip norm; a norm that is rounding err
 WINDOW = 10  # records of steps that are looked at together
 
 
-def check_progress(history, images, config, recipe):
+def check_progress(history, images, config, recipe, examples="images"):
     """A run of so many images learned something, goes on doing so, and has come to rest at its end.
 
     Parameters
@@ -25,6 +26,8 @@ def check_progress(history, images, config, recipe):
         Of the training part, those held out among them.
     config, recipe
         Of the run.
+    examples : str
+        What they are, if not images.
 
     Returns
     -------
@@ -36,7 +39,7 @@ def check_progress(history, images, config, recipe):
     yield from _check_jump(steps)
     if epochs and steps_of(images, recipe)[1] <= epochs[-1]["step"]:  # it has come to its end
         yield from _check_rising(epochs, images - training_images(images, recipe))
-    yield from _check_by_heart(epochs, images - training_images(images, recipe))
+    yield from _check_by_heart(epochs, images - training_images(images, recipe), examples)
     at, last = max((record["step"] for record in history), default=0), steps_of(images, recipe)[1]
     return f"step {at:,} of {last:,}: the losses of {len(steps)} records, and the accuracy after {len(epochs)} epochs"
 
@@ -49,10 +52,10 @@ def _check_learned(steps, images, config, recipe):
         return
     steps = steps[-WINDOW:]
     begun = recipe.warmup * recipe.epochs * images / recipe.batch + 80
-    loss, guessing = np.mean([record["loss"] for record in steps] or [0.0]), math.log(config.classes)
-    if steps and steps[0]["step"] > begun and not loss < 0.9 * guessing:
+    loss, ignorant = np.mean([record["loss"] for record in steps] or [0.0]), guessing(config)
+    if steps and steps[0]["step"] > begun and not loss < 0.9 * ignorant:
         yield (
-            f"after {steps[-1]['step']} steps the loss is {loss:.3g}, that of guessing is {guessing:.3g}: it has "
+            f"after {steps[-1]['step']} steps the loss is {loss:.3g}, that of guessing is {ignorant:.3g}: it has "
             "learned nothing; what else is found says why, or else try a recipe of RECIPES as it is"
         )
 
@@ -94,7 +97,7 @@ def _check_rising(epochs, held_out):
         )
 
 
-def _check_by_heart(epochs, held_out):
+def _check_by_heart(epochs, held_out, examples):
     """The validation loss has not turned long before the end.
 
     A loss varies by about 1 from image to image, and the mean of n by 1 / sqrt(n): three times that is no luck.
@@ -107,7 +110,8 @@ def _check_by_heart(epochs, held_out):
     if best < 0.75 * len(losses) and losses[-1] - losses[best] > rise:
         yield (
             f"the validation loss was {losses[best]:.3g} after epoch {best + 1} and is {losses[-1]:.3g}: the training "
-            "images are learned by heart; fewer epochs, augmentation, more images, or a smaller model"
+            f"{examples} are learned by heart; fewer epochs,{' augmentation,' * (examples == 'images')} more "
+            f"{examples}, or a smaller model"
         )
 
 

@@ -18,7 +18,7 @@ def steps_of(images, recipe):
     return of_epoch, of_epoch * recipe.epochs
 
 
-def check_settings(config, recipe, images, *, fine_tuned=False):
+def check_settings(config, recipe, images, *, fine_tuned=False, examples="images"):
     """Nothing that holds the model back is beyond what is usual, and the run is long enough for what it begins.
 
     Parameters
@@ -29,13 +29,15 @@ def check_settings(config, recipe, images, *, fine_tuned=False):
         Of the training part, those held out among them.
     fine_tuned : bool
         The run started from given weights.
+    examples : str
+        What they are, if not images.
 
     Returns
     -------
     str : what was looked at
     """
-    yield from _check_length(recipe, images)
-    yield from _check_batch(recipe, images)
+    yield from _check_length(recipe, images, examples)
+    yield from _check_batch(recipe, images, examples)
     shrinks = recipe.learning_rate * recipe.weight_decay
     if shrinks > MOST_DECAY:
         yield (
@@ -56,16 +58,16 @@ def check_settings(config, recipe, images, *, fine_tuned=False):
     of_epoch, steps = steps_of(images, recipe)
     return (
         f"{recipe.epochs} epochs of {of_epoch:,} steps, {steps:,} in all, for {training_images(images, recipe):,} "
-        "images: length, warm-up, average, batch, decay, noise"
+        f"{examples}: length, warm-up, average, batch, decay, noise"
     )
 
 
-def _check_length(recipe, images):
+def _check_length(recipe, images, examples):
     """The run is long enough for itself, its warm-up and its average."""
     _, steps = steps_of(images, recipe)
     if steps < LEAST_STEPS:
         yield (
-            f"the run has {steps} steps in all, of {recipe.batch} images: too few to learn much; more epochs, or a "
+            f"the run has {steps} steps in all, of {recipe.batch} {examples}: too few to learn much; more epochs, or a "
             "smaller batch"
         )
     if recipe.warmup > LONGEST_WARMUP:
@@ -79,17 +81,19 @@ def _check_length(recipe, images):
         )
 
 
-def _check_batch(recipe, images):
+def _check_batch(recipe, images, examples):
     """A batch is a part of the data, and not too small a one."""
     count = training_images(images, recipe)
     if recipe.batch > count >= FEW_IMAGES:
-        yield f"a batch ({recipe.batch}) exceeds all {count:,} training images: each epoch is one step; try 32 to 128"
+        found = f"a batch ({recipe.batch}) exceeds all {count:,} training {examples}"
+        yield f"{found}: each epoch is one step; try 32 to 128"
     if recipe.batch < SMALLEST_BATCH and count >= FEW_IMAGES:
         yield f"the gradient of a batch of {recipe.batch} is mostly noise, and slow to compute: try 32 to 128"
     if 0 < images - count < FEW_HELD_OUT and images >= FEW_IMAGES:
         yield (
-            f"only {images - count} images are held out (validation {recipe.validation:g}): the validation accuracy "
-            "says little; try 0.1"
+            f"only {images - count} {examples} are held out (validation {recipe.validation:g}): the validation "
+            "accuracy says little; try 0.1"
         )
     if recipe.validation > MOST_HELD_OUT:
-        yield f"{recipe.validation:.0%} of the images are held out, and {count:,} are left to learn from: try 10%"
+        found = f"{recipe.validation:.0%} of the {examples} are held out"
+        yield f"{found}, and {count:,} are left to learn from: try 10%"

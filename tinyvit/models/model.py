@@ -100,8 +100,7 @@ def preset_config(preset: str, model: str | None = None) -> Config:
             raise UsageError(f"the preset {preset} is for images: {chosen.title} takes none")
         return chosen.preset(config)
     if model not in (None, name_of(config)):
-        own = name_of(config)
-        raise UsageError(f"the preset {preset} is of {MODELS[own].title}: leave --model {model} out")
+        raise UsageError(f"the preset {preset} is of {model_of(config).title}: leave --model {model} out")
     return config
 
 

@@ -1,10 +1,13 @@
-"""Configurations that have names: of the Vision Transformer, of Swin, and of the hybrid."""
+"""Configurations that have names: of the Vision Transformer, Swin, the hybrid, and published models of text."""
 
 import dataclasses
 
+from tinyvit.models.bert import BERTConfig
 from tinyvit.models.config import Config, ViTConfig
+from tinyvit.models.gpt import GPTConfig
 from tinyvit.models.hybrid import HybridConfig
 from tinyvit.models.swin import SwinConfig
+from tinyvit.models.transformer import TransformerConfig
 from tinyvit.names import Named
 
 
@@ -59,5 +62,18 @@ def _hybrid_presets(vits):
     return presets
 
 
+def _text_presets():
+    """The papers' base models. The Transformer has one table of 37,000 tokens; sequences may be of any length."""
+    vocabulary = dict(source_tokens=37_000, target_tokens=37_000, shared=True)
+    sizes = dict(dim=512, depth=6, heads=8, mlp_dim=2048, norm="post", source_length=512, target_length=512)
+    return {
+        "transformer-base": TransformerConfig(**vocabulary, **sizes),
+        "gpt2": GPTConfig(),
+        "bert-base": BERTConfig(),
+    }
+
+
 VIT_PRESETS: dict[str, ViTConfig] = Named("preset", _presets())
-PRESETS: dict[str, Config] = Named("preset", VIT_PRESETS | _swin_presets() | _hybrid_presets(VIT_PRESETS))
+PRESETS: dict[str, Config] = Named(
+    "preset", VIT_PRESETS | _swin_presets() | _hybrid_presets(VIT_PRESETS) | _text_presets()
+)

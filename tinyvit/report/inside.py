@@ -1,4 +1,4 @@
-"""What a finished run has to show: numbers, and figures with two sentences each."""
+"""What a finished run with images has to show: numbers, and figures with two sentences each."""
 
 import math
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from tinyvit import trees
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.models.model import model_of
 from tinyvit.ops.softmax import softmax
+from tinyvit.report.pictures import Picture, curves_picture, dataflow_picture
 from tinyvit.training.batches import as_part
 from tinyvit.training.evaluation import outputs_and_scores
 from tinyvit.viz.attention import (
@@ -21,14 +22,11 @@ from tinyvit.viz.attention import (
     who_answers,
 )
 from tinyvit.viz.confusion import confusion, confusion_figure, mistakes_figure, worst_mistakes
-from tinyvit.viz.curves import curves
-from tinyvit.viz.dataflow import dataflow_figure
 from tinyvit.viz.distance import distance_figure
 from tinyvit.viz.embedding import filters_figure, neighbours_similarity, position_table, similarity_figure
 from tinyvit.viz.maps import attention_figure, overlay_figure
 from tinyvit.viz.picture import readable
 from tinyvit.viz.pyramid import over_patches
-from tinyvit.viz.summary import shapes
 
 SAMPLES = 64  # images over which attention distances are averaged
 LARGEST_MAPS = 64 * 400**2  # entries of the maps of all these images, in one head of one layer: maps of 20 x 20 patches
@@ -67,14 +65,6 @@ class Inside(NamedTuple):
         """Rows and columns of the patches, and the side of one in pixels."""
         grid = self.views["grid"](self.config)
         return grid, self.encoder.patch if self.encoder else self.images.shape[1] // grid[0]
-
-
-class Picture(NamedTuple):
-    """A figure, its title, and what it means."""
-
-    figure: object
-    title: str
-    words: str
 
 
 def look_inside(run, p, config, test, *, workers=1):
@@ -121,38 +111,12 @@ def pictures(inside):
         chosen |= {"attention": _attention, "rollout": _rollout, "distance": _distance, "filters": _filters}
     if encoder and encoder.patches > 1 and position_table(inside.p, encoder) is not None:  # one patch has no neighbour
         chosen["positions"] = _positions
-    chosen["dataflow"] = _dataflow
+    chosen["dataflow"] = lambda inside: dataflow_picture(inside.config, "an image", "one image")
     return {name: draw(inside) for name, draw in chosen.items()}
 
 
 def _curves(inside):
-    words = (
-        "Left, the loss of training and of held-out images; right, the share of their "
-        f"{model_of(inside.config).task.targets} that it gets right. {_verdict(inside)}"
-    )
-    return Picture(curves(inside.run.history()), "Was training long enough?", words)
-
-
-def _verdict(inside):
-    """Whether training was long enough, judged by the held-out loss, which says more than a few images' accuracy."""
-    losses = [record["validation_loss"] for record in inside.run.history() if record["kind"] == "epoch"]
-    best, last, guessing = int(np.argmin(losses)), losses[-1], math.log(inside.config.classes)
-    before = losses[-min(len(losses), len(losses) // 3 + 1)]
-    if last > 0.9 * guessing:
-        return (
-            f"It has not learned: the held-out loss is {last:.2g}, that of guessing {guessing:.2g}; ask tinyvit doctor."
-        )
-    if len(losses) < 3:
-        return "So few epochs do not tell: train for longer."
-    if best < 0.8 * len(losses) and last > 1.1 * losses[best]:
-        return (
-            f"It was too long, if anything: the held-out loss was lowest in epoch {best + 1} of {len(losses)}, "
-            f"{losses[best]:.2g}, and ends at {last:.2g}."
-        )
-    change = f"from {before:.2g} to {last:.2g} over the last third"
-    if last < 0.9 * before:
-        return f"The held-out loss was still falling, {change}: more epochs may help."
-    return f"The held-out loss has settled, {change}: more epochs would change little."
+    return curves_picture(inside.run, "images", math.log(inside.config.classes))
 
 
 def _confusion(inside):
@@ -327,16 +291,3 @@ def _order(beside, others, kind, grid):
     else:
         follows = "so no order is to be seen, which does not mean that positions are not used"
     return f" Neighbours' similarity is {beside:z.2f} on average, that of others {others:z.2f}, {follows}."
-
-
-def _dataflow(inside):
-    summary = shapes(inside.config)
-    parameters, multiply_adds, _ = summary.totals
-    short = " (fewer where the last block is computed for the class token alone)"
-    fewer = short if getattr(inside.config, "pool", None) == "class" else ""
-    words = (
-        f"Every tensor on the way from an image to the answer: {parameters:,} parameters, and {multiply_adds:,} "
-        f"multiply-adds for one image{fewer}. What is filled is kept for the backward pass: "
-        f"{summary.kept:,} bytes."
-    )
-    return Picture(dataflow_figure(summary), "What is computed?", words)

@@ -4,19 +4,40 @@ import dataclasses
 from html import escape
 from importlib import resources
 from string import Template
+from typing import NamedTuple
 
 from tinyvit.models.model import model_of, name_of
 from tinyvit.report.explorer import Explorer, figure_source
 from tinyvit.report.inside import pictures
+from tinyvit.report.text_inside import WRONG, TextInside, answers, text_pictures
 from tinyvit.viz.summary import shapes, where
 
 EXPLORED = 8  # images
 NOT_EXPLORED = "<p>The attention explorer is left out: it shows square images only.</p>"
-
+NO_ATTENTION = "all that the decoder knows of the question is in the state that the encoder ended in."
 PYRAMID = (
     " A layer with windows takes nothing from outside the patch's own, and every other layer displaces them; after a "
     "merging there are fewer and larger tokens."
 )
+
+
+def drawn(inside):
+    """All figures of a run, {name: Picture}."""
+    return text_pictures(inside) if isinstance(inside, TextInside) else pictures(inside)
+
+
+class Part(NamedTuple):
+    """What the pages about images and about text do not share, as HTML and words.
+
+    first, anchors   what stands above the figures, and {id: title} in it
+    """
+
+    result: str
+    sizes: str
+    learned: str
+    example: str
+    first: str
+    anchors: dict
 
 
 def page(inside):
@@ -24,33 +45,31 @@ def page(inside):
 
     Parameters
     ----------
-    inside : Inside
-        From `look_inside`.
+    inside : Inside or TextInside
+        From `look_inside` or `look_inside_text`.
     """
     settings, metrics = inside.run.settings, inside.run.metrics()
-    drawn, title, encoder = pictures(inside), model_of(inside.config).title, inside.encoder
-    sizes = f" (depth {encoder.depth}, heads {encoder.heads}, patch {encoder.patch})" if encoder else ""
+    part = (_text_part if isinstance(inside, TextInside) else _image_part)(inside)
+    figures, title = drawn(inside), model_of(inside.config).title
     summary = (
-        f"{title[0].upper()}{title[1:]} with {metrics['parameters']:,} parameters{sizes}, trained on "
-        f"{settings.dataset.name}: {metrics['training_images']:,} images, "
+        f"{title[0].upper()}{title[1:]} with {metrics['parameters']:,} parameters{part.sizes}, trained on "
+        f"{settings.dataset.name}: {part.learned}, "
         f"{metrics['epochs']} epoch{'s' * (metrics['epochs'] != 1)}, "
         f"{metrics['seconds']:.0f} seconds."
     )
     tensors = shapes(inside.config)
-    rows, columns = inside.grid[0] if inside.maps else (0, 1)
-    square = rows == columns  # as the explorer needs
-    anchors = {"explorer": "Explore"} if square else {}
-    anchors |= {name: picture.title for name, picture in drawn.items()}
+    anchors = part.anchors | {name: picture.title for name, picture in figures.items()}
     anchors |= {"shapes": "Every tensor", "settings": "Settings"}
     asked = {"data": settings.data, "model": name_of(settings.config), "seed": settings.seed}
     asked |= settings.config.values() | dataclasses.asdict(settings.recipe)
     return Template(resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")).substitute(
         title=escape(f"{inside.run.folder.resolve().name}: {title} looked into"),
-        result=_result(inside),
+        result=part.result,
         summary=escape(summary),
         links="".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in anchors.items()),
-        sections="\n".join(_section(name, picture) for name, picture in drawn.items()),
-        explorer=_explorer(inside) if square else NOT_EXPLORED if inside.maps else "",
+        sections="\n".join(_section(name, picture) for name, picture in figures.items()),
+        first=part.first,
+        example=part.example,
         shapes=_table(
             ("name", "shape", "parameters", "multiply-adds", "bytes", "memory"),
             [
@@ -62,6 +81,44 @@ def page(inside):
         command=f"<code>{escape(settings.command)}</code>",
         settings=_table(("setting", "value"), asked.items()),
     )
+
+
+def _image_part(inside):
+    rows, columns = inside.grid[0] if inside.maps else (0, 1)
+    square, encoder = rows == columns, inside.encoder  # as the explorer needs
+    return Part(
+        result=_result(inside),
+        sizes=f" (depth {encoder.depth}, heads {encoder.heads}, patch {encoder.patch})" if encoder else "",
+        learned=f"{inside.run.metrics()['training_images']:,} images",
+        example="image",
+        first=_explorer(inside) if square else NOT_EXPLORED if inside.maps else "",
+        anchors={"explorer": "Explore"} if square else {},
+    )
+
+
+def _text_part(inside):
+    total, values = inside.writing.total(), inside.config.values()
+    sizes = ", ".join(f"{name} {values[name]}" for name in ("dim", "depth", "heads", "score") if name in values)
+    count, wrong = total["count"], int((~inside.writing.whole).sum())
+    over = ", of the questions' tokens too," if inside.dataset.source.joined and not inside.fills else ""
+    result = (
+        f'<span class="answer">{100 * total["accuracy"]:.2f} %</span> of {count:,} test answers are right as a whole, '
+        f"{100 * total['token_accuracy']:.2f} % of their tokens; the mean loss{over} is "
+        f"{inside.writing.scores['loss']:.3f} nats."
+    )
+    which = f"the first {WRONG}" if wrong > WRONG else "these"
+    found = f"{wrong:,} of {count:,} test answers are wrong: {which}, and then some that are right."
+    found = found if wrong else f"All {count:,} test answers are right; some of them:"
+    first = (
+        '<h2 id="answers">What does it write?</h2>\n'
+        f'<p>{found}</p>\n<div class="wide">{_table(("question", "answer", "written"), answers(inside))}</div>'
+    )
+    if not inside.looked:
+        title = model_of(inside.config).title
+        first += f"\n<p>{title[0].upper()}{title[1:]} has no attention: {NO_ATTENTION}</p>"
+    metrics = inside.run.metrics()
+    learned = metrics.get("training_examples", metrics.get("training_images"))  # as the first runs with text called it
+    return Part(result, f" ({sizes})", f"{learned:,} pairs", "example", first, {"answers": "What does it write?"})
 
 
 def _result(inside):

@@ -203,12 +203,13 @@ class _Training:
             save(self.run.model, p, self.config, dataset=self.run.settings.dataset)
         self._draw()
         if self.run:
+            counted = "training_images" if "images" in self.train else "training_examples"
             self.run.finish(
                 test
                 | validation
                 | {
                     "parameters": len(self.arrays["parameters"]),
-                    "training_images": len(self.indices),
+                    counted: len(self.indices),
                     "epochs": self.recipe.epochs,
                     "seconds": seconds,
                 }

@@ -33,7 +33,8 @@ RECORDS = {  # what a record of the history has at least, by its kind
     "diverged": (),  # the last step after which the parameters were numbers
 }
 FILES = ("config.json", "history.jsonl", "checkpoint.npz", "model.npz", "metrics.json", "curves.png")
-METRICS = ("test_accuracy", "validation_accuracy", "parameters", "training_images", "epochs", "seconds")  # at least
+METRICS = ("test_accuracy", "validation_accuracy", "parameters", "epochs", "seconds")  # at least, and one of these:
+COUNTED = ("training_images", "training_examples")  # the second of text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,8 +97,10 @@ class Run:
         if not path.exists():
             return None
         metrics = json_files.read(path)
-        if not isinstance(metrics, dict) or not all(json_files.is_number(metrics.get(name)) for name in METRICS):
-            raise CheckpointError(f"{path} is not a run's result: expected numbers for {', '.join(METRICS)}")
+        numbers = {n for n, x in metrics.items() if json_files.is_number(x)} if isinstance(metrics, dict) else set()
+        if not numbers.issuperset(METRICS) or numbers.isdisjoint(COUNTED):
+            wanted = f"{', '.join(METRICS)}, and {' or '.join(COUNTED)}"
+            raise CheckpointError(f"{path} is not a run's result: expected numbers for {wanted}")
         return metrics
 
     def finish(self, metrics):

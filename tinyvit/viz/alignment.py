@@ -8,8 +8,14 @@ from tinyvit import trees
 from tinyvit.annotations import Array
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.models.model import model_of
+from tinyvit.models.token_tasks import hide_answers
 from tinyvit.ops.tokens import ANSWER
 from tinyvit.viz.picture import HEAT, new_figure, readable
+
+TOKEN, MARGIN = 0.24, 0.9  # inches of a panel: for each token, and around them
+BLANK = "_"  # a hidden token, as people write it
+LONGEST = 60  # tokens that are drawn
+ACROSS = 4  # panels in a line, of maps with one head
 
 
 class Alignment(NamedTuple):
@@ -44,6 +50,8 @@ def alignments(dataset, questions, answers, p, config, block=None):
     for question, answer in zip(questions, answers, strict=True):
         if dataset.source.joined:
             batch = {"tokens": np.array([[*question, ANSWER, *answer]])}
+            if model.evaluation_draws:  # of what is filled in, nothing was there to look at
+                batch = {"tokens": hide_answers(batch["tokens"])[0]}
         else:
             batch = {"source": np.array([question]), "target": np.array([answer])}
         _, c = model.forward(trees.map(xp.asarray, batch), p, config)
@@ -55,7 +63,8 @@ def alignments(dataset, questions, answers, p, config, block=None):
         title = dataset.source.decode(question)
         if dataset.source.joined:  # the token at a place was written there, from those before it
             whole = [*asked, dataset.sign, *given]
-            columns = whole if model.evaluation_draws else ["<start>", *whole[:-1]]
+            blanks = [*asked, dataset.sign, *[BLANK] * (len(given) - 1), given[-1]]
+            columns = blanks if model.evaluation_draws else ["<start>", *whole[:-1]]
             found.append(Alignment(a[:, len(asked) + 1 :], given, columns, title))
         else:
             found.append(Alignment(a, given, asked, title))
@@ -66,8 +75,10 @@ def _shown(vocabulary, tokens):
     return [vocabulary.tokens[token] for token in tokens]
 
 
-def alignment_figure(found, head_titles=True):
-    """The attention maps of several answers: a row of panels for each, a panel for each head.
+def alignment_figure(found):
+    """The attention maps of several answers: a row of panels for each, a panel for each head; of one head, in a line.
+
+    Of more than LONGEST tokens the first are drawn.
 
     Parameters
     ----------
@@ -77,29 +88,44 @@ def alignment_figure(found, head_titles=True):
     -------
     matplotlib.figure.Figure
     """
-    named = iter(_readable([text for one in found for text in (*one.rows, *one.columns, one.title)]))
+    found = [_cut(one) for one in found]
+    named = iter(readable([text for one in found for text in (*one.rows, *one.columns, one.title)]))
+    labels = [([next(named) for _ in one.rows], [next(named) for _ in one.columns], next(named)) for one in found]
     heads = max(len(one.maps) for one in found)
-    wide = max(0.24 * len(one.columns) + 0.9 for one in found)
-    tall = [0.24 * len(one.rows) + 0.9 for one in found]
-    figure = new_figure(heads * wide + 0.6, sum(tall) + 0.3)
-    axes = figure.subplots(len(found), heads, squeeze=False, height_ratios=tall)
-    for one, row in zip(found, axes, strict=True):
-        rows, columns = ([next(named) for _ in texts] for texts in (one.rows, one.columns))
-        title = next(named)
-        for head, panel in enumerate(row):
-            if head >= len(one.maps):
-                panel.set_visible(False)
-                continue
-            heat = panel.imshow(one.maps[head], cmap=HEAT, vmin=0, vmax=1, aspect="auto")
-            panel.set_xticks(range(len(columns)), columns, rotation=90, fontsize=8)
-            panel.set_yticks(range(len(rows)), rows if head == 0 else [""] * len(rows), fontsize=8)
-            panel.set_title(f"head {head + 1}" if head or len(one.maps) > 1 else title, fontsize=9)
-        if len(one.maps) > 1:
-            row[0].set_ylabel(title, fontsize=9)
+    across = min(len(found), ACROSS) if heads == 1 else heads
+    panels = [(one, head) for one in range(len(found)) for head in range(heads)]
+    lines = [panels[start : start + across] for start in range(0, len(panels), across)]
+    wide = max(TOKEN * len(one.columns) + MARGIN for one in found)
+    tall = [max(TOKEN * len(found[one].rows) for one, _ in line) + MARGIN for line in lines]
+    figure = new_figure(across * wide + 0.9, sum(tall) + 0.3)
+    axes = figure.subplots(len(lines), across, squeeze=False, height_ratios=tall)
+    for panel in axes.flat:
+        panel.set_visible(False)
+    for line, row in zip(lines, axes, strict=True):
+        for (one, head), panel in zip(line, row, strict=False):
+            if head < len(found[one].maps):
+                heat = _panel(panel, found[one].maps[head], head, labels[one], heads == 1)
     figure.colorbar(heat, ax=axes, label="share of the attention", shrink=0.9)
     return figure
 
 
-def _readable(texts):
-    """Texts as a figure can show them; where no font has their letters, the number of the token takes their place."""
-    return readable(texts)
+def _cut(one):
+    """The first LONGEST rows and columns."""
+    if max(len(one.rows), len(one.columns)) <= LONGEST:
+        return one
+    return Alignment(one.maps[:, :LONGEST, :LONGEST], one.rows[:LONGEST], one.columns[:LONGEST], f"{one.title[:60]} …")
+
+
+def _panel(panel, weights, head, labels, single):
+    """Draw one map with its labels; returns matplotlib's handle to the heat."""
+    rows, columns, title = labels
+    panel.set_visible(True)
+    heat = panel.imshow(weights, cmap=HEAT, vmin=0, vmax=1, aspect="auto")
+    panel.set_xticks(range(len(columns)), columns, fontsize=8)
+    for label in panel.get_xticklabels():
+        label.set_rotation(90 if len(label.get_text()) > 1 else 0)
+    panel.set_yticks(range(len(rows)), rows if head == 0 else [""] * len(rows), fontsize=8)
+    panel.set_title(title if single else f"head {head + 1}", fontsize=9)
+    if head == 0 and not single:
+        panel.set_ylabel(title, fontsize=9)
+    return heat

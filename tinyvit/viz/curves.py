@@ -5,13 +5,16 @@ import numpy as np
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
 
 
-def curves(history, title=""):
+def curves(history, title="", *, smoothed=True):
     """The loss of the recorded steps, its running mean, and loss and accuracy on the validation part after each epoch.
 
     Parameters
     ----------
     history : list of dict
-        As `fit` returns it.
+        As `fit` returns it. Of a model of text the accuracy of the whole answers and that of their tokens are drawn.
+    title : str
+    smoothed : bool
+        The labels were smoothed in training, so that its loss is larger.
 
     Returns
     -------
@@ -24,7 +27,7 @@ def curves(history, title=""):
     left, right = figure.subplots(1, 2)
     if steps:
         x, loss = np.array([(r["step"], r["loss"]) for r in steps]).T
-        left.plot(x, loss, color=BLUE, alpha=0.3, linewidth=1, label="training batch, labels smoothed")
+        left.plot(x, loss, color=BLUE, alpha=0.3, linewidth=1, label=f"training batch{', labels smoothed' * smoothed}")
         left.plot(x, running_mean(loss), color=BLUE, label="its running mean")
     if epochs:
         x = [r["step"] for r in epochs]
@@ -36,7 +39,13 @@ def curves(history, title=""):
             markersize=3,
             label="validation, averaged weights",
         )
-        right.plot(x, [100 * r["validation_accuracy"] for r in epochs], "o-", color=ORANGE, markersize=3)
+        of_text = "validation_token_accuracy" in epochs[0]
+        label = "whole answers" if of_text else None
+        right.plot(x, [100 * r["validation_accuracy"] for r in epochs], "o-", color=ORANGE, markersize=3, label=label)
+        if of_text:
+            tokens = [100 * r["validation_token_accuracy"] for r in epochs]
+            right.plot(x, tokens, "s--", color=BLUE, markersize=3, label="their tokens")
+            right.legend(frameon=False, fontsize=8)
     left.set(xlabel="step", ylabel="loss (nats)", ylim=(0, None))
     right.set(xlabel="step", ylabel="validation accuracy (%)")
     if left.lines:

@@ -4,12 +4,14 @@ Nothing is known of any model. Names come from its trees and its code, by these 
 
 - What a function returns is called by the path at which the cache has that function's cache: blocks/0/mlp/gelu. If it
   is handed on, the innermost function gives the name (blocks/0/mlp/fc2), or the outermost whose parameters are those of
-  a single layer (pre_logits, patch).
+  a single layer (pre_logits, patch). What has no name when it is handed on, as tokens with positions, has that of the
+  first function that does so (dropout).
 - A leaf of the cache is called by its own path (blocks/0/msa/att/a), unless its name is x, y or z, which say no more
-  than input, result, residual stream (design.md, 2).
+  than input, result, residual stream (design.md, 2). If several blocks keep it, as they do a mask, it is called by what
+  their paths have in common (decoder/bias).
 - The sum of two tensors that a function makes in passing, as residual connections do, is z', and the last of a block z,
   as in the paper; if the block goes on after it, they are sum1, sum2.
-- A matrix product that is neither is called by its variable: scores.
+- A matrix product that is neither is called by its variable: scores. What the model returns is logits, if nothing else.
 - The gradient of z is dz: what is handed to f_backward with the cache of f is the gradient of what f returned, and what
   it returns, of what f was given.
 """
@@ -19,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from tinyvit import trees
-from tinyvit.viz.tensors import Names, is_parameter, joined, parent, unviewed
+from tinyvit.viz.tensors import LISTED, Names, is_parameter, joined, parent, unviewed
 from tinyvit.viz.trace import is_observed
 
 GENERIC = ("x", "y", "z")
@@ -33,7 +35,7 @@ def branches(tree, path=""):
         yield from branches(branch, f"{path}/{key}" if path else str(key))
 
 
-def name_forward(run, p, c, inputs):
+def name_forward(run, p, c, inputs, y):
     """The names of a forward pass, in a Names.
 
     Parameters
@@ -43,6 +45,8 @@ def name_forward(run, p, c, inputs):
     p, c : parameters and cache, of Observed
     inputs : {name: Observed}
         Named in this way if the model reads them and the cache has no name for them.
+    y : Observed
+        What the model returns.
     """
     names, c = Names(), _without_bare_composites(c, p)
     paths = {id(branch): path for path, branch in branches(c)}
@@ -55,10 +59,13 @@ def name_forward(run, p, c, inputs):
             names.give(x.node, name)
     makers, unused = _makers(run, p)
     _name_results(names, {node: call for node, call in makers.items() if not _is_sum(node)})
+    _name_handed_on(names, run, makers)
     _name_sums(names, run)
     _name_results(names, makers)
     _name_products(names, run, unused)
     _name_kept(names, c)
+    if not unviewed(y.node).tensors:
+        names.give(y.node, "logits")
     return names
 
 
@@ -76,7 +83,7 @@ def _without_bare_composites(c, p):
 def _name_leaves(names, run, c):
     """The leaves of the cache that a function keeps under a name of their own, which it made or was given."""
     owners = {call.path: call for call in reversed(run.calls) if call.path}
-    kept, times = {}, defaultdict(list)
+    kept, times = defaultdict(list), defaultdict(list)
     for path, x in trees.walk(c):
         call, node = owners.get(parent(path)), x.node
         if path.rpartition("/")[2] in GENERIC or call is None or is_parameter(node):
@@ -85,9 +92,22 @@ def _name_leaves(names, run, c):
         if made or node in call.arrays:
             handed = node.op == "input" or (node.view and not made)  # nothing is made: it stands where it is handed in
             times[node].append(call.start if handed else node.made)
-            kept[node] = path
-    for node, path in kept.items():
-        names.give(node, path, time=min(times[node]))
+            kept[node].append(path)
+    for node, paths in kept.items():
+        names.give(node, _in_common(paths), time=min(times[node]))
+
+
+def _in_common(paths):
+    """The last of the paths; of several blocks', what they have in common: decoder/bias of decoder/blocks/0/msa/bias.
+
+    A list is no part of that, only of what is in all of its blocks.
+    """
+    if len({found[0] for path in paths if (found := LISTED.match(path))}) < 2:
+        return paths[-1]
+    columns = [*zip(*(path.split("/") for path in paths), strict=False)]
+    at = next(i for i, column in enumerate(columns) if len({*column}) > 1)
+    around = columns[: at - all(part.isdigit() for part in columns[at])]
+    return "/".join([*(column[0] for column in around), paths[0].rpartition("/")[2]])
 
 
 def _makers(run, p):
@@ -123,6 +143,16 @@ def _name_results(names, makers):
         names.give(node, name, shape=shape)
         if in_line:
             names.give(node, joined(parent(name), "sequence"))
+
+
+def _name_handed_on(names, run, makers):
+    """Name what the model itself makes, and a function hands on as it is."""
+    for call in run.calls:
+        if call.path and call.results and call.results[0].time < call.start:
+            node = call.results[0]
+            other = node in makers and makers[node].path not in names
+            if node.batch and not (node.tensors or node.view or other):
+                names.give(node, call.path)
 
 
 def _grid(node):
@@ -187,9 +217,13 @@ def _name_products(names, run, unused):
             if any(source.work for source in node.chain()) and node.call is call and node.born not in memory:
                 names.give(node, joined(_around(call), name))
                 memory.add(node.born)
+    products = defaultdict(list)
+    for node in run.nodes:
+        if node.work:
+            products[node.call].append(node)
     for call in unused:
-        for node in run.nodes:
-            if node.call is call and node.work and node.born not in memory:
+        for node in products[call]:
+            if node.born not in memory:
                 names.give(node, call.path)
                 memory.add(node.born)
 

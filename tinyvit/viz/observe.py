@@ -68,11 +68,14 @@ class Observed(np.lib.mixins.NDArrayOperatorsMixin):
         return noted(function.__name__, function, [], args, options)
 
     def changed(self, op, sources):
-        """The next version, after a change in place. What was itself made from this memory is no further source."""
+        """The next version, after a change in place.
+
+        What was itself made from this memory is no further source, unless it is the work of a matrix product.
+        """
         old = self.node
         inputs = [old] if op == "setitem" or any(x is self for x in sources) else []
         others = [x.node for x in sources if x.node is not old]
-        inputs += [node for node in others if node.born == old.born or not node.derives_from(old.born)]
+        inputs += [x for x in others if x.work or x.born == old.born or not x.derives_from(old.born)]
         self.node = Node(Run.current, op, self.data, inputs, shares=old)
         self.node.view = False
         self.node.made = self.node.time if op == "add" and len(inputs) > 1 else old.made  # a sum has its last term
@@ -130,12 +133,32 @@ def wrapped(op, result, sources, work=0):
     return Observed(data, Node(run, op, data, list(dict.fromkeys(x.node for x in sources)), shares, work))
 
 
+class Function:
+    """A function of NumPy that returns observed arrays."""
+
+    def __init__(self, name, function):
+        self.name, self.function = name, function
+
+    def __call__(self, *args, **options):
+        if self.name != "asarray" or not isinstance(args[0], np.ndarray):
+            return noted(self.name, self.function, [], args, options)
+        before = Run.current.from_host  # the same array may come twice: a mask, to be read forwards and backwards
+        same = [x for x in before if np.may_share_memory(x.data, args[0])]
+        before.append(noted(self.name, self.function, same[:1], args, options))
+        return before[-1]
+
+    @staticmethod
+    def at(x, index, y):
+        """As `np.add.at`: y goes to these places of x."""
+        x.changed("setitem", [y])
+
+
 class Functions(types.ModuleType):
     """NumPy's functions, each of which returns observed arrays: the array module of `Observed`."""
 
     def __getattr__(self, name):
         value = getattr(np, name)
-        return (lambda *args, **options: noted(name, value, [], args, options)) if callable(value) else value
+        return Function(name, value) if callable(value) else value
 
 
 sys.modules[MODULE] = Functions(MODULE)

@@ -5,7 +5,6 @@ name what it makes (names.py, gradients.py).
 """
 
 import math
-import re
 from collections import defaultdict
 from itertools import groupby, takewhile
 from typing import NamedTuple
@@ -19,7 +18,7 @@ from tinyvit.models.sizes import check_whole
 from tinyvit.viz.gradients import name_backward
 from tinyvit.viz.names import name_forward
 from tinyvit.viz.observe import observed
-from tinyvit.viz.tensors import is_parameter
+from tinyvit.viz.tensors import LISTED, is_parameter
 from tinyvit.viz.trace import Run
 
 
@@ -57,7 +56,7 @@ class Summary(list):
 
     def alike(self):
         """Yield number, rows, [(number, rows), ...]: a block, or what is in none, and the next ones like it."""
-        blocks = [(number, list(rows)) for number, rows in groupby(self, block_number)]
+        blocks = [(block_number(rows[0]), rows) for rows in (list(rows) for _, rows in groupby(self, _block))]
         for _, alike in groupby(blocks, lambda block: (block[0] is not None, _form(block[1]))):
             (number, first), *others = alike
             yield number, first, others
@@ -89,13 +88,16 @@ class Summary(list):
     __repr__ = __str__
 
 
-LISTED = re.compile(r"(?:g/)?(.+?)/(\d+)(?=/|$)")  # blocks/0/msa/q: of which list, which one
-
-
 def block_number(row):
     """The number of the block that a row belongs to, or None."""
+    block = _block(row)
+    return block[1] if block else None
+
+
+def _block(row):
+    """The number of the block that a row belongs to, and of which layer's steps it is one, if it is; or None."""
     found = LISTED.match(row.name)
-    return int(found[2]) if found else None
+    return (found[1] if found[1].endswith("/steps") else "", int(found[2])) if found else None
 
 
 def _form(rows):
@@ -184,15 +186,20 @@ def observe(config, backward):
     This is all that the summary knows of how a model is called.
     """
     model, rng = model_of(config), np.random.default_rng(0)
-    batch = {name: np.zeros((1, *shape), dtype) for name, (shape, dtype) in model.task.arrays(config).items()}
+    tokens = model.task.vocabularies(config)  # they stay on the host, where they are checked, until they are embedded
+    batch = {}
+    for name, (shape, dtype) in model.task.arrays(config).items():
+        batch[name] = np.full((1, *shape), tokens[name] - 1 if name in tokens else 0, dtype)  # no PADDING
     batch, masks = model.draw(rng, batch, config)
     run = Run()
     with run:
         p = trees.map(lambda leaf: observed(leaf, "parameter"), model.init(None, config))
-        batch, masks = trees.map(lambda array: observed(array, "input"), [batch, masks])
+        batch = {name: x if tokens else observed(x, "input") for name, x in batch.items()}
+        masks = trees.map(lambda array: observed(array, "input"), masks)
         y, c = model.forward(batch, p, config, masks=masks)
-    inputs = {name.removesuffix("s"): array for name, array in batch.items()}  # of one example: image
-    names = name_forward(run, p, c, inputs | {f"masks/{name}": mask for name, mask in trees.walk(masks)})
+    inputs = {} if tokens else {name.removesuffix("s"): array for name, array in batch.items()}  # of one example: image
+    inputs |= {f"masks/{name}": mask for name, mask in trees.walk(masks)}
+    names = name_forward(run, p, c, inputs, y)
     forward, calls = next(run.clock), list(run.calls)
     if backward:
         with run:

@@ -1,8 +1,12 @@
 """Tensors that have names: what becomes a row of the summary."""
 
+import re
 from dataclasses import dataclass, field
 
 from tinyvit.viz.trace import Node
+
+# blocks/0/msa/q, decoder/0/steps/3/n: of which list, which one; of a recurrent layer's, of its steps
+LISTED = re.compile(r"(?:g/)?(.+/steps|.+?)/(\d+)(?=/|$)")
 
 
 @dataclass(eq=False)
@@ -35,7 +39,9 @@ class Names(dict):
 
 
 def single(node):
-    """The shape for one example: without the axis of the batch, which is of one."""
+    """The shape for one example: without the axis of the batch, which is of one: the first; behind time, the second."""
+    if node.batch and len(node.shape) > 2 and node.shape[1] == 1 != node.shape[0]:
+        return node.shape[0], *node.shape[2:]
     return node.shape[1:] if node.batch and len(node.shape) > 1 and node.shape[0] == 1 else node.shape
 
 

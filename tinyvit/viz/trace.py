@@ -21,10 +21,15 @@ class Node:
         self.born, self.nbytes = (shares.born, shares.nbytes) if shares else (self.time, data.nbytes)  # its memory
         self.source = shares  # what it is a view of; or the version before, see `Observed.changed`
         self.view = shares is not None
-        self.batch = op == "input" or any(source.batch for source in inputs)  # of the examples, not of parameters alone
+        self.batch = self._is_of_examples()  # and not of parameters alone
         self.call = run.stack[-1]
         self.tensors = []  # the names that it is given, see names.py
         run.nodes.append(self)
+
+    def _is_of_examples(self):
+        """What is new, as tokens from the host or a first state, is so if it has the batch's axis, which is of 1."""
+        new = self.op != "parameter" and not self.inputs and len(self.shape) > 1 and self.shape[0] == 1
+        return self.op == "input" or new or any(source.batch for source in self.inputs)
 
     def chain(self):
         """The node, and what is in the same memory before it."""
@@ -81,6 +86,7 @@ class Run:
 
     def __init__(self):
         self.clock, self.nodes, self.calls, self.stack = count(), [], [], [None]
+        self.from_host = []  # arrays that were not made by what is watched
 
     def __enter__(self):
         self.outer, self.profile = Run.current, sys.getprofile()
