@@ -107,6 +107,13 @@ class TextDataset:
             self.rule.read(text)
         return self.source.encode(text)
 
+    def beyond(self, text: str) -> str:
+        """What of a question no question has that was learned from, in words: it is hardly answered right; "" if nothing."""
+        if self.rule:
+            return self.rule.beyond(self.rule.read(text), **self.options)
+        count, most = len(self.source.encode(text)), self.source_length - 1
+        return f"{count} tokens, where it learned from at most {most}" if count > most else ""
+
 
 class LoadedText(NamedTuple):
     """A data set of text, and what there is to say about how it was read."""
