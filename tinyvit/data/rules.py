@@ -51,10 +51,9 @@ def _another_length(question, length, symbols):
 
 
 def _too_large(question, largest):
-    numbers = question if isinstance(question, tuple) else (question,)
-    return (
-        "" if max(numbers) < largest else f"{max(numbers):,} is not below {largest:,}, as all that it learned from is"
-    )
+    if (most := max(question if isinstance(question, tuple) else (question,))) < largest:
+        return ""
+    return f"{most:,} is not below {largest:,}, as all that it learned from is"
 
 
 def _draw_numbers(rng, count, largest):

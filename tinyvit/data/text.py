@@ -108,7 +108,7 @@ class TextDataset:
         return self.source.encode(text)
 
     def beyond(self, text: str) -> str:
-        """What of a question no question has that was learned from, in words: it is hardly answered right; "" if nothing."""
+        """How a question is unlike all that were learned from, in words; "" if it is not."""
         if self.rule:
             return self.rule.beyond(self.rule.read(text), **self.options)
         count, most = len(self.source.encode(text)), self.source_length - 1
