@@ -91,6 +91,10 @@ MISTAKES = [
     ("train sums --patch 2", "--patch: a GPT has no such setting"),
     ("train --resume --out sum --largest 30", "--largest 30 contradicts the saved run in sum, which has 20"),
     ("train --resume --out sum --examples 61", "--examples 61 contradicts the saved run in sum, which has 60"),
+    ("train --resume --out none --length 2-5", "--length 2-5 contradicts the saved run in none, which has 2-4"),
+    ("train --resume --out sum --length 2-5", "--length: a GPT has no such setting, leave it out"),
+    ("train --resume --out own --examples 4", "--examples: a Transformer has no such setting, leave it out"),
+    ("train --resume --out pairs --both", "--both contradicts the saved run in pairs, which has False"),
     ("train copy --resume --out sum", "the data set copy contradicts the saved run in sum, which has sums"),
     ("train --resume --out sum --model bert", "--model bert contradicts the saved run in sum, which has gpt"),
     # asking
