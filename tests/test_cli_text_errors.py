@@ -4,18 +4,21 @@ import json
 import os
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 
 import tinyvit
 from tests.training.helpers import call, fails, isolated
-from tinyvit.ops.tokens import SPECIAL
+from tinyvit.ops.tokens import PADDING, SPECIAL
+from tinyvit.training.checkpoint import load_for_use
 
 TINY = "--dim 8 --epochs 1 --batch 32 --examples 60"
 RUNS = {  # made once, in a folder that the tests copy from
     "pairs": f"train numerals --model attention --largest 1000 {TINY}",
     "sum": f"train sums --model gpt --largest 20 {TINY} --depth 1 --heads 2 --mlp-dim 8",
     "blank": f"train sums --model bert --largest 20 {TINY} --depth 1 --heads 2 --mlp-dim 8",
+    "words": f"train numerals --model bert --largest 1000 {TINY} --depth 1 --heads 2 --mlp-dim 8",
     "none": f"train copy --model seq2seq --length 2-4 --symbols 4 {TINY}",
 }
 
@@ -106,6 +109,7 @@ MISTAKES = [
     ("predict own 'w x'", "word 2, 'x', is not in the vocabulary"),
     ("predict sum 123456789+123456789", "found 19 tokens, the model has places for", "shorten it"),
     ("predict blank 1+2", "found no blank to fill: write _ for each token of the answer, as 1+2=__"),
+    ("predict words 三百", "found no blank to fill: write _ for each token of the answer, as 三百→_ _"),
     ("predict blank 1+2=3", "found no blank to fill"),
     ("predict blank 1+2=________", "the model has places for", "shorten it"),
     ("predict blank 1+2=_ --beam 3", "--beam: a BERT fills all blanks at once and does not search, leave it out"),
@@ -127,6 +131,22 @@ MISTAKES = [
 def test_a_mistake_is_one_line(here, mistake):
     line, *words = mistake
     fails(here, shlex.split(line), *words)
+
+
+def test_the_advice_on_blanks_can_be_followed(here):
+    result = call("predict", "words", "三百→_ _")
+    assert result.code == 0 and result.out.startswith("三百→") and "_" not in result.out
+
+
+def test_an_answer_without_a_token_has_no_figure(here):
+    p, config, inputs, _ = load_for_use(Path("pairs/model.npz"))
+    p["head"]["b"][PADDING] = 1e3  # all that it writes is padding
+    tinyvit.save("silent.npz", p, config, dataset=inputs.dataset)
+    result = call("predict", "silent.npz", "五", "--figure=a.png")
+    assert result.code == 1 and result.err.endswith(
+        "\ntinyvit: a.png: the answers have no token, so there is nothing to draw: leave --figure out\n"
+    )
+    assert not Path("a.png").exists()
 
 
 def test_what_can_be_answered_is(here):

@@ -39,7 +39,7 @@ def test_rows_are_the_answer_and_columns_what_is_looked_at(name):
         asked, given = [dataset.source.tokens[k] for k in question], [dataset.target.tokens[k] for k in answer]
         columns = {"gpt": ["<start>", *asked, "→", *given[:-1]], "bert": [*asked, "→", *[BLANK] * (len(given) - 1)]}
         columns["bert"].append("<end>")
-        assert one.columns == columns.get(name, asked) and one.title == "".join(asked)
+        assert one.columns == columns.get(name, [*asked, "<end>"]) and one.title == "".join(asked)
         assert one.rows == given and given[-1] == "<end>"
         assert one.maps.shape == (2 if "heads" in config.values() else 1, len(one.rows), len(one.columns))
         assert_close(one.maps.sum(axis=-1), np.ones(one.maps.shape[:2]), 1e-12)
@@ -48,7 +48,7 @@ def test_rows_are_the_answer_and_columns_what_is_looked_at(name):
 def test_each_block_has_its_own_maps_the_last_without_a_number():
     p, config, dataset, questions, answers = model("transformer")
     first, last, default = (alignments(dataset, questions, answers, p, config, block)[0] for block in (0, 1, None))
-    batch = {"source": np.array(questions[:1]), "target": np.array(answers[:1])}
+    batch = {"source": np.array([[*questions[0], END]]), "target": np.array(answers[:1])}
     _, c = SEQUENCE_MODELS["transformer"].forward(batch, p, config)
     for one, block in ((first, 0), (last, 1), (default, 1)):
         np.testing.assert_array_equal(one.maps, c["decoder"]["blocks"][block]["cross"]["att"]["a"][0])

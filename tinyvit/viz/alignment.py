@@ -9,7 +9,7 @@ from tinyvit.annotations import Array
 from tinyvit.arrays import to_host, xp_of
 from tinyvit.models.model import model_of
 from tinyvit.models.token_tasks import hide_answers
-from tinyvit.ops.tokens import ANSWER
+from tinyvit.ops.tokens import ANSWER, END
 from tinyvit.viz.picture import HEAT, new_figure, readable
 
 TOKEN, MARGIN = 0.24, 0.9  # inches of a panel: for each token, and around them
@@ -44,16 +44,18 @@ def alignments(dataset, questions, answers, p, config, block=None):
 
     Returns
     -------
-    list of Alignment; [] if the model has no attention
+    list of Alignment, of the answers that have a token; [] if the model has no attention
     """
     model, xp, found = model_of(config), xp_of(trees.leaves(p)[0]), []
     for question, answer in zip(questions, answers, strict=True):
+        if not answer:
+            continue
         if dataset.source.joined:
             batch = {"tokens": np.array([[*question, ANSWER, *answer]])}
             if model.evaluation_draws:  # of what is filled in, nothing was there to look at
                 batch = {"tokens": hide_answers(batch["tokens"])[0]}
         else:
-            batch = {"source": np.array([question]), "target": np.array([answer])}
+            batch = {"source": np.array([[*question, END]]), "target": np.array([answer])}
         _, c = model.forward(trees.map(xp.asarray, batch), p, config)
         maps = list(model.views["maps"](c, config).values())
         if not maps:
@@ -67,7 +69,7 @@ def alignments(dataset, questions, answers, p, config, block=None):
             columns = blanks if model.evaluation_draws else ["<start>", *whole[:-1]]
             found.append(Alignment(a[:, len(asked) + 1 :], given, columns, title))
         else:
-            found.append(Alignment(a, given, asked, title))
+            found.append(Alignment(a, given, [*asked, dataset.source.tokens[END]], title))
     return found
 
 
