@@ -152,6 +152,8 @@ def test_a_vocabulary_there_and_back():
     assert vocabulary.decode([*numbers, END, 3, PADDING]) == "one hundred twenty-one"
     assert vocabulary.pieces([4, END, 5]) == ["one"]
     assert split("ab c", words=False) == ["a", "b", " ", "c"] and join(["a", " "], words=False) == "a "
+    for text in ("minus -5 - 3", "a re-used x-", "-- b - c-d-e", "one - two-three"):
+        assert join(split(text, words=True), words=True) == text
     with pytest.raises(
         DataError, match="word 2, '<end>', is not in the vocabulary: expected one of hundred one twenty-"
     ):
@@ -222,8 +224,24 @@ def test_pairs_of_one_source_stay_together_and_other_lines_change_no_side(tmp_pa
     assert not {source for source, _ in train} & {source for source, _ in test}
     loaded = read_text(tmp_path / "a.tsv")
     assert not loaded.dataset.source.words and len(loaded.test["source"]) == len(test)
-    more, more_test = read_pairs(write(tmp_path / "b.tsv", [*lines, *(f"新{n}\t{n}" for n in range(3))]))
-    assert {s for s, _ in test} <= {s for s, _ in more_test} or len(more) > len(train)
+    assert {source for source, _ in test} == {"字10", "字15"}, "neither the first nor the last"
+    _, turned = read_pairs(write(tmp_path / "b.tsv", lines[::-1]))
+    assert sorted(turned) == sorted(test)
+    _, more = read_pairs(write(tmp_path / "b.tsv", [*lines, *(f"新{n}\t{n}" for n in range(30))]))
+    assert {source for source, _ in more} >= {"字10", "字15"}, "there are more to test, and these are still among them"
+
+
+def test_sources_that_are_the_same_words_stay_together(tmp_path):
+    lines = [f"wort  {n % 20}\t{n}" if n < 20 else f"wort {n % 20}\t{n}" for n in range(40)]
+    loaded = read_text(write(tmp_path / "a.tsv", lines))
+    train, test = ({source for source, _ in texts(loaded, part)} for part in (loaded.train, loaded.test))
+    assert len(train) == 18 and len(test) == 2 and not train & test
+
+
+@pytest.mark.parametrize("word", ["<end>", "<answer>"])
+def test_a_word_that_is_a_special_token(tmp_path, word):
+    with pytest.raises(DataError, match=f"the word {word} is a special token of every vocabulary: write it otherwise"):
+        read_text(write(tmp_path / "a.tsv", [*LINES, f"a {word} b\tc"]))
 
 
 @pytest.mark.parametrize(
