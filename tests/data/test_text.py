@@ -8,7 +8,7 @@ import pytest
 
 from tinyvit.data.pairs import read_pairs
 from tinyvit.data.rules import RULES
-from tinyvit.data.text import EXAMPLES, TextDataset, is_text, joined, read_text, with_one_vocabulary
+from tinyvit.data.text import EXAMPLES, TESTED, TextDataset, is_text, joined, read_text, with_one_vocabulary
 from tinyvit.data.vocabulary import join, split, vocabulary_of
 from tinyvit.errors import DataError, UsageError
 from tinyvit.ops.tokens import ANSWER, END, HIDDEN, PADDING, SPECIAL, SPECIAL_JOINED
@@ -74,7 +74,13 @@ def test_small_numbers_are_not_rare():
 
 
 def test_there_is_a_usual_number_of_examples():
-    assert len(read_text("copy", length=4).train["source"]) < EXAMPLES == len(read_text("reverse").train["source"])
+    usual = read_text("reverse")
+    assert len(read_text("copy", length=4).train["source"]) < EXAMPLES == len(usual.train["source"])
+    assert len(usual.test["source"]) == TESTED
+
+
+def test_letters_are_sorted_as_the_alphabet_has_them_small_ones_first():
+    assert RULES["sort"].write("aBbAz") == ("aBbAz", "abzAB")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +156,7 @@ def test_a_vocabulary_there_and_back():
     assert vocabulary.tokens == (*SPECIAL, "hundred", "one", "twenty-")
     numbers = vocabulary.encode("one hundred twenty-one")
     assert vocabulary.decode([*numbers, END, 3, PADDING]) == "one hundred twenty-one"
-    assert vocabulary.pieces([4, END, 5]) == ["one"]
+    assert vocabulary.pieces([4, END, 5]) == vocabulary.pieces([4, PADDING, 5]) == ["one"]
     assert split("ab c", words=False) == ["a", "b", " ", "c"] and join(["a", " "], words=False) == "a "
     for text in ("minus -5 - 3", "a re-used x-", "-- b - c-d-e", "one - two-three"):
         assert join(split(text, words=True), words=True) == text
