@@ -183,6 +183,8 @@ def test_other_pairs_than_the_run_was_begun_with(here):
         (lambda v: v.update(examples=-1), "examples is -1"),
         (lambda v: v.update(text=None), "unknown data set"),
         (lambda v: v.update(text=3), "not a data set of text"),
+        (lambda v: v["text"].update(name="none"), "name is 'none': expected one of copy, reverse"),
+        (lambda v: v["text"]["options"].update(symbols=5), "model.npz describes copy otherwise than"),
     ],
 )
 def test_a_damaged_configuration(here, change, words):
