@@ -4,7 +4,7 @@
     python docs/measure.py speed         tinyvit bench -> docs/speed.md
     python docs/measure.py pyramids      tinyvit bench Swin-T R50+B/16 --cores 2 -> docs/speed.md
     python docs/measure.py sequences     tinyvit bench transformer seq2seq ... --cores 1 -> docs/speed.md
-    python docs/measure.py results       test accuracy and training time, three seeds -> docs/results.md
+    python docs/measure.py results       test accuracy and training time, three seeds -> docs/results.md, docs/text.md
     python docs/measure.py figure        accuracy against seconds -> docs/figures/mnist.png
     python docs/measure.py inside RUN    tinyvit plot of a finished run -> docs/inside.md, docs/figures
     python docs/measure.py commands      tinyvit COMMAND --help -> docs/commands.md
@@ -42,7 +42,7 @@ import numpy as np
 from PIL import Image
 
 from docs import commands, patterns, readme
-from docs.readme import DOCS, LAB, PRESETS, TRAINED, replace
+from docs.readme import DOCS, LAB, PRESETS, TEXTS, TRAINED, replace
 from tests.package_layers import PACKAGES, ROOT, imports, modules
 from tinyvit.bench.compare import SEQUENCES
 from tinyvit.data import DATASETS, load_data
@@ -151,9 +151,15 @@ def results(names):
         runs = [run(name, seed) for seed in SEEDS]
         known[name] = {"machine": f"{machine()}; load before {load:.1f}", "runs": runs}
         readme.keep("presets", known)
+    write_results(known, TRAINED, "results.md", "results")
+    write_results(known, TEXTS, "text.md", "results")
+
+
+def write_results(known, names, page, mark):
+    """The table of those of the names whose runs are known, over all seeds."""
     lines = ["| preset | parameters | epochs | test accuracy | each seed | training time |"]
     lines += ["|---|--:|--:|--:|---|--:|"]
-    for name in (name for name in TRAINED if name in known):
+    for name in (name for name in names if name in known):
         runs = known[name]["runs"]
         accuracy = [100 * r["test_accuracy"] for r in runs]
         each = ", ".join(f"{a:.2f}" for a in accuracy)
@@ -161,12 +167,12 @@ def results(names):
         sizes = f"{runs[0]['parameters']:,} | {runs[0]['epochs']}"
         lines.append(f"| {name} | {sizes} | **{statistics.mean(accuracy):.2f} %** | {each} | {seconds:.0f} s |")
     machines = {}
-    for name in TRAINED:
+    for name in names:
         if name in known:
             machines.setdefault(known[name]["machine"], []).append(name)
     lines += ["", "`tinyvit train --preset PRESET --seed SEED`, seeds 0, 1 and 2; accuracy and seconds are means."]
     lines += [f"{', '.join(names)}: {where}." for where, names in machines.items()]
-    replace(DOCS / "results.md", "results", lines)
+    replace(DOCS / page, mark, lines)
 
 
 def inside(folder):
@@ -491,9 +497,9 @@ def main():
     parser.add_argument("names", nargs="*", help="presets, for results (default: all); a folder, for inside and lab")
     args = parser.parse_args()
     if args.what == "results":
-        if unknown := [name for name in args.names if name not in TRAINED]:
-            parser.error(f"no preset {unknown[0]}: expected one of {', '.join(TRAINED)}")
-        results(args.names or list(TRAINED))
+        if unknown := [name for name in args.names if name not in (*TRAINED, *TEXTS)]:
+            parser.error(f"no preset {unknown[0]}: expected one of {', '.join((*TRAINED, *TEXTS))}")
+        results(args.names or [*TRAINED, *TEXTS])
     elif args.what == "inside":
         if len(args.names) != 1 or not Path(args.names[0]).is_dir():
             parser.error(f"found {' '.join(args.names) or 'no name'}: inside takes the folder of one finished run")

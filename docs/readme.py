@@ -14,6 +14,16 @@ RESULTS, LAB = DOCS / "results.json", DOCS / "lab"
 READMES = {"en": DOCS.parent / "README.md", "zh": DOCS / "README.zh.md"}
 PRESETS = ("digits", "mnist-quick", "mnist", "mnist-best")
 TRAINED = (*PRESETS, "mnist --model swin", "mnist --model hybrid")  # rows of docs/results.md
+TEXTS = (  # rows of docs/text.md
+    "copy --model seq2seq",
+    "copy --model attention",
+    "copy --model transformer",
+    "numerals",
+    "numerals-back",
+    "numerals --largest 100000000",
+    "sums",
+    "sums --model bert",
+)
 SHOWN = [  # rows of tinyvit bench: model, task, batch, cores; where there are fewer cores than 4, all that there are
     ("S", "train", 128, 1),
     ("S", "train", 128, 4),

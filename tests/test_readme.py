@@ -10,8 +10,9 @@ import tinyvit
 from docs import readme
 from tests.training.helpers import SMALL, call
 from tinyvit.checks import cases
-from tinyvit.models.model import preset_config
-from tinyvit.training.recipe import recipe_of
+from tinyvit.data.text import joined, read_text
+from tinyvit.models.model import model_named, preset_config
+from tinyvit.training.recipe import USUAL_MODELS, recipe_of
 
 ROOT = Path(__file__).parents[1]
 TEXTS = {language: path.read_text(encoding="utf-8") for language, path in readme.READMES.items()}
@@ -110,6 +111,24 @@ def test_the_results_are_of_the_presets_as_they_are():
         assert int(epochs) == recipe_of(preset, model or "vit").epochs
         assert each.split(", ") == [f"{100 * run['test_accuracy']:.2f}" for run in runs]
         assert len(runs) == 3 and float(mean) == pytest.approx(sum(map(float, each.split(", "))) / 3, abs=0.011)
+
+
+def test_the_results_of_text_are_of_the_recipes_as_they_are():
+    rows = re.findall(
+        r"^\| (\S.+?) \| ([\d,]+) \| (\d+) \|", "\n".join(marked(page("text.md"), "results")), re.MULTILINE
+    )
+    assert [row[0] for row in rows] == list(readme.TEXTS)
+    for name, parameters, epochs in rows:
+        data, *options = name.split()
+        options = dict(zip(options[::2], options[1::2], strict=True))
+        model = options.get("--model") or USUAL_MODELS[data]
+        loaded = read_text(data, **({"largest": int(options["--largest"])} if "--largest" in options else {}))
+        entry = model_named(model)
+        config = entry.preset(
+            joined(loaded).dataset if "tokens" in entry.task.arrays(entry.config()) else loaded.dataset
+        )
+        assert int(parameters.replace(",", "")) == tinyvit.parameter_count(config)
+        assert int(epochs) == recipe_of(data, model).epochs
 
 
 def test_the_rows_that_it_loses_are_shown():

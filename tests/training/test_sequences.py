@@ -6,7 +6,7 @@ import pytest
 import tinyvit
 from tests.reference.compare import assert_close, assert_same_bits, randomised
 from tinyvit import trees
-from tinyvit.data.text import padded
+from tinyvit.data.text import joined, padded, read_text
 from tinyvit.errors import DataError, UsageError
 from tinyvit.models import bert
 from tinyvit.models.bert import BERTConfig
@@ -304,3 +304,17 @@ def test_writing_never_looks_at_the_answer():
         answers[hidden] = 5 + (answers[hidden] - 4) % 4
         write = model_of(config).views["write"]
         np.testing.assert_array_equal(write(test, p, config), write(other, p, config))
+
+
+@pytest.mark.parametrize("name", ["transformer", "gpt"])
+@pytest.mark.parametrize("beam", [None, 4])
+def test_writing_is_counted_by_the_length_of_the_question_without_its_end(name, beam):
+    loaded = read_text("copy", length=(2, 3), examples=60)
+    loaded = joined(loaded) if name == "gpt" else loaded
+    config = model_of(CONFIGS[name]).preset(loaded.dataset).changed(**STACK)
+    p = randomised(model_of(config).init(None, config), noise=1.0)
+    writing = look_at_writing(loaded.test, p, config, beam=beam)
+    assert [row["length"] for row in writing.rows()] == [2, 3]
+    written = model_of(config).views["write"](loaded.test, p, config, beam=beam)
+    for mine, row in zip(writing.written, written, strict=True):
+        np.testing.assert_array_equal(mine[mine != PADDING], row[row != PADDING])

@@ -101,3 +101,16 @@ def test_of_a_long_text_the_first_tokens_are_drawn():
     assert len(panel.get_xticklabels()) == len(panel.get_yticklabels()) == LONGEST
     assert panel.images[0].get_array().shape == (LONGEST, LONGEST) and panel.get_title().endswith(" …")
     assert max(figure.get_size_inches()) < 30
+
+
+def test_a_bert_is_shown_with_the_blanks_that_it_was_given():
+    """Some of the answer may stand there, and some of the question not."""
+    p, config, dataset, questions, answers = model("bert", "sums")
+    seen = [[*question, ANSWER, *answer] for question, answer in zip(questions, answers, strict=True)]
+    for row in seen:
+        row[0] = HIDDEN
+    found = alignments(dataset, questions, answers, p, config, seen=seen)
+    for one, row, question in zip(found, seen, questions, strict=True):
+        assert one.columns.count(BLANK) == 1 and one.columns[0] == BLANK
+        _, c = SEQUENCE_MODELS["bert"].forward({"tokens": np.array([row])}, p, config)
+        np.testing.assert_array_equal(one.maps, c["blocks"][-1]["msa"]["att"]["a"][0][:, len(question) + 1 :])

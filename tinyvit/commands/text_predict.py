@@ -130,13 +130,15 @@ def _filled(text, dataset, p, config):
     whole = fill(padded([tokens], len(tokens)), p, config)[0].tolist()
     question, answer = whole[: len(question)], whole[len(question) + 1 :]
     filled = f"{dataset.source.decode(question)}{dataset.sign}{dataset.target.decode(answer)}"
-    return {"text": text, "answer": filled, "notes": [], "question": question, "tokens": answer}
+    return {"text": text, "answer": filled, "notes": [], "question": question, "tokens": answer, "seen": tokens}
 
 
 def _draw(results, dataset, p, config, path):
     from tinyvit.viz.alignment import alignment_figure, alignments
 
-    found = alignments(dataset, [r["question"] for r in results], [r["tokens"] for r in results], p, config)
+    questions, answers = ([result[name] for result in results] for name in ("question", "tokens"))
+    seen = [result["seen"] for result in results] if "seen" in results[0] else None
+    found = alignments(dataset, questions, answers, p, config, seen=seen)
     if not found:
         raise DataError(f"{path}: the answers have no token, so there is nothing to draw: leave --figure out")
     save_figure(alignment_figure(found), path)

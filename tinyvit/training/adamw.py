@@ -49,10 +49,10 @@ def adamw_step(p, g, m, v, *, step, learning_rate, decay, beta1=0.9, beta2=0.999
 
 
 def decay_of(p, weight_decay):
-    """The decay of each parameter, a vector [n]: weight_decay for matrices, none for biases, norms, tokens, positions.
+    """The decay of each parameter, a vector [n]: weight_decay for matrices and tables of embeddings, none for the rest.
 
-    Decay keeps a linear layer's gain in bounds. The others have no gain: pulling them to zero would only take away what
-    they say.
+    Decay keeps a linear layer's gain in bounds. Biases, norms, the class token and positions have no gain: pulling them
+    to zero would only take away what they say.
     """
     xp = xp_of(trees.leaves(p)[0])
     parts = [xp.full(w.size, weight_decay if name.endswith("/w") else 0, w.dtype) for name, w in trees.walk(p)]

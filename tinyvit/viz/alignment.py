@@ -7,13 +7,13 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.annotations import Array
 from tinyvit.arrays import to_host, xp_of
+from tinyvit.data.vocabulary import BLANK
 from tinyvit.models.model import model_of
 from tinyvit.models.token_tasks import hide_answers
-from tinyvit.ops.tokens import ANSWER, END
+from tinyvit.ops.tokens import ANSWER, END, HIDDEN, SPECIAL
 from tinyvit.viz.picture import HEAT, new_figure, readable
 
 TOKEN, MARGIN = 0.24, 0.9  # inches of a panel: for each token, and around them
-BLANK = "_"  # a hidden token, as people write it
 LONGEST = 60  # tokens that are drawn
 ACROSS = 4  # panels in a line, of maps with one head
 
@@ -27,7 +27,7 @@ class Alignment(NamedTuple):
     title: str
 
 
-def alignments(dataset, questions, answers, p, config, block=None):
+def alignments(dataset, questions, answers, p, config, block=None, seen=None):
     """Where a model looked while it wrote these answers.
 
     Parameters
@@ -41,19 +41,22 @@ def alignments(dataset, questions, answers, p, config, block=None):
         The model.
     block : int, optional
         From 0; the last without.
+    seen : list of lists of int, optional
+        Of a model that fills: each sequence as it was given, with HIDDEN in place of what it filled in. Without, all of
+        the answer is hidden.
 
     Returns
     -------
     list of Alignment, of the answers that have a token; [] if the model has no attention
     """
     model, xp, found = model_of(config), xp_of(trees.leaves(p)[0]), []
-    for question, answer in zip(questions, answers, strict=True):
+    for number, (question, answer) in enumerate(zip(questions, answers, strict=True)):
         if not answer:
             continue
         if dataset.source.joined:
             batch = {"tokens": np.array([[*question, ANSWER, *answer]])}
             if model.evaluation_draws:  # of what is filled in, nothing was there to look at
-                batch = {"tokens": hide_answers(batch["tokens"])[0]}
+                batch = {"tokens": np.array([seen[number]]) if seen else hide_answers(batch["tokens"])[0]}
         else:
             batch = {"source": np.array([[*question, END]]), "target": np.array([answer])}
         _, c = model.forward(trees.map(xp.asarray, batch), p, config)
@@ -65,11 +68,13 @@ def alignments(dataset, questions, answers, p, config, block=None):
         title = dataset.source.decode(question)
         if dataset.source.joined:  # the token at a place was written there, from those before it
             whole = [*asked, dataset.sign, *given]
-            blanks = [*asked, dataset.sign, *[BLANK] * (len(given) - 1), given[-1]]
-            columns = blanks if model.evaluation_draws else ["<start>", *whole[:-1]]
+            columns = ["<start>", *whole[:-1]]
+            if model.evaluation_draws:
+                hidden = batch["tokens"][0] == HIDDEN
+                columns = [BLANK if blank else token for blank, token in zip(hidden, whole, strict=True)]
             found.append(Alignment(a[:, len(asked) + 1 :], given, columns, title))
         else:
-            found.append(Alignment(a, given, [*asked, dataset.source.tokens[END]], title))
+            found.append(Alignment(a, given, [*asked, SPECIAL[END]], title))
     return found
 
 
