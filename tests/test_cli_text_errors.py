@@ -166,6 +166,14 @@ def test_a_longer_question_than_learned_is_said_and_done(here):
         assert words in call("predict", run, text).err
 
 
+def test_a_longer_question_has_a_longer_answer(here):
+    p, config, inputs, _ = load_for_use(Path("none/model.npz"))
+    p["head"]["b"][len(SPECIAL)] = 1e3  # all that it writes is the first letter
+    tinyvit.save("endless.npz", p, config, dataset=inputs.dataset)
+    lengths = [len(line) for line in call("predict", "endless.npz", "a", "abcd", "abcda", "abcdabcd").out.splitlines()]
+    assert lengths == [5, 5, 6, 9], "as long as the longest and its end, and as much longer as the question is"
+
+
 BEYOND = [
     ("none", "a", "'a': 1 symbols, where it learned from 2 to 4"),
     ("sum", "3+20", "'3+20': 20 is not below 20, as all that it learned from is: the answer is hardly right"),
