@@ -6,11 +6,15 @@ import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tinyvit
 from tests.training.helpers import call, fails, isolated
-from tinyvit.ops.tokens import PADDING, SPECIAL
+from tinyvit import trees
+from tinyvit.data.text import padded
+from tinyvit.models.model import model_of
+from tinyvit.ops.tokens import END, PADDING, SPECIAL
 from tinyvit.training.checkpoint import load_for_use
 
 TINY = "--dim 8 --epochs 1 --batch 32 --examples 60"
@@ -172,6 +176,22 @@ def test_a_longer_question_has_a_longer_answer(here):
     tinyvit.save("endless.npz", p, config, dataset=inputs.dataset)
     lengths = [len(line) for line in call("predict", "endless.npz", "a", "abcd", "abcda", "abcdabcd").out.splitlines()]
     assert lengths == [5, 5, 6, 9], "as long as the longest and its end, and as much longer as the question is"
+
+
+def test_the_question_is_read_with_its_end_and_searched_for_with_a_beam(here):
+    """What the command writes is what the model does with a row of the data."""
+    p, config, inputs, _ = load_for_use(Path("none/model.npz"))
+    rng, dataset, texts = np.random.default_rng(0), inputs.dataset, ["ab", "abcd", "dca", "bb", "cd", "acb"]
+    p = trees.map(lambda a: a + rng.normal(size=a.shape).astype(a.dtype), p)
+    tinyvit.save("wild.npz", p, config, dataset=dataset)
+    source = padded([[*dataset.source.encode(text), END] for text in texts], 5)
+    found = []
+    for beam in (None, 3):
+        rows = model_of(config).views["write"]({"source": source}, p, config, beam=beam)
+        found.append([dataset.target.decode(row[row != PADDING]) for row in rows])
+        option = ["--beam", beam] if beam else []
+        assert call("predict", "wild.npz", *texts, *option).out.splitlines() == found[-1]
+    assert found[0] != found[1], "the test shows nothing"
 
 
 BEYOND = [
