@@ -1,4 +1,4 @@
-"""Every model of pictures from the command: trained, killed, resumed, measured and asked; or one line that says why not."""
+"""Every model of pictures from the command: trained, killed, resumed, measured, asked; or a line that says why not."""
 
 import json
 import re

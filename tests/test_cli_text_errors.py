@@ -12,9 +12,11 @@ import pytest
 import tinyvit
 from tests.training.helpers import call, fails, isolated
 from tinyvit import trees
+from tinyvit.commands.text_predict import open_text_model
 from tinyvit.data.text import padded
 from tinyvit.models.model import model_of
-from tinyvit.ops.tokens import END, PADDING, SPECIAL
+from tinyvit.models.writing import fill
+from tinyvit.ops.tokens import ANSWER, END, HIDDEN, SPECIAL
 from tinyvit.training.checkpoint import load_for_use
 
 TINY = "--dim 8 --epochs 1 --batch 32 --examples 60"
@@ -23,6 +25,7 @@ RUNS = {  # made once, in a folder that the tests copy from
     "sum": f"train sums --model gpt --largest 20 {TINY} --depth 1 --heads 2 --mlp-dim 8",
     "blank": f"train sums --model bert --largest 20 {TINY} --depth 1 --heads 2 --mlp-dim 8",
     "words": f"train numerals --model bert --largest 1000 {TINY} --depth 1 --heads 2 --mlp-dim 8",
+    "shared": f"train numerals --model transformer --shared --largest 1000 {TINY} --depth 1 --heads 2 --mlp-dim 8",
     "none": f"train copy --model seq2seq --length 2-4 --symbols 4 {TINY}",
 }
 
@@ -195,7 +198,7 @@ def test_the_question_is_read_with_its_end_and_searched_for_with_a_beam(here):
 
 
 BEYOND = [
-    ("none", "a", "'a': 1 symbols, where it learned from 2 to 4"),
+    ("none", "a", "'a': 1 symbol, where it learned from 2 to 4"),
     ("sum", "3+20", "'3+20': 20 is not below 20, as all that it learned from is: the answer is hardly right"),
     ("own", "w 1 w 2 w 3", "'w 1 w 2 w 3': 6 tokens, where it learned from at most 2"),
     ("blank", "1_+2=15", "'1_+2=15': this model learned to fill in answers alone"),
@@ -255,3 +258,20 @@ def test_a_file_beside_no_run_answers_as_the_run_does(here):
     shutil.copy("sum/model.npz", "copy.npz")
     assert call("predict", "copy.npz", *asked).out == expected.out
     assert call("predict", "sum/model.npz", *asked).out == expected.out
+
+
+def test_blanks_are_filled_in_and_all_else_stays(here):
+    """The sequence that BERT reads has its end, and the answer is what stands behind the sign."""
+    p, config, dataset, _ = open_text_model("blank")
+    question = dataset.source.encode("1+2")
+    rows = {"1+2=__": [*question, ANSWER, HIDDEN, HIDDEN, END], "1+2=_7": [*question, ANSWER, HIDDEN, 0, END]}
+    rows["1+2=_7"][-2] = dataset.target.encode("7")[0]
+    for text, row in rows.items():
+        filled = fill(np.array([row]), p, config)[0, len(question) + 1 :]
+        expected = "1+2=" + dataset.target.decode(filled)
+        assert call("predict", "blank", text).out.splitlines() == [expected] and len(expected) == len(text)
+
+
+def test_a_shared_vocabulary_is_made_again(here):
+    result = call("eval", "shared", "--json")
+    assert result.code == 0 and json.loads(result.out)["pairs"] == 12

@@ -47,7 +47,9 @@ def _another_length(question, length, symbols):
     low, high = length
     if low <= len(question) <= high:
         return ""
-    return f"{len(question)} symbols, where it learned from {low}{f' to {high}' * (low < high)}"
+    return (
+        f"{len(question)} symbol{'s' * (len(question) > 1)}, where it learned from {low}{f' to {high}' * (low < high)}"
+    )
 
 
 def _too_large(question, largest):
