@@ -16,7 +16,7 @@ from tinyvit.commands.text_predict import open_text_model
 from tinyvit.data.text import padded
 from tinyvit.models.model import model_of
 from tinyvit.models.writing import fill
-from tinyvit.ops.tokens import ANSWER, END, HIDDEN, SPECIAL
+from tinyvit.ops.tokens import ANSWER, END, HIDDEN, PADDING, SPECIAL
 from tinyvit.training.checkpoint import load_for_use
 
 TINY = "--dim 8 --epochs 1 --batch 32 --examples 60"
