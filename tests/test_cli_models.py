@@ -1,4 +1,4 @@
-"""Every model from the command: trained, killed, resumed, measured and asked; or one line that says why not."""
+"""Every model of pictures from the command: trained, killed, resumed, measured and asked; or one line that says why not."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import tinyvit
-from tests.reliability.kills import TINY
+from tests.reliability.kills import TINY as EVERY_TINY
 from tests.training import helpers
 from tests.training.helpers import call, changed_json, fails, isolated
 from tinyvit import trees
@@ -19,6 +19,7 @@ from tinyvit.layers.swin_block import swin_block
 from tinyvit.models.masked import encoder_of
 from tinyvit.models.model import MODELS
 
+TINY = {model: EVERY_TINY[model] for model in MODELS}
 SHORT = ["--epochs=2", "--batch=128", "--seed=3"]
 NOT_A_VIT = "this is a convolutional network"
 

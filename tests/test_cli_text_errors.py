@@ -137,7 +137,23 @@ def test_a_longer_question_than_learned_is_said_and_done(here):
     result = call("predict", "none", "abcdabcd", "--json")
     (found,) = json.loads(result.out)
     assert result.code == 0 and found["text"] == "abcdabcd"
-    assert "'abcdabcd': 8 tokens, more than the 4 that the model learned from: hardly right" in result.err
+    assert "'abcdabcd': 8 symbols, where it learned from 2 to 4: the answer is hardly right" in result.err
+    for run, text, words in BEYOND:
+        assert words in call("predict", run, text).err
+
+
+BEYOND = [
+    ("none", "a", "'a': 1 symbols, where it learned from 2 to 4"),
+    ("sum", "3+20", "'3+20': 20 is not below 20, as all that it learned from is: the answer is hardly right"),
+    ("own", "w 1 w 2 w 3", "'w 1 w 2 w 3': 6 tokens, where it learned from at most 2"),
+    ("blank", "1_+2=15", "'1_+2=15': this model learned to fill in answers alone"),
+]
+
+
+def test_a_question_as_those_that_were_learned_is_answered_without_a_word(here):
+    for run, text in (("none", "abc"), ("pairs", "九百"), ("sum", "3+19"), ("own", "w 1"), ("blank", "1+2=_")):
+        lines = call("predict", run, text).err.splitlines()
+        assert not [line for line in lines if "has no end" not in line]
 
 
 def test_other_pairs_than_the_run_was_begun_with(here):

@@ -10,7 +10,6 @@ from tinyvit.training.evaluation import evaluate
 from tinyvit.training.writing import look_at_writing
 
 SHARES = ("accuracy", "token_accuracy", "forced_token_accuracy")
-FORCED = "tokens, the true ones before given"
 
 
 def add(commands):
@@ -47,7 +46,9 @@ def print_writing(trained, writing, *, as_json):
     print(f"test loss {loss:.4f}")
     print(f"test accuracy {100 * total['accuracy']:.2f} % of {total['count']} whole answers")
     forced = "forced_token_accuracy" in total
-    print(f"{'length':>6} {'pairs':>6} {'answers':>9} {'tokens':>9} {FORCED if forced else ''}".rstrip())
+    print(f"{'length':>6} {'pairs':>6} {'answers':>9} {'tokens':>9} {'forced' if forced else '':>9}".rstrip())
     for row in [*writing.rows(), total | {"length": "all"}]:
         shares = [f"{100 * row[score]:.2f} %" for score in SHARES if score in row]
         print(f"{row['length']:>6} {row['count']:>6} " + " ".join(f"{share:>9}" for share in shares))
+    words = "answers and tokens as the model writes them"
+    print(f"{words}; forced: tokens, where the true ones before are given" if forced else "right answers and tokens")

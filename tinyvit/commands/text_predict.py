@@ -95,8 +95,9 @@ def _answered(text, dataset, p, config, beam):
         asked = asked.removesuffix(dataset.sign).rstrip()
     question, notes = dataset.question(asked), []
     longest, room = dataset.source_length - 1, None
+    if beyond := dataset.beyond(asked):
+        notes.append(f"{beyond}: the answer is hardly right")
     if len(question) > longest:
-        notes.append(f"{len(question)} tokens, more than the {longest} that the model learned from: hardly right")
         room = dataset.target_length + len(question) - longest
     if dataset.source.joined:
         if len(question) + 2 > config.length:
@@ -130,7 +131,10 @@ def _filled(text, dataset, p, config):
     whole = fill(padded([tokens], len(tokens)), p, config)[0].tolist()
     question, answer = whole[: len(question)], whole[len(question) + 1 :]
     filled = f"{dataset.source.decode(question)}{dataset.sign}{dataset.target.decode(answer)}"
-    return {"text": text, "answer": filled, "notes": [], "question": question, "tokens": answer, "seen": tokens}
+    notes = []
+    if config.asked == "answer" and BLANK in asked:
+        notes = ["this model learned to fill in answers alone: what it says of the question is a guess"]
+    return {"text": text, "answer": filled, "notes": notes, "question": question, "tokens": answer, "seen": tokens}
 
 
 def _draw(results, dataset, p, config, path):

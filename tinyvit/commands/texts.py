@@ -79,7 +79,9 @@ def text_data(settings, place=None):
         If its file is gone, or has other pairs than the run was begun with.
     """
     rule = settings.data in RULES
-    where = settings.data if rule else place or settings.data
+    where = settings.data if rule else os.path.expanduser(place or settings.data)
+    if not rule and os.path.isdir(where):
+        where = os.path.join(where, os.path.basename(settings.data))
     if not rule and not os.path.exists(os.path.expanduser(where)):
         raise DataError(f"the pairs of this run are gone from {where}: name their new place with --data-dir")
     how = settings.text.options | ({"examples": settings.examples} if settings.examples else {})

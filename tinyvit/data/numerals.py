@@ -118,6 +118,8 @@ def _checked(text, n, write):
     """n, if it is written so."""
     if not text or n >= LARGEST:
         raise DataError(f"{text!r} is no numeral: expected one from zero to below {LARGEST:,}")
+    if n == 0 and text != write(0):  # units without a number before them, such as a mere "thousand"
+        raise DataError(f"{text!r} is no numeral: expected one such as {write(21_005)}")
     if write(n) != text:
         raise DataError(f"{text!r} is no numeral: did you mean {write(n)}, {n:,}?")
     return n

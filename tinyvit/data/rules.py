@@ -22,6 +22,7 @@ class Rule(NamedTuple):
     draw          (RandomState, count, **options) -> as many questions, some of them more than once
     write         question -> source, target: texts
     read          source -> question; raises DataError if it is none
+    beyond        (question, **options) -> what of the question none that was drawn has, in words; "" if nothing
     words         whether the tokens of source and target are words
     sign          what stands between question and answer where they are one sequence
     """
@@ -30,6 +31,7 @@ class Rule(NamedTuple):
     draw: Callable
     write: Callable
     read: Callable
+    beyond: Callable
     words: tuple[bool, bool] = (False, False)
     sign: str = "→"
 
@@ -39,6 +41,19 @@ def _draw_letters(rng, count, length, symbols):
     lengths = rng.randint(low, high + 1, count)
     letters = rng.randint(0, symbols, (count, high))
     return ["".join(LETTERS[k] for k in row[:n]) for row, n in zip(letters.tolist(), lengths, strict=True)]
+
+
+def _another_length(question, length, symbols):
+    low, high = length
+    if low <= len(question) <= high:
+        return ""
+    return f"{len(question)} symbols, where it learned from {low}{f' to {high}' * (low < high)}"
+
+
+def _too_large(question, largest):
+    if (most := max(question if isinstance(question, tuple) else (question,))) < largest:
+        return ""
+    return f"{most:,} is not below {largest:,}, as all that it learned from is"
 
 
 def _draw_numbers(rng, count, largest):
@@ -63,18 +78,23 @@ def _read_sum(text):
     return int(found[1]), int(found[2])
 
 
+def _sorted(text):
+    return "".join(sorted(text, key=LETTERS.index))
+
+
+NUMBERS = {"largest": 1_000_000}
 OF_LETTERS = {"length": (16, 16), "symbols": 10}
 RULES = {
-    "copy": Rule(OF_LETTERS, _draw_letters, lambda text: (text, text), str),
-    "reverse": Rule(OF_LETTERS, _draw_letters, lambda text: (text, text[::-1]), str),
-    "sort": Rule(OF_LETTERS, _draw_letters, lambda text: (text, "".join(sorted(text, key=LETTERS.index))), str),
+    "copy": Rule(OF_LETTERS, _draw_letters, lambda text: (text, text), str, _another_length),
+    "reverse": Rule(OF_LETTERS, _draw_letters, lambda text: (text, text[::-1]), str, _another_length),
+    "sort": Rule(OF_LETTERS, _draw_letters, lambda text: (text, _sorted(text)), str, _another_length),
     "numerals": Rule(
-        {"largest": 1_000_000}, _draw_numbers, lambda n: (chinese(n), english(n)), read_chinese, words=(False, True)
+        NUMBERS, _draw_numbers, lambda n: (chinese(n), english(n)), read_chinese, _too_large, words=(False, True)
     ),
     "numerals-back": Rule(
-        {"largest": 1_000_000}, _draw_numbers, lambda n: (english(n), chinese(n)), read_english, words=(True, False)
+        NUMBERS, _draw_numbers, lambda n: (english(n), chinese(n)), read_english, _too_large, words=(True, False)
     ),
-    "sums": Rule({"largest": 100}, _draw_sums, _write_sum, _read_sum, sign="="),
+    "sums": Rule({"largest": 100}, _draw_sums, _write_sum, _read_sum, _too_large, sign="="),
 }
 
 

@@ -107,6 +107,13 @@ class TextDataset:
             self.rule.read(text)
         return self.source.encode(text)
 
+    def beyond(self, text: str) -> str:
+        """How a question is unlike all that were learned from, in words; "" if it is not."""
+        if self.rule:
+            return self.rule.beyond(self.rule.read(text), **self.options)
+        count, most = len(self.source.encode(text)), self.source_length - 1
+        return f"{count} tokens, where it learned from at most {most}" if count > most else ""
+
 
 class LoadedText(NamedTuple):
     """A data set of text, and what there is to say about how it was read."""

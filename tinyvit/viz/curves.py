@@ -48,6 +48,8 @@ def curves(history, title="", *, smoothed=True):
             right.legend(frameon=False, fontsize=8)
     left.set(xlabel="step", ylabel="loss (nats)", ylim=(0, None))
     right.set(xlabel="step", ylabel="validation accuracy (%)")
+    low, high = right.get_ylim()
+    right.set_ylim(max(low, 0), min(high, 100.5))  # there is nothing above 100
     if left.lines:
         left.legend(frameon=False, fontsize=8)
     for axes in (left, right):
