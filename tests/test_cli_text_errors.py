@@ -4,18 +4,25 @@ import json
 import os
 import shlex
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tinyvit
 from tests.training.helpers import call, fails, isolated
-from tinyvit.ops.tokens import SPECIAL
+from tinyvit import trees
+from tinyvit.data.text import padded
+from tinyvit.models.model import model_of
+from tinyvit.ops.tokens import END, PADDING, SPECIAL
+from tinyvit.training.checkpoint import load_for_use
 
 TINY = "--dim 8 --epochs 1 --batch 32 --examples 60"
 RUNS = {  # made once, in a folder that the tests copy from
     "pairs": f"train numerals --model attention --largest 1000 {TINY}",
     "sum": f"train sums --model gpt --largest 20 {TINY} --depth 1 --heads 2 --mlp-dim 8",
     "blank": f"train sums --model bert --largest 20 {TINY} --depth 1 --heads 2 --mlp-dim 8",
+    "words": f"train numerals --model bert --largest 1000 {TINY} --depth 1 --heads 2 --mlp-dim 8",
     "none": f"train copy --model seq2seq --length 2-4 --symbols 4 {TINY}",
 }
 
@@ -91,6 +98,10 @@ MISTAKES = [
     ("train sums --patch 2", "--patch: a GPT has no such setting"),
     ("train --resume --out sum --largest 30", "--largest 30 contradicts the saved run in sum, which has 20"),
     ("train --resume --out sum --examples 61", "--examples 61 contradicts the saved run in sum, which has 60"),
+    ("train --resume --out none --length 2-5", "--length 2-5 contradicts the saved run in none, which has 2-4"),
+    ("train --resume --out sum --length 2-5", "--length: a GPT has no such setting, leave it out"),
+    ("train --resume --out own --examples 4", "--examples: a Transformer has no such setting, leave it out"),
+    ("train --resume --out pairs --both", "--both contradicts the saved run in pairs, which has False"),
     ("train copy --resume --out sum", "the data set copy contradicts the saved run in sum, which has sums"),
     ("train --resume --out sum --model bert", "--model bert contradicts the saved run in sum, which has gpt"),
     # asking
@@ -102,6 +113,7 @@ MISTAKES = [
     ("predict own 'w x'", "word 2, 'x', is not in the vocabulary"),
     ("predict sum 123456789+123456789", "found 19 tokens, the model has places for", "shorten it"),
     ("predict blank 1+2", "found no blank to fill: write _ for each token of the answer, as 1+2=__"),
+    ("predict words 三百", "found no blank to fill: write _ for each token of the answer, as 三百→_ _"),
     ("predict blank 1+2=3", "found no blank to fill"),
     ("predict blank 1+2=________", "the model has places for", "shorten it"),
     ("predict blank 1+2=_ --beam 3", "--beam: a BERT fills all blanks at once and does not search, leave it out"),
@@ -125,6 +137,22 @@ def test_a_mistake_is_one_line(here, mistake):
     fails(here, shlex.split(line), *words)
 
 
+def test_the_advice_on_blanks_can_be_followed(here):
+    result = call("predict", "words", "三百→_ _")
+    assert result.code == 0 and result.out.startswith("三百→") and "_" not in result.out
+
+
+def test_an_answer_without_a_token_has_no_figure(here):
+    p, config, inputs, _ = load_for_use(Path("pairs/model.npz"))
+    p["head"]["b"][PADDING] = 1e3  # all that it writes is padding
+    tinyvit.save("silent.npz", p, config, dataset=inputs.dataset)
+    result = call("predict", "silent.npz", "五", "--figure=a.png")
+    assert result.code == 1 and result.err.endswith(
+        "\ntinyvit: a.png: the answers have no token, so there is nothing to draw: leave --figure out\n"
+    )
+    assert not Path("a.png").exists()
+
+
 def test_what_can_be_answered_is(here):
     """One text that is none stops no other."""
     result = call("predict", "sum", "1+2", "x", "3+4")
@@ -140,6 +168,30 @@ def test_a_longer_question_than_learned_is_said_and_done(here):
     assert "'abcdabcd': 8 symbols, where it learned from 2 to 4: the answer is hardly right" in result.err
     for run, text, words in BEYOND:
         assert words in call("predict", run, text).err
+
+
+def test_a_longer_question_has_a_longer_answer(here):
+    p, config, inputs, _ = load_for_use(Path("none/model.npz"))
+    p["head"]["b"][len(SPECIAL)] = 1e3  # all that it writes is the first letter
+    tinyvit.save("endless.npz", p, config, dataset=inputs.dataset)
+    lengths = [len(line) for line in call("predict", "endless.npz", "a", "abcd", "abcda", "abcdabcd").out.splitlines()]
+    assert lengths == [5, 5, 6, 9], "as long as the longest and its end, and as much longer as the question is"
+
+
+def test_the_question_is_read_with_its_end_and_searched_for_with_a_beam(here):
+    """What the command writes is what the model does with a row of the data."""
+    p, config, inputs, _ = load_for_use(Path("none/model.npz"))
+    rng, dataset, texts = np.random.default_rng(0), inputs.dataset, ["ab", "abcd", "dca", "bb", "cd", "acb"]
+    p = trees.map(lambda a: a + rng.normal(size=a.shape).astype(a.dtype), p)
+    tinyvit.save("wild.npz", p, config, dataset=dataset)
+    source = padded([[*dataset.source.encode(text), END] for text in texts], 5)
+    found = []
+    for beam in (None, 3):
+        rows = model_of(config).views["write"]({"source": source}, p, config, beam=beam)
+        found.append([dataset.target.decode(row[row != PADDING]) for row in rows])
+        option = ["--beam", beam] if beam else []
+        assert call("predict", "wild.npz", *texts, *option).out.splitlines() == found[-1]
+    assert found[0] != found[1], "the test shows nothing"
 
 
 BEYOND = [
@@ -175,6 +227,8 @@ def test_other_pairs_than_the_run_was_begun_with(here):
         (lambda v: v.update(examples=-1), "examples is -1"),
         (lambda v: v.update(text=None), "unknown data set"),
         (lambda v: v.update(text=3), "not a data set of text"),
+        (lambda v: v["text"].update(name="none"), "name is 'none': expected one of copy, reverse"),
+        (lambda v: v["text"]["options"].update(symbols=5), "model.npz describes copy otherwise than"),
     ],
 )
 def test_a_damaged_configuration(here, change, words):

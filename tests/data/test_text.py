@@ -8,7 +8,7 @@ import pytest
 
 from tinyvit.data.pairs import read_pairs
 from tinyvit.data.rules import RULES
-from tinyvit.data.text import EXAMPLES, TextDataset, is_text, joined, read_text, with_one_vocabulary
+from tinyvit.data.text import EXAMPLES, TESTED, TextDataset, is_text, joined, read_text, with_one_vocabulary
 from tinyvit.data.vocabulary import join, split, vocabulary_of
 from tinyvit.errors import DataError, UsageError
 from tinyvit.ops.tokens import ANSWER, END, HIDDEN, PADDING, SPECIAL, SPECIAL_JOINED
@@ -74,7 +74,13 @@ def test_small_numbers_are_not_rare():
 
 
 def test_there_is_a_usual_number_of_examples():
-    assert len(read_text("copy", length=4).train["source"]) < EXAMPLES == len(read_text("reverse").train["source"])
+    usual = read_text("reverse")
+    assert len(read_text("copy", length=4).train["source"]) < EXAMPLES == len(usual.train["source"])
+    assert len(usual.test["source"]) == TESTED
+
+
+def test_letters_are_sorted_as_the_alphabet_has_them_small_ones_first():
+    assert RULES["sort"].write("aBbAz") == ("aBbAz", "abzAB")
 
 
 @pytest.mark.parametrize(
@@ -150,8 +156,10 @@ def test_a_vocabulary_there_and_back():
     assert vocabulary.tokens == (*SPECIAL, "hundred", "one", "twenty-")
     numbers = vocabulary.encode("one hundred twenty-one")
     assert vocabulary.decode([*numbers, END, 3, PADDING]) == "one hundred twenty-one"
-    assert vocabulary.pieces([4, END, 5]) == ["one"]
+    assert vocabulary.pieces([4, END, 5]) == vocabulary.pieces([4, PADDING, 5]) == ["one"]
     assert split("ab c", words=False) == ["a", "b", " ", "c"] and join(["a", " "], words=False) == "a "
+    for text in ("minus -5 - 3", "a re-used x-", "-- b - c-d-e", "one - two-three"):
+        assert join(split(text, words=True), words=True) == text
     with pytest.raises(
         DataError, match="word 2, '<end>', is not in the vocabulary: expected one of hundred one twenty-"
     ):
@@ -187,6 +195,10 @@ def test_a_description_there_and_back(name):
         ({"source_length": 1}, "source_length is 1: expected a whole number from 2"),
         ({"target_length": "9"}, "target_length is '9'"),
         ({"name": 3}, "expected a name and options"),
+        ({"name": "copi"}, "name is 'copi': did you mean copy"),
+        ({"name": "sums"}, "--length: the data set sums has no such option"),
+        ({"options": {"length": [1, 2, 3], "symbols": 10}}, r"length is \(1, 2, 3\): expected a number from 1"),
+        ({"options": {"length": [16, 16]}}, "expected a value for each option of copy"),
         ({"more": 3}, "not a data set of text: expected values for name, options"),
         ({"source": {"tokens": [*SPECIAL_JOINED, "a"], "words": False}}, "one vocabulary for question and answer"),
     ],
@@ -222,8 +234,24 @@ def test_pairs_of_one_source_stay_together_and_other_lines_change_no_side(tmp_pa
     assert not {source for source, _ in train} & {source for source, _ in test}
     loaded = read_text(tmp_path / "a.tsv")
     assert not loaded.dataset.source.words and len(loaded.test["source"]) == len(test)
-    more, more_test = read_pairs(write(tmp_path / "b.tsv", [*lines, *(f"新{n}\t{n}" for n in range(3))]))
-    assert {s for s, _ in test} <= {s for s, _ in more_test} or len(more) > len(train)
+    assert {source for source, _ in test} == {"字10", "字15"}, "neither the first nor the last"
+    _, turned = read_pairs(write(tmp_path / "b.tsv", lines[::-1]))
+    assert sorted(turned) == sorted(test)
+    _, more = read_pairs(write(tmp_path / "b.tsv", [*lines, *(f"新{n}\t{n}" for n in range(30))]))
+    assert {source for source, _ in more} >= {"字10", "字15"}, "there are more to test, and these are still among them"
+
+
+def test_sources_that_are_the_same_words_stay_together(tmp_path):
+    lines = [f"wort  {n % 20}\t{n}" if n < 20 else f"wort {n % 20}\t{n}" for n in range(40)]
+    loaded = read_text(write(tmp_path / "a.tsv", lines))
+    train, test = ({source for source, _ in texts(loaded, part)} for part in (loaded.train, loaded.test))
+    assert len(train) == 18 and len(test) == 2 and not train & test
+
+
+@pytest.mark.parametrize("word", ["<end>", "<answer>"])
+def test_a_word_that_is_a_special_token(tmp_path, word):
+    with pytest.raises(DataError, match=f"the word {word} is a special token of every vocabulary: write it otherwise"):
+        read_text(write(tmp_path / "a.tsv", [*LINES, f"a {word} b\tc"]))
 
 
 @pytest.mark.parametrize(

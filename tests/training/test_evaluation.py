@@ -49,6 +49,22 @@ def test_predict(data, batch):
     assert probabilities.shape == (23, 3)
 
 
+@pytest.mark.parametrize("count", [0, 5, 23])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_kept_of_the_outputs_may_be_less(data, monkeypatch, count, workers):
+    """Twenty-three examples are for processes."""
+    monkeypatch.setattr(evaluation, "MANY", 23)
+    x, p = data[0][:count].astype(np.float32), trees.map(lambda a: a.astype(np.float32), P)
+    whole, kept = (outputs_of(x, p, CONFIG, batch=4, workers=workers, **how) for how in ({}, {"of_outputs": best}))
+    np.testing.assert_array_equal(kept, whole.argmax(-1))
+    assert kept.shape == (count,)
+
+
+def best(y):
+    assert len(y) <= 8, "more at once than a batch of both workers"
+    return y.argmax(-1)
+
+
 @pytest.mark.parametrize("workers", [2, 3, 40])
 @pytest.mark.parametrize("path", ["threads", "processes", "a large model"])
 def test_workers(data, monkeypatch, path, workers):

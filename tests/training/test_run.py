@@ -122,6 +122,22 @@ def test_the_command_of_settings_makes_them_again(tmp_path):
     assert Settings("digits", PRESETS["digits"], RECIPES["digits"]).command == "tinyvit train digits"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "copy --both --examples 60 --length 4-8",
+        "reverse --model transformer --dim 8 --shared --schedule noam --length 5 --symbols 4",
+        "sort --model gpt --seed 2 --length 2-4",
+        "sums --model bert --corrupted 0.3 --examples 80 --largest 20",
+    ],
+)
+def test_the_command_of_a_run_with_text_makes_it_again(line):
+    settings = _settings(parser().parse_args(["train", *line.split()]))[0]
+    again = settings.command.split()
+    assert sorted(again) == sorted(["tinyvit", "train", *line.split()])
+    assert _settings(parser().parse_args(again[1:]))[0] == settings
+
+
 def test_a_hybrid_of_the_stem_alone_can_be_asked_for():
     settings, _ = _settings(parser().parse_args(["train", "digits", "--model=hybrid", "--units=none"]))
     assert settings.config.units == () and settings.command == "tinyvit train digits --model hybrid --units none"

@@ -6,7 +6,7 @@ import pytest
 import tinyvit
 from tests.reference.compare import assert_close, assert_same_bits, randomised
 from tinyvit import trees
-from tinyvit.data.text import padded
+from tinyvit.data.text import joined, padded, read_text
 from tinyvit.errors import DataError, UsageError
 from tinyvit.models import bert
 from tinyvit.models.bert import BERTConfig
@@ -15,6 +15,7 @@ from tinyvit.models.model import SEQUENCE_MODELS, model_of, name_of
 from tinyvit.models.seq2seq import AttentionConfig, Seq2SeqConfig
 from tinyvit.models.transformer import TransformerConfig
 from tinyvit.models.writing import write_gpt
+from tinyvit.ops.dropout import NO_MASKS
 from tinyvit.ops.token_cross_entropy import NO_TARGET
 from tinyvit.ops.tokens import ANSWER, END, HIDDEN, PADDING
 from tinyvit.training.gradients import batch_gradient
@@ -103,6 +104,31 @@ def test_the_gradient_is_that_of_the_mean_over_all_tokens(name, monkeypatch):
         batch_gradient(batch, p, config, Recipe(micro_batch=size), seed=0, step=1) for size in (4, 7)
     )
     assert_close([loss, gradient], [expected_loss, expected], 1e-12)
+
+
+@every_model
+def test_the_loss_may_be_smoothed(name):
+    """A share of it is the mean surprise at all tokens, wherever one is asked."""
+    config, batch = CONFIGS[name], data_for(name, 6)
+    model = model_of(config)
+    batch, _ = model.draw(np.random.default_rng(0), batch, config, training=False)
+    y = np.random.default_rng(1).normal(size=(6, *model.task.output(config)))
+    none = NO_TARGET if "targets" in batch else PADDING
+    asked = next(batch[key] for key in ("targets", "target", "tokens") if key in batch) != none
+    surprise = np.log(np.exp(y).sum(axis=-1, keepdims=True)) - y
+    plain, smooth = (model.task.loss(y, batch, label_smoothing=share)[0] for share in (0.0, 0.3))
+    assert_close(smooth, 0.7 * plain + 0.3 * surprise[asked].mean(axis=-1).sum(), 1e-12)
+
+
+@pytest.mark.parametrize("name", ["transformer", "gpt", "bert"])
+def test_dropout_is_for_training_and_reaches_the_scores(name):
+    config, batch = CONFIGS[name].changed(dropout=0.5), data_for(name, 6)
+    model = model_of(config)
+    p = randomised(model.init(None, config))
+    drawn, masks = model.draw(np.random.default_rng(0), batch, config)
+    dropped, plain = (model.forward(drawn, p, config, masks=some)[0] for some in (masks, NO_MASKS))
+    assert abs(dropped - plain).max() > 0.01
+    assert model.draw(np.random.default_rng(0), batch, config, training=False)[1] is NO_MASKS
 
 
 @of_pairs
@@ -278,3 +304,17 @@ def test_writing_never_looks_at_the_answer():
         answers[hidden] = 5 + (answers[hidden] - 4) % 4
         write = model_of(config).views["write"]
         np.testing.assert_array_equal(write(test, p, config), write(other, p, config))
+
+
+@pytest.mark.parametrize("name", ["transformer", "gpt"])
+@pytest.mark.parametrize("beam", [None, 4])
+def test_writing_is_counted_by_the_length_of_the_question_without_its_end(name, beam):
+    loaded = read_text("copy", length=(2, 3), examples=60)
+    loaded = joined(loaded) if name == "gpt" else loaded
+    config = model_of(CONFIGS[name]).preset(loaded.dataset).changed(**STACK)
+    p = randomised(model_of(config).init(None, config), noise=1.0)
+    writing = look_at_writing(loaded.test, p, config, beam=beam)
+    assert [row["length"] for row in writing.rows()] == [2, 3]
+    written = model_of(config).views["write"](loaded.test, p, config, beam=beam)
+    for mine, row in zip(writing.written, written, strict=True):
+        np.testing.assert_array_equal(mine[mine != PADDING], row[row != PADDING])

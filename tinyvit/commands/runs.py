@@ -47,6 +47,10 @@ def check_same_model(run, file, config, dataset=None):
     """
     ours = run.settings.dataset
     if dataset and not _same_data(dataset, ours):
+        if dataset.name == ours.name:
+            raise CheckpointError(
+                f"{file} describes {ours.name} otherwise than {run.folder / 'config.json'}: restore either"
+            )
         raise CheckpointError(f"{file} is of a model trained on {dataset.name}, the run is on {ours.name}: restore it")
     if config != run.settings.config:
         raise CheckpointError(f"{file} is of another model than {run.folder / 'config.json'}: restore either")

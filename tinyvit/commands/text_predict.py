@@ -9,7 +9,7 @@ from tinyvit.commands.options import saved_model
 from tinyvit.commands.runs import check_figure, check_same_model, save_figure
 from tinyvit.commands.text_weights import check_absent
 from tinyvit.data.text import padded
-from tinyvit.data.vocabulary import BLANK
+from tinyvit.data.vocabulary import BLANK, join
 from tinyvit.errors import CheckpointError, DataError, UsageError
 from tinyvit.models.model import SEQUENCE_MODELS, model_of, name_of
 from tinyvit.models.writing import fill
@@ -121,10 +121,10 @@ def _answered(text, dataset, p, config, beam):
 def _filled(text, dataset, p, config):
     """A text with its blanks filled in."""
     asked, sign, given = text.partition(dataset.sign)
-    example = f"{dataset.source.decode(dataset.source.encode(asked.strip(), blanks=True))}{dataset.sign}{BLANK}{BLANK}"
-    if not sign or BLANK not in text:
-        raise DataError(f"found no blank to fill: write {BLANK} for each token of the answer, as {example}")
     question = dataset.source.encode(asked.strip(), blanks=True)
+    if not sign or BLANK not in text:
+        example = f"{asked.strip()}{dataset.sign}{join([BLANK, BLANK], dataset.target.words)}"
+        raise DataError(f"found no blank to fill: write {BLANK} for each token of the answer, as {example}")
     tokens = [*question, ANSWER, *dataset.target.encode(given.strip(), blanks=True), END]
     if len(tokens) > config.length:
         raise DataError(f"found {len(tokens)} tokens, the model has places for {config.length}: shorten it")
@@ -143,6 +143,8 @@ def _draw(results, dataset, p, config, path):
     questions, answers = ([result[name] for result in results] for name in ("question", "tokens"))
     seen = [result["seen"] for result in results] if "seen" in results[0] else None
     found = alignments(dataset, questions, answers, p, config, seen=seen)
+    if not found:
+        raise DataError(f"{path}: the answers have no token, so there is nothing to draw: leave --figure out")
     save_figure(alignment_figure(found), path)
     print(f"{path}: written", file=sys.stderr)
 

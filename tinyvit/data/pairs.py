@@ -18,7 +18,8 @@ def is_pairs(path):
 def read_pairs(path):
     """The pairs (source, target) in a file, to learn from and to test.
 
-    All pairs of one source are on one side: which, its digest decides, so that other lines do not change it.
+    All pairs of one source are on one side. Those with the smallest digests are for testing, so that the order of the
+    lines does not matter, and a few more lines hardly change the sides.
 
     Returns
     -------
@@ -36,11 +37,19 @@ def read_pairs(path):
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from None
     pairs = [_pair(line, f"{path}, line {number}", first=number == 1) for number, line in enumerate(lines, 1)]
-    sources = sorted({source for source, _ in pairs}, key=lambda text: hashlib.sha256(text.encode()).digest())
+    sources = sorted({_letters(source) for source, _ in pairs}, key=lambda s: hashlib.sha256(s.encode()).digest())
     if len(sources) < FEWEST:
         raise DataError(f"{path}: found {len(sources)} different sources, expected at least {FEWEST}: add pairs")
     of_test = set(sources[: max(1, len(sources) // TEST)])
-    return [pair for pair in pairs if pair[0] not in of_test], [pair for pair in pairs if pair[0] in of_test]
+    sides = [], []
+    for pair in pairs:
+        sides[_letters(pair[0]) in of_test].append(pair)
+    return sides
+
+
+def _letters(source):
+    """A source without its spaces: what differs in these alone may be the same words."""
+    return "".join(source.split())
 
 
 def _pair(line, where, first):

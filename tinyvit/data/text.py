@@ -59,6 +59,11 @@ class TextDataset:
                 raise UsageError(f"{name} is {value!r}: expected a whole number from 2 to {2**16}")
         if not isinstance(self.name, str) or not isinstance(self.options, dict):
             raise UsageError("not a data set of text: expected a name and options")
+        if self.options:
+            if self.name not in RULES:
+                raise UsageError(f"name is {self.name!r}: {expected(self.name, RULES)}, for it has options")
+            if checked_options(self.name, self.options) != self.options:
+                raise UsageError(f"not a data set of text: expected a value for each option of {self.name}")
         if self.source.joined and self.source.tokens != self.target.tokens:
             raise UsageError("not a data set of text: expected one vocabulary for question and answer")
 

@@ -1,5 +1,6 @@
 """Text and the numbers that stand for it."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ class Vocabulary:
     ----------
     tokens : tuple of str
     words : bool
-        A token is a word: text is divided at spaces and behind hyphens. If not, it is a character.
+        A token is a word: text is divided at spaces, and behind a hyphen in a word. If not, it is a character.
     """
 
     tokens: tuple[str, ...]
@@ -86,17 +87,25 @@ class Vocabulary:
         return f"one of {' '.join(known[:SHOWN])}" + f" ... ({len(known)} in all)" * (len(known) > SHOWN)
 
 
-def vocabulary_of(texts, words, special=SPECIAL):
-    """The vocabulary of these texts: all of their tokens, in order."""
-    found = {piece for text in texts for piece in split(text, words)} - set(special)
-    return Vocabulary((*special, *sorted(found)), words)
+def vocabulary_of(texts, words):
+    """The vocabulary of these texts: all of their tokens, in order.
+
+    Raises
+    ------
+    DataError
+        If a word is one of the special tokens.
+    """
+    found = {piece for text in texts for piece in split(text, words)}
+    if special := found & {*SPECIAL_JOINED}:
+        raise DataError(f"the word {min(special)} is a special token of every vocabulary: write it otherwise")
+    return Vocabulary((*SPECIAL, *sorted(found)), words)
 
 
 def split(text, words):
     """The words of a text, of which one before a hyphen ends with it: twenty-, one; or its characters."""
-    return text.replace("-", "- ").split() if words else list(text)
+    return re.sub(r"(?<=\w)-(?=\w)", "- ", text).split() if words else list(text)
 
 
 def join(pieces, words):
     """A text of these words, or characters."""
-    return " ".join(pieces).replace("- ", "-") if words else "".join(pieces)
+    return re.sub(r"(?<=\w)- (?=\w)", "-", " ".join(pieces)) if words else "".join(pieces)

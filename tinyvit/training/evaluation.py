@@ -24,7 +24,7 @@ FEW = 8  # examples of a large model computed at once: more would take more memo
 MANY = 2000  # examples, from which on a small model's are worth the third of a second that processes take to start
 
 
-def outputs_and_scores(part, p, config, *, batch=32, workers=1, keep_outputs=True):
+def outputs_and_scores(part, p, config, *, batch=32, workers=1, keep_outputs=True, of_outputs=None):
     """A model's outputs for all examples of a part of the data, and its mean scores.
 
     Parameters
@@ -39,6 +39,9 @@ def outputs_and_scores(part, p, config, *, batch=32, workers=1, keep_outputs=Tru
         At most; a GPU has one.
     keep_outputs : bool
         If False, only the scores are kept: outputs are None.
+    of_outputs : callable, optional
+        What is kept of the outputs of some examples: outputs -> array. Those of text, over a large vocabulary, would
+        hardly fit into memory all at once.
 
     Returns
     -------
@@ -50,7 +53,8 @@ def outputs_and_scores(part, p, config, *, batch=32, workers=1, keep_outputs=Tru
     model, first = model_of(config), trees.leaves(p)[0]
     count = len(next(iter(part.values())))
     if not count:
-        return np.empty((0, *model.task.output(config)), first.dtype), dict.fromkeys(model.task.scores, float("nan"))
+        none = np.empty((0, *model.task.output(config)), first.dtype)
+        return of_outputs(none) if of_outputs else none, dict.fromkeys(model.task.scores, float("nan"))
     keep_freed_memory()
     if is_on_gpu(first):
         workers = 1
@@ -60,7 +64,7 @@ def outputs_and_scores(part, p, config, *, batch=32, workers=1, keep_outputs=Tru
         recipe = Recipe(batch=batch * processes, micro_batch=batch)
         with threadpool_limits(1, "blas"), start_worker_pool(config, recipe, 0, workers=processes) as pool:
             pool.train_step.arrays["average"][...] = flat(p, like=pool.train_step.average)
-            return pool_outputs(pool, part, keep_outputs=keep_outputs)
+            return pool_outputs(pool, part, keep_outputs=keep_outputs, of_outputs=of_outputs)
     streams = min(workers, count) if count >= workers or not large else 1
     most = min(batch, FEW) if large and not is_on_gpu(first) else batch
     size = min(most, -(-count // streams))
@@ -71,7 +75,8 @@ def outputs_and_scores(part, p, config, *, batch=32, workers=1, keep_outputs=Tru
         examples, masks = evaluation_batch(model, examples, config, start)
         how = dict(masks=trees.map(xp.asarray, masks), all_rows=False, keep_cache=False)
         y = to_host(model.forward(trees.map(xp.asarray, examples), p, config, **how)[0])
-        return y if keep_outputs else None, model.task.score(y, examples)
+        kept = (of_outputs(y) if of_outputs else y) if keep_outputs else None
+        return kept, model.task.score(y, examples)
 
     starts = range(0, count, size)
     with threadpool_limits(workers // streams, "blas"), ThreadPoolExecutor(streams) as threads:
@@ -81,7 +86,7 @@ def outputs_and_scores(part, p, config, *, batch=32, workers=1, keep_outputs=Tru
     return outputs, _means(model.task, sums)
 
 
-def pool_outputs(pool, part, indices=None, *, keep_outputs=True):
+def pool_outputs(pool, part, indices=None, *, keep_outputs=True, of_outputs=None):
     """As `outputs_and_scores`, by the average of a pool's weights; of the examples with these indices, or all."""
     step, outputs, sums = pool.train_step, [], 0.0
     size, count = step.recipe.batch, len(next(iter(part.values()))) if indices is None else len(indices)
@@ -91,7 +96,8 @@ def pool_outputs(pool, part, indices=None, *, keep_outputs=True):
         pool.do("evaluate", start, examples)
         sums = sums + step.arrays["scores"][: -(-examples // step.recipe.micro_batch)].sum(axis=0)
         if keep_outputs:
-            outputs.append(step.arrays["outputs"][:examples].copy())
+            y = step.arrays["outputs"][:examples]
+            outputs.append(of_outputs(y) if of_outputs else y.copy())
     return np.concatenate(outputs) if outputs else None, _means(step.model.task, sums)
 
 

@@ -24,7 +24,7 @@ from tinyvit.files import clear_side_files, replacing
 from tinyvit.lock import ELSEWHERE
 from tinyvit.models.model import model_of, name_of
 from tinyvit.training.folders import check_empty, no_run
-from tinyvit.training.settings import Settings
+from tinyvit.training.settings import Settings, typed, typed_value
 
 RECORDS = {  # what a record of the history has at least, by its kind
     "step": ("loss",),
@@ -72,7 +72,10 @@ class Run:
             **vars(self.settings.recipe),
         }
         if self.settings.text:
-            known |= {"examples": self.settings.examples or EXAMPLES} | self.settings.text.options
+            known.pop("length", None)  # a GPT's follows from the data; the option is of these
+            known |= self.settings.text.options
+            if self.settings.text.rule:
+                known["examples"] = self.settings.examples or EXAMPLES
         if "data" in asked and not (asked["data"] in DATASETS or asked["data"] in RULES):
             asked = asked | {"data": os.path.abspath(os.path.expanduser(asked["data"]))}
         for name, value in asked.items():
@@ -80,8 +83,9 @@ class Run:
             if name not in known:
                 raise UsageError(f"{option}: {model_of(self.settings.config).title} has no such setting, leave it out")
             if value != known[name]:
+                asks = f"{option} {value}" if name == "data" else typed(name, value)
                 raise UsageError(
-                    f"{option} {value} contradicts the saved run in {self.folder}, which has {known[name]}: "
+                    f"{asks} contradicts the saved run in {self.folder}, which has {typed_value(name, known[name])}: "
                     "leave it out, or start a new run"
                 )
 

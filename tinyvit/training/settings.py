@@ -140,9 +140,9 @@ class Settings:
         options = [name for name in model if name not in ("channels", "classes")]  # these are the data set's
         asked |= {name: (model[name], usual.get(name)) for name in options}
         if isinstance(getattr(self.config, "image", None), tuple):
-            asked["image"] = ("x".join(map(str, self.config.image)), None)
+            asked["image"] = (self.config.image, None)
         asked |= {name: (value, getattr(recipe, name)) for name, value in vars(self.recipe).items()}
-        options = [f"--{name.replace('_', '-')} {_typed(own)}" for name, (own, usual) in asked.items() if own != usual]
+        options = [typed(name, own) for name, (own, usual) in asked.items() if own != usual]
         if self.skip_broken:
             options.append("--skip-broken")
         if self.text:
@@ -151,16 +151,24 @@ class Settings:
 
     def _text_options(self):
         """The options of the data, those that differ from the rule's."""
-        rule, own = self.text.rule, [f"--examples {self.examples}"] if self.examples else []
-        usual = rule.defaults if rule else {}
-        for name, value in self.text.options.items():
-            if value != usual[name]:
-                low_high = isinstance(value, tuple)
-                value = "-".join(map(str, dict.fromkeys(value))) if low_high else value
-                own.append(f"--{name} {value}")
-        return own
+        own = {"examples": self.examples} if self.examples else {}
+        if self.text.rule:
+            usual = self.text.rule.defaults
+            own |= {name: value for name, value in self.text.options.items() if value != usual[name]}
+        return [typed(name, value) for name, value in own.items()]
 
 
-def _typed(value):
-    """A value as it is typed: several numbers with commas between, or the word none for no number."""
-    return ",".join(map(str, value)) or "none" if isinstance(value, tuple) else value
+def typed(name, value):
+    """An option as it is typed: --shared, --no-shared, --length 4-16, --units 1,2."""
+    option = f"--{name.replace('_', '-')}"
+    if isinstance(value, bool):
+        return option if value else option.replace("--", "--no-")
+    return f"{option} {typed_value(name, value)}"
+
+
+def typed_value(name, value):
+    """A value as it is typed: several numbers with what stands between them, or the word none for no number."""
+    if not isinstance(value, tuple):
+        return str(value)
+    numbers = dict.fromkeys(value) if name == "length" else value  # 16 for 16-16
+    return {"length": "-", "image": "x"}.get(name, ",").join(map(str, numbers)) or "none"

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.annotations import Batch, Tree
-from tinyvit.arrays import to_host, xp_of
+from tinyvit.arrays import xp_of
 from tinyvit.models.config import Config
 from tinyvit.models.model import model_of
 from tinyvit.models.writing import answers_in
@@ -96,8 +96,7 @@ def look_at_writing(part: Batch, p: Tree, config: Config, *, beam: int | None = 
         some = {name: array[start : start + TOGETHER] for name, array in part.items()}
         batch = some if xp is np else trees.map(xp.asarray, some)
         answers += map(_to_the_end, write(batch, p, config, beam=beam).tolist())
-    outputs, scores = outputs_and_scores(part, p, config, workers=workers)
-    likeliest = to_host(outputs).argmax(-1)
+    likeliest, scores = outputs_and_scores(part, p, config, workers=workers, of_outputs=lambda y: y.argmax(-1))
     if "tokens" in part:
         lengths, places = zip(*(_answer_places(row) for row in part["tokens"].tolist()), strict=True)
         true = [_to_the_end(row) for row in answers_in(part["tokens"]).tolist()]

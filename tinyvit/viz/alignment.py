@@ -47,10 +47,12 @@ def alignments(dataset, questions, answers, p, config, block=None, seen=None):
 
     Returns
     -------
-    list of Alignment; [] if the model has no attention
+    list of Alignment, of the answers that have a token; [] if the model has no attention
     """
     model, xp, found = model_of(config), xp_of(trees.leaves(p)[0]), []
     for number, (question, answer) in enumerate(zip(questions, answers, strict=True)):
+        if not answer:
+            continue
         if dataset.source.joined:
             batch = {"tokens": np.array([[*question, ANSWER, *answer]])}
             if model.evaluation_draws:  # of what is filled in, nothing was there to look at
