@@ -5,8 +5,8 @@
 # before](19_from_recurrence_to_the_transformer.ipynb) has shown that all run the same block. What, then, makes them different?
 #
 # Three things: what the model is **given**, what it is **asked**, and **who may look at whom**. Here they are for one and the same sum,
-# $12 + 30 = 42$; all sums here are of two numbers with two digits. A row is a query, a column a key, blue means *may look*. The orange rows are
-# those that are asked something.
+# $12 + 30 = 42$; all sums here are of two numbers with two digits. A row is a query, a column a key. Coloured means *may look*, white *may not*. The
+# orange rows are those that are asked something.
 
 # %%
 import numpy as np
@@ -33,9 +33,8 @@ from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
 
 rng = np.random.default_rng(0)
 sums = read_text("sums")
-two_digits = [
-    part["source"][:, 4] > END for part in (sums.train, sums.test)
-]  # of both numbers: five tokens and the end
+# keep the sums whose question has five tokens: two digits, +, two digits
+two_digits = [part["source"][:, 4] > END for part in (sums.train, sums.test)]
 parts = [
     {side: tokens[chosen] for side, tokens in part.items()}
     for part, chosen in zip((sums.train, sums.test), two_digits, strict=True)
@@ -67,20 +66,20 @@ figure
 # ## A loop that does not know what it trains
 #
 # An objective is a function: from some examples and the parameters to the loss and its gradient. The loop below is all that is common: 128 examples
-# a step, blocks of the same size, the same learning rate. From which objective will a model learn to add in the fewest steps, and from which in the
-# most? Guess before you go on.
+# a step, 1,200 steps, blocks of the same size, the same learning rate. From which objective will a model learn to add in the fewest steps, and from
+# which in the most? Guess before you go on.
 
 # %%
-BATCH, EVERY = 128, 100
+BATCH, STEPS, EVERY = 128, 1200, 100
 size = dict(dim=32, depth=2, heads=4, mlp_dim=128)
 learned = {}
 
 
-def train(name, objective, score, p, examples, steps):
-    """Parameters after so many steps of AdamW; `learned` notes the share that is right as the steps go by."""
+def train(name, objective, scores, p, examples, steps=STEPS):
+    """Parameters after so many steps of AdamW. `learned` notes the share that is right, by each score, as the steps go by."""
     vector = flat(p)
     p, moments = trees.views(vector, p), np.zeros((2, len(vector)), "float32")
-    draws = np.random.default_rng(len(learned.setdefault(name, [])))
+    draws = np.random.default_rng(0)
     for step in range(1, steps + 1):
         rows = draws.integers(0, len(next(iter(examples.values()))), BATCH)
         _, g = objective(draws, {key: array[rows] for key, array in examples.items()}, p)
@@ -89,8 +88,11 @@ def train(name, objective, score, p, examples, steps):
         rate = warmup_cosine(step, steps=steps, warmup=0.1, peak=5e-3)
         adamw_step(vector, g, *moments, step=step, learning_rate=rate, decay=0.01)
         if step % EVERY == 0:
-            learned[name].append(score(p))
-    print(f"{name}: {learned[name][-1]:.1%} right after {EVERY * len(learned[name])} steps, {len(vector):,} parameters")
+            for of_what, score in scores.items():
+                learned.setdefault((name, of_what), []).append(score(p))
+    for of_what in scores:
+        print(f"{name}, {of_what}: {learned[name, of_what][-1]:.1%} right after {steps} steps")
+    print(f"{len(vector):,} parameters")
     return p
 
 
@@ -132,7 +134,7 @@ def translated(p):
     return answers_right(logits, pairs.test["target"], pairs.test["target"] != PADDING)
 
 
-p_pair = train("translate", translate, translated, transformer_init(rng, config_pair), pairs.train, 600)
+p_pair = train("translate", translate, {"whole answer": translated}, transformer_init(rng, config_pair), pairs.train)
 
 # %% [markdown]
 # ## Predict the next
@@ -158,16 +160,21 @@ def continued(p):
     return answers_right(gpt(shifted(test), p, config_next)[0], test, in_answer)
 
 
-p_next = train("predict the next", predict_next, continued, gpt_init(rng, config_next), whole.train, 800)
+p_next = train("predict the next", predict_next, {"whole answer": continued}, gpt_init(rng, config_next), whole.train)
 
 # %% [markdown]
 # Yet what is its loss? Look at the surprise at every place. Where will it be near zero, and where can it *not* be?
+#
+# Below the loss stands its **floor**, the least that it can be on average. A question is two numbers, each with one of nine digits in front (no zero)
+# and one of ten behind, all equally likely: whatever is guessed, its surprise is $2 \ln 9 + 2 \ln 10$ nats. The rest of the sequence follows from it.
 
 # %%
 logits, _ = gpt(shifted(test), p_next, config_next)
 surprise = [float(token_cross_entropy(logits[:, [t]], asked(test[:, [t]]))[0]) for t in range(8)]
 overall = float(token_cross_entropy(logits, asked(test))[0])
-print(f"the loss over all places: {overall:.2f} nats a token")
+floor = (2 * np.log(9) + 2 * np.log(10)) / (test != PADDING).sum(axis=1).mean()
+print(f"the loss over all places: {overall:.3f} nats a token")
+print(f"the floor:                {floor:.3f}")
 figure = new_figure(5, 2.3)
 axes = figure.subplots()
 axes.bar(range(8), surprise, color=[ORANGE] * 6 + [BLUE] * 2)
@@ -180,13 +187,15 @@ figure
 
 # %% [markdown]
 # The question was drawn at random, and nobody can foresee it: $\ln 10$ nats a digit, $\ln 9$ where no zero may stand. All that can be learned is
-# the signs and the answer. A language model's loss never reaches zero; what counts is how far it lies above what nobody can know.
+# the signs and the answer. A language model's loss does not reach zero; what counts is how far it lies above the floor. Here the floor is known. For
+# the texts that people write it is not.
 #
 # ## Fill the blank
 #
 # **BERT** ([Devlin et al. 2019](https://arxiv.org/abs/1810.04805)) lets everybody look at everybody, as ViT does. Then the next token would be no
 # riddle: it is seen. So some tokens are **hidden**, and asked. Of the tokens, 15 % are asked; of these, 80 % are hidden, 10 % replaced by a random
-# token, and 10 % left as they are. Here is that on one sum, eight times:
+# token, and 10 % left as they are. Here the `=` and the end are never asked. The other tokens of a sum are seven or eight, and 15 % of them, rounded,
+# is one; at least one is always asked. Here is that on one sum, eight times:
 
 # %%
 sum_of_two = test[:1]
@@ -199,8 +208,8 @@ for _ in range(8):
 
 # %% [markdown]
 # Why so complicated? Ask fewer, and a step teaches little; ask more, and less is left to infer them from. But why not hide *all* that are asked?
-# Let us train both, once as in the paper, and once with 100 % hidden. The score is whether a single hidden digit, anywhere in the sum, is found.
-# (BERT's own blocks are post-norm; here they are pre-norm, as all others.)
+# Let us train both for a third of the steps, once as in the paper, and once with 100 % hidden. The score is whether a single hidden digit, anywhere in
+# the sum, is found. (BERT's own blocks are post-norm; here they are pre-norm, as all others.)
 
 # %%
 config_blank = BERTConfig(tokens=tokens_in_all, length=length, norm="pre", **size)
@@ -226,10 +235,16 @@ def filled(p):
     return (said == test)[rows, chosen].mean()
 
 
+def answered(p):
+    given, targets = hide_answers(test)
+    return answers_right(bert(given, p, config_blank)[0], test, targets != NO_TARGET)
+
+
 all_hidden = edited(bert_file.hide, ("how < MASKED,", "how < 1,"))
 start = bert_init(rng, config_blank)
-p_short = train("as in the paper, for a start", fill_blank(bert_file.hide), filled, start, whole.train, 400)
-p_hidden = train("all hidden", fill_blank(all_hidden), filled, start, whole.train, 400)
+one_blank = {"one blank": filled}
+p_short = train("as in the paper", fill_blank(bert_file.hide), one_blank, start, whole.train, STEPS // 3)
+p_hidden = train("all hidden", fill_blank(all_hidden), one_blank, start, whole.train, STEPS // 3)
 
 # %% [markdown]
 # Neither is good yet. But a BERT is later *used* on texts in which nothing is hidden. Show both complete sums. What do they say at a digit that
@@ -250,11 +265,12 @@ for name, p in (("as in the paper", p_short), ("all hidden", p_hidden)):
 # know which of the tokens it sees are asked, or replaced, so it must understand them all.
 #
 # What can BERT do that GPT cannot? Subtract. Hide a digit of the *question*: what it must be follows from the answer behind it, where GPT does not
-# look. And a whole answer? BERT fills all blanks at once, each without knowing what is put into the others; and since 15 % of seven tokens is one, it
-# has never seen two blanks in a sum. For these questions a BERT is trained three times as long.
+# look. And a whole answer? BERT fills all blanks at once, each without knowing what is put into the others; and since one token of a sum is asked, it
+# has never seen two blanks in one. For these questions a BERT is trained for as many steps as the others.
 
 # %%
-p_blank = train("fill the blank", fill_blank(bert_file.hide), filled, start, whole.train, 1200)
+both_scores = {"one blank": filled, "whole answer": answered}
+p_blank = train("fill the blank", fill_blank(bert_file.hide), both_scores, start, whole.train)
 behind = np.where(digits & ~in_answer, rng.random(test.shape), 0).argmax(axis=1)  # a digit of each question
 hole = test.copy()
 hole[rows, behind] = HIDDEN
@@ -262,12 +278,7 @@ subtracts = {
     "BERT": (bert(hole, p_blank, config_blank)[0].argmax(-1) == test)[rows, behind].mean(),
     "GPT": (gpt(shifted(test), p_next, config_next)[0].argmax(-1) == test)[rows, behind].mean(),
 }
-given, targets = hide_answers(test)
-answer_places = targets != NO_TARGET
-adds = {
-    "BERT": answers_right(bert(given, p_blank, config_blank)[0], test, answer_places),
-    "GPT": learned["predict the next"][-1],
-}
+adds = {"BERT": learned["fill the blank", "whole answer"][-1], "GPT": learned["predict the next", "whole answer"][-1]}
 for name in subtracts:
     print(f"{name:5} a digit of the question: {subtracts[name]:5.1%}; the whole answer: {adds[name]:5.1%}")
 
@@ -326,10 +337,13 @@ def named(p):
     return (tinyvit.vit(as_image(source), p, config_name)[0].argmax(-1) == values["test"]).mean()
 
 
-p_name = train("name it", name_it, named, p_name, {"images": train_images, "labels": values["train"]}, 800)
+p_name = train("name it", name_it, {"whole answer": named}, p_name, {"images": train_images, "labels": values["train"]})
 
 # %% [markdown]
 # ## Beside each other
+#
+# All have had 1,200 steps, and sums that none of them has seen are asked. A whole answer is right if every digit is. BERT's objective asks for less, a
+# single blank with all else in sight, so BERT has a curve for that as well (dashed).
 
 # %%
 targets_of = {
@@ -340,23 +354,32 @@ targets_of = {
     .mean(),
     "name it": 1.0,
 }
-figure = new_figure(6, 2.8)
+figure = new_figure(8, 2.8)
 axes = figure.subplots()
-colours = (BLUE, ORANGE, "#009e73", "#cc79a7")
-for (name, targets), colour in zip(targets_of.items(), colours, strict=True):
-    steps = EVERY * np.arange(1, 1 + len(learned[name]))
-    axes.plot(steps, learned[name], "o-", color=colour, markersize=3, label=name)
-    print(f"{name:17} {targets:.1f} targets a sum, {learned[name][-1]:.1%} right after {steps[-1]} steps")
-axes.set(xlabel="step", ylabel="share right", ylim=(0, 1.02))
-axes.legend(fontsize=8)
+colours = dict(zip(targets_of, (BLUE, ORANGE, "#009e73", "#cc79a7"), strict=True))
+first_half = {}  # the step at which half are right
+for (name, of_what), shares in learned.items():
+    if name in targets_of:
+        steps = EVERY * np.arange(1, 1 + len(shares))
+        style = "o--" if of_what == "one blank" else "o-"
+        axes.plot(steps, shares, style, color=colours[name], markersize=3, label=f"{name}: {of_what}")
+        first_half[name, of_what] = next((step for step, share in zip(steps, shares, strict=True) if share > 0.5), None)
+        print(
+            f"{name:16} {targets_of[name]:4.1f} targets a sum; {of_what}: {shares[-1]:6.1%} right in the end,",
+            f"more than half first at step {first_half[name, of_what] or '(never)'}",
+        )
+axes.set(xlabel="step", ylabel="share right", ylim=(0, 1.06))
+axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 plain(axes)
 figure
 
 # %% [markdown]
-# The same block and the same sums, and yet the steps differ by far. One reason stands in the table: how many targets a sum gives. BERT's 15 % are
-# few. A translator's are few, too, but all of them belong to the answer. And one label of 199 says nothing about its digits: that 42 and 43 have a
-# 4 in common has to be found out. (That is one seed, one learning rate, and one small task; an explanation is not yet an experiment.) What each can
-# *do* afterwards is another matter: the translator and GPT write, BERT looks both ways, and the label takes one pass for the whole answer.
+# With the same block, sums and steps, three of the four answer nearly every new sum: the translator learns it first, then GPT, then the ViT. BERT finds
+# nearly every single blank, but fewer than half of the whole answers, which it was never asked for. Why this order? All of the translator's targets
+# belong to the answer (and with encoder and decoder it has twice the parameters). GPT has more targets, but most are the question's, where little can be
+# learned. One label of 199 says nothing about its digits: that 42 and 43 have a 4 in common has to be found out. (That is one seed, one learning rate,
+# and one small task; an explanation is not yet an experiment.) What each can *do* afterwards is another matter: the translator and GPT write, BERT looks
+# both ways, and the label takes one pass for the whole answer.
 #
 # Is it the same block? The parameters of all models have the same names and shapes:
 
@@ -486,11 +509,16 @@ scores_report = tinyvit.gradcheck(
     token_scores, token_scores_backward, rng.standard_normal((2, 3, 4)), {"w": rng.standard_normal((5, 4))}
 )
 assert scores_report.ok and same < 1e-6 and one_form
-assert learned["translate"][-1] > 0.8 and learned["predict the next"][-1] > 0.9
-assert surprise[1] > 2 > 0.5 > max(surprise[6:]) and overall > 0.5
+assert learned["translate", "whole answer"][-1] > 0.9 and learned["predict the next", "whole answer"][-1] > 0.9
+assert surprise[1] > 2 > 0.5 > max(surprise[6:]) and floor - 0.02 < overall < floor + 0.1
 assert says["as in the paper"][0] > 0.9 and says["all hidden"][0] < 0.5
 assert subtracts["BERT"] > 0.5 > 0.2 > subtracts["GPT"] and adds["GPT"] > adds["BERT"]
-assert learned["name it"][-1] > 0.3
+assert learned["name it", "whole answer"][-1] > 0.9
+assert learned["fill the blank", "one blank"][-1] > learned["fill the blank", "whole answer"][-1] + 0.2
+assert learned["fill the blank", "whole answer"][-1] < 0.5
+assert len({len(shares) for (name, _), shares in learned.items() if name in targets_of}) == 1
+assert first_half["translate", "whole answer"] < first_half["predict the next", "whole answer"]
+assert first_half["predict the next", "whole answer"] < first_half["name it", "whole answer"]
 expected = bert_file.hide(rng, many, HIDDEN, 16, first=5)
 assert marked(expected, many) == "right" and "hidden" in marked(all_hidden(rng, many, HIDDEN, 16, first=5), many)
 
