@@ -20,7 +20,6 @@ TEXTS = (  # rows of docs/text.md
     "copy --model transformer",
     "numerals",
     "numerals-back",
-    "numerals --largest 100000000",
     "sums",
     "sums --model bert",
 )
