@@ -1,6 +1,7 @@
 """What the README shows is what the project does, and the Chinese one shows the same."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -118,12 +119,11 @@ def test_the_results_of_text_are_of_the_recipes_as_they_are():
         r"^\| (\S.+?) \| ([\d,]+) \| (\d+) \|", "\n".join(marked(page("text.md"), "results")), re.MULTILINE
     )
     assert [row[0] for row in rows] == list(readme.TEXTS)
+    read = functools.cache(read_text)
     for name, parameters, epochs in rows:
-        data, *options = name.split()
-        options = dict(zip(options[::2], options[1::2], strict=True))
-        model = options.get("--model") or USUAL_MODELS[data]
-        loaded = read_text(data, **({"largest": int(options["--largest"])} if "--largest" in options else {}))
-        entry = model_named(model)
+        data, _, model = name.partition(" --model ")
+        model = model or USUAL_MODELS[data]
+        entry, loaded = model_named(model), read(data)
         config = entry.preset(
             joined(loaded).dataset if "tokens" in entry.task.arrays(entry.config()) else loaded.dataset
         )
