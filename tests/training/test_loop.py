@@ -266,7 +266,7 @@ def test_the_progress_bar_goes_to_standard_error(capsys):
     loop.fit(CONFIG, toy(), recipe=RECIPE)
     out, err = capsys.readouterr()
     assert not out
-    for word in ("epoch 3/3", f"{STEPS}/{STEPS}", "loss=", "accuracy=", "images="):
+    for word in ("epoch 3/3", f"{STEPS}/{STEPS}", "loss=", "accuracy=", "examples="):
         assert word in err
 
 
