@@ -21,17 +21,27 @@ const times = (x, factor) => map(a => a * factor, x);
 
 function matmul(x, y) {                                // [..., n, k] @ [..., k, m] -> [..., n, m]
   const [n, k] = x.shape.slice(-2), m = y.shape.at(-1), out = array([...x.shape.slice(0, -1), m]);
-  for (let row = 0; row * k < x.length; row++) {       // each row is a sum of rows of y, of which four are added at once
-    const o = row * m, first = Math.floor(row / n) * k * m * (y.shape.length > 2);
+  const rows = x.length / k, spare = new Float64Array(m);
+  for (let r = 0, pair; r < rows; r += pair ? 2 : 1) { // two rows at once, sums of rows of y: what was read serves twice
+    pair = r % n + 1 < n;
+    const upper = out.subarray(r * m, (r + 1) * m), lower = pair ? out.subarray((r + 1) * m, (r + 2) * m) : spare;
+    const p = r * k, q = pair ? p + k : p, first = y.shape.length > 2 ? Math.floor(r / n) * k * m : 0;
     let i = 0;
-    for (; i + 3 < k; i += 4) {
-      const at = row * k + i, a = x[at], b = x[at + 1], c = x[at + 2], d = x[at + 3];
+    for (; i + 3 < k; i += 4) {                        // and four rows of y at once
+      const [a, b, c, d] = [x[p + i], x[p + i + 1], x[p + i + 2], x[p + i + 3]];
+      const [e, f, g, h] = [x[q + i], x[q + i + 1], x[q + i + 2], x[q + i + 3]];
       const s = first + i * m, t = s + m, u = t + m, v = u + m;
-      for (let j = 0; j < m; j++) out[o + j] += a * y[s + j] + b * y[t + j] + c * y[u + j] + d * y[v + j];
+      for (let j = 0; j < m; j++) {
+        upper[j] += a * y[s + j] + b * y[t + j] + c * y[u + j] + d * y[v + j];
+        lower[j] += e * y[s + j] + f * y[t + j] + g * y[u + j] + h * y[v + j];
+      }
     }
     for (; i < k; i++) {
-      const a = x[row * k + i], s = first + i * m;
-      for (let j = 0; j < m; j++) out[o + j] += a * y[s + j];
+      const a = x[p + i], e = x[q + i], s = first + i * m;
+      for (let j = 0; j < m; j++) {
+        upper[j] += a * y[s + j];
+        lower[j] += e * y[s + j];
+      }
     }
   }
   return out;
@@ -45,7 +55,7 @@ function transpose(x) {                                // the last two axes exch
   return y;
 }
 
-function by_rows(f, x, ...others) {                    // f(start, end) for every row, along the last axis
+function by_rows(f, x) {                               // f(start, end) for every row, along the last axis
   const width = x.shape.at(-1);
   for (let start = 0; start < x.length; start += width) f(start, start + width);
 }
@@ -63,9 +73,7 @@ function patchify(x, patch) {                          // [H, W, C] -> [N, P*P*C
   places(x.shape, patch, (i, j) => { y[j] = x[i]; });
   return [y, { x }];
 }
-
 function patchify_backward(dy, c) { return unpatchify(dy, c.x.shape); }
-
 function unpatchify(y, shape) {
   const patch = Math.round(Math.sqrt(y.shape.at(-1) / shape[2])), x = array(shape);
   places(shape, patch, (i, j) => { x[i] = y[j]; });
@@ -91,7 +99,6 @@ function softmax(x) {
   }, x);
   return [y, { y }];
 }
-
 function softmax_backward(dy, c) {                     // dx_i = y_i (dy_i - sum_j dy_j y_j)
   const { y } = c, dx = array(y.shape);
   by_rows((start, end) => {
@@ -110,7 +117,6 @@ function attention(q, k, v) {                          // a v, with a = softmax(
   const [a] = softmax(scores);
   return [matmul(a, v), { q, k, v, a }];
 }
-
 function attention_backward(dy, c) {
   const { q, k, v, a } = c;
   const da = matmul(dy, transpose(v));                 // y = a v
@@ -126,7 +132,6 @@ function split_heads(x, heads) {                       // [T, D] -> [h, T, d]
   by_heads(heads, T, D, (token, head) => { y[head] = x[token]; });
   return y;
 }
-
 function merge_heads(x) {                              // [h, T, d] -> [T, D]
   const [heads, T, d] = x.shape, y = array([T, heads * d]);
   by_heads(heads, T, heads * d, (token, head) => { y[token] = x[head]; });
@@ -164,19 +169,20 @@ function gelu_tanh(x) {                                // x (1 + t) / 2, t = tan
   }
   return [y, { dydx }];
 }
-
 function gelu_backward(dy, c) { return map((a, b) => a * b, dy, c.dydx); }
 
-function class_row(z) { return [array([z.shape[1]], z.subarray(0, z.shape[1])), { z }]; }  // [T, D] -> [D]
-
+function class_row(z) {                                // [T, D] -> [1, D], a row for the image
+  return [array([1, z.shape[1]], z.subarray(0, z.shape[1])), { z }];
+}
 function class_row_backward(dy, c) {
   const dz = array(c.z.shape);
   dz.set(dy);
   return dz;
 }
 
-function mean_row(x) { return [times(column_sums(x), 1 / x.shape[0]), { x }]; }  // [N, D] -> [D]
-
+function mean_row(x) {                                 // [N, D] -> [1, D]
+  return [array([1, x.shape[1]], times(column_sums(x), 1 / x.shape[0])), { x }];
+}
 function mean_row_backward(dy, c) {
   const [N, D] = c.x.shape, dx = array([N, D]);
   for (let n = 0; n < N; n++) dx.set(times(dy, 1 / N), n * D);
@@ -187,9 +193,8 @@ function cross_entropy(logits, label) {                // -log softmax(logits)[l
   const [probabilities] = softmax(logits), targets = array(logits.shape);
   targets[label] = 1;
   const most = Math.max(...logits), sum = logits.reduce((total, x) => total + Math.exp(x - most), 0);
-  return [Math.log(sum) - (logits[label] - most), { probabilities, targets }];
+  return [Math.log(sum) + most - logits[label], { probabilities, targets }];
 }
-
 function cross_entropy_backward(dloss, c) {            // what the model says, less what is true
   return map((p, t) => dloss * (p - t), c.probabilities, c.targets);
 }
@@ -197,22 +202,14 @@ function cross_entropy_backward(dloss, c) {            // what the model says, l
 // --------------------------------------------------------------------------------------------- tinyvit/layers
 
 function linear(x, p) {                                // x w + b
-  const y = matmul(x.shape.length > 1 ? x : as_row(x), p.w);
+  const y = matmul(x, p.w);
   by_rows((start, end) => { for (let i = start; i < end; i++) y[i] += p.b[i - start]; }, y);
-  y.shape = [...x.shape.slice(0, -1), y.shape.at(-1)];
   return [y, { x }];
 }
-
 function linear_backward(dy, p, c) {
-  const x = c.x.shape.length > 1 ? c.x : as_row(c.x), rows = dy.shape.length > 1 ? dy : as_row(dy);
-  const g = { w: matmul(transpose(x), rows) };
-  g.b = column_sums(rows);
-  const dx = matmul(rows, transpose(p.w));
-  dx.shape = c.x.shape;
-  return [dx, g];
+  const g = { w: matmul(transpose(c.x), dy), b: column_sums(dy) };
+  return [matmul(dy, transpose(p.w)), g];
 }
-
-const as_row = x => array([1, x.length], x);           // [I] -> [1, I]
 
 function layer_norm(x, p, { eps }) {                   // gamma xhat + beta, xhat = (x - mean) / sqrt(var + eps)
   const D = x.shape.at(-1), xhat = array(x.shape), y = array(x.shape), rstd = array([...x.shape.slice(0, -1), 1]);
@@ -228,7 +225,6 @@ function layer_norm(x, p, { eps }) {                   // gamma xhat + beta, xha
   }, x);
   return [y, { xhat, rstd }];
 }
-
 function layer_norm_backward(dy, p, c) {               // r (dxhat - mean(dxhat) - xhat mean(dxhat xhat))
   const { xhat, rstd } = c, D = dy.shape.at(-1), dx = array(dy.shape);
   const g = { gamma: column_sums(map((a, b) => a * b, dy, xhat)), beta: column_sums(dy) };
@@ -250,7 +246,6 @@ function patch_embedding(x, p, { patch }) {            // [H, W, C] -> [N, P*P*C
   [x, c.linear] = linear(x, p);
   return [x, c];
 }
-
 function patch_embedding_backward(dy, p, c) {
   let g;
   [dy, g] = linear_backward(dy, p, c.linear);
@@ -261,7 +256,6 @@ function class_token(x, p) {                           // [N, D] -> [1 + N, D]
   const [N, D] = x.shape;
   return [array([1 + N, D], [...p, ...x]), {}];
 }
-
 function class_token_backward(dy, p, c) {
   const [T, D] = dy.shape;
   return [array([T - 1, D], dy.subarray(D)), array([1, D], dy.subarray(0, D))];
@@ -293,7 +287,6 @@ function multi_head_attention(x, kv, p, { heads, scale }) {
   [y, c.o] = linear(merge_heads(y), p.o);
   return [y, c];
 }
-
 function multi_head_attention_backward(dy, p, c) {
   const g = {}, heads = c.att.v.shape[0];
   let dq, dk, dv, dkv, dx;
@@ -317,7 +310,6 @@ function mlp(x, p, options) {                          // GELU(x w1 + b1) w2 + b
   [x, c.fc2] = linear(x, p.fc2);
   return [x, c];
 }
-
 function mlp_backward(dy, p, c) {
   const g = {};
   [dy, g.fc2] = linear_backward(dy, p.fc2, c.fc2);
@@ -336,7 +328,6 @@ function encoder_block(z, p, { heads, gelu, eps, scale }) {
   [y, c.mlp] = mlp(y, p.mlp, { gelu });
   return [add(y, z), c];                               // (3)
 }
-
 function encoder_block_backward(dz, p, c) {
   const g = {};
   let dy, dq;
@@ -356,7 +347,6 @@ function class_readout(z, p, { eps }) {                // LN(z_L^0)
   [y, c.ln] = layer_norm(y, p, { eps });
   return [y, c];
 }
-
 function class_readout_backward(dy, p, c) {
   let g;
   [dy, g] = layer_norm_backward(dy, p, c.ln);
@@ -370,7 +360,6 @@ function mean_readout(z, p, { eps }) {                 // 1/N sum_n LN(z_L^n)
   [y, c.mean_row] = mean_row(z);
   return [y, c];
 }
-
 function mean_readout_backward(dy, p, c) { return layer_norm_backward(mean_row_backward(dy, c.mean_row), p, c.ln); }
 
 const READOUTS = {
@@ -383,7 +372,7 @@ function readout_backward(dy, p, c, { pool }) { return READOUTS[pool]()[1](dy, p
 
 // ---------------------------------------------------------------------------------------- tinyvit/models/vit.py
 
-function vit(image, p, config) {                       // [H, W, C] -> logits [K]
+function vit(image, p, config) {                       // [H, W, C] -> logits [1, K]
   const c = {};
   let z, y, logits;
   [z, c.patch] = patch_embedding(image, p.patch, config);                       // (1)
@@ -394,7 +383,6 @@ function vit(image, p, config) {                       // [H, W, C] -> logits [K
   [logits, c.head] = linear(y, p.head);
   return [logits, c];
 }
-
 function vit_backward(dlogits, p, c, config) {
   const g = {};
   let dy, dz, dimage;
@@ -413,7 +401,6 @@ function encoder(z, p, config) {
   p.blocks.forEach((block, i) => { [z, c[i]] = encoder_block(z, block, config); });
   return [z, c];
 }
-
 function encoder_backward(dz, p, c) {
   const g = [];
   for (let i = p.blocks.length - 1; i >= 0; i--) [dz, g[i]] = encoder_block_backward(dz, p.blocks[i], c[i]);
