@@ -83,23 +83,25 @@ class Explorer:
 
     def html(self) -> str:
         """A piece of HTML that contains all it needs."""
-        data = json.dumps(self.data()).replace("<", "\\u003c")  # no title can end the script
+        words = json.loads(_file("explorer_words.json"))["en"]
+        data = json.dumps(self.data() | {"words": words}).replace("<", "\\u003c")  # no title can end the script
         first = attention_figure(self.images[0], [a[0] for a in self.maps], pool=self.pool)
         who = who_answers(self.maps[0].shape[-1], self.pool)
-        words = f"Where {who} of the first image looks, in each layer and head"
-        return Template(resources.files(__package__).joinpath("explorer.html").read_text(encoding="utf-8")).substitute(
+        alt = f"Where {who} of the first image looks, in each layer and head"
+        return Template(_file("explorer.html")).substitute(
             id=f"explorer-{hashlib.sha256(data.encode()).hexdigest()[:8]}-{next(NUMBER)}",
-            fallback=f'<img class="static" style="max-width: 100%" alt="{words}" src="{figure_source(first)}">',
+            style=_file("explorer.css").rstrip(),
+            fallback=f'<img class="static" style="max-width: 100%" alt="{alt}" src="{figure_source(first)}">',
             data=data,
-            stops=", ".join(f"rgb{tuple(colour)}" for colour in _colours()),
+            script=_file("explorer.js").rstrip(),
         )
 
     def data(self) -> dict[str, Any]:
         """What the script needs.
 
         maps is base64 of uint16 [image, layer, head, pair], where 65535 stands for 1: the pairs of query and key that a
-        layer allows, query by query. Those are all, or where a layer has windows those of each, which the script finds
-        from their side and shift.
+        layer allows, query by query. Those are all, or where a layer has windows those of each, which explorer.html
+        finds from their side and shift.
         """
         layers, pairs, first = [], [], self.maps[0].shape[-1] - self.patches
         for a, window in zip(self.maps, self.windows, strict=True):
@@ -119,6 +121,11 @@ class Explorer:
             "maps": base64.b64encode(np.round(65535 * maps).astype("<u2").tobytes()).decode(),
             "colours": _colours(),
         }
+
+
+def _file(name):
+    """The text of a file of this package."""
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _maps(images, p, config):
