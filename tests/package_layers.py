@@ -37,7 +37,7 @@ PACKAGE_LAYERS = [  # the packages of each layer, from the lowest, by the first 
     [("layers",)],
     [("models",), ("data",)],
     [("checks",), ("training",), ("weights",), ("viz",)],
-    [("report",), ("doctor",), ("bench",), ("exercises",), ("lab",)],
+    [("report", "live"), ("doctor",), ("bench",), ("exercises",), ("lab",)],
     [("commands",)],
     [("cli", "__main__", TOP)],
 ]

@@ -15,6 +15,7 @@ from tinyvit.data import load_data
 from tinyvit.doctor.examine import examine
 from tinyvit.errors import TinyvitError
 from tinyvit.gradcheck import gradcheck
+from tinyvit.live.page import Live
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_backward, hybrid_init
 from tinyvit.models.model import backward, forward, parameter_count
@@ -39,6 +40,7 @@ __all__ = [
     "RECIPES",
     "Explorer",
     "HybridConfig",
+    "Live",
     "Recipe",
     "SwinConfig",
     "TinyvitError",

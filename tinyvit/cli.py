@@ -23,6 +23,7 @@ GROUPS = {  # of each command a few words, and the options that most people need
         "plot": ("a run's figures as PNG and SVG", ("--out", "--data-dir", "--workers")),
     },
     "understand": {
+        "live": ("watch a model, turn it around, teach it", ("--out", "--force")),
         "gradcheck": ("check every gradient", ("--list", "--json")),
         "shapes": ("every tensor of a model", ("--backward", "--figure", "--batch")),
         "doctor": ("why does it not train?", ("--data-dir", "--json")),

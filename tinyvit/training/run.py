@@ -186,7 +186,7 @@ def new_run(folder, settings, *, force=False):
         check_empty(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (*FILES, "report.html"):
+        for name in (*FILES, "report.html", "live.html"):
             clear_side_files(folder / name)
             (folder / name).unlink(missing_ok=True)
         _write_json(folder / "config.json", settings.as_dict())

@@ -1,0 +1,112 @@
+"""The stages that an image passes through on the live page, each with the line of Python that computes it.
+
+The lines are read from the package's own source, so that the page shows what runs. Equations have the letters of the
+ViT paper and its numbers: (1) to (4), and in its appendix A (5) to (8).
+"""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from tinyvit.data.datasets import scale
+from tinyvit.layers.embedding import class_token, patch_embedding
+from tinyvit.layers.encoder_block import encoder_block
+from tinyvit.layers.mlp import mlp
+from tinyvit.layers.multi_head_attention import multi_head_attention
+from tinyvit.layers.pool import class_readout, mean_readout
+from tinyvit.layers.position import learned_position
+from tinyvit.models.vit import vit
+from tinyvit.ops.attention import attention
+from tinyvit.ops.patches import patchify
+
+ROOT = Path(__file__).parents[2]
+
+
+class Stage(NamedTuple):
+    """One stage: what it is called, the function that computes it, and a piece of the line there that does.
+
+    Parameters
+    ----------
+    name : str
+        Where the cache has a name for it, that one.
+    part : str
+        "start", before the first block, "block", in each of them, or "end".
+    function : callable
+    quote : str
+        A piece of exactly one line of the function's source.
+    equation, number : str
+        In the letters of the paper; the number is "" where the paper gives none.
+    """
+
+    name: str
+    part: str
+    function: Callable
+    quote: str
+    equation: str
+    number: str = ""
+
+    def line(self) -> tuple[int, str]:
+        """The line of the source that holds the quote, without its indentation, and its number in the file.
+
+        Raises
+        ------
+        ValueError
+            If no line holds it, or several do.
+        """
+        lines, first = inspect.getsourcelines(inspect.unwrap(self.function))
+        found = [(first + i, line.strip()) for i, line in enumerate(lines) if self.quote in line]
+        if len(found) != 1:
+            raise ValueError(f"{self.name}: {len(found)} lines of {self.function.__name__} hold {self.quote!r}")
+        return found[0]
+
+    def as_dict(self) -> dict:
+        """The stage as the page has it."""
+        number, python = self.line()
+        file = Path(inspect.getsourcefile(inspect.unwrap(self.function)) or "").relative_to(ROOT).as_posix()
+        words = {"name": self.name, "part": self.part, "equation": self.equation, "number": self.number}
+        return words | {"file": file, "line": number, "python": python}
+
+
+READOUT = {  # by the configuration's `pool`
+    "class": Stage("readout", "end", class_readout, 'y, c["ln"]', "y = LN(z_L⁰)", "(4)"),
+    "mean": Stage("readout", "end", mean_readout, 'y, c["mean_row"]', "y = 1/N ∑ₙ LN(z_Lⁿ)"),
+}
+
+
+def stages(config) -> list[Stage]:
+    """The stages of a Vision Transformer in their order; those of a block stand there once, for all blocks.
+
+    Parameters
+    ----------
+    config : ViTConfig
+        One whose variants the page knows, see page.KNOWN.
+    """
+    tokens = "x_class; " if config.class_token else ""
+    scores = "q kᵀ / √d" if config.scale == "sqrt" else "q kᵀ"
+    start = [
+        Stage("image", "start", scale, "x /= half", "x = (pixel − m/2) / (m/2)"),
+        Stage("patches", "start", patchify, "y = x.reshape", "x_p¹, …, x_pᴺ ∈ ℝ^(P²·C)"),
+        Stage("embedding", "start", patch_embedding, 'x, c["linear"]', "x_pⁿ E", "(1)"),
+        Stage("tokens", "start", class_token, "return xp.concatenate", "[x_class; x_p¹ E; …; x_pᴺ E]", "(1)"),
+        Stage("positions", "start", learned_position, "return z + p", f"z₀ = [{tokens}x_p¹ E; …; x_pᴺ E] + E_pos", "(1)"),
+    ]
+    absent = {"tokens": not config.class_token, "positions": config.position == "none"}
+    block = [
+        ("ln1", encoder_block, 'y, c["ln1"]', "LN(zₗ₋₁)", "(2)"),
+        ("q", multi_head_attention, 'q, c["q"]', "q = LN(zₗ₋₁) U_q", "(5)"),
+        ("k", multi_head_attention, 'k, c["k"]', "k = LN(zₗ₋₁) U_k", "(5)"),
+        ("v", multi_head_attention, 'v, c["v"]', "v = LN(zₗ₋₁) U_v", "(5)"),
+        ("scores", attention, "scores = q @ k", scores, "(6)"),
+        ("a", attention, "a, _ = softmax(scores)", f"A = softmax({scores})", "(6)"),
+        ("gathered", attention, "return a @ v", "SA = A v", "(7)"),
+        ("projection", multi_head_attention, 'y, c["o"]', "MSA = [SA₁; …; SAₕ] U_msa", "(8)"),
+        ("addition_2", encoder_block, "z = y + z[:, :rows]", "z′ₗ = MSA(LN(zₗ₋₁)) + zₗ₋₁", "(2)"),
+        ("ln2", encoder_block, 'y, c["ln2"]', "LN(z′ₗ)", "(3)"),
+        ("hidden", mlp, 'x, c["gelu"]', "GELU(LN(z′ₗ) W₁ + b₁)", "(3)"),
+        ("mlp", mlp, 'x, c["fc2"]', "MLP = GELU(LN(z′ₗ) W₁ + b₁) W₂ + b₂", "(3)"),
+        ("addition_3", encoder_block, "return y + z", "zₗ = MLP(LN(z′ₗ)) + z′ₗ", "(3)"),
+    ]
+    end = [READOUT[config.pool], Stage("logits", "end", vit, 'logits, c["head"]', "y W + b")]
+    first = [stage for stage in start if not absent.get(stage.name)]
+    return first + [Stage(name, "block", *rest) for name, *rest in block] + end
