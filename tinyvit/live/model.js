@@ -16,8 +16,8 @@ function map(f, x, ...others) {                        // f of the numbers at th
   return y;
 }
 
-const add = (x, y) => map((a, b) => a + b, x, y);
-const times = (x, factor) => map(a => a * factor, x);
+function add(x, y) { return map((a, b) => a + b, x, y); }
+function times(x, factor) { return map(a => a * factor, x); }
 
 function matmul(x, y) {                                // [..., n, k] @ [..., k, m] -> [..., n, m]
   const [n, k] = x.shape.slice(-2), m = y.shape.at(-1), out = array([...x.shape.slice(0, -1), m]);
@@ -264,17 +264,6 @@ function class_token_backward(dy, p, c) {
 function learned_position(z, p) { return [add(z, p), {}]; }  // z + E_pos
 function learned_position_backward(dy, p, c) { return [dy, dy]; }
 
-function identity(z, p) { return [z, {}]; }
-function identity_backward(dy, p, c) { return [dy, {}]; }
-
-const POSITIONS = {
-  "1d": () => [learned_position, learned_position_backward],
-  "none": () => [identity, identity_backward],
-};
-
-function position(z, p, { kind }) { return POSITIONS[kind]()[0](z, p); }
-function position_backward(dy, p, c, { kind }) { return POSITIONS[kind]()[1](dy, p, c); }
-
 function multi_head_attention(x, kv, p, { heads, scale }) {
   const c = {};
   let q, k, v, y;
@@ -377,7 +366,7 @@ function vit(image, p, config) {                       // [H, W, C] -> logits [1
   let z, y, logits;
   [z, c.patch] = patch_embedding(image, p.patch, config);                       // (1)
   if (config.pool === "class") [z, c.cls] = class_token(z, p.cls);              // (1)
-  [z, c.pos] = position(z, p.pos, { kind: config.position });                   // (1)
+  [z, c.pos] = learned_position(z, p.pos);                                      // (1)
   [z, c.blocks] = encoder(z, p, config);                                        // (2), (3), L times
   [y, c.readout] = readout(z, p.ln, config);                                    // (4)
   [logits, c.head] = linear(y, p.head);
@@ -389,7 +378,7 @@ function vit_backward(dlogits, p, c, config) {
   [dy, g.head] = linear_backward(dlogits, p.head, c.head);
   [dz, g.ln] = readout_backward(dy, p.ln, c.readout, config);                   // (4)
   [dz, g.blocks] = encoder_backward(dz, p, c.blocks);                           // (3), (2), L times
-  [dz, g.pos] = position_backward(dz, p.pos, c.pos, { kind: config.position }); // (1)
+  [dz, g.pos] = learned_position_backward(dz, p.pos, c.pos);                    // (1)
   g.cls = {};
   if (config.pool === "class") [dz, g.cls] = class_token_backward(dz, p.cls, c.cls);
   [dimage, g.patch] = patch_embedding_backward(dz, p.patch, c.patch);           // (1)

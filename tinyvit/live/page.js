@@ -35,11 +35,12 @@ let nn, calls = null, built = null;                    // the functions of model
 
 function build(edits) {
   const text = edits.reduce((text, [from, to]) => text.replace(from, () => to), $("#model").textContent);
-  const pairs = [...text.matchAll(/^function (\w+)/gm)].map(found => found[1]);
+  const all = [...text.matchAll(/^function (\w+)/gm)].map(found => found[1]);
+  const pairs = all.filter(name => name === "add" || all.includes(name.replace(/_backward|_tanh/, "") + "_backward"));
   const script = document.createElement("script");     // a script, since the page's policy forbids eval
   script.textContent = `built = observe => {${text}
     ${pairs.map(name => `${name} = observe("${name}", ${name});`).join(" ")}
-    return { ${pairs.join(", ")} }; };`;
+    return { ${all.join(", ")} }; };`;
   document.head.append(script);
   script.remove();
   nn = built((name, f) => (...args) => {               // while calls are noted: its name, arguments, result, own calls
@@ -232,11 +233,12 @@ function find(calls, path, backward) {                 // "mlp/linear:1": within
 const result = ({ result }) => Array.isArray(result) ? result[0] : result;
 
 function numbers(stage, block) {                       // of a stage of the film: its array, or its gradient
-  const path = (stage.part === "block" ? `encoder/encoder_block:${block}/` : "") + stage.path;
-  if (!state.backward) return stage.argument === null ? result(find(forward, path)) : find(forward, path).args[stage.argument];
+  const path = (stage.part === "block" ? `encoder/encoder_block:${block}/` : "") + stage.path.replace("<", "");
+  const taken = stage.path.startsWith("<");            // what the call takes is shown, not what it returns
+  if (!state.backward) return taken ? find(forward, path).args[0] : result(find(forward, path));
   if (stage.name === "addition_2") return result(find(back, `encoder/encoder_block:${block}`, true).calls.find(call => call.name === "add"));
   const call = find(back, path, true);
-  return stage.argument === null ? call.args[0] : result(call);
+  return taken ? result(call) : call.args[0];
 }
 
 function tint(stage, x) {
@@ -258,7 +260,7 @@ function film() {
   frames().forEach((frame, i) => $("i", frame).style.setProperty("--p", state.backward ? `${100 * lengths[i] / Math.max(...lengths)}%` : 0));
   for (const way of ["forward", "backward"]) $("#" + way).setAttribute("aria-pressed", state.backward === (way === "backward"));
   const stage = data.stages.find(({ name }) => name === state.stage), x = numbers(stage, state.block), [rows, columns] = cells(x);
-  const where = stage.part === "block" ? ", " + say("block", { number: state.block + 1 }) : "", called = say(stage.name) + where;
+  const where = stage.part === "block" ? ", " + say("block", { number: state.block + 1 }) : "", called = say("stage-" + stage.name) + where;
   paint($("#stage-picture"), x, tint(stage, x));
   $("#stage-picture").style.aspectRatio = `${columns} / ${Math.max(rows, columns / 12)}`;
   $("#stage-name").textContent = state.backward ? say("gradient-of", { name: called }) : called;
@@ -272,7 +274,7 @@ function film() {
 }
 
 function here(c) {                                     // the readout after each block, and rollout
-  const streams = [find(forward, "position"), ...p.blocks.map((_, i) => find(forward, `encoder/encoder_block:${i}`))].map(result);
+  const streams = [find(forward, "learned_position"), ...p.blocks.map((_, i) => find(forward, `encoder/encoder_block:${i}`))].map(result);
   $("#lens").innerHTML = streams.map((z, i) => {
     const [shares] = nn.softmax(nn.linear(nn.readout(z, p.ln, config)[0], p.head)[0]), k = best(shares);
     const bars = names.map((_, j) => `<i class="${j === k ? "best" : ""}" style="--p:${100 * shares[j]}%"></i>`).join("");
@@ -419,6 +421,7 @@ function source(c) {                                   // of the explorer
 function translate() {
   document.documentElement.lang = state.language;
   const values = { patches: (config.image / config.patch) ** 2, side: config.patch };
+  for (const element of document.querySelectorAll("[data-part]")) element.textContent = say(element.dataset.part, element.dataset);
   for (const element of document.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say, values);
   for (const element of document.querySelectorAll("[data-name]")) element.setAttribute("aria-label", say(element.dataset.name));
   const examples = names.map((_, k) => data.labels.indexOf(k)).filter(i => i >= 0);
@@ -434,9 +437,12 @@ on("#language", "click", () => { state.language = state.language === "en" ? "zh"
 $("#classes").insertAdjacentHTML("beforeend", names.map((name, k) =>
   `<label><input type="radio" name="class" value="${k}"><span>${name}</span><i></i><b></b></label>`).join(""));
 $("#breaks").insertAdjacentHTML("beforeend", Object.keys(BREAKS).map(name =>
-  `<label><input type="checkbox" value="${name}"> <span data-say="${name}"></span></label>`).join(""));
+  `<label><input type="checkbox" value="${name}"> <span data-say="break-${name}"></span></label>`).join(""));
+const parts = [["start", 0], ...upto(config.depth).map(block => ["block", block]), ["end", 0]];
+$("#film").innerHTML = parts.map(([part, block]) => `<div class="part"><span data-part="${part}" data-number="${block + 1}"></span><div>` +
+  data.stages.filter(stage => stage.part === part).map(({ name }) => `<button type="button" data-stage="${name}" data-block="${block}">
+    <canvas></canvas><span data-say="stage-${name}"></span><em></em><i></i></button>`).join("") + "</div></div>").join("");
 $("#notice").remove();
-$("main").hidden = false;
 attention_explorer = explorer($("#explorer"), source(tinyvit.forward(test_image(0))[1]), words[state.language]);
 translate();
 tinyvit.pick(data.labels.indexOf(7));

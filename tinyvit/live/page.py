@@ -32,7 +32,7 @@ from tinyvit.viz.maps import attention_figure
 
 KNOWN = {  # what the page's JavaScript computes: of each variant of a configuration these
     "pool": ("class", "mean"),
-    "position": ("1d", "none"),
+    "position": ("1d",),
     "position_at": ("stem",),
     "norm": ("pre",),
     "scale": ("sqrt", "none"),
