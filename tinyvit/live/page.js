@@ -217,7 +217,8 @@ function show() {
   attention_explorer.update(source(c), { quiet: state.down });
   if (state.down) return;                              // the rest when the pen is lifted
   const label = state.label ?? best(shares), [loss, c_loss] = nn.cross_entropy(logits, label);
-  back = noted(() => nn.vit_backward(nn.cross_entropy_backward(1, c_loss), p, c, config))[1];
+  const dlogits = nn.cross_entropy_backward(1, c_loss);
+  back = noted(() => nn.vit_backward(dlogits, p, c, config))[1];
   $("#loss").textContent = say("loss-is", { name: names[label], loss: number(loss) }) + " " + (state.backward && state.label === null ? say("choose-label") : "");
   film();
   here(c);
