@@ -68,7 +68,7 @@ class Stage(NamedTuple):
         return words | {"file": file, "line": number, "python": python}
 
 
-READOUT = {  # by the configuration's `pool`
+READOUTS = {  # by the configuration's `pool`
     "class": Stage("readout", "end", class_readout, 'y, c["ln"]', "y = LN(z_L⁰)", "(4)"),
     "mean": Stage("readout", "end", mean_readout, 'y, c["mean_row"]', "y = 1/N ∑ₙ LN(z_Lⁿ)"),
 }
@@ -82,31 +82,29 @@ def stages(config) -> list[Stage]:
     config : ViTConfig
         One whose variants the page knows, see page.KNOWN.
     """
-    tokens = "x_class; " if config.class_token else ""
+    row = "[x_class; x_p¹ E; …; x_pᴺ E]" if config.class_token else "[x_p¹ E; …; x_pᴺ E]"
     scores = "q kᵀ / √d" if config.scale == "sqrt" else "q kᵀ"
-    start = [
+    found = [
         Stage("image", "start", scale, "x /= half", "x = (pixel − m/2) / (m/2)"),
         Stage("patches", "start", patchify, "y = x.reshape", "x_p¹, …, x_pᴺ ∈ ℝ^(P²·C)"),
         Stage("embedding", "start", patch_embedding, 'x, c["linear"]', "x_pⁿ E", "(1)"),
-        Stage("tokens", "start", class_token, "return xp.concatenate", "[x_class; x_p¹ E; …; x_pᴺ E]", "(1)"),
-        Stage("positions", "start", learned_position, "return z + p", f"z₀ = [{tokens}x_p¹ E; …; x_pᴺ E] + E_pos", "(1)"),
+        Stage("tokens", "start", class_token, "return xp.concatenate", row, "(1)"),
+        Stage("positions", "start", learned_position, "return z + p", f"z₀ = {row} + E_pos", "(1)"),
+        Stage("ln1", "block", encoder_block, 'y, c["ln1"]', "LN(zₗ₋₁)", "(2)"),
+        Stage("q", "block", multi_head_attention, 'q, c["q"]', "q = LN(zₗ₋₁) U_q", "(5)"),
+        Stage("k", "block", multi_head_attention, 'k, c["k"]', "k = LN(zₗ₋₁) U_k", "(5)"),
+        Stage("v", "block", multi_head_attention, 'v, c["v"]', "v = LN(zₗ₋₁) U_v", "(5)"),
+        Stage("scores", "block", attention, "scores = q @ k", scores, "(6)"),
+        Stage("a", "block", attention, "a, _ = softmax", f"A = softmax({scores})", "(6)"),
+        Stage("gathered", "block", attention, "return a @ v", "SA = A v", "(7)"),
+        Stage("projection", "block", multi_head_attention, 'y, c["o"]', "MSA = [SA₁; …; SAₕ] U_msa", "(8)"),
+        Stage("addition_2", "block", encoder_block, "z = y + z", "z′ₗ = MSA(LN(zₗ₋₁)) + zₗ₋₁", "(2)"),
+        Stage("ln2", "block", encoder_block, 'y, c["ln2"]', "LN(z′ₗ)", "(3)"),
+        Stage("hidden", "block", mlp, 'x, c["gelu"]', "GELU(LN(z′ₗ) W₁ + b₁)", "(3)"),
+        Stage("mlp", "block", mlp, 'x, c["fc2"]', "MLP = GELU(LN(z′ₗ) W₁ + b₁) W₂ + b₂", "(3)"),
+        Stage("addition_3", "block", encoder_block, "return y + z", "zₗ = MLP(LN(z′ₗ)) + z′ₗ", "(3)"),
+        READOUTS[config.pool],
+        Stage("logits", "end", vit, 'logits, c["head"]', "y W + b"),
     ]
     absent = {"tokens": not config.class_token, "positions": config.position == "none"}
-    block = [
-        ("ln1", encoder_block, 'y, c["ln1"]', "LN(zₗ₋₁)", "(2)"),
-        ("q", multi_head_attention, 'q, c["q"]', "q = LN(zₗ₋₁) U_q", "(5)"),
-        ("k", multi_head_attention, 'k, c["k"]', "k = LN(zₗ₋₁) U_k", "(5)"),
-        ("v", multi_head_attention, 'v, c["v"]', "v = LN(zₗ₋₁) U_v", "(5)"),
-        ("scores", attention, "scores = q @ k", scores, "(6)"),
-        ("a", attention, "a, _ = softmax(scores)", f"A = softmax({scores})", "(6)"),
-        ("gathered", attention, "return a @ v", "SA = A v", "(7)"),
-        ("projection", multi_head_attention, 'y, c["o"]', "MSA = [SA₁; …; SAₕ] U_msa", "(8)"),
-        ("addition_2", encoder_block, "z = y + z[:, :rows]", "z′ₗ = MSA(LN(zₗ₋₁)) + zₗ₋₁", "(2)"),
-        ("ln2", encoder_block, 'y, c["ln2"]', "LN(z′ₗ)", "(3)"),
-        ("hidden", mlp, 'x, c["gelu"]', "GELU(LN(z′ₗ) W₁ + b₁)", "(3)"),
-        ("mlp", mlp, 'x, c["fc2"]', "MLP = GELU(LN(z′ₗ) W₁ + b₁) W₂ + b₂", "(3)"),
-        ("addition_3", encoder_block, "return y + z", "zₗ = MLP(LN(z′ₗ)) + z′ₗ", "(3)"),
-    ]
-    end = [READOUT[config.pool], Stage("logits", "end", vit, 'logits, c["head"]', "y W + b")]
-    first = [stage for stage in start if not absent.get(stage.name)]
-    return first + [Stage(name, "block", *rest) for name, *rest in block] + end
+    return [stage for stage in found if not absent.get(stage.name)]
