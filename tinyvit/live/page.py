@@ -32,7 +32,7 @@ from tinyvit.viz.maps import attention_figure
 
 KNOWN = {  # what the page's JavaScript computes: of each variant of a configuration these
     "pool": ("class", "mean"),
-    "position": ("1d", "none"),
+    "position": ("1d",),
     "position_at": ("stem",),
     "norm": ("pre",),
     "scale": ("sqrt", "none"),
@@ -275,8 +275,7 @@ def _words():
 
 def _text(name, package=None):
     """A file of this package, or of another."""
-    file = resources.files(package or __package__).joinpath(name)
-    return file.read_text(encoding="utf-8") if file.is_file() else "{}" if name.endswith(".json") else ""  # for now
+    return resources.files(package or __package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _json(value):
