@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 
 import tinyvit  # noqa: E402
 from tests.package_layers import PACKAGE_LAYERS, TOP, modules  # noqa: E402
+from tinyvit.live import bundled  # noqa: E402
 
 project, author, release = "tinyvit", "the authors of tinyvit", tinyvit.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.linkcode"]
@@ -194,6 +195,17 @@ def read_source(app, docname, text):
         text[0] = text[0].replace("<!-- reference -->", reference())
     if docname == "docs/index":
         text[0] = text[0].replace("<!-- notebooks -->", "\n".join(notebooks()))
+    text[0] = text[0].replace("<!-- live-page -->", f'<a href="{LIVE}">Open the live page.</a>')  # of docs/ alone
+
+
+# The live page of the bundled model, which is made as the site is built
+
+LIVE = "live-page.html"
+
+
+def write_live_page(app, error):
+    if not error and app.builder.format == "html":
+        Path(app.outdir, "docs", LIVE).write_text(bundled.load().html(), encoding="utf-8")
 
 
 # Source files and folders
@@ -201,10 +213,9 @@ def read_source(app, docname, text):
 
 def source_files():
     """The files that links may lead to and that are shown highlighted."""
-    patterns = ("tinyvit/**/*.py", "tinyvit/**/*.html", "tinyvit/**/*.txt", "tests/**/*.py", "docs/*.py", "docs/*.json")
-    found = {
-        file for pattern in (*patterns, "notebooks/*.py", "pyproject.toml", "LICENSE") for file in ROOT.glob(pattern)
-    }
+    patterns = [f"tinyvit/**/*.{kind}" for kind in ("py", "html", "js", "css", "txt")]
+    patterns += ["tests/**/*.py", "docs/*.py", "docs/*.json", "notebooks/*.py", "pyproject.toml", "LICENSE"]
+    found = {file for pattern in patterns for file in ROOT.glob(pattern)}
     return sorted(file for file in found if file.is_file())
 
 
@@ -279,4 +290,5 @@ def setup(app):
     app.connect("source-read", read_source)
     app.connect("doctree-read", link_to_source, priority=400)  # before the files to download are collected
     app.connect("html-collect-pages", source_pages)
+    app.connect("build-finished", write_live_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

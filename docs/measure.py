@@ -12,12 +12,13 @@
     python docs/measure.py mistakes      what the gradient check says of each known mistake -> docs/derivations
     python docs/measure.py numerics      tinyvit numerics of a model trained for it -> docs/weights.md
     python docs/measure.py patterns      attention patterns: pairs, time, memory -> docs/derivations/patterns.md
+    python docs/measure.py live [RUN]    the bundled model of tinyvit live, from a finished run -> tinyvit/live, docs/live.md
     python docs/measure.py lab [RUNS]    results of tinyvit lab --data mnist --budget full -> docs/lab.md, docs/figures
     python docs/measure.py readme        both READMEs' tables, from what was measured before
 
 gradients, speed, results, inside and lab also keep their numbers (docs/results.json, docs/lab) and write the READMEs'
 tables. `lab` reads the folders NAME-mnist-full, of text NAME-copy-full, and those of JPEG_COPY in RUNS; without RUNS,
-the results that it kept.
+the results that it kept. `live` without RUN measures the page of the model that is bundled.
 
 `results NAME...` measures these presets only and keeps the others' results. Each table replaces what stands between
 <!-- NAME --> and <!-- /NAME --> in its file.
@@ -25,6 +26,7 @@ the results that it kept.
 
 import argparse
 import ast
+import base64
 import inspect
 import itertools
 import json
@@ -44,7 +46,9 @@ from PIL import Image
 from docs import commands, patterns, readme
 from docs.readme import DOCS, LAB, PRESETS, TEXTS, TRAINED, replace
 from tests.package_layers import PACKAGES, ROOT, imports, modules
+from tinyvit import trees
 from tinyvit.bench.compare import SEQUENCES
+from tinyvit.commands.runs import data_of, finished_model
 from tinyvit.data import DATASETS, load_data
 from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.mistakes import FORGOTTEN
@@ -57,6 +61,9 @@ from tinyvit.lab.run import EXPERIMENTS
 from tinyvit.lab.run import RESULTS as LAB_RESULTS
 from tinyvit.lab.run import table as lab_table
 from tinyvit.lab.store import Store
+from tinyvit.live import bundled
+from tinyvit.live.page import Live
+from tinyvit.training.cores import usable_cores
 from tinyvit.training.machine import machine
 from tinyvit.training.run import open_run
 
@@ -434,6 +441,27 @@ def code(text):
     return "<br>".join(quoted)
 
 
+def live(folder=None):
+    """The bundled model, from a run; and what the docs say of it."""
+    if folder:
+        run, p, config = finished_model(folder, "cpu")
+        settings = run.settings
+        p = trees.map(lambda a: a.astype(np.float16).astype(a.dtype), p)  # what is measured is what is bundled
+        _, test = data_of(settings, None)
+        page = Live(p, config, settings.dataset, *test, command=settings.command, workers=usable_cores())
+        np.savez_compressed(bundled.FILE, **bundled.pack(page, settings.seed))
+    page, about = bundled.load(), bundled.about()
+    size, count = len(page.html().encode()), trees.count(page.p)
+    parts = {"parameters, as float16": 2 * count, "pictures of the test set, as bytes": page.levels.size}
+    parts = {name: len(base64.b64encode(bytes(part))) for name, part in parts.items()}
+    parts |= {"scripts, style, words and the rest": size - sum(parts.values()), "together": size}
+    of = f"`{about['command']}` (seed {about['seed']}) trained it. With its {count:,} parameters rounded to float16, as the page has"
+    read = f"them, it reads **{100 * about['accuracy']:.2f} %** of MNIST's {about['measured_on']:,} test images."
+    lines = [of, read, "", "| of the page | bytes |", "|---|--:|"]
+    lines += [f"| {name} | {part:,} |" for name, part in parts.items()]
+    replace(DOCS / "live.md", "live", [*lines, "", "`python docs/measure.py live`; the numbers are base64, four bytes for three."])
+
+
 def lab(folder=None):
     """Table, verdict and figure of every experiment of the lab; its results are kept: the page can be made again."""
     folders = {name: f"{name}-{_data_of(experiment)}-full" for name, experiment in EXPERIMENTS.items()} | JPEG_COPY
@@ -492,9 +520,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
         "what",
-        choices=(*ALONE, "results", "inside", "lab"),
+        choices=(*ALONE, "results", "inside", "live", "lab"),
     )
-    parser.add_argument("names", nargs="*", help="presets, for results (default: all); a folder, for inside and lab")
+    parser.add_argument("names", nargs="*", help="presets, for results (default: all); a folder, for inside, live and lab")
     args = parser.parse_args()
     if args.what == "results":
         if unknown := [name for name in args.names if name not in (*TRAINED, *TEXTS)]:
@@ -504,6 +532,10 @@ def main():
         if len(args.names) != 1 or not Path(args.names[0]).is_dir():
             parser.error(f"found {' '.join(args.names) or 'no name'}: inside takes the folder of one finished run")
         inside(args.names[0])
+    elif args.what == "live":
+        if len(args.names) > 1 or not all(Path(name).is_dir() for name in args.names):
+            parser.error(f"found {' '.join(args.names)}: live takes the folder of one finished run, or none")
+        live(*args.names)
     elif args.what == "lab":
         if len(args.names) > 1 or not all(Path(name).is_dir() for name in args.names):
             parser.error(f"found {' '.join(args.names)}: lab takes one folder of results, or none")

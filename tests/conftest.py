@@ -1,7 +1,9 @@
 """What all tests share: the array modules at hand, one BLAS thread, a Hypothesis profile that always draws the same."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,3 +68,12 @@ def browser(tmp_path_factory):
         pytest.skip(f"{BROWSER} does not start: {error}")
     if "<html>" not in done.stdout:
         pytest.skip(f"{BROWSER} does not start: {done.stderr.strip().splitlines()[-1:]}")
+
+
+@pytest.fixture(scope="session")
+def real_mnist():
+    """The folder with the real MNIST files, or a skip that says why."""
+    root = os.environ.get("TINYVIT_DATA")
+    if not root or not (Path(root) / "mnist" / "train-images-idx3-ubyte.gz").is_file():
+        pytest.skip("the real MNIST is needed: set TINYVIT_DATA to a folder that holds mnist/")
+    return root

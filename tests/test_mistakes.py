@@ -33,7 +33,7 @@ NO_MODELS += ("convert bad.npz out", "numerics bad.npz plain.png", "train --from
 NO_MODELS += ("predict file plain.png", "predict plain.png run")
 ABSENT = ("predict nowhere plain.png", "features nowhere plain.png", "probe nowhere digits", "convert nowhere out")
 ABSENT += ("numerics nowhere plain.png", "train --from nowhere", "predict nowhere.npz plain.png")
-OF_RUNS = ("eval", "plot", "report", "doctor")
+OF_RUNS = ("eval", "plot", "report", "live", "doctor")
 
 COMMANDS = [
     # names of commands and options
@@ -172,15 +172,12 @@ COMMANDS = [
     ("train --device tpu", "tpu", "cpu"),
     ("eval run --device tpu", "tpu", "cpu"),
     # runs that are not there
-    *[
-        (f"{name} nowhere", "no run in nowhere: there is no such folder", RUN)
-        for name in ("eval", "plot", "report", "doctor")
-    ],
-    *[(f"{name} notes", "no run in notes", RUN) for name in ("eval", "plot", "report", "doctor")],
-    *[(f"{name} file", "file") for name in ("eval", "plot", "report", "doctor")],
+    *[(f"{name} nowhere", "no run in nowhere: there is no such folder", RUN) for name in OF_RUNS],
+    *[(f"{name} notes", "no run in notes", RUN) for name in OF_RUNS],
+    *[(f"{name} file", "file") for name in OF_RUNS],
     *[
         (f"{name} stopped", "not finished", "tinyvit train --out stopped --resume")
-        for name in ("eval", "plot", "report")
+        for name in ("eval", "plot", "report", "live")
     ],
     ("eval runs", "no run in runs: it holds runs/digits-1, runs/digits-2; name one"),
     ("predict begun plain.png", "has saved nothing yet", "tinyvit train --out begun --resume"),
@@ -234,6 +231,8 @@ COMMANDS = [
     ("report run --out notes", "notes", "name a file"),
     ("report run --out nowhere/r.html", "nowhere/r.html", "folder"),
     ("report run --out file/r.html", "file/r.html", "folder"),
+    ("live --out nowhere/live.html", "nowhere/live.html", "folder"),
+    ("live cnn.npz", "cnn.npz", "expected the folder of a run"),
     ("shapes --figure x.xyz", "cannot draw x.xyz", "svg"),
     ("shapes --figure nowhere/x.svg", "nowhere/x.svg"),
     ("lab position --out file", "file is a file", "--out"),
@@ -280,6 +279,9 @@ CALLS = [
     ("vit_init(0, CONFIG)", "found 0: expected a random generator, such as numpy.random.default_rng(0)"),
     ("vit_init(rng, 'digits')", "'digits'", WITH),
     ("vit_init(CONFIG, rng)", WITH),
+    ("Live(P, CONFIG, 'minst')", "'minst'", "mnist"),
+    ("Live(P, CONFIG, images=X)", "found images alone"),
+    ("Live(P, CNN)", "a convolutional network", "a Vision Transformer"),
     ("vit_masks(0, CONFIG.changed(dropout=0.1), 3)", "found 0: expected a random generator"),
     ("vit(X[:, :3], P, CONFIG)", "images are [3, 3, 4, 1]", "[B, 4, 4, 1]"),
     ("vit(X[0], P, CONFIG)", "images are [4, 4, 1]", "[B, 4, 4, 1]"),
@@ -406,11 +408,12 @@ WRITERS = [  # a command that writes, and what
     ("predict run plain.png --figure look.png", "look.png"),
     ("plot run", "run/figures"),
     ("report run", "run/report.html"),
+    ("live run", "run/live.html"),
     ("shapes digits --figure digits.svg", "digits.svg"),
     ("lab position --out results", "results"),
 ]
 FEWEST = {  # the shortest line of every command
-    **{name: name for name in ("train", "gradcheck", "shapes", "bench", "doctor", "lab")},
+    **{name: name for name in ("train", "gradcheck", "shapes", "bench", "doctor", "lab", "live")},
     **{name: f"{name} run" for name in ("eval", "plot", "report")},
     **{name: f"{name} run plain.png" for name in ("predict", "features", "numerics")},
     "probe": "probe run digits",

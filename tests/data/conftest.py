@@ -1,9 +1,7 @@
 """What the data tests share: idx files made to order, and a place for them where no real set is in the way."""
 
 import gzip
-import os
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,12 +45,3 @@ def no_sets(tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     monkeypatch.setattr("pooch.os_cache", lambda project: cache / project)
     return cache / "tinyvit"
-
-
-@pytest.fixture(scope="session")
-def real_mnist():
-    """The folder with the real MNIST files, or a skip that says why."""
-    root = os.environ.get("TINYVIT_DATA")
-    if not root or not (Path(root) / "mnist" / "train-images-idx3-ubyte.gz").is_file():
-        pytest.skip("the real MNIST is needed: set TINYVIT_DATA to a folder that holds mnist/")
-    return root

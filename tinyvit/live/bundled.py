@@ -1,8 +1,9 @@
-"""The bundled model, which reads MNIST's digits. Where its data are from, and their licence, is in mnist.txt."""
+"""The bundled model, which reads MNIST's digits. Its source, and that of its pictures, is in mnist.txt."""
 
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,34 +14,45 @@ from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit_init
 
 FILE = Path(__file__).with_name("mnist.npz")
-ABOUT = "about"  # the array that holds {config, dataset, command, seed, accuracy, images}, as JSON
 TITLE = "MNIST"
 
 
-def load() -> Live:
-    """The page of the bundled model, with a hundred of MNIST's test images."""
+def about() -> dict[str, Any]:
+    """What is known of the model.
+
+    Returns
+    -------
+    {config, dataset, command, seed, accuracy, measured_on}
+        The command that trained it, and the share that it reads of so many test images, with the parameters as they are
+        in the file.
+    """
     with np.load(FILE, allow_pickle=False) as packed:
-        about = json.loads(packed[ABOUT].tobytes())
-        config = ViTConfig.from_dict(about["config"])
-        p = trees.from_names({name: packed[name].astype(np.float32) for name in packed.files}, vit_init(None, config))
-        images, labels = packed["images"], packed["labels"]
-    dataset = DATASETS[about["dataset"]]
-    measured = (about["accuracy"], about["measured_on"])
-    how = {"title": TITLE, "accuracy": measured, "command": about["command"]}
-    return Live(p, config, dataset, scale(images, dataset.maximum), labels, **how)
+        return json.loads(packed["about"].tobytes())
 
 
-def pack(live: Live, seed: int) -> dict[str, np.ndarray]:
-    """The arrays of the file, by name, from the page of a run: `load` makes the same page of them."""
-    measured = live.before or {}
-    about = {
-        "config": dataclasses.asdict(live.config),
-        "dataset": live.dataset.name,
-        "command": measured["command"],
+def load() -> Live:
+    """The page of the model, with a hundred of MNIST's test images."""
+    known = about()
+    config, dataset = ViTConfig.from_dict(known["config"]), DATASETS[known["dataset"]]
+    with np.load(FILE, allow_pickle=False) as packed:
+        p = trees.from_names({name: a.astype(np.float32) for name, a in packed.items()}, vit_init(None, config))
+        images, labels = scale(packed["images"], dataset.maximum), packed["labels"]
+    measured = known["accuracy"], known["measured_on"]
+    return Live(p, config, dataset, images, labels, title=TITLE, accuracy=measured, command=known["command"])
+
+
+def pack(page: Live, seed: int) -> dict[str, np.ndarray]:
+    """The arrays of the file by name, from a page whose parameters are as float16; `load` makes the same page."""
+    if page.dtype != "float16" or page.before is None:
+        raise ValueError("expected a page with parameters as float16, and measured")
+    known = {
+        "config": dataclasses.asdict(page.config),
+        "dataset": page.dataset.name,
+        "command": page.before["command"],
         "seed": seed,
-        "accuracy": measured["accuracy"],
-        "measured_on": measured["images"],
+        "accuracy": page.before["accuracy"],
+        "measured_on": page.before["images"],
     }
-    arrays = {name: a.astype(np.float16) for name, a in trees.walk(live.p)}
-    arrays |= {"images": live.levels, "labels": live.labels.astype(np.uint8)}
-    return {ABOUT: np.frombuffer(json.dumps(about).encode(), np.uint8)} | arrays
+    arrays = {name: a.astype(np.float16) for name, a in trees.walk(page.p)}
+    arrays |= {"images": page.levels, "labels": page.labels.astype(np.uint8)}
+    return {"about": np.frombuffer(json.dumps(known).encode(), np.uint8)} | arrays

@@ -47,7 +47,7 @@ NUMBER = itertools.count(1)  # of a page in a notebook: two of the same model ar
 
 
 class Live:
-    """A page in which a Vision Transformer is watched, turned around and taught; a notebook shows it as a cell's result.
+    """A page in which a Vision Transformer is watched, turned around and taught; a notebook shows it as a result.
 
     Where scripts may not run (an untrusted notebook, a page that renders it), a picture stands in its place.
 
@@ -213,7 +213,7 @@ def check_known(config: Config) -> None:
     """Raise UsageError, which names all that is the matter, unless the page knows models of this configuration."""
     title = model_of(config).title
     if not isinstance(config, ViTConfig):
-        raise UsageError(f"found {title}: the live page shows a Vision Transformer that classifies images (--model vit)")
+        raise UsageError(f"found {title}: the live page shows a Vision Transformer that classifies images")
     unknown = [name for name, values in KNOWN.items() if getattr(config, name) not in values]
     if unknown:
         found = ", ".join(f"{name} {getattr(config, name)}" for name in unknown)
@@ -222,7 +222,7 @@ def check_known(config: Config) -> None:
     if not isinstance(config.image, int):
         raise UsageError(f"images of {in_pixels(config.size)} pixels: the live page shows square ones only")
     if config.channels not in (1, 3):
-        raise UsageError(f"images of {config.channels} channels: the live page shows grey ones and coloured ones, 1 or 3")
+        raise UsageError(f"images of {config.channels} channels: the live page shows grey or coloured ones, 1 or 3")
 
 
 def _described(dataset, config):
@@ -275,8 +275,7 @@ def _words():
 
 def _text(name, package=None):
     """A file of this package, or of another."""
-    file = resources.files(package or __package__).joinpath(name)
-    return file.read_text(encoding="utf-8") if file.is_file() else "{}" if name.endswith(".json") else ""  # for now
+    return resources.files(package or __package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _json(value):
