@@ -118,7 +118,7 @@ function extent(grey, least) {                         // [top, left, height, wi
 
 function mass_centre(ink, axis) {
   const index = i => axis ? i % ink.shape[1] : Math.floor(i / ink.shape[1]);
-  return sum(ink.map((x, i) => x * index(i))) / sum(ink);
+  return Math.round(1e4 * sum(ink.map((x, i) => x * index(i))) / sum(ink)) / 1e4;
 }
 
 function in_place(ink, corner, { ink_centre, ink_spread }) {
