@@ -165,6 +165,16 @@ def test_centred_by_mass_not_by_box():
     assert (height, width) == (20, 13) and top < 4 and left > 7
 
 
+@pytest.mark.parametrize("wall", [2, 3, 4, 5, 20, 60])
+def test_symmetrical_ink_goes_to_the_even_pixel(wall):
+    """Its centre of mass lies half-way between two: no rounding error may say which."""
+    ring = blob(280, 280, 40, 60, 200, 140)
+    ring[40 + wall : 240 - wall, 60 + wall : 200 - wall] = 0
+    image, _ = prepare(ring, MNIST)
+    assert np.argwhere(image[:, :, 0] > -1).min(axis=0).tolist() == [4, 8]  # 14 - 9.5 is 4.5, and 14 - 6.5 is 7.5
+    np.testing.assert_allclose(prepare(ring.swapaxes(0, 1), MNIST)[0], image.swapaxes(0, 1), rtol=0, atol=1e-6)
+
+
 def test_digits_fill_the_whole_side_and_stay_inside():
     low = blob(100, 100, 20, 30, 60, 9)
     low[71:80, 30:70] = 255  # an L

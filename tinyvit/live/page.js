@@ -145,31 +145,38 @@ function show_drawing(strokes, example = null) {       // or a test image, by it
 
 // ------------------------------------------------------------------------------------------------------ pictures
 
-const grey = x => [x, x, x], mix = (a, b, t) => a.map((x, i) => x + t * (b[i] - x));
-const ink = (x, i) => grey(255 - x[i]);
-const photo = (x, i) => upto(3).map(k => 127.5 * (1 + x[config.channels * i + k % config.channels]));
-const sign = most => (x, i) => mix([246, 244, 239], x[i] < 0 ? [24, 92, 168] : [196, 84, 10], Math.abs(x[i]) / most);
-const heat = most => (x, i) => {
-  const at = x[i] / most * (data.colours.length - 1), k = Math.min(Math.floor(at), data.colours.length - 2);
-  return mix(data.colours[k], data.colours[k + 1], at - k);
-};
+function palette(...stops) {                           // 256 colours, each one number: red in the lowest byte
+  return Uint32Array.from(upto(256), i => {
+    const at = i / 255 * (stops.length - 1), k = Math.min(Math.floor(at), stops.length - 2);
+    return stops[k].reduce((all, x, n) => all + (Math.round(x + (at - k) * (stops[k + 1][n] - x)) << 8 * n), 0xff << 24);
+  });
+}
+const GREY = palette([0, 0, 0], [255, 255, 255]), PAPER = GREY.toReversed(), HEAT = palette(...data.colours);
+const SIGNS = palette([24, 92, 168], [246, 244, 239], [196, 84, 10]);  // below zero, zero, above
+const most = x => x.reduce((most, a) => Math.max(most, Math.abs(a)), 1e-300);
 
-function cells({ shape }) {                            // rows, columns, and which number is where: heads side by side
-  if (shape.length < 3 || shape[2] < 4) return [shape[0], shape[1], (row, column) => row * shape[1] + column];
-  const [heads, rows, width] = shape;
-  const at = (row, column) => column % (width + 1) === width ? -1 : (Math.floor(column / (width + 1)) * rows + row) * width + column % (width + 1);
-  return [rows, heads * (width + 1) - 1, at];
+function layout({ shape: [n, rows, last] }) {          // of its picture: rows, columns, those of a head, colours
+  if (!last) return [n, rows, rows, 1];                // a matrix
+  return last < 4 ? [n, rows, rows, last] : [rows, n * last, last, 1];  // an image; matrices of all heads in a row
 }
 
-function paint(canvas, x, tint) {
-  const [rows, columns, at] = cells(x), context = canvas.getContext("2d"), made = context.createImageData(columns, rows);
+function index([rows, , width, colours], row, column) {  // of the number that is there
+  return ((Math.floor(column / width) * rows + row) * width + column % width) * colours;
+}
+
+function paint(canvas, x, palette, low, high) {
+  const where = layout(x), [rows, columns, , colours] = where, context = canvas.getContext("2d");
   if (canvas.width !== columns || canvas.height !== rows) [canvas.width, canvas.height] = [columns, rows];
-  for (let row = 0, i = 0; row < rows; row++) for (let column = 0; column < columns; column++, i += 4) {
-    const place = at(row, column), colour = place < 0 ? [0, 0, 0, 0] : tint(x, place);
-    [made.data[i], made.data[i + 1], made.data[i + 2], made.data[i + 3]] = [...colour, 255];
+  const made = context.createImageData(columns, rows), pixels = new Uint32Array(made.data.buffer);
+  const colour = i => palette[Math.round(255 * (x[i] - low) / (high - low))];
+  for (let place = 0, row = 0; row < rows; row++) for (let column = 0; column < columns; column++, place++) {
+    const i = index(where, row, column);
+    pixels[place] = colour(i);
+    if (colours > 1) made.data.set([0, 1, 2].map(n => colour(i + n) & 255), 4 * place);
   }
   context.putImageData(made, 0, 0);
 }
+const photo = (canvas, image) => paint(canvas, image, GREY, -1, 1);
 
 function thumbs(root, count, name, image, chosen) {    // small pictures to choose from
   root.replaceChildren(...upto(count).map(i => {
@@ -178,7 +185,7 @@ function thumbs(root, count, name, image, chosen) {    // small pictures to choo
     button.title = name(i);
     button.setAttribute("aria-label", name(i));
     button.addEventListener("click", () => chosen(i));
-    paint(canvas, image(i), photo);
+    photo(canvas, image(i));
     button.append(canvas);
     return button;
   }));
@@ -196,7 +203,7 @@ function refresh() {                                   // at most once a frame
 function show() {
   waiting = false;
   const { notes = [] } = tinyvit.prepared() ?? {}, image = tinyvit.input();
-  paint($("#pad"), picture, ink);
+  paint($("#pad"), picture, PAPER, 0, 255);
   if (document.activeElement === $("#pad")) ring($("#pad").getContext("2d"));
   $("#noted").textContent = notes.filter(note => note in words.en).map(note => say(note)).join(" ");
   document.body.classList.toggle("blank", !image);
@@ -205,7 +212,7 @@ function show() {
   if (!image) return;
   const [[logits, c], calls] = noted(() => nn.vit(image, p, config)), [shares] = nn.softmax(logits);
   forward = calls;
-  paint($("#given"), image, photo);
+  photo($("#given"), image);
   $("#answer").textContent = names[best(shares)];
   $("#sure").textContent = say("sure", { percent: percent(Math.max(...shares)) });
   document.querySelectorAll("#classes label").forEach((label, k) => {
@@ -242,9 +249,10 @@ function numbers(stage, block) {                       // of a stage of the film
   return taken ? result(call) : call.args[0];
 }
 
-function tint(stage, x) {
-  if (stage.name === "image" && !state.backward) return photo;
-  return stage.name === "a" && !state.backward ? heat(1) : sign(Math.max(...x.map(Math.abs), 1e-300));
+function draw_stage(canvas, stage, x) {
+  if (stage.name === "image" && !state.backward) photo(canvas, x);
+  else if (stage.name === "a" && !state.backward) paint(canvas, x, HEAT, 0, most(x));
+  else paint(canvas, x, SIGNS, -most(x), most(x));
 }
 
 const frames = () => [...document.querySelectorAll("#film button")];
@@ -253,16 +261,16 @@ const staged = ({ dataset: { stage, block } }) => [data.stages.find(({ name }) =
 function film() {
   const lengths = frames().map(frame => {
     const [stage, block] = staged(frame), x = numbers(stage, block);
-    paint($("canvas", frame), x, tint(stage, x));
+    draw_stage($("canvas", frame), stage, x);
     $("em", frame).textContent = state.backward ? number(length(x)) : x.shape.join(" x ");
     frame.setAttribute("aria-pressed", stage.name === state.stage && block === state.block);
     return length(x);
   });
   frames().forEach((frame, i) => $("i", frame).style.setProperty("--p", state.backward ? `${100 * lengths[i] / Math.max(...lengths)}%` : 0));
   for (const way of ["forward", "backward"]) $("#" + way).setAttribute("aria-pressed", state.backward === (way === "backward"));
-  const stage = data.stages.find(({ name }) => name === state.stage), x = numbers(stage, state.block), [rows, columns] = cells(x);
+  const stage = data.stages.find(({ name }) => name === state.stage), x = numbers(stage, state.block), [rows, columns] = layout(x);
   const where = stage.part === "block" ? ", " + say("block", { number: state.block + 1 }) : "", called = say("stage-" + stage.name) + where;
-  paint($("#stage-picture"), x, tint(stage, x));
+  draw_stage($("#stage-picture"), stage, x);
   $("#stage-picture").style.aspectRatio = `${columns} / ${Math.max(rows, columns / 12)}`;
   $("#stage-name").textContent = state.backward ? say("gradient-of", { name: called }) : called;
   $("#stage-shape").textContent = `[${x.shape.join(", ")}]`;
@@ -290,7 +298,7 @@ function here(c) {                                     // the readout after each
   }, null);
   const T = reaching.shape[0], first = T - (config.image / config.patch) ** 2, side = config.image / config.patch;
   const row = first ? reaching.subarray(1, T) : nn.column_sums(reaching);
-  paint($("#rollout"), nn.array([side, side], row), heat(Math.max(...row)));
+  paint($("#rollout"), nn.array([side, side], row), HEAT, 0, most(row));
 }
 
 // ---------------------------------------------------------------------------------------------------- the hundred
@@ -386,9 +394,9 @@ on("#film", "keydown", event => {
   if (next) { event.preventDefault(); next.focus(); next.click(); }
 });
 on("#stage-picture", "pointermove", event => {
-  const x = numbers(...staged($("#film [aria-pressed=true]"))), [rows, columns, at] = cells(x);
+  const x = numbers(...staged($("#film [aria-pressed=true]"))), where = layout(x), [rows, columns] = where;
   const row = Math.floor(event.offsetY / event.target.clientHeight * rows), column = Math.floor(event.offsetX / event.target.clientWidth * columns);
-  $("#stage-value").textContent = say("value-at", { place: `[${row}, ${column}]`, value: x[at(row, column)]?.toPrecision(4) ?? "–" });
+  $("#stage-value").textContent = say("value-at", { place: `[${row}, ${column}]`, value: x[index(where, row, column)]?.toPrecision(4) ?? "–" });
 });
 on("#breaks", "change", leave_out);
 on("#only", "change", leave_out);
