@@ -108,7 +108,7 @@ def test_every_gradient_down_to_the_pixels(case):
         logits, c = vit(images, p, live.config)
         loss, c_loss = cross_entropy(logits, np.array([drawing["label"]]))
         dimages, g = vit_backward(cross_entropy_backward(1.0, c_loss), p, c, live.config)
-        assert abs(drawing["loss"] - loss) < 1e-9
+        assert abs(drawing["loss"] - loss) < 1e-6 * max(loss, 1)  # the input came as float32
         assert_close(numbers(drawing["dimage"]), dimages, 1e-4, "dimage")
         assert drawing["g"].keys() == trees.named(g).keys()
         for name, a in trees.walk(g):

@@ -132,7 +132,7 @@ class Live:
         return f"Live({words}, {len(self.html().encode()) / 1e6:.2f} MB)"
 
     def _repr_html_(self) -> str:
-        return Template(_text("notebook.html")).substitute(
+        return Template(text_of("notebook.html")).substitute(
             id=f"tinyvit-live-{next(NUMBER)}",
             picture=self._picture,
             title=_json(self.title),
@@ -175,13 +175,15 @@ class Live:
 
     def _page(self, data, picture):
         """The template, filled in."""
-        scripts = [_text("explorer.js", report), *map(_text, ("prepare.js", "page.js"))]
-        return Template(_text("page.html")).substitute(
+        scripts = [text_of("explorer.js", report), *map(text_of, ("prepare.js", "session.js", "page.js"))]
+        return Template(text_of("page.html")).substitute(
             title=escape(self.title),
-            style=_text("explorer.css", report) + _text("page.css"),
+            style=text_of("explorer.css", report) + text_of("page.css"),
             data=_json(data),
             words=_json(_words()),
-            model=_text("model.js"),
+            classes="\n".join(map(_class, range(self.config.classes), self.dataset.class_names)),
+            film="".join(_film(self.config)),
+            model=text_of("model.js"),
             scripts="\n".join(scripts),
             fallback=picture,
         )
@@ -267,13 +269,32 @@ def _dtype(parameters):
     return "float16" if exact or _in_base64(sum(a.size for a in parameters), "float32") > EXACT else "float32"
 
 
+def _class(number, name):
+    """A class to choose, as HTML: its name and probability, which the script fills in."""
+    return f'<label><input type="radio" name="class" value="{number}"><span>{escape(name)}</span><i></i><b></b></label>'
+
+
+def _film(config):
+    """The stages to choose from, as HTML, in parts: before the blocks, each block, and the readout."""
+    every = stages(config)
+    for part, block in [("start", 0), *(("block", i) for i in range(config.depth)), ("end", 0)]:
+        yield f'<div class="part"><span data-say="{part}" data-number="{block + 1}"></span><div>'
+        for stage in every:
+            if stage.part == part:
+                yield (
+                    f'<button type="button" data-stage="{stage.name}" data-block="{block}"><canvas></canvas>'
+                    f'<span data-say="stage-{stage.name}"></span><em></em><i></i></button>'
+                )
+        yield "</div></div>"
+
+
 def _words():
     """All that the page says, {language: {name: words}}: the explorer's, and its own."""
-    own, explorers = json.loads(_text("words.json")), json.loads(_text("explorer_words.json", report))
+    own, explorers = json.loads(text_of("words.json")), json.loads(text_of("explorer_words.json", report))
     return {language: explorers.get(language, {}) | words for language, words in own.items()}
 
 
-def _text(name, package=None):
+def text_of(name, package=None):
     """A file of this package, or of another."""
     return resources.files(package or __package__).joinpath(name).read_text(encoding="utf-8")
 
