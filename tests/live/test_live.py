@@ -179,8 +179,10 @@ def test_what_float16_cannot_hold_stays_float32():
 def test_accuracy_is_measured_over_all_images_with_the_parameters_of_the_page():
     config = SMALL.changed(dim=64, mlp_dim=640, depth=1)
     p = randomised(vit_init(None, config), noise=0.05)
+    p["head"] = {"w": 1e-9 * p["head"]["w"], "b": 0 * p["head"]["b"]}  # nothing of it is left as float16
     live = Live(p, config, "digits", DIGITS, DIGIT_LABELS, command="tinyvit train x")
     right = (vit(DIGITS, as_half(p), config)[0].argmax(-1) == DIGIT_LABELS).mean()
+    assert right != (vit(DIGITS, p, config)[0].argmax(-1) == DIGIT_LABELS).mean()
     assert live.before == {"accuracy": pytest.approx(right), "images": 360, "command": "tinyvit train x"}
     assert live.data()["before"] == live.before
     assert Live(p, config, accuracy=(0.5, 20)).before == {"accuracy": 0.5, "images": 20, "command": ""}
@@ -218,14 +220,14 @@ def test_the_page_is_whole_and_needs_nothing_else(live):
     assert {"data", "words", "model"} <= set(outline.ids) and len(set(outline.ids)) == len(outline.ids)
     assert all(source.startswith(("data:", "#")) for source in outline.asked)
     assert data_in(html) == json.loads(json.dumps(live.data())) and "<title>a &lt;b&gt; &amp; c</title>" in html
-    for script in (module._text("prepare.js"), module._text("page.js"), module._text("explorer.js", report)):
+    for script in (module.text_of("prepare.js"), module.text_of("page.js"), module.text_of("explorer.js", report)):
         assert script in html and "</script" not in script and "<!--" not in script
-    for style in (module._text("explorer.css", report), module._text("page.css")):
+    for style in (module.text_of("explorer.css", report), module.text_of("page.css")):
         assert style in html and "</style" not in style
-    assert module._text("model.js") in html and "</script" not in module._text("model.js")
+    assert module.text_of("model.js") in html and "</script" not in module.text_of("model.js")
     words = json.loads(re.search(r'id="words">(.*?)</script>', html, re.DOTALL)[1])
-    explorers = json.loads(module._text("explorer_words.json", report))
-    own = json.loads(module._text("words.json"))
+    explorers = json.loads(module.text_of("explorer_words.json", report))
+    own = json.loads(module.text_of("words.json"))
     assert words.keys() == own.keys() >= {"en", "zh"}
     assert all(words[language] == explorers[language] | own[language] for language in words)
 

@@ -132,7 +132,7 @@ class Live:
         return f"Live({words}, {len(self.html().encode()) / 1e6:.2f} MB)"
 
     def _repr_html_(self) -> str:
-        return Template(_text("notebook.html")).substitute(
+        return Template(text_of("notebook.html")).substitute(
             id=f"tinyvit-live-{next(NUMBER)}",
             picture=self._picture,
             title=_json(self.title),
@@ -175,13 +175,13 @@ class Live:
 
     def _page(self, data, picture):
         """The template, filled in."""
-        scripts = [_text("explorer.js", report), *map(_text, ("prepare.js", "page.js"))]
-        return Template(_text("page.html")).substitute(
+        scripts = [text_of("explorer.js", report), *map(text_of, ("prepare.js", "page.js"))]
+        return Template(text_of("page.html")).substitute(
             title=escape(self.title),
-            style=_text("explorer.css", report) + _text("page.css"),
+            style=text_of("explorer.css", report) + text_of("page.css"),
             data=_json(data),
             words=_json(_words()),
-            model=_text("model.js"),
+            model=text_of("model.js"),
             scripts="\n".join(scripts),
             fallback=picture,
         )
@@ -269,11 +269,11 @@ def _dtype(parameters):
 
 def _words():
     """All that the page says, {language: {name: words}}: the explorer's, and its own."""
-    own, explorers = json.loads(_text("words.json")), json.loads(_text("explorer_words.json", report))
+    own, explorers = json.loads(text_of("words.json")), json.loads(text_of("explorer_words.json", report))
     return {language: explorers.get(language, {}) | words for language, words in own.items()}
 
 
-def _text(name, package=None):
+def text_of(name, package=None):
     """A file of this package, or of another."""
     return resources.files(package or __package__).joinpath(name).read_text(encoding="utf-8")
 
