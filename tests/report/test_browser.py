@@ -292,7 +292,8 @@ window.addEventListener("load", () => {
   const maps = [...root.querySelectorAll(".maps button")];
   function note(name) {
     seen[name] = {weights: weights(root), small: small(root), layer: one(".layer").value, head: one(".head").value,
-                  focused: maps.indexOf(document.activeElement), stops: maps.filter(map => map.tabIndex === 0).length};
+                  focused: maps.indexOf(document.activeElement),
+                  stops: maps.map((map, i) => map.tabIndex < 0 ? -1 : i).filter(i => i >= 0)};
   }
   note("start");
   hover(root.querySelectorAll(".from button")[6]);
@@ -338,7 +339,7 @@ def test_small_maps_show_every_layer_and_head_and_choose_one(inside, tmp_path):
         pressed = [i for i, one in enumerate(seen[name]["small"]) if one["pressed"] == "true"]
         thick = [i for i, one in enumerate(seen[name]["small"]) if one["border"] > 2]
         assert pressed == thick == [layer * (heads + 1) + head + 1], name
-        assert seen[name]["stops"] == 1, "Tab comes to one of the small maps"
+        assert seen[name]["stops"] == [max(seen[name]["focused"], 0)], "Tab comes to the one where the reader was"
     np.testing.assert_allclose(seen["layer 1, head 2"]["weights"], maps[0, 1, 7, 1:], atol=1e-4)
     np.testing.assert_allclose(seen["chosen by key"]["weights"], maps[1, 0, 7, 1:], atol=1e-4)
     assert seen["keys"]["focused"] == heads + 1 + 1, "two to the right, one down, below which is nothing, and back"
@@ -420,6 +421,8 @@ window.addEventListener("load", () => {
   note("zh, class token");
   made.say(data.words.en);
   note("en");
+  made.update(source(data.maps[0].map(heads => heads.map(rows => rows.map(row => row.map(() => NaN)))), "spoilt"));
+  note("spoilt");
   leave({seen, heard, built});
 });
 </script>
@@ -451,6 +454,11 @@ def test_an_update_shows_other_numbers_and_keeps_what_is_chosen(used, inside):
     assert used["built"] == 0, "no element is made"
     assert seen["quiet"]["said"] == seen["first"]["said"] and "first. In layer 1" in seen["quiet"]["said"]
     assert "second. In layer 1" in seen["second"]["said"]
+
+
+def test_weights_that_are_no_numbers_stop_nothing(used):
+    spoilt = used["seen"]["spoilt"]
+    assert spoilt["said"].startswith("spoilt. In layer 1") and spoilt["most"] == "NaN %"
 
 
 def test_an_image_that_is_a_canvas_is_drawn_with_its_outline(used):

@@ -58,8 +58,8 @@ function explorer(root, source, words) {
     return sum;
   }
   const largest = a => Math.max(...a.subarray(first), 1e-9);
-  function colour(x) {
-    const at = x * (colours.length - 1), i = Math.min(Math.floor(at), colours.length - 2);
+  function colour(x) {                                 // what is not a number, after learning too fast, is drawn as 0
+    const at = (x || 0) * (colours.length - 1), i = Math.min(Math.floor(at), colours.length - 2);
     return colours[i].map((c, k) => Math.round(c + (at - i) * (colours[i + 1][k] - c)));
   }
   const eachMap = f => small.forEach((row, l) => row.forEach((made, i) => f(made, l, i - 1)));  // head -1 is the first
