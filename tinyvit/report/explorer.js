@@ -182,7 +182,7 @@ function explorer(root, source, words) {
     maps.style.gridTemplateColumns = `auto repeat(${columns}, minmax(1.5rem, 4.5rem))`;
     maps.innerHTML = `${b} data-word="axes"></b>${b} data-word="mean"></b>` +
       range(columns - 1).map(h => `${b}>${h + 1}</b>`).join("") +
-      layers.map(({ heads }, l) => `${b} class="row">${l + 1}</b>${map.repeat(heads + 1)}`).join("");
+      layers.map(({ heads }, l) => `${b} class="layer-row">${l + 1}</b>${map.repeat(heads + 1)}`).join("");
     const buttons = [...maps.querySelectorAll("button")];
     small = layers.map(({ heads }) => buttons.splice(0, heads + 1));
     eachMap((made, l, h) => made.addEventListener("click", () => lay(l, h)));
