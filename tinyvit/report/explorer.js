@@ -6,7 +6,7 @@
 //   src      of a square image: an address, or a canvas that is ready to be drawn
 //   colours  stops of the colour scale, [red, green, blue] from 0 to 255; name: one that no other explorer has
 //   weights  (image, layer, head, query) -> the shares that the query takes from its keys
-//   keys     (layer, query) -> their tokens, in the same order; left out where these are all
+//   keys     (layer, query) -> their tokens, in the same order; may be left out, where these are all
 //   chosen   called with each patch that the reader points at, or -1, as in `state`; may be left out
 // words    one language of explorer_words.json
 // Returns {update, say, choose}: update(source, {quiet}) takes other images or weights of the same model, as many as
@@ -31,7 +31,7 @@ function explorer(root, source, words) {
     <div class="ends"><span class="least"></span><span class="most"></span></div></figure></div>
     <output aria-live="polite"></output>
     <div class="mosaic"><p data-word="mosaic"></p><div class="maps" role="group" data-label="mosaic"></div></div>
-    <canvas class="photo"></canvas><svg preserveAspectRatio="none" aria-hidden="true"><path class="halo"/><path/></svg>`);
+    <canvas class="photo"></canvas><svg aria-hidden="true"><path class="halo"/><path/></svg>`);
   const [images, layerMenu, headMenu, from, token, to, scale, least, most, output, mosaic, maps, photo, outline] = [
     ".images", ".layer", ".head", ".from", ".token", ".to", ".scale", ".least", ".most", "output", ".mosaic", ".maps",
     ".photo", "svg"].map(name => root.querySelector(name));
@@ -58,29 +58,19 @@ function explorer(root, source, words) {
     return sum;
   }
   const largest = a => Math.max(...a.subarray(first), 1e-9);
-  function colour(x) {
-    const at = x * (colours.length - 1), i = Math.min(Math.floor(at), colours.length - 2);
+  function colour(x) {                                 // what is not a number, after learning too fast, is drawn as 0
+    const at = (x || 0) * (colours.length - 1), i = Math.min(Math.floor(at), colours.length - 2);
     return colours[i].map((c, k) => Math.round(c + (at - i) * (colours[i + 1][k] - c)));
   }
+  const eachMap = f => small.forEach((row, l) => row.forEach((made, i) => f(made, l, i - 1)));  // head -1 is the first
 
-  function arrows(rows) {                              // of buttons: Tab comes to one of them, arrow keys go on
-    const keyed = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
-    const reach = made => rows.flat().forEach(other => { other.tabIndex = other === made ? 0 : -1; });
-    rows.forEach((row, r) => row.forEach((made, c) => made.addEventListener("keydown", event => {
-      const [down, right] = keyed[event.key] || [], line = rows[r + down] || [];
-      const next = line[Math.min(c + right, line.length - 1)];
-      if (!next) return;
-      event.preventDefault();
-      reach(next);
-      next.focus();
-    })));
-    reach(rows[0][0]);
-  }
-  function listen(made, patch) {
-    for (const kind of ["pointerenter", "focus"]) made.addEventListener(kind, () => { if (!state.held) point(patch); });
-    made.addEventListener("click", () => {             // holds the patch, so that the pointer can go elsewhere
-      state.held = !(state.held && tokenOf(state.patch, state.layer) === tokenOf(patch, state.layer));
-      point(patch);
+  function listen(made, patch) {                       // a click holds the patch, so that the pointer can go elsewhere
+    for (const kind of ["pointerenter", "focus", "click"]) made.addEventListener(kind, () => {
+      if (kind !== "click" && state.held) return;
+      const again = tokenOf(state.patch, state.layer) === tokenOf(patch, state.layer);
+      state.held = kind === "click" && !(state.held && again);
+      choose(patch);
+      if (source.chosen) source.chosen(patch);
     });
   }
   function lay(l, h) {                                 // the grids and menus of a layer and head
@@ -96,23 +86,10 @@ function explorer(root, source, words) {
       from.append(photo);
       to.append(outline);
       patches.forEach((made, i) => listen(made, (Math.floor(i / across) * side + i % across) * steps[l]));
-      arrows(range(across).map(r => patches.slice(r * across, (r + 1) * across)));
+      arrow_keys(range(across).map(r => patches.slice(r * across, (r + 1) * across)));
     }
     patches.forEach((made, i) => made.setAttribute("aria-label", name(i + first, l)));
     show();
-  }
-  const eachMap = f => small.forEach((row, l) => row.forEach((made, i) => f(made, l, i - 1)));  // head -1 is the first
-  function tile() {                                    // the small maps: each layer is a row of the mean and its heads
-    const columns = 1 + Math.max(...layers.map(layer => layer.heads)), b = '<b aria-hidden="true"';
-    const map = `<button type="button"><canvas width="${side}" height="${side}"></canvas></button>`;
-    maps.style.gridTemplateColumns = `auto repeat(${columns}, minmax(1.5rem, 4.5rem))`;
-    maps.innerHTML = `${b} data-word="axes"></b>${b} data-word="mean"></b>` +
-      range(columns - 1).map(h => `${b}>${h + 1}</b>`).join("") +
-      layers.map(({ heads }, l) => `${b} class="row">${l + 1}</b>${map.repeat(heads + 1)}`).join("");
-    const buttons = [...maps.querySelectorAll("button")];
-    small = layers.map(({ heads }) => buttons.splice(0, heads + 1));
-    eachMap((made, l, h) => made.addEventListener("click", () => lay(l, h)));
-    arrows(small);
   }
 
   function picture() {
@@ -148,7 +125,8 @@ function explorer(root, source, words) {
     });
     most.textContent = percent(highest);
     if (quiet) return;
-    const best = [...a.keys()].sort((x, y) => a[y] - a[x]).slice(0, 3), the = t => fill(words.the, { name: name(t, l) });
+    const best = [...a.keys()].sort((x, y) => a[y] - a[x]).slice(0, 3);
+    const the = t => fill(words.the, { name: name(t, l) });
     const key = t => t < first ? the(t) : place(t - first, layers[l].side);
     output.textContent = fill(words.sentence, {
       title: source.images[state.image].title, layer: l + 1, query: the(tokenOf(state.patch, l)),
@@ -164,14 +142,11 @@ function explorer(root, source, words) {
       made.setAttribute("aria-pressed", chosen && pressed);
     };
     [token, ...patches].forEach((made, i) => mark(made, i + first - 1 === asking, state.held));
+    cells.forEach((cell, i) => cell.classList.toggle("chosen", i + first === asking));
     eachMap((made, l, h) => mark(made, l === state.layer && h === state.head, true));
     draw();
   }
   function choose(patch) { state.patch = patch; show(); }
-  function point(patch) {
-    choose(patch);
-    if (source.chosen) source.chosen(patch);
-  }
   function say(table) {
     words = table;
     root.querySelectorAll("[data-word]").forEach(made => { made.textContent = words[made.dataset.word]; });
@@ -193,7 +168,7 @@ function explorer(root, source, words) {
     draw(quiet);
   }
 
-  scale.style.background = `linear-gradient(90deg, ${colours.map(c => `rgb(${c})`)})`;
+  scale.style.background = `linear-gradient(90deg, ${colours.map(colour => `rgb(${colour})`)})`;
   layers.forEach((_, l) => layerMenu.add(new Option(l + 1, l)));
   layerMenu.addEventListener("change", () => lay(+layerMenu.value, state.head));
   headMenu.addEventListener("change", () => lay(state.layer, +headMenu.value));
@@ -201,8 +176,33 @@ function explorer(root, source, words) {
   images.querySelector("input").checked = true;
   listen(token, -1);
   mosaic.hidden = layers.reduce((sum, layer) => sum + layer.heads, 0) > MOSAIC;
-  if (!mosaic.hidden) tile();
+  if (!mosaic.hidden) {                                // each layer is a row: the mean, then its heads
+    const columns = 1 + Math.max(...layers.map(layer => layer.heads)), b = '<b aria-hidden="true"';
+    const map = `<button type="button"><canvas width="${side}" height="${side}"></canvas></button>`;
+    maps.style.gridTemplateColumns = `auto repeat(${columns}, minmax(1.5rem, 4.5rem))`;
+    maps.innerHTML = `${b} data-word="axes"></b>${b} data-word="mean"></b>` +
+      range(columns - 1).map(h => `${b}>${h + 1}</b>`).join("") +
+      layers.map(({ heads }, l) => `${b} class="layer-row">${l + 1}</b>${map.repeat(heads + 1)}`).join("");
+    const buttons = [...maps.querySelectorAll("button")];
+    small = layers.map(({ heads }) => buttons.splice(0, heads + 1));
+    eachMap((made, l, h) => made.addEventListener("click", () => lay(l, h)));
+    arrow_keys(small);
+  }
   say(words);
   update(source);
   return { update, say, choose };
+}
+
+function arrow_keys(rows) {                            // of buttons: Tab comes to one of them, arrow keys go on
+  const keyed = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+  const reach = made => rows.flat().forEach(other => { other.tabIndex = other === made ? 0 : -1; });
+  rows.forEach((row, r) => row.forEach((made, c) => made.addEventListener("keydown", event => {
+    const [down, right] = keyed[event.key] || [], line = rows[r + down] || [];
+    const next = line[Math.min(c + right, line.length - 1)];
+    if (!next) return;
+    event.preventDefault();
+    reach(next);
+    next.focus();
+  })));
+  reach(rows[0][0]);
 }
