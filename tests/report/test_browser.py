@@ -551,6 +551,13 @@ window.addEventListener("load", () => {
 """
 
 
+@pytest.mark.parametrize(("scheme", "ground"), [("not all", "rgb(255, 255, 255)"), ("all", "rgb(21, 23, 28)")])
+def test_an_explorer_of_its_own_can_be_read_in_light_and_dark(inside, tmp_path, scheme, ground):
+    html = alone(Explorer(inside.images[:1], inside.p, inside.config)).replace("(prefers-color-scheme: dark)", scheme)
+    select = explored(html, COLOURS_DRIVER, tmp_path)["select"]
+    assert select[1] == ground and contrast(select) >= 7
+
+
 def test_a_page_sets_the_colours_of_its_explorers(inside, tmp_path):
     html = alone(Explorer(inside.images[:1], inside.p, inside.config))
     html = html.replace("<body>", '<body style="--ground: rgb(1, 2, 3); --ink: rgb(201, 202, 203)">')
