@@ -195,9 +195,7 @@ function cross_entropy(logits, label) {                // -log softmax(logits)[l
   const most = Math.max(...logits), sum = logits.reduce((total, x) => total + Math.exp(x - most), 0);
   return [Math.log(sum) + most - logits[label], { probabilities, targets }];
 }
-function cross_entropy_backward(dloss, c) {            // what the model says, less what is true
-  return map((p, t) => dloss * (p - t), c.probabilities, c.targets);
-}
+function cross_entropy_backward(dloss, c) { return map((p, t) => dloss * (p - t), c.probabilities, c.targets); }
 
 // --------------------------------------------------------------------------------------------- tinyvit/layers
 
@@ -247,9 +245,8 @@ function patch_embedding(x, p, { patch }) {            // [H, W, C] -> [N, P*P*C
   return [x, c];
 }
 function patch_embedding_backward(dy, p, c) {
-  let g;
-  [dy, g] = linear_backward(dy, p, c.linear);
-  return [patchify_backward(dy, c.patches), g];
+  const [dx, g] = linear_backward(dy, p, c.linear);
+  return [patchify_backward(dx, c.patches), g];
 }
 
 function class_token(x, p) {                           // [N, D] -> [1 + N, D]
@@ -265,8 +262,7 @@ function learned_position(z, p) { return [add(z, p), {}]; }  // z + E_pos
 function learned_position_backward(dy, p, c) { return [dy, dy]; }
 
 function multi_head_attention(x, kv, p, { heads, scale }) {
-  const c = {};
-  let q, k, v, y;
+  const c = {}; let q, k, v, y;
   [q, c.q] = linear(x, p.q);
   [k, c.k] = linear(kv, p.k);
   [v, c.v] = linear(kv, p.v);
@@ -277,8 +273,7 @@ function multi_head_attention(x, kv, p, { heads, scale }) {
   return [y, c];
 }
 function multi_head_attention_backward(dy, p, c) {
-  const g = {}, heads = c.att.v.shape[0];
-  let dq, dk, dv, dkv, dx;
+  const g = {}, heads = c.att.v.shape[0]; let dq, dk, dv, dkv, dx;
   [dy, g.o] = linear_backward(dy, p.o, c.o);
   [dq, dk, dv] = attention_backward(split_heads(dy, heads), c.att);
   if (c.scale) dq = scale_queries_backward(dq, c.scale);
@@ -308,8 +303,7 @@ function mlp_backward(dy, p, c) {
 }
 
 function encoder_block(z, p, { heads, gelu, eps, scale }) {
-  const c = {};
-  let y;
+  const c = {}; let y;
   [y, c.ln1] = layer_norm(z, p.ln1, { eps });
   [y, c.msa] = multi_head_attention(y, y, p.msa, { heads, scale });
   z = add(y, z);                                       // (2)
@@ -318,8 +312,7 @@ function encoder_block(z, p, { heads, gelu, eps, scale }) {
   return [add(y, z), c];                               // (3)
 }
 function encoder_block_backward(dz, p, c) {
-  const g = {};
-  let dy, dq;
+  const g = {}; let dy, dq;
   [dy, g.mlp] = mlp_backward(dz, p.mlp, c.mlp);        // (3)
   [dy, g.ln2] = layer_norm_backward(dy, p.ln2, c.ln2);
   dz = add(dy, dz);
@@ -330,21 +323,18 @@ function encoder_block_backward(dz, p, c) {
 }
 
 function class_readout(z, p, { eps }) {                // LN(z_L^0)
-  const c = {};
-  let y;
+  const c = {}; let y;
   [y, c.class_row] = class_row(z);
   [y, c.ln] = layer_norm(y, p, { eps });
   return [y, c];
 }
 function class_readout_backward(dy, p, c) {
-  let g;
-  [dy, g] = layer_norm_backward(dy, p, c.ln);
-  return [class_row_backward(dy, c.class_row), g];
+  const [dx, g] = layer_norm_backward(dy, p, c.ln);
+  return [class_row_backward(dx, c.class_row), g];
 }
 
 function mean_readout(z, p, { eps }) {                 // 1/N sum_n LN(z_L^n)
-  const c = { z };
-  let y;
+  const c = { z }; let y;
   [z, c.ln] = layer_norm(z, p, { eps });
   [y, c.mean_row] = mean_row(z);
   return [y, c];
@@ -362,8 +352,7 @@ function readout_backward(dy, p, c, { pool }) { return READOUTS[pool]()[1](dy, p
 // ---------------------------------------------------------------------------------------- tinyvit/models/vit.py
 
 function vit(image, p, config) {                       // [H, W, C] -> logits [1, K]
-  const c = {};
-  let z, y, logits;
+  const c = {}; let z, y, logits;
   [z, c.patch] = patch_embedding(image, p.patch, config);                       // (1)
   if (config.pool === "class") [z, c.cls] = class_token(z, p.cls);              // (1)
   [z, c.pos] = learned_position(z, p.pos);                                      // (1)
@@ -373,8 +362,7 @@ function vit(image, p, config) {                       // [H, W, C] -> logits [1
   return [logits, c];
 }
 function vit_backward(dlogits, p, c, config) {
-  const g = {};
-  let dy, dz, dimage;
+  const g = {}; let dy, dz, dimage;
   [dy, g.head] = linear_backward(dlogits, p.head, c.head);
   [dz, g.ln] = readout_backward(dy, p.ln, c.readout, config);                   // (4)
   [dz, g.blocks] = encoder_backward(dz, p, c.blocks);                           // (3), (2), L times

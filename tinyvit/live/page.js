@@ -17,14 +17,8 @@ function say(key, values = {}) {
 
 // ------------------------------------------------------------------------------------------------------ pictures
 
-function palette(...stops) {                           // 256 colours, each one number: red in the lowest byte
-  return Uint32Array.from(upto(256), i => {
-    const at = i / 255 * (stops.length - 1), k = Math.min(Math.floor(at), stops.length - 2);
-    return stops[k].reduce((all, x, n) => all + (Math.round(x + (at - k) * (stops[k + 1][n] - x)) << 8 * n), 0xff << 24);
-  });
-}
-const GREY = palette([0, 0, 0], [255, 255, 255]), PAPER = GREY.toReversed(), HEAT = palette(...data.colours);
-const SIGNS = palette([24, 92, 168], [246, 244, 239], [196, 84, 10]);  // below zero, zero, above
+const palettes = Object.entries(data.palettes).map(([name, colours]) => [name, new Uint32Array(bytes(colours).buffer)]);
+const { grey, paper, heat, signs } = Object.fromEntries(palettes);  // 256 colours each
 
 function layout({ shape: [n, rows, last] }) {          // of its picture: rows, columns, those of a head, colours
   if (!last) return [n, rows, rows, 1];                // a matrix
@@ -46,7 +40,7 @@ function paint(canvas, x, palette, low, high) {
   }
   context.putImageData(made, 0, 0);
 }
-const photo = (canvas, image) => paint(canvas, image, GREY, -1, 1);
+const photo = (canvas, image) => paint(canvas, image, grey, -1, 1);
 
 function thumbs(root, items) {                         // small pictures to choose from: [name, image, what a click does]
   root.innerHTML = items.map(() => '<button type="button"><canvas></canvas></button>').join("");
@@ -70,14 +64,15 @@ function refresh() {                                   // at most once a frame
 function update() {
   waiting = false;
   const { notes = [] } = tinyvit.prepared() ?? {}, image = tinyvit.input(), name = names[state.label];
-  paint($("#pad"), picture, PAPER, 0, 255);
+  paint($("#pad"), picture, paper, 0, 255);
   if (document.activeElement === $("#pad")) ring($("#pad").getContext("2d"));
   $("#noted").textContent = notes.filter(note => note in words.en).map(note => say(note)).join(" ");
   document.body.classList.toggle("blank", !image);
   $("#learn").textContent = name ? say("learn", { name }) : say("learn-choose");
   $("#learn").disabled = $("#keep").disabled = !name || !image;
-  $("#learned").textContent = state.learned ? say("learned", { ...state.learned, steps: state.steps,
-    name: names[state.learned.label], before: percent(state.learned.before), after: percent(state.learned.after) }) : say("learned-none");
+  const { label: taught, before, after } = state.learned ?? {};
+  const lesson = { steps: state.steps, name: names[taught], before: percent(before), after: percent(after) };
+  $("#learned").textContent = say(state.learned ? "learned" : "learned-none", lesson);
   const width = 300 / Math.max(state.history.length - 1, 10);
   $("#history polyline").setAttribute("points", state.history.map((share, i) => `${i * width},${58 - 56 * share}`).join(" "));
   if (!image) return;
@@ -121,8 +116,8 @@ function numbers(stage, block) {                       // of a stage of the film
 
 function draw_stage(canvas, { name }, x) {
   if (name === "image" && !seen.backward) photo(canvas, x);
-  else if (name === "a" && !seen.backward) paint(canvas, x, HEAT, 0, most(x));
-  else paint(canvas, x, SIGNS, -most(x), most(x));
+  else if (name === "a" && !seen.backward) paint(canvas, x, heat, 0, most(x));
+  else paint(canvas, x, signs, -most(x), most(x));
 }
 
 const stage_of = ({ stage, block }) => [data.stages.find(({ name }) => name === stage), +block];
@@ -133,7 +128,6 @@ function film() {
     draw_stage($("canvas", frame), stage, x);
     $("em", frame).textContent = seen.backward ? number(Math.hypot(...x)) : x.shape.join(" x ");
     frame.setAttribute("aria-pressed", open);
-    frame.tabIndex = open ? 0 : -1;
     return seen.backward ? Math.hypot(...x) : 0;
   });
   frames.forEach((frame, i) => frame.style.setProperty("--p", 100 * lengths[i] / Math.max(...lengths, 1e-300) + "%"));
@@ -166,7 +160,7 @@ function here(c) {                                     // the readout after each
     return all ? nn.matmul(mean, all) : mean;
   }, null);
   const row = first ? reaching.subarray(1, reaching.shape[0]) : nn.column_sums(reaching);
-  paint($("#rollout"), nn.array([side, side], row), HEAT, 0, most(row));
+  paint($("#rollout"), nn.array([side, side], row), heat, 0, most(row));
 }
 
 let counting, right = null;                            // whether each test image is read rightly: at first
@@ -242,17 +236,10 @@ on("#keep", "click", () => {
   thumbs($("#kept"), state.kept);
 });
 for (const way of ["forward", "backward"]) on("#" + way, "click", () => { seen.backward = way === "backward"; refresh(); });
-on("#film", "click", ({ target }) => {
+for (const kind of ["click", "focusin"]) on("#film", kind, ({ target }) => {
   const frame = target.closest("button");
   if (frame) [seen.stage, seen.block] = [frame.dataset.stage, +frame.dataset.block];
   refresh();
-});
-on("#film", "keydown", event => {
-  const frames = $$("#film button"), next = frames[frames.indexOf(event.target) + { ArrowLeft: -1, ArrowRight: 1 }[event.key]];
-  if (!next) return;
-  event.preventDefault();
-  next.focus();
-  next.click();
 });
 on("#stage-picture", "pointermove", ({ offsetX, offsetY, target }) => {
   const x = numbers(...stage_of(seen)), where = layout(x);
@@ -300,5 +287,6 @@ function translate() {
 photo($("#given"), test_image(0));
 const looks = explorer($("#explorer"), source(tinyvit.forward(test_image(0))[1]), words[language]);
 translate();
+arrow_keys([$$("#film button")]);
 if (data.labels.length) tinyvit.pick(Math.max(data.labels.indexOf(7), 0));
 $("#notice").remove();

@@ -11,6 +11,8 @@ from string import Template
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import LinearSegmentedColormap
 
 from tinyvit import report, trees
 from tinyvit.annotations import Array, Tree
@@ -18,6 +20,7 @@ from tinyvit.arrays import to_host
 from tinyvit.data.datasets import DATASETS, Dataset, scale
 from tinyvit.data.pixels import Pixels
 from tinyvit.errors import UsageError
+from tinyvit.live.breaks import BREAKS
 from tinyvit.live.stages import stages
 from tinyvit.models.config import Config, ViTConfig
 from tinyvit.models.model import check_parameters, model_of
@@ -29,6 +32,7 @@ from tinyvit.report.explorer import _colours, figure_source
 from tinyvit.training.evaluation import evaluate
 from tinyvit.viz.attention import attention_maps, who_answers
 from tinyvit.viz.maps import attention_figure
+from tinyvit.viz.picture import HEAT
 
 KNOWN = {  # what the page's JavaScript computes: of each variant of a configuration these
     "pool": ("class", "mean"),
@@ -171,6 +175,8 @@ class Live:
             "before": self.before,
             "stages": [stage.as_dict() for stage in stages(self.config)],
             "colours": _colours(),
+            "palettes": {name: _base64(palette.tobytes()) for name, palette in _palettes().items()},
+            "breaks": BREAKS,
         }
 
     def _page(self, data, picture):
@@ -286,6 +292,13 @@ def _film(config):
                     f'<span data-say="stage-{stage.name}"></span><em></em><i></i></button>'
                 )
         yield "</div></div>"
+
+
+def _palettes():
+    """The page's colours for numbers from the least to the largest, each 256 of [red, green, blue, opacity]."""
+    signs = LinearSegmentedColormap.from_list("signs", ["#185ca8", "#f6f4ef", "#c4540a"])  # below zero, zero, above
+    maps = {"grey": colormaps["gray"], "paper": colormaps["gray_r"], "heat": colormaps[HEAT], "signs": signs}
+    return {name: colours(np.arange(256) / 255, bytes=True) for name, colours in maps.items()}
 
 
 def _words():

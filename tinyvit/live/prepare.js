@@ -79,7 +79,6 @@ function stretch(grey, notes) {
   grey = change(grey, x => Math.min(Math.max(Math.fround((x - low) * factor), 0), 255));
   return [grey, [...notes, `raised the contrast: brightness ${rint(low)} to ${rint(peak)} became 0 to 255`]];
 }
-
 function border(grey, inset = 0) {
   const [height, width] = grey.shape, x = [];
   for (let j = inset; j < width - inset; j++) x.push(grey[inset * width + j], grey[(height - 1 - inset) * width + j]);
@@ -108,19 +107,16 @@ function centre_ink(grey, notes, dataset) {
 }
 
 function wide(ink) { return ink.shape[1] > WIDE * ink.shape[0] ? [SEVERAL] : []; }
-
 function extent(grey, least) {                         // [top, left, height, width] of what is at least so bright
   const rows = [], columns = [];                       // true where there is some
   grey.forEach((x, i) => { if (x >= least) rows[Math.floor(i / grey.shape[1])] = columns[i % grey.shape[1]] = true; });
   const top = rows.indexOf(true), left = columns.indexOf(true);
   return [top, left, rows.length - top, columns.length - left];
 }
-
 function mass_centre(ink, axis) {
   const index = i => axis ? i % ink.shape[1] : Math.floor(i / ink.shape[1]);
   return Math.round(1e4 * sum(ink.map((x, i) => x * index(i))) / sum(ink)) / 1e4;
 }
-
 function in_place(ink, corner, { ink_centre, ink_spread }) {
   return corner.every((first, axis) => Math.abs(first + mass_centre(ink, axis) - ink_centre) <= ink_spread);
 }
@@ -138,7 +134,6 @@ function pad_and_resize(grey, notes, { side }) {
   if (longer === side) return [square, notes];
   return [resize(square, side / longer), [...notes, `resized from ${width}x${height} to ${side}x${side}`]];
 }
-
 function resize(grey, factor) {                        // as Pillow does with Image.Resampling.HAMMING
   const [height, width] = grey.shape.map(size => Math.max(1, rint(size * factor)));
   return resize_rows(resize_rows(grey, width), height);
@@ -155,12 +150,10 @@ function resize_rows(grey, width) {                    // to that width, and tra
     return Math.fround(weighted / totals[j]);
   });
 }
-
 function hamming(x) {
   x = Math.PI * Math.abs(x);
   return x === 0 ? 1 : x >= Math.PI ? 0 : Math.sin(x) / x * (0.54 + 0.46 * Math.cos(x));
 }
-
 function change(grey, f) { return Object.assign(grey.map(f), { shape: grey.shape }); }
 function lowest(x) { return x.reduce((a, b) => Math.min(a, b)); }
 function highest(x) { return x.reduce((a, b) => Math.max(a, b)); }

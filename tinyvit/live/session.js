@@ -11,14 +11,6 @@ const state = {
   steps: 0, learned: null, history: [], kept: [],      // the lesson: its last step, the probability after each, drawings
 };
 
-const BREAKS = {                                       // what to replace in model.js: in the forward pass, and backward
-  scale: [["[q, c.scale] = scale_queries(q);", "c.scale = {};"],
-    ["if (c.scale) dq = scale_queries_backward(dq, c.scale);", ""]],
-  position: [["return [add(z, p), {}];", "return [z, {}];"], ["return [dy, dy];", "return [dy, times(dy, 0)];"]],
-  residual: [["z = add(y, z); ", "z = y; "], ["return [add(dy, dz), g];", "return [dy, g];"]],
-  head: [["linear(merge_heads(y), p.o)", "linear(merge_heads(y.fill(0, 0, y.length / heads)), p.o)"],
-    ["(split_heads(dy, heads), c.att)", "(split_heads(dy, heads).fill(0, 0, dy.length / heads), c.att)"]],
-};
 let nn, built, calls = null;                           // the functions of model.js; their calls, while they are noted
 
 function build(edits) {
@@ -110,8 +102,8 @@ const tinyvit = {
     recount();
   },
   parameters: () => p,
-  leave_out(parts, only) {                             // keys of BREAKS; only: in the backward pass alone
-    const edits = parts.flatMap(part => BREAKS[part].slice(only ? 1 : 0));
+  leave_out(parts, only) {                             // names in data.breaks; only: in the backward pass alone
+    const edits = parts.flatMap(part => data.breaks[part].slice(only ? 1 : 0));
     build(edits);
     recount();
     return edits;
