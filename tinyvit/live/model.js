@@ -1,7 +1,7 @@
 // The Vision Transformer, forward and backward: the twin of tinyvit's Python, function by function.
-// Names, caches and order are those of tinyvit/ops, tinyvit/layers and tinyvit/models/vit.py, which have the shapes, the
-// equations and the derivations. Here there is one image at a time, so the axis B is left out of every shape; an array is
-// a Float64Array that knows its shape; and what only training needs (dropout) is left out.
+// Names, caches and order are those of tinyvit/ops, tinyvit/layers and tinyvit/models/vit.py, where the derivations are.
+// Here there is one image at a time, so the axis B is left out of shapes; an array is a Float64Array that knows its shape;
+// and what only training needs, dropout, is left out.
 "use strict";
 
 function array(shape, numbers) {
@@ -22,7 +22,7 @@ function times(x, factor) { return map(a => a * factor, x); }
 function matmul(x, y) {                                // [..., n, k] @ [..., k, m] -> [..., n, m]
   const [n, k] = x.shape.slice(-2), m = y.shape.at(-1), out = array([...x.shape.slice(0, -1), m]);
   const rows = x.length / k, spare = new Float64Array(m);
-  for (let r = 0, pair; r < rows; r += pair ? 2 : 1) { // two rows at once, sums of rows of y: what was read serves twice
+  for (let r = 0, pair; r < rows; r += pair ? 2 : 1) { // two rows at once: sums of rows of y, read once
     pair = r % n + 1 < n;
     const upper = out.subarray(r * m, (r + 1) * m), lower = pair ? out.subarray((r + 1) * m, (r + 2) * m) : spare;
     const p = r * k, q = pair ? p + k : p, first = y.shape.length > 2 ? Math.floor(r / n) * k * m : 0;

@@ -4,10 +4,10 @@
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const on = (selector, kind, f) => $(selector).addEventListener(kind, f);
-const side = config.image / config.patch, first = config.pool === "class" ? 1 : 0;  // of patches; the first one's number
+const side = config.image / config.patch, first = config.pool === "class" ? 1 : 0;  // of the patches; token of the first
 const number = x => x && (Math.abs(x) < 1e-2 || Math.abs(x) >= 1e4) ? x.toExponential(1) : x.toFixed(2);
 const percent = x => say("percent", { number: (100 * x).toFixed(1) });
-const pen = { place: [140, 140], down: false };        // of the keys; whether a line is being drawn, by them or a pointer
+const pen = { place: [140, 140], down: false };        // of the keys; whether a line is drawn, by them or by a pointer
 const seen = { stage: "a", block: 0, backward: false };  // of the film
 let language = navigator.language.startsWith("zh") ? "zh" : "en";
 
@@ -42,7 +42,7 @@ function paint(canvas, x, palette, low, high) {
 }
 const photo = (canvas, image) => paint(canvas, image, grey, -1, 1);
 
-function thumbs(root, items) {                         // small pictures to choose from: [name, image, what a click does]
+function thumbs(root, items) {                         // pictures to choose from: [name, image, what a click does]
   root.innerHTML = items.map(() => '<button type="button"><canvas></canvas></button>').join("");
   items.forEach(([name, image, chosen], i) => {
     const button = root.children[i];
@@ -74,7 +74,8 @@ function update() {
   const lesson = { steps: state.steps, name: names[taught], before: percent(before), after: percent(after) };
   $("#learned").textContent = say(state.learned ? "learned" : "learned-none", lesson);
   const width = 300 / Math.max(state.history.length - 1, 10);
-  $("#history polyline").setAttribute("points", state.history.map((share, i) => `${i * width},${58 - 56 * share}`).join(" "));
+  const points = state.history.map((share, i) => `${i * width},${58 - 56 * share}`);
+  $("#history polyline").setAttribute("points", points.join(" "));
   if (!image) return;
   const [[logits, c], calls] = noted(() => nn.vit(image, p, config)), [shares] = nn.softmax(logits), k = best(shares);
   forward = calls;
@@ -89,7 +90,8 @@ function update() {
   });
   looks.update(source(c), { quiet: pen.down });
   if (pen.down) return;                                // the rest when the pen is lifted
-  const label = state.label ?? k, [loss, c_loss] = nn.cross_entropy(logits, label), dlogits = nn.cross_entropy_backward(1, c_loss);
+  const label = state.label ?? k, [loss, c_loss] = nn.cross_entropy(logits, label);
+  const dlogits = nn.cross_entropy_backward(1, c_loss);
   back = noted(() => nn.vit_backward(dlogits, p, c, config))[1];
   $("#loss").textContent = say("loss-is", { name: names[label], loss: number(loss) });
   $("#whose").textContent = seen.backward && !name ? say("choose-label") : "";
@@ -100,7 +102,7 @@ function update() {
 function find(calls, path, backward) {                 // "mlp/linear:1": within mlp, the second linear
   return path.split("/").filter(Boolean).reduce((call, part) => {
     const [name, nth = 0] = part.split(":"), wanted = new RegExp(`^${name}${backward ? "_backward" : "(_tanh)?"}$`);
-    return call.calls.filter(({ name }) => wanted.test(name)).at(backward ? -1 - nth : +nth);  // the way back is reversed
+    return call.calls.filter(({ name }) => wanted.test(name)).at(backward ? -1 - nth : +nth);  // backward: in reverse
   }, { calls });
 }
 const result = ({ result }) => Array.isArray(result) ? result[0] : result;
@@ -124,34 +126,36 @@ const stage_of = ({ stage, block }) => [data.stages.find(({ name }) => name === 
 
 function film() {
   const frames = $$("#film button"), lengths = frames.map(frame => {
-    const [stage, block] = stage_of(frame.dataset), x = numbers(stage, block), open = stage.name === seen.stage && block === seen.block;
+    const [stage, block] = stage_of(frame.dataset), x = numbers(stage, block), length = Math.hypot(...x);
     draw_stage($("canvas", frame), stage, x);
-    $("em", frame).textContent = seen.backward ? number(Math.hypot(...x)) : x.shape.join(" x ");
-    frame.setAttribute("aria-pressed", open);
-    return seen.backward ? Math.hypot(...x) : 0;
+    $("em", frame).textContent = seen.backward ? number(length) : x.shape.join(" x ");
+    frame.setAttribute("aria-pressed", stage.name === seen.stage && block === seen.block);
+    return seen.backward ? length : 0;
   });
   frames.forEach((frame, i) => frame.style.setProperty("--p", 100 * lengths[i] / Math.max(...lengths, 1e-300) + "%"));
-  for (const way of ["forward", "backward"]) $("#" + way).setAttribute("aria-pressed", seen.backward === (way === "backward"));
-  const [stage, block] = stage_of(seen), x = numbers(stage, block), [rows, columns] = layout(x), picture = $("#stage-picture");
+  $("#forward").ariaPressed = !seen.backward;
+  $("#backward").ariaPressed = seen.backward;
+  const [stage, block] = stage_of(seen), x = numbers(stage, block), [rows, columns] = layout(x);
+  const picture = $("#stage-picture"), least = x.reduce((a, b) => Math.min(a, b)), top = x.reduce((a, b) => Math.max(a, b));
   const name = say("stage-" + stage.name) + (stage.part === "block" ? ", " + say("block", { number: block + 1 }) : "");
   draw_stage(picture, stage, x);
   picture.style.aspectRatio = `${columns} / ${Math.max(rows, columns / 12)}`;
-  const range = { low: number(x.reduce((a, b) => Math.min(a, b))), high: number(x.reduce((a, b) => Math.max(a, b))) };
   const told = {
-    name: seen.backward ? say("gradient-of", { name }) : name, shape: `[${x.shape.join(", ")}]`, equation: stage.equation,
-    number: stage.number, value: say("range", { ...range, norm: number(Math.hypot(...x)) }), python: stage.python, place: say("source", stage),
+    name: seen.backward ? say("gradient-of", { name }) : name, shape: `[${x.shape.join(", ")}]`,
+    equation: stage.equation, number: stage.number, python: stage.python, place: say("source", stage),
+    value: say("range", { low: number(least), high: number(top), norm: number(Math.hypot(...x)) }),
   };
   for (const [key, text] of Object.entries(told)) $("#stage-" + key).textContent = text;
   picture.ariaLabel = `${told.name}. ${told.value}`;
 }
 
 function here(c) {                                     // the readout after each block, and rollout
-  const streams = [find(forward, "learned_position"), ...p.blocks.map((_, i) => find(forward, in_block(i)))].map(result);
-  $("#lens").innerHTML = streams.map((z, i) => {
+  const streams = [find(forward, "learned_position"), ...p.blocks.map((_, i) => find(forward, in_block(i)))];
+  $("#lens").innerHTML = streams.map(result).map((z, i) => {
     const [shares] = nn.softmax(nn.linear(nn.readout(z, p.ln, config)[0], p.head)[0]), k = best(shares);
-    const bars = [...shares].map((share, j) => `<i class="${j === k ? "best" : ""}" style="--p:${100 * share}%"></i>`).join("");
-    return `<div><h3>${say(i ? "after-block" : "after-start", { number: i })}</h3><strong>${names[k]}</strong> ${percent(shares[k])}
-      <div class="bars">${bars}</div></div>`;
+    const bars = [...shares].map((share, j) => `<i class="${j === k ? "best" : ""}" style="--p:${100 * share}%"></i>`);
+    const title = say(i ? "after-block" : "after-start", { number: i }), sure = percent(shares[k]);
+    return `<div><h3>${title}</h3><strong>${names[k]}</strong> ${sure}<div class="bars">${bars.join("")}</div></div>`;
   }).join("");
   const reaching = c.blocks.reduce((all, { msa: { att: { a } } }) => {  // (mean of the heads + I) / 2, of all blocks
     const [heads, T] = a.shape, mean = nn.array([T, T]);
@@ -171,10 +175,10 @@ function recount() {                                   // a few images at a time
   refresh();
   (function some() {
     for (let i = 0; i < 3 && now.length < total; i++) {
-      const k = best(tinyvit.forward(test_image(now.length))[0]), button = $("#hundred").children[now.length];
-      button.classList.toggle("wrong", k !== data.labels[now.length]);
-      button.title = button.ariaLabel = example(now.length) + (k === data.labels[now.length] ? "" : say("read-as", { name: names[k] }));
-      now.push(k === data.labels[now.length]);
+      const n = now.length, k = best(tinyvit.forward(test_image(n))[0]), button = $("#hundred").children[n];
+      now.push(k === data.labels[n]);
+      button.classList.toggle("wrong", !now[n]);
+      button.title = button.ariaLabel = example(n) + (now[n] ? "" : say("read-as", { name: names[k] }));
     }
     if (now.length < total) counting = setTimeout(some);
     else right ??= now;
@@ -235,7 +239,8 @@ on("#keep", "click", () => {
   state.kept.push([name, tinyvit.input(), () => show(strokes, example, label)]);
   thumbs($("#kept"), state.kept);
 });
-for (const way of ["forward", "backward"]) on("#" + way, "click", () => { seen.backward = way === "backward"; refresh(); });
+on("#forward", "click", () => { seen.backward = false; refresh(); });
+on("#backward", "click", () => { seen.backward = true; refresh(); });
 for (const kind of ["click", "focusin"]) on("#film", kind, ({ target }) => {
   const frame = target.closest("button");
   if (frame) [seen.stage, seen.block] = [frame.dataset.stage, +frame.dataset.block];
@@ -243,43 +248,53 @@ for (const kind of ["click", "focusin"]) on("#film", kind, ({ target }) => {
 });
 on("#stage-picture", "pointermove", ({ offsetX, offsetY, target }) => {
   const x = numbers(...stage_of(seen)), where = layout(x);
-  const [row, column] = [offsetY / target.clientHeight * where[0], offsetX / target.clientWidth * where[1]].map(Math.floor);
-  const value = x[index(where, row, column)];
-  if (value !== undefined) $("#stage-value").textContent = say("value-at", { place: `[${row}, ${column}]`, value: value.toPrecision(4) });
+  const row = Math.floor(offsetY / target.clientHeight * where[0]);
+  const column = Math.floor(offsetX / target.clientWidth * where[1]), value = x[index(where, row, column)];
+  const told = { place: `[${row}, ${column}]`, value: value?.toPrecision(4) };
+  if (value !== undefined) $("#stage-value").textContent = say("value-at", told);
 });
 on("#breaks", "change", () => {
-  const parts = $$("#breaks [name=part]:checked").map(({ value }) => value), edits = tinyvit.leave_out(parts, $("#only").checked);
+  const parts = $$("#breaks [name=part]:checked").map(({ value }) => value);
+  const edits = tinyvit.leave_out(parts, $("#only").checked);
   $("#edits").innerHTML = edits.map(([from, to]) => `<del>− ${from}</del>\n<ins>+ ${to}</ins>\n`).join("");
   $("#checked").textContent = "";
 });
 on("#check", "click", async () => {
   const total = leaves(p).length, allowed = 1e-7;
   const found = await tinyvit.gradcheck(done => { $("#checked").textContent = say("checking", { done, total }); });
-  const worst = found.reduce((a, b) => a.error > b.error ? a : b), wrong = found.filter(({ error }) => error > allowed).length;
-  const values = { total, wrong, name: worst.name, error: worst.error.toExponential(1), allowed: allowed.toExponential() };
-  $("#checked").textContent = say(wrong ? "fails" : "passes", values);
+  const { name, error } = found.reduce((a, b) => a.error > b.error ? a : b);
+  const wrong = found.filter(({ error }) => error > allowed).length;
+  const told = { total, wrong, name, error: error.toExponential(1), allowed: allowed.toExponential() };
+  $("#checked").textContent = say(wrong ? "fails" : "passes", told);
 });
 on("#language", "click", () => { language = language === "en" ? "zh" : "en"; translate(); });
 
 function source(c) {                                   // of the explorer: see explorer.js
   const layers = p.blocks.map(() => ({ side, heads: config.heads })), T = side ** 2 + first;
-  const weights = (_, layer, head, query) => c.blocks[layer].msa.att.a.subarray((head * T + query) * T, (head * T + query + 1) * T);
-  return { first, layers, colours: data.colours, name: "live", weights, images: [{ src: $("#given"), title: say("given") }] };
+  const images = [{ src: $("#given"), title: say("Given") }], { colours } = data;
+  const weights = (_, layer, head, query) => {
+    const row = (head * T + query) * T;
+    return c.blocks[layer].msa.att.a.subarray(row, row + T);
+  };
+  return { first, layers, colours, name: "live", weights, images };
 }
 
 const example = i => say("example", { number: i + 1, name: names[data.labels[i]] });
 
 function translate() {
   document.documentElement.lang = language;
-  const values = { patches: side ** 2, side: config.patch };
-  for (const element of $$("[data-say]")) element.textContent = say(element.dataset.say, { ...values, ...element.dataset });
+  const sizes = { patches: side ** 2, side: config.patch };
+  for (const element of $$("[data-say]")) {
+    element.textContent = say(element.dataset.say, { ...sizes, ...element.dataset });
+  }
   for (const element of $$("[data-name]")) element.ariaLabel = say(element.dataset.name);
   const thumb = i => [example(i), test_image(i), () => { tinyvit.pick(i); $("#draw").scrollIntoView(); }];
   thumbs($("#examples"), names.map((_, k) => data.labels.indexOf(k)).filter(i => i >= 0).map(thumb));
   thumbs($("#hundred"), data.labels.map((_, i) => thumb(i)));
-  const { accuracy, images, command } = data.before ?? {}, of = { percent: percent(accuracy), images, command };
-  $("#about").textContent = say("about", { name: data.title, parameters: leaves(p).reduce((n, [, w]) => n + w.length, 0),
-    depth: config.depth, heads: config.heads, dim: config.dim, accuracy: data.before ? say("accuracy", of) : "" });
+  const of = { ...data.before, percent: say("percent", { number: (100 * data.before?.accuracy).toFixed(2) }) };
+  const parameters = leaves(p).reduce((n, [, w]) => n + w.length, 0).toLocaleString("en");
+  const accuracy = data.before ? say("accuracy", of) : "";
+  $("#about").textContent = say("about", { ...config, name: data.title, parameters, accuracy });
   looks.say(words[language]);
   recount();
 }

@@ -1,5 +1,5 @@
-// What the page knows: the model that model.js makes of the page's parameters, the drawing, and the object `tinyvit`, which
-// the page's controls use, as anybody may in the browser's console.
+// What the page knows: the model that model.js makes of the page's parameters, the drawing, and the object `tinyvit`,
+// which the page's controls use, as anybody may in the browser's console.
 "use strict";
 
 const json = id => JSON.parse(document.getElementById(id).textContent);
@@ -8,13 +8,14 @@ const upto = n => [...Array(n).keys()], dot = (x, y) => x.reduce((sum, a, i) => 
 const best = x => x.indexOf(Math.max(...x)), most = x => x.reduce((most, a) => Math.max(most, Math.abs(a)), 1e-300);
 const state = {
   strokes: [], example: null, label: null,             // what is drawn, or the number of a test image; the true class
-  steps: 0, learned: null, history: [], kept: [],      // the lesson: its last step, the probability after each, drawings
+  steps: 0, learned: null, history: [], kept: [],      // of the lesson: its last step, what came of each; drawings
 };
 
 let nn, built, calls = null;                           // the functions of model.js; their calls, while they are noted
 
 function build(edits) {
-  const text = edits.reduce((text, [from, to]) => text.replace(from, () => to), document.getElementById("model").textContent);
+  const model = document.getElementById("model").textContent;
+  const text = edits.reduce((text, [from, to]) => text.replace(from, () => to), model);
   const all = [...text.matchAll(/^function (\w+)/gm)].map(found => found[1]);
   const pairs = all.filter(name => name === "add" || all.includes(name.replace(/_backward|_tanh/, "") + "_backward"));
   const script = document.createElement("script");     // a script, since the page's policy forbids eval
@@ -59,7 +60,8 @@ function stored_parameters() {                         // a tree, as the Python'
 }
 
 build([]);
-const p = stored_parameters(), untaught = new Map(leaves(p).map(([, w]) => [w, w.slice()])), pixels = bytes(data.images);
+const p = stored_parameters(), untaught = new Map(leaves(p).map(([, w]) => [w, w.slice()]));
+const pixels = bytes(data.images);
 let picture = raster([]);                              // what the strokes have made: 0 is paper, 255 ink
 
 function test_image(i) {
@@ -116,9 +118,10 @@ const tinyvit = {
     for (const [name, w] of leaves(p)) {
       const start = w.slice(), v = random(w), unit = v.map(x => x / Math.hypot(...v));
       const moved = steps => (w.set(start.map((x, i) => x + steps * step * unit[i])), loss());
-      const measured = (8 * (moved(1) - moved(-1)) - (moved(2) - moved(-2))) / (12 * step), claimed = dot(slopes.get(name), unit);
+      const measured = (8 * (moved(1) - moved(-1)) - (moved(2) - moved(-2))) / (12 * step);
+      const claimed = dot(slopes.get(name), unit), size = Math.max(Math.abs(measured), Math.abs(claimed), 0.01);
       w.set(start);
-      found.push({ name, error: Math.abs(measured - claimed) / Math.max(Math.abs(measured), Math.abs(claimed), 0.01) });
+      found.push({ name, error: Math.abs(measured - claimed) / size });
       noted(found.length);
       await new Promise(done => setTimeout(done));     // the page stays awake
     }
