@@ -12,7 +12,7 @@
     python docs/measure.py mistakes      what the gradient check says of each known mistake -> docs/derivations
     python docs/measure.py numerics      tinyvit numerics of a model trained for it -> docs/weights.md
     python docs/measure.py patterns      attention patterns: pairs, time, memory -> docs/derivations/patterns.md
-    python docs/measure.py live [RUN]    the bundled model of tinyvit live, from a finished run -> tinyvit/live, docs/live.md
+    python docs/measure.py live [RUN]    a run as the bundled model of tinyvit live -> tinyvit/live, docs/live.md
     python docs/measure.py lab [RUNS]    results of tinyvit lab --data mnist --budget full -> docs/lab.md, docs/figures
     python docs/measure.py readme        both READMEs' tables, from what was measured before
 
@@ -455,11 +455,13 @@ def live(folder=None):
     parts = {"parameters, as float16": 2 * count, "pictures of the test set, as bytes": page.levels.size}
     parts = {name: len(base64.b64encode(bytes(part))) for name, part in parts.items()}
     parts |= {"scripts, style, words and the rest": size - sum(parts.values()), "together": size}
-    of = f"`{about['command']}` (seed {about['seed']}) trained it. With its {count:,} parameters rounded to float16, as the page has"
-    read = f"them, it reads **{100 * about['accuracy']:.2f} %** of MNIST's {about['measured_on']:,} test images."
-    lines = [of, read, "", "| of the page | bytes |", "|---|--:|"]
+    trained = f"`{about['command']}` (seed {about['seed']}) trained it."
+    share = f"**{100 * about['accuracy']:.2f} %** of MNIST's {about['measured_on']:,} test images."
+    read = f"With its {count:,} parameters rounded to float16, as the page has them, it reads {share}"
+    lines = [trained, read, "", "| of the page | bytes |", "|---|--:|"]
     lines += [f"| {name} | {part:,} |" for name, part in parts.items()]
-    replace(DOCS / "live.md", "live", [*lines, "", "`python docs/measure.py live`; the numbers are base64, four bytes for three."])
+    where = "`python docs/measure.py live`; numbers and pictures are base64, four bytes for three."
+    replace(DOCS / "live.md", "live", [*lines, "", where])
 
 
 def lab(folder=None):
@@ -522,7 +524,8 @@ def main():
         "what",
         choices=(*ALONE, "results", "inside", "live", "lab"),
     )
-    parser.add_argument("names", nargs="*", help="presets, for results (default: all); a folder, for inside, live and lab")
+    about = "presets, for results (default: all); a folder, for inside, live and lab"
+    parser.add_argument("names", nargs="*", help=about)
     args = parser.parse_args()
     if args.what == "results":
         if unknown := [name for name in args.names if name not in (*TRAINED, *TEXTS)]:
