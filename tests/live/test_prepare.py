@@ -73,7 +73,10 @@ DRAWINGS = {
     "tiny": digit_strokes(4, rng(3), size=18, width=2),
     "in a corner": shifted(digit_strokes(5, rng(4), size=60, width=8), -105.3, 97.8),
     "over the edge": shifted(digit_strokes(6, rng(5)), 120, -70),
-    "several figures": shifted(digit_strokes(1, rng(6), size=90), -80, 0) + shifted(digit_strokes(8, rng(7), 90), 60, 0),
+    "several figures": [
+        *shifted(digit_strokes(1, rng(6), size=90), -80, 0),
+        *shifted(digit_strokes(8, rng(7), size=90), 60, 0),
+    ],
     "framed": [line(8, (3, 3), (277, 3), (277, 277), (3, 277), (3, 3)), *digit_strokes(9, rng(8), size=120)],
     "in two frames": [
         line(6, (2, 2), (278, 2), (278, 278), (2, 278), (2, 2)),
@@ -144,7 +147,7 @@ def rasters(found):
 
 
 def defined(strokes, side):
-    """The raster as it is defined: at every pixel, the most ink of all segments, and of the point where a pen begins."""
+    """The raster by its definition: a pixel has the most ink of all segments, and of the points where pens begin."""
     y, x = np.indices((side, side)) + 0.5
     grey = np.zeros((side, side))
     for stroke in strokes:
@@ -187,7 +190,8 @@ def test_prepared_as_python_does(found, name, kind):
 
 def test_everything_that_can_be_said_is_said(found):
     """So that no step is left out above."""
-    said = " ".join(note for results in found["prepared"].values() for result in results if result for note in result[2])
+    results = [result for results in found["prepared"].values() for result in results if result]
+    said = " ".join(note for _, _, notes in results for note in notes)
     for words in re.findall(r'"((?:padded|cut off|cropped|inverted|brightened|the ink is)[^"]+)"', SCRIPT):
         assert words in said
     assert "raised the contrast" in said and "resized from" in said and "resized the ink" in said

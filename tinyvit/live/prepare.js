@@ -55,7 +55,7 @@ function prepare(grey, dataset) {                      // {image: [side, side, c
 
 function without_frame(grey, notes) {
   const [height, width] = grey.shape, middle = (lowest(grey) + highest(grey)) / 2;
-  const lighter = inset => sum(border(grey, inset).map(x => x > middle)) / border(grey, inset).length;
+  const lighter = inset => mean(border(grey, inset).map(x => x > middle));
   const outside = lighter(0), even = Math.min(outside, 1 - outside) < MIXED;
   for (let thick = 1; even && thick <= THICKEST * Math.min(height, width); thick++) {
     if (Math.abs(lighter(thick) - outside) > 1 - MIXED) {
@@ -146,13 +146,15 @@ function resize(grey, factor) {                        // as Pillow does with Im
 
 function resize_rows(grey, width) {                    // to that width, and transposed: twice does the columns too
   const [rows, columns] = grey.shape, scale = columns / width, reach = Math.max(scale, 1);
-  const windows = Array.from({ length: width }, (_, j) => Array.from({ length: columns }, (_, i) =>
-    [i, hamming((i + 0.5 - (j + 0.5) * scale) / reach)]).filter(([, weight]) => weight > 0));
-  const totals = windows.map(old => sum(old.map(([, weight]) => weight)));
-  return filled(width, rows, (j, i) => {
-    let weighted = 0;
-    for (const [k, weight] of windows[j]) weighted += weight * grey[i * columns + k];
-    return Math.fround(weighted / totals[j]);
+  const weights = filled(width, columns, (j, i) => hamming((i + 0.5 - (j + 0.5) * scale) / reach));
+  return filled(width, rows, (j, i) => {               // a weighted mean of the old pixels of row i under the window
+    const first = Math.ceil((j + 0.5) * scale - reach - 0.5), end = (j + 0.5) * scale + reach - 0.5;
+    let sum = 0, total = 0;
+    for (let k = Math.max(first, 0); k < Math.min(end, columns); k++) {
+      sum += weights[j * columns + k] * grey[i * columns + k];
+      total += weights[j * columns + k];
+    }
+    return Math.fround(sum / total);
   });
 }
 
@@ -162,8 +164,9 @@ function hamming(x) {
 }
 
 function change(grey, f) { return Object.assign(grey.map(f), { shape: grey.shape }); }
-function lowest(x) { return x.reduce((a, b) => Math.min(a, b)); }
-function highest(x) { return x.reduce((a, b) => Math.max(a, b)); }
+function lowest(x) { let y = x[0]; for (let i = 1; i < x.length; i++) if (x[i] < y) y = x[i]; return y; }
+function highest(x) { let y = x[0]; for (let i = 1; i < x.length; i++) if (x[i] > y) y = x[i]; return y; }
 function sum(x) { return x.reduce((a, b) => a + b, 0); }
+function mean(x) { return sum(x) / x.length; }
 function rint(x) { return x % 1 === 0.5 ? 2 * Math.round(x / 2) : Math.round(x); }  // a half goes to the even number
 function median(x) { x = Float64Array.from(x).sort(); return (x[x.length - 1 >> 1] + x[x.length >> 1]) / 2; }
