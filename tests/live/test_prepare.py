@@ -115,8 +115,16 @@ def pictures():
     made["noise around"] = in_place + 30 * (np.indices((28, 28)).sum(axis=0) % 54 == 0)
     ring = np.zeros((280, 280), int)
     ring[40:240, 60:200] = 255
-    ring[42:238, 62:198] = 0
-    made |= {"thinner than a pixel": ring, "blank": np.full((28, 28), 255), "hardly any": in_place // 36 + 100}
+    thin = ring.copy()
+    thin[42:238, 62:198] = 0
+    for wall in (3, 4, 5, 9, 20, 60):  # the centre of mass lies half-way between two pixels
+        made[f"ring {wall}"] = ring.copy()
+        made[f"ring {wall}"][40 + wall : 240 - wall, 60 + wall : 200 - wall] = 0
+    middling = np.full((40, 30), 100)
+    middling[10:30, 10:15], middling[10:30, 18:20] = 200, 0
+    made["as far from the darkest as from the lightest"] = middling
+    made["nearly half of the border is light"] = np.pad(middling, ((0, 0), (0, 25)), constant_values=255)
+    made |= {"thinner than a pixel": thin, "blank": np.full((28, 28), 255), "hardly any": in_place // 36 + 100}
     return {name: picture.astype(np.uint8) for name, picture in made.items()}
 
 

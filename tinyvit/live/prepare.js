@@ -1,6 +1,6 @@
 // Strokes become a grey picture, and the picture what the model is given. From `prepare` on this is the twin of
 // tinyvit/data/preprocess.py, which says why. A picture is a Float64Array, from 0 (ground) to 255 (ink), that knows its
-// shape [height, width]. Python's numbers have 32 bits; so have these where a decision hangs on it (Math.fround).
+// shape [height, width].
 "use strict";
 
 const LEAST_CONTRAST = 8, DARK = 8, BRIGHT = 200, INK = 96, SMALLEST = 0.95, THICKEST = 1 / 8, MIXED = 0.05, WIDE = 1.6;
@@ -30,7 +30,7 @@ function raster(strokes, side = 280) {                 // of {points: [[x, y] or
 // lighter one shows.
 function draw_segment(grey, [x0, y0, from], [x1, y1, to], width) {
   const [rows, columns] = grey.shape, dx = x1 - x0, dy = y1 - y0, w0 = from ?? width, w1 = to ?? width;
-  const reach = (Math.max(w0, w1) + 1) / 2, bottom = Math.max(y0, y1) + reach, right = Math.max(x0, x1) + reach;
+  const reach = Math.max(w0, w1) / 2, bottom = Math.max(y0, y1) + reach, right = Math.max(x0, x1) + reach;
   for (let i = Math.max(0, Math.floor(Math.min(y0, y1) - reach)); i < Math.min(rows, bottom); i++) {
     for (let j = Math.max(0, Math.floor(Math.min(x0, x1) - reach)); j < Math.min(columns, right); j++) {
       const x = j + 0.5 - x0, y = i + 0.5 - y0;        // from the start to the middle of the pixel
@@ -75,8 +75,8 @@ function light_on_dark(grey, notes) {
 function stretch(grey, notes) {
   const ground = median(border(grey)), peak = highest(grey);
   if (ground <= DARK && peak >= BRIGHT) return [grey, notes];
-  const low = ground > DARK ? ground + (peak - ground) / 8 : ground, factor = Math.fround(255 / (peak - low));
-  grey = change(grey, x => Math.min(Math.max(Math.fround((x - low) * factor), 0), 255));
+  const low = ground > DARK ? ground + (peak - ground) / 8 : ground;
+  grey = change(grey, x => Math.min(Math.max((x - low) * 255 / (peak - low), 0), 255));
   return [grey, [...notes, `raised the contrast: brightness ${rint(low)} to ${rint(peak)} became 0 to 255`]];
 }
 
@@ -154,7 +154,7 @@ function resize_rows(grey, width) {                    // to that width, and tra
       sum += weights[j * columns + k] * grey[i * columns + k];
       total += weights[j * columns + k];
     }
-    return Math.fround(sum / total);
+    return sum / total;
   });
 }
 
