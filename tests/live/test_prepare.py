@@ -234,7 +234,7 @@ def test_pixels_as_strokes(found):
 
 def test_the_same_functions_with_the_same_constants(found):
     """Colour is not drawn, and a page has no errors to raise: only these are left out."""
-    python = {name.removeprefix("_") for name, _ in inspect.getmembers(preprocess, inspect.isfunction)}
-    python = {name for name in python if inspect.getmodule(getattr(preprocess, name, None)) in (preprocess, None)}
+    members = inspect.getmembers(preprocess, inspect.isfunction)
+    python = {name.removeprefix("_") for name, f in members if f.__module__ == preprocess.__name__}
     assert python - set(re.findall(r"^function (\w+)", SCRIPT, re.MULTILINE)) == {"to_grey"}
     assert found["constants"] == {name: getattr(preprocess, name) for name in found["constants"]}
