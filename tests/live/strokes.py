@@ -1,4 +1,4 @@
-"""Strokes for the live page, {"points": [[x, y], ...], "width": pixels}: drawn by a scripted hand, or a picture's pixels.
+"""Strokes for the live page, {"points": [[x, y], ...], "width": pixels}: by a scripted hand, or a picture's pixels.
 
 Lengths are in pixels of the page's raster, whose side is 280; x goes to the right and y down.
 """

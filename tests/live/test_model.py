@@ -1,4 +1,4 @@
-"""The page's model against NumPy's: logits, every array of the cache, every gradient, and the parameters once it learned.
+"""The model of the page against NumPy's: logits, caches, every gradient, and the parameters after ten steps.
 
 The JavaScript is the Python's twin, so its functions have the Python's names, and its trees the Python's keys.
 """

@@ -73,8 +73,10 @@ DRAWINGS = {
     "tiny": digit_strokes(4, rng(3), size=18, width=2),
     "in a corner": shifted(digit_strokes(5, rng(4), size=60, width=8), -105.3, 97.8),
     "over the edge": shifted(digit_strokes(6, rng(5)), 120, -70),
-    "several figures": shifted(digit_strokes(1, rng(6), size=90), -80, 0)
-    + shifted(digit_strokes(8, rng(7), 90), 60, 0),
+    "several figures": [
+        *shifted(digit_strokes(1, rng(6), size=90), -80, 0),
+        *shifted(digit_strokes(8, rng(7), size=90), 60, 0),
+    ],
     "framed": [line(8, (3, 3), (277, 3), (277, 277), (3, 277), (3, 3)), *digit_strokes(9, rng(8), size=120)],
     "in two frames": [
         line(6, (2, 2), (278, 2), (278, 278), (2, 278), (2, 2)),
@@ -113,8 +115,16 @@ def pictures():
     made["noise around"] = in_place + 30 * (np.indices((28, 28)).sum(axis=0) % 54 == 0)
     ring = np.zeros((280, 280), int)
     ring[40:240, 60:200] = 255
-    ring[42:238, 62:198] = 0
-    made |= {"thinner than a pixel": ring, "blank": np.full((28, 28), 255), "hardly any": in_place // 36 + 100}
+    thin = ring.copy()
+    thin[42:238, 62:198] = 0
+    for wall in (3, 4, 5, 9, 20, 60):  # the centre of mass lies half-way between two pixels
+        made[f"ring {wall}"] = ring.copy()
+        made[f"ring {wall}"][40 + wall : 240 - wall, 60 + wall : 200 - wall] = 0
+    middling = np.full((40, 30), 100)
+    middling[10:30, 10:15], middling[10:30, 18:20] = 200, 0
+    made["as far from the darkest as from the lightest"] = middling
+    made["nearly half of the border is light"] = np.pad(middling, ((0, 0), (0, 25)), constant_values=255)
+    made |= {"thinner than a pixel": thin, "blank": np.full((28, 28), 255), "hardly any": in_place // 36 + 100}
     return {name: picture.astype(np.uint8) for name, picture in made.items()}
 
 
@@ -145,7 +155,7 @@ def rasters(found):
 
 
 def defined(strokes, side):
-    """The raster as it is defined: at every pixel, the most ink of all segments, and of the point where a pen begins."""
+    """The raster by its definition: a pixel has the most ink of all segments, and of the points where pens begin."""
     y, x = np.indices((side, side)) + 0.5
     grey = np.zeros((side, side))
     for stroke in strokes:
@@ -188,9 +198,8 @@ def test_prepared_as_python_does(found, name, kind):
 
 def test_everything_that_can_be_said_is_said(found):
     """So that no step is left out above."""
-    said = " ".join(
-        note for results in found["prepared"].values() for result in results if result for note in result[2]
-    )
+    results = [result for results in found["prepared"].values() for result in results if result]
+    said = " ".join(note for _, _, notes in results for note in notes)
     for words in re.findall(r'"((?:padded|cut off|cropped|inverted|brightened|the ink is)[^"]+)"', SCRIPT):
         assert words in said
     assert "raised the contrast" in said and "resized from" in said and "resized the ink" in said
@@ -225,7 +234,7 @@ def test_pixels_as_strokes(found):
 
 def test_the_same_functions_with_the_same_constants(found):
     """Colour is not drawn, and a page has no errors to raise: only these are left out."""
-    python = {name.removeprefix("_") for name, _ in inspect.getmembers(preprocess, inspect.isfunction)}
-    python = {name for name in python if inspect.getmodule(getattr(preprocess, name, None)) in (preprocess, None)}
+    members = inspect.getmembers(preprocess, inspect.isfunction)
+    python = {name.removeprefix("_") for name, f in members if f.__module__ == preprocess.__name__}
     assert python - set(re.findall(r"^function (\w+)", SCRIPT, re.MULTILINE)) == {"to_grey"}
     assert found["constants"] == {name: getattr(preprocess, name) for name in found["constants"]}

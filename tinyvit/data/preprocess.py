@@ -147,7 +147,7 @@ def _extent(grey, least):
 
 
 def _mass_centre(ink, axis):
-    """The index, along an axis, of the ink's centre of mass; rounded, so that no error of a sum decides where half is."""
+    """The index, along an axis, of the ink's centre of mass; rounded, for 9.5 is to be 9.5, whatever a sum's error."""
     profile = ink.sum(axis=1 - axis)
     return np.round((profile * np.arange(len(profile))).sum() / profile.sum(), 4)
 

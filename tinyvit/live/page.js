@@ -200,7 +200,7 @@ function line(to, begins) {                            // of the pen, to a point
   if (begins && state.example !== null) show([]);
   if (begins) state.strokes.push({ points: [], width: to[2] });
   const { points } = state.strokes.at(-1);
-  draw_segment(picture, points.at(-1) ?? to, to, { width: to[2] });
+  draw_segment(picture, points.at(-1) ?? to, to, to[2]);
   points.push(to);
   pen.down = true;
   refresh();

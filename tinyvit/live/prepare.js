@@ -1,6 +1,6 @@
 // Strokes become a grey picture, and the picture what the model is given. From `prepare` on this is the twin of
 // tinyvit/data/preprocess.py, which says why. A picture is a Float64Array, from 0 (ground) to 255 (ink), that knows its
-// shape [height, width]. Python's numbers have 32 bits; so have these where a decision hangs on it (Math.fround).
+// shape [height, width].
 "use strict";
 
 const LEAST_CONTRAST = 8, DARK = 8, BRIGHT = 200, INK = 96, SMALLEST = 0.95, THICKEST = 1 / 8, MIXED = 0.05, WIDE = 1.6;
@@ -30,7 +30,7 @@ function raster(strokes, side = 280) {                 // of {points: [[x, y] or
 // lighter one shows.
 function draw_segment(grey, [x0, y0, from], [x1, y1, to], width) {
   const [rows, columns] = grey.shape, dx = x1 - x0, dy = y1 - y0, w0 = from ?? width, w1 = to ?? width;
-  const reach = (Math.max(w0, w1) + 1) / 2, bottom = Math.max(y0, y1) + reach, right = Math.max(x0, x1) + reach;
+  const reach = Math.max(w0, w1) / 2, bottom = Math.max(y0, y1) + reach, right = Math.max(x0, x1) + reach;
   for (let i = Math.max(0, Math.floor(Math.min(y0, y1) - reach)); i < Math.min(rows, bottom); i++) {
     for (let j = Math.max(0, Math.floor(Math.min(x0, x1) - reach)); j < Math.min(columns, right); j++) {
       const x = j + 0.5 - x0, y = i + 0.5 - y0;        // from the start to the middle of the pixel
@@ -55,7 +55,7 @@ function prepare(grey, dataset) {                      // {image: [side, side, c
 
 function without_frame(grey, notes) {
   const [height, width] = grey.shape, middle = (lowest(grey) + highest(grey)) / 2;
-  const lighter = inset => sum(border(grey, inset).map(x => x > middle)) / border(grey, inset).length;
+  const lighter = inset => mean(border(grey, inset).map(x => x > middle));
   const outside = lighter(0), even = Math.min(outside, 1 - outside) < MIXED;
   for (let thick = 1; even && thick <= THICKEST * Math.min(height, width); thick++) {
     if (Math.abs(lighter(thick) - outside) > 1 - MIXED) {
@@ -75,8 +75,8 @@ function light_on_dark(grey, notes) {
 function stretch(grey, notes) {
   const ground = median(border(grey)), peak = highest(grey);
   if (ground <= DARK && peak >= BRIGHT) return [grey, notes];
-  const low = ground > DARK ? ground + (peak - ground) / 8 : ground, factor = Math.fround(255 / (peak - low));
-  grey = change(grey, x => Math.min(Math.max(Math.fround((x - low) * factor), 0), 255));
+  const low = ground > DARK ? ground + (peak - ground) / 8 : ground;
+  grey = change(grey, x => Math.min(Math.max((x - low) * 255 / (peak - low), 0), 255));
   return [grey, [...notes, `raised the contrast: brightness ${rint(low)} to ${rint(peak)} became 0 to 255`]];
 }
 function border(grey, inset = 0) {
@@ -141,13 +141,15 @@ function resize(grey, factor) {                        // as Pillow does with Im
 
 function resize_rows(grey, width) {                    // to that width, and transposed: twice does the columns too
   const [rows, columns] = grey.shape, scale = columns / width, reach = Math.max(scale, 1);
-  const windows = Array.from({ length: width }, (_, j) => Array.from({ length: columns }, (_, i) =>
-    [i, hamming((i + 0.5 - (j + 0.5) * scale) / reach)]).filter(([, weight]) => weight > 0));
-  const totals = windows.map(old => sum(old.map(([, weight]) => weight)));
-  return filled(width, rows, (j, i) => {
-    let weighted = 0;
-    for (const [k, weight] of windows[j]) weighted += weight * grey[i * columns + k];
-    return Math.fround(weighted / totals[j]);
+  const weights = filled(width, columns, (j, i) => hamming((i + 0.5 - (j + 0.5) * scale) / reach));
+  return filled(width, rows, (j, i) => {               // a weighted mean of the old pixels of row i under the window
+    const first = Math.ceil((j + 0.5) * scale - reach - 0.5), end = (j + 0.5) * scale + reach - 0.5;
+    let sum = 0, total = 0;
+    for (let k = Math.max(first, 0); k < Math.min(end, columns); k++) {
+      sum += weights[j * columns + k] * grey[i * columns + k];
+      total += weights[j * columns + k];
+    }
+    return sum / total;
   });
 }
 function hamming(x) {
@@ -155,8 +157,9 @@ function hamming(x) {
   return x === 0 ? 1 : x >= Math.PI ? 0 : Math.sin(x) / x * (0.54 + 0.46 * Math.cos(x));
 }
 function change(grey, f) { return Object.assign(grey.map(f), { shape: grey.shape }); }
-function lowest(x) { return x.reduce((a, b) => Math.min(a, b)); }
-function highest(x) { return x.reduce((a, b) => Math.max(a, b)); }
+function lowest(x) { let y = x[0]; for (let i = 1; i < x.length; i++) if (x[i] < y) y = x[i]; return y; }
+function highest(x) { let y = x[0]; for (let i = 1; i < x.length; i++) if (x[i] > y) y = x[i]; return y; }
 function sum(x) { return x.reduce((a, b) => a + b, 0); }
+function mean(x) { return sum(x) / x.length; }
 function rint(x) { return x % 1 === 0.5 ? 2 * Math.round(x / 2) : Math.round(x); }  // a half goes to the even number
 function median(x) { x = Float64Array.from(x).sort(); return (x[x.length - 1 >> 1] + x[x.length >> 1]) / 2; }
