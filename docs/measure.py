@@ -13,6 +13,7 @@
     python docs/measure.py numerics      tinyvit numerics of a model trained for it -> docs/weights.md
     python docs/measure.py patterns      attention patterns: pairs, time, memory -> docs/derivations/patterns.md
     python docs/measure.py live [RUN]    a run as the bundled model of tinyvit live -> tinyvit/live, docs/live.md
+    python docs/measure.py live_times    seconds of that page in a browser -> docs/live.md
     python docs/measure.py lab [RUNS]    results of tinyvit lab --data mnist --budget full -> docs/lab.md, docs/figures
     python docs/measure.py readme        both READMEs' tables, from what was measured before
 
@@ -45,6 +46,7 @@ from PIL import Image
 
 from docs import commands, patterns, readme
 from docs.readme import DOCS, LAB, PRESETS, TEXTS, TRAINED, replace
+from tests.browser import BROWSER, driven
 from tests.package_layers import PACKAGES, ROOT, imports, modules
 from tinyvit import trees
 from tinyvit.bench.compare import SEQUENCES
@@ -464,6 +466,52 @@ def live(folder=None):
     replace(DOCS / "live.md", "live", [*lines, "", where])
 
 
+TIMED = {  # on the page: what is timed, as a call
+    "forward, with every map": "tinyvit.forward(image)",
+    "forward and backward, every gradient": "tinyvit.backward(7, image)",
+    "a step of learning": "tinyvit.learn(7, 1e-9, image)",
+    "preparing a drawing": "tinyvit.prepared()",
+    "a frame while one draws: prepare, forward, pictures": "(pen.down = true, update())",
+    "a frame after that: backward, all stages, readouts": "(pen.down = false, update())",
+}
+TIMER = """
+<script>
+window.addEventListener("load", () => {
+  const image = test_image(0), found = {};
+  clearTimeout(counting);
+  recount = () => {};                                  // which would count between the calls
+  tinyvit.draw([{ points: [[70, 60], [210, 50], [120, 240]], width: 22 }]);
+  for (const [name, call] of Object.entries($CALLS)) {
+    const times = [];
+    for (let i = 0; i < 220; i++) {
+      const start = performance.now();
+      call();
+      times.push(performance.now() - start);
+    }
+    found[name] = times.slice(20);                     // by then the browser has compiled them
+  }
+  document.body.insertAdjacentHTML("beforeend", "<pre id=found></pre>");
+  document.getElementById("found").textContent = JSON.stringify(found);
+});
+</script>
+"""
+
+
+def live_times():
+    """How long the live page takes, in headless Chromium."""
+    calls = ", ".join(f"{json.dumps(name)}: () => {call}" for name, call in TIMED.items())
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        driver = TIMER.replace("$CALLS", f"{{{calls}}}")
+        found, _ = driven(bundled.load().html(), driver, Path(folder), virtual_time=False, timeout=600)
+    version = subprocess.run([BROWSER, "--version"], capture_output=True, text=True).stdout.strip()
+    lines = ["| the bundled model, one image | median of 200 | nine of ten within |", "|---|--:|--:|"]
+    for name, times in found.items():
+        lines.append(f"| {name} | {statistics.median(times):.1f} ms | {np.quantile(times, 0.9):.1f} ms |")
+    where = f"`python docs/measure.py live_times`: {version}, headless; {machine()}; load before {load:.1f}."
+    replace(DOCS / "live.md", "live-times", [*lines, "", where])
+
+
 def lab(folder=None):
     """Table, verdict and figure of every experiment of the lab; its results are kept: the page can be made again."""
     folders = {name: f"{name}-{_data_of(experiment)}-full" for name, experiment in EXPERIMENTS.items()} | JPEG_COPY
@@ -513,6 +561,7 @@ ALONE = {  # what needs no more words
     "mistakes": mistakes,
     "numerics": numerics,
     "patterns": patterns.write,
+    "live_times": live_times,
     "readme": readme.write,
 }
 
