@@ -135,6 +135,13 @@ mistakes_figure(x_test[mistakes], y_test[mistakes], probabilities[mistakes], cla
 # A word of caution. Attention says where information was taken from, not why the answer is what it is. [A later notebook](11_looking_inside.ipynb)
 # looks more closely.
 #
+# Now draw a digit of your own. [This page](../docs/live.md) computes with the model that you have just trained: it shows every step from the
+# drawing to the answer, and back, and you can teach it. (Its words are explained in the notebooks that follow.)
+
+# %%
+tinyvit.Live(p, config, "digits", x_test, y_test)
+
+# %% [markdown]
 # ## Open it: the whole of it in a dozen lines
 #
 # Now from the beginning, with fresh parameters. The **forward pass** goes from images to an answer, the **backward pass** from the loss to the
