@@ -76,6 +76,7 @@ function update() {
   const width = 300 / Math.max(state.history.length - 1, 10);
   const points = state.history.map((share, i) => `${i * width},${58 - 56 * share}`);
   $("#history polyline").setAttribute("points", points.join(" "));
+  $("#sure").textContent = say("nothing");
   if (!image) return;
   const [[logits, c], calls] = noted(() => nn.vit(image, p, config)), [shares] = nn.softmax(logits), k = best(shares);
   forward = calls;
@@ -295,6 +296,8 @@ function translate() {
   const parameters = leaves(p).reduce((n, [, w]) => n + w.length, 0).toLocaleString("en");
   const accuracy = data.before ? say("accuracy", of) : "";
   $("#about").textContent = say("about", { ...config, name: data.title, parameters, accuracy });
+  $("#draw-how").textContent = say(dataset.photos ? "no-drawing" : window.PointerEvent ? "draw-how" : "no-pointer");
+  $("#paper").hidden = dataset.photos;
   looks.say(words[language]);
   recount();
 }
