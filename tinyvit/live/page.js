@@ -77,6 +77,7 @@ function update() {
   const points = state.history.map((share, i) => `${i * width},${58 - 56 * share}`);
   $("#history polyline").setAttribute("points", points.join(" "));
   $("#sure").textContent = say("nothing");
+  for (const input of $$("#classes input")) input.checked = +input.value === state.label;
   if (!image) return;
   const [[logits, c], calls] = noted(() => nn.vit(image, p, config)), [shares] = nn.softmax(logits), k = best(shares);
   forward = calls;
@@ -87,7 +88,6 @@ function update() {
     label.classList.toggle("best", j === k);
     label.style.setProperty("--p", 100 * shares[j] + "%");
     $("b", label).textContent = percent(shares[j]);
-    $("input", label).checked = j === state.label;
   });
   looks.update(source(c), { quiet: pen.down });
   if (pen.down) return;                                // the rest when the pen is lifted
