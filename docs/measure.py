@@ -13,6 +13,7 @@
     python docs/measure.py numerics      tinyvit numerics of a model trained for it -> docs/weights.md
     python docs/measure.py patterns      attention patterns: pairs, time, memory -> docs/derivations/patterns.md
     python docs/measure.py live [RUN]    a run as the bundled model of tinyvit live -> tinyvit/live, docs/live.md
+    python docs/measure.py live_picture  that page in a browser -> docs/figures/live.png
     python docs/measure.py live_times    seconds of that page in a browser -> docs/live.md
     python docs/measure.py lab [RUNS]    results of tinyvit lab --data mnist --budget full -> docs/lab.md, docs/figures
     python docs/measure.py readme        both READMEs' tables, from what was measured before
@@ -46,7 +47,7 @@ from PIL import Image
 
 from docs import commands, patterns, readme
 from docs.readme import DOCS, LAB, PRESETS, TEXTS, TRAINED, replace
-from tests.browser import BROWSER, driven
+from tests.browser import BROWSER, OPTIONS, driven
 from tests.package_layers import PACKAGES, ROOT, imports, modules
 from tinyvit import trees
 from tinyvit.bench.compare import SEQUENCES
@@ -466,6 +467,18 @@ def live(folder=None):
     replace(DOCS / "live.md", "live", [*lines, "", where])
 
 
+def live_picture():
+    """The live page as it opens, as docs/figures/live.png."""
+    with tempfile.TemporaryDirectory() as folder:
+        page, picture = Path(folder, "live.html"), Path(folder, "live.png")
+        page.write_text(bundled.load().html(), encoding="utf-8")
+        how = ("--hide-scrollbars", "--virtual-time-budget=5000", f"--user-data-dir={folder}", f"--screenshot={picture}")
+        command = [BROWSER, *OPTIONS, "--window-size=1040,1500", *how, page.as_uri()]
+        subprocess.run(command, check=True, timeout=600)
+        few = Image.open(picture).convert("RGB").quantize(128)
+        few.save(DOCS / "figures" / "live.png", optimize=True)
+
+
 TIMED = {  # on the page: what is timed, as a call
     "forward, with every map": "tinyvit.forward(image)",
     "forward and backward, every gradient": "tinyvit.backward(7, image)",
@@ -561,6 +574,7 @@ ALONE = {  # what needs no more words
     "mistakes": mistakes,
     "numerics": numerics,
     "patterns": patterns.write,
+    "live_picture": live_picture,
     "live_times": live_times,
     "readme": readme.write,
 }

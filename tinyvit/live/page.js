@@ -64,8 +64,9 @@ function refresh() {                                   // at most once a frame
 function update() {
   waiting = false;
   const { notes = [] } = tinyvit.prepared() ?? {}, image = tinyvit.input(), name = names[state.label];
-  paint($("#pad"), picture, paper, 0, 255);
-  if (document.activeElement === $("#pad")) ring($("#pad").getContext("2d"));
+  if (state.example === null) paint($("#pad"), picture, paper, 0, 255);
+  else paint($("#pad"), image, paper, -1, 1);
+  if (document.activeElement === $("#pad") && state.example === null) ring($("#pad").getContext("2d"));
   $("#noted").textContent = notes.filter(note => note in words.en).map(note => say(note)).join(" ");
   document.body.classList.toggle("blank", !image);
   $("#learn").textContent = name ? say("learn", { name }) : say("learn-choose");
