@@ -472,8 +472,8 @@ def live_picture():
     with tempfile.TemporaryDirectory() as folder:
         page, picture = Path(folder, "live.html"), Path(folder, "live.png")
         page.write_text(bundled.load().html(), encoding="utf-8")
-        how = ("--hide-scrollbars", "--virtual-time-budget=5000", f"--user-data-dir={folder}", f"--screenshot={picture}")
-        command = [BROWSER, *OPTIONS, "--window-size=1040,1500", *how, page.as_uri()]
+        how = ("--window-size=1040,1500", "--hide-scrollbars", "--virtual-time-budget=5000", f"--screenshot={picture}")
+        command = [BROWSER, *OPTIONS, *how, f"--user-data-dir={folder}", page.as_uri()]
         subprocess.run(command, check=True, timeout=600)
         few = Image.open(picture).convert("RGB").quantize(128)
         few.save(DOCS / "figures" / "live.png", optimize=True)

@@ -1,7 +1,7 @@
 // The Vision Transformer, forward and backward: the twin of tinyvit's Python, function by function.
-// Names, caches and order are those of tinyvit/ops, tinyvit/layers and tinyvit/models/vit.py, where the derivations are.
-// Here there is one image at a time, so the axis B is left out of shapes; an array is a Float64Array that knows its shape;
-// and what only training needs, dropout, is left out.
+// Names, caches and order are those of tinyvit/ops, tinyvit/layers, tinyvit/models/vit.py, where the derivations are.
+// There is one image at a time, so shapes are without the axis B; an array is a Float64Array that knows its shape; and
+// what only training needs, dropout, is left out.
 "use strict";
 
 function array(shape, numbers) {

@@ -4,11 +4,11 @@
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const on = (selector, kind, f) => $(selector).addEventListener(kind, f);
-const side = config.image / config.patch, first = config.pool === "class" ? 1 : 0;  // of the patches; token of the first
+const side = config.image / config.patch, first = config.pool === "class" ? 1 : 0;  // of the patches; the first's token
 const number = x => x && (Math.abs(x) < 1e-2 || Math.abs(x) >= 1e4) ? x.toExponential(1) : x.toFixed(2);
 const percent = x => say("percent", { number: (100 * x).toFixed(1) });
 const pen = { place: [140, 140], down: false };        // of the keys; whether a line is drawn, by them or by a pointer
-const seen = { stage: "a", block: 0, backward: false };  // of the film
+const seen = { stage: "patches", block: 0, backward: false };  // of the film
 let language = navigator.language.startsWith("zh") ? "zh" : "en";
 
 function say(key, values = {}) {
@@ -66,7 +66,7 @@ function update() {
   const { notes = [] } = tinyvit.prepared() ?? {}, image = tinyvit.input(), name = names[state.label];
   if (state.example === null) paint($("#pad"), picture, paper, 0, 255);
   else paint($("#pad"), image, paper, -1, 1);
-  if (document.activeElement === $("#pad") && state.example === null) ring($("#pad").getContext("2d"));
+  if ($("#pad").matches(":focus-visible") && state.example === null) ring($("#pad").getContext("2d"));
   $("#noted").textContent = notes.filter(note => note in words.en).map(note => say(note)).join(" ");
   document.body.classList.toggle("blank", !image);
   $("#learn").textContent = name ? say("learn", { name }) : say("learn-choose");
@@ -124,6 +124,7 @@ function draw_stage(canvas, { name }, x) {
   else paint(canvas, x, signs, -most(x), most(x));
 }
 
+const back_of = ({ name, function: f }) => (name === "image" ? "patchify" : f) + "_backward";
 const stage_of = ({ stage, block }) => [data.stages.find(({ name }) => name === stage), +block];
 
 function film() {
@@ -138,14 +139,16 @@ function film() {
   $("#forward").ariaPressed = !seen.backward;
   $("#backward").ariaPressed = seen.backward;
   const [stage, block] = stage_of(seen), x = numbers(stage, block), [rows, columns] = layout(x);
-  const picture = $("#stage-picture"), least = x.reduce((a, b) => Math.min(a, b)), top = x.reduce((a, b) => Math.max(a, b));
-  const name = say("stage-" + stage.name) + (stage.part === "block" ? ", " + say("block", { number: block + 1 }) : "");
+  const picture = $("#stage-picture"), low = number(lowest(x)), high = number(highest(x));
+  const place = stage.part === "block" ? "in-block" : "alone";
+  const name = say(place, { name: say("stage-" + stage.name), number: block + 1 });
   draw_stage(picture, stage, x);
-  picture.style.aspectRatio = `${columns} / ${Math.max(rows, columns / 12)}`;
+  picture.style.setProperty("--ratio", columns / Math.max(rows, columns / 12));
   const told = {
     name: seen.backward ? say("gradient-of", { name }) : name, shape: `[${x.shape.join(", ")}]`,
-    equation: stage.equation, number: stage.number, python: stage.python, place: say("source", stage),
-    value: say("range", { low: number(least), high: number(top), norm: number(Math.hypot(...x)) }),
+    equation: stage.equation, number: stage.number, python: stage.python,
+    place: say("source", stage) + (seen.backward ? say("its-gradient", { f: back_of(stage) }) : ""),
+    value: say("range", { low, high, norm: number(Math.hypot(...x)) }),
   };
   for (const [key, text] of Object.entries(told)) $("#stage-" + key).textContent = text;
   picture.ariaLabel = `${told.name}. ${told.value}`;
@@ -157,7 +160,9 @@ function here(c) {                                     // the readout after each
     const [shares] = nn.softmax(nn.linear(nn.readout(z, p.ln, config)[0], p.head)[0]), k = best(shares);
     const bars = [...shares].map((share, j) => `<i class="${j === k ? "best" : ""}" style="--p:${100 * share}%"></i>`);
     const title = say(i ? "after-block" : "after-start", { number: i }), sure = percent(shares[k]);
-    return `<div><h3>${title}</h3><strong>${names[k]}</strong> ${sure}<div class="bars">${bars.join("")}</div></div>`;
+    const below = names.map(name => `<span>${name}</span>`).join("");
+    return `<div><h3>${title}</h3><strong>${names[k]}</strong> ${sure}<div class="bars">${bars.join("")}</div>
+      <div class="names" aria-hidden="true">${below}</div></div>`;
   }).join("");
   const reaching = c.blocks.reduce((all, { msa: { att: { a } } }) => {  // (mean of the heads + I) / 2, of all blocks
     const [heads, T] = a.shape, mean = nn.array([T, T]);
@@ -183,9 +188,9 @@ function recount() {                                   // a few images at a time
       button.title = button.ariaLabel = example(n) + (now[n] ? "" : say("read-as", { name: names[k] }));
     }
     if (now.length < total) counting = setTimeout(some);
-    else right ??= now;
+    else if (!state.steps && !$("#breaks :checked")) right ??= now;  // as it was trained, and whole
     $("#count").textContent = now.length < total ? say("counting", { done: now.length, total }) :
-      say("count", { total, right: count(now), first: count(right) });
+      say(right ? "count" : "count-now", { total, right: count(now), first: count(right ?? now) });
   })();
 }
 
@@ -234,6 +239,7 @@ on("#pad", "keydown", event => {
 on("#clear", "click", () => tinyvit.clear());
 on("#classes", "change", event => { state.label = +event.target.value; refresh(); });
 on("#rate", "input", () => { $("#rate-value").textContent = (10 ** $("#rate").value).toPrecision(1); });
+$("#rate").dispatchEvent(new Event("input"));
 on("#learn", "click", () => tinyvit.learn(state.label, 10 ** $("#rate").value));
 on("#forget", "click", () => tinyvit.forget());
 on("#keep", "click", () => {
@@ -245,7 +251,9 @@ on("#forward", "click", () => { seen.backward = false; refresh(); });
 on("#backward", "click", () => { seen.backward = true; refresh(); });
 for (const kind of ["click", "focusin"]) on("#film", kind, ({ target }) => {
   const frame = target.closest("button");
-  if (frame) [seen.stage, seen.block] = [frame.dataset.stage, +frame.dataset.block];
+  if (!frame) return;
+  [seen.stage, seen.block] = [frame.dataset.stage, +frame.dataset.block];
+  frame.scrollIntoView({ block: "nearest", inline: "center" });
   refresh();
 });
 on("#stage-picture", "pointermove", ({ offsetX, offsetY, target }) => {
@@ -258,16 +266,20 @@ on("#stage-picture", "pointermove", ({ offsetX, offsetY, target }) => {
 on("#breaks", "change", () => {
   const parts = $$("#breaks [name=part]:checked").map(({ value }) => value);
   const edits = tinyvit.leave_out(parts, $("#only").checked);
-  $("#edits").innerHTML = edits.map(([from, to]) => `<del>− ${from}</del>\n<ins>+ ${to}</ins>\n`).join("");
-  $("#checked").textContent = "";
+  const added = to => to && `<ins>+ ${to}</ins>\n`;
+  $("#edits").innerHTML = edits.map(([from, to]) => `<del>− ${from}</del>\n${added(to)}`).join("");
+  $("#checked").textContent = $("#only").checked && !parts.length ? say("only-what") : "";
 });
 on("#check", "click", async () => {
-  const total = leaves(p).length, allowed = 1e-7;
+  const total = leaves(p).length, allowed = 1e-7, inputs = [$("#check"), $("#learn"), ...$$("#breaks input")];
+  for (const input of inputs) input.disabled = true;
   const found = await tinyvit.gradcheck(done => { $("#checked").textContent = say("checking", { done, total }); });
   const { name, error } = found.reduce((a, b) => a.error > b.error ? a : b);
   const wrong = found.filter(({ error }) => error > allowed).length;
   const told = { total, wrong, name, error: error.toExponential(1), allowed: allowed.toExponential() };
   $("#checked").textContent = say(wrong ? "fails" : "passes", told);
+  for (const input of inputs) input.disabled = false;
+  refresh();
 });
 on("#language", "click", () => { language = language === "en" ? "zh" : "en"; translate(); });
 
@@ -293,7 +305,9 @@ function translate() {
   const thumb = i => [example(i), test_image(i), () => { tinyvit.pick(i); $("#draw").scrollIntoView(); }];
   thumbs($("#examples"), names.map((_, k) => data.labels.indexOf(k)).filter(i => i >= 0).map(thumb));
   thumbs($("#hundred"), data.labels.map((_, i) => thumb(i)));
-  const of = { ...data.before, percent: say("percent", { number: (100 * data.before?.accuracy).toFixed(2) }) };
+  if (data.labels.length) arrow_keys([[...$("#hundred").children]]);
+  const share = say("percent", { number: (100 * data.before?.accuracy).toFixed(2) });
+  const of = { ...data.before, images: data.before?.images.toLocaleString("en"), percent: share };
   const parameters = leaves(p).reduce((n, [, w]) => n + w.length, 0).toLocaleString("en");
   const accuracy = data.before ? say("accuracy", of) : "";
   $("#about").textContent = say("about", { ...config, name: data.title, parameters, accuracy });

@@ -116,7 +116,7 @@ const tinyvit = {
     const loss = () => dot(upstream, tinyvit.forward(image)[0]);
     const slopes = new Map(leaves(nn.vit_backward(nn.array(logits.shape, upstream), p, c, config)[1]));
     for (const [name, w] of leaves(p)) {
-      const start = w.slice(), v = random(w), unit = v.map(x => x / Math.hypot(...v));
+      const start = w.slice(), v = random(w), norm = Math.hypot(...v), unit = v.map(x => x / norm);
       const moved = steps => (w.set(start.map((x, i) => x + steps * step * unit[i])), loss());
       const measured = (8 * (moved(1) - moved(-1)) - (moved(2) - moved(-2))) / (12 * step);
       const claimed = dot(slopes.get(name), unit), size = Math.max(Math.abs(measured), Math.abs(claimed), 0.01);

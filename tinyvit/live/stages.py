@@ -70,7 +70,7 @@ class Stage(NamedTuple):
         number, python = self.line()
         file = Path(inspect.getsourcefile(inspect.unwrap(self.function)) or "").relative_to(ROOT).as_posix()
         words = {name: getattr(self, name) for name in ("name", "path", "part", "equation", "number")}
-        return words | {"file": file, "line": number, "python": python}
+        return words | {"function": self.function.__name__, "file": file, "line": number, "python": python}
 
 
 Row = tuple[str, str, Callable, str, str, str]  # a stage without its part
