@@ -221,7 +221,7 @@ def test_the_page_is_whole_and_needs_nothing_else(live):
     outline = Outline(html)
     assert {"data", "words", "model"} <= set(outline.ids) and len(set(outline.ids)) == len(outline.ids)
     assert all(source.startswith(("data:", "#")) for source in outline.asked)
-    assert data_in(html) == json.loads(json.dumps(live.data())) and "<title>a &lt;b&gt; &amp; c</title>" in html
+    assert data_in(html) == json.loads(json.dumps(live.data())) and "<title>a &lt;b&gt; &amp; c · tinyvit live</title>" in html
     scripts = [*(ROOT / "tinyvit" / "live").glob("*.js"), ROOT / "tinyvit" / "report" / "explorer.js"]
     for script in (file.read_text(encoding="utf-8") for file in scripts):
         assert script in html and "</script" not in script and "<!--" not in script
@@ -307,7 +307,8 @@ def test_in_a_notebook_the_page_takes_the_pictures_place(live, tmp_path):
     assert console == [] and seen["errors"] == [] and seen["pictures"] == 0
     assert len(seen["found"]) == 2
     for frame in seen["found"]:
-        assert frame["title"] == frame["heading"] == "a <b> & c" and frame["data"] > 1000
+        assert frame["title"] == "a <b> & c" and frame["data"] > 1000
+        assert frame["heading"] == "a <b> & c · tinyvit live"
         assert frame["width"] == frame["around"] and frame["cut"] <= 0
 
 
