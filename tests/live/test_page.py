@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from html import escape
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tests.browser import driven
 from tests.live.strokes import pixel_strokes, seven
 from tests.live.test_prepare import defined
 from tests.reference.compare import random_vit
+from tests.report.test_browser import contrast
 from tinyvit import report, trees
 from tinyvit.data import load_data, prepare
 from tinyvit.layers.embedding import class_token
@@ -891,6 +893,132 @@ def test_no_word_is_missing_and_none_is_left_over():
 
 def test_everything_has_a_name(page):
     assert page.named == []
+
+
+# ---- in other windows: narrow and wide, light and dark, without pointer events, and half of the page
+
+PROBLEMS = """
+<script>
+window.problems = [];
+window.addEventListener("error", event => problems.push(event.message));
+document.addEventListener("securitypolicyviolation", event => problems.push("asked for " + event.blockedURI));
+</script>
+"""
+PROBE = """
+<script>
+window.probe = async () => {
+  const frame = () => new Promise(done => setTimeout(done)), found = {};
+  const wide = () => [document.documentElement.scrollWidth, document.documentElement.clientWidth];
+  await frame();
+  found.wide = [wide()];
+  found.how = $("#draw-how").textContent;
+  const ground = e => /, 0\\)$|transparent/.test(getComputedStyle(e).backgroundColor) ? ground(e.parentElement) :
+    getComputedStyle(e).backgroundColor;
+  const text = ({ nodeType, data }) => nodeType === 3 && data.trim();
+  const said = e => !e.disabled && e.checkVisibility() && [...e.childNodes].some(text);
+  found.texts = $$("body *:not(script)").filter(said).map(e => [getComputedStyle(e).color, ground(e), e.textContent]);
+  found.ground = ground(document.body);
+  $("#pad").focus();
+  for (const key of [" ", "ArrowDown", "ArrowDown", " "]) {
+    $("#pad").dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+  }
+  await frame();
+  const answers = () => [$("#answer").textContent, best(tinyvit.forward()[0])];
+  found.drawn = [state.strokes.map(({ points }) => points.length), ...answers()];
+  $$("#examples button").at(-1).click();
+  await frame();
+  found.picked = [state.example, ...answers()];
+  for (const box of $$("#breaks [name=part]")) box.click();
+  $("#backward").click();
+  $$("#film button").at(-1).click();
+  await frame();
+  found.wide.push(wide());
+  $("#language").click();
+  await frame();
+  found.wide.push(wide());
+  found.how_zh = $("#draw-how").textContent;
+  return found;
+};
+</script>
+"""
+FRAMES_DRIVER = """
+<script>
+window.addEventListener("load", async () => {
+  const found = [];
+  for (const { contentWindow, contentDocument } of document.querySelectorAll("iframe")) {
+    const notice = contentDocument.getElementById("notice"), { problems, innerWidth } = contentWindow;
+    const asked = contentWindow.performance.getEntriesByType("resource").map(entry => entry.name);
+    found.push({ width: innerWidth, notice: notice?.checkVisibility() ? notice.innerText : "", problems,
+      asked: asked.filter(name => !name.startsWith("data:")), probed: await contentWindow.probe?.() });
+  }
+  document.body.insertAdjacentHTML("beforeend", "<pre id=found></pre>");
+  document.getElementById("found").textContent = JSON.stringify({ found, errors });
+});
+</script>
+"""
+DARK = "(prefers-color-scheme: dark)"
+WINDOWS = {
+    **{f"{width}, {scheme}": (width, scheme) for width in (320, 768, 1280) for scheme in ("not all", "all")},
+    "no pointer": (1000, "not all"),
+}
+CUTS = ('<section id="draw"', 'id="data">', 'id="words">', 'id="model">', "// What the page knows", "the end")
+
+
+@pytest.fixture(scope="module")
+def windows(browser, tmp_path_factory):
+    """What is found in a frame of each kind, and in pages that were cut; of a model with long names and words."""
+    live, words = small(), "tinyvit train digits --out runs/some/where --epochs=300 --seed=7"
+    live = Live(live.p, SMALL, "digits", live.images, live.labels, title="a-long-name-of-a-run-2026", command=words)
+    html = live.html()
+    cuts = [html[: html.index(place) + 200] for place in CUTS[:-1]] + [html[: html.rindex("</script>")]]
+    frames = []
+    for name, (width, scheme) in WINDOWS.items():
+        page = html.replace(DARK, scheme)
+        without = "<script>delete window.PointerEvent</script>" if name == "no pointer" else ""
+        frames.append((width, AT_ONCE + without + PROBLEMS + page + PROBE))
+    frames += [(1000, PROBLEMS + cut) for cut in cuts]
+    style = "height: 900px; border: 0"
+    frames = [f'<iframe style="width: {width}px; {style}" srcdoc="{escape(page)}"></iframe>' for width, page in frames]
+    page = "<!DOCTYPE html><body>" + "".join(frames)
+    found, console = driven(page, FRAMES_DRIVER, tmp_path_factory.mktemp("windows"), timeout=300)
+    assert console == [] and found["errors"] == []
+    return dict(zip([*WINDOWS, *CUTS], found["found"], strict=True)), live
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_in_every_window_it_fits_and_can_be_read(windows, name):
+    found, (width, scheme) = windows[0][name], WINDOWS[name]
+    assert found["width"] == width and found["problems"] == found["asked"] == [] and found["notice"] == ""
+    seen = found["probed"]
+    assert len(seen["wide"]) == 3 and all(needed <= window for needed, window in seen["wide"])
+    assert seen["ground"] == {"not all": "rgb(251, 250, 247)", "all": "rgb(19, 21, 25)"}[scheme]
+    faint = [(text[:40], pair) for *pair, text in seen["texts"] if contrast(pair) < 4.5]
+    assert faint == [] and len(seen["texts"]) > 100
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_keys_and_pictures_do_without_a_pointer(windows, name):
+    found, live = windows[0][name]["probed"], windows[1]
+    lengths, *answers = found["drawn"]
+    assert lengths == [3] and answers[0] == live.dataset.class_names[answers[1]]
+    example, *answers = found["picked"]
+    assert example == live.labels.tolist().index(9) and answers[0] == live.dataset.class_names[answers[1]]
+    key = "no-pointer" if name == "no pointer" else "draw-how"
+    assert found["how"] == WORDS["en"][key] and found["how_zh"] == WORDS["zh"][key]
+
+
+@pytest.mark.parametrize("place", CUTS)
+def test_half_of_the_page_says_what_is_the_matter(windows, place):
+    found = windows[0][place]
+    assert found["problems"] == [] and "probed" not in found
+    assert found["notice"].startswith("This page needs JavaScript") and "没有存全的页面" in found["notice"]
+
+
+def test_light_and_dark_have_the_same_colours_by_name():
+    style = text_of("page.css")
+    schemes = [set(re.findall(r"(--\w+):", block)) for block in re.findall(r":root {([^}]*)}", style)]
+    assert len(schemes) == 2 and schemes[0] == schemes[1] != set()
+    assert "prefers-reduced-motion: no-preference" in style and style.count("transition") == 1
 
 
 # ---- how large it is
