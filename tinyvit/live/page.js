@@ -22,7 +22,8 @@ const { grey, paper, heat, signs } = Object.fromEntries(palettes);  // 256 colou
 
 function layout({ shape: [n, rows, last] }) {          // of its picture: rows, columns, those of a head, colours
   if (!last) return [n, rows, rows, 1];                // a matrix
-  return last < 4 ? [n, rows, rows, last] : [rows, n * last, last, 1];  // an image; matrices of all heads in a row
+  const whole = n === config.image && rows === n && last === config.channels;
+  return whole ? [n, rows, rows, last] : [rows, n * last, last, 1];  // an image; matrices of all heads in a row
 }
 function index([rows, , width, colours], row, column) {  // of the number that is there
   return ((Math.floor(column / width) * rows + row) * width + column % width) * colours;
@@ -114,7 +115,8 @@ function numbers(stage, block) {                       // of a stage of the film
   const path = (stage.part === "block" ? in_block(block) : "") + stage.path.replace("<", "");
   const taken = stage.path.startsWith("<");            // what the call takes is shown, not what it returns
   if (!seen.backward) return taken ? find(forward, path).args[0] : result(find(forward, path));
-  if (stage.path === "add") return result(find(back, in_block(block), true).calls.find(({ name }) => name === "add"));
+  const added = ({ name }) => name === "add";          // the first sum of the backward pass is its gradient
+  if (stage.name === "addition_2") return result(find(back, in_block(block), true).calls.find(added));
   return taken ? result(find(back, path, true)) : find(back, path, true).args[0];
 }
 
@@ -140,8 +142,8 @@ function film() {
   $("#backward").ariaPressed = seen.backward;
   const [stage, block] = stage_of(seen), x = numbers(stage, block), [rows, columns] = layout(x);
   const picture = $("#stage-picture"), low = number(lowest(x)), high = number(highest(x));
-  const place = stage.part === "block" ? "in-block" : "alone";
-  const name = say(place, { name: say("stage-" + stage.name), number: block + 1 });
+  const place = { name: say("stage-" + stage.name), number: block + 1 };
+  const name = stage.part === "block" ? say("of-block", place) : place.name;
   draw_stage(picture, stage, x);
   picture.style.setProperty("--ratio", columns / Math.max(rows, columns / 12));
   const told = {
@@ -205,7 +207,7 @@ function ring(context) {                               // where the pen of the k
 
 function line(to, begins) {                            // of the pen, to a point [x, y, width]
   if (begins && state.example !== null) show([]);
-  if (begins) state.strokes.push({ points: [], width: to[2] });
+  if (begins) state.strokes = [...state.strokes, { points: [], width: to[2] }];  // a kept drawing keeps its own
   const { points } = state.strokes.at(-1);
   draw_segment(picture, points.at(-1) ?? to, to, to[2]);
   points.push(to);
@@ -215,8 +217,9 @@ function line(to, begins) {                            // of the pen, to a point
 function lift() { pen.down = false; refresh(); }
 
 function touched({ clientX, clientY, pointerType, pressure }) {
-  const { left, top, width } = $("#pad").getBoundingClientRect(), zoom = 280 / width;
-  return [(clientX - left) * zoom, (clientY - top) * zoom, pointerType === "pen" ? 10 + 24 * pressure : 22];
+  const { clientLeft, clientTop, clientWidth } = $("#pad"), { left, top } = $("#pad").getBoundingClientRect();
+  const place = [clientX - left - clientLeft, clientY - top - clientTop];  // from its border on
+  return [...place.map(x => x * 280 / clientWidth), pointerType === "pen" ? 10 + 24 * pressure : 22];
 }
 
 on("#pad", "pointerdown", event => { $("#pad").setPointerCapture(event.pointerId); line(touched(event), true); });
@@ -243,9 +246,9 @@ $("#rate").dispatchEvent(new Event("input"));
 on("#learn", "click", () => tinyvit.learn(state.label, 10 ** $("#rate").value));
 on("#forget", "click", () => tinyvit.forget());
 on("#keep", "click", () => {
-  const { strokes, example, label } = state, name = say("kept-one", { name: names[label] });
-  state.kept.push([name, tinyvit.input(), () => show(strokes, example, label)]);
-  thumbs($("#kept"), state.kept);
+  const { strokes, example, label } = state;
+  state.kept.push([label, tinyvit.input(), () => show(strokes, example, label)]);
+  keepers();
 });
 on("#forward", "click", () => { seen.backward = false; refresh(); });
 on("#backward", "click", () => { seen.backward = true; refresh(); });
@@ -293,6 +296,10 @@ function source(c) {                                   // of the explorer: see e
   return { first, layers, colours, name: "live", weights, images };
 }
 
+function keepers() {
+  thumbs($("#kept"), state.kept.map(([label, ...rest]) => [say("kept-one", { name: names[label] }), ...rest]));
+}
+
 const example = i => say("example", { number: i + 1, name: names[data.labels[i]] });
 
 function translate() {
@@ -306,6 +313,7 @@ function translate() {
   thumbs($("#examples"), names.map((_, k) => data.labels.indexOf(k)).filter(i => i >= 0).map(thumb));
   thumbs($("#hundred"), data.labels.map((_, i) => thumb(i)));
   if (data.labels.length) arrow_keys([[...$("#hundred").children]]);
+  keepers();
   const share = say("percent", { number: (100 * data.before?.accuracy).toFixed(2) });
   const of = { ...data.before, images: data.before?.images.toLocaleString("en"), percent: share };
   const parameters = leaves(p).reduce((n, [, w]) => n + w.length, 0).toLocaleString("en");
@@ -321,5 +329,6 @@ photo($("#given"), test_image(0));
 const looks = explorer($("#explorer"), source(tinyvit.forward(test_image(0))[1]), words[language]);
 translate();
 arrow_keys([$$("#film button")]);
+$("#rate").dispatchEvent(new Event("input"));
 if (data.labels.length) tinyvit.pick(Math.max(data.labels.indexOf(7), 0));
 $("#notice").remove();

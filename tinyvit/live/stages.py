@@ -107,7 +107,7 @@ def stages(config: ViTConfig) -> list[Stage]:
         ("a", f"{MSA}/attention/softmax", attention, "a, _ = softmax", f"A = softmax({scores})", "(6)"),
         ("gathered", f"{MSA}/attention", attention, "return a @ v", "SA = A v", "(7)"),
         ("projection", MSA, multi_head_attention, 'y, c["o"]', "MSA = [SA₁; …; SAₕ] U_msa", "(8)"),
-        ("addition_2", "add", encoder_block, "z = y + z", "z′ₗ = MSA(LN(zₗ₋₁)) + zₗ₋₁", "(2)"),
+        ("addition_2", "<layer_norm:1", encoder_block, "z = y + z", "z′ₗ = MSA(LN(zₗ₋₁)) + zₗ₋₁", "(2)"),
         ("ln2", "layer_norm:1", encoder_block, 'y, c["ln2"]', "LN(z′ₗ)", "(3)"),
         ("hidden", "mlp/gelu", mlp, 'x, c["gelu"]', "GELU(LN(z′ₗ) W₁ + b₁)", "(3)"),
         ("mlp", "mlp", mlp, 'x, c["fc2"]', "MLP = GELU(LN(z′ₗ) W₁ + b₁) W₂ + b₂", "(3)"),
