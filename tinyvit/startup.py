@@ -1,12 +1,22 @@
-"""Ctrl-C while Python loads the command's modules, and while it ends: one line, where else there would be a traceback.
+"""What a command does before all else, while Python loads its modules.
 
-Imported before all else. It does something in the command's own process only: whoever imports the package keeps the
-handlers that are theirs.
+Ctrl-C is one line, where else there would be a traceback. And a process that mpiexec started runs the command in a
+child, and says so if that is killed.
+
+It does something in the command's own process only: whoever imports the package keeps the handlers that are theirs.
 """
 
 import os
 import signal
 import sys
+import threading
+
+LAUNCHERS = (  # what mpiexec says, in the environment, of a process: its number, and how many there are
+    ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel's, Microsoft's
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),  # Open MPI
+)
+SUPERVISOR = "TINYVIT_SUPERVISOR"  # in the child's environment: its end of the pair of sockets
+words = ""  # what shall be said if this process is killed, after which it was
 
 
 def is_command():
@@ -23,5 +33,77 @@ def end(number, frame):
         os._exit(128 + number)
 
 
-if is_command() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, end)
+def rank():
+    """Which of the processes that mpiexec started this is, and how many they are; (0, 1) if it was not mpiexec."""
+    for names in LAUNCHERS:
+        numbers = [os.environ.get(name, "") for name in names]
+        if all(number.isdecimal() for number in numbers):
+            return int(numbers[0]), int(numbers[1])
+    return 0, 1
+
+
+def supervise(number, count):
+    """Run this very command in a child process, and end as it does; if it is killed, say so.
+
+    When a rank is killed, mpiexec kills all others in the same moment: none of them could say what has happened. Here
+    it happens to a child of what mpiexec started, which has a moment left.
+    """
+    import socket
+    import subprocess
+
+    for signal_number in (signal.SIGINT, signal.SIGTERM):  # the child hears them, too; the first of all says what comes
+        signal.signal(signal_number, signal.SIG_IGN if number else lambda *_: None)
+    ours, childs = socket.socketpair()
+    childs.set_inheritable(True)
+    child = subprocess.Popen(
+        [sys.executable, *sys.orig_argv[1:]],
+        close_fds=False,  # MPI has its own
+        env=os.environ | {SUPERVISOR: str(childs.fileno())},
+    )
+    childs.close()
+    with ours, ours.makefile(encoding="utf-8", errors="surrogateescape") as lines:
+        *_, last = ["", *lines]
+    if (status := child.wait()) < 0:
+        how = f"rank {number} of {count} is gone (killed by signal {-status})"
+        os.write(2, f"tinyvit: {how}{last.rstrip()}\n".encode(errors="surrogateescape"))
+        status = 1
+    os._exit(status)
+
+
+def be_supervised(descriptor):
+    """End when the supervisor does, however that was."""
+    import socket
+
+    def wait():
+        supervisor.recv(1)
+        os._exit(1)
+
+    global supervisor
+    supervisor = socket.socket(fileno=descriptor)
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def last_words(text):
+    """Have the supervisor, if there is one, know what to say if this process is killed."""
+    global words
+    words = text
+    if supervisor:
+        supervisor.sendall(f"{text}\n".encode(errors="surrogateescape"))
+
+
+def leave(status):
+    """End the process without a word to the other ranks, so that mpiexec ends them."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+supervisor = None
+if is_command():
+    number, count = rank()
+    if SUPERVISOR in os.environ:
+        be_supervised(int(os.environ.pop(SUPERVISOR)))
+    elif count > 1 and os.name != "nt":
+        supervise(number, count)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end)
