@@ -6,10 +6,12 @@ child, and says so if that is killed.
 It does something in the command's own process only: whoever imports the package keeps the handlers that are theirs.
 """
 
+import contextlib
 import os
 import signal
 import sys
 import threading
+import time
 
 LAUNCHERS = (  # what mpiexec says, in the environment, of a process: its number, and how many there are
     ("PMI_RANK", "PMI_SIZE"),  # MPICH, Intel's, Microsoft's
@@ -66,7 +68,7 @@ def supervise(number, count):
     if (status := child.wait()) < 0:
         how = f"rank {number} of {count} is gone (killed by signal {-status})"
         os.write(2, f"tinyvit: {how}{last.rstrip()}\n".encode(errors="surrogateescape"))
-        status = 1
+        end_all(1)
     os._exit(status)
 
 
@@ -91,10 +93,18 @@ def last_words(text):
         supervisor.sendall(f"{text}\n".encode(errors="surrogateescape"))
 
 
-def leave(status):
-    """End the process without a word to the other ranks, so that mpiexec ends them."""
+def end_all(status):
+    """End this process, and have mpiexec end the others, which cannot be told otherwise.
+
+    When a process ends so, mpiexec kills the others by itself, and has a dozen lines to say on each. MPICH's is silent
+    if it is asked, in the words that MPI_Abort has for it.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
+    if "PMI_FD" in os.environ:
+        with contextlib.suppress(OSError):
+            os.write(int(os.environ["PMI_FD"]), f"cmd=abort exitcode={status}\n".encode())
+            time.sleep(5)  # it does not come to that
     os._exit(status)
 
 

@@ -114,7 +114,7 @@ class Ranks:
         if self.listen:
             self.tell_all("end", status)
         else:
-            startup.leave(status)  # mpiexec ends those that hear nothing
+            startup.end_all(status)  # mpiexec ends those that hear nothing
 
     # ---- the other ranks
 
@@ -131,7 +131,7 @@ class Ranks:
         except Exception as error:
             words = str(error) if isinstance(error, TinyvitError) else f"{type(error).__name__}: {first_line(error)}"
             print(f"tinyvit: rank {self.number} of {self.count} failed: {words}{startup.words}", file=sys.stderr)
-            startup.leave(1)
+            startup.end_all(1)
 
     def _next(self):
         """The next message from rank 0."""
