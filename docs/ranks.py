@@ -1,8 +1,8 @@
 """Training on several ranks, measured beside one rank and beside worker processes; and what goes over the network.
 
-    python docs/measure.py ranks                  -> docs/speed.md; needs mpi4py and mpiexec
-    mpiexec -n 2 python -m docs.ranks S           one of the contenders: the median step in seconds, and a digest of
-                                                  the parameters after all steps
+python docs/measure.py ranks                  -> docs/speed.md; needs mpi4py and mpiexec
+mpiexec -n 2 python -m docs.ranks S           one of the contenders: the median step in seconds, and a digest of
+                                              the parameters after all steps
 """
 
 import hashlib

@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 import time
 
 LAUNCHERS = (  # what mpiexec says, in the environment, of a process: its number, and how many there are
@@ -29,10 +28,9 @@ def is_command():
 
 def end(number, frame):
     """End the process at once; an exception would go through the middle of other libraries' imports."""
-    try:
+    with contextlib.suppress(OSError):  # it may be closed
         os.write(2, b"tinyvit: interrupted\n")
-    finally:  # it may be closed
-        os._exit(128 + number)
+    end_all(128 + number)
 
 
 def rank():
@@ -50,11 +48,10 @@ def supervise(number, count):
     When a rank is killed, mpiexec kills all others in the same moment: none of them could say what has happened. Here
     it happens to a child of what mpiexec started, which has a moment left.
     """
+    handle(signal.SIG_IGN if number else end)  # the first of all ranks hears signals; others, and their child, do not
     import socket
     import subprocess
 
-    for signal_number in (signal.SIGINT, signal.SIGTERM):  # the child hears them, too; the first of all says what comes
-        signal.signal(signal_number, signal.SIG_IGN if number else lambda *_: None)
     ours, childs = socket.socketpair()
     childs.set_inheritable(True)
     child = subprocess.Popen(
@@ -62,19 +59,30 @@ def supervise(number, count):
         close_fds=False,  # MPI has its own
         env=os.environ | {SUPERVISOR: str(childs.fileno())},
     )
+    handle(signal.SIG_IGN if number else lambda *_: None)  # the child hears them, too
     childs.close()
     with ours, ours.makefile(encoding="utf-8", errors="surrogateescape") as lines:
-        *_, last = ["", *lines]
-    if (status := child.wait()) < 0:
+        said = lines.read().splitlines()
+    status = child.wait()
+    if -status in (signal.SIGINT, signal.SIGTERM):  # before the child could handle them
+        end(-status, None)
+    if status < 0:
         how = f"rank {number} of {count} is gone (killed by signal {-status})"
-        os.write(2, f"tinyvit: {how}{last.rstrip()}\n".encode(errors="surrogateescape"))
+        os.write(2, f"\ntinyvit: {how}{said[-1] if said else ''}\n".encode(errors="surrogateescape"))
         end_all(1)
     os._exit(status)
+
+
+def handle(handler):
+    """Have Ctrl-C and SIGTERM handled so."""
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signal_number, handler)
 
 
 def be_supervised(descriptor):
     """End when the supervisor does, however that was."""
     import socket
+    import threading
 
     def wait():
         supervisor.recv(1)
@@ -99,8 +107,6 @@ def end_all(status):
     When a process ends so, mpiexec kills the others by itself, and has a dozen lines to say on each. MPICH's is silent
     if it is asked, in the words that MPI_Abort has for it.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
     if "PMI_FD" in os.environ:
         with contextlib.suppress(OSError):
             os.write(int(os.environ["PMI_FD"]), f"cmd=abort exitcode={status}\n".encode())
@@ -110,10 +116,10 @@ def end_all(status):
 
 supervisor = None
 if is_command():
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end)
     number, count = rank()
     if SUPERVISOR in os.environ:
         be_supervised(int(os.environ.pop(SUPERVISOR)))
     elif count > 1 and os.name != "nt":
         supervise(number, count)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, end)

@@ -35,6 +35,8 @@ def run_jobs(jobs, workers, data, data_dir=None, *, skip_broken=False, ranks=Non
     waiting, finished = queue.SimpleQueue(), queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
+    if ranks:
+        ranks.if_lost("; the finished runs are kept, and the same command goes on")
     with contextlib.ExitStack() as stack:
         for number in range(min(workers, len(jobs))):
             where = {"data": data, "data_dir": data_dir, "skip_broken": skip_broken}

@@ -10,7 +10,6 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from tinyvit.training.batches import check_pixels, checked_data, held_out
 from tinyvit.training.checkpoint import load_training, save
 from tinyvit.training.cores import workers_for
 from tinyvit.training.evaluation import pool_outputs
+from tinyvit.training.mpi import Ranks
 from tinyvit.training.recipe import Recipe, check_recipe
 from tinyvit.training.run import Run
 from tinyvit.training.step import LOG_EVERY, arithmetic, diverged, epoch_order, take_step
@@ -49,7 +49,7 @@ def fit(
     progress: bool = True,
     draw: Callable[[list[dict]], None] | None = None,
     stop: Callable[[], int] | None = None,
-    ranks: Any = None,
+    ranks: Ranks | None = None,
 ) -> tuple[Tree, list[dict]]:
     """Train a model: what `tinyvit train` calls.
 
@@ -81,7 +81,7 @@ def fit(
         Asked after every step; a signal's number, other than 0, makes the run save itself and end. Without it, Ctrl-C
         does (in a notebook, Interrupt). Where there is no run, the model so far is then returned, with a warning.
     ranks : Ranks, optional
-        The processes that mpiexec started, to share each batch in place of workers; `tinyvit train` knows them.
+        The processes that mpiexec started, as `mpi.run` gives them, in place of workers.
 
     Returns
     -------

@@ -94,6 +94,11 @@ class Ranks:
         """What WorkerProcess is, started by another rank."""
         return RankProcess(self, number, module, name)
 
+    def if_lost(self, words):
+        """What shall be said, after which it was, if a rank is killed."""
+        self.tell_all("if_lost", words)
+        startup.last_words(words)
+
     def tell_all(self, *message):
         """Send the others a message."""
         for number in range(1, self.count):
@@ -114,7 +119,7 @@ class Ranks:
         if self.listen:
             self.tell_all("end", status)
         else:
-            startup.end_all(status)  # mpiexec ends those that hear nothing
+            self._leave(status)
 
     # ---- the other ranks
 
@@ -127,11 +132,17 @@ class Ranks:
                 task, *arguments = self._next()
                 if task == "end":
                     return arguments[0]
-                {"pool": follow, "process": _start_process}[task](self, *arguments)
+                {"pool": follow, "process": _start_process, "if_lost": _if_lost}[task](self, *arguments)
         except Exception as error:
             words = str(error) if isinstance(error, TinyvitError) else f"{type(error).__name__}: {first_line(error)}"
             print(f"tinyvit: rank {self.number} of {self.count} failed: {words}{startup.words}", file=sys.stderr)
-            startup.end_all(1)
+            self._leave(1)
+
+    def _leave(self, status):
+        """End this process, and those that cannot be told to."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        startup.end_all(status)
 
     def _next(self):
         """The next message from rank 0."""
@@ -155,7 +166,7 @@ class RankProcess:
             time.sleep(NAP)
             if not self.alive:
                 raise WorkerError("the worker was let go")
-        if isinstance(answer[0], WorkerError):
+        if isinstance(answer[0], Exception):
             raise answer[0]
         return answer[0]
 
@@ -165,6 +176,10 @@ class RankProcess:
             self.ranks.tell(self.number, None)
 
     close = kill
+
+
+def _if_lost(ranks, words):
+    startup.last_words(words)
 
 
 def _start_process(ranks, module, name):

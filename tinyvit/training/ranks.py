@@ -25,7 +25,7 @@ APART = ("moment1", "moment2", "average")  # of the state: a rank updates its pa
 
 
 def check_memory(config, recipe, ranks):
-    """Raise UsageError if a rank's arrays exceed this machine's memory: of the rows it has its own, and a part of each."""
+    """Raise UsageError if a rank's arrays exceed this machine's memory: of rows it has its own, and a part of each."""
     shapes = array_shapes(config, recipe, all_rows=True)
     (rows, n), dtype = shapes["rows"]
     check_size(shapes | {"rows": ((2 * -(-rows // ranks), n), dtype)})
