@@ -91,6 +91,16 @@ def fail_once(share, step, *arguments, gradients=ranks.Share.gradients):
     gradients(share, step, *arguments)
 
 
+def count_hold(share, mine=None, hold=ranks.Share.hold):
+    """In place of a share's hold: it also counts how often the data are sent."""
+    global sent
+    sent += 1
+    hold(share, mine)
+
+
+sent = 0
+
+
 def all_runs(started):
     """What rank 0 does."""
     folder = Path(sys.argv[1])
@@ -99,11 +109,12 @@ def all_runs(started):
         outcome = fit(name, folder, ranks=started)
         np.savez(folder / f"{name}.npz", **outcome["p"])
         said[name] = outcome["history"]
+    said["sent"] = sent
     (folder / "said.json").write_text(json.dumps(said))
     return 0
 
 
 if __name__ == "__main__":
     vars(train_step).update(CONSTANTS)
-    ranks.Share.gradients = fail_once
+    ranks.Share.gradients, ranks.Share.hold = fail_once, count_hold
     sys.exit(mpi.run(all_runs))

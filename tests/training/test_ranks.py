@@ -116,6 +116,12 @@ def test_the_bits_are_those_of_one_process(done, tmp_path, constants, name):
             helpers.assert_same_outcome(helpers.outcome(folder / name), helpers.outcome(tmp_path / name))
 
 
+def test_the_data_are_sent_once(done):
+    """The training and the test part of each run; of the one that fails, the first."""
+    for folder in done.values():
+        assert json.loads((folder / "said.json").read_text())["sent"] == 1 + 2 * len(CONFIGS)
+
+
 def test_all_kinds_of_models_are_tested():
     assert {name_of(config) for config in CONFIGS.values()} == ALL_MODELS.keys()
 
