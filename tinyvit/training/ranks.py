@@ -42,8 +42,10 @@ class RankPool(SerialPool):
     """
 
     def __init__(self, ranks, config, recipe, seed):
-        self.ranks, self.share = ranks, Share(ranks.world, config, recipe, seed)
+        self.ranks, ranks.listen = ranks, False  # the others already wait for an order, not for a message
+        self.share = Share(ranks.world, config, recipe, seed)
         super().__init__(self.share.train_step)
+        ranks.listen = True
 
     def take(self, part, indices):
         """A batch for `put` and `gradient`, which every rank will take from its own copy of the part."""
@@ -90,6 +92,7 @@ class RankPool(SerialPool):
     def close(self):
         if self.ranks.listen:
             self.ranks.world.bcast(None)
+        # Else they are ended with this process: see Ranks.end.
 
 
 def follow(ranks, config, recipe, seed):
