@@ -26,7 +26,7 @@ APART = ("moment1", "moment2", "average")  # of the state: a rank updates its pa
 
 def check_memory(config, recipe, ranks):
     """Raise UsageError if a rank's arrays exceed this machine's memory: of rows it has its own, and a part of each."""
-    shapes = array_shapes(config, recipe, all_rows=True)
+    shapes = array_shapes(config, recipe, own_rows=True)
     (rows, n), dtype = shapes["rows"]
     check_size(shapes | {"rows": ((2 * -(-rows // ranks), n), dtype)})
 
@@ -116,7 +116,7 @@ class Share:
 
     def __init__(self, world, config, recipe, seed):
         self.world, self.number, self.count = world, world.rank, world.size
-        shapes = array_shapes(config, recipe, all_rows=True)
+        shapes = array_shapes(config, recipe, own_rows=True)
         self.arrays = {name: np.zeros(*spec) for name, spec in shapes.items()}
         self.train_step = TrainStep(config, recipe, seed, self.arrays)
         self.parts, self.stale = [], set()  # of the data; which of APART are whole on no rank

@@ -20,10 +20,10 @@ STATE = ("parameters", "moment1", "moment2", "average")  # what a run is between
 BATCH = "batch/"  # before the names of a batch's arrays
 
 
-def array_shapes(config, recipe, *, all_rows=False):
+def array_shapes(config, recipe, *, own_rows=False):
     """{name: (shape, dtype)} of the arrays that all workers of a run share.
 
-    With `all_rows` every micro-batch has a row, even in a large model.
+    With `own_rows` every micro-batch has a row of its own, even in a large model.
 
     parameters, moment1, moment2, average   [n], flat: the state of the run
     rows      [R, n]   gradients: a row for each micro-batch; in a large model a row adds up consecutive micro-batches
@@ -35,7 +35,7 @@ def array_shapes(config, recipe, *, all_rows=False):
     """
     n, batch, task = parameter_count(config), recipe.batch, model_of(config).task
     micro_batches = -(-batch // recipe.micro_batch)
-    rows = micro_batches if all_rows else sums_of(micro_batches, n)
+    rows = micro_batches if own_rows else sums_of(micro_batches, n)
     floats = {name: (n,) for name in STATE}
     floats |= {"rows": (rows, n), "losses": (rows,), "squares": (-(-n // BLOCK),)}
     floats |= {"outputs": (batch, *task.output(config))}
