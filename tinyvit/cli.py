@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 import tinyvit
 from tinyvit.commands.options import Parser
-from tinyvit.errors import TinyvitError, signal_number
+from tinyvit.errors import TinyvitError, UsageError, signal_number
+from tinyvit.training import mpi
 
 GROUPS = {  # of each command a few words, and the options that most people need
     "learn": {
@@ -38,6 +39,7 @@ GROUPS = {  # of each command a few words, and the options that most people need
     "speed": {"bench": ("time and memory beside PyTorch's", ("--cores", "--json"))},
 }
 COMMANDS = {name: about for group in GROUPS.values() for name, about in group.items()}
+OF_RANKS = ("train", "lab", None)  # what mpiexec may start; None is the list of commands
 MORE = """tinyvit COMMAND --help says what else each can do. Exercises that mark themselves:
 python -c "from tinyvit import exercises; print(exercises.names())" lists them."""
 
@@ -61,7 +63,7 @@ def parser():
     top = TopParser(prog="tinyvit", description=about.removeprefix("tinyvit: "))
     top.add_argument("--version", action="version", version=f"tinyvit {tinyvit.__version__}")
     top.set_defaults(function=lambda args: top.print_help())
-    commands = top.add_subparsers(metavar="COMMAND", parser_class=Parser)
+    commands = top.add_subparsers(metavar="COMMAND", dest="command", parser_class=Parser)
     for name, (_, most_used) in COMMANDS.items():
         module = {"eval": "evaluate"}.get(name, name)
         importlib.import_module(f"tinyvit.commands.{module}").add(commands)
@@ -72,9 +74,17 @@ def parser():
 def main(argv=None):
     """Run the command; returns the exit status."""
     open_streams()
+    return mpi.run(lambda ranks: status_of(argv, ranks))
+
+
+def status_of(argv, ranks):
+    """The exit status of the command, on one process, or on the ranks that mpiexec started."""
     try:
         with interruptible():
             args = parser().parse_args(argv)
+            if ranks and args.command not in OF_RANKS:
+                raise UsageError(f"tinyvit {args.command or ''} works in one process: leave mpiexec out")
+            args.ranks = ranks
             return args.function(args) or 0
     except TinyvitError as error:
         print(f"tinyvit: {error}", file=sys.stderr)

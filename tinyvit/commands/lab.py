@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from tinyvit.commands.options import add_data_dir, add_json, add_workers, count, new_command
+from tinyvit.commands.options import add_data_dir, add_json, add_workers, count, new_command, refuse_beside_ranks
 from tinyvit.data import DATASETS
 from tinyvit.errors import Interrupted, UsageError, signal_number
 from tinyvit.lab.bottleneck import TEXTS
@@ -52,6 +52,7 @@ def run(args):
         lines = [f"{row['name']:18} {row['question']} ({row['source']})" for row in rows]
         print(json.dumps(rows) if args.json else "\n".join(lines))
         return
+    refuse_beside_ranks(args)
     experiment = experiment_named(args.name)
     args.data = args.data or experiment.usual_data
     experiment.check_data(args.data)
@@ -65,9 +66,10 @@ def run(args):
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file: choose another --out")
     what = {"budget": args.budget, "seeds": args.seeds, "data_dir": args.data_dir}
-    workers = args.workers or usable_cores()
+    workers = args.ranks.count if args.ranks else args.workers or usable_cores()
+    where = {"workers": workers, "ranks": args.ranks, "folder": folder}
     with _Progress(args, folder) as progress:
-        records = run_experiment(experiment, source, **what, workers=workers, folder=folder, watch=progress.begin)
+        records = run_experiment(experiment, source, **what, **where, watch=progress.begin)
     report = report_of(experiment, records, folder / RESULTS)
     sure = f"{args.seeds} seeds, 95 % intervals" if args.seeds > 1 else "1 seed, and so no intervals"
     about = f"{experiment.question} ({experiment.source}.) `{_command(args)}`, {sure}."

@@ -277,6 +277,14 @@ def add_workers(parser):
     parser.add_argument("--workers", type=count, metavar="N", help="cores to compute on (default: all that help)")
 
 
+def refuse_beside_ranks(args):
+    """Raise UsageError if processes were started by mpiexec, and options say otherwise where to compute."""
+    if args.ranks and args.workers:
+        raise UsageError(f"--workers {args.workers} beside mpiexec, which has started {args.ranks.count}: leave it out")
+    if args.ranks and getattr(args, "device", "cpu") == "gpu":
+        raise UsageError("--device gpu beside mpiexec: ranks compute on CPUs; leave either out")
+
+
 def add_json(parser):
     """--json"""
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -20,6 +20,7 @@ from tinyvit.commands.options import (
     fields,
     given,
     new_command,
+    refuse_beside_ranks,
     saved_model,
 )
 from tinyvit.commands.runs import data_of, save_figure
@@ -86,6 +87,7 @@ def add(commands):
 
 def run(args):
     """Train a model, or go on with a run."""
+    refuse_beside_ranks(args)
     name = args.data if args.data is None or args.data in (*DATASETS, *RULES) else run_name(args.data)
     folder = Path(args.out) if args.out else latest_run(name) if args.resume else None
     found = _resumed(args, folder) if args.resume and folder and (folder / "config.json").exists() else None
@@ -104,8 +106,9 @@ def _train(args, found, folder):
     if args.resume and not (found and found.checkpoint.exists()):
         notes = [f"nothing saved in {folder or 'runs'} yet: starting from the beginning", *notes]
     check_recipe(settings.config, settings.recipe)
-    device = choose_device(args.device)
-    workers = workers_for(settings.recipe, args.workers, device)
+    device = "cpu" if args.ranks else choose_device(args.device)
+    asked = args.ranks.count if args.ranks else args.workers
+    workers = workers_for(settings.recipe, asked, device)
     if not (found or args.force or folder is None):
         check_empty(folder)
     data = data_of(settings, args.data_dir)
@@ -118,7 +121,8 @@ def _train(args, found, folder):
         for line in notes:
             print(line, file=sys.stderr)
         _say_what_comes(args, run, data, held_out, workers if device == "cpu" else device, fine_tuned=p is not None)
-        how = {"recipe": settings.recipe, "seed": settings.seed, "workers": workers, "device": device}
+        how = {"recipe": settings.recipe, "seed": settings.seed, "ranks": args.ranks}
+        how |= {"workers": workers, "device": device}
         fit(settings.config, data, p=p, **how, run=run, draw=_drawing(run), stop=stop)
     return _print_result(run)
 
@@ -137,8 +141,9 @@ def _say_what_comes(args, run, data, held_out, where, *, fine_tuned):
     if settings.pictures and steps < FEW_STEPS:
         print(f"{steps} steps in all are few: try a smaller --batch, or more --epochs", file=sys.stderr)
     if where != "gpu":
-        few = args.workers and where < args.workers
-        where = f"{where} worker{'s' * (where > 1)}"
+        asked, who = (args.ranks.count, "rank") if args.ranks else (args.workers, "worker")
+        few = asked and where < asked
+        where = f"{where} {who}{'s' * (where > 1)}"
         where += f" (a batch of {recipe.batch} has no more micro-batches)" * bool(few)
     counts = f"{learned - held_out} {kind} to learn from, {held_out} held out, {tested} to test"
     about = f"{settings.dataset.name}: {counts}; {parameter_count(settings.config)} parameters"

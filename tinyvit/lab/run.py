@@ -82,7 +82,7 @@ def source_of(data, *, skip_broken=False):
     return Source(data, Pictures(loaded.dataset, len(loaded.train[0])), label, skip_broken, loaded.notes)
 
 
-def run(experiment, source, *, budget="quick", seeds=3, workers=1, folder, data_dir=None, watch=None):
+def run(experiment, source, *, budget="quick", seeds=3, workers=1, folder, data_dir=None, watch=None, ranks=None):
     """Do the runs of an experiment that have no result yet.
 
     Parameters
@@ -100,6 +100,8 @@ def run(experiment, source, *, budget="quick", seeds=3, workers=1, folder, data_
     watch : callable, optional
         Called with the jobs that are to do and the number of those that are not, it returns what is called after each
         with the job that is done.
+    ranks : Ranks, optional
+        As in `run_jobs`.
 
     Returns
     -------
@@ -124,7 +126,7 @@ def run(experiment, source, *, budget="quick", seeds=3, workers=1, folder, data_
             store.check()
             missing, kept = store.missing(jobs), len(store.of({job.key: job for job in jobs}.values()))
             done = watch(missing, kept) if watch else lambda job: None
-            with closing(run_jobs(missing, 1 if experiment.alone else workers, **where)) as outcomes:
+            with closing(run_jobs(missing, 1 if experiment.alone else workers, **where, ranks=ranks)) as outcomes:
                 for job, result, seconds in outcomes:
                     store.add(job, result, seconds)
                     done(job)

@@ -9,7 +9,7 @@ from tinyvit.errors import WorkerError
 from tinyvit.training.process import WorkerProcess
 
 
-def run_jobs(jobs, workers, data, data_dir=None, *, skip_broken=False):
+def run_jobs(jobs, workers, data, data_dir=None, *, skip_broken=False, ranks=None):
     """Do jobs in worker processes.
 
     Parameters
@@ -19,6 +19,8 @@ def run_jobs(jobs, workers, data, data_dir=None, *, skip_broken=False):
         Processes, each on one core.
     data, data_dir, skip_broken
         The data set, as in `read_data`.
+    ranks : Ranks, optional
+        The processes that mpiexec started: each has one of the workers, this one the first.
 
     Yields
     ------
@@ -33,10 +35,12 @@ def run_jobs(jobs, workers, data, data_dir=None, *, skip_broken=False):
     waiting, finished = queue.SimpleQueue(), queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
+    if ranks:
+        ranks.if_lost("; the finished runs are kept, and the same command goes on")
     with contextlib.ExitStack() as stack:
-        for _ in range(min(workers, len(jobs))):
+        for number in range(min(workers, len(jobs))):
             where = {"data": data, "data_dir": data_dir, "skip_broken": skip_broken}
-            process = stack.enter_context(_worker(where))
+            process = stack.enter_context(_worker(where, ranks if number else None, number))
             threading.Thread(target=_keep_busy, args=(process, waiting, finished), daemon=True).start()
         for _ in jobs:
             outcome = finished.get()
@@ -46,9 +50,10 @@ def run_jobs(jobs, workers, data, data_dir=None, *, skip_broken=False):
 
 
 @contextlib.contextmanager
-def _worker(where):
-    """A worker process that is gone when this ends, finished or not."""
-    process = WorkerProcess("tinyvit.lab.worker", "a worker of the lab")
+def _worker(where, ranks=None, number=0):
+    """A worker process, of this rank or of another, that is gone when this ends, finished or not."""
+    what = "tinyvit.lab.worker", "a worker of the lab"
+    process = ranks.process(number, *what) if ranks else WorkerProcess(*what)
     try:
         process.send(where)
         yield process

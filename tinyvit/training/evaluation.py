@@ -92,7 +92,7 @@ def pool_outputs(pool, part, indices=None, *, keep_outputs=True, of_outputs=None
     size, count = step.recipe.batch, len(next(iter(part.values()))) if indices is None else len(indices)
     for start in range(0, count, size):
         chosen = slice(start, start + size)
-        examples = step.put(take(part, chosen if indices is None else indices[chosen], step.config))
+        examples = pool.put(pool.take(part, chosen if indices is None else indices[chosen]))
         pool.do("evaluate", start, examples)
         sums = sums + step.arrays["scores"][: -(-examples // step.recipe.micro_batch)].sum(axis=0)
         if keep_outputs:

@@ -20,10 +20,11 @@ from tinyvit.errors import CheckpointError, DivergedError, Interrupted, UsageErr
 from tinyvit.lock import locked
 from tinyvit.models.config import Config
 from tinyvit.models.model import check_parameters, model_of
-from tinyvit.training.batches import check_pixels, checked_data, held_out, take
+from tinyvit.training.batches import check_pixels, checked_data, held_out
 from tinyvit.training.checkpoint import load_training, save
 from tinyvit.training.cores import workers_for
 from tinyvit.training.evaluation import pool_outputs
+from tinyvit.training.mpi import Ranks
 from tinyvit.training.recipe import Recipe, check_recipe
 from tinyvit.training.run import Run
 from tinyvit.training.step import LOG_EVERY, arithmetic, diverged, epoch_order, take_step
@@ -48,6 +49,7 @@ def fit(
     progress: bool = True,
     draw: Callable[[list[dict]], None] | None = None,
     stop: Callable[[], int] | None = None,
+    ranks: Ranks | None = None,
 ) -> tuple[Tree, list[dict]]:
     """Train a model: what `tinyvit train` calls.
 
@@ -78,6 +80,8 @@ def fit(
     stop : callable, optional
         Asked after every step; a signal's number, other than 0, makes the run save itself and end. Without it, Ctrl-C
         does (in a notebook, Interrupt). Where there is no run, the model so far is then returned, with a warning.
+    ranks : Ranks, optional
+        The processes that mpiexec started, as `mpi.run` gives them, in place of workers.
 
     Returns
     -------
@@ -104,10 +108,11 @@ def fit(
     data = checked_data(config, data)
     check_pixels(data)
     device = choose_device(device)
+    workers = 1 if ranks else workers_for(recipe, workers, device)
     with (
         locked(run.folder, "training") if run else nullcontext(),
         arithmetic(),
-        start_worker_pool(config, recipe, seed, workers=workers_for(recipe, workers, device), device=device) as pool,
+        start_worker_pool(config, recipe, seed, workers=workers, device=device, ranks=ranks) as pool,
     ):
         training = _Training(pool, data, p, run, progress, draw)
         if stop is not None:
@@ -136,6 +141,7 @@ class _Training:
         self.run, self.progress, self.draw = run, progress, draw
         self.history, self.displayed, self.validated = [], {}, None
         self.step = self._start(p)
+        self.pool.if_lost(self._left())
         self.saved = self.begun = time.perf_counter()
         self.seconds_before = self.history[-1]["seconds"] if self.history else 0.0
 
@@ -156,6 +162,7 @@ class _Training:
             training = {"moment1": zeros, "moment2": zeros, "average": parameters}
         for name, vector in ({"parameters": parameters} | training).items():
             self.arrays[name][...] = xp.asarray(vector)
+        self.pool.spread()
         if self.run:
             self.history = self.run.cut_history(step)
         return step
@@ -185,11 +192,11 @@ class _Training:
                     self._epoch(bar)
                 return self._finish(bar)
             except WorkerError as error:
-                hint = f"; go on with: {self.run.resume_command}" if self.run else ""
-                raise WorkerError(f"{error} after step {self.step} of {self.steps}{self._kept()}{hint}") from None
+                raise WorkerError(f"{error} after step {self.step} of {self.steps}{self._left()}") from None
 
     def average(self):
         """The average of the weights so far, on the host."""
+        self.pool.collect()
         return trees.map(np.array, to_host(self.train_step.average))
 
     def _finish(self, bar):
@@ -241,7 +248,7 @@ class _Training:
     def _step(self, batch):
         """One step of the optimiser on the training examples with these indices: its loss, norm and rate."""
         try:
-            taken = take_step(self.pool, self.step + 1, self.steps, take(self.train, batch, self.config))
+            taken = take_step(self.pool, self.step + 1, self.steps, self.pool.take(self.train, batch))
         except DivergedError:
             self._diverged(self.step + 1)
         self.step += 1
@@ -282,10 +289,16 @@ class _Training:
             return
         if not self._is_finite():
             self._diverged(self.step)
+        self.pool.collect()
         vectors = {name: self.arrays[name] for name in STATE if name != "parameters"}
         state = {"dataset": self.run.settings.dataset, "training": vectors | {"step": np.int64(self.step)}}
         save(self.run.checkpoint, self.train_step.p, self.config, **state)
         self.saved = time.perf_counter()
+        self.pool.if_lost(self._left())
+
+    def _left(self):
+        """What a run leaves behind whose workers are lost, and how to go on."""
+        return self._kept() + (f"; go on with: {self.run.resume_command}" if self.run else "")
 
     def _kept(self):
         """What a run that failed leaves behind, in words."""

@@ -20,8 +20,10 @@ STATE = ("parameters", "moment1", "moment2", "average")  # what a run is between
 BATCH = "batch/"  # before the names of a batch's arrays
 
 
-def array_shapes(config, recipe):
+def array_shapes(config, recipe, *, own_rows=False):
     """{name: (shape, dtype)} of the arrays that all workers of a run share.
+
+    With `own_rows` every micro-batch has a row of its own, even in a large model.
 
     parameters, moment1, moment2, average   [n], flat: the state of the run
     rows      [R, n]   gradients: a row for each micro-batch; in a large model a row adds up consecutive micro-batches
@@ -33,13 +35,21 @@ def array_shapes(config, recipe):
     """
     n, batch, task = parameter_count(config), recipe.batch, model_of(config).task
     micro_batches = -(-batch // recipe.micro_batch)
-    rows = max(1, min(micro_batches, LARGEST_ROWS // n))
+    rows = micro_batches if own_rows else sums_of(micro_batches, n)
     floats = {name: (n,) for name in STATE}
     floats |= {"rows": (rows, n), "losses": (rows,), "squares": (-(-n // BLOCK),)}
     floats |= {"outputs": (batch, *task.output(config))}
     shapes = {name: (shape, "float32") for name, shape in floats.items()}
     shapes |= {BATCH + name: ((batch, *shape), dtype) for name, (shape, dtype) in task.arrays(config).items()}
     return shapes | {"scores": ((micro_batches, len(task.scores), 2), "float64")}
+
+
+def sums_of(micro_batches, n):
+    """In how many sums so many micro-batches' gradients [n] are added before all is: the order is that of so many rows.
+
+    It is part of what a run is, and the same whether a row adds up several micro-batches or each has its own.
+    """
+    return max(1, min(micro_batches, LARGEST_ROWS // n))
 
 
 def is_on_host(name):
@@ -94,21 +104,26 @@ class TrainStep:
         """How many rows a batch of `count` examples fills."""
         return min(len(self.arrays["rows"]), -(-count // self.recipe.micro_batch))
 
+    def sums(self, count):
+        """The rows that a batch of `count` examples fills, as ranges: each is added up by itself, then their sums."""
+        filled = self.rows_of(count)
+        sums = sums_of(filled, len(self.arrays["parameters"]))
+        return [shard(filled, i, sums) for i in range(sums)]
+
     def add(self, worker, workers, count):
         """Add the rows in their order, into the first, and sum the squares of the result block by block."""
-        first, *others = self.arrays["rows"][: self.rows_of(count)]
+        rows, first, sums = self.arrays["rows"], self.arrays["rows"][0], self.sums(count)
         for block in shard(len(self.arrays["squares"]), worker, workers):
             part = slice(block * BLOCK, (block + 1) * BLOCK)
-            for row in others:
-                first[part] += row[part]
+            for into, row in [(i[0], j) for i in sums for j in i[1:]] + [(0, i[0]) for i in sums[1:]]:
+                rows[into, part] += rows[row, part]
             if self.trainable is not None:  # before clipping: frozen parameters have no part in the gradient's length
                 first[part] *= self.trainable[part]
             self.arrays["squares"][block] = first[part] @ first[part]
 
     def update(self, worker, workers, step, learning_rate):
         """Clip the gradient, one step of AdamW, and the average of the weights."""
-        blocks = shard(len(self.arrays["squares"]), worker, workers)
-        part = slice(blocks.start * BLOCK, blocks.stop * BLOCK)
+        part = self.part(worker, workers)
         p, m, v, average = (self.arrays[name][part] for name in STATE)
         g = self.arrays["rows"][0, part]
         g *= clip_factor(self.norm(), self.recipe.clip_norm)
@@ -117,9 +132,15 @@ class TrainStep:
         if self.trainable is not None:  # the average of equal numbers may differ from them in the last bit
             average[...] = xp_of(p).where(self.trainable[part] > 0, average, p)
 
+    def part(self, worker, workers):
+        """The range of the parameters that a worker updates."""
+        blocks = shard(len(self.arrays["squares"]), worker, workers)
+        return slice(blocks.start * BLOCK, blocks.stop * BLOCK)
+
     def loss(self, count):
         """The mean loss of the batch of `count` examples, in nats."""
-        return self.arrays["losses"][: self.rows_of(count)].sum()
+        losses = self.arrays["losses"]
+        return xp_of(losses).stack([sum(losses[i.start + 1 : i.stop], losses[i.start]) for i in self.sums(count)]).sum()
 
     def norm(self):
         """The norm of the whole gradient, before clipping."""

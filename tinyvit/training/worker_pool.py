@@ -15,12 +15,13 @@ import numpy as np
 from tinyvit.arrays import gpu_module
 from tinyvit.errors import UsageError
 from tinyvit.models.model import name_of
+from tinyvit.training.batches import take
 from tinyvit.training.process import WorkerProcess
 from tinyvit.training.shared import SharedMemory, arrays_in, size_of
 from tinyvit.training.train_step import TrainStep, array_shapes, is_on_host
 
 
-def start_worker_pool(config, recipe, seed, *, workers=1, device="cpu", kind="processes"):
+def start_worker_pool(config, recipe, seed, *, workers=1, device="cpu", kind="processes", ranks=None):
     """A pool of so many workers, this process or thread being the first of them.
 
     Parameters
@@ -32,14 +33,18 @@ def start_worker_pool(config, recipe, seed, *, workers=1, device="cpu", kind="pr
         "cpu" or "gpu"; a GPU has one worker.
     kind : str
         "processes" or "threads". Where processes cannot be started, there will be threads.
+    ranks : Ranks, optional
+        In place of workers: the processes that mpiexec started.
 
     Raises
     ------
     UsageError
         If the run's arrays do not fit into the machine's memory.
     """
+    if ranks:
+        return ranks.pool(config, recipe, seed)
     shapes = array_shapes(config, recipe)
-    _check_size(shapes)
+    check_size(shapes)
     if workers > 1 and kind == "processes":
         try:
             return ProcessPool(config, recipe, seed, shapes, workers)
@@ -51,7 +56,7 @@ def start_worker_pool(config, recipe, seed, *, workers=1, device="cpu", kind="pr
     return ThreadPool(train_step, workers) if workers > 1 else SerialPool(train_step)
 
 
-def _check_size(shapes):
+def check_size(shapes):
     """Raise UsageError if the arrays exceed the memory: the system would grant it, and fail at the first write."""
     import psutil
 
@@ -79,13 +84,30 @@ class SerialPool:
     def __exit__(self, *exception):
         self.close()
 
+    def take(self, part, indices):
+        """The examples of a part of the data with these indices, or in this slice, for `put` and `gradient`."""
+        return take(part, indices, self.train_step.config)
+
+    def put(self, batch):
+        """Bring a batch to where all workers see it; returns how many examples it has."""
+        return self.train_step.put(batch)
+
+    def spread(self):
+        """What was written into the state, bring to where all workers see it."""
+
+    def collect(self):
+        """What the workers have written into the state, bring to where it can be read."""
+
+    def if_lost(self, words):
+        """What shall be said, after which it was, if a worker is killed, and this process with it."""
+
     def do(self, phase, *arguments):
         """Have every worker do its shard of a phase; returns when the last one has."""
         getattr(self.train_step, phase)(0, 1, *arguments)
 
     def gradient(self, step, batch, *, all_rows=False):
         """Compute the gradient of a batch, for `do("update", step, learning_rate)`; returns its loss and its norm."""
-        count = self.train_step.put(batch)
+        count = self.put(batch)
         self.do("gradients", step, count, all_rows)
         self.do("add", count)
         return self.train_step.loss(count), self.train_step.norm()
