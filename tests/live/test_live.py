@@ -221,7 +221,10 @@ def test_the_page_is_whole_and_needs_nothing_else(live):
     outline = Outline(html)
     assert {"data", "words", "model"} <= set(outline.ids) and len(set(outline.ids)) == len(outline.ids)
     assert all(source.startswith(("data:", "#")) for source in outline.asked)
-    assert data_in(html) == json.loads(json.dumps(live.data())) and "<title>a &lt;b&gt; &amp; c · tinyvit live</title>" in html
+    assert (
+        data_in(html) == json.loads(json.dumps(live.data()))
+        and "<title>a &lt;b&gt; &amp; c · tinyvit live</title>" in html
+    )
     scripts = [*(ROOT / "tinyvit" / "live").glob("*.js"), ROOT / "tinyvit" / "report" / "explorer.js"]
     for script in (file.read_text(encoding="utf-8") for file in scripts):
         assert script in html and "</script" not in script and "<!--" not in script
