@@ -324,6 +324,27 @@ function unnamed() {                                   // controls and pictures 
 """
 
 
+# ---- words
+
+WORDS = json.loads(text_of("words.json"))
+ALL_WORDS = {
+    language: json.loads(text_of("explorer_words.json", report))[language] | WORDS[language] for language in WORDS
+}
+
+
+def filled(text, **values):
+    return re.sub(r"{(\w+)}", lambda gap: str(values[gap[1]]), text)
+
+
+def said(key, **values):
+    """What the page says in English."""
+    return filled(ALL_WORDS["en"][key], **values)
+
+
+def percent(share):
+    return said("percent", number=f"{100 * share:.1f}")
+
+
 # ---- the model, step by step
 
 
@@ -495,7 +516,7 @@ def test_the_answer_is_numpys(page):
         shares = page.shares(page.image(name))
         assert seen["answer"] == page.names[shares.argmax()] and seen["best"] == shares.argmax(), name
         assert seen["shares"] == [f"{100 * share:.1f} %" for share in shares], name
-        assert seen["sure"] == f"with {100 * shares.max():.1f} %", name
+        assert seen["sure"] == said("sure", percent=percent(shares.max())), name
         np.testing.assert_allclose([float(bar.rstrip("%")) for bar in seen["bars"]], 100 * shares, atol=1e-6)
         assert not seen["blank"], name
 
@@ -517,9 +538,9 @@ def test_clear_leaves_nothing(page):
 
 def test_a_class_is_chosen_and_a_picture_brings_its_own(page):
     drawn, chosen = page.seen["drawn"], page.seen["class chosen"]
-    assert drawn["chosen"] is None and drawn["learn"] == ["Learn: choose the true class first", True] and drawn["keep"]
+    assert drawn["chosen"] is None and drawn["learn"] == [said("learn-choose"), True] and drawn["keep"]
     assert chosen["chosen"] == chosen["label"] == LABEL and not chosen["keep"]
-    assert chosen["learn"] == [f"Learn: this is {page.names[LABEL]}", False]
+    assert chosen["learn"] == [said("learn", name=page.names[LABEL]), False]
     labels = page.live.labels.tolist()
     for name, i in (("start", labels.index(7)), ("picked", labels.index(2)), ("of the hundred", 4)):
         seen = page.seen[name]
@@ -530,7 +551,7 @@ def test_a_class_is_chosen_and_a_picture_brings_its_own(page):
 
 def test_a_kept_drawing_comes_back_with_its_class(page):
     ((title, picture),) = page.found["kept"]
-    assert title == f"kept drawing, a {page.names[LABEL]}"
+    assert title == said("kept-one", name=page.names[LABEL])
     page.assert_colours(picture, page.image("drawn")[:, :, 0], "grey", -1, 1)
     before, again = page.seen["class chosen"], page.seen["kept again"]
     assert {**again, "weights": None} == {**before, "weights": None}
@@ -587,12 +608,12 @@ def said_number(x):
 
 
 def test_the_loss_is_that_of_the_class_chosen(page):
-    words = f"loss = −log p({page.names[LABEL]}) = {said_number(float(loss_of(page)))} nats"
+    words = said("loss-is", name=page.names[LABEL], loss=said_number(float(loss_of(page))))
     assert page.film["forward loss"] == [words, "true", "false"]
     assert page.film["backward loss"] == [words, "false", "true"]
     shares, own = page.shares(page.image("kept again")), page.seen["backward without a class"]
-    assert page.own == f"loss = −log p({page.names[shares.argmax()]}) = {said_number(-np.log(shares.max()))} nats"
-    assert own["whose"].startswith("Backward needs the true class") and page.seen["kept again"]["whose"] == ""
+    assert page.own == said("loss-is", name=page.names[shares.argmax()], loss=said_number(-np.log(shares.max())))
+    assert own["whose"] == said("choose-label") and page.seen["kept again"]["whose"] == ""
 
 
 def in_a_row(x):
@@ -614,16 +635,17 @@ def test_the_film_shows_its_numbers_and_says_which(page, way):
             palette, low, high = "signs", -most, most
         for picture in (one["picture"], one["large"]):
             page.assert_colours(picture, in_a_row(x), palette, low, high)
-        name = WORDS["en"][f"stage-{stage.name}"] + (f", block {block + 1}" if stage.part == "block" else "")
-        number, python = stage.line()
-        assert told["name"] == (f"gradient of: {name}" if way == "backward" else name)
+        name = said(f"stage-{stage.name}")
+        name = said("of-block", name=name, number=block + 1) if stage.part == "block" else name
+        _, python = stage.line()
+        assert told["name"] == (said("gradient-of", name=name) if way == "backward" else name)
         assert told["shape"] == f"[{', '.join(map(str, x.shape))}]"
         assert (told["equation"], told["number"], told["python"]) == (stage.equation, stage.number, python)
-        assert told["place"] == f"{stage.as_dict()['file']}, line {number}"
-        assert (
-            told["value"]
-            == f"from {said_number(x.min())} to {said_number(x.max())}, length {said_number(np.linalg.norm(x))}"
-        )
+        place, back = stage.as_dict(), "patchify" if stage.name == "image" else stage.function.__name__
+        after = said("its-gradient", f=f"{back}_backward") if way == "backward" else ""
+        assert told["place"] == said("source", **place) + after
+        low, high, norm = map(said_number, (x.min(), x.max(), np.linalg.norm(x)))
+        assert told["value"] == said("range", low=low, high=high, norm=norm)
         assert one["name"] == f"{told['name']}. {told['value']}"
         assert one["pressed"] == [i]
 
@@ -689,12 +711,11 @@ def test_every_step_teaches_the_drawing_at_the_rate_of_the_slider(page):
     assert (
         taught["rate_first"] == f"{10**-2.3:.1g}"
         and taught["rate"] == f"{rate:.1g}"
-        and taught["before"] == "Nothing is learned yet."
+        and taught["before"] == said("learned-none")
     )
-    before, after = (f"{100 * share:.1f} %" for share in shares[-2:])
-    assert taught["learned"] == (
-        f"Steps so far: {page.lessons}. Probability of {page.names[LABEL]}: {before} before the last step, {after} now."
-    )
+    before, after = map(percent, shares[-2:])
+    lesson = dict(steps=page.lessons, name=page.names[LABEL], before=before, after=after)
+    assert taught["learned"] == said("learned", **lesson)
     points = np.array([point.split(",") for point in taught["history"].split()], float)
     np.testing.assert_allclose(points, [[30 * i, 58 - 56 * share] for i, share in enumerate(shares)], atol=1e-4)
     assert page.seen["taught"]["shares"] == [f"{100 * share:.1f} %" for share in page.shares(image, p)]
@@ -704,22 +725,18 @@ def test_the_hundred_are_counted_as_numpy_counts_them(page):
     labels = page.live.labels
     taught = trees.from_names({name: unpacked(w) for name, w in page.taught["p"].items()}, page.p)
     first = int((page.reads(page.p) == labels).sum())
-    for p, said in ((taught, page.taught), (page.p, page.taught["forgotten"])):
+    for p, found in ((taught, page.taught), (page.p, page.taught["forgotten"])):
         read = page.reads(p)
         right = int((read == labels).sum())
-        assert (
-            said["count"]
-            == f"Of {len(labels)} test images, {right} are right; {first} were right before you taught it."
-        )
-        assert said["wrong"] == np.flatnonzero(read != labels).tolist()
-        titles = [f"test image {i + 1}, a {page.names[label]}" for i, label in enumerate(labels)]
-        titles = [
-            title + ("" if k == label else f", read as {page.names[k]}")
-            for title, k, label in zip(titles, read, labels, strict=True)
+        assert found["count"] == said("count", total=len(labels), right=right, first=first)
+        assert found["wrong"] == np.flatnonzero(read != labels).tolist()
+        titles = [said("example", number=i + 1, name=page.names[label]) for i, label in enumerate(labels)]
+        wrongly = [
+            "" if k == label else said("read-as", name=page.names[k]) for k, label in zip(read, labels, strict=True)
         ]
-        assert said["titles"] == said["labels"] == titles
+        assert found["titles"] == found["labels"] == [a + b for a, b in zip(titles, wrongly, strict=True)]
     if page.config.image == 8:
-        assert page.taught["count"].split(";")[0] != page.first["count"].split(";")[0]
+        assert len(page.taught["wrong"]) != len(page.first["wrong"])
     assert page.taught["forgotten"]["count"] == page.first["count"]
     assert page.taught["wrong"] != page.taught["forgotten"]["wrong"] == page.first["wrong"]
 
@@ -728,7 +745,7 @@ def test_all_is_forgotten(page):
     forgotten = page.taught["forgotten"]
     for name, w in trees.walk(page.p):
         assert np.array_equal(unpacked(forgotten["p"][name]), w), name
-    assert forgotten["learned"] == "Nothing is learned yet." and forgotten["history"] == ""
+    assert forgotten["learned"] == said("learned-none") and forgotten["history"] == ""
     assert page.seen["forgotten"]["shares"] == page.seen["kept again"]["shares"]
 
 
@@ -783,7 +800,7 @@ def test_left_out_of_the_backward_pass_alone_the_check_finds_it(page):
 
 
 def largest_error(words):
-    return float(re.search(r"largest error is (\S+?)[;,]", words)[1])
+    return float(re.search(r"largest relative error is (\S+?)[;,]", words)[1])
 
 
 def assert_near(found, expected):
@@ -795,8 +812,8 @@ def test_all_together_and_whole_again(page):
     assert found["again"]["logits"] == whole["logits"]
     for part, edits in BREAKS.items():
         for name, chosen in ((part, edits), (f"{part}, backward", edits[1:])):
-            assert found[name]["edits"] == "".join(f"− {old}\n+ {new}\n" for old, new in chosen)
-            assert found[name]["after"] == "", "nothing is left of it"
+            assert found[name]["edits"] == "".join(f"− {old}\n" + (f"+ {new}\n" if new else "") for old, new in chosen)
+            assert found[name]["after"] == (said("only-what") if "backward" in name else ""), "nothing is left of it"
     if page.config.image == 8:
         assert found["again"]["wrong"] == page.first["wrong"] != found["scale"]["wrong"]
         assert whole["check"].startswith("The check passes") and found["all"]["check"].startswith("The check passes")
@@ -836,34 +853,24 @@ def test_digits_drawn_pixel_by_pixel_are_read_as_predict_reads_them(page):
 # ---- words
 
 
-WORDS = json.loads(text_of("words.json"))
-ALL_WORDS = {
-    language: json.loads(text_of("explorer_words.json", report))[language] | WORDS[language] for language in WORDS
-}
-
-
-def filled(text, **values):
-    return re.sub(r"{(\w+)}", lambda gap: str(values[gap[1]]), text)
-
-
 def test_all_is_said_in_both_languages(page):
     english, chinese, again = page.languages
     assert again == english and (english["lang"], chinese["lang"]) == ("en", "zh")
     sizes = {"patches": page.config.patches, "side": page.config.patch}
-    for language, said in (("en", english), ("zh", chinese)):
+    for language, seen in (("en", english), ("zh", chinese)):
         words = ALL_WORDS[language]
-        for key, number, text in said["said"]:
+        for key, number, text in seen["said"]:
             assert text == filled(words[key], **sizes, number=number), key
-        for key, text in said["named"]:
+        for key, text in seen["named"]:
             assert text == filled(words[key], **sizes), key
         percent = filled(words["percent"], number=f"{100 * page.live.before['accuracy']:.2f}")
         accuracy = filled(words["accuracy"], **page.live.before | {"percent": percent})
         config = {name: getattr(page.config, name) for name in ("depth", "heads", "dim")}
         values = config | {"parameters": f"{trees.count(page.p):,}", "name": page.live.title, "accuracy": accuracy}
-        assert said["about"] == filled(words["about"], **values)
-        assert said["how"] == words["draw-how"]
-        assert said["learn"] == filled(words["learn"], name=page.names[LABEL])
-        assert said["lens"] == words["after-start"] and said["kept"] == filled(
+        assert seen["about"] == filled(words["about"], **values)
+        assert seen["how"] == words["draw-how"]
+        assert seen["learn"] == filled(words["learn"], name=page.names[LABEL])
+        assert seen["lens"] == words["after-start"] and seen["kept"] == filled(
             words["kept-one"], name=page.names[LABEL]
         )
     assert len(english["said"]) > 60 and len(english["named"]) > 8
@@ -895,10 +902,13 @@ def said_by_the_page():
 
 
 def test_no_word_is_missing_and_none_is_left_over():
-    said = said_by_the_page()
+    asked = said_by_the_page()
     notes = re.findall(r'SEVERAL = "([^"]+)"', text_of("prepare.js"))
-    assert said - ALL_WORDS["en"].keys() == set()
-    assert WORDS["en"].keys() - said - set(notes) == set()
+    explorers = json.loads(text_of("explorer_words.json", report))["en"]
+    assert asked - ALL_WORDS["en"].keys() == set()
+    assert WORDS["en"].keys() - asked - set(notes) - explorers.keys() == set(), (
+        "or it says what the explorer says, otherwise"
+    )
 
 
 def test_everything_has_a_name(page):
