@@ -864,7 +864,9 @@ def test_all_is_said_in_both_languages(page):
         for key, text in seen["named"]:
             assert text == filled(words[key], **sizes), key
         percent = filled(words["percent"], number=f"{100 * page.live.before['accuracy']:.2f}")
-        accuracy = filled(words["accuracy"], **page.live.before | {"percent": percent})
+        accuracy = filled(
+            words["accuracy"], **page.live.before | {"percent": percent, "images": f"{page.live.before['images']:,}"}
+        )
         config = {name: getattr(page.config, name) for name in ("depth", "heads", "dim")}
         values = config | {"parameters": f"{trees.count(page.p):,}", "name": page.live.title, "accuracy": accuracy}
         assert seen["about"] == filled(words["about"], **values)
