@@ -41,7 +41,7 @@ window.addEventListener("load", () => {
 
 @pytest.mark.usefixtures("browser")
 def test_it_learns_a_persons_sevens_from_five_of_them_and_keeps_the_others(tmp_path):
-    hands = [[seven(np.random.default_rng(seed), bar=bar, **HAND) for seed in range(12)] for bar in (True, False)]
+    hands = [[seven(np.random.default_rng(seed), bar=bar, **HAND) for seed in range(8)] for bar in (True, False)]
     driver = DRIVER.replace("$HANDS", json.dumps(hands)).replace("$STEPS", str(STEPS))
     found, console = driven(bundled.load().html(), driver, tmp_path)
     assert console == [] and found["errors"] == []

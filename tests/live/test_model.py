@@ -50,8 +50,9 @@ window.addEventListener("load", () => {
     tinyvit.clear();
     tinyvit.draw(strokes);
     const [logits, c] = tinyvit.forward(), { loss, dimage, g } = tinyvit.backward(label);
+    const kept = Object.entries(all(c)).filter(([name]) => !seen.length || name.endsWith("att/a"));
     const input = packed(tinyvit.input(), Float64Array);
-    seen.push({ label, loss, input, logits: packed(logits), dimage: packed(dimage), c: all(c), g: all(g) });
+    seen.push({ label, loss, input, logits: packed(logits), dimage: packed(dimage), c: Object.fromEntries(kept), g: all(g) });
   }
   const losses = Array.from({ length: $STEPS }, () => tinyvit.learn(drawings.at(-1)[0], $RATE));
   const learned = all(tinyvit.parameters());
@@ -101,11 +102,11 @@ def exact(live):
 
 def test_logits_maps_and_all_else_in_the_cache(case):
     live, found = case
-    for drawing in found["seen"]:
+    for i, drawing in enumerate(found["seen"]):
         images = given(drawing, live.config)
         logits, c = vit(images, exact(live), live.config)
         assert_close(numbers(drawing["logits"]), logits, 1e-5, "logits")
-        arrays = {name: a for name, a in trees.walk(c) if np.size(a)}
+        arrays = {name: a for name, a in trees.walk(c) if np.size(a) and (i == 0 or name.endswith("att/a"))}
         assert drawing["c"].keys() == arrays.keys()
         assert sum(name.endswith("att/a") for name in arrays) == live.config.depth
         for name, a in arrays.items():
