@@ -324,27 +324,6 @@ function unnamed() {                                   // controls and pictures 
 """
 
 
-# ---- words
-
-WORDS = json.loads(text_of("words.json"))
-ALL_WORDS = {
-    language: json.loads(text_of("explorer_words.json", report))[language] | WORDS[language] for language in WORDS
-}
-
-
-def filled(text, **values):
-    return re.sub(r"{(\w+)}", lambda gap: str(values[gap[1]]), text)
-
-
-def said(key, **values):
-    """What the page says in English."""
-    return filled(ALL_WORDS["en"][key], **values)
-
-
-def percent(share):
-    return said("percent", number=f"{100 * share:.1f}")
-
-
 # ---- the model, step by step
 
 
@@ -543,9 +522,9 @@ def test_clear_leaves_nothing(page):
 
 def test_a_class_is_chosen_and_a_picture_brings_its_own(page):
     drawn, chosen = page.seen["drawn"], page.seen["class chosen"]
-    assert drawn["chosen"] is None and drawn["learn"] == [said("learn-choose"), True] and drawn["keep"]
+    assert drawn["chosen"] is None and drawn["learn"] == ["Learn: choose the true class first", True] and drawn["keep"]
     assert chosen["chosen"] == chosen["label"] == LABEL and not chosen["keep"]
-    assert chosen["learn"] == [said("learn", name=page.names[LABEL]), False]
+    assert chosen["learn"] == [f"Learn: this is {page.names[LABEL]}", False]
     labels = page.live.labels.tolist()
     for name, i in (("start", labels.index(7)), ("picked", labels.index(2)), ("of the hundred", 4)):
         seen = page.seen[name]
@@ -613,7 +592,7 @@ def said_number(x):
 
 
 def test_the_loss_is_that_of_the_class_chosen(page):
-    words = said("loss-is", name=page.names[LABEL], loss=said_number(float(loss_of(page))))
+    words = f"loss = −log p({page.names[LABEL]}) = {said_number(float(loss_of(page)))} nats"
     assert page.film["forward loss"] == [words, "true", "false"]
     assert page.film["backward loss"] == [words, "false", "true"]
     shares, own = page.shares(page.image("kept again")), page.seen["backward without a class"]
@@ -725,9 +704,6 @@ def test_every_step_teaches_the_drawing_at_the_rate_of_the_slider(page):
     assert taught["learned"] == (
         told("learned", steps=page.lessons, name=page.names[LABEL], before=before, after=after)
     )
-    before, after = map(percent, shares[-2:])
-    lesson = dict(steps=page.lessons, name=page.names[LABEL], before=before, after=after)
-    assert taught["learned"] == said("learned", **lesson)
     points = np.array([point.split(",") for point in taught["history"].split()], float)
     np.testing.assert_allclose(points, [[30 * i, 58 - 56 * share] for i, share in enumerate(shares)], atol=1e-4)
     assert page.seen["taught"]["shares"] == [f"{100 * share:.1f} %" for share in page.shares(image, p)]
@@ -737,7 +713,7 @@ def test_the_hundred_are_counted_as_numpy_counts_them(page):
     labels = page.live.labels
     taught = trees.from_names({name: unpacked(w) for name, w in page.taught["p"].items()}, page.p)
     first = int((page.reads(page.p) == labels).sum())
-    for p, found in ((taught, page.taught), (page.p, page.taught["forgotten"])):
+    for p, said in ((taught, page.taught), (page.p, page.taught["forgotten"])):
         read = page.reads(p)
         right = int((read == labels).sum())
         assert said["count"] == told("count", total=len(labels), right=right, first=first)
@@ -747,7 +723,7 @@ def test_the_hundred_are_counted_as_numpy_counts_them(page):
             title + ("" if k == label else f", read as {page.names[k]}")
             for title, k, label in zip(titles, read, labels, strict=True)
         ]
-        assert found["titles"] == found["labels"] == [a + b for a, b in zip(titles, wrongly, strict=True)]
+        assert said["titles"] == said["labels"] == titles
     if page.config.image == 8:
         assert page.taught["count"] != page.first["count"]
     assert page.taught["forgotten"]["count"] == page.first["count"]
@@ -866,15 +842,25 @@ def test_digits_drawn_pixel_by_pixel_are_read_as_predict_reads_them(page):
 # ---- words
 
 
+WORDS = json.loads(text_of("words.json"))
+ALL_WORDS = {
+    language: json.loads(text_of("explorer_words.json", report))[language] | WORDS[language] for language in WORDS
+}
+
+
+def filled(text, **values):
+    return re.sub(r"{(\w+)}", lambda gap: str(values[gap[1]]), text)
+
+
 def test_all_is_said_in_both_languages(page):
     english, chinese, again = page.languages
     assert again == english and (english["lang"], chinese["lang"]) == ("en", "zh")
     sizes = {"patches": page.config.patches, "side": page.config.patch}
-    for language, seen in (("en", english), ("zh", chinese)):
+    for language, said in (("en", english), ("zh", chinese)):
         words = ALL_WORDS[language]
-        for key, number, text in seen["said"]:
+        for key, number, text in said["said"]:
             assert text == filled(words[key], **sizes, number=number), key
-        for key, text in seen["named"]:
+        for key, text in said["named"]:
             assert text == filled(words[key], **sizes), key
         percent = filled(words["percent"], number=f"{100 * page.live.before['accuracy']:.2f}")
         accuracy = filled(
@@ -882,10 +868,10 @@ def test_all_is_said_in_both_languages(page):
         )
         config = {name: getattr(page.config, name) for name in ("depth", "heads", "dim")}
         values = config | {"parameters": f"{trees.count(page.p):,}", "name": page.live.title, "accuracy": accuracy}
-        assert seen["about"] == filled(words["about"], **values)
-        assert seen["how"] == words["draw-how"]
-        assert seen["learn"] == filled(words["learn"], name=page.names[LABEL])
-        assert seen["lens"] == words["after-start"] and seen["kept"] == filled(
+        assert said["about"] == filled(words["about"], **values)
+        assert said["how"] == words["draw-how"]
+        assert said["learn"] == filled(words["learn"], name=page.names[LABEL])
+        assert said["lens"] == words["after-start"] and said["kept"] == filled(
             words["kept-one"], name=page.names[LABEL]
         )
     assert len(english["said"]) > 60 and len(english["named"]) > 8
@@ -917,7 +903,7 @@ def said_by_the_page():
 
 
 def test_no_word_is_missing_and_none_is_left_over():
-    asked = said_by_the_page()
+    said = said_by_the_page()
     notes = re.findall(r'SEVERAL = "([^"]+)"', text_of("prepare.js"))
     assert said - ALL_WORDS["en"].keys() == set()
     explorers = json.loads(text_of("explorer_words.json", report))["en"]  # of which the page has one of its own

@@ -11,8 +11,6 @@ from string import Template
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.colors import LinearSegmentedColormap
 
 from tinyvit import report, trees
 from tinyvit.annotations import Array, Tree
@@ -296,6 +294,9 @@ def _film(config):
 
 def _palettes():
     """The page's colours for numbers from the least to the largest, each 256 of [red, green, blue, opacity]."""
+    from matplotlib import colormaps
+    from matplotlib.colors import LinearSegmentedColormap
+
     signs = LinearSegmentedColormap.from_list("signs", ["#185ca8", "#f6f4ef", "#c4540a"])  # below zero, zero, above
     maps = {"grey": colormaps["gray"], "paper": colormaps["gray_r"], "heat": colormaps[HEAT], "signs": signs}
     return {name: colours(np.arange(256) / 255, bytes=True) for name, colours in maps.items()}
