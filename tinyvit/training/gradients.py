@@ -26,7 +26,7 @@ def batch_gradient(batch, p, config, recipe, *, seed, step, all_rows=False, micr
         Parameters of the model.
     config : the configuration of one of MODELS
     recipe : Recipe
-        Its micro_batch, label_smoothing and augmentation.
+        Its micro_batch, label_smoothing, augmentation, freeze and recompute.
     seed, step : int
         Of the run, for its random draws.
     all_rows : bool
@@ -40,6 +40,7 @@ def batch_gradient(batch, p, config, recipe, *, seed, step, all_rows=False, micr
     -------
     loss : 0-d array in nats
     gradient : array [n], flat, in the order of trees.leaves(p)
+        Zero for what lies below the lowest trained parameter.
     """
     examples, size = len(next(iter(batch.values()))), recipe.micro_batch
     targets = model_of(config).task.count(batch, config)
@@ -64,7 +65,16 @@ def _micro_batch_gradient(batch, p, config, recipe, rng, targets, all_rows):
         batch = batch | {"images": augment(rng, batch["images"], **recipe.augmentation)}
     batch, masks = model.draw(rng, batch, config, all_rows=all_rows, dtype=first.dtype)
     inputs, masks = trees.map(xp.asarray, batch), trees.map(xp.asarray, masks)
-    y, c = model.forward(inputs, p, config, masks=masks, all_rows=all_rows)
+    freeze = {"freeze": recipe.freeze} if recipe.freeze and model.block_options else {}
+    keep = {"keep_cache": "inputs"} if recipe.recompute else {}
+    y, c = model.forward(inputs, p, config, masks=masks, all_rows=all_rows, **freeze, **keep)
     loss, c_loss = model.task.loss(y, batch, recipe.label_smoothing)
-    _, g = model.backward(model.task.loss_backward(1 / targets, c_loss), p, c, config)
-    return loss * (1 / targets), g
+    _, g = model.backward(model.task.loss_backward(1 / targets, c_loss), p, c, config, **freeze)
+    return loss * (1 / targets), _with_zeros(g, p) if freeze else g
+
+
+def _with_zeros(g, p):
+    """Gradients with a zero, spread out and without memory of its own, for each parameter that has none in g."""
+    xp, found = xp_of(trees.leaves(p)[0]), trees.named(g)
+    zeros = {name: xp.broadcast_to(xp.zeros((), w.dtype), w.shape) for name, w in trees.walk(p) if name not in found}
+    return trees.from_names(zeros | found, p)
