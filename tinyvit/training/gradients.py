@@ -8,7 +8,7 @@ and the gradients are added in the order of the index: the sum is the same to th
 import numpy as np
 
 from tinyvit import trees
-from tinyvit.arrays import flat, xp_of
+from tinyvit.arrays import xp_of
 from tinyvit.data.augmentation import augment
 from tinyvit.models.model import model_of
 
@@ -51,9 +51,9 @@ def batch_gradient(batch, p, config, recipe, *, seed, step, all_rows=False, micr
         part_loss, g = _micro_batch_gradient(part, p, config, recipe, rng, targets, all_rows)
         loss += part_loss
         if gradient is None:
-            gradient = flat(g, like=p, out=out)
+            gradient = _flat(g, p, out)
         else:
-            gradient += flat(g, like=p)
+            gradient += _flat(g, p)
     return loss, gradient
 
 
@@ -70,11 +70,21 @@ def _micro_batch_gradient(batch, p, config, recipe, rng, targets, all_rows):
     y, c = model.forward(inputs, p, config, masks=masks, all_rows=all_rows, **freeze, **keep)
     loss, c_loss = model.task.loss(y, batch, recipe.label_smoothing)
     _, g = model.backward(model.task.loss_backward(1 / targets, c_loss), p, c, config, **freeze)
-    return loss * (1 / targets), _with_zeros(g, p) if freeze else g
+    return loss * (1 / targets), g
 
 
-def _with_zeros(g, p):
-    """Gradients with a zero, spread out and without memory of its own, for each parameter that has none in g."""
-    xp, found = xp_of(trees.leaves(p)[0]), trees.named(g)
-    zeros = {name: xp.broadcast_to(xp.zeros((), w.dtype), w.shape) for name, w in trees.walk(p) if name not in found}
-    return trees.from_names(zeros | found, p)
+def _flat(g, p, out=None):
+    """The gradients as a vector, in the order of trees.leaves(p); zeros for what is frozen, and has none in g."""
+    _, first = next(trees.walk(g))
+    xp = xp_of(first)
+
+    def pieces(g, p):
+        if isinstance(g, dict) and not g:
+            yield xp.zeros(trees.count(p), first.dtype)
+        elif isinstance(p, dict | list):
+            for key in p if isinstance(p, dict) else range(len(p)):
+                yield from pieces(g[key] if isinstance(g, list) else g.get(key, {}), p[key])
+        else:
+            yield g.reshape(-1)
+
+    return xp.concatenate(list(pieces(g, p)), out=out)
