@@ -60,7 +60,7 @@ def turn(model, image, steps, **settings):
 
 
 def in_turns(contenders):
-    """For each contender, a dictionary, the median of seconds, of their ratio to the first's in a round, and the peak."""
+    """Of each contender, the median of seconds, that of their ratio to the first's in a round, and the peak."""
     rounds = [[turn(**contender) for contender in contenders] for _ in range(ROUNDS)]
     for answers in zip(*rounds, strict=True):
         ratios = [answer["seconds"] / first["seconds"] for answer, (first, *_) in zip(answers, rounds, strict=True)]
@@ -108,9 +108,7 @@ def main():
     for name in ("image", "batch", "micro_batch", "freeze", "recompute", "steps"):
         parser.add_argument(f"--{name}", type=int, default={"micro_batch": 32}.get(name, 0))
     args = parser.parse_args()
-    recipe = Recipe(
-        batch=args.batch, micro_batch=args.micro_batch, freeze=args.freeze, recompute=bool(args.recompute)
-    )
+    recipe = Recipe(batch=args.batch, micro_batch=args.micro_batch, freeze=args.freeze, recompute=bool(args.recompute))
     print(json.dumps(contend(args.model, args.image, recipe, args.steps)))
 
 

@@ -124,7 +124,9 @@ def gpt(tokens, p, config, *, past=None, masks=NO_MASKS, all_rows=True, keep_cac
     z, c["dropout"] = dropout(z + p["pos"][first:last], masks.get("stem"))
     bias = xp_of(z).asarray(pattern_bias(causal(last)[first:], z.dtype))
     choices = dict(heads=config.heads, gelu=config.gelu, eps=config.eps, bias=bias)
-    z, c["blocks"] = encoder_stack(z, p["blocks"], past=past, masks=masks.get("blocks"), keep_cache=keep_cache, **choices)
+    z, c["blocks"] = encoder_stack(
+        z, p["blocks"], past=past, masks=masks.get("blocks"), keep_cache=keep_cache, **choices
+    )
     z, c["ln"] = layer_norm(z if all_rows else z[:, -1:], p["ln"], eps=config.eps)
     logits, c["scores"] = token_scores(z, p["tokens"])
     return logits, c

@@ -189,8 +189,7 @@ def hybrid(
         features, c_resnet = resnet(images, p["resnet"], keep_cache=not freeze, **options)
     else:
         features, c_resnet = resnet_features(images, p["resnet"], **options), NotKept()
-    how = dict(all_rows=all_rows, keep_cache=keep_cache, freeze=freeze)
-    logits, c = vit(features, p, config.vit, masks=masks, **how)
+    logits, c = vit(features, p, config.vit, masks=masks, all_rows=all_rows, keep_cache=keep_cache, freeze=freeze)
     return logits, {"resnet": c_resnet} | c
 
 

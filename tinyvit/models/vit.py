@@ -123,9 +123,7 @@ def vit(
     return logits, c
 
 
-def vit_backward(
-    dlogits: Array, p: Tree, c: Tree, config: ViTConfig, *, freeze: int = 0
-) -> tuple[Array | None, Tree]:
+def vit_backward(dlogits: Array, p: Tree, c: Tree, config: ViTConfig, *, freeze: int = 0) -> tuple[Array | None, Tree]:
     """The forward pass, line by line in reverse. Settings such as eps are not needed: the cache holds their results.
 
     Parameters

@@ -44,16 +44,20 @@ def batch_gradient(batch, p, config, recipe, *, seed, step, all_rows=False, micr
     """
     examples, size = len(next(iter(batch.values()))), recipe.micro_batch
     targets = model_of(config).task.count(batch, config)
-    loss, gradient = 0.0, None
+    loss, gradient, first = 0.0, out, trees.leaves(p)[0]
+    if out is None:
+        gradient = xp_of(first).empty(trees.count(p), first.dtype)
+    gradient[...] = 0
     for i in range(-(-examples // size)) if micro_batches is None else micro_batches:
         part = {name: array[i * size : (i + 1) * size] for name, array in batch.items()}
         rng = np.random.default_rng([seed, MICRO_BATCH, step, i])
         part_loss, g = _micro_batch_gradient(part, p, config, recipe, rng, targets, all_rows)
-        loss += part_loss
-        if gradient is None:
-            gradient = _flat(g, p, out)
-        else:
-            gradient += _flat(g, p)
+        loss, start = loss + part_loss, 0
+        for count, piece in _pieces(g, p):
+            if piece is not None:
+                gradient[start : start + count] += piece
+            start += count
+        del g, piece  # before the next micro-batch's are computed: in a large model they are large
     return loss, gradient
 
 
@@ -73,18 +77,12 @@ def _micro_batch_gradient(batch, p, config, recipe, rng, targets, all_rows):
     return loss * (1 / targets), g
 
 
-def _flat(g, p, out=None):
-    """The gradients as a vector, in the order of trees.leaves(p); zeros for what is frozen, and has none in g."""
-    _, first = next(trees.walk(g))
-    xp = xp_of(first)
-
-    def pieces(g, p):
-        if isinstance(g, dict) and not g:
-            yield xp.zeros(trees.count(p), first.dtype)
-        elif isinstance(p, dict | list):
-            for key in p if isinstance(p, dict) else range(len(p)):
-                yield from pieces(g[key] if isinstance(g, list) else g.get(key, {}), p[key])
-        else:
-            yield g.reshape(-1)
-
-    return xp.concatenate(list(pieces(g, p)), out=out)
+def _pieces(g, p):
+    """The gradients in the order of trees.leaves(p), as pairs (size, vector); where p is frozen, no vector but None."""
+    if isinstance(g, dict) and not g:
+        yield trees.count(p), None
+    elif isinstance(p, dict | list):
+        for key in p if isinstance(p, dict) else range(len(p)):
+            yield from _pieces(g[key] if isinstance(g, list) else g.get(key, {}), p[key])
+    else:
+        yield g.size, g.reshape(-1)
