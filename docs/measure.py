@@ -4,6 +4,7 @@
     python docs/measure.py speed         tinyvit bench -> docs/speed.md
     python docs/measure.py pyramids      tinyvit bench Swin-T R50+B/16 --cores 2 -> docs/speed.md
     python docs/measure.py sequences     tinyvit bench transformer seq2seq ... --cores 1 -> docs/speed.md
+    python docs/measure.py fine_tuning   steps with frozen blocks, with recomputed ones -> docs/speed.md
     python docs/measure.py results       test accuracy and training time, three seeds -> docs/results.md, docs/text.md
     python docs/measure.py figure        accuracy against seconds -> docs/figures/mnist.png
     python docs/measure.py inside RUN    tinyvit plot of a finished run -> docs/inside.md, docs/figures
@@ -44,7 +45,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from docs import commands, patterns, readme
+from docs import commands, fine_tuning, patterns, readme
 from docs.readme import DOCS, LAB, PRESETS, TEXTS, TRAINED, replace
 from tests.browser import BROWSER, driven
 from tests.package_layers import PACKAGES, ROOT, imports, modules
@@ -561,6 +562,7 @@ ALONE = {  # what needs no more words
     "mistakes": mistakes,
     "numerics": numerics,
     "patterns": patterns.write,
+    "fine_tuning": fine_tuning.write,
     "live_times": live_times,
     "readme": readme.write,
 }
