@@ -30,7 +30,7 @@ FROZEN = [  # model, pixels, images in a step, frozen blocks: none, half, all
     *(("B/16", 224, 8, freeze) for freeze in (0, 6, 12)),
 ]
 MEMORY = [  # model, pixels, images in a step, images at once, recompute
-    *(("B/16", 384, 8, micro_batch, recompute) for micro_batch in (1, 4, 8) for recompute in (False, True))
+    *(("B/16", 384, 8, micro_batch, recompute) for micro_batch in (1, 4) for recompute in (False, True))
 ]
 
 
