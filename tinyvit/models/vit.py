@@ -190,10 +190,10 @@ def encoder_backward(dz, p, c, config, *, freeze=0):
     g, dpos, kind = [{}] * config.depth, [{}] * config.depth, dict(norm=config.norm, position=config.position)
     for i, pos in reversed(list(enumerate(_block_positions(p, config)))[freeze:]):
         dz, g[i], dpos[i] = block_backward(dz, p["blocks"][i], pos, whole_cache(c[i]), **kind)
+    if config.position_at == "shared":  # one table for all blocks: its gradient is the sum over them
+        dpos = reduce(lambda total, d: trees.map(lambda a, b: a + b, total, d), dpos)
     if freeze and config.position_at != "layers":  # a table of all is frozen as soon as one block is
         dpos = {}
-    elif config.position_at == "shared":  # one table for all blocks: its gradient is the sum over them
-        dpos = reduce(lambda total, d: trees.map(lambda a, b: a + b, total, d), dpos)
     return dz, g, dpos
 
 
