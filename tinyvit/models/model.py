@@ -183,8 +183,8 @@ MODELS = {
         task=colour_prediction,
         preset=MaskedConfig,
         views=views.MASKED,
-        evaluation_draws=True,
         block_options=True,
+        evaluation_draws=True,
     ),
 }
 

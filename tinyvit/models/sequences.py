@@ -172,7 +172,7 @@ SEQUENCE_MODELS = {
         task=hidden_token,
         preset=lambda dataset: BERTConfig(**_sequence_sizes(dataset), **SMALL, norm="pre", asked="answer"),
         views={"write": write_bert, "maps": _block_maps},
-        evaluation_draws=True,
         block_options=True,
+        evaluation_draws=True,
     ),
 }
