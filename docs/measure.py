@@ -5,6 +5,7 @@
     python docs/measure.py pyramids      tinyvit bench Swin-T R50+B/16 --cores 2 -> docs/speed.md
     python docs/measure.py sequences     tinyvit bench transformer seq2seq ... --cores 1 -> docs/speed.md
     python docs/measure.py ranks         1, 2, 4 ranks over MPI beside worker processes, and bytes -> docs/speed.md
+    python docs/measure.py fine_tuning   steps with frozen blocks, with recomputed ones -> docs/speed.md
     python docs/measure.py results       test accuracy and training time, three seeds -> docs/results.md, docs/text.md
     python docs/measure.py figure        accuracy against seconds -> docs/figures/mnist.png
     python docs/measure.py inside RUN    tinyvit plot of a finished run -> docs/inside.md, docs/figures
@@ -46,7 +47,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from docs import commands, patterns, ranks, readme
+from docs import commands, fine_tuning, patterns, ranks, readme
 from docs.readme import DOCS, LAB, PRESETS, TEXTS, TRAINED, replace
 from tests.browser import BROWSER, OPTIONS, driven
 from tests.package_layers import PACKAGES, ROOT, imports, modules
@@ -576,6 +577,7 @@ ALONE = {  # what needs no more words
     "numerics": numerics,
     "patterns": patterns.write,
     "live_picture": live_picture,
+    "fine_tuning": fine_tuning.write,
     "live_times": live_times,
     "ranks": ranks.write,
     "readme": readme.write,

@@ -516,7 +516,7 @@ BUGS = [  # function, the case that must fail, {mistake: (what stands there, how
         {
             "the blocks' gradients in the order of the way back": ("dz, g[i], dpos[i] =", "dz, g[-1 - i], dpos[i] ="),
             "from the first block to the last": ("reversed(list(", "list(list("),
-            "the caches in the order of the way back": ("pos, c[i], norm", "pos, c[-1 - i], norm"),
+            "the caches in the order of the way back": ("whole_cache(c[i])", "whole_cache(c[-1 - i])"),
         },
     ),
     (

@@ -178,7 +178,7 @@ def test_the_gradients_length_is_that_of_what_is_trained(freeze):
     recipe = dataclasses.replace(RECIPE, freeze=freeze, shift=0)
     config, p, ((x, y), _) = dataclasses.replace(DEEP, dropout=0.0), start(), toy()
     batch = as_part((x[:3], y[:3]))
-    _, g = batch_gradient(batch, p, config, recipe, seed=0, step=1)
+    _, g = batch_gradient(batch, p, config, dataclasses.replace(recipe, freeze=0), seed=0, step=1)
     trained = [not freeze or not is_frozen(name, freeze) for name, leaf in trees.walk(p) for _ in range(leaf.size)]
     with start_worker_pool(config, recipe, 0) as pool:
         pool.train_step.arrays["parameters"][...] = flat(p)

@@ -19,7 +19,7 @@ CHANGES = {  # to these, by budget; photographs take long, and in few steps smal
     "full": {"digits": {}, "mnist": {}, "cifar-10": {"epochs": 6, "batch": 64}},
 }
 # not in version 0.1, and what they are when off
-NEWER = {"mirror": 0.0, "crop": 0, "attention": "full", "reach": 1, "schedule": "cosine"}
+NEWER = {"mirror": 0.0, "crop": 0, "attention": "full", "reach": 1, "schedule": "cosine", "recompute": False}
 QUICK_IMAGES = 10_000  # of which a quick look learns, at most
 
 

@@ -1,7 +1,10 @@
 """Encoder blocks on top of each other, over tokens of any kind: BERT's, GPT's, and the Transformer's encoder."""
 
+from functools import partial
+
 from tinyvit.layers.block import BLOCKS
 from tinyvit.layers.encoder_block import encoder_block_init
+from tinyvit.layers.recompute import run_block, whole_cache
 from tinyvit.ops.dropout import NO_MASKS
 
 
@@ -10,7 +13,7 @@ def encoder_stack_init(rng, dim, mlp_dim, depth, *, dtype="float32"):
     return [encoder_block_init(rng, dim, mlp_dim, dtype=dtype) for _ in range(depth)]
 
 
-def encoder_stack(z, p, *, norm="pre", masks=None, past=None, **options):
+def encoder_stack(z, p, *, norm="pre", masks=None, past=None, keep_cache=True, **options):
     """One block after another: from z_0 to z_L.
 
     Parameters
@@ -23,6 +26,8 @@ def encoder_stack(z, p, *, norm="pre", masks=None, past=None, **options):
         Dropout masks of each block.
     past : list of {k, v}, optional
         Keys and values from before, of each block: see `multi_head_attention`, and `kept`.
+    keep_cache : bool or "inputs"
+        As in `run_block`.
     options
         Those of `encoder_block`, heads among them, the same in every block.
 
@@ -33,7 +38,7 @@ def encoder_stack(z, p, *, norm="pre", masks=None, past=None, **options):
     (forward, _), c = BLOCKS[norm], []
     for i, block in enumerate(p):
         own = dict(masks=masks[i] if masks else NO_MASKS) | (dict(past=past[i]) if past else {})
-        z, c_block = forward(z, block, **options, **own)
+        z, c_block = run_block(partial(forward, **options, **own), z, block, keep_cache)
         c.append(c_block)
     return z, c
 
@@ -42,7 +47,7 @@ def encoder_stack_backward(dz, p, c, *, norm="pre"):
     """The blocks in reverse. Returns dz and g."""
     (_, backward), g = BLOCKS[norm], []
     for block, cache in zip(reversed(p), reversed(c), strict=True):
-        dz, of_block = backward(dz, block, cache)
+        dz, of_block = backward(dz, block, whole_cache(cache))
         g.insert(0, of_block)
     return dz, g
 

@@ -118,7 +118,7 @@ def bert_init(rng, config, *, dtype="float32"):
     }
 
 
-def bert(tokens, p, config, *, mask=None, types=None, masks=NO_MASKS):
+def bert(tokens, p, config, *, mask=None, types=None, masks=NO_MASKS, keep_cache=True):
     """The scores of the token that stands at each place, or stood there before it was hidden.
 
         z_0 = LN(E tokens + E_pos + E_types),    z_l = block(z_{l-1}),    logits = LN(GELU(z_L w + b)) E^T + bias
@@ -134,6 +134,8 @@ def bert(tokens, p, config, *, mask=None, types=None, masks=NO_MASKS):
         Which segment a token is of; 0 without.
     masks : tree, optional
         Dropout masks, of `text_masks`, for training.
+    keep_cache : bool or "inputs"
+        Of the blocks, as in `vit`.
 
     Returns
     -------
@@ -155,7 +157,7 @@ def bert(tokens, p, config, *, mask=None, types=None, masks=NO_MASKS):
     z, c["dropout"] = dropout(z, masks.get("stem"))
     bias = xp_of(z).asarray(pattern_bias(mask[:, None, None], z.dtype))
     choices = dict(norm=config.norm, heads=config.heads, gelu=config.gelu, eps=config.eps, bias=bias)
-    z, c["blocks"] = encoder_stack(z, p["blocks"], masks=masks.get("blocks"), **choices)
+    z, c["blocks"] = encoder_stack(z, p["blocks"], masks=masks.get("blocks"), keep_cache=keep_cache, **choices)
     z, c["transform"] = linear(z, p["transform"])
     z, c["gelu"] = ACTIVATIONS[config.gelu](z)
     z, c["transform_ln"] = layer_norm(z, p["transform_ln"], eps=config.eps)

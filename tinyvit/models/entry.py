@@ -23,15 +23,18 @@ class Model(NamedTuple):
                model of text, (dataset) -> config, a small one for a TextDataset
     views      what can be looked at inside, and used without the head, by name: see views.py
     evaluation_draws   whether `draw` is random in an evaluation, too
+    block_options      whether forward takes keep_cache="inputs", and forward and backward take freeze: as of `vit`.
+                       What is frozen may then have no gradient in g, and dbatch be {}
     """
 
     title: str
     config: type[Config]
     init: Callable[..., Tree]
     forward: Callable[..., tuple[Array, Tree]]
-    backward: Callable[[Array, Tree, Tree, Any], tuple[Batch, Tree]]
+    backward: Callable[..., tuple[Batch, Tree]]
     draw: Callable[..., tuple[Batch, Tree]]
     task: Task
     preset: Callable[[Any], Config]
     views: dict[str, Callable]
     evaluation_draws: bool = False
+    block_options: bool = False

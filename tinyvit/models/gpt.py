@@ -85,7 +85,7 @@ def gpt_init(rng, config, *, dtype="float32"):
     }
 
 
-def gpt(tokens, p, config, *, past=None, masks=NO_MASKS, all_rows=True):
+def gpt(tokens, p, config, *, past=None, masks=NO_MASKS, all_rows=True, keep_cache=True):
     """The scores of the token after each: in one pass for all places, since none sees what follows.
 
         z_0 = E tokens + E_pos,    z_l = block(z_{l-1}), causal,    logits = LN(z_L) E^T
@@ -103,6 +103,8 @@ def gpt(tokens, p, config, *, past=None, masks=NO_MASKS, all_rows=True):
         Dropout masks, of `text_masks`, for training.
     all_rows : bool
         Without, the scores after the last token alone, for decoding: the cache is then none for `gpt_backward`.
+    keep_cache : bool or "inputs"
+        Of the blocks, as in `vit`.
 
     Returns
     -------
@@ -122,7 +124,9 @@ def gpt(tokens, p, config, *, past=None, masks=NO_MASKS, all_rows=True):
     z, c["dropout"] = dropout(z + p["pos"][first:last], masks.get("stem"))
     bias = xp_of(z).asarray(pattern_bias(causal(last)[first:], z.dtype))
     choices = dict(heads=config.heads, gelu=config.gelu, eps=config.eps, bias=bias)
-    z, c["blocks"] = encoder_stack(z, p["blocks"], past=past, masks=masks.get("blocks"), **choices)
+    z, c["blocks"] = encoder_stack(
+        z, p["blocks"], past=past, masks=masks.get("blocks"), keep_cache=keep_cache, **choices
+    )
     z, c["ln"] = layer_norm(z if all_rows else z[:, -1:], p["ln"], eps=config.eps)
     logits, c["scores"] = token_scores(z, p["tokens"])
     return logits, c

@@ -14,10 +14,11 @@ from numpy.typing import DTypeLike
 from tinyvit.annotations import Array, Masks, Tree
 from tinyvit.errors import UsageError
 from tinyvit.layers.bottleneck import WIDER
+from tinyvit.layers.recompute import NotKept
 from tinyvit.layers.resnet import resnet, resnet_backward, resnet_features, resnet_init
 from tinyvit.models.config import Config, ViTConfig, check_config, check_images
 from tinyvit.models.sizes import check_whole
-from tinyvit.models.vit import NotKept, vit, vit_backward, vit_init
+from tinyvit.models.vit import vit, vit_backward, vit_init
 from tinyvit.ops.dropout import NO_MASKS
 from tinyvit.ops.standardise import STANDARDISE
 
@@ -160,7 +161,8 @@ def hybrid(
     *,
     masks: Masks = NO_MASKS,
     all_rows: bool = True,
-    keep_cache: bool = True,
+    keep_cache: bool | str = True,
+    freeze: int = 0,
 ) -> tuple[Array, Tree]:
     """Classify images: logits = ViT(ResNet(images)).
 
@@ -169,8 +171,8 @@ def hybrid(
     images : array [B, H, W, C]
     p : the tree of `hybrid_init`
     config : HybridConfig
-    masks, all_rows, keep_cache
-        As in `vit`.
+    masks, all_rows, keep_cache, freeze
+        As in `vit`; what is frozen with the blocks is the ResNet too.
 
     Returns
     -------
@@ -183,26 +185,32 @@ def hybrid(
     """
     check_images(images, config, HybridConfig, "R50+B/16")
     options = dict(groups=config.groups, eps=config.group_eps, kind=config.standardise)
-    if keep_cache:
-        features, c_resnet = resnet(images, p["resnet"], **options)  # [B, H, W, C] -> [B, H/16, W/16, 1024]
+    if keep_cache:  # [B, H, W, C] -> [B, H/16, W/16, 1024]
+        features, c_resnet = resnet(images, p["resnet"], keep_cache=not freeze, **options)
     else:
         features, c_resnet = resnet_features(images, p["resnet"], **options), NotKept()
-    logits, c = vit(features, p, config.vit, masks=masks, all_rows=all_rows, keep_cache=keep_cache)
+    logits, c = vit(features, p, config.vit, masks=masks, all_rows=all_rows, keep_cache=keep_cache, freeze=freeze)
     return logits, {"resnet": c_resnet} | c
 
 
-def hybrid_backward(dlogits: Array, p: Tree, c: Tree, config: HybridConfig) -> tuple[Array, Tree]:
+def hybrid_backward(
+    dlogits: Array, p: Tree, c: Tree, config: HybridConfig, *, freeze: int = 0
+) -> tuple[Array | None, Tree]:
     """The forward pass in reverse.
 
     Parameters
     ----------
     dlogits : array [B, K]
+    freeze : int
+        As in `vit_backward`.
 
     Returns
     -------
-    dimages : array [B, H, W, C]
-    g : the gradients of all parameters, a tree like p
+    dimages : array [B, H, W, C]; None where blocks are frozen
+    g : the gradients of all parameters, a tree like p; of those that are not frozen
     """
-    dfeatures, g = vit_backward(dlogits, p, c, config.vit)
+    dfeatures, g = vit_backward(dlogits, p, c, config.vit, freeze=freeze)
+    if freeze:
+        return None, g
     dimages, g["resnet"] = resnet_backward(dfeatures, p["resnet"], c["resnet"], kind=config.standardise)
     return dimages, g

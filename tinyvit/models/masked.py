@@ -141,7 +141,7 @@ def masked(images, p, config, *, masks=NO_MASKS, keep_cache=True):
     masks : tree, optional
         Of `masked_masks`: dropout masks as in `vit`, source [B, N], and chosen [B, n]. Without them nothing is
         corrupted, and the colours of all N patches are predicted.
-    keep_cache : bool
+    keep_cache : bool or "inputs"
         As in `vit`.
 
     Returns

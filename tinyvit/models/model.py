@@ -27,9 +27,9 @@ from tinyvit.ops.dropout import NO_MASKS
 def _of_images(backward):
     """The backward pass of a model of images in the form that MODELS has: the gradient of the images by their name."""
 
-    def backward_of_batch(dy, p, c, config):
-        dimages, g = backward(dy, p, c, config)
-        return {"images": dimages}, g
+    def backward_of_batch(dy, p, c, config, **keywords):
+        dimages, g = backward(dy, p, c, config, **keywords)
+        return {} if dimages is None else {"images": dimages}, g
 
     return backward_of_batch
 
@@ -52,9 +52,14 @@ def _draw_nothing(rng, batch, config, *, training=True, all_rows=True, dtype="fl
     return batch, NO_MASKS
 
 
-def _masked(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
+def _masked(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True, freeze=0):
     """`masked`, which reads patches all over the image: no row could be left out."""
     return masked(batch["images"], p, config, masks=masks, keep_cache=keep_cache)
+
+
+def _masked_backward(dy, p, c, config, *, freeze=0):
+    """`masked_backward`, which goes all the way: the mask is below the blocks, and never frozen."""
+    return masked_backward(dy, p, c, config)
 
 
 def _draw_masked(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
@@ -67,9 +72,9 @@ def _cnn_preset(config):
     return CNNConfig(image=config.image, channels=config.channels, classes=config.classes)
 
 
-def _swin(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
+def _swin(batch, p, config, *, all_rows=True, **keywords):
     """`swin`, which reads the mean of all tokens: no row could be left out."""
-    return swin(batch["images"], p, config, masks=masks, keep_cache=keep_cache)
+    return swin(batch["images"], p, config, **keywords)
 
 
 def _draw_swin(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
@@ -131,6 +136,7 @@ MODELS = {
         task=classification,
         preset=lambda config: config,
         views=views.VIT,
+        block_options=True,
     ),
     "cnn": Model(
         title="a convolutional network",
@@ -153,6 +159,7 @@ MODELS = {
         task=classification,
         preset=_swin_preset,
         views=views.SWIN,
+        block_options=True,
     ),
     "hybrid": Model(
         title="a hybrid of a ResNet and a Vision Transformer",
@@ -164,17 +171,19 @@ MODELS = {
         task=classification,
         preset=_hybrid_preset,
         views=views.HYBRID,
+        block_options=True,
     ),
     "masked": Model(
         title="a Vision Transformer that predicts masked patches",
         config=MaskedConfig,
         init=masked_init,
         forward=_masked,
-        backward=_of_images(masked_backward),
+        backward=_of_images(_masked_backward),
         draw=_draw_masked,
         task=colour_prediction,
         preset=MaskedConfig,
         views=views.MASKED,
+        block_options=True,
         evaluation_draws=True,
     ),
 }
@@ -227,7 +236,7 @@ def forward(batch: Batch, p: Tree, config: Config, **keywords: Any) -> tuple[Arr
     p : tree
     config : the configuration of one of MODELS
     keywords
-        masks, all_rows and keep_cache, as of `vit`.
+        masks, all_rows and keep_cache, as of `vit`; and freeze, where the model has it.
 
     Returns
     -------
@@ -247,9 +256,12 @@ def forward(batch: Batch, p: Tree, config: Config, **keywords: Any) -> tuple[Arr
     return model.forward(batch, p, config, **keywords)
 
 
-def backward(dy: Array, p: Tree, c: Tree, config: Config) -> tuple[Batch, Tree]:
-    """The backward pass of any model. Returns dbatch, the gradients of the batch's real arrays by name, and g."""
-    return model_of(config).backward(dy, p, c, config)
+def backward(dy: Array, p: Tree, c: Tree, config: Config, **keywords: Any) -> tuple[Batch, Tree]:
+    """The backward pass of any model. Returns dbatch, the gradients of the batch's real arrays by name, and g.
+
+    A keyword is freeze, as of `vit`, where the model has it.
+    """
+    return model_of(config).backward(dy, p, c, config, **keywords)
 
 
 def parameter_count(config: Config) -> int:

@@ -22,8 +22,11 @@ from tinyvit.ops.tokens import HIDDEN, PADDING, SPECIAL_JOINED, shifted
 
 
 def _of_tokens(backward):
-    """The backward pass of a model of tokens, which have no gradient, in the form that MODELS has."""
-    return lambda dy, p, c, config: ({}, backward(dy, p, c, config))
+    """The backward pass of a model of tokens, which have no gradient, in the form that MODELS has.
+
+    It goes all the way, whatever `freeze` is: the table of tokens makes the scores too, and is never frozen.
+    """
+    return lambda dy, p, c, config, *, freeze=0: ({}, backward(dy, p, c, config))
 
 
 def _trimmed(batch):
@@ -60,13 +63,13 @@ def _transformer_maps(c, config):
     return {f"decoder {i}": attention_map(b["cross"]["att"]) for i, b in enumerate(c["decoder"]["blocks"])}
 
 
-def _gpt(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
+def _gpt(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True, freeze=0):
     """The scores of each token of the sequence, from START and those before it."""
-    return gpt(shifted(batch["tokens"]), p, config, masks=masks)
+    return gpt(shifted(batch["tokens"]), p, config, masks=masks, keep_cache=keep_cache)
 
 
 def _gpt_backward(dy, p, c, config):
-    return {}, gpt_backward(dy, p, c)
+    return gpt_backward(dy, p, c)
 
 
 def _draw_gpt(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
@@ -81,8 +84,8 @@ def _block_maps(c, config):
     return {f"block {i}": attention_map(block["msa"]["att"]) for i, block in enumerate(c["blocks"])}
 
 
-def _bert(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
-    return bert(batch["tokens"], p, config, masks=masks)
+def _bert(batch, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True, freeze=0):
+    return bert(batch["tokens"], p, config, masks=masks, keep_cache=keep_cache)
 
 
 def _draw_bert(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
@@ -152,11 +155,12 @@ SEQUENCE_MODELS = {
         config=GPTConfig,
         init=gpt_init,
         forward=_gpt,
-        backward=_gpt_backward,
+        backward=_of_tokens(_gpt_backward),
         draw=_draw_gpt,
         task=next_token,
         preset=lambda dataset: GPTConfig(**_sequence_sizes(dataset), **SMALL),
         views={"write": write_gpt, "maps": _block_maps},
+        block_options=True,
     ),
     "bert": Model(
         title="a BERT",
@@ -168,6 +172,7 @@ SEQUENCE_MODELS = {
         task=hidden_token,
         preset=lambda dataset: BERTConfig(**_sequence_sizes(dataset), **SMALL, norm="pre", asked="answer"),
         views={"write": write_bert, "maps": _block_maps},
+        block_options=True,
         evaluation_draws=True,
     ),
 }

@@ -6,6 +6,7 @@ merged into one of twice the width, as in a convolutional network, so that the s
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,10 @@ from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward, layer_nor
 from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.layers.patch_merging import patch_merging, patch_merging_backward, patch_merging_init
 from tinyvit.layers.pool import mean_readout, mean_readout_backward
+from tinyvit.layers.recompute import NotKept, run_block, whole_cache
 from tinyvit.layers.swin_block import swin_block, swin_block_backward, swin_block_init
 from tinyvit.models.config import Config, check_config, check_images
 from tinyvit.models.sizes import check_whole
-from tinyvit.models.vit import NotKept
 from tinyvit.ops.dropout import NO_MASKS, dropout_mask
 from tinyvit.ops.gelu import GELU
 
@@ -121,6 +122,10 @@ class SwinConfig(Config):
             sides.append(-(-sides[-1] // 2))
         return tuple(sides)
 
+    def first_of(self, stage: int) -> int:
+        """The number, counted through all stages, of a stage's first block."""
+        return sum(self.depths[:stage])
+
     def window_of(self, stage: int) -> int:
         """The side of a stage's windows: M, or that of the map, if it is smaller."""
         return min(self.window, self.sides[stage])
@@ -157,7 +162,13 @@ def swin_init(rng: Generator | None, config: SwinConfig, *, dtype: DTypeLike = "
 
 
 def swin(
-    images: Array, p: Tree, config: SwinConfig, *, masks: Masks = NO_MASKS, keep_cache: bool = True
+    images: Array,
+    p: Tree,
+    config: SwinConfig,
+    *,
+    masks: Masks = NO_MASKS,
+    keep_cache: bool | str = True,
+    freeze: int = 0,
 ) -> tuple[Array, Tree]:
     """Classify images.
 
@@ -173,8 +184,8 @@ def swin(
     config : SwinConfig
     masks : tree, optional
         Drop path, of `swin_masks`, for training.
-    keep_cache : bool
-        As in `vit`.
+    keep_cache, freeze
+        As in `vit`; blocks are counted through all stages, and a merging before a frozen block is frozen too.
 
     Returns
     -------
@@ -197,11 +208,12 @@ def swin(
         cache: dict[str, Any] = {"blocks": []}
         for i, block in enumerate(stage["blocks"]):
             choices = dict(shift=config.shift_of(number, i), gelu=config.gelu, eps=config.eps)
-            x, c_block = swin_block(x, block, heads=config.heads[number], masks=drops[i], **choices)
-            cache["blocks"].append(c_block if keep_cache else NotKept())
+            forward = partial(swin_block, heads=config.heads[number], masks=drops[i], **choices)
+            x, c_block = run_block(forward, x, block, config.first_of(number) + i >= freeze and keep_cache)
+            cache["blocks"].append(c_block)
         if "merging" in stage:
             x, c_merging = patch_merging(x, stage["merging"], eps=config.eps)
-            cache["merging"] = c_merging if keep_cache else NotKept()
+            cache["merging"] = c_merging if config.first_of(number + 1) >= freeze and keep_cache else NotKept()
         c["stages"].append(cache)
     c["map"] = x
     y, c["readout"] = mean_readout(x.reshape(len(x), -1, x.shape[-1]), p["ln"], eps=config.eps)
@@ -209,17 +221,21 @@ def swin(
     return logits, c
 
 
-def swin_backward(dlogits: Array, p: Tree, c: Tree, config: SwinConfig) -> tuple[Array, Tree]:
+def swin_backward(
+    dlogits: Array, p: Tree, c: Tree, config: SwinConfig, *, freeze: int = 0
+) -> tuple[Array | None, Tree]:
     """The forward pass in reverse.
 
     Parameters
     ----------
     dlogits : array [B, K]
+    freeze : int
+        As in `swin`: the way back ends above so many blocks.
 
     Returns
     -------
-    dimages : array [B, H, W, C]
-    g : the gradients of all parameters, a tree like p
+    dimages : array [B, H, W, C]; None where blocks are frozen
+    g : the gradients of all parameters, a tree like p; of those that are not frozen
     """
     g: Tree = {"stages": [{"blocks": [{} for _ in stage["blocks"]]} for stage in p["stages"]]}
     dy, g["head"] = linear_backward(dlogits, p["head"], c["head"])
@@ -227,11 +243,13 @@ def swin_backward(dlogits: Array, p: Tree, c: Tree, config: SwinConfig) -> tuple
     dx = dx.reshape(c["map"].shape)
     for number in reversed(range(len(p["stages"]))):
         stage, cache, gradient = p["stages"][number], c["stages"][number], g["stages"][number]
-        if "merging" in stage:
+        if "merging" in stage and config.first_of(number + 1) >= freeze:
             dx, gradient["merging"] = patch_merging_backward(dx, stage["merging"], cache["merging"])
-        for i in reversed(range(len(stage["blocks"]))):
-            shift = config.shift_of(number, i)
-            dx, gradient["blocks"][i] = swin_block_backward(dx, stage["blocks"][i], cache["blocks"][i], shift=shift)
+        for i in reversed(range(max(0, freeze - config.first_of(number)), len(stage["blocks"]))):
+            block, c_block, shift = stage["blocks"][i], whole_cache(cache["blocks"][i]), config.shift_of(number, i)
+            dx, gradient["blocks"][i] = swin_block_backward(dx, block, c_block, shift=shift)
+    if freeze:
+        return None, g
     dx, g["patch_ln"] = layer_norm_backward(dx.reshape(len(dx), -1, config.dim), p["patch_ln"], c["patch_ln"])
     dimages, g["patch"] = patch_embedding_backward(dx, p["patch"], c["patch"])
     return dimages, g

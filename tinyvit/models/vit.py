@@ -1,13 +1,12 @@
 """The Vision Transformer (Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021), equations 1 to 4."""
 
-from functools import reduce
+from functools import partial, reduce
 
 from numpy.random import Generator
 from numpy.typing import DTypeLike
 
 from tinyvit import trees
 from tinyvit.annotations import Array, Masks, Tree
-from tinyvit.errors import UsageError
 from tinyvit.layers.attend import attention_plan
 from tinyvit.layers.block import block, block_backward
 from tinyvit.layers.embedding import (
@@ -25,6 +24,7 @@ from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.layers.pool import readout, readout_backward
 from tinyvit.layers.position import position, position_backward, position_init
 from tinyvit.layers.pre_logits import pre_logits, pre_logits_backward, pre_logits_init
+from tinyvit.layers.recompute import run_block, whole_cache
 from tinyvit.models.config import ViTConfig, check_config, check_images
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward, dropout_mask
 
@@ -63,7 +63,8 @@ def vit(
     *,
     masks: Masks = NO_MASKS,
     all_rows: bool = True,
-    keep_cache: bool = True,
+    keep_cache: bool | str = True,
+    freeze: int = 0,
 ) -> tuple[Array, Tree]:
     """Classify images.
 
@@ -88,9 +89,12 @@ def vit(
     all_rows : bool
         If False, the last block computes only the class token's row when the head reads only that row. Logits and
         gradients are unchanged, and sooner there. The default keeps every attention map whole.
-    keep_cache : bool
+    keep_cache : bool or "inputs"
         False drops each block's cache as soon as the next block has its input: for prediction, where there is no
-        backward pass.
+        backward pass. "inputs" keeps each block's input alone, and the backward pass computes the rest again.
+    freeze : int
+        Blocks, from the first, that stay as they are, and with them the embedding: their caches are not kept, and
+        `vit_backward` is given the same number.
 
     Returns
     -------
@@ -110,7 +114,8 @@ def vit(
     if config.position_at == "stem":
         z, c["pos"] = position(z, p["pos"], kind=config.position)  # (1): ... + E_pos
     z, c["dropout"] = dropout(z, masks.get("stem"))
-    z, c["blocks"] = encoder(z, p, config, masks=masks, all_rows=all_rows, keep_cache=keep_cache)  # (2), (3), L times
+    keep = dict(keep_cache=keep_cache, freeze=freeze)
+    z, c["blocks"] = encoder(z, p, config, masks=masks, all_rows=all_rows, **keep)  # (2), (3), L times
     y, c["readout"] = readout(z, p["ln"], pool=config.pool, eps=config.eps)  # (4): LN(z_L^0), [B, T, D] -> [B, D]
     if config.pre_logits:
         y, c["pre_logits"] = pre_logits(y, p["pre_logits"])
@@ -118,25 +123,29 @@ def vit(
     return logits, c
 
 
-def vit_backward(dlogits: Array, p: Tree, c: Tree, config: ViTConfig) -> tuple[Array, Tree]:
+def vit_backward(dlogits: Array, p: Tree, c: Tree, config: ViTConfig, *, freeze: int = 0) -> tuple[Array | None, Tree]:
     """The forward pass, line by line in reverse. Settings such as eps are not needed: the cache holds their results.
 
     Parameters
     ----------
     dlogits : array [B, K]
         The gradient of the logits.
+    freeze : int
+        As in `vit`: the way back ends above so many blocks.
 
     Returns
     -------
-    dimages : array [B, H, W, C]
-    g : the gradients of all parameters, a tree like p
+    dimages : array [B, H, W, C]; None where blocks are frozen
+    g : the gradients of all parameters, a tree like p; of those that are not frozen
     """
     g = {}
     dy, g["head"] = linear_backward(dlogits, p["head"], c["head"])
     if config.pre_logits:
         dy, g["pre_logits"] = pre_logits_backward(dy, p["pre_logits"], c["pre_logits"])
     dz, g["ln"] = readout_backward(dy, p["ln"], c["readout"], pool=config.pool)  # (4)
-    dz, g["blocks"], g["pos"] = encoder_backward(dz, p, c["blocks"], config)  # (3), (2), L times
+    dz, g["blocks"], g["pos"] = encoder_backward(dz, p, c["blocks"], config, freeze=freeze)  # (3), (2), L times
+    if freeze:  # and with the blocks all that is below them
+        return None, g
     dz = dropout_backward(dz, c["dropout"])
     if config.position_at == "stem":
         dz, g["pos"] = position_backward(dz, p["pos"], c["pos"], kind=config.position)  # (1)
@@ -147,21 +156,14 @@ def vit_backward(dlogits: Array, p: Tree, c: Tree, config: ViTConfig) -> tuple[A
     return dimages, g
 
 
-class NotKept(dict):
-    """The cache of a block that was dropped: whoever reads in it is told why there is nothing."""
-
-    def __missing__(self, name):
-        raise UsageError("the cache was not kept: run the forward pass without keep_cache=False")
-
-
-def encoder(z, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
+def encoder(z, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True, freeze=0):
     """L encoder blocks, one after another: from z_0 to z_L, equations (2) and (3) for l = 1 ... L.
 
     Parameters
     ----------
     z : array [B, T, D]
     p : a tree with blocks, and pos for the blocks in which positions enter
-    config, masks, all_rows, keep_cache
+    config, masks, all_rows, keep_cache, freeze
         As in `vit`.
 
     Returns
@@ -174,22 +176,24 @@ def encoder(z, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True):
     for i, pos in enumerate(_block_positions(p, config)):
         rows = read if i == last else None
         shape = dict(heads=config.heads, rows=rows, **_pattern(config, i, rows))
-        z, c[i] = block(z, p["blocks"][i], pos, masks=block_masks[i], **shape, **choices)
-        if not keep_cache:
-            c[i] = NotKept()
+        forward = partial(block, pos=pos, masks=block_masks[i], **shape, **choices)
+        z, c[i] = run_block(forward, z, p["blocks"][i], i >= freeze and keep_cache)
     return z, c
 
 
-def encoder_backward(dz, p, c, config):
+def encoder_backward(dz, p, c, config, *, freeze=0):
     """The blocks in reverse. Returns dz, a list of the blocks' gradients, and the gradient of the blocks' positions.
 
-    With positions at the stem no block has any, and the last is a list of None.
+    With positions at the stem no block has any, and the last is a list of None. The first `freeze` blocks are left out:
+    dz is then that of the block above them, and they, and positions that they share, have no gradients, {}.
     """
-    g, dpos = [None] * config.depth, [None] * config.depth
-    for i, pos in reversed(list(enumerate(_block_positions(p, config)))):
-        dz, g[i], dpos[i] = block_backward(dz, p["blocks"][i], pos, c[i], norm=config.norm, position=config.position)
+    g, dpos, kind = [{}] * config.depth, [{}] * config.depth, dict(norm=config.norm, position=config.position)
+    for i, pos in reversed(list(enumerate(_block_positions(p, config)))[freeze:]):
+        dz, g[i], dpos[i] = block_backward(dz, p["blocks"][i], pos, whole_cache(c[i]), **kind)
     if config.position_at == "shared":  # one table for all blocks: its gradient is the sum over them
         dpos = reduce(lambda total, d: trees.map(lambda a, b: a + b, total, d), dpos)
+    if freeze and config.position_at != "layers":  # a table of all is frozen as soon as one block is
+        dpos = {}
     return dz, g, dpos
 
 

@@ -8,7 +8,7 @@ and the gradients are added in the order of the index: the sum is the same to th
 import numpy as np
 
 from tinyvit import trees
-from tinyvit.arrays import flat, xp_of
+from tinyvit.arrays import xp_of
 from tinyvit.data.augmentation import augment
 from tinyvit.models.model import model_of
 
@@ -26,7 +26,7 @@ def batch_gradient(batch, p, config, recipe, *, seed, step, all_rows=False, micr
         Parameters of the model.
     config : the configuration of one of MODELS
     recipe : Recipe
-        Its micro_batch, label_smoothing and augmentation.
+        Its micro_batch, label_smoothing, augmentation, freeze and recompute.
     seed, step : int
         Of the run, for its random draws.
     all_rows : bool
@@ -40,19 +40,24 @@ def batch_gradient(batch, p, config, recipe, *, seed, step, all_rows=False, micr
     -------
     loss : 0-d array in nats
     gradient : array [n], flat, in the order of trees.leaves(p)
+        Zero for what lies below the lowest trained parameter.
     """
     examples, size = len(next(iter(batch.values()))), recipe.micro_batch
     targets = model_of(config).task.count(batch, config)
-    loss, gradient = 0.0, None
+    loss, gradient, first = 0.0, out, trees.leaves(p)[0]
+    if out is None:
+        gradient = xp_of(first).empty(trees.count(p), first.dtype)
+    gradient[...] = 0
     for i in range(-(-examples // size)) if micro_batches is None else micro_batches:
         part = {name: array[i * size : (i + 1) * size] for name, array in batch.items()}
         rng = np.random.default_rng([seed, MICRO_BATCH, step, i])
         part_loss, g = _micro_batch_gradient(part, p, config, recipe, rng, targets, all_rows)
-        loss += part_loss
-        if gradient is None:
-            gradient = flat(g, like=p, out=out)
-        else:
-            gradient += flat(g, like=p)
+        loss, start = loss + part_loss, 0
+        for count, piece in _pieces(g, p):
+            if piece is not None:
+                gradient[start : start + count] += piece
+            start += count
+        del g, piece  # before the next micro-batch's are computed: in a large model they are large
     return loss, gradient
 
 
@@ -64,7 +69,20 @@ def _micro_batch_gradient(batch, p, config, recipe, rng, targets, all_rows):
         batch = batch | {"images": augment(rng, batch["images"], **recipe.augmentation)}
     batch, masks = model.draw(rng, batch, config, all_rows=all_rows, dtype=first.dtype)
     inputs, masks = trees.map(xp.asarray, batch), trees.map(xp.asarray, masks)
-    y, c = model.forward(inputs, p, config, masks=masks, all_rows=all_rows)
+    freeze = {"freeze": recipe.freeze} if recipe.freeze and model.block_options else {}
+    keep = {"keep_cache": "inputs"} if recipe.recompute else {}
+    y, c = model.forward(inputs, p, config, masks=masks, all_rows=all_rows, **freeze, **keep)
     loss, c_loss = model.task.loss(y, batch, recipe.label_smoothing)
-    _, g = model.backward(model.task.loss_backward(1 / targets, c_loss), p, c, config)
+    _, g = model.backward(model.task.loss_backward(1 / targets, c_loss), p, c, config, **freeze)
     return loss * (1 / targets), g
+
+
+def _pieces(g, p):
+    """The gradients in the order of trees.leaves(p), as pairs (size, vector); where p is frozen, no vector but None."""
+    if isinstance(g, dict) and not g:
+        yield trees.count(p), None
+    elif isinstance(p, dict | list):
+        for key in p if isinstance(p, dict) else range(len(p)):
+            yield from _pieces(g[key] if isinstance(g, list) else g.get(key, {}), p[key])
+    else:
+        yield g.size, g.reshape(-1)

@@ -69,8 +69,10 @@ class TrainStep:
         self.average = trees.views(arrays["average"], shapes)
         self.decay = decay_of(self.p, recipe.weight_decay)
         self.trainable = trainable(self.p, recipe.freeze) if recipe.freeze else None
+        self.lowest = 0  # the first block of the vectors in which something is trained
         if self.trainable is not None:
             self.decay = self.decay * self.trainable
+            self.lowest = int(self.trainable.argmax()) // BLOCK
 
     def put(self, batch):
         """Copy a batch to where all workers see it; returns how many examples it has."""
@@ -114,6 +116,9 @@ class TrainStep:
         """Add the rows in their order, into the first, and sum the squares of the result block by block."""
         rows, first, sums = self.arrays["rows"], self.arrays["rows"][0], self.sums(count)
         for block in shard(len(self.arrays["squares"]), worker, workers):
+            if block < self.lowest:
+                self.arrays["squares"][block] = 0
+                continue
             part = slice(block * BLOCK, (block + 1) * BLOCK)
             for into, row in [(i[0], j) for i in sums for j in i[1:]] + [(0, i[0]) for i in sums[1:]]:
                 rows[into, part] += rows[row, part]
@@ -124,6 +129,7 @@ class TrainStep:
     def update(self, worker, workers, step, learning_rate):
         """Clip the gradient, one step of AdamW, and the average of the weights."""
         part = self.part(worker, workers)
+        part = slice(max(part.start, self.lowest * BLOCK), part.stop)  # of what is trained
         p, m, v, average = (self.arrays[name][part] for name in STATE)
         g = self.arrays["rows"][0, part]
         g *= clip_factor(self.norm(), self.recipe.clip_norm)
