@@ -62,8 +62,8 @@ class Recipe:
     schedule : str
         How the learning rate falls after the warm-up: "cosine", to zero, or "noam", as in the Transformer's paper.
     recompute : bool
-        Whether each block keeps its input alone, and backward computes it again: less memory, about a third more time, the
-        same bits.
+        Whether each block keeps its input alone, and backward computes it again: less memory, about a third more time,
+        the same bits.
 
     Raises
     ------
