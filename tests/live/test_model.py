@@ -149,8 +149,9 @@ def test_ten_steps_of_learning_and_all_forgotten(case):
 
 # ---- the two lists of functions
 
-ELSEWHERE = {  # what the page does without: dropout, a choice of one kind, what checks, and what makes NumPy quick
+ELSEWHERE = {  # what the page does without: dropout, choices, less memory, what checks, what makes NumPy quick
     *("dropout", "dropout_backward", "block", "block_backward", "position", "position_backward"),
+    *("run_block", "whole_cache"),
     *("check_labels", "both_sides", "rows_read", "blockwise"),
 }
 HELPERS = {"array", "map", "add", "times", "matmul", "transpose", "by_rows", "column_sums", "places", "by_heads"}
