@@ -10,6 +10,7 @@ gradient check must pass, and the twin disagree.
 
 import contextlib
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -639,11 +640,13 @@ def small_swin():
     return Case(lambda images, blocks: swin(images, with_blocks(blocks), config), gradients, inputs)
 
 
+SAMPLES = 50  # of each tensor, beside the largest: a bug is in many entries, and there are hundreds of bugs
+
+
 def check(name):
     """The report on the case of this name."""
-    if name == "small swin":
-        return small_swin().check()
-    return (small_vit(**SMALL[name]) if name in SMALL else cases([name])[name]).check()
+    case = small_swin() if name == "small swin" else small_vit(**SMALL[name]) if name in SMALL else cases([name])[name]
+    return replace(case, keywords={"samples": SAMPLES} | case.keywords).check()
 
 
 @functools.cache
