@@ -164,7 +164,7 @@ def test_a_transformer_of_another_kind_is_looked_into_and_gone_on_with(here, mod
     assert ("first convolution's" in drawn) == (model == "hybrid") == ("the class token, from which" in drawn)
     assert call("report", model).code == 0
     page = (here / model / "report.html").read_text()
-    assert 'id="explorer"' in page and "left out" not in page
+    assert 'id="explorer"' in page and "explorer is left out" not in page
     assert ("after a merging there are fewer" in page) == (model == "swin")
     assert call("predict", model, "a.png", "--figure=look.png").code == 0 and (here / "look.png").exists()
 
