@@ -12,6 +12,7 @@ from tests.reference.training import flatten, loss_and_gradients
 from tests.training.helpers import CONFIG, toy
 from tinyvit import trees
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.model import model_of
 from tinyvit.models.vit import vit, vit_init
 from tinyvit.training.batches import as_part
 from tinyvit.training.gradients import batch_gradient
@@ -112,3 +113,16 @@ def test_memory_does_not_grow_with_the_batch():
     small, large = peak(64), peak(256)
     assert small > 500_000, "the measurement misses the activations"
     assert large < 1.05 * small
+
+
+def test_a_gradient_that_the_backward_pass_forgets_is_no_zero(monkeypatch, batch):
+    """A model would train with what is left, and say nothing."""
+    model = model_of(CONFIG)
+
+    def forgetful(*args, **keywords):
+        dbatch, g = model.backward(*args, **keywords)
+        return dbatch, {name: part for name, part in g.items() if name != "ln"}
+
+    monkeypatch.setattr("tinyvit.training.gradients.model_of", lambda config: model._replace(backward=forgetful))
+    with pytest.raises(KeyError, match="ln"):
+        gradient(batch)

@@ -6,7 +6,7 @@
 //   src      of a square image: an address, or a canvas that is ready to be drawn
 //   colours  stops of the colour scale, [red, green, blue] from 0 to 255; name: one that no other explorer has
 //   weights  (image, layer, head, query) -> the shares that the query takes from its keys
-//   keys     (layer, query) -> their tokens, in the same order; may be left out, where these are all
+//   keys     (layer, query) -> their tokens, in the same order; without it, all
 //   chosen   called with each patch that the reader points at, or -1, as in `state`; optional
 // words    one language of explorer_words.json
 // Returns {update, say, choose}: update(source, {quiet}) takes other images or weights of the same model, as many as

@@ -53,7 +53,7 @@ def batch_gradient(batch, p, config, recipe, *, seed, step, all_rows=False, micr
         rng = np.random.default_rng([seed, MICRO_BATCH, step, i])
         part_loss, g = _micro_batch_gradient(part, p, config, recipe, rng, targets, all_rows)
         loss, start = loss + part_loss, 0
-        for count, piece in _pieces(g, p):
+        for count, piece in _pieces(g, p, frozen=recipe.freeze > 0):
             if piece is not None:
                 gradient[start : start + count] += piece
             start += count
@@ -77,12 +77,16 @@ def _micro_batch_gradient(batch, p, config, recipe, rng, targets, all_rows):
     return loss * (1 / targets), g
 
 
-def _pieces(g, p):
-    """The gradients in the order of trees.leaves(p), as pairs (size, vector); where p is frozen, no vector but None."""
-    if isinstance(g, dict) and not g:
+def _pieces(g, p, frozen):
+    """The gradients in the order of trees.leaves(p), as pairs (size, vector).
+
+    Of what is frozen there may be no gradient: then the vector is None. A gradient that is missing otherwise is a
+    mistake of the backward pass, and raises KeyError.
+    """
+    if frozen and isinstance(g, dict) and not g:
         yield trees.count(p), None
     elif isinstance(p, dict | list):
         for key in p if isinstance(p, dict) else range(len(p)):
-            yield from _pieces(g[key] if isinstance(g, list) else g.get(key, {}), p[key])
+            yield from _pieces(g.get(key, {}) if frozen and isinstance(g, dict) else g[key], p[key], frozen)
     else:
-        yield g.size, g.reshape(-1)
+        yield p.size, g.reshape(p.size)
