@@ -87,6 +87,15 @@ def test_decoding_with_and_without_the_cache_writes_the_same():
     assert kept.tolist() == again.tolist()
 
 
+@pytest.mark.parametrize(("count", "cores", "size"), [(128, 2, 32), (8, 1, 8), (8, 2, 4), (5, 2, 3)])
+def test_every_core_has_examples(monkeypatch, count, cores, size):
+    started = []
+    monkeypatch.setattr(contender, "start_worker_pool", lambda config, recipe, seed, workers: started.append(recipe))
+    with pytest.raises(AttributeError):  # there is no pool
+        contender._pool_at_work(CONFIG, contender._random_batch(CONFIG, count), cores, None)
+    assert (started[0].batch, started[0].micro_batch) == (count, size)
+
+
 def test_sequences_are_of_full_length():
     config = Seq2SeqConfig(source_tokens=5, target_tokens=9, source_length=30, target_length=20)
     batch = contender._random_batch(config, 40)
@@ -119,6 +128,7 @@ def test_the_programme(monkeypatch):
     assert {race.cores for race in races()} == {1, 2, 4}
     assert {race.cores for race in races(["S"], [3])} == {3}
     assert {(r.model, r.task) for r in races(["Swin-T", "R50+B/16"])} == {("Swin-T", "infer"), ("R50+B/16", "infer")}
+    assert {(r.model, r.task, r.batch, r.cores) for r in races(["B/16-train"], [2])} == {("B/16-train", "train", 8, 2)}
     assert {(r.model, r.task, r.batch) for r in races(["transformer", "dot-1000", "decoding"], [1])} == {
         ("transformer", "train", 64),
         ("dot-1000", "train", 64),
@@ -141,6 +151,7 @@ def test_who_takes_part(monkeypatch):
     assert names("B/16") == names("Swin-T", "torch") == names("cnn", "torch", "transformers") == ["tinyvit"]
     assert names("B/16", "torch") == names("R50+B/16", "torch", "transformers") == ["tinyvit", BASE, "torch class row"]
     assert names("Swin-T", "torch", "transformers") == ["tinyvit", BASE]
+    assert Race("B/16-train", 8, "train", 2).contenders() == ["tinyvit", BASE, "torch class row"]
     assert names("transformer", "torch") == names("additive-1000", "torch") == ["tinyvit", BASE]
     assert Race("decoding", 1, "decode", 1).contenders() == ["tinyvit", "tinyvit, no cache", BASE]
 
