@@ -10,6 +10,7 @@
     python docs/measure.py figure        accuracy against seconds -> docs/figures/mnist.png
     python docs/measure.py inside RUN    tinyvit plot of a finished run -> docs/inside.md, docs/figures
     python docs/measure.py commands      tinyvit COMMAND --help -> docs/commands.md
+    python docs/measure.py exercises     the notebooks' exercises -> tinyvit/exercises/notebooks.txt
     python docs/measure.py architecture  packages and their imports -> docs/architecture.md, docs/figures
     python docs/measure.py mistakes      what the gradient check says of each known mistake -> docs/derivations
     python docs/measure.py numerics      tinyvit numerics of a model trained for it -> docs/weights.md
@@ -47,7 +48,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from docs import commands, fine_tuning, patterns, ranks, readme
+from docs import asked, commands, fine_tuning, patterns, ranks, readme
 from docs.readme import DOCS, LAB, PRESETS, TEXTS, TRAINED, replace
 from tests.browser import BROWSER, OPTIONS, driven
 from tests.package_layers import PACKAGES, ROOT, imports, modules
@@ -571,6 +572,7 @@ ALONE = {  # what needs no more words
     "figure": figure,
     "pyramids": pyramids,
     "sequences": sequences,
+    "exercises": asked.write,
     "commands": lambda: replace(DOCS / "commands.md", "commands", commands.lines()),
     "architecture": architecture,
     "mistakes": mistakes,
