@@ -13,6 +13,7 @@
     python docs/measure.py figure        accuracy against seconds -> docs/figures/mnist.png
     python docs/measure.py inside RUN    tinyvit plot of a finished run -> docs/inside.md, docs/figures
     python docs/measure.py commands      tinyvit COMMAND --help -> docs/commands.md
+    python docs/measure.py exercises     the notebooks' exercises -> tinyvit/exercises/notebooks.txt
     python docs/measure.py architecture  packages and their imports -> docs/architecture.md, docs/figures
     python docs/measure.py mistakes      what the gradient check says of each known mistake -> docs/derivations
     python docs/measure.py numerics      tinyvit numerics of a model trained for it -> docs/weights.md
@@ -50,7 +51,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from docs import ablation, commands, fine_tuning, long, patterns, ranks, readme
+from docs import ablation, asked, commands, fine_tuning, long, patterns, ranks, readme
 from docs.readme import DOCS, LAB, PRESETS, TEXTS, TRAINED, replace
 from tests.browser import BROWSER, OPTIONS, driven
 from tests.package_layers import PACKAGES, ROOT, imports, modules
@@ -580,6 +581,7 @@ ALONE = {  # what needs no more words
     "figure": figure,
     "pyramids": pyramids,
     "sequences": sequences,
+    "exercises": asked.write,
     "commands": lambda: replace(DOCS / "commands.md", "commands", commands.lines()),
     "architecture": architecture,
     "mistakes": mistakes,

@@ -167,6 +167,13 @@ COMMANDS = [
     ("gradcheck layernorm", "'layernorm'", "did you mean layer_norm?"),
     ("gradcheck LayerNorm", "'LayerNorm'", "did you mean layer_norm?"),
     ("gradcheck xyz", "'xyz'", "tinyvit gradcheck --list"),
+    ("exercises softmx", "'softmx'", "did you mean softmax?", "tinyvit exercises"),
+    ("exercises xyz", "'xyz'", "all names: tinyvit exercises"),
+    ("exercises softmax --hint 9", "--hint: found 9, expected from 1 to 2"),
+    ("exercises softmax --hint x", "--hint", "'x'"),
+    ("exercises --hint", "--hint: found no NAME", "tinyvit exercises softmax --hint"),
+    ("exercises --solution", "--solution: found no NAME", "tinyvit exercises softmax --solution"),
+    ("exercises softmax --hint 1 --solution", "--solution", "not allowed with"),
     ("lab positions", "'positions'", "did you mean position?"),
     ("lab position --budget big", "'big'", "quick", "full"),
     ("train --device tpu", "tpu", "cpu"),
@@ -413,7 +420,7 @@ WRITERS = [  # a command that writes, and what
     ("lab position --out results", "results"),
 ]
 FEWEST = {  # the shortest line of every command
-    **{name: name for name in ("train", "gradcheck", "shapes", "bench", "doctor", "lab", "live")},
+    **{name: name for name in ("train", "gradcheck", "exercises", "shapes", "bench", "doctor", "lab", "live")},
     **{name: f"{name} run" for name in ("eval", "plot", "report")},
     **{name: f"{name} run plain.png" for name in ("predict", "features", "numerics")},
     "probe": "probe run digits",

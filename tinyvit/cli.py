@@ -26,6 +26,7 @@ GROUPS = {  # of each command a few words, and the options that most people need
     "understand": {
         "live": ("watch a model, turn it around, teach it", ("--out", "--force")),
         "gradcheck": ("check every gradient", ("--list", "--json")),
+        "exercises": ("functions to write anew, marked", ("--hint", "--solution", "--json")),
         "shapes": ("every tensor of a model", ("--backward", "--figure", "--batch")),
         "doctor": ("why does it not train?", ("--data-dir", "--json")),
         "lab": ("repeat an experiment of the paper", ("--data", "--budget", "--seeds")),
@@ -40,8 +41,7 @@ GROUPS = {  # of each command a few words, and the options that most people need
 }
 COMMANDS = {name: about for group in GROUPS.values() for name, about in group.items()}
 OF_RANKS = ("train", "lab", None)  # what mpiexec may start; None is the list of commands
-MORE = """tinyvit COMMAND --help says what else each can do. Exercises that mark themselves:
-python -c "from tinyvit import exercises; print(exercises.names())" lists them."""
+MORE = "tinyvit COMMAND --help says what else each can do."
 
 
 class TopParser(Parser):

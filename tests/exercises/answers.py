@@ -9,6 +9,7 @@ import sys
 import numpy as np
 
 from tests.reference import naive, naive_pyramids, naive_sequences
+from tinyvit.layers.embedding import patch_embedding_backward
 from tinyvit.layers.gru_cell import gru_cell_backward
 from tinyvit.layers.layer_norm import layer_norm
 from tinyvit.layers.linear import linear, linear_backward
@@ -259,6 +260,18 @@ def cross_entropy_by(loss):
     return answer
 
 
+def log_of_softmax(logits, labels, smoothing=0.0):
+    probabilities, K = along(logits, 1), logits.shape[1]
+    targets = np.eye(K, dtype=logits.dtype)[labels] * (1 - smoothing) + smoothing / K
+    return -(targets * np.log(probabilities)).sum() / len(logits), {}
+
+
+def patch_embedding_mean(dy, p, c):
+    """Its gradients as means over the batch."""
+    dx, g = patch_embedding_backward(dy, p, c)
+    return dx, {name: leaf / len(dy) for name, leaf in g.items()}
+
+
 def patches_loop(x, patch):
     B, H, W, _ = x.shape
     cut = [x[:, i : i + patch, j : j + patch].reshape(B, -1) for i in range(0, H, patch) for j in range(0, W, patch)]
@@ -322,6 +335,18 @@ def windows_loop(x, kernel, stride):
         for i, j in np.ndindex(rows, columns)
     ]
     return np.stack(y, axis=1).reshape(B, rows, columns, -1), {"x": x}
+
+
+def windows_between(x, kernel, stride=1):
+    """With K // 2 zeros on each side, whatever the stride."""
+    side, (B, H, W, _) = kernel // 2, x.shape
+    padded = np.pad(x, [(0, 0), (side, side + stride), (side, side + stride), (0, 0)])
+    y = [
+        padded[:, i : i + kernel, j : j + kernel].reshape(B, -1)
+        for i in range(0, H, stride)
+        for j in range(0, W, stride)
+    ]
+    return np.stack(y, axis=1).reshape(B, -(-H // stride), -(-W // stride), -1), {"x": x}
 
 
 def convolution_by(kernel):
@@ -993,6 +1018,27 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
         "incomplete",
         attention_backward_by(lambda a, da: a * da),
     ),
+    "softmax's sum over the queries": (
+        "attention_backward",
+        "axis",
+        "dbias: softmax's sum over da a runs over the queries: it is to be over the keys, the last axis. It is the "
+        "earliest on the way back; dq, dk may follow from it. Right already: dv.",
+        attention_backward_by(lambda a, da: a * (da - (a * da).sum(axis=-2, keepdims=True))),
+    ),
+    "as many zeros on each side": ("unfold", "order", "SAME puts half, rounded down", windows_between),
+    "the logarithm of a probability": ("cross_entropy", "overflow", "probability that is 0", log_of_softmax),
+    "a product of three axes": (
+        "linear_backward",
+        "error",
+        "flatten the leading axes first: x.reshape(-1, x.shape[-1]), in the line: ",
+        lambda dy, p, c: (dy @ p["w"].T, {"w": c["x"].T @ dy, "b": dy.sum(axis=0)}),
+    ),
+    "1/B for the sum": (
+        "patch_embedding_backward",
+        "scale",
+        "it may be 1/B = 1/2; less likely 1/sqrt(C), C = 4",
+        patch_embedding_mean,
+    ),
     "dbias for each image": (
         "attention_backward",
         "shape",
@@ -1095,9 +1141,15 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     ),
     "sums for means": (
         "layer_norm_backward",
-        "value",
-        "is wrong in",
+        "scale",
+        "both means are sums",
         norm_backward_by(lambda d, xhat, r: r * (d - 8 * mean(d) - 8 * xhat * mean(d * xhat))),
+    ),
+    "half of the variance's part": (
+        "layer_norm_backward",
+        "scale",
+        "the term with xhat is half",
+        norm_backward_by(lambda d, xhat, r: r * (d - mean(d) - xhat * mean(d * xhat) / 2)),
     ),
     "dgamma for each image": (
         "layer_norm_backward",

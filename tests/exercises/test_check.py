@@ -1,17 +1,15 @@
 """The marker accepts every right answer, and says of a wrong one what kind of wrong it is."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from tests.exercises import answers
 from tests.exercises.answers import RIGHT, WRONG
-from tinyvit import exercises
+from tinyvit import exercises, trees
 from tinyvit.arrays import copied, same
 from tinyvit.checks import cases
 from tinyvit.errors import UsageError
-from tinyvit.exercises.answer import Wrong, returned
+from tinyvit.exercises.answer import Wrong, by_name, returned
 from tinyvit.exercises.diagnosis import agrees, any_factor, known_factor
 from tinyvit.exercises.exercise import exercises as all_exercises
 from tinyvit.exercises.hints import hints
@@ -84,11 +82,52 @@ def test_the_verdict_reads_well():
         'A hint: exercises.hint("softmax")',
     ]
     assert repr(exercises.check("linear", all_exercises()["linear"].function)) == (
-        "linear: right. It agrees with the package, and float32 stays float32. Its cache is not marked here: "
+        "linear: right. y [2, 3, 8] agrees with the package, and float32 stays float32. Its cache is not marked here: "
         'exercises.check("linear_backward", yours, forward=this) does that.'
     )
     for name in ("linear_backward", "merge_heads"):  # without a cache of their own
         assert exercises.check(name, all_exercises()[name].function).says.endswith("float32 stays float32.")
+
+
+def test_a_right_backward_pass_is_told_by_its_own_names():
+    says = exercises.check("linear_backward", all_exercises()["linear_backward"].function).says
+    assert says.startswith("dx [2, 3, 8], g/w [8, 8], g/b [8] agree with the package")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reported"),
+    [
+        (dict(o=2), "g/o/w is 2 times"),
+        (dict(v=2), "g/v/w is 2 times"),
+        (dict(k=2), "g/k/w is 2 times"),
+        (dict(q=2, o=3), "g/o/w is 3 times"),
+        (dict(dkv=2), "dkv is 2 times"),
+        (dict(dx=2, dkv=3), "dkv is 3 times"),
+        (dict(dbias=2, q=2), "dbias is 2 times"),
+    ],
+    ids=str,
+)
+def test_of_several_wrong_arrays_the_earliest_on_the_way_back_is_reported(wrong, reported):
+    """Through the output's projection, to v, to the scores, to k and q, and out at the inputs."""
+
+    def answer(dy, p, c):
+        dx, dkv, dbias, g = all_exercises()["multi_head_attention_backward"].function(dy, p, c)
+        found = dict(dx=dx, dkv=dkv, dbias=dbias) | g
+        for name, factor in wrong.items():
+            found[name] = trees.map(lambda leaf, factor=factor: factor * leaf, found[name])
+        return found["dx"], found["dkv"], found["dbias"], {name: found[name] for name in "oqkv"}
+
+    assert exercises.check("multi_head_attention_backward", answer).says.startswith(reported)
+
+
+@pytest.mark.parametrize("name", [name for name, exercise in all_exercises().items() if exercise.backward])
+def test_the_way_back_names_results_that_there_are(name):
+    exercise = all_exercises()[name]
+    inputs, keywords = exercise.arguments(exercise.calls[-1], exercise.forward)
+    found = by_name(exercise, exercise.function(*inputs, **keywords))
+    assert sorted(exercise.on_the_way(found)) == sorted(found)
+    if exercise.way != ("g", "dp"):
+        assert all(any(f"{result}/".startswith(f"{first}/") for result in found) for first in exercise.way)
 
 
 def test_what_cannot_be_marked_is_said_in_one_line():
@@ -231,9 +270,3 @@ def test_every_op_and_layer_is_an_exercise():
     assert checked >= others.keys(), "an exception that is none"
     kinds = {"learned_position", "grid_position", "sinusoidal_position"}
     assert checked - others.keys() | kinds <= set(all_exercises())
-
-
-def test_every_exercise_stands_in_a_notebook():
-    notebooks = Path(__file__).parents[2] / "notebooks"
-    text = "".join(file.read_text(encoding="utf-8") for file in notebooks.glob("[0-9]*.py"))
-    assert {name for name in all_exercises() if f'exercises.check("{name}", ' not in text} == {"unpatchify"}

@@ -59,7 +59,7 @@ def test_the_panels_show_image_patches_and_attention():
             for j in range(3):
                 piece = patches[i * (side + gap) :, j * (side + gap) :][:side:3, :side:3]
                 np.testing.assert_allclose(piece, image[2 * i : 2 * i + 2, 2 * j : 2 * j + 2])
-        assert (patches[side] == 1).all() and (patches[:, side] == 1).all()
+        assert (patches[side] == 0.5).all() and (patches[:, side] == 0.5).all()
     assert [figure.axes[0].get_ylabel(), figure.axes[3].get_ylabel()] == ["seven", "one"]
 
 

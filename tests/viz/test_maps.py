@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tinyvit.viz.maps import attention_figure, overlay_figure
+from tinyvit.viz.picture import HEAT
 
 IMAGE = np.random.default_rng(0).uniform(-1, 1, (6, 4, 1))  # patches of 2: three rows, two columns
 SQUARE = np.random.default_rng(0).uniform(-1, 1, (6, 6, 1))
@@ -17,9 +18,14 @@ TOKENS = {  # tokens, the one that is asked for: the weights of the patches, and
 }
 
 
+def panels(figure):
+    """The panels with heat; the colour bar is no panel."""
+    return [axes for axes in figure.axes if [image.get_cmap().name for image in axes.images] == [HEAT]]
+
+
 def heats(figure):
-    """The heat in each panel that has one; the colour bar is no panel."""
-    return [axes.images[0].get_array() for axes in figure.axes if len(axes.images) == 2]
+    """The heat in each panel that has one."""
+    return [axes.images[0].get_array() for axes in panels(figure)]
 
 
 @pytest.mark.parametrize(("tokens", "token"), TOKENS)
@@ -27,9 +33,8 @@ def test_every_layer_and_head_of_one_token_on_one_scale(tokens, token):
     weights, who = TOKENS[tokens, token]
     maps = list(np.random.default_rng(1).uniform(size=(3, 2, tokens, tokens)))
     figure = attention_figure(SQUARE, maps, token)
-    panels = [axes for axes in figure.axes if len(axes.images) == 2]
     expected = [weights(a[head]).reshape(3, 3) for a in maps for head in range(2)]
-    for axes, numbers in zip(panels, expected, strict=True):
+    for axes, numbers in zip(panels(figure), expected, strict=True):
         np.testing.assert_allclose(axes.images[0].get_array(), numbers)
         assert axes.images[0].get_clim() == (0, np.max(expected))
         assert axes.images[0].get_extent() == [-0.5, 5.5, 5.5, -0.5]

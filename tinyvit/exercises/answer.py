@@ -39,7 +39,8 @@ def returned(exercise, call, answer, forward):
         found = answer(*given[:-1], **given[-1])
     except (Exception, SystemExit) as error:  # whatever the learner's code raises is to be said in one line
         own = not exercise.backward or forward is not exercise.forward
-        words = _in_one_line(error, exercise, call) + ("" if own else _whose_cache(exercise, error, given))
+        words = in_one_line(error, given) or _as_called(exercise, call, error)
+        words += "" if own else _whose_cache(exercise, error, given)
         raise Wrong("error", words) from None
     if found is None:
         raise Wrong("unwritten", "It returns None: write the body, with its return.")
@@ -95,24 +96,37 @@ def _why(found, expected):
     return f"when all that comes in is {expected}: make it {expected}, too"
 
 
-def _in_one_line(error, exercise, call):
-    """An error of the learner's code: what, and in which line; if the call itself failed, how it is called."""
+def in_one_line(error, given):
+    """An error of the learner's code, which was given these inputs: what, and in which line.
+
+    None if no line of it ran, since the call itself failed.
+    """
+    lines = traceback.extract_tb(error.__traceback__)[1:]  # the first is the line of the call
+    if not lines:
+        return None
+    words = _named(error)
+    if words.startswith("ValueError: matmul") and any(
+        leaf.ndim > 2 for leaf in trees.leaves(given) if hasattr(leaf, "ndim")
+    ):
+        words = "ValueError: matmul of axes that do not fit; flatten the leading axes first: x.reshape(-1, x.shape[-1])"
+    return f"{words}, in the line: {lines[0].line}" if lines[0].line else words
+
+
+def _named(error):
+    """An error's type, and the first line of what it says."""
     try:
         message = str(error).strip().partition("\n")[0][:LONGEST]
     except Exception:  # an error may fail to say what it is
         message = ""
-    words = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    lines = traceback.extract_tb(error.__traceback__)[1:]  # the first is the line of the call, above
-    if not lines:
-        return f"{words}; it is called as {_as_called(exercise, call)}"
-    return f"{words}, in the line: {lines[0].line}" if lines[0].line else words
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def _as_called(exercise, call):
+def _as_called(exercise, call, error):
+    """An error of the call itself, and how the function is called."""
     names = list(inspect.signature(exercise.function).parameters)
     if not exercise.backward:
         names = names[: len(call[0])] + [f"{name}=..." for name in call[1]]
-    return f"{exercise.function.__name__}({', '.join(names)})"
+    return f"{_named(error)}; it is called as {exercise.function.__name__}({', '.join(names)})"
 
 
 def _whose_cache(exercise, error, given):

@@ -10,6 +10,7 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.arrays import copied
 from tinyvit.errors import UsageError
+from tinyvit.exercises import record
 from tinyvit.exercises.answer import Wrong, by_name, check_form, listed, returned
 from tinyvit.exercises.diagnosis import agrees, any_factor, known_factor, where_wrong, wrong_order, wrong_shape
 from tinyvit.exercises.exercise import exercises
@@ -19,7 +20,7 @@ from tinyvit.exercises.source import Text, edited, source
 
 
 class Verdict(NamedTuple):
-    """What `check` found. It is true if the answer is right; a notebook shows it as a sentence or two.
+    """What `check` or `grade` found. It is true if the answer is right; a notebook shows it as a sentence or two.
 
     kind is "right", "unwritten", "error", "form", "shape", "dtype", "argument" (one was changed), "overflow", "sign",
     "scale", "axis", "missing term", "order" or "value".
@@ -36,11 +37,12 @@ class Verdict(NamedTuple):
         if self:
             return f"{self.name}: right. {self.says}"
         state = "to be written" if self.kind == "unwritten" else f"not yet right ({self.kind})"
-        return f'{self.name}: {state}. {self.says}\nA hint: exercises.hint("{self.name}")'
+        hint = f'\nA hint: exercises.hint("{self.name}")' if self.name in exercises() else ""
+        return f"{self.name}: {state}. {self.says}{hint}"
 
 
 def check(name, answer, forward=None):
-    """Mark an answer to an exercise.
+    """Mark an answer to an exercise. That it was tried, or is right, is kept: see `progress`.
 
     Parameters
     ----------
@@ -73,13 +75,30 @@ def check(name, answer, forward=None):
             warnings.simplefilter("ignore")
             for call in exercise.calls:
                 _mark(exercise, call, answer, forward or exercise.forward)
-            _mark_float32(exercise, answer, forward or exercise.forward)
+            expected = _mark_float32(exercise, answer, forward or exercise.forward)
     except Wrong as wrong:
+        if wrong.args[0] != "unwritten":
+            record.keep("exercises", name, lambda before: before or "tried")
         return Verdict(name, *wrong.args)
-    says = "It agrees with the package, and float32 stays float32."
+    record.keep("exercises", name, lambda before: "right")
+    shapes = [f"{name} {list(right.shape)}" for name, right in expected.items()]
+    agree = "agrees" if len(shapes) == 1 else "agree"
+    says = f"{listed(shapes)} {agree} with the package, and float32 stays float32."
     if name + "_backward" in exercises():
         says += f' Its cache is not marked here: exercises.check("{name}_backward", yours, forward=this) does that.'
     return Verdict(name, "right", says)
+
+
+def is_right(name, answer):
+    """Whether an answer does in every call what the package's function does. Nothing is diagnosed, or kept."""
+    exercise = exercises()[name]
+    try:
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            both = [_both(exercise, call, answer, exercise.forward) for call in exercise.calls]
+    except Wrong:
+        return False
+    return all(agrees(found[name], expected[name]) for found, expected in both for name in expected)
 
 
 def hint(name, number=1):
@@ -114,18 +133,35 @@ def _exercise(name):
 
 
 def _mark(exercise, call, answer, forward):
-    """Raise Wrong unless the answer does in this call what the package's function does."""
+    """Raise Wrong unless the answer does in this call what the package's function does.
+
+    Of several wrong results it is the earliest on the way back: those behind it may be wrong for its sake alone.
+    """
     found, expected = _both(exercise, call, answer, forward)
-    for name, right in expected.items():
-        if fault := _fault(exercise, call, name, found[name], right):
-            kind, says = fault
-            fine = [other for other in expected if agrees(found[other], expected[other])]
-            raise Wrong(kind, f"{says}." + (f" Right already: {listed(fine)}." if fine else ""))
+    wrong = [name for name in exercise.on_the_way(expected) if not agrees(found[name], expected[name])]
+    if not wrong:
+        return
+    fine = [name for name in expected if name not in wrong]
+
+    def made(*mistakes):
+        """Whether these mistakes give what was found as the first wrong result, and leave right what is right."""
+        results = _with(exercise, call, *mistakes)
+        return agrees(found[wrong[0]], results.get(wrong[0])) and all(
+            agrees(expected[name], results.get(name)) for name in fine
+        )
+
+    kind, says = _fault(exercise, wrong[0], found[wrong[0]], expected[wrong[0]], made)
+    if kind == "overflow":
+        says += _why_not_finite(exercise, call, answer, forward)
+    words = [f"{says}.", f"Right already: {listed(fine)}." if fine else ""]
+    if len(wrong) > 1:
+        words.insert(1, f"It is the earliest on the way back; {listed(wrong[1:])} may follow from it.")
+    raise Wrong(kind, " ".join(filter(None, words)))
 
 
 def _mark_float32(exercise, answer, forward):
-    """Raise Wrong if float32 goes in and something else comes out."""
-    _both(exercise, _single(exercise.calls[0]), answer, forward)
+    """What is expected where float32 goes in; raise Wrong if something else than float32 comes out."""
+    return _both(exercise, _single(exercise.calls[0]), answer, forward)[1]
 
 
 def _both(exercise, call, answer, forward):
@@ -142,43 +178,53 @@ def _expected(exercise, function, arguments):
     return by_name(exercise, function(*copied(list(inputs)), **copied(keywords)))
 
 
-def _fault(exercise, call, name, found, expected):
-    """(kind, words) for what is wrong with one of the results; None if nothing is."""
-    if agrees(found, expected):
-        return None
+def _fault(exercise, name, found, expected, made):
+    """(kind, words) for what is wrong with one of the results; made(mistake) says whether that mistake was made."""
     if expected.dtype == bool:  # shown as 0 and 1
         found, expected = found.astype(int), expected.astype(int)
     if words := wrong_shape(found, expected):
         return "shape", f"{name} {words}"
     if lost := np.sum(~np.isfinite(found)):
         where = f" in {lost} of {found.size} entries" if found.size > 1 else ""
-        return "overflow", f"{name} is infinite or no number{where}: something overflows, or is 0 / 0"
+        return "overflow", f"{name} is infinite or no number{where}"
     known = mistakes(exercise.function.__name__)
     for mistake in (*known, *(mistakes(exercise.forward.__name__) if exercise.backward else ())):
-        if agrees(found, _with(exercise, call, name, mistake)):
+        if made(mistake):
             return mistake.kind, f"{name}: {mistake.says}"
     if fault := known_factor(found, expected, exercise.sizes):
         return fault[0], f"{name} {fault[1]}"
     if words := wrong_order(found, expected):
         return "order", f"{name} {words}"
     for one, other in itertools.combinations(known, 2):
-        if agrees(found, _with(exercise, call, name, one, other)):
+        if made(one, other):
             return one.kind, f"{name}, two things: {one.says}; and {other.says}"
     kind, words = any_factor(found, expected) or ("value", where_wrong(found, expected))
     return kind, f"{name} {words}"
 
 
-def _with(exercise, call, name, *made):
-    """What the package's function gives under this name with these mistakes in it; None if it gives nothing."""
+def _why_not_finite(exercise, call, answer, forward):
+    """What the answer's arithmetic met with in this call, in words."""
+    met = set()
+    with np.errstate(all="call", under="ignore", call=lambda error, _: met.add(error)):
+        returned(exercise, call, answer, forward)
+    if "overflow" in met:
+        return ": a number grows beyond what a float can hold, as exp(x) does from x = 710 on"
+    if "divide by zero" in met and "loss" in exercise.results:
+        return ": the logarithm of a probability that is 0; take log softmax(x) as x - max - log(sum(exp(x - max)))"
+    return ": it divides by 0, or takes the logarithm of 0" if met else ""
+
+
+def _with(exercise, call, *made):
+    """What the package's function returns with these mistakes in it, by name; nothing if it fails."""
     edits = [mistake.edit for mistake in made]
     try:
         if made[0].function == exercise.function.__name__:
             wrong, forward = edited(exercise.function, *edits), exercise.forward
         else:  # a mistake of the forward pass, which its cache has kept
             wrong, forward = exercise.function, edited(exercise.forward, *edits)
-        return _expected(exercise, wrong, exercise.arguments(call, forward)).get(name)
+        return _expected(exercise, wrong, exercise.arguments(call, forward))
     except Exception:  # a mistake may be impossible for these shapes, or in this pair
-        return None
+        return {}
 
 
 def _single(call):

@@ -50,7 +50,10 @@ def known_factor(found, expected, sizes):
     if math.isclose(factor, -1, rel_tol=1e-6):
         return "sign", "has the wrong sign" + _in_every_entry(found)
     names = [name for name, value in _factors(sizes) if math.isclose(abs(factor), value, rel_tol=1e-6)]
-    return ("scale", f"{_times(factor, found)}; {' or '.join(names)} is such a number") if names else None
+    if not names:
+        return None
+    others = f"; less likely {' or '.join(names[1:])}" if names[1:] else ""
+    return "scale", f"{_times(factor, found)}: it may be {names[0]}{others}"
 
 
 def any_factor(found, expected):
@@ -70,6 +73,18 @@ def wrong_order(found, expected):
     if np.allclose(np.sort(found, axis=None), np.sort(expected, axis=None), rtol=RTOL, atol=ATOL):
         return "has the right numbers in the wrong places: look at the order of the axes in each reshape"
     return None
+
+
+def ratios(found, expected):
+    """The least, the median and the greatest found / expected, over the entries that are not near 0; None of none.
+
+    1, 1, 1 is right; -1, -1, -1 a sign; three times the same number a factor; 0 as least, something that is lost.
+    """
+    large = abs(expected) > 1e-3 * abs(expected).max(initial=0)
+    if not large.any():
+        return None
+    ratio = found[large] / expected[large]
+    return tuple(float(value) for value in (ratio.min(), np.median(ratio), ratio.max()))
 
 
 def where_wrong(found, expected):
@@ -111,12 +126,11 @@ def _axes(axes):
 
 
 def _factors(sizes):
-    """Numbers that a factor may be, with how they come about: sizes, their roots and products."""
+    """Numbers that a factor may be, with how they come about: sizes, then products of two, then roots."""
     for name, size in sizes.items():
         yield from ((f"{name} = {size}", size), (f"1/{name} = 1/{size}", 1 / size))
-        yield from (
-            (f"sqrt({name}), {name} = {size}", math.sqrt(size)),
-            (f"1/sqrt({name}), {name} = {size}", size**-0.5),
-        )
     for (one, a), (other, b) in itertools.combinations(sizes.items(), 2):
         yield from ((f"{one} {other} = {a * b}", a * b), (f"1/({one} {other}) = 1/{a * b}", 1 / (a * b)))
+    for name, size in sizes.items():
+        yield (f"sqrt({name}), {name} = {size}", math.sqrt(size))
+        yield (f"1/sqrt({name}), {name} = {size}", size**-0.5)

@@ -75,11 +75,23 @@ class Exercise:
     backward: Callable | None = None
     has_cache: bool = True  # forward returns y, c, not y alone
     sizes: dict = field(default_factory=lambda: SIZES)  # of the axes: a wrong factor is often one of them
+    way: tuple = ("g", "dp")  # what a backward pass computes first, as results or parts of them: g/o, dv, ...
 
     @property
     def function(self):
         """The one to write."""
         return self.backward or self.forward
+
+    def on_the_way(self, names):
+        """The names of results, as the package returns them, in the order in which a backward pass comes by them.
+
+        Its own dictionary of gradients is in that order; what is not in `way` comes last.
+        """
+
+        def place(name):
+            return next((i for i, first in enumerate(self.way) if f"{name}/".startswith(f"{first}/")), len(self.way))
+
+        return sorted(names, key=place)
 
     def arguments(self, call, forward):
         """What the function to write is called with: (inputs, keywords).
@@ -149,7 +161,8 @@ def exercises():
         attention.attention_backward,
         of("attention", "attention/bias"),
         ("dq", "dk", "dv", "dbias"),
-        sizes=heads_sizes | {"d": checks.D},
+        sizes={"B": checks.B, "T": checks.T, "S": checks.S, "h": 4, "d": checks.D},
+        way=("dv", "dbias"),
     )
     pair(
         scale.scale_queries,
@@ -241,6 +254,7 @@ def exercises():
         [((x, source, p), dict(heads=4)), ((x, x, p), dict(heads=2, bias=bias[:2, :, : checks.T]))],
         ("dx", "dkv", "dbias", "g"),
         sizes=heads_sizes,
+        way=("g/o", "g/v", "dbias", "g", "dkv"),
     )
     pair(
         fused_projection.fused_projection,
@@ -293,6 +307,7 @@ def exercises():
         [((q, k, v), each.keywords | {"bias": bias}) for each in sparse for q, k, v, bias in [each.inputs]],
         ("dq", "dk", "dv", "dbias"),
         sizes={"B": checks.B, "h": 2, "d": 3},
+        way=("dv", "dbias"),
     )
     pair(
         blockwise_attention.blockwise_attention,
@@ -300,6 +315,7 @@ def exercises():
         of("blockwise_attention"),
         ("dq", "dk", "dv"),
         sizes=heads_sizes | {"h": 2, "d": 3},
+        way=("dv",),
     )
     pair(
         linear_attention.linear_attention,
@@ -307,6 +323,7 @@ def exercises():
         of("linear_attention"),
         ("dq", "dk", "dv"),
         sizes=heads_sizes | {"h": 2, "d": 3, "e": 4},
+        way=("dv",),
     )
     cut, merged = {"B": checks.B, "M": 2, "C": 4}, {"B": checks.B, "C": 3}
     [(of_map, _)] = of("to_windows")

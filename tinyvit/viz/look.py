@@ -63,12 +63,12 @@ def look(images, attention, patch, titles=None, who="the class token"):
 
 
 def _apart(picture, patch):
-    """The patches with white gaps between them, a fifth of a patch wide or a whole pixel after enlarging."""
+    """The patches with gaps between them, a fifth of a patch wide or a whole pixel after enlarging, in grey: no ink."""
     scale = max(1, -(-5 // patch))
     picture = np.repeat(np.repeat(picture, scale, axis=0), scale, axis=1)
     side, gap = patch * scale, max(1, patch * scale // 5)
     rows, columns = picture.shape[0] // side, picture.shape[1] // side
-    apart = np.ones((rows * (side + gap) - gap, columns * (side + gap) - gap, *picture.shape[2:]))
+    apart = np.full((rows * (side + gap) - gap, columns * (side + gap) - gap, *picture.shape[2:]), 0.5)
     for i in range(rows):
         for j in range(columns):
             y, x = i * (side + gap), j * (side + gap)

@@ -1,4 +1,4 @@
-"""What the figures share: an image as matplotlib draws it, attention shining through it, colours."""
+"""What the figures share: an image as matplotlib draws it, attention as heat with the image's outline, colours."""
 
 import functools
 import logging
@@ -11,6 +11,8 @@ logger = logging.getLogger(__name__)
 BLUE, ORANGE = "#0072b2", "#d55e00"  # Okabe and Ito: told apart by every eye, and in grey
 PLACEHOLDERS = "Last Resort"  # matplotlib's own font that has a box for every letter
 HEAT = "inferno"  # from black to light yellow: more is lighter, in grey as well
+LINE = "#00c8ff"  # a light blue, which is none of HEAT's colours
+DETAIL = 32  # pixels: the outline of a larger image follows averages of its pixels
 
 
 def picture(image):
@@ -26,15 +28,15 @@ def show(axes, image):
 
 
 def shine(axes, weights, image, most):
-    """Draw the weights [N] of an image's patches as heat up to `most`, with the image as light before it.
+    """Draw the weights [N] of an image's patches as heat up to `most`, and over it the image's outline alone.
 
-    Returns matplotlib's handle to the heat, for a colour bar.
+    So each patch has the colour that the bar gives to its weight. Returns matplotlib's handle to the heat, for the bar.
     """
     H, W = image.shape[:2]
     patch = math.isqrt(H * W // len(weights))
     extent = (-0.5, W - 0.5, H - 0.5, -0.5)
     heat = axes.imshow(weights.reshape(H // patch, W // patch), cmap=HEAT, vmin=0, vmax=most, extent=extent)
-    axes.imshow(_ghost(picture(image)))
+    _contour(axes, picture(image))
     bare(axes)
     return heat
 
@@ -110,7 +112,22 @@ def new_figure(width, height):
     return NotebookFigure(figsize=(width, height), layout="constrained", dpi=150)
 
 
-def _ghost(picture):
-    """The picture as light through which the attention behind it can be seen: [H, W, 4], white, of varying alpha."""
+def _contour(axes, picture):
+    """A line around what is lighter than halfway between the darkest and the lightest; none if all is the same.
+
+    Beyond the border it is as dark, or as light, as along most of it: so a stroke that ends there has a closed line.
+    """
     brightness = picture if picture.ndim == 2 else picture.mean(axis=-1)
-    return np.stack([*3 * [np.ones_like(brightness)], 0.45 * brightness], axis=-1)
+    step = -(-max(brightness.shape) // DETAIL)
+    H, W = (side // step for side in brightness.shape)
+    coarse = brightness[: H * step, : W * step].reshape(H, step, W, step).mean(axis=(1, 3))
+    darkest, lightest = coarse.min(), coarse.max()
+    if darkest == lightest:
+        return
+    middle = (darkest + lightest) / 2
+    border = np.concatenate([coarse[0], coarse[-1], coarse[:, 0], coarse[:, -1]])
+    beyond = lightest if np.median(border) > middle else darkest
+    rows, columns = (step * np.arange(-1, count + 1) + (step - 1) / 2 for count in (H, W))  # the middle of each step
+    around = np.pad(coarse, 1, constant_values=beyond)
+    axes.contour(columns, rows, around, levels=[middle], colors=LINE, linewidths=1)
+    axes.set(xlim=(-0.5, picture.shape[1] - 0.5), ylim=(picture.shape[0] - 0.5, -0.5))
