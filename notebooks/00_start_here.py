@@ -9,7 +9,7 @@
 # (Microsoft's [TinyViT](https://arxiv.org/abs/2207.10666) is something else.)
 #
 # This first notebook goes backwards. We train a model, look at what it does, and only then open it. Nothing needs to be understood at first
-# reading. Run the cells from top to bottom, with Shift and Enter.
+# reading; run the cells from top to bottom, with Shift and Enter.
 #
 # What you need to know beforehand: Python; NumPy's arrays, their shapes and how they broadcast; the product of matrices; derivatives and the chain
 # rule. Nothing about neural networks. Names and symbols are collected in [notation](../docs/notation.md).
@@ -74,8 +74,8 @@ figure.set_size_inches(7.5, 3)
 figure
 
 # %% [markdown]
-# On the left, the loss falls. For one image it is minus the natural logarithm of the probability that the model gives to the right class: 0 where it
-# is sure and right. (The unit is the nat.) On the right, the share of right answers rises. The orange lines are measured on **validation** images,
+# On the left, the loss falls. For one image it is minus the natural logarithm of the probability that the model gives to the right class, in nats: 0 where it
+# is sure and right. On the right, the share of right answers rises. The orange lines are measured on **validation** images,
 # held out of training, with a running average of the parameters, which is also what `fit` returns. The blue loss is higher for several reasons;
 # [training](09_training.ipynb) takes them apart.
 #
@@ -98,8 +98,6 @@ print(f"least sure: image {least}, a {probabilities[least].argmax()} with probab
 figure
 
 # %% [markdown]
-# The line above the pictures says of which the model is least sure.
-#
 # And where did it look? The class token starts out the same for every image, and gathers what it needs from the patches, here of 2 x 2 pixels. On the
 # right, the share that it takes from each patch in the last block, as a mean over its heads, with the digit's outline. (The rest, up to 1, it takes
 # from itself.) Lighter is more, and the bar is the scale of all three:
@@ -185,12 +183,12 @@ for name, array in {
 # classification head starts at zero, so every class gets the probability $1/10$, and the loss is $-\ln \frac{1}{10} = \ln 10$. Any other first loss
 # is a mistake.
 #
-# The letter d in front of a name stands for the gradient of the loss by it: `dlogits` is $\partial\,\mathrm{loss} / \partial\,\mathrm{logits}$, and
-# has the shape of `logits`. The attention that we looked at above is simply in the cache: 32 images, 4 heads, and $17 \times 17$ weights, since
-# there are 16 patches and the class token.
+# The letter d in front of a name stands for the gradient of the loss by it: `dlogits` is $\partial\,\mathrm{loss}/\partial\,\mathrm{logits}$, and has
+# the shape of `logits`. The attention that we looked at is simply in the cache: 32 images, 4 heads, and $17 \times 17$ weights, for 16 patches and the
+# class token.
 #
 # Parameters, gradients and caches are **trees**, that is, nested dictionaries and lists. Here are the leaves of `p`, of the first block only; `g`
-# has the same keys and shapes:
+# has the same:
 
 # %%
 for name, array in trees.named(fresh).items():
@@ -221,8 +219,8 @@ figure
 
 # %% [markdown]
 # That loop is training. The loss does not fall at every step: the gradient promises that only for a step that is short enough
-# ([measured](02_a_layer_and_its_gradient.ipynb)). `tinyvit.fit` adds a better rule for the step, images varied a little each time, several cores, and a
-# record.
+# ([measured](02_a_layer_and_its_gradient.ipynb)). `tinyvit.fit` does the same, with a better rule for the step, images that are varied a little, and
+# several cores.
 #
 # ## What a layer looks like
 #
@@ -237,8 +235,7 @@ from tinyvit.layers.linear import linear, linear_backward
 print(exercises.source(linear), exercises.source(linear_backward), sep="\n\n\n")
 
 # %% [markdown]
-# Larger layers are made of smaller ones ([the MLP](06_layer_norm_and_gelu.ipynb) is two of these with a bend between), and so is the whole model:
-# [tinyvit/models/vit.py](../tinyvit/models/vit.py).
+# Larger layers are made of smaller ones, and so is the whole model: [tinyvit/models/vit.py](../tinyvit/models/vit.py).
 #
 # ## How do we know that a gradient is right?
 #
@@ -284,8 +281,8 @@ print(f"{whole.entries:,} entries in {len(whole.rows)} arrays, worst error {whol
 #
 # These notebooks ask you to write functions: a name with an empty body, and a line that marks what you write. **How they are marked:**
 # `exercises.check` says whether the answer is right, and if it is not, what kind of mistake it looks like; `exercises.hint("dropout")` gives a hint,
-# and `print(exercises.solution("dropout"))` shows how the package does it. `exercises.names()` lists all that there are. Loops are as welcome as
-# vectorised code. Keep the dtype: what comes in as float32 goes out as float32.
+# and `print(exercises.solution("dropout"))` shows how the package does it. Loops are as welcome as vectorised code. Keep the dtype: what comes in as
+# float32 goes out as float32. On the command line, `tinyvit exercises` lists all that there are, and how far you have come.
 #
 # **Dropout** ([Srivastava et al. 2014](https://jmlr.org/papers/v15/srivastava14a.html)) sets some numbers to zero at random while training, so that
 # the model cannot rely on any single one. Which ones is decided elsewhere, and handed in as a `mask` of $x$'s shape: 0 where a number is dropped,

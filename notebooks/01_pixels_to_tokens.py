@@ -2,7 +2,7 @@
 # # Pixels to tokens: an image as a sequence
 #
 # **The question.** The Transformer was made for translation ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762)): it takes a sequence of vectors,
-# one for each word. An image is a grid of pixels. How does the one become the other, and why are the words not simply the pixels?
+# one for each word. An image is a grid of pixels. How does the one become the other, and why is a word not simply a pixel?
 
 # %%
 from tinyvit.viz import overview
@@ -59,9 +59,9 @@ figure
 
 # %%
 places = np.array([[11, 12, 13, 14], [21, 22, 23, 24], [31, 32, 33, 34], [41, 42, 43, 44]])
-patches, _ = patchify(places[None, :, :, None], 2)  # [B, H, W, C] = [1, 4, 4, 1]
-print(list(patches.shape), "= [B, N, P*P*C]")
-print(patches[0])
+four, _ = patchify(places[None, :, :, None], 2)  # [B, H, W, C] = [1, 4, 4, 1]
+print(list(four.shape), "= [B, N, P*P*C]")
+print(four[0])
 
 # %% [markdown]
 # (`_` is the cache, not needed here.) One line of the result is one patch: the first is the upper left corner. Can you do it? With loops it is easy;
@@ -89,7 +89,7 @@ exercises.check("patchify", my_patchify)
 print(exercises.source(patchify))
 
 # %% [markdown]
-# Nothing is computed here and nothing lost: numbers only change their places. Where does each go? Give a formula, for images of any width, and
+# Numbers only change their places. Where does each go? Give a formula, for images of any width, and
 # `patchify` itself says whether it holds:
 
 
@@ -99,12 +99,12 @@ def my_place(row, column, channel, width, patch, channels):
 
 
 named = np.arange(6 * 9 * 4).reshape(1, 6, 9, 4)  # every number is another, and the image is not square
-cut_up, _ = patchify(named, 3)
+where = {number: place for place, number in np.ndenumerate(patchify(named, 3)[0][0])}
 if my_place(0, 0, 0, 9, 3, 4) is None:
     print("not written yet")
 else:
-    wrong = [at for at in np.ndindex(6, 9, 4) if cut_up[0][my_place(*at, 9, 3, 4)] != named[0][at]]
-    print(f"wrong for (row, column, channel) = {wrong[0]} and {len(wrong) - 1} more" if wrong else "right")
+    wrong = [at for at in np.ndindex(6, 9, 4) if tuple(my_place(*at, 9, 3, 4)) != where[named[0][at]]]
+    print(f"wrong for (row, column, channel) = {wrong[0]} and {len(wrong) - 1} others" if wrong else "right")
 
 # %% [markdown]
 # The way back, `unpatchify`, returns every bit, of all digits of the test and of a larger picture that a few formulas paint:
@@ -147,7 +147,7 @@ right.set_title("strips, same shape", fontsize=9)
 figure
 
 # %% [markdown]
-# Looking finds what a shape cannot. A shape does find an image that the patch does not divide:
+# A picture finds what a shape cannot. A shape finds an image that the patch does not divide:
 
 # %%
 try:
@@ -158,7 +158,7 @@ except tinyvit.TinyvitError as error:
 # %% [markdown]
 # ## Project
 #
-# The patch is still made of raw pixels. Inside, the Transformer has vectors of one width $D$ everywhere. So each patch is multiplied with a matrix
+# Inside, the Transformer has vectors of one width $D$ everywhere. So each patch, which is still raw pixels, is multiplied with a matrix
 # $\mathbf{E}$ $[P^2 C, D]$, which is learned, and which all patches share. In the first half of the paper's equation (1), it is this part:
 #
 # $$ \mathbf{x}_p^1\mathbf{E}; \ldots; \mathbf{x}_p^N\mathbf{E} $$
@@ -196,10 +196,10 @@ for stage in shapes["B/16"]:
 from tinyvit.layers.encoder_block import encoder_block, encoder_block_init
 
 for name in ("B/16", "S/16"):
-    config = tinyvit.PRESETS[name]
+    preset = tinyvit.PRESETS[name]
     try:
-        z, _ = class_token(patches, class_token_init(rng, config.dim))  # patches, not tokens
-        z, _ = encoder_block(z, encoder_block_init(rng, config.dim, config.mlp_dim), heads=config.heads)
+        z, _ = class_token(patches, class_token_init(rng, preset.dim))  # patches, not tokens
+        z, _ = encoder_block(z, encoder_block_init(rng, preset.dim, preset.mlp_dim), heads=preset.heads)
         found = f"nobody notices, {list(z.shape[1:])}"
     except ValueError as error:
         found = f"{type(error).__name__}: {error}"
@@ -286,7 +286,7 @@ print(
 )
 
 # %% [markdown]
-# Write the way back: what does each pixel get, and what each number of the kernel?
+# Now the way back. Given `dy`, the gradient of the loss by $y$: what does each pixel get, and what each number of the kernel?
 
 
 # %%
@@ -503,7 +503,7 @@ for f in (summed, first_image_only, averaged):
     )
 
 # %% [markdown]
-# The mean is off by the factor $1/B$ everywhere, here a third. What the first image alone lacks is another number in every entry: no factor mends it.
+# The mean is off by the factor $1/B$ everywhere, here a third. With the first image alone the ratio is another in every entry: no factor mends it.
 #
 # ## What we know now
 #
