@@ -70,7 +70,7 @@ print(f"test accuracy {accuracy:.2%}: {round(accuracy * len(y_test))} of {len(y_
 from tinyvit.viz.curves import curves
 
 figure = curves(history)
-figure.set_size_inches(7.5, 3)
+figure.set_size_inches(6.5, 2.6)
 figure
 
 # %% [markdown]
@@ -100,21 +100,21 @@ figure
 # %% [markdown]
 # And where did it look? The class token starts out the same for every image, and gathers what it needs from the patches, here of 2 x 2 pixels. On the
 # right, the share that it takes from each patch in the last block, as a mean over its heads, with the digit's outline. (The rest, up to 1, it takes
-# from itself.) Lighter is more, and the bar is the scale of all three:
+# from itself.) Lighter is more, and the bar is the scale of both:
 
 # %%
 from tinyvit.viz.look import class_attention, look
 
-logits, c = tinyvit.vit(x_test[:3], p, config)
-looked = class_attention(c)  # [3 images, 16 patches]
-look(x_test[:3], looked, config.patch, titles=[f"says {k}" for k in logits.argmax(-1)])
+logits, c = tinyvit.vit(x_test[:2], p, config)
+looked = class_attention(c)  # [2 images, 16 patches]
+look(x_test[:2], looked, config.patch, titles=[f"says {k}" for k in logits.argmax(-1)])
 
 # %% [markdown]
 # The same can be asked of every patch, in every block and every head. Point at a patch to see what it attends to. (Where scripts may not run, a picture
 # stands here instead.)
 
 # %%
-tinyvit.Explorer(x_test[:4], p, config, titles=[f"a {k}" for k in y_test[:4]])
+tinyvit.Explorer(x_test[:3], p, config, titles=[f"a {k}" for k in y_test[:3]])
 
 # %% [markdown]
 # No model is always right. These are its mistakes, the surest first, each above where the class token looked (here each map has a scale of its own).

@@ -260,7 +260,7 @@ x, e = rng.standard_normal((B, H, W, C)), {"w": rng.standard_normal((P * P * C, 
 kernel = kernel_from_matrix(e["w"], C)  # [P, P, C, D]
 
 
-def sliding(x, w, b):
+def by_formula(x, w, b):
     """The formula, place by place."""
     y = np.empty((B, H // P, W // P, D))
     for i, j in np.ndindex(H // P, W // P):
@@ -269,14 +269,14 @@ def sliding(x, w, b):
     return y, {"x": x, "w": w}
 
 
-y, c = sliding(x, kernel, e["b"])
+y, c = by_formula(x, kernel, e["b"])
 differences = {
     "projection": abs(y.reshape(B, -1, D) - patch_embedding(x, e, patch=P)[0]).max(),
     "convolution": abs(y - patch_convolution(x, kernel, e["b"])[0]).max(),
 }
 for name, difference in differences.items():
     print(f"{name:11} {difference:.0e} from the loop")
-slopes = tinyvit.gradcheck(sliding, patch_convolution_backward, x, kernel, e["b"])
+slopes = tinyvit.gradcheck(by_formula, patch_convolution_backward, x, kernel, e["b"])
 print(slopes)
 base = tinyvit.PRESETS["B/16"]
 large = patch_embedding_init(rng, base.patch, base.channels, base.dim)
