@@ -1,13 +1,20 @@
 # %% [markdown]
 # # Convolution first, then attention: the hybrid
 #
-# **The question.** A Vision Transformer looks at each patch through one linear map, and leaves the rest to attention. The paper (Dosovitskiy et al.
-# 2021, section 3.1) has a second model, the **hybrid**: a convolutional network, a ResNet, looks first, and the Transformer takes the map that it
-# leaves for an image. What do the convolutions bring? And of what is such a network made?
-#
-# To begin with, a small hybrid is trained on handwritten digits whose pixels are doubled, to 16 x 16. Here is one on its way: the image; four
-# channels after the first convolution, the **stem**, where each place stands for 2 x 2 pixels; four channels of the map that the Transformer gets,
-# 4 x 4 places; and where its class token then looks.
+# **The question.** A Vision Transformer looks at each patch through one linear map, and leaves the rest to attention. The paper
+# ([Dosovitskiy et al. 2021](https://arxiv.org/abs/2010.11929), section 3.1) has a second model, the **hybrid**: a convolutional network, a ResNet
+# ([He et al. 2016](https://arxiv.org/abs/1512.03385)), looks first, and the Transformer takes the map that it leaves for an image. What do the
+# convolutions bring? And of what is such a network made?
+
+# %%
+from tinyvit.viz import overview
+
+overview("image", "patches")
+
+# %% [markdown]
+# Lit is what the network takes the place of. To begin with, a small hybrid is trained on handwritten digits whose pixels are doubled, to 16 x 16. Here
+# is one on its way: the image; four channels after the first convolution, the **stem**; four channels of the map that the Transformer gets, 4 x 4
+# places; and where its class token then looks.
 
 # %%
 import dataclasses
@@ -26,7 +33,7 @@ from tinyvit.layers.layer_norm import layer_norm
 from tinyvit.layers.linear import linear
 from tinyvit.layers.resnet import resnet
 from tinyvit.models.hybrid import HybridConfig, hybrid
-from tinyvit.ops.convolution import convolution, matrix_from_kernel
+from tinyvit.ops.convolution import convolution, convolution_backward, matrix_from_kernel
 from tinyvit.ops.max_pool import max_pool, max_pool_backward
 from tinyvit.ops.patches import patchify
 from tinyvit.ops.standardise import standardise, standardise_backward
@@ -87,9 +94,8 @@ figure
 # ## A convolution is a matrix product
 #
 # A convolution lays a kernel of $K \times K$ pixels over the image, adds up the products, and moves on by the **stride** $s$. `unfold` writes down
-# what the kernel will meet: a row of $K^2 C$ numbers for each place. Then one matrix product does all the rest. In
-# [the notebook about patches](01_pixels_to_tokens.ipynb) we saw a special case: if the stride is the kernel's size, the windows are the patches. To
-# the bit:
+# what the kernel will meet: a row of $K^2 C$ numbers for each place. Then one matrix product does all the rest. If the stride is the kernel's size,
+# the windows are [the patches](01_pixels_to_tokens.ipynb), to the bit:
 
 # %%
 print(exercises.source(convolution))
@@ -102,15 +108,32 @@ same_windows = np.array_equal(windows.reshape(patches.shape), patches)
 print("the same numbers:", same_windows)
 
 product = (unfold(images, 3, stride=1)[0] @ matrix_from_kernel(kernel)) - convolution(images, kernel)[0]
-dots = rng.standard_normal((1, 1, 4, 5))
-pointwise = convolution(images, dots)[0] - linear(images, {"w": dots[0, 0]})[0]
+single = rng.standard_normal((1, 1, 4, 5))
+pointwise = convolution(images, single)[0] - linear(images, {"w": single[0, 0]})[0]
 print(f"unfold and a product, less the convolution: {abs(product).max():.0e}")
 print(f"a kernel of 1 x 1, less a linear layer at every place: {abs(pointwise).max():.0e}")
 
+overlapping = tinyvit.gradcheck(convolution, convolution_backward, images, kernel, rng.standard_normal(5))
+print(f"gradient check: {overlapping.entries} entries, worst error {overlapping.worst_error:.0e}, ok: {overlapping.ok}")
+
 # %% [markdown]
-# So patch embedding is a convolution, a linear layer is a convolution of 1 x 1, and what a true convolution adds is the overlap. What does the
-# overlap cost? Guess: by how many times does `unfold` enlarge a photograph of 224 x 224 pixels, for the ResNet's first convolution of 7 x 7 with
-# stride 2?
+# So patch embedding is a convolution, a linear layer is a convolution of 1 x 1, and what a true convolution adds is the overlap. What does that bring?
+# Move a digit by one pixel (with zeros around it, so that nothing leaves the image). Is the result the old one, moved along?
+
+# %%
+alone = np.pad(x_test[:1].astype(np.float64), ((0, 0), (4, 4), (4, 4), (0, 0)))
+dots = rng.standard_normal((3, 3, 1, 5))
+followed = {}
+for stride in (1, 3):
+    seen, seen_moved = (convolution(picture, dots, stride=stride)[0] for picture in (alone, np.roll(alone, 1, axis=2)))
+    followed[stride] = min(abs(seen_moved - np.roll(seen, places, axis=2)).max() for places in range(seen.shape[2]))
+    print(
+        f"stride {stride}: at best {followed[stride]:.1f} from the old one, moved along (numbers up to {abs(seen).max():.1f})"
+    )
+
+# %% [markdown]
+# At stride 1 a convolution is **equivariant** to every shift; patches only to whole ones ([01](01_pixels_to_tokens.ipynb)). What does the overlap cost?
+# Guess: by how many times does `unfold` enlarge a photograph of 224 x 224 pixels, for the ResNet's first convolution of 7 x 7 with stride 2?
 
 # %%
 photograph = np.zeros((1, 224, 224, 3), np.float32)
@@ -172,15 +195,46 @@ print(f"relative change of the map {moved_by:.2f}; accuracy {accuracy:.1%} -> {b
 print("with the digits moved as well:", ", ".join(f"{n} px {share:.0%}" for n, share in enumerate(by_shift)))
 
 # %% [markdown]
-# No shape and no message says so, and the accuracy is gone. The stem has moved its windows by one pixel, and the pooling by one place of the stem,
-# which is two pixels. Move the digits by these three pixels, and much comes back; the rest, presumably, was lost at the border. In R50+B/16 the ways through the
-# 3 x 3 convolutions are moved by $1 + 2 + 4 + 8 = 15$ of 224 pixels, those along the shortcuts by less, and nothing brings them together again.
-# Whoever moves weights from one library to another has to move the padding as well.
+# The shape is the same, and the accuracy is gone. The stem has moved its windows by one pixel, and the pooling by one place of the stem, which is two
+# pixels. Move the digits by these three pixels, and much comes back; the rest, presumably, was lost at the border. In R50+B/16 the ways through the
+# 3 x 3 convolutions are moved by $1 + 2 + 4 + 8 = 15$ of 224 pixels, those along the shortcuts by less. Whoever moves weights from one library to
+# another has to move the padding as well.
 #
+# Now the way back ([how exercises are marked](00_start_here.ipynb)); `padding` and `entries` of `tinyvit.ops.unfold` say where windows stand, and loops
+# are welcome:
+
+
+# %%
+def my_unfold_backward(dy, c, stride=1):
+    """dy [B, ceil(H/s), ceil(W/s), K*K*C], s the stride, and the cache {"x": [B, H, W, C]} -> dx [B, H, W, C]."""
+
+
+exercises.check("unfold_backward", my_unfold_backward)
+
+# %% [markdown]
+# And a pooling, new: the mean of each window of 3 x 3, at stride 2. By how many does the corner divide?
+
+
+# %%
+def average_pool(x):
+    windows, _ = unfold(x, 3, stride=2)
+    shape = *windows.shape[:3], 9, x.shape[-1]
+    inside = unfold(np.ones_like(x), 3, stride=2)[0].reshape(shape).sum(axis=3)  # pixels, not zeros around them
+    return windows.reshape(shape).sum(axis=3) / inside, {"x": x, "inside": inside}
+
+
+def my_average_pool_backward(dy, c):
+    """dy [B, ceil(H/2), ceil(W/2), C] and the cache {"x": [B, H, W, C], "inside": of dy's shape} -> dx [B, H, W, C]."""
+
+
+print("pixels under each window:", average_pool(np.ones((1, 5, 6, 1)))[1]["inside"][0, :, :, 0].astype(int).tolist())
+exercises.grade(average_pool, my_average_pool_backward, rng.standard_normal((2, 5, 6, 3)))
+
+# %% [markdown]
 # ## Kernels that are standardised
 #
 # The kernels of the hybrid are not used as they are learned. Before each use, the kernel of every output channel is brought to mean 0 and standard
-# deviation 1 over its $n = K^2 I$ weights (Qiao et al. 2019), with $I$ input channels:
+# deviation 1 over its $n = K^2 I$ weights ([Qiao et al. 2019](https://arxiv.org/abs/1903.10520)), with $I$ input channels:
 #
 # $$ \hat{w} = \frac{w - \bar{w}}{\mathrm{std}(w) + \varepsilon}, \qquad \varepsilon = 10^{-5} $$
 #
@@ -197,6 +251,17 @@ along_ones, along_w = (
 )
 print(f"1000 w + 7 in place of w changes the kernel by {stretched:.0e}")
 print(f"so the gradient has no part along the ones ({along_ones:.0e}) and hardly one along w ({along_w:.0e})")
+
+# %% [markdown]
+# Which gradient has these two properties?
+
+
+# %%
+def my_standardise_backward(dy, c):
+    """dy of w's shape [K, K, I, O], the cache {"centred": w - mean, "factor": 1 / (std + 1e-5) [O]} -> dw."""
+
+
+exercises.check("standardise_backward", my_standardise_backward)
 
 # %% [markdown]
 # It is [LayerNorm's](06_layer_norm_and_gelu.ipynb) arithmetic, over a kernel in place of a token
@@ -223,7 +288,7 @@ for deviation in deviations:
 
 # %%
 def batch_norm(x):
-    """Each channel over images and places (Ioffe and Szegedy 2015), as while training."""
+    """Each channel over images and places, as while training."""
     mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
     return (x - mean) / np.sqrt(variance + 1e-6)
 
@@ -254,11 +319,10 @@ for axes, (name, norm) in zip(figure.subplots(1, 3), norms.items(), strict=True)
 figure
 
 # %% [markdown]
-# LayerNorm normalises over one place, GroupNorm (Wu and He 2018) over one image and a group of its channels, BatchNorm over one channel of all
-# images. The formula is the
-# same for all three; only the axes of mean and variance change. So with one group and one place, GroupNorm is LayerNorm. In its backward pass,
-# `place_sums` adds over the places of each image, `place_dots` adds the products, `_group_sums` adds over the channels of a group, and
-# `_to_channels` hands a group's number to each of its channels:
+# LayerNorm normalises over one place, GroupNorm ([Wu and He 2018](https://arxiv.org/abs/1803.08494)) over one image and a group of its channels,
+# BatchNorm ([Ioffe and Szegedy 2015](https://arxiv.org/abs/1502.03167)) over one channel of all images. Only these axes differ, not the formula; so
+# with one group and one place, GroupNorm is LayerNorm. (In its backward pass, `place_dots` and `place_sums` add over the places of each image,
+# `_group_sums` over the channels of a group, and `_to_channels` hands the sum back to each.)
 
 # %%
 one_place = rng.standard_normal((5, 1, 1, 6))
@@ -268,8 +332,7 @@ print(exercises.source(group_norm_backward))
 
 # %% [markdown]
 # Why did the authors not keep the BatchNorm of the first ResNets? Look at the right picture: an answer about one image depends on which other
-# images are asked with it. The fewer they are, the more by chance. We normalise a stem's features of one digit, in the company of others. (Normalised
-# features are of size 1.)
+# images are asked with it. We normalise a stem's features of one digit, in the company of more and more others. (Normalised features are of size 1.)
 
 # %%
 before_norm, _ = convolution(x_test, standardise(p["resnet"]["stem"]["w"])[0], stride=2)
@@ -286,9 +349,10 @@ for company in (1, 3, 15, 63):
     print(f"with {company:2} others, standard deviation of the features over 20 batches: {shown}")
 
 # %% [markdown]
-# Large networks are trained with a few images at a time on each device, and used with a single one. For that, BatchNorm needs averages that were
-# kept while training, and is then another function than in training. GroupNorm is always the same function. Kolesnikov et al. (2020) put it in
-# BatchNorm's place, together with standardised kernels, and the hybrid has both from there.
+# The fewer there are, the more is chance, and large networks are trained with a few images at a time on each device, and used with a single one. For
+# that, BatchNorm needs averages that were kept while training, and is then another function. GroupNorm is always the same.
+# [Kolesnikov et al. 2020](https://arxiv.org/abs/1912.11370) put it in BatchNorm's place, together with standardised kernels; the hybrid has both from
+# there.
 #
 # ## The largest of a window
 #
@@ -305,7 +369,19 @@ print("gradients 1, 10, 100 and 1000 go to:\n", back[0, :, :, 0].astype(int))
 # %% [markdown]
 # All of it goes to the winner, and a pixel that wins twice has the sum: the 7 won two windows (1 + 10). Of the equal threes in the corner the first
 # one won. That is a choice, since a maximum has no derivative at a tie, and *all of them* would be a wrong one: the gradient would grow.
-#
+
+
+# %%
+def my_max_pool_backward(dy, c, kernel, stride):
+    """dy of y's shape -> dx [B, H, W, C].
+
+    The cache has x and winner, of y's shape: the number, in raster order, of the window's first largest pixel.
+    """
+
+
+exercises.check("max_pool_backward", my_max_pool_backward)
+
+# %% [markdown]
 # **Break it.** Share the gradient out among all nine pixels, as a mean would have it:
 
 # %%
@@ -318,8 +394,8 @@ print(right_pool, broken_pool, sep="\n\n")
 # %% [markdown]
 # ## The bottleneck unit
 #
-# A ResNet is a chain of **units** (He et al. 2016). Each adds something to what it is given, as a Transformer's block does. What it adds comes from
-# three convolutions: 1 x 1 to fewer channels, 3 x 3 among these few, 1 x 1 back to many. The bottleneck saves parameters:
+# A ResNet is a chain of **units**. Each adds something to what it is given, as a Transformer's block does, by three convolutions: 1 x 1 to fewer
+# channels, 3 x 3 among these few, 1 x 1 back to many. The bottleneck saves parameters:
 
 # %%
 wide = 256
@@ -368,15 +444,15 @@ print(
 # %% [markdown]
 # A usual ResNet-50 has 3, 4, 6 and 3 units, and its map of 7 x 7 makes 49 tokens. For R50+B/16 the paper takes stage 4 away, and puts as many units
 # into stage 3, $6 + 3 = 9$. The depth stays, the halving goes, and the map of 14 x 14 makes 196 tokens, as many as B/16 has. The 98,659,112
-# parameters are the number in Google's own test. And the name R+Ti/16 misleads: stem and pooling divide by 4, a patch of its map has 8 x 8 places,
-# so a token stands for 32 x 32 pixels, and there are 49.
+# parameters are the number in Google's own test. (The name R+Ti/16 misleads: a patch of its map has 8 x 8 places, so a token stands for 32 x 32
+# pixels.)
 #
 # ## What the convolutions bring
 #
 # A convolution knows two things about images before it has seen one: neighbours belong together, and a pattern is the same everywhere. A ViT has to
 # learn both. So one expects that convolutions help most when there is little to learn from. A ViT and the hybrid from above, of nearly equal size,
-# learn from 100 and from 1,000 digits, for equally many steps and without augmentation. Each of five seeds gives both the same digits, and what
-# counts is their difference:
+# learn from 100 and from 1,000 digits, for equally many steps. Each of five seeds gives both the same digits. Before you run it: where is the gap
+# larger?
 
 # %%
 compared = {"ViT": vit_config, "hybrid": hybrid_config}
@@ -402,78 +478,17 @@ figure
 
 # %% [markdown]
 # Few seeds, one learning rate, and digits of 8 x 8 pixels: that shows a direction at most. In the paper (section 4.4, figure 5) hybrids are ahead of
-# ViTs when the computation is small, and "the difference vanishes for larger models".
+# ViTs when the computation is small, and "the difference vanishes for larger models". On photographs, a JPEG copy of CIFAR-10, the hybrid learns more
+# than the ViT from 5,000 images, by 4.27 ± 3.77 points, and a plain convolutional network more than both; from 500, nothing tells hybrid and ViT apart
+# ([the paper lab](../docs/lab.md#attention-convolution-or-both), `tinyvit lab backbone`).
 #
-# `tinyvit lab backbone` compares five models of equal size; [the paper lab](../docs/lab.md#attention-convolution-or-both) has its tables. On photographs, a JPEG copy of CIFAR-10, with three
-# seeds and as much time as about 200 steps of the ViT take: of 5,000 images the hybrid learns more than the ViT, by 4.27 ± 3.77 points (38.9 % against
-# 34.6 %); of 500, nothing tells the two apart. A stem alone is not shown to help, and a plain convolutional network is far ahead of them all
-# (45.6 %). When data and time are few, what is built in is worth more than what could be learned.
-#
-# ## Exercises
-#
-# Write the bodies. `exercises.check` says whether the answer is right, and if it is not, what kind of mistake it looks like.
-# `exercises.hint("max_pool")` gives a first hint. (The convolution and `unfold`, both ways, are exercises of
-# [the notebook about patches](01_pixels_to_tokens.ipynb).) For pooling, import `padding` and `entries` from `tinyvit.ops.unfold`, or write loops.
-
-
-# %%
-def my_max_pool(x, kernel, stride):
-    """x [B, H, W, C] -> y [B, ceil(H/s), ceil(W/s), C] and the cache {"x", "winner"}; windows lie as those of unfold.
-
-    winner, of y's shape: the number, in raster order, of the window's first largest pixel. Outside is -inf.
-    """
-
-
-exercises.check("max_pool", my_max_pool)
-
-
-# %%
-def my_max_pool_backward(dy, c, kernel, stride):
-    """dy of y's shape, the cache as above -> dx [B, H, W, C]."""
-
-
-exercises.check("max_pool_backward", my_max_pool_backward)
-
-
-# %%
-def my_group_norm(x, p, groups, eps=1e-6):
-    """x [B, H, W, C], p {"gamma": [C], "beta": [C]} -> y and the cache {"xhat": [B, H, W, C], "rstd": [B, G]}."""
-
-
-exercises.check("group_norm", my_group_norm)
-
-
-# %%
-def my_group_norm_backward(dy, p, c):
-    """dy [B, H, W, C], p and the cache as above -> dx, and g {"gamma": [C], "beta": [C]}."""
-
-
-exercises.check("group_norm_backward", my_group_norm_backward)
-
-
-# %%
-def my_standardise(w):
-    """w [K, K, I, O] -> (w - mean) / (std + 1e-5), and the cache {"centred": w - mean, "factor": 1 / (std + 1e-5) [O]}."""
-
-
-exercises.check("standardise", my_standardise)
-
-
-# %%
-def my_standardise_backward(dy, c):
-    """dy of w's shape, the cache as above -> dw."""
-
-
-exercises.check("standardise_backward", my_standardise_backward)
-
-# %% [markdown]
 # ## What we know now
 #
 # A convolution is `unfold` and one matrix product, and where its windows stand is part of the model. Standardised kernels and GroupNorm keep the
-# features in range without asking other images. A bottleneck unit adds to what it is given, and starts by adding nothing. The Transformer behind it
-# does not know that its image is a map.
+# features in range without asking other images. A bottleneck unit adds to what it is given, and starts by adding nothing.
 
 # %%
+assert overlapping.ok and followed[1] < 1e-12 < 1 < followed[3]
 assert same_windows and abs(product).max() < 1e-12 and abs(pointwise).max() < 1e-12 and larger == 12.25
 assert feature_map.shape == moved.shape and moved_by > 0.3 and by_shift[0] < accuracy - 0.3
 assert np.argmax(by_shift) == 3
