@@ -399,7 +399,7 @@ print(exercises.source(encoder_block_backward))
 # where the first term is `dz` itself, handed on unchanged, and the second is what comes back through the branch, `dy`. Hence `dz = dy + dz`. In
 # equation (2), besides that, the normalised input is the source of queries and of keys and values: hence `dy += dq`, in the rows that had queries.
 #
-# **Exercise: the model's way back**, for learned positions and no dropout masks; forward it is [vit.py](../tinyvit/models/vit.py).
+# **Exercise: the model's way back**, that of `four_equations` (`class_readout_backward` goes back through the readout).
 
 
 # %%
