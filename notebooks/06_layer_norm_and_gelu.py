@@ -4,11 +4,16 @@
 # **The question.** In attention the tokens talk to each other. What else does an encoder block do with them, and what keeps a token's numbers in a
 # range that the next layer can use?
 #
-# Two small functions do most of it. **LayerNorm** brings every token to the same mean and spread. **GELU** is the bend without which all linear
-# layers would collapse into one. Both act on each token alone.
-#
-# First a picture. Four tokens A to D before and after LayerNorm, of 256 numbers each, with different means and spreads. The numbers of a token are
-# called its **features**, and each stroke is one of them:
+# **LayerNorm** brings every token to the same mean and spread. **GELU** is the bend without which all linear layers would collapse into one (shown
+# below). Both act on each token alone. Lit is what this notebook is about:
+
+# %%
+from tinyvit.viz import overview
+
+overview("norm", "mlp")
+
+# %% [markdown]
+# Four tokens A to D before and after LayerNorm. Each has 256 numbers, called its **features**, and each stroke is one of them:
 
 # %%
 import math
@@ -18,14 +23,12 @@ import numpy as np
 import tinyvit
 from tinyvit import exercises
 from tinyvit.gradcheck import numeric_gradient
-from tinyvit.layers.encoder_block import encoder_block, encoder_block_backward, encoder_block_init
-from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward, layer_norm_init
+from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward
 from tinyvit.layers.linear import linear
 from tinyvit.layers.mlp import mlp, mlp_backward, mlp_init
-from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_backward
 from tinyvit.ops.erf import normal_distribution
 from tinyvit.ops.gelu import gelu, gelu_backward, gelu_tanh
-from tinyvit.ops.relu import relu
+from tinyvit.ops.relu import relu, relu_backward
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
 
 rng = np.random.default_rng(0)
@@ -46,9 +49,9 @@ figure
 # %% [markdown]
 # ## LayerNorm
 #
-# A token $x$ has $D$ features $x_1, \ldots, x_D$, with mean $\mu$ and variance $v$. LayerNorm (Ba, Kiros and Hinton 2016) takes the mean away,
-# divides by the standard deviation, and lets two learned vectors scale and shift each feature, $\gamma$ (gamma) and $\beta$ (beta), which start at
-# 1 and 0. The $\varepsilon$ is a tiny constant, of which more below:
+# A token $x$ has $D$ features, with mean $\mu$ and variance $v$. LayerNorm (Ba, Kiros and Hinton 2016) takes the mean away, divides by the standard
+# deviation, and lets two learned vectors scale and shift each feature, $\gamma$ (gamma) and $\beta$ (beta), which start at 1 and 0. The $\varepsilon$
+# is tiny, and explained below:
 #
 # $$ \mu = \frac{1}{D} \sum_i x_i, \qquad v = \frac{1}{D} \sum_i (x_i - \mu)^2, \qquad \hat{x}_i = \frac{x_i - \mu}{\sqrt{v + \varepsilon}}, \qquad y_i = \gamma_i \hat{x}_i + \beta_i $$
 
@@ -56,11 +59,11 @@ figure
 print(exercises.source(layer_norm))
 
 # %% [markdown]
-# (`row_sums(x)` is the sum of $x$ along the last axis, and `row_dots(x, y)` that of the products $x_i y_i$. `rstd` is the reciprocal standard
-# deviation, $1 / \sqrt{v + \varepsilon}$.) Three details matter.
+# (`row_sums(x)` sums along the last axis, `row_dots(x, y)` sums the products $x_i y_i$; `rstd` is the reciprocal standard deviation,
+# $1/\sqrt{v + \varepsilon}$.) Three details matter.
 #
-# The sums run over the *features of one token*: not over tokens, and not over the batch, so a batch of one gives the same result. Change one token,
-# and the others do not notice:
+# **First: over what is summed?** Of two images with three tokens each, one token is changed. Which of the other five results change? And if mean and
+# variance were taken over the batch, as in batch normalisation (Ioffe and Szegedy 2015)?
 
 # %%
 B, T, D = 2, 3, 5
@@ -77,9 +80,19 @@ print("tokens that changed:\n", changed)
 alone = abs(layer_norm(x[:1], p)[0] - y[:1]).max()
 print("difference of a batch of one:", alone)
 
+
+def over_the_batch(x):
+    return (x - x.mean(axis=(0, 1))) / x.std(axis=(0, 1))
+
+
+of_another = abs(over_the_batch(other) - over_the_batch(x))[1].max()
+print(f"statistics over the batch: the other image's tokens change by up to {of_another:.2f}")
+
 # %% [markdown]
-# The variance is the **biased** one: divided by $D$, not by $D - 1$. We normalise these $D$ numbers, and estimate nothing from a sample. The other
-# choice makes all results smaller by $\sqrt{(D - 1) / D}$, which is easily taken for a rounding error when $D$ is 768, and is none:
+# The sums run over the features of one token, so no other token notices. Over the batch, an image's result depends on the images beside it.
+# ([Convolution first](17_convolution_first.ipynb) draws who shares a mean with whom.)
+#
+# **Second: divide by $D$ or by $D - 1$?** With $D = 768$, would anybody see it?
 
 # %%
 for width in (5, 768):
@@ -90,9 +103,12 @@ for width in (5, 768):
     print(f"D = {width:3}: ratio {(unbiased / biased).mean():.6f}, sqrt((D - 1) / D) = {expected:.6f}")
 
 # %% [markdown]
-# The small number $\varepsilon$, here $10^{-6}$, stands **inside the root**, and is in units of the variance. It is there for the token whose
-# features are all equal: $v = 0$, and without $\varepsilon$ that is 0 / 0. A token whose variance is near $\varepsilon$ is only partly normalised:
-# its standard deviation becomes $\sqrt{v / (v + \varepsilon)}$.
+# LayerNorm divides by $D$, the **biased** variance: it normalises these numbers, and estimates nothing from a sample. The other choice makes all
+# results smaller by $\sqrt{(D-1)/D}$, which is easily taken for a rounding error.
+#
+# **Third: where does $\varepsilon$ stand?** **Inside the root**, beside the variance. It is there for the token whose features are all equal: $v = 0$,
+# and without $\varepsilon$ that is 0 / 0. A token whose variance is near $\varepsilon = 10^{-6}$ is only partly normalised: its standard deviation
+# becomes $\sqrt{v/(v + \varepsilon)}$.
 
 # %%
 ones = {"gamma": np.ones(D), "beta": np.zeros(D)}
@@ -104,20 +120,20 @@ for size in (1, 1e-2, 1e-3, 1e-4, 0):
 
 with np.errstate(invalid="ignore", divide="ignore"):
     print("a constant token, eps = 0:", layer_norm(np.full((1, D), 7.0), ones, eps=0)[0])
+print(f"a constant token, eps outside the root: 1 / (sqrt(v) + eps) = {1 / (math.sqrt(0) + 1e-6):,.0f}")
 
 # %% [markdown]
-# The last column is the factor by which a gradient grows on its way back through LayerNorm, as we are about to see. For a constant token it is
-# $1 / \sqrt{\varepsilon} = 1000$, and not infinite. With $\varepsilon$ outside the root it would be $1 / \varepsilon$, a million.
+# The last column is the factor by which a gradient grows on its way back through LayerNorm. For a constant token it is $1/\sqrt{\varepsilon}$, and not
+# infinite.
 #
 # ## Its gradient, line by line
 #
-# Take the forward pass apart. With $m$ for the centred token and $r$ for the reciprocal standard deviation (`rstd`), for one token,
+# Take the forward pass apart. With $m$ for the centred token and $r$ for `rstd`, for one token,
 #
 # $$ m_i = x_i - \mu, \qquad v = \frac{1}{D} \sum_i m_i^2, \qquad r = (v + \varepsilon)^{-1/2}, \qquad \hat{x}_i = m_i\, r, \qquad y_i = \gamma_i \hat{x}_i + \beta_i. $$
 #
-# An upstream gradient $dy$ comes from above. As [before](02_a_layer_and_its_gradient.ipynb), $dy$ is any random array, the loss
-# is $L = \sum dy\, y$, and each derived line is compared with measured slopes of $L$. (`numeric_gradient` moves an array's entries in
-# place, so the losses below are functions without arguments that read it.)
+# As [before](02_a_layer_and_its_gradient.ipynb), the upstream gradient $dy$ is random, the loss is $\mathcal{L} = \sum dy\,y$, and each derived line is
+# compared with measured slopes. (`numeric_gradient` moves an array's entries in place; the losses below read it, and have no arguments.)
 
 # %%
 eps = 1e-6
@@ -152,10 +168,12 @@ compare("line 1, dgamma", (dy * xhat).sum(axis=(0, 1)), loss_of_xhat, p["gamma"]
 compare("line 1, dbeta", dy.sum(axis=(0, 1)), loss_of_xhat, p["beta"])
 
 # %% [markdown]
-# **Line 2: the reciprocal standard deviation.** One number $r$ multiplies all $D$ features of its token, so its gradient is a sum over them, with
-# $\hat{x}_i = m_i r$:
+# **Line 2: the reciprocal standard deviation.** One number $r$ multiplies all $D$ features of its token, $\hat{x}_i = m_i r$, so its gradient is a
+# sum over them:
 #
 # $$ dr = \sum_i d\hat{x}_i\, m_i $$
+#
+# (The loss is written $\sum d\hat{x}\,\hat{x}$ from here on: $\mathcal{L}$ less the constant $\sum dy\,\beta$, so with the same slopes.)
 #
 # **Line 3: the variance.** From $r = (v + \varepsilon)^{-1/2}$ follows
 # $\partial r / \partial v = -\frac{1}{2} (v + \varepsilon)^{-3/2} = -\frac{1}{2} r^3$:
@@ -190,24 +208,50 @@ dx_steps = dm - dm.mean(axis=-1, keepdims=True)
 compare("line 5, dx", dx_steps, lambda: (dy * layer_norm(x, p)[0]).sum(), x)
 
 # %% [markdown]
-# **Line 6: combined.** Put lines 2 and 3 into line 4, with $m = \hat{x} / r$. Two powers of $r$ go, and the sum becomes a mean:
-# $\;dm_j = r \left( d\hat{x}_j - \hat{x}_j\, \overline{d\hat{x}\, \hat{x}} \right)$, where a bar is the mean over the
-# token's features. In line 5, the mean of $\hat{x}$ is zero, so the mean of $dm$ is $r$ times the mean of $d\hat{x}$. What
-# remains:
+# **Exercise: the function.** The cache holds $\hat{x}$ and $r$, but neither $m$ nor $v$. Write the body before you read line 6
+# ([how it is marked](00_start_here.ipynb)).
+
+
+# %%
+def my_layer_norm_backward(dy, p, c):
+    """dy [..., D], p {"gamma": [D], "beta": [D]} and the cache {"xhat": [..., D], "rstd": [..., 1]} -> dx [..., D] and g,
+
+    a tree like p. Only the last axis is of features; whatever stands before it are tokens.
+    """
+
+
+exercises.check("layer_norm_backward", my_layer_norm_backward)
+
+# %% [markdown]
+# **Line 6: combined.** In line 4, $m = \hat{x} / r$ turns the sum of line 2 into
+#
+# $$ dr = \sum_i d\hat{x}_i\, m_i = \frac{1}{r} \sum_i d\hat{x}_i\, \hat{x}_i, $$
+#
+# and the factors of the second way, from lines 4, 3 and 2, into
+#
+# $$ \frac{2}{D} \frac{\hat{x}_j}{r} \cdot \left( -\frac{1}{2}\, r^3 \right) \cdot \frac{1}{r} = -\frac{r}{D}\, \hat{x}_j. $$
+#
+# With a bar for the mean over the token's features, so that $\frac{1}{D} \sum_i d\hat{x}_i\, \hat{x}_i = \overline{d\hat{x}\, \hat{x}}$, line 4 is
+#
+# $$ dm_j = r \left( d\hat{x}_j - \hat{x}_j\; \overline{d\hat{x}\, \hat{x}} \right). $$
+#
+# Line 5 takes its mean away, which is $r\,\overline{d\hat{x}}$, since the mean of $\hat{x}$ is zero:
 #
 # $$ dx = r \left( d\hat{x} - \overline{d\hat{x}} - \hat{x}\; \overline{d\hat{x}\, \hat{x}} \right) $$
 
 # %%
 along_ones = dxhat.mean(axis=-1, keepdims=True)
 along_xhat = (dxhat * xhat).mean(axis=-1, keepdims=True)
+dm_combined = r * (dxhat - xhat * along_xhat)
+compare("line 6, dm", dm_combined, loss_of_m, m)
 dx = r * (dxhat - along_ones - xhat * along_xhat)
 compare("line 6, dx", dx, lambda: (dy * layer_norm(x, p)[0]).sum(), x)
 apart = abs(dx - layer_norm_backward(dy, p, c)[0]).max()
 print(f"line 6 less line 5 {abs(dx - dx_steps).max():.0e}, less the package {apart:.0e}")
 
 # %% [markdown]
-# The package's function is line 6, with one array of scratch paper that is used twice; `column_sums` adds over all tokens. The same derivation is on
-# [a page of its own](../docs/derivations/layer_norm.md).
+# The package's function is line 6, with one scratch array that is used twice; `column_sums` adds over all tokens. By the Jacobian there is
+# [another way to the same line](../docs/derivations/layer_norm.md).
 
 # %%
 print(exercises.source(layer_norm_backward))
@@ -215,28 +259,27 @@ print(exercises.source(layer_norm_backward))
 # %% [markdown]
 # ## What the formula says
 #
-# Two terms are taken away from $d\hat{x}$: its part along the vector of ones, and its part along $\hat{x}$. What is left stands at a right
-# angle to both. That had to be so. A constant added to a token changes nothing in its output, so no gradient can point along the ones. A token
-# stretched about its mean changes nothing either, so no gradient can point along $\hat{x}$.
+# Line 6 is a matrix times $d\hat{x}$. With $\mathbf{1}$ for the vector of $D$ ones,
 #
-# The second holds up to $\varepsilon$, which does not stretch with the token. The squared length of $\hat{x}$ is
-# $\sum_i \hat{x}_i^2 = D v / (v + \varepsilon)$, not quite $D$, and so
-# $\sum_j dx_j \hat{x}_j = r\, D\; \overline{d\hat{x}\, \hat{x}}\; \varepsilon / (v + \varepsilon)$. Measured:
+# $$ dx = J\, d\hat{x}, \qquad J = r \left( I - \frac{1}{D} \mathbf{1} \mathbf{1}^\top - \frac{1}{D} \hat{x} \hat{x}^\top \right), \qquad \mathbf{1} \perp \hat{x} \text{ since } \sum_i \hat{x}_i = 0. $$
+#
+# $\mathbf{1}$ and $\hat{x}$ have the squared length $D$, so $J$ takes away the part of $d\hat{x}$ along each, and what is left stands at a right angle
+# to both. That had to be so: adding a constant to a token, or stretching it about its mean, changes nothing in its output, so no gradient can point
+# that way.
+#
+# Along $\hat{x}$ this holds up to $\varepsilon$, which does not stretch with the token:
 
 # %%
 leaks = []
 for e in (0, 1e-6, 1e-2):
-    y_e, c_e = layer_norm(x, p, eps=e)
+    _, c_e = layer_norm(x, p, eps=e)
     dx_e, _ = layer_norm_backward(dy, p, c_e)
-    on_ones, on_xhat = abs(dx_e.sum(axis=-1)).max(), (dx_e * c_e["xhat"]).sum(axis=-1)
-    theory = c_e["rstd"][..., 0] * D * (dxhat * c_e["xhat"]).mean(axis=-1) * e * c_e["rstd"][..., 0] ** 2
-    leaks.append((on_ones, abs(on_xhat).max(), abs(on_xhat - theory).max()))
-    print(f"eps {e:5g}: along ones {on_ones:.0e}, along xhat {leaks[-1][1]:.1e}, less the formula {leaks[-1][2]:.0e}")
+    leaks.append((abs(dx_e.sum(axis=-1)).max(), abs((dx_e * c_e["xhat"]).sum(axis=-1)).max()))
+    print(f"eps {e:5g}: dx along the ones {leaks[-1][0]:.0e}, along xhat {leaks[-1][1]:.0e}")
 
 # %% [markdown]
-# With $D = 3$ this can be drawn. Nine tokens: once centred, they lie in the plane at a right angle to $(1, 1, 1)$; here we look straight down on
-# it. LayerNorm moves each of them along its ray (grey) onto the circle of radius $\sqrt{3}$, and every gradient (arrow at the token; upstream
-# random, lengths made equal) lies in this plane, across the ray.
+# With $D = 3$ we can look straight down on the plane at a right angle to $(1, 1, 1)$, in which centred tokens lie. LayerNorm moves each of nine along
+# its ray (grey) onto the circle of radius $\sqrt{3}$, and every gradient (arrow; upstream random, lengths made equal) lies across the ray.
 
 # %%
 plane = np.array([[1, -1, 0], [1, 1, -2]]) / np.sqrt([[2], [6]])  # two directions at right angles to (1, 1, 1)
@@ -267,7 +310,7 @@ figure
 # %% [markdown]
 # ## Break it
 #
-# The mean is easily forgotten on the way back: the two ways of line 5 look like one. Then this is returned:
+# The mean is easily forgotten on the way back. Then this is returned:
 
 
 # %%
@@ -284,7 +327,7 @@ print()
 print(broken)
 
 # %% [markdown]
-# gamma and beta are right, x is not. What kind of wrong? Look at the error itself, analytic less numeric, in every feature of two tokens:
+# gamma and beta are right, x is not. The error, analytic less numeric, in every feature of two tokens:
 
 # %%
 excess = lost_mean(dy, p, c)[0] - numeric_gradient(lambda: (dy * layer_norm(x, p)[0]).sum(), x)
@@ -293,19 +336,18 @@ for token in ((0, 0), (1, 2)):
     print(f"token {token}: error {excess[token].round(6)}, lost term {lost[token]:.6f}")
 
 # %% [markdown]
-# The error is the same for all features of a token: it points along the ones, where a gradient of LayerNorm cannot point. And it is the lost term,
-# $r\, \overline{d\hat{x}}$.
+# The error is the same for all features of a token: it points along the ones, where no gradient of LayerNorm can point. It is the lost term,
+# $r\,\overline{d\hat{x}}$.
 #
 # ## GELU
 #
-# Two linear layers in a row are one linear layer: $(x w_1 + b_1) w_2 + b_2 = x (w_1 w_2) + (b_1 w_2 + b_2)$. Something that is not linear has to
-# stand between them. In ViT it is the GELU (Hendrycks and Gimpel 2016): each number times the probability that a standard normal number lies below
-# it,
+# Two linear layers in a row are one: $(x w_1 + b_1) w_2 + b_2 = x (w_1 w_2) + (b_1 w_2 + b_2)$. Something that is not linear has to stand between them.
+# In ViT it is the GELU (Hendrycks and Gimpel 2016): each number times the probability that a standard normal number lies below it,
 #
 # $$ y = x\, \Phi(x), \qquad \Phi(x) = \frac{1}{2} \left( 1 + \mathrm{erf}\left( \frac{x}{\sqrt{2}} \right) \right). $$
 #
-# (erf, the error function, is the name of an integral; it is what one computes $\Phi$ with.) So a large number passes, a very negative one is
-# stopped, and between them the gate $\Phi$ opens smoothly. Is it that probability? With the share of many random numbers in its place:
+# with the error function $\mathrm{erf}(u) = \frac{2}{\sqrt{\pi}} \int_0^u e^{-t^2} dt$. A large number passes, a very negative one is stopped, and between
+# them the gate $\Phi$ opens smoothly. Is it that probability? With the share of many random numbers in its place:
 
 # %%
 first = {"w": rng.standard_normal((5, 7)), "b": rng.standard_normal(7)}
@@ -322,7 +364,7 @@ print("x * share of draws  ", (some * gates).round(3))
 print("gelu(x)             ", gelu(some)[0].round(3))
 
 # %% [markdown]
-# There are two forms of it. The other one, from the same paper, has a tanh in place of the erf, and is what Google's ViT code computes:
+# A second form, from the same paper, has a tanh in place of the erf, and is what Google's ViT code computes:
 #
 # $$ y = \frac{x}{2} \left( 1 + \tanh\left( \sqrt{2 / \pi} \left( x + 0.044715\, x^3 \right) \right) \right) $$
 
@@ -349,9 +391,8 @@ print(f"lowest value {exact.min():.4f}, at x = {line[exact.argmin()]:.3f}")
 figure
 
 # %% [markdown]
-# Dotted on the left, for comparison, is **ReLU**, which is $x$ for $x > 0$ and else 0. The two forms of GELU cover each other. They differ by less
-# than 0.0005, but that is far more than rounding, and whoever compares with published weights must know which form they were trained with. GELU also
-# has a lowest point: it falls before it rises.
+# Dotted is **ReLU**: $x$ for $x > 0$, else 0. The two forms of GELU cover each other, but their difference is far more than rounding: one must know
+# with which of them published weights were trained. GELU falls before it rises.
 #
 # ## Its gradient, line by line
 #
@@ -378,8 +419,21 @@ print()
 print(exercises.source(gelu_backward))
 
 # %% [markdown]
-# The derivative needs the same exponential as the value, so the forward pass computes it and keeps it. One `gelu_backward` then serves both forms;
-# the tanh form's derivative is [on its page](../docs/derivations/gelu.md). Now as a picture, beside that of ReLU:
+# The derivative needs the same exponential as the value, so the forward pass computes it and keeps it, and one `gelu_backward` serves both forms.
+#
+# **Exercise: the other form.** The tanh form above, and its derivative by the same two rules ($\tanh' = 1 - \tanh^2$):
+
+
+# %%
+def my_gelu_tanh(x):
+    """x, any shape -> y = x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), and the cache {"dydx"}."""
+
+
+exercises.check("gelu_tanh", my_gelu_tanh)
+
+# %% [markdown]
+# (Derived on [GELU's page](../docs/derivations/gelu.md).) As a picture, beside ReLU's derivative. What will a central difference say of ReLU at its kink,
+# and what a gradient check?
 
 
 # %%
@@ -401,16 +455,20 @@ plain(axes)
 for h in (1e-2, 1e-4, 1e-6):
     at_zero = [difference(f, np.array([0.0]), h).item() for f in (lambda x: relu(x)[0], lambda x: gelu(x)[0])]
     print(f"at x = 0, h = {h:g}: ReLU {at_zero[0]}, GELU {at_zero[1]:.9f}")
+kink = tinyvit.gradcheck(relu, relu_backward, np.array([0.0, 1.0]))
+row = kink.rows[0]
+print(
+    f"gradient check of ReLU at x = 0: {row.analytic:.4f}, measured {row.numeric:.4f}, half of upstream; ok: {kink.ok}"
+)
 figure
 
 # %% [markdown]
-# ReLU has a kink at 0, where it has no derivative. A central difference reports the mean of its two sides, 0.5, for every $h$; code returns 0 or 1,
-# and a gradient check that happens to hit the kink fails. GELU is smooth, and its slope at 0 is truly 0.5. For every negative $x$, ReLU's gradient
-# is exactly 0 and such a feature learns nothing from this token; GELU's is small but not 0 (except at GELU's lowest point).
+# A central difference reports the mean of ReLU's two sides for every $h$; the code says 0, and the check fails. GELU's slope there is truly one half.
+# For every negative $x$, ReLU's gradient is exactly 0 and the feature learns nothing from this token; GELU's is 0 only at its lowest point.
 #
 # ## The MLP: each token thinks for itself
 #
-# The other half of an encoder block is two linear layers with a GELU between them: from $D$ features to $M$, usually $4 D$, and back.
+# Two linear layers with a GELU between them: from $D$ features to $M$, usually $4D$, and back.
 
 # %%
 wide = mlp_init(rng, D, 4 * D, dtype="float64")
@@ -422,11 +480,12 @@ for name, array in {"x": x, "before fc2": c_mlp["fc2"]["x"], "y": y}.items():
 
 D_b, M_b = 768, 3072  # ViT-B
 in_mlp, in_attention = 2 * D_b * M_b + M_b + D_b, 4 * (D_b * D_b + D_b)
-print(f"ViT-B, each block: {in_mlp:,} parameters in the MLP, {in_attention:,} in attention")
+share = in_mlp / (in_mlp + in_attention)
+print(f"ViT-B, each block: {in_mlp:,} parameters in the MLP, {in_attention:,} in attention: {share:.0%} in the MLP")
 
 # %% [markdown]
-# (`dropout` is off without masks.) Two thirds of a block's parameters are here, not in attention. And nothing here looks at another token:
-# with the tokens in another order, the results are the same in that other order.
+# (`ACTIVATIONS` is a table of the two GELUs and ReLU; `dropout` is off without masks.) Nothing here looks at another token: with the tokens in another
+# order, the results are the same in that other order.
 
 # %%
 order = np.array([2, 0, 1])
@@ -436,203 +495,55 @@ mlp_report = tinyvit.gradcheck(mlp, mlp_backward, x, wide)
 print(mlp_report)
 
 # %% [markdown]
-# ## Where the norm stands: not quite Vaswani's encoder
-#
-# It is often said that ViT takes the Transformer's encoder unchanged. Two things differ from Vaswani et al. (2017): the GELU, where they have ReLU,
-# and the place of LayerNorm. They normalise *behind* each addition (**post-norm**); ViT normalises *before* attention and before the MLP, inside
-# the branch (**pre-norm**). With $f$ for attention or the MLP,
-#
-# $$ \text{post-norm: } z \leftarrow \mathrm{LN}(z + f(z)), \qquad \text{pre-norm: } z \leftarrow z + f(\mathrm{LN}(z)). $$
-#
-# The parameters are the same, and in the package so is the form: a config chooses with `norm="pre"`, the default, or `norm="post"`. The post-norm
-# block ([source](../tinyvit/layers/post_norm_block.py)), and its backward pass:
-
-# %%
-print(exercises.source(post_norm_block))
-print()
-print(exercises.source(post_norm_block_backward))
-
-# %% [markdown]
-# Beside the lines of the pre-norm block, which [the next notebook](07_the_vision_transformer.ipynb) shows whole: the norm of a sum stands on the
-# stream itself. So on the way back, too, the whole gradient passes through `layer_norm_backward`, and only then is it handed both to the branch and
-# around it. (`rows` and dropout are explained there as well.) What else does it change? First a gradient check:
-
-# %%
-small = encoder_block_init(rng, 4, 6, dtype="float64")
-post_report = tinyvit.gradcheck(
-    post_norm_block, post_norm_block_backward, rng.standard_normal((2, 3, 4)), small, heads=2
-)
-print(str(post_report).splitlines()[-1])
-
-# %% [markdown]
-# Now stacks of 2 to 12 fresh blocks, a LayerNorm on top of either, and an upstream gradient of norm 1 from there. How large is the gradient that
-# arrives at the parameters of the first block, and of the last? (The weight of the MLP's second layer stands for its block; mean over three random
-# starts.)
-
-
-# %%
-def gradient_norms(block, backward, depth, seed, dim=64, heads=4):
-    """Norms of the gradients of fc2's weight in the first and in the last block, and the variance of the tokens on top."""
-    rng = np.random.default_rng(seed)
-    blocks, top, caches = [encoder_block_init(rng, dim, 4 * dim) for _ in range(depth)], layer_norm_init(rng, dim), []
-    z = rng.standard_normal((8, 17, dim), dtype="float32")
-    for p in blocks:
-        z, c = block(z, p, heads=heads)
-        caches.append(c)
-    y, c = layer_norm(z, top)
-    dz = rng.standard_normal(y.shape, dtype="float32")
-    dz, _ = layer_norm_backward(dz / np.linalg.norm(dz), top, c)
-    norms = []
-    for p, c in zip(reversed(blocks), reversed(caches), strict=True):
-        dz, g = backward(dz, p, c)
-        norms.append(np.linalg.norm(g["mlp"]["fc2"]["w"]))
-    return norms[-1], norms[0], z.var(axis=-1).mean()
-
-
-depths = (2, 4, 6, 8, 10, 12)
-pairs = {"pre-norm": (encoder_block, encoder_block_backward), "post-norm": (post_norm_block, post_norm_block_backward)}
-found = {
-    name: np.array([np.mean([gradient_norms(*pair, depth, seed) for seed in range(3)], axis=0) for depth in depths])
-    for name, pair in pairs.items()
-}
-figure = new_figure(7.5, 2.6)
-panels = ("first block", "gradient norm"), ("last block", "gradient norm"), ("tokens on top", "variance")
-for i, (axes, (title, ylabel)) in enumerate(zip(figure.subplots(1, 3), panels, strict=True)):
-    for (name, values), style, colour in zip(found.items(), ("o-", "s--"), (BLUE, ORANGE), strict=True):
-        axes.plot(depths, values[:, i], style, color=colour, label=name)
-    axes.set(xlabel="blocks", xticks=depths, ylim=(0, None), title=title, ylabel=ylabel)
-    plain(axes)
-axes.legend()
-figure
-
-# %% [markdown]
-# It is often said that post-norm lets the gradient fade before it reaches the first block. At these depths and with this start it does not: the
-# first block gets much the same either way, with post-norm rather more (left). What differs is the *last* block (middle). With post-norm its
-# gradient is as large in a deep model as in a shallow one; with pre-norm it shrinks as the model gets deeper. The right panel says why. A pre-norm
-# stream is a sum to which every block adds, so its variance grows about in proportion to depth, and the LayerNorm on top divides the gradient by
-# the root of it: the factor $r$ of line 6.
-#
-# Xiong et al. (2020) derive a bound of this form, with the factor $1 / \sqrt{\mathrm{depth}}$, and take it for the reason why post-norm models need
-# a gentle start of the learning rate and pre-norm models can do with less of one. What we have measured is only the gradient at the start; what
-# becomes of either in training, at several depths, is measured by `tinyvit lab norm` ([the paper lab](../docs/lab.md)).
-
-# %%
-ratio, post_ratio = (values[-1, 1] / values[0, 1] for values in found.values())
-print(f"last block, 12 blocks over 2: pre-norm {ratio:.2f}, post-norm {post_ratio:.2f}")
-print(f"1 / sqrt(12 / 2) = {math.sqrt(2 / 12):.2f}")
-
-# %% [markdown]
-# ## Exercises
-#
-# Write the bodies. `exercises.check` says whether the answer is right, and if it is not, what kind of mistake it looks like.
-# `exercises.hint("layer_norm")` gives a first hint, `exercises.hint("layer_norm", 2)` a second; `print(exercises.solution("layer_norm"))` shows how
-# the package does it. In the MLP, call the package's `linear`, `gelu` and their backward passes, or your own; `linear_backward` is still to be
-# imported from `tinyvit.layers.linear`.
-
-
-# %%
-def my_layer_norm(x, p, eps=1e-6):
-    """x [..., D], p {"gamma": [D], "beta": [D]} -> y [..., D] and the cache {"xhat": [..., D], "rstd": [..., 1]}.
-
-    xhat = (x - mean) * rstd with rstd = 1 / sqrt(variance + eps), over the last axis; y = gamma * xhat + beta.
-    """
-
-
-exercises.check("layer_norm", my_layer_norm)
-
-
-# %%
-def my_layer_norm_backward(dy, p, c):
-    """dy [..., D], p as above and the cache {"xhat": [..., D], "rstd": [..., 1]} -> dx [..., D] and g {"gamma": [D], "beta": [D]}."""
-
-
-exercises.check("layer_norm_backward", my_layer_norm_backward)
-
-
-# %%
-def my_gelu(x):
-    """x, any shape -> y = x Phi(x) and the cache {"dydx": Phi(x) + x phi(x)}. `normal_distribution(x)` gives Phi and phi."""
-
-
-exercises.check("gelu", my_gelu)
-
-
-# %%
-def my_gelu_tanh(x):
-    """x, any shape -> y = x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3), and the cache {"dydx"}."""
-
-
-exercises.check("gelu_tanh", my_gelu_tanh)
-
-
-# %%
-def my_gelu_backward(dy, c):
-    """dy of x's shape and the cache {"dydx"} -> dx."""
-
-
-exercises.check("gelu_backward", my_gelu_backward)
-
-
-# %%
-def my_mlp(x, p):
-    """x [B, T, D], p {"fc1": {"w": [D, M], "b": [M]}, "fc2": {"w": [M, D], "b": [D]}} -> y [B, T, D] and the cache.
-
-    y = GELU(x w1 + b1) w2 + b2. The cache {"fc1", "gelu", "dropout1", "fc2", "dropout2"} holds the cache of each part;
-    there is no dropout here, and its two caches are {}.
-    """
-
-
-exercises.check("mlp", my_mlp)
+# **Exercise: the MLP's way back**, with `linear_backward` (`tinyvit.layers.linear`) and `gelu_backward`.
 
 
 # %%
 def my_mlp_backward(dy, p, c):
-    """dy [B, T, D], p and the cache as above -> dx [B, T, D] and g {"fc1": {"w", "b"}, "fc2": {"w", "b"}}."""
+    """dy [B, T, D], p {"fc1": {"w": [D, M], "b": [M]}, "fc2": {"w": [M, D], "b": [D]}} -> dx [B, T, D] and g, a tree like p.
+
+    The cache {"fc1", "gelu", "dropout1", "fc2", "dropout2"} holds the cache of each part; there is no dropout here.
+    """
 
 
 exercises.check("mlp_backward", my_mlp_backward)
 
-
 # %% [markdown]
-# And the post-norm block, from `multi_head_attention`, `layer_norm` and `mlp`; what is not imported above is in `tinyvit.layers`.
+# ## Exercise: a norm without a mean
+#
+# RMSNorm (Zhang and Sennrich 2019, [arXiv 1910.07467](https://arxiv.org/abs/1910.07467)) leaves the mean where it is. Its forward pass is given. Of the
+# three terms in line 6, which remain?
 
 
 # %%
-def my_post_norm_block(z, p, *, heads):
-    """z [B, T, D], p {ln1, msa, ln2, mlp} -> z' = LN(MSA(z) + z), and then LN(MLP(z') + z'), [B, T, D].
-
-    The cache holds those of the parts: {msa, dropout, ln1, mlp, ln2}; that of dropout, which has no mask here, is {}.
-    """
+def rms_norm(x, p, eps=1e-6):
+    r = 1 / np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)
+    return x * r * p["gamma"], {"xhat": x * r, "r": r}
 
 
-exercises.check("post_norm_block", my_post_norm_block)
+def my_rms_norm_backward(dy, p, c):
+    """dy [..., D], p {"gamma": [D]} and the cache {"xhat": [..., D], "r": [..., 1]} -> dx [..., D] and g {"gamma": [D]}."""
 
 
-# %%
-def my_post_norm_block_backward(dz, p, c):
-    """The gradient dz [B, T, D] of the output -> that of the input, and g {ln1, msa, ln2, mlp}."""
-
-
-exercises.check("post_norm_block_backward", my_post_norm_block_backward)
+exercises.grade(rms_norm, my_rms_norm_backward, x, {"gamma": p["gamma"]})
 
 # %% [markdown]
 # ## What we know now
 #
 # LayerNorm puts each token's features to mean 0 and variance 1, and lets no gradient through that would only shift or stretch the token. GELU is a
-# smooth gate. The MLP is two linear layers with that gate between them, and treats each token alone. ViT normalises before each branch.
+# smooth gate. The MLP is two linear layers with that gate between them. All treat each token alone. Where they stand in a block: next notebook.
 
 # %%
 assert max(differences.values()) < 1e-8
-assert changed.sum() == 1 and changed[0, 0] and alone < 1e-14
+assert changed.sum() == 1 and changed[0, 0] and alone < 1e-14 and of_another > 0.01
 assert apart < 1e-13
-assert all(ones_part < 1e-13 and rest < 1e-13 for ones_part, _, rest in leaks) and leaks[0][1] < 1e-13 < leaks[1][1]
-assert report.ok and not broken.ok and mlp_report.ok and post_report.ok
+assert all(ones_part < 1e-13 for ones_part, _ in leaks) and leaks[0][1] < 1e-13 < leaks[1][1] < leaks[2][1]
+assert report.ok and not broken.ok and mlp_report.ok and not kink.ok
 assert [row.error < 1e-7 for row in broken.rows] == [False, True, True]
 assert abs(excess - lost[..., None]).max() < 1e-8
 assert 4.72e-4 < abs(gap).max() < 4.74e-4 and abs(abs(line[worst]) - 2.70) < 0.01
 assert collapsed < 1e-12 and permuted < 1e-12 and abs(some * gates - gelu(some)[0]).max() < 5e-3
-assert ratio < 0.55 and post_ratio > 0.9
-assert abs(found["pre-norm"][:, 0] / found["post-norm"][:, 0] - 1).max() < 0.3
+assert 0.66 < share < 0.67
 
 # %% [markdown]
 # Next: [the whole Vision Transformer](07_the_vision_transformer.ipynb), from these parts.

@@ -4,12 +4,19 @@
 # **The question.** We have patches, attention, heads, positions, LayerNorm, GELU. How do they make one model, and how does a gradient find its
 # way back through all of it?
 #
-# First, the whole journey of one image. A small Vision Transformer is trained for two seconds on handwritten digits. The image becomes a table
-# of numbers with a row for each **token**: 16 patches, and on top the **class token**, which is no patch. Three **blocks** change the table. At
-# the end the top row alone decides.
+# Lit is what is new here; every other part you know.
 
 # %%
-import dataclasses
+from tinyvit.viz import overview
+
+overview("addition", "blocks", "readout", "head")
+
+# %% [markdown]
+# First, the journey of one image through a small Vision Transformer, trained for a moment on handwritten digits. The image becomes a table of numbers
+# with a row for each **token**: 16 patches, and on top the **class token**, which is no patch. Three **blocks** change the table. At the end the top
+# row alone decides.
+
+# %%
 import math
 
 import numpy as np
@@ -19,10 +26,13 @@ from tinyvit import checks, exercises, trees
 from tinyvit.exercises.source import edited
 from tinyvit.layers.embedding import class_token, patch_embedding
 from tinyvit.layers.encoder_block import encoder_block, encoder_block_backward, encoder_block_init
-from tinyvit.layers.layer_norm import layer_norm
+from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward, layer_norm_init
 from tinyvit.layers.linear import linear
+from tinyvit.layers.mlp import mlp
+from tinyvit.layers.multi_head_attention import multi_head_attention
 from tinyvit.layers.pool import class_readout
 from tinyvit.layers.position import learned_position
+from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_backward
 from tinyvit.models.vit import encoder, vit, vit_backward
 from tinyvit.ops.class_row import class_row, class_row_backward
 from tinyvit.ops.softmax import softmax
@@ -33,15 +43,22 @@ config = tinyvit.PRESETS["digits"]
 p, history = tinyvit.fit(config, data, recipe=tinyvit.Recipe(epochs=12, learning_rate=5e-3), progress=False)
 images, labels = data[1][0][:64], data[1][1][:64]
 
-z, _ = patch_embedding(images, p["patch"], patch=config.patch)
-z, _ = class_token(z, p["cls"])
-z, _ = learned_position(z, p["pos"])
-stream = [z]
-for block in p["blocks"]:
-    z, _ = encoder_block(z, block, heads=config.heads)
-    stream.append(z)
-y, _ = layer_norm(class_row(z)[0], p["ln"])
-logits, _ = linear(y, p["head"])
+
+def four_equations(images, p):
+    """The logits, and the tables z_0, ..., z_L on the way."""
+    z, _ = patch_embedding(images, p["patch"], patch=config.patch)  # (1)
+    z, _ = class_token(z, p["cls"])
+    z, _ = learned_position(z, p["pos"])
+    stream = [z]
+    for block in p["blocks"]:
+        z, _ = encoder_block(z, block, heads=config.heads)  # (2), (3)
+        stream.append(z)
+    y, _ = layer_norm(class_row(z)[0], p["ln"])  # (4)
+    logits, _ = linear(y, p["head"])
+    return logits, stream
+
+
+logits, stream = four_equations(images, p)
 
 figure = new_figure(7.5, 2.3)
 panels = figure.subplots(1, 6, width_ratios=[1, 1.5, 1.5, 1.5, 1.5, 1.2])
@@ -60,8 +77,8 @@ plain(panels[5])
 figure
 
 # %% [markdown]
-# Each row has the 32 numbers of one token, orange where they are positive, purple where they are negative. The code above is the model, every part
-# of it known. It is the same as one call of `vit`:
+# Each row has the 32 numbers of one token, positive ones orange, negative ones purple. The function `four_equations` is the model, every part of it
+# known. It is the same as one call of `vit`:
 
 # %%
 by_vit, c = vit(images, p, config)
@@ -70,47 +87,46 @@ print("by hand and by vit, largest difference:", abs(logits - by_vit).max())
 # %% [markdown]
 # ## The four equations
 #
-# They are equations (1) to (4) of Dosovitskiy et al. (2021). The letters: $x_p^n$ is patch $n$ of $N$, written as one row of $P^2 C$ pixels, for
-# patches of side $P$ with $C$ channels; $E$ $[P^2 C, D]$ is the matrix that turns it into a token of width $D$; $x_{\mathrm{class}}$ is the class
-# token; $E_{\mathrm{pos}}$ $[N+1, D]$ holds a row for each position; semicolons stand between rows. (The paper does not write the bias of the patch
-# embedding; in the code it has one.) $L$ is the number of blocks, and $z_l$ is the table after block $l$. LN is LayerNorm, MSA is multi-head
-# self-attention, MLP is two linear layers with a GELU between them. Below each stand the lines of code that belong to it:
+# They are equations (1) to (4) of Dosovitskiy et al. (2021). $\mathbf{x}_p^n$ is patch $n$ of $N$, a row of $P^2 C$ pixels; $\mathbf{E}$ $[P^2 C, D]$ makes it
+# a token of width $D$ (the bias that the code has is not written); $\mathbf{x}_{\mathrm{class}}$ is the class token; $\mathbf{E}_{pos}$ $[N+1, D]$ has a row
+# for each position; semicolons stand between rows. $L$ is the number of blocks, $\mathbf{z}_\ell$ the table after block $\ell$. LN is LayerNorm, MSA
+# multi-head self-attention. Below each equation stand its lines of code:
 
 
 # %%
 def lines(function, *words):
     """The lines of a function's source in which one of the words stands."""
-    found = exercises.source(function).splitlines()
-    return "\n".join(line.strip() for line in found if any(word in line for word in words))
+    found = [line.strip() for line in exercises.source(function).splitlines() if any(word in line for word in words)]
+    if not found:
+        raise ValueError(f"{function.__name__}: no line with {words}")
+    return "\n".join(found)
 
 
 # %% [markdown]
-# $$ z_0 = [\, x_{\mathrm{class}};\; x_p^1 E;\; x_p^2 E;\; \cdots;\; x_p^N E \,] + E_{\mathrm{pos}} \qquad (1) $$
+# $$ \mathbf{z}_0 = [\mathbf{x}_{\mathrm{class}};\; \mathbf{x}_p^1 \mathbf{E};\; \mathbf{x}_p^2 \mathbf{E};\; \cdots;\; \mathbf{x}_p^N \mathbf{E}] + \mathbf{E}_{pos} \qquad (1) $$
 
 # %%
 print(lines(vit, 'c["patch"]', 'c["cls"]', 'c["pos"]'))
 
 # %% [markdown]
-# `pool` and `position` stand for what the model's `config` names: there are other ways to begin than the paper's ([positions](05_positions.ipynb),
-# [class token or average](14_class_token_or_average.ipynb)). Unless it says otherwise, `pool.token` is `class_token` and `position.forward` is
-# `learned_position`, as in the cell above.
+# (`kind`, `eps`, `rows`, `masks` are settings: more below. By default `position` is `learned_position`.)
 #
-# $$ z'_l = \mathrm{MSA}(\mathrm{LN}(z_{l-1})) + z_{l-1}, \qquad l = 1, \ldots, L \qquad (2) $$
+# $$ \mathbf{z}'_\ell = \mathrm{MSA}(\mathrm{LN}(\mathbf{z}_{\ell-1})) + \mathbf{z}_{\ell-1}, \qquad \ell = 1, \ldots, L \qquad (2) $$
 
 # %%
 print(lines(encoder_block, 'c["ln1"]', 'c["msa"]', "(2)"))
 
 # %% [markdown]
-# $$ z_l = \mathrm{MLP}(\mathrm{LN}(z'_l)) + z'_l, \qquad l = 1, \ldots, L \qquad (3) $$
+# $$ \mathbf{z}_\ell = \mathrm{MLP}(\mathrm{LN}(\mathbf{z}'_\ell)) + \mathbf{z}'_\ell, \qquad \ell = 1, \ldots, L \qquad (3) $$
 
 # %%
 print(lines(encoder_block, 'c["ln2"]', 'c["mlp"]', "(3)"))
 
 # %% [markdown]
-# $$ y = \mathrm{LN}(z_L^0) \qquad (4) $$
+# $$ \mathbf{y} = \mathrm{LN}(\mathbf{z}_L^0) \qquad (4) $$
 #
-# $z_L^0$ is row 0 of $z_L$, the class token's. Here `readout` is `class_readout`, two lines of its own file,
-# [pool.py](../tinyvit/layers/pool.py). One linear layer, the **head**, turns $y$ into $K$ logits, one for each class.
+# $\mathbf{z}_L^0$ is row 0 of $\mathbf{z}_L$, the class token's. `readout` is `class_readout` by default
+# ([or an average](14_class_token_or_average.ipynb)). One linear layer, the **head**, turns $\mathbf{y}$ into $K$ logits, one for each class.
 
 # %%
 print(lines(vit, "readout(", 'c["head"]'))
@@ -118,32 +134,18 @@ print("\nclass_readout:")
 print(lines(class_readout, 'c["class_row"]', 'c["ln"]'))
 
 # %% [markdown]
-# Two kinds of work take turns. In (2) tokens talk to each other: MSA is the only place of the whole model where one token's numbers reach
-# another's. In (3) each token is on its own: the MLP is applied to every row alike.
-#
-# ## The block, whole
-
-# %%
-print(exercises.source(encoder_block))
-
-# %% [markdown]
-# Line by line. `c` will hold what the backward pass must remember. LayerNorm brings each token to one scale. Attention takes queries from the first
-# `rows` tokens (all of them, if `rows` is `None`), keys and values from all; further settings of it, such as `scale`, are handed on in `attention`. Dropout does
-# nothing unless a mask is handed in; we come to it below.
-# The sum is equation (2). Then LayerNorm, MLP, sum: equation (3).
-#
-# As [the last notebook](06_layer_norm_and_gelu.ipynb) has it, this is not quite the encoder of Vaswani et al. (2017): the MLP has a GELU for a ReLU,
-# and the norm stands inside the branch. So nothing but additions lies between $z_0$ and $z_L$, no norm has touched $z_L$, and that is why there is
-# one more LayerNorm at the end, in (4).
+# In (2) tokens talk to each other: MSA is the only place of the whole model where one token's numbers reach another's. In (3) each token is on its own.
 #
 # ## The residual stream
 #
-# Since nothing but additions happens to $z$, it is a sum. Write $m_l$ for what MSA adds in block $l$, and $f_l$ for what the MLP adds:
+# LN then MSA is one **branch** of a block, LN then MLP the other. The sum around a branch, $z + \text{branch}(z)$, is a **residual connection** (He et
+# al. 2016, [arXiv 1512.03385](https://arxiv.org/abs/1512.03385)). Nothing but such sums happens to $z$. With $m_\ell$ for what MSA adds in block $\ell$, and
+# $f_\ell$ for what the MLP adds:
 #
 # $$ z_L = z_0 + m_1 + f_1 + m_2 + f_2 + \cdots + m_L + f_L $$
 #
-# $z$ is called the **residual stream**: each sublayer reads it through its own LayerNorm, and adds its finding. The cache has the input of each
-# branch's last linear layer, so we can ask a trained model what each branch has added.
+# $z$ is called the **residual stream**: each branch reads it through its own LayerNorm, and adds its finding. How much does each add in the trained
+# model? (The cache has the input of each branch's last linear layer.)
 
 
 # %%
@@ -178,32 +180,39 @@ left.set_ylabel("mean norm of a row")
 figure
 
 # %% [markdown]
-# The bars are what a branch adds, the dots the stream that it is added to. A branch may add as much as there was, but it overwrites nothing: the
-# stream stays in the sum. The class row starts with the same numbers for every image, so all that it knows of an image at the end, the branches
-# have added. It is often taken for a start-of-sentence symbol. It is something else: a place without content of its own, where attention can gather
-# what the head will need.
+# A branch may add as much as there was, but it overwrites nothing: the stream stays in the sum. The class row starts with the same numbers for every
+# image, so all that it knows of an image at the end, the branches have added.
+#
+# ## The block, whole
+
+# %%
+print(exercises.source(encoder_block))
+
+# %% [markdown]
+# `c` will hold what the backward pass must remember. Attention takes queries from the first `rows` tokens (all, if `rows` is `None`), keys and values
+# from all; `attention` holds its further settings. Dropout does nothing unless a mask is handed in ([training](09_training.ipynb) does). LayerNorm stands
+# inside the branch, so no norm has touched $z_L$: that is why there is one more at the end, in (4).
 #
 # ## The model, whole
 
 # %%
-print(exercises.source(vit))
+print(exercises.source(four_equations))
 
 # %% [markdown]
-# An embedding, a stack of blocks and a head. The stack, `encoder`, is a loop:
+# [vit.py](../tinyvit/models/vit.py) has the same lines, which also write a cache and read settings. What it has besides, in `vit` and in its loop over the
+# blocks, `encoder`:
 
 # %%
-print(exercises.source(encoder))
+print(lines(vit, 'c["dropout"]', "keep = ", 'c["blocks"]', 'c["pre_logits"]'))
+print("\nencoder:")
+print(lines(encoder, "choices = ", "rows = ", "shape = ", "forward = ", "run_block("))
 
 # %% [markdown]
-# `rows` is `None` for all blocks, and for the last one `None` or 1. `keep_cache=False` throws each block's cache away, for prediction. `choices` are
-# the settings of the configuration that a block reads; with the defaults, `block` is `encoder_block`. `pre_logits` is one more layer, which some
-# published models have before the head, and ours have not.
+# `keep_cache=False` throws each block's cache away, for prediction. `choices` are a block's settings; by default, `block` is `encoder_block`.
+# `pre_logits` is one more layer before the head, which in the paper is "a MLP with one hidden layer at pre-training time and [...] a single linear layer
+# at fine-tuning time" (section 3.1). Ours is the second.
 #
-# ## Only the class row reaches the head
-#
-# In the last block, what the patch rows become is read by nobody. Attention still needs their keys and values, but not their queries, nor
-# anything that comes after. With `all_rows=False` the last block computes one row instead of $T = N + 1$. This is no approximation: the gradient of
-# the rows left out is zero, and the results agree to rounding.
+# In the last block, what the patch rows become is read by nobody. There `all_rows=False` computes one row; the results agree:
 
 # %%
 p64 = trees.map(lambda leaf: leaf.astype(np.float64), p)
@@ -217,38 +226,51 @@ def both_ways(all_rows):
     return logits, vit_backward(tinyvit.cross_entropy_backward(1.0, c_loss), p64, c, config)[1]
 
 
-(whole, g), (short, g_short) = both_ways(True), both_ways(False)
-largest = max(abs(a - b).max() for a, b in zip(trees.leaves(g), trees.leaves(g_short), strict=True))
+(whole, g_whole), (short, g_short) = both_ways(True), both_ways(False)
+largest = max(abs(a - b).max() for a, b in zip(trees.leaves(g_whole), trees.leaves(g_short), strict=True))
 print(f"logits differ by {abs(whole - short).max():.0e}, gradients by {largest:.0e}")
 
 # %% [markdown]
-# What it saves can be counted. `tinyvit.shapes` lists the multiply-adds of every product, and in the last block six of the products shrink from
-# $T$ rows to one. (In time: [speed](../docs/speed.md).)
+# ## How are the numbers drawn?
+#
+# If $x$ has $D$ independent entries of size 1 and $w$ entries of variance $1/D$, then $xw$ has size 1 again: each layer hands on what it got. Backwards
+# the same asks for $1/\text{outputs}$, and $2/(\text{inputs} + \text{outputs})$ is a compromise (Glorot and Bengio 2010): the matrices of q, k, v, o
+# and the MLP are uniform in $\pm\sqrt{6/(\text{inputs} + \text{outputs})}$ ([initializers.py](../tinyvit/layers/initializers.py)). The patch matrix
+# has variance $1/(P^2 C)$, positions the standard deviation `position_std`; biases, class token and head are zero, gamma is one. So it is in
+# [the paper's code](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_vit.py), but for the MLP's biases, which are tiny.
+#
+# Break it: with matrices three times too small or too large, how large are the tokens after 1, 2, 6 and 12 linear layers, and blocks?
 
 
 # %%
-def saved(config):
-    """The multiply-adds for one image, and how many of them the class row alone does without."""
-    summary, T, last = tinyvit.shapes(config), config.tokens, f"blocks/{config.depth - 1}/"
-    shrink = {last + name for name in ("msa/q", "msa/att/scores", "msa/att", "msa/o", "mlp/fc1", "mlp/fc2")}
-    return summary.totals[1], sum(row.multiply_adds // T * (T - 1) for row in summary if row.name in shrink)
+def scaled(p, factor):
+    """A block's parameters with all its matrices times a factor."""
+    return trees.map(lambda leaf: factor * leaf if leaf.ndim == 2 else leaf, p)
 
 
-for name in ("digits", "mnist", "B/16"):
-    work, less = saved(tinyvit.PRESETS[name])
-    print(f"{name:7} {work:>14,} multiply-adds, {less:>13,} fewer for the class row alone: {less / work:5.1%}")
+rng = np.random.default_rng(0)
+fresh_blocks = [encoder_block_init(rng, 64, 4 * 64) for _ in range(12)]
+tokens = rng.standard_normal((8, 17, 64), dtype="float32")
+sizes = {}
+for factor in (1 / 3, 1, 3):
+    chain, table, sizes[factor] = tokens, tokens, []
+    for block in fresh_blocks:
+        block = scaled(block, factor)
+        chain = chain @ block["msa"]["q"]["w"]
+        table, _ = encoder_block(table, block, heads=4)
+        sizes[factor].append((chain.std(), table.std()))
+    for title, found in zip(("linear layers", "blocks"), np.transpose(sizes[factor]), strict=True):
+        print(f"matrices times {factor:4.2f}: {title:14}", *(f"{found[n - 1]:12.4g}" for n in (1, 2, 6, 12)))
 
 # %% [markdown]
-# The fewer the blocks, the more the last one matters.
+# A chain of linear layers dies out or explodes. In a block LayerNorm comes first, so what a branch adds does not depend on the stream's size: with small
+# matrices next to nothing, and the block is idle; with large ones so much that the first block drowns the image.
 #
 # ## The head starts at zero
 #
-# A new model's head is all zeros, so all logits are zero, all $K$ classes have the probability $1/K$, and the first loss is $-\ln(1/K) = \ln K$
-# whatever the image. It is the first thing to look at when training goes wrong: a larger first loss means a model that is confident before it
-# has seen anything.
-#
-# Write $dx$ for the gradient of the loss by $x$: an array of the shape of $x$. A head of zeros also means that the gradient that goes
-# down to the blocks, $dy = d\mathrm{logits}\; w^\top$ with $w = 0$, is zero. In its first step, the head learns alone.
+# For fine-tuning, the paper attaches a new head of zeros (section 3.2); here training from scratch begins with one, too. All logits are zero, and the
+# first loss is $\ln K$. The gradient that goes down to the blocks, $dy = d\mathrm{logits}\; w^\top$ with $w = 0$, is zero: in its first step, the head
+# learns alone.
 
 # %%
 new = tinyvit.vit_init(np.random.default_rng(0), config)
@@ -262,8 +284,8 @@ for name in ("patch", "blocks", "ln", "head"):
 # %% [markdown]
 # ## The cache is the trace
 #
-# Everything the forward pass has remembered is in `c`: nested dictionaries and lists, with arrays as leaves, under the names of the lines that
-# wrote them. `trees.walk` visits them in order. Of the three blocks, the first:
+# Everything the forward pass has remembered is in `c`: nested dictionaries and lists, with arrays as leaves, under the names of the lines that wrote them.
+# Of the three blocks, the first:
 
 # %%
 for name, array in trees.walk(c):
@@ -272,13 +294,12 @@ for name, array in trees.walk(c):
 
 # %% [markdown]
 # `xhat` is LayerNorm's normalised input and `rstd` one over its standard deviation; `att` has queries, keys, values and the attention maps `a`;
-# `dydx` is GELU's derivative. Whoever wants to know what a model did reads its cache, and [looking inside](11_looking_inside.ipynb) does nothing
-# else.
+# `dydx` is GELU's derivative. Whoever wants to know what a model did reads its cache: [looking inside](11_looking_inside.ipynb) does nothing else.
 #
 # ## Every tensor
 #
-# The cache is what is kept; other tensors pass. `tinyvit.shapes` lists all of them, with parameters, multiply-adds and bytes. A few lines, for
-# digits and for ViT-B/16, for one image:
+# Other tensors pass and are not kept. `tinyvit.shapes` lists all, with parameters, multiply-adds and bytes. A few, for digits and for ViT-B/16, for one
+# image (`patches` before they are put in a row; FLOPs, which others count, are twice the multiply-adds):
 
 # %%
 listed = [
@@ -301,17 +322,13 @@ for name in ("digits", "B/16"):
             print(f"{row.name:18} {list(row.shape)!s:>20} {row.parameters:>11,} {row.multiply_adds:>14,}")
 
 # %% [markdown]
-# `print(tinyvit.shapes(config))` shows them all, and `tinyvit shapes B/16 --figure` draws [the dataflow](../docs/figures/dataflow.svg).
+# `tinyvit shapes B/16 --figure` draws [the dataflow](../docs/figures/dataflow.svg).
 #
 # ## Every parameter, by hand
 #
 # $M$ is the MLP's hidden width, $K$ the number of classes. For colour images, with $C = 3$:
 #
 # $$ (3P^2 D + D) + D + (N+1) D + L\,(4D^2 + 2DM + 9D + M) + 2D + DK + K $$
-#
-# Patches: a matrix $[3P^2, D]$ and its bias. Class token: one row. Positions: a row for each token. In each block, four matrices $[D, D]$ for q,
-# k, v and the output projection, two $[D, M]$ and $[M, D]$ of the MLP; and of vectors four biases $D$, two LayerNorms of $2D$ each, and $D$ of
-# the MLP's second bias, together $9D$, and $M$ of its first. The last LayerNorm: $2D$. The head: a matrix and its bias.
 
 
 # %%
@@ -320,12 +337,13 @@ def by_hand(config):
     P, C, D, N = config.patch, config.channels, config.dim, config.grid**2
     L, M, K = config.depth, config.mlp_dim, config.classes
     return {
-        "patch": C * P**2 * D + D,
-        "cls": D,
-        "pos": (N + 1) * D,
+        "patch": C * P**2 * D + D,  # a matrix and its bias
+        "cls": D,  # one row
+        "pos": (N + 1) * D,  # a row for each token
+        # matrices of q, k, v and o; two of the MLP; 9 D: four biases, two LayerNorms, the second bias of the MLP
         "blocks": L * (4 * D**2 + 2 * D * M + 9 * D + M),
-        "ln": 2 * D,
-        "head": D * K + K,
+        "ln": 2 * D,  # gamma and beta
+        "head": D * K + K,  # a matrix and its bias
     }
 
 
@@ -335,8 +353,8 @@ for name, number in by_hand(b16).items():
     print(f"{name:7} {number:>12,} {trees.count(tree[name]):>12,}")
 
 # %% [markdown]
-# And the sum, for all presets: by the formula, and by counting the entries of every array. (Ti, S, B, L and H are sizes, from tiny to huge; the
-# number is the side of a patch.)
+# And the sum, by the formula and by counting, beside table 1 of the paper. (Behind the slash: $P$. Ti and S are sizes of Touvron et al. 2021,
+# [arXiv 2012.12877](https://arxiv.org/abs/2012.12877).)
 
 # %%
 counts = {
@@ -344,62 +362,69 @@ counts = {
     for name, c in tinyvit.PRESETS.items()
     if type(c) is tinyvit.ViTConfig
 }
-for name, (formula, counted) in counts.items():
-    print(f"{name:14} {formula:>12,} {counted:>12,} {'equal' if formula == counted else 'NOT EQUAL'}")
+table_1 = {"B/16": "Base, 86M", "L/16": "Large, 307M", "H/14": "Huge, 632M"}  # as printed there
+print("         L     D     M  heads      formula      counted  the paper")
+for name in ("Ti/16", "S/16", "B/16", "B/32", "L/16", "L/32", "H/14"):
+    size, (formula, counted) = tinyvit.PRESETS[name], counts[name]
+    shape = f"{size.depth:3} {size.dim:5} {size.mlp_dim:5} {size.heads:6}"
+    print(f"{name:6} {shape} {formula:>12,} {counted:>12,}  {table_1.get(name, '')}")
 
 # %% [markdown]
-# ## The memory of training
-#
-# To predict, the parameters suffice, and one block's tensors at a time. To train, there must also be a gradient for each parameter; two numbers
-# for each parameter that the optimiser AdamW keeps (running means of the gradient and of its square, the **moments**:
-# [training](09_training.ipynb)); and the cache, which grows with the batch. In megabytes ($10^6$ bytes), with 4 bytes a number:
-
-# %%
-print("model    images   parameters  gradients  two moments      cache")
-for name in ("digits", "mnist", "B/16"):
-    for batch in (1, 32):
-        summary = tinyvit.shapes(tinyvit.PRESETS[name], batch)
-        size = 4e-6 * summary.totals[0]
-        print(f"{name:8} {batch:6} {size:12.2f} {size:10.2f} {2 * size:12.2f} {1e-6 * summary.kept:10.2f}")
-
-# %% [markdown]
-# For a single image the parameters weigh more, for a batch the cache does. So tinyvit cuts a batch into smaller ones, one after the other, whose
-# gradients are added up: then there is never a cache for more than one of them (on several cores, one for each core).
+# The paper does not say which patch it counted. Its 307M fits L/32, not L/16.
 #
 # ## The way back
 #
-# The backward pass is the forward pass in a mirror: the same lines, last line first. Each has a partner that asks for the same parameters and for
-# the cache that it left. Of the whole model:
+# The backward pass is the forward pass in a mirror: the same lines, last line first, each with a partner that asks for the same parameters and for the
+# cache that it left. One rule is new: **where a value is used twice, its gradients add up.**
+#
+# **Exercise: a block's way back.** Where in its source, above, is a value used twice? ([How it is marked](00_start_here.ipynb). The parts' backward
+# passes are in `tinyvit.layers`.)
+
 
 # %%
-for forward, backward in [
-    ('c["head"]', 'c["head"]'),
-    ("pool.read(", "pool.read_backward("),
-    ("encoder_block(", "encoder_block_backward("),
-] + [(f'c["{name}"]', f'c["{name}"]') for name in ("dropout", "pos", "cls", "patch")]:
-    print(lines(vit, forward))
-    print("    ", lines(vit_backward, backward))
+def my_encoder_block_backward(dz, p, c):
+    """The gradient dz [B, T, D] of the output -> that of the input, and g {ln1, msa, ln2, mlp}."""
 
-# %% [markdown]
-# And of a block:
+
+exercises.check("encoder_block_backward", my_encoder_block_backward)
 
 # %%
 print(exercises.source(encoder_block_backward))
 
 # %% [markdown]
-# Only two things are new, and both are one rule: **where a value is used twice, its gradients add up.** In equation (3), $z'$ goes into the
-# branch and around it. So its gradient is
+# In equation (3), $z'$ goes into the branch and around it. So its gradient is
 #
 # $$ dz' = dz + dz \left( \frac{\partial\, \mathrm{MLP}(\mathrm{LN}(z'))}{\partial z'} \right), $$
 #
 # where the first term is `dz` itself, handed on unchanged, and the second is what comes back through the branch, `dy`. Hence `dz = dy + dz`. In
-# equation (2), besides that, the normalised input serves both as the source of queries and as that of keys and values: hence `dy += dq`, in the
-# rows that had queries.
+# equation (2), besides that, the normalised input is the source of queries and of keys and values: hence `dy += dq`, in the rows that had queries.
 #
+# **Exercise: the model's way back**, that of `four_equations` (`class_readout_backward` goes back through the readout).
+
+
+# %%
+def my_vit_backward(dy, p, c, config):
+    """The gradient dy [B, K] of the logits -> that of the images [B, H, W, C], and g, a tree like p.
+
+    p {patch, cls, pos, blocks [...], ln, head}; c {patch, cls, pos, dropout, blocks [...], readout, head}, of the parts.
+    """
+
+
+exercises.check("vit_backward", my_vit_backward)
+
+# %% [markdown]
+# Each line forward, and below it its partner:
+
+# %%
+partners = [('c["head"]', 'c["head"]'), ("readout(", "readout_backward("), ("encoder(", "encoder_backward(")]
+for forward, backward in partners + [(f'c["{name}"]', f'c["{name}"]') for name in ("dropout", "pos", "cls", "patch")]:
+    print(lines(vit, forward))
+    print("    ", lines(vit_backward, backward))
+
+# %% [markdown]
 # ## Do we believe it?
 #
-# The check of everything at once: a small ViT with two blocks, all parameters random, every entry of every parameter and every pixel moved by
-# itself.
+# The check of everything at once: a small ViT with two blocks, all parameters random, every entry and every pixel moved by itself.
 
 # %%
 report = checks.cases(["vit"])["vit"].check()
@@ -411,14 +436,12 @@ for row in report.rows:
         )
 
 # %% [markdown]
-# The last two columns are the gradient of the worst entry, ours and the measured one. Parameters must be random here: with the head at zero, all
-# gradients below it are zero too, and a wrong backward pass would pass. The gradient of the key's bias, `k/b`, is zero, and ought to be: it adds
-# the same number to all scores of a query, and softmax does not see that.
+# The last two columns are the gradient of the worst entry, ours and the measured one. (With a head of zeros, a wrong backward pass below it would pass.)
+# The gradient of the key's bias, `k/b`, ought to be zero: it adds the same number to all scores of a query, which softmax does not see.
 #
 # ## Break it
 #
-# Forget a residual connection, on the way back only. `edited` takes the block's backward pass and changes one line: `dz = dy + dz` becomes
-# `dz = dy`. All shapes stay right.
+# Forget a residual connection, on the way back only: `edited` changes the line `dz = dy + dz` to `dz = dy`. All shapes stay right.
 
 # %%
 forgetful_backward = edited(encoder_block_backward, ("dz = dy + dz", "dz = dy"))
@@ -427,10 +450,9 @@ broken = tinyvit.gradcheck(case.forward, forgetful_backward, *case.inputs, **cas
 print(broken)
 
 # %% [markdown]
-# Read the table as a trace. The MLP and its LayerNorm are right; attention, its LayerNorm and the input are wrong. (Only `k/b` agrees there,
-# because zero is right for any upstream gradient.) The backward pass runs from the MLP to attention, so the mistake lies between them: in the
-# line that we changed. Before you read on: which rows would be wrong if we forgot the other residual connection, in the function's last line but
-# one?
+# Read the table as a trace. The MLP and its LayerNorm are right; attention, its LayerNorm and the input are wrong (but for `k/b`, where zero is always
+# right). The backward pass runs from the MLP to attention, so the mistake lies between them: in the line that we changed. Before you read on: which
+# rows would be wrong if we forgot the other residual connection, in the function's last line but one?
 
 # %%
 forgetful_too = edited(encoder_block_backward, ("dy[:, : dz.shape[1]] += dz", "pass"))
@@ -438,15 +460,14 @@ other = tinyvit.gradcheck(case.forward, forgetful_too, *case.inputs, **case.keyw
 print("wrong:", [row.name for row in other.rows if row.error > other.rtol])
 
 # %% [markdown]
-# The input `z`, and nothing else. All parameters of this block have right gradients; the blocks below it would learn from a wrong one. A check
-# that looked at parameters alone would have found nothing.
+# The input `z`, and nothing else. A check that looked at parameters alone would have found nothing, and the blocks below would learn from a wrong
+# gradient.
 #
 # ## What residual connections are for
 #
-# Twelve blocks with new parameters, with residual connections and without. Random tokens go up, a random gradient of norm 1 starts at the class
-# row and goes down. Three things are measured at each block: how much the tokens of its input differ from each other (the norm of what remains
-# when their mean is taken off, as a share of the whole); the norm of the gradient that arrives at its input; and that of its query matrix's
-# gradient.
+# Without residual connections, does the gradient vanish? Random tokens go up through twelve new blocks, with them and without; a random gradient of
+# norm 1 starts at the class row and goes down. Measured at each block: how much the tokens of its input differ (the norm of what remains when their mean
+# is taken off, as a share of the whole); the norm of the gradient that arrives at its input; and that of its query matrix's gradient.
 
 
 # %%
@@ -474,8 +495,12 @@ def up_and_down(block, block_backward, depth=12, D=64, T=17):
 
 with_residual = up_and_down(encoder_block, encoder_block_backward)
 without = up_and_down(bare_block, bare_block_backward)
-bare = tinyvit.gradcheck(bare_block, bare_block_backward, *case.inputs, **case.keywords)
-print(f"gradient check of the blocks without residual connections: worst error {bare.worst_error:.1e}, ok: {bare.ok}")
+bare_report = tinyvit.gradcheck(bare_block, bare_block_backward, *case.inputs, **case.keywords)
+print(f"gradient check without residual connections: worst error {bare_report.worst_error:.1e}, ok: {bare_report.ok}")
+for name, measured in (("with", with_residual), ("without", without)):
+    print(
+        f"{name:7}: gradient of the input of block 12 {measured[-1, 1]:.2f}, 6 {measured[5, 1]:.2f}, 1 {measured[0, 1]:.2f}"
+    )
 
 figure = new_figure(7.5, 2.7)
 titles = ("how much tokens differ", "gradient of the block's input", "gradient of the query matrix")
@@ -490,144 +515,143 @@ axes.legend(fontsize=8)
 figure
 
 # %% [markdown]
-# It is often written that without residual connections the gradient vanishes. What is measured is more interesting. Read the middle from right
-# to left, as the gradient goes: with residual connections it grows, since every block hands on what it got and adds what came through its
-# branches (here they add up more than they cancel). Without, it drops to a fraction, but not to nothing, because each LayerNorm scales a small
-# input up to size 1, and on the way back the gradient by the same factor.
+# Read the middle from right to left, as the gradient goes. With residual connections it grows: every block hands on what it got and adds what came
+# through its branches. Without, it drops to a fraction, but not to nothing: where a branch's output is small, the next LayerNorm's factor
+# $1/\mathrm{std}$ is above 1, also for the gradient; hence the rise towards block 1.
 #
-# What dies is on the left. Attention is an average, and averages of averages are alike: after three or four blocks without residual connections
-# all tokens are the same (Dong et al. 2021 prove it for attention alone, "Attention is not all you need"). Then it makes no difference where a
-# query looks, all values being equal, and queries and keys get no gradient: on the right, where what is left is rounding. The stream keeps the
-# tokens apart.
+# What dies is on the left. Averages of averages are alike: after a few blocks without residual connections all tokens are the same (Dong et al. 2021,
+# [arXiv 2103.03404](https://arxiv.org/abs/2103.03404), prove it for attention alone). Then it makes no difference where a query looks, and queries and keys
+# get no gradient but rounding (right). The stream keeps the tokens apart.
 #
-# ## Dropout
+# ## Where the norm stands
 #
-# One part is left. **Dropout** (Srivastava et al. 2014) sets each number to 0 with probability $r$, the **rate**, in training only, so that no
-# unit can rely on another. What is kept is divided by $1 - r$, so that the mean stays:
-# $E[\mathrm{mask}] = r \cdot 0 + (1 - r) \cdot \frac{1}{1 - r} = 1$, and evaluation need not do anything. The paper puts it after every linear
-# layer of a block except q, k and v, and directly after the positions are added. That is one mask at the entrance, the `stem`, and three in each
-# block:
+# Vaswani et al. (2017) normalise *behind* each addition (**post-norm**), ViT inside the branch (**pre-norm**). With $f$ for attention or the MLP,
+#
+# $$ \text{post-norm: } z \leftarrow \mathrm{LN}(z + f(z)), \qquad \text{pre-norm: } z \leftarrow z + f(\mathrm{LN}(z)). $$
+#
+# The parameters are the same; a config chooses with `norm="pre"`, the default, or `norm="post"`:
 
 # %%
-dropping = dataclasses.replace(config, dropout=0.25)
-masks = tinyvit.vit_masks(np.random.default_rng(0), dropping, batch=64)
-for name, mask in trees.walk(masks):
-    if not name.startswith(("blocks/1", "blocks/2")):
-        print(f"{name:18} {list(mask.shape)!s:14} values {np.unique(mask).round(4)}, mean {mask.mean():.4f}")
+print(exercises.source(post_norm_block))
+small = encoder_block_init(rng, 4, 6, dtype="float64")
+post_report = tinyvit.gradcheck(
+    post_norm_block, post_norm_block_backward, rng.standard_normal((2, 3, 4)), small, heads=2
+)
+print()
+print(str(post_report).splitlines()[-1])
 
 # %% [markdown]
-# The masks are drawn apart and handed in. So `vit` stays a pure function: with the same masks it computes the same logits, its gradient can be
-# checked, and a run that is stopped and resumed draws the same masks again. Without masks it evaluates; there is no mode to forget.
+# The norm stands on the stream itself, so the whole gradient passes through it. In which of the two will the gradient fade before it reaches block 1?
+# Stacks of 2 to 12 fresh blocks, a LayerNorm on top, and an upstream gradient of norm 1 from there: how large is what arrives at the input of each
+# block, and at the parameters of the last? (The weight of the MLP's second layer stands for its block; mean over three random starts.)
+
 
 # %%
-once, twice = vit(images, p, dropping, masks=masks)[0], vit(images, p, dropping, masks=masks)[0]
-print("same masks, same logits:", np.array_equal(once, twice))
-print("no masks, no dropout:   ", np.array_equal(vit(images, p, dropping)[0], by_vit))
+def on_the_way_back(block, backward, depth, seed, dim=64, heads=4):
+    """Norms of dz before each block and under the top LayerNorm, of the last fc2's gradient, and the variance on top."""
+    rng = np.random.default_rng(seed)
+    blocks, top, caches = [encoder_block_init(rng, dim, 4 * dim) for _ in range(depth)], layer_norm_init(rng, dim), []
+    z = rng.standard_normal((8, 17, dim), dtype="float32")
+    for p in blocks:
+        z, c = block(z, p, heads=heads)
+        caches.append(c)
+    y, c = layer_norm(z, top)
+    dz = rng.standard_normal(y.shape, dtype="float32")
+    dz, _ = layer_norm_backward(dz / np.linalg.norm(dz), top, c)
+    norms, of_weights = [np.linalg.norm(dz)], []
+    for p, c in zip(reversed(blocks), reversed(caches), strict=True):
+        dz, g = backward(dz, p, c)
+        norms.insert(0, np.linalg.norm(dz))
+        of_weights.append(np.linalg.norm(g["mlp"]["fc2"]["w"]))
+    return np.array([*norms, of_weights[0], z.var(axis=-1).mean()])
+
+
+depths = (2, 4, 6, 8, 10, 12)
+pairs = {"pre-norm": (encoder_block, encoder_block_backward), "post-norm": (post_norm_block, post_norm_block_backward)}
+measured = {
+    name: {depth: np.mean([on_the_way_back(*pair, depth, seed) for seed in range(3)], axis=0) for depth in depths}
+    for name, pair in pairs.items()
+}
+figure = new_figure(7.5, 2.7)
+panels = figure.subplots(1, 3)
+for (name, values), style, colour in zip(measured.items(), ("o-", "s--"), (BLUE, ORANGE), strict=True):
+    for depth in (2, 6, 12):
+        label = name if depth == 12 else None
+        panels[0].plot(range(1, depth + 2), values[depth][:-2], style, color=colour, markersize=3, label=label)
+    for axes, place in zip(panels[1:], (-2, -1), strict=True):
+        axes.plot(depths, [values[depth][place] for depth in depths], style, color=colour, markersize=4)
+panels[0].set(xlabel="block, of 2, 6, 12; last the top", xticks=(1, 4, 8, 12))
+titles = "gradient of the block's input", "gradient of the last block's fc2", "variance of the tokens on top"
+for axes, title in zip(panels, titles, strict=True):
+    axes.set_title(title, fontsize=9)
+    axes.set(ylim=(0, None))
+    plain(axes)
+for axes in panels[1:]:
+    axes.set(xlabel="blocks", xticks=depths)
+panels[0].legend(fontsize=8)
+for name, values in measured.items():
+    print(f"{name}, 12 blocks: dz from the top down", values[12][:-2][::-1].round(2))
+variances = np.array([measured["pre-norm"][depth][-1] for depth in depths])
+print("pre-norm, variance on top:", variances.round(1), " 1 / root:", (variances**-0.5).round(2))
+last_of_12_over_2 = {name: values[12][-2] / values[2][-2] for name, values in measured.items()}
+print("gradient of the last fc2, 12 blocks over 2:", {name: f"{r:.2f}" for name, r in last_of_12_over_2.items()})
+figure
 
 # %% [markdown]
+# In neither: block 1 gets as much as the top gave, or more (left). A pre-norm stream is a sum to which every block adds, so its variance grows with each
+# (right), and the LayerNorm on top divides the gradient by the root of it: for **all** blocks. Why does the first one's not stay small? On the way down
+# each block adds what comes through its branches, and more where the stream is short. The *last* block has only the division: its gradient shrinks as
+# the model gets deeper, and post-norm's does not (middle).
+#
+# Xiong et al. (2020, [arXiv 2002.04745](https://arxiv.org/abs/2002.04745)) derive a bound of this form, with the factor $1/\sqrt{L}$, and take it for the
+# reason why post-norm models need a gentle start of the learning rate. What becomes of either in training, at several depths, measures
+# `tinyvit lab norm` ([the paper lab](../docs/lab.md#layernorm-before-or-after)).
+#
 # ## Exercises
 #
-# Write the bodies, with the package's smaller functions (`layer_norm`, `multi_head_attention`, `mlp`, ...) at hand; those not imported above are
-# found under `tinyvit.layers` and `tinyvit.ops`. `exercises.check` says whether the answer is right, and if not, what kind of mistake it looks
-# like. `exercises.hint("vit")` gives a first hint, `exercises.hint("vit", 2)` a second; `print(exercises.solution("vit"))` shows how the package
-# does it. (Dropout was the exercise of [the first notebook](00_start_here.ipynb).)
+# The way back of the post-norm block, whose source is above:
 
 
 # %%
-def my_encoder_block(z, p, *, heads):
-    """z [B, T, D], p {ln1, msa, ln2, mlp} -> z [B, T, D], by equations (2) and (3).
-
-    The cache holds those of the parts: {ln1, msa, dropout, ln2, mlp}; that of dropout, which has no mask here, is {}.
-    """
-
-
-exercises.check("encoder_block", my_encoder_block)
-
-
-# %%
-def my_encoder_block_backward(dz, p, c):
+def my_post_norm_block_backward(dz, p, c):
     """The gradient dz [B, T, D] of the output -> that of the input, and g {ln1, msa, ln2, mlp}."""
 
 
-exercises.check("encoder_block_backward", my_encoder_block_backward)
-
-
-# %%
-def my_class_row(z):
-    """z [B, T, D] -> y [B, D], row 0 of every image, and the cache {"z": z}."""
-
-
-exercises.check("class_row", my_class_row)
-
-
-# %%
-def my_class_row_backward(dy, c):
-    """dy [B, D] and the cache {"z": [B, T, D]} -> dz [B, T, D]."""
-
-
-exercises.check("class_row_backward", my_class_row_backward)
-
+exercises.check("post_norm_block_backward", my_post_norm_block_backward)
 
 # %% [markdown]
-# A head may have a layer of its own before the last, called pre-logits: a linear layer, then tanh, whose derivative is $1 - \tanh^2$.
+# And new ground. ViT-22B (Dehghani et al. 2023, [arXiv 2302.05442](https://arxiv.org/abs/2302.05442)) has both branches read the *same* normalised
+# tokens, side by side. Forward it is given. How often is a value used here?
 
 
 # %%
-def my_tanh(x):
-    """x, any shape -> y = tanh(x) and the cache {"y": y}."""
+def side_by_side_block(z, p, *, heads):
+    """z + MSA(LN(z)) + MLP(LN(z)), with one LayerNorm."""
+    c = {}
+    y, c["ln"] = layer_norm(z, p["ln"])
+    attended, c["msa"] = multi_head_attention(y, y, p["msa"], heads=heads)
+    thought, c["mlp"] = mlp(y, p["mlp"])
+    return z + attended + thought, c
 
 
-exercises.check("tanh", my_tanh)
+def my_side_by_side_block_backward(dz, p, c):
+    """The gradient dz [B, T, D] of the output -> that of the input, and g {ln, msa, mlp}."""
 
 
-# %%
-def my_tanh_backward(dy, c):
-    """dy of y's shape and the cache {"y"} -> dx."""
-
-
-exercises.check("tanh_backward", my_tanh_backward)
-
-
-# %%
-def my_pre_logits(x, p):
-    """x [B, D], p {"w": [D, R], "b": [R]} -> y [B, R] = tanh(x w + b), and the cache {"linear", "tanh"} of the parts."""
-
-
-exercises.check("pre_logits", my_pre_logits)
-
-
-# %%
-def my_pre_logits_backward(dy, p, c):
-    """dy [B, R], p and the cache of the forward pass -> dx [B, D] and g {"w", "b"}."""
-
-
-exercises.check("pre_logits_backward", my_pre_logits_backward)
-
-
-# %%
-def my_vit(images, p, config):
-    """Images [B, H, W, C], p {patch, cls, pos, blocks [...], ln, head} -> logits [B, K], by equations (1) to (4).
-
-    The cache holds those of the parts: {patch, cls, pos, dropout, blocks [...], readout, head}. The positions are
-    learned (learned_position), no masks are given, and config has patch, heads, depth and eps.
-    """
-
-
-exercises.check("vit", my_vit)
-
-
-# %%
-def my_vit_backward(dy, p, c, config):
-    """The gradient dy [B, K] of the logits -> that of the images [B, H, W, C], and g, a tree like p."""
-
-
-exercises.check("vit_backward", my_vit_backward)
+z = np.random.default_rng(1).standard_normal((2, 3, 4))
+exercises.grade(
+    side_by_side_block,
+    my_side_by_side_block_backward,
+    z,
+    {"ln": small["ln1"], "msa": small["msa"], "mlp": small["mlp"]},
+    heads=2,
+)
 
 # %% [markdown]
 # ## What we know now
 #
-# A Vision Transformer is a table of tokens to which $2 L$ branches add their findings, and of which the first row is read at the end. Its cache
-# says what it did, `tinyvit.shapes` what it costs, to the last integer, and its gradient is checked, to the last entry.
+# A Vision Transformer is a table of tokens to which $2L$ branches add their findings, and of which the first row is read at the end. Its cache says what
+# it did, `tinyvit.shapes` what it costs, to the last integer, and its gradient is checked, to the last entry.
 
 # %%
 assert np.allclose(logits, by_vit, atol=1e-4) and np.allclose(sums[-1], stream[-1], atol=1e-4)
@@ -636,11 +660,13 @@ assert abs(first_loss - math.log(10)) < 1e-6
 assert all(not leaf.any() for name in ("patch", "blocks", "ln") for leaf in trees.leaves(g_new[name]))
 assert by_hand(b16) == {name: trees.count(tree[name]) for name in by_hand(b16)}
 assert all(formula == counted for formula, counted in counts.values()) and counts["B/16"][0] == 86_567_656
-assert report.ok and not broken.ok and not other.ok and bare.ok
+assert report.ok and not broken.ok and not other.ok and bare_report.ok and post_report.ok
+assert abs(np.array(sizes[1]) - 1).max() < 2.5 and sizes[1 / 3][-1][0] < 1e-4 < 1e4 < sizes[3][-1][0]
 assert [row.name for row in other.rows if row.error > other.rtol] == ["z"]
 assert without[-1, 0] < 1e-3 < with_residual[-1, 0] and without[-1, 2] < 1e-6 < with_residual[-1, 2]
-assert all(abs(mask.mean() - 1) < 0.05 for mask in trees.leaves(masks))
-assert np.array_equal(once, twice)
+assert last_of_12_over_2["pre-norm"] < 0.55 and last_of_12_over_2["post-norm"] > 0.9
+assert all(values[depth][0] > values[depth][-3] for values in measured.values() for depth in depths)
+assert np.isclose(measured["pre-norm"][12][-3], variances[-1] ** -0.5, rtol=0.05)
 
 # %% [markdown]
 # Next: [a museum of gradient bugs](08_museum_of_gradient_bugs.ipynb), or what the mistakes look like that everybody makes.

@@ -1,13 +1,20 @@
 # %% [markdown]
 # # Speed: where the time goes
 #
-# **All times in this notebook are those of the machine on which it was last run.** Run it yourself, and they are yours. What holds on any machine
-# is asserted in the last cell.
+# **All times in this notebook are those of the machine on which it was last run.** Run it yourself, and they are yours. What holds on any machine is
+# asserted in the last cell.
 #
-# **The question.** A training step is more than a thousand million multiplications, and a processor does many times that in a second. How near
-# does readable NumPy come to what the processor can do, and where is the rest lost?
-#
-# We look at one training step of a small model, forward and backward: 32 images of 28 by 28 pixels, patches of 4 by 4, width 64, six blocks.
+# **The question.** A training step is more than a thousand million multiplications, and a processor does many times that in a second. How near does
+# readable NumPy come to what the processor can do, and where is the rest lost? Lit is where most of the time goes:
+
+# %%
+from tinyvit.viz import overview
+
+overview("blocks")
+
+# %% [markdown]
+# We look at one training step of a small model: 32 images of 28 by 28 pixels, patches of 4 by 4, width 64, six blocks. (`tinyvit bench` calls it S. It
+# is not ViT-S, whose width is 384.)
 
 # %%
 import contextlib
@@ -28,6 +35,7 @@ from tinyvit.ops.gelu import gelu
 from tinyvit.ops.sums import row_sums
 from tinyvit.training.cores import usable_cores
 from tinyvit.training.gradients import batch_gradient
+from tinyvit.training.machine import machine
 from tinyvit.training.memory import keep_freed_memory
 from tinyvit.training.worker_pool import start_worker_pool
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
@@ -56,20 +64,19 @@ def gradient(images, labels, p, micro_batch=B):
     return batch_gradient({"images": images, "labels": labels}, p, config, recipe, seed=0, step=1)[1]
 
 
+print(machine())
 before = seconds(gradient, images, labels, p)
 keep_freed_memory()
 after = seconds(gradient, images, labels, p)
 print(f"a step on {B} images: {1e3 * before:.0f} ms; once freed memory is kept: {1e3 * after:.0f} ms")
 
 # %% [markdown]
-# That was a first saving. By default the C library of Linux hands large blocks that are freed back to the system, and the next step gets them anew,
-# page by page, each cleared first. `tinyvit.fit` asks it to keep them ([memory.py](../tinyvit/training/memory.py)); elsewhere the call does
-# nothing.
+# That was a first saving. By default the C library of Linux hands large blocks that are freed back to the system, and the next step gets them anew, page
+# by page, each cleared first. `tinyvit.fit` asks it to keep them ([memory.py](../tinyvit/training/memory.py)).
 #
-# Now a stopwatch is put around the layers, while the whole step runs. Next to each part's time stands its **arithmetic**: the multiply-adds of its
-# matrix products, forward and backward, read from `tinyvit.shapes`. (The backward pass of $y = x w$ takes twice as many as the
-# forward pass, for $dx$ and for $dw$. Here the whole last block is computed, of which training needs the class token's row
-# alone, so the step takes longer than above.)
+# Now a stopwatch is put around the layers, while the whole step runs. Which takes more of its time, LayerNorm and GELU, or attention? Next to each
+# part's time stands its **arithmetic**: the multiply-adds of its matrix products, from `tinyvit.shapes`. (The backward pass of $y = x w$ takes twice as
+# many as the forward pass. Here the whole last block is computed, of which training needs one row, so the step takes longer than above.)
 
 # %%
 parts = {  # the module in which each is called, and its name
@@ -107,8 +114,8 @@ with contextlib.ExitStack() as stack:
         backward = f"{name}_backward"
         watch = stopwatch(getattr(module, backward), part, "backward")
         stack.enter_context(mock.patch.object(module, backward, watch))
-        if name == "gelu":  # it has two forms, and they are called from a table
-            stack.enter_context(mock.patch.dict(mlp.GELU, erf=stopwatch(gelu, part, "forward")))
+        if name == "gelu":  # its forms are called from a table
+            stack.enter_context(mock.patch.dict(mlp.ACTIVATIONS, erf=stopwatch(gelu, part, "forward")))
         else:
             watch = stopwatch(getattr(module, name), part, "forward")
             stack.enter_context(mock.patch.object(module, name, watch))
@@ -148,17 +155,19 @@ right.barh(names, [1e-9 * work[name] for name in names], color="#777777")
 right.set(xlabel="1,000 million multiply-adds", title="arithmetic")
 for axes in (left, right):
     plain(axes)
+total = sum(work.values())
+for name, taken in spent.items():
+    print(f"{name:11} {taken.sum() / whole.sum():4.0%} of the time, {work[name] / total:4.0%} of the arithmetic")
 figure
 
 # %% [markdown]
-# LayerNorm and GELU have no matrix product at all, and all else (residual sums, the scale, splitting heads, the first and the last layer) next to
-# none. They take a good part of the time nevertheless. And attention takes more than its arithmetic would let us expect: its products are many and
-# small, and there is a softmax between them.
+# LayerNorm and GELU have no matrix product at all, and all else (residual sums, the scale, splitting heads, the first and the last layer) next to none.
+# Attention's share of the time is larger than that of its arithmetic: its products are many and small, and there is a softmax between them.
 #
 # ## What could the machine do?
 #
-# The best that a core can do is one large product of square matrices, with everything in place. The number of multiply-adds in a second there is
-# its **peak**. What share of it do the parts reach, and the whole step?
+# The best that a core can do is one large product of square matrices. The multiply-adds in a second there are its **peak**. What share of it do the
+# parts reach, and the whole step?
 
 # %%
 side = 1536
@@ -171,21 +180,18 @@ for name in ("q, k, v, o", "fc1, fc2", "attention"):
 print(f"{'whole step':11} {sum(work.values()) / whole.sum() / peak:4.0%} of the peak")
 
 # %% [markdown]
-# A step in which every multiply-add ran at the peak, and all else took no time, would be the fastest possible; no library reaches it on a model so
-# small. [The page on speed](../docs/speed.md) measures the same share for PyTorch, on the same cores, for several models.
+# No library reaches the peak on a model so small: [the page on speed](../docs/speed.md) measures the same share for PyTorch, on the same cores.
 #
 # ## One large product, not many small ones
 #
-# The linear layers come closest. They have $x$ of three axes, $[B, T, I]$, and a matrix $w$ $[I, O]$, for which NumPy's `x @ w` runs $B$ products,
-# one for each image. Each row of $x$ meets the same $w$, so the leading axes can be merged, $[B T, I]$, and it is one product. Its backward pass
-# needs $dw$, a sum over all rows: as $B$ products of which each gives a whole $[I, O]$, to be added up; or as one, which adds inside.
+# The linear layers come closest. With $x$ $[B, T, I]$ and a matrix $w$ $[I, O]$, NumPy's `x @ w` runs $B$ products, one for each image. Each row of $x$
+# meets the same $w$, so the leading axes can be merged, $[BT, I]$, and it is one product. The backward pass needs $dw$, a sum over all rows: as $B$
+# products of which each gives a whole $[I, O]$, to be added up; or as one, which adds inside.
 #
-# Always 1,600 rows of 64 numbers and $w$ $[64, 256]$, in images of $T$ rows each:
+# Always 1,600 rows of 64 numbers and $w$ $[64, 256]$, in images of $T$ rows each. For which $T$ will many products be slow?
 
 
 # %%
-
-
 def dw_by_images(x, dy):
     return (x.swapaxes(1, 2) @ dy).sum(axis=0)
 
@@ -205,19 +211,31 @@ for T in (1, 5, 50):
 print(f"largest difference between the two ways: {largest:.0e}")
 
 # %% [markdown]
-# It is often said that products of three axes are slow. With 50 rows in each image they are not. They are with one row, and that case is ours: the
-# last block works on the class token alone. And $dw$ by images is a disaster there: a whole matrix for every single row. Merged, it is
-# always the same one product, and that is the one tuned line of [linear.py](../tinyvit/layers/linear.py). Both ways sum the same numbers, in
-# another order, so they differ by rounding.
+# With 50 rows in each image the two hardly differ. With one row they do, and that case is ours: the last block works on the class token alone. There
+# $dw$ by images makes a whole matrix for every single row. Merged, it is always the same one product: the one tuned line of
+# [linear.py](../tinyvit/layers/linear.py).
 #
 # ## Sums along a row
 #
-# LayerNorm and softmax need sums along the last axis. NumPy adds each short row in a loop of its own. A matrix product with a vector of ones does
-# the same sum, and the processor is made for products:
+# LayerNorm and softmax need sums along the last axis. NumPy adds each short row in a loop of its own.
+#
+# **Exercise.** Which matrix product gives the same sums? Write it, and see what it takes:
+
+
+# %%
+def my_row_sums(x):
+    """x [..., D] -> the sums over the last axis, [..., 1], by one matrix product."""
+
+
+x = rng.standard_normal((B, config.tokens, config.dim), dtype=np.float32)
+if my_row_sums(x) is None:
+    print("To be written.")
+else:
+    mine = abs(my_row_sums(x) - x.sum(axis=-1, keepdims=True)).max()  # one that is wrong differs by about 10
+    print(f"largest difference {mine:.1e}, {1e3 * seconds(my_row_sums, x, repeat=25):.3f} ms")
 
 # %%
 print(exercises.source(row_sums), "\n")
-x = rng.standard_normal((B, config.tokens, config.dim), dtype=np.float32)
 ways = {
     "x.mean(axis=-1)": lambda: x.mean(axis=-1, keepdims=True),
     "x.sum(axis=-1)": lambda: x.sum(axis=-1, keepdims=True),
@@ -229,19 +247,28 @@ error = abs(row_sums(x) - x.sum(axis=-1, keepdims=True)).max()
 print(f"largest difference {error:.1e}")
 
 # %% [markdown]
-# Such things stand in the leaves, `ops` and `linear`, each beside a comment that says why. The composites (encoder block, MLP, the whole model) are
-# the textbook's. For every tuned leaf the tests hold a plain twin that it must agree with.
+# Such things stand in the leaves, `ops` and `linear`, each beside a comment that says why, and each has a plain twin in the tests that it must agree
+# with. The composites (encoder block, MLP, the whole model) are the textbook's.
 #
 # ## Memory: micro-batches keep it flat
 #
-# The backward pass needs what the forward pass has kept, so memory grows with the batch. But
-# [the gradient of a batch is a sum over parts of it](09_training.ipynb). A part of 32 images, a **micro-batch**, can be finished, forward and
+# To predict takes the parameters. To train takes as many gradients, twice as many numbers that [AdamW](09_training.ipynb) keeps, the **moments**, and the
+# cache, which grows with the batch. In megabytes ($10^6$ bytes), with 4 bytes a number:
+
+# %%
+print("model    images   parameters  gradients  two moments      cache")
+for name in ("digits", "mnist", "B/16"):
+    for batch in (1, 32):
+        model = tinyvit.shapes(tinyvit.PRESETS[name], batch)
+        size = 4e-6 * model.totals[0]
+        print(f"{name:8} {batch:6} {size:12.2f} {size:10.2f} {2 * size:12.2f} {1e-6 * model.kept:10.2f}")
+
+# %% [markdown]
+# But [the gradient of a batch is a sum over parts of it](09_training.ipynb). A part of 32 images, a **micro-batch**, can be finished, forward and
 # backward, before the next one begins. On the left the bytes that the cache holds according to `tinyvit.shapes`, and the peak of memory that Python saw
-# during a gradient, with all that is in passing. (It counts the whole last block, of which training computes the class token's row alone:
-# hence the gap.)
+# during a gradient, with all that is in passing. (The former counts the whole last block, of which training computes one row: hence the gap.)
 #
-# On the right, the time for each image against the size of the micro-batch. Small ones waste time on calls. Beyond some size nothing more is
-# gained, so the memory can stay small at no cost.
+# On the right, the time for each image against the size of the micro-batch:
 
 
 # %%
@@ -278,13 +305,17 @@ right.set(
 right.minorticks_off()
 for axes in (left, right):
     plain(axes)
+one, some, all_of_it = (each[sizes.index(size)] for size in (1, 32, 128))
+print(f"for each image: {one:.2f} ms one at a time, {some:.2f} ms of {B} at a time, {all_of_it:.2f} ms of 128 at once")
 figure
 
 # %% [markdown]
+# Small micro-batches waste time on calls. What larger ones gain over 32 is in the last two numbers; what they cost is on the left.
+#
 # ## Half the digits, half the time?
 #
-# The models here are trained in float32: numbers of 4 bytes, with about seven decimal digits. float64 has sixteen digits and takes twice the
-# memory, and the processor multiplies half as many of them at a time. Gradient checks need it; training does not:
+# The models here are trained in float32: numbers of 4 bytes, with about seven decimal digits. float64 has sixteen, takes twice the memory, and the
+# processor multiplies half as many of them at a time. Gradient checks need it; training does not:
 
 # %%
 p64 = trees.map(lambda a: a.astype(np.float64), p)
@@ -306,26 +337,25 @@ for name, f in {"a large product": lambda a: a @ a.T, "GELU": gelu}.items():
 print(f"error of the gradient in float32, against its largest entry: {off:.0e}")
 
 # %% [markdown]
-# The products take about twice as long. GELU is another matter: to be exact to the last digits of float64, its error function is summed up as a
-# long series ([erf.py](../tinyvit/ops/erf.py)), which only checks pay for.
+# GELU is the exception: to be exact to the last digits of float64, its error function is summed up as a long series
+# ([erf.py](../tinyvit/ops/erf.py)), which only checks pay for.
 #
 # ## More cores: workers
 #
-# A processor has several cores. BLAS, the library behind `@`, can share each product out over **threads**, but these products are so small that
-# handing them out costs more than it saves ([docs/speed.md](../docs/speed.md)): that is why it has one thread here. Better to share out the images.
-# Each **worker** takes whole micro-batches.
+# BLAS, the library behind `@`, can share each product out over **threads** (above it had one), but these products are small. Or the images are shared
+# out: each **worker** takes whole micro-batches. Workers could be threads of Python, of which only one at a time may run Python itself; or
+# **processes**, over memory that all of them see. Which of the three will be fastest?
 #
-# Could workers be threads of Python? Only one thread at a time may run Python itself, and they wait for each other at every call, the more of them
-# there are, the longer. So workers are **processes**, over memory that all of them see. What makes a run the same on any machine is the order: each
-# micro-batch's gradient has a row of its own, the rows are added in the order of their index, and it does not matter who computed which. So a
-# number of workers changes the time, and not one bit of the result:
+# What makes a run the same on any machine is the order: each micro-batch's gradient has a row of its own, and the rows are added in the order of their
+# index, whoever computed them. So a number of workers changes the time, and not one bit of the result:
 
 
 # %%
-def steps_of(workers, kind="processes", count=4):
+def steps_of(workers, kind="processes", blas=1, count=4):
     """Seconds of a training step of 128 images, and the parameters after `count` steps."""
     recipe = tinyvit.Recipe(batch=128)
-    with start_worker_pool(config, recipe, 0, workers=workers, kind=kind) as pool:
+    pool = start_worker_pool(config, recipe, 0, workers=workers, kind=kind)
+    with threadpool_limits(blas, "blas"), pool:
         pool.train_step.arrays["parameters"][...] = flat(p, like=pool.train_step.p)
         times = []
         for step in range(1, count + 1):
@@ -338,10 +368,16 @@ def steps_of(workers, kind="processes", count=4):
 
 several = max(2, usable_cores())
 alone, parameters_alone = steps_of(1)
+split, _ = steps_of(1, blas=several, count=2)
 shared, parameters_shared = steps_of(several)
 threaded, parameters_threaded = steps_of(several, kind="threads")
-for name, taken in {"1 worker": alone, f"{several} processes": shared, f"{several} threads": threaded}.items():
-    print(f"{name:12} {1e3 * taken:4.0f} ms a step, {alone / taken:.1f} times as fast")
+for name, taken in {
+    "1 worker": alone,
+    f"1 worker, {several} threads of BLAS": split,
+    f"{several} workers, threads": threaded,
+    f"{several} workers, processes": shared,
+}.items():
+    print(f"{name:28} {1e3 * taken:4.0f} ms a step, {alone / taken:.2f} times as fast")
 same_bits = parameters_alone.tobytes() == parameters_shared.tobytes() == parameters_threaded.tobytes()
 print("after four steps the parameters are equal to the bit:", same_bits)
 
@@ -355,7 +391,7 @@ print("after four steps the parameters are equal to the bit:", same_bits)
 print(exercises.source(xp_of))
 
 # %% [markdown]
-# It is in `row_sums`, further up. There is no second copy of a layer for the GPU. Is there one here?
+# It is in `row_sums`, further up. There is no second copy of a layer for the GPU. Is there a GPU here?
 
 # %%
 try:
@@ -370,17 +406,38 @@ else:
 # %% [markdown]
 # Where there is one, `tinyvit train --device gpu` trains on it.
 #
+# ## Exercise: the arithmetic of a block
+#
+# Count the multiply-adds of one block, forward: $T$ tokens of width $D$, $M$ hidden features, $h$ heads. Then, from your formula: at which $T$ do the
+# scores and the weighted sums take more than the four projections? Does $h$ matter?
+
+
+# %%
+def my_multiply_adds(T, D, M, h):
+    """The multiply-adds of one encoder block, for one image, forward: an integer."""
+
+
+for name in ("digits", "mnist", "B/16"):
+    size = tinyvit.PRESETS[name]
+    mine = my_multiply_adds(size.tokens, size.dim, size.mlp_dim, size.heads)
+    counted = sum(row.multiply_adds for row in tinyvit.shapes(size) if row.name.startswith("blocks/0/"))
+    print(
+        f"{name:7}", "to be written" if mine is None else f"found {mine:,}: {'right' if mine == counted else 'wrong'}"
+    )
+
+# %% [markdown]
 # ## What we know now
 #
-# Time goes into products where it must, and otherwise into many small operations and into memory. What helped: one large product instead of many,
-# sums as products, a batch in parts, memory that is kept, whole micro-batches for each core. None of it changed a formula. What
-# all of it comes to, beside PyTorch on the same cores, is measured in [docs/speed.md](../docs/speed.md); `tinyvit bench` measures your machine.
+# Time goes into products where it must, and otherwise into many small operations and into memory. What helped: one large product instead of many, sums
+# as products, a batch in parts, memory that is kept, whole micro-batches for each core. None of it changed a formula. What all of it comes to, beside
+# PyTorch on the same cores, is measured in [docs/speed.md](../docs/speed.md); `tinyvit bench` measures your machine.
 
 # %%
 assert error < 1e-4 and largest < 1e-3 and many_over_one[1] > 3
 assert in_cache[-1] == 8 * in_cache[0] and at_once[-1] > 5 * at_once[0]
 assert in_parts[-1] < 1.5 * in_parts[0] and 0.8 < at_once[-1] / in_cache[-1] < 1.2
 assert sum(work.values()) == 3 * summary.totals[1]  # no product is forgotten
+assert all((taken > 0).all() for taken in spent.values())  # and no stopwatch
 assert off < 1e-5
 assert same_bits
 
