@@ -4,7 +4,7 @@
 # **The question.** A patch of an image knows only its own pixels. How does it ask the other patches for what it needs, in a way that has a
 # gradient?
 #
-# Here is the whole model. Lit is what this notebook is about.
+# Lit is what this notebook is about:
 
 # %%
 import math
@@ -239,8 +239,8 @@ for size, variance in variances.items():
     print(f"d = {size:3}   variance of q.k = {variance:7.2f}   after the scale {variance / size:.3f}")
 
 # %% [markdown]
-# Why does the size of the scores matter? Because of what softmax does to large ones. Guess before you run the next cell: with $d = 256$ and without
-# the scale, a query meets 16 random keys. How large is the largest of its weights?
+# Why does the size of the scores matter? Because of what softmax does to large ones. Guess first: with $d = 256$ and without the scale, a query meets
+# 16 random keys. How large is the largest of its weights?
 #
 # On the left is that weight, for a typical query (the median over many). On the right is how much of a gradient comes back through the softmax: the
 # norm of `softmax_backward`'s result, for a random upstream gradient of norm 1.
@@ -420,8 +420,7 @@ exercises.grade(tempered, my_tempered_backward, rng.standard_normal((2, 3, 5)), 
 # ## What we know now
 #
 # Attention is a weighted sum of values, and the weights come from comparing a query with keys; all three are linear functions of the tokens. The
-# scale keeps the scores at size 1, whatever the width. All of it has a gradient, which is checked. The last cell of every notebook asserts what it
-# has shown.
+# scale keeps the scores at size 1, whatever the width. All of it has a gradient, which is checked.
 
 # %%
 assert np.isfinite(softmax(huge)[0]).all() and np.allclose(softmax(huge)[0].sum(axis=-1), 1)

@@ -49,7 +49,7 @@ figure
 
 # %% [markdown]
 # The heads of a block look at different patches. As a number: which share of one head's attention would have to move to make it another's? That is
-# half the sum of $|a - b|$ over the tokens that are looked at: 0 where two heads $a$ and $b$ agree, 1 where they have nothing in common.
+# half the sum of $|a - b|$ over the tokens: 0 where two heads $a$ and $b$ agree, 1 where they have nothing in common.
 
 
 # %%
@@ -90,7 +90,7 @@ for i, pair in enumerate(pairs, 1):
     print(f"block {i}: heads 1 and 2 are {pair[0, 1]:.0e} apart, heads 3 and 4 are {pair[2, 3]:.2f} apart")
 
 # %% [markdown]
-# They stay one head, but for rounding: equal heads get equal gradients, and take equal steps.
+# They stay one head, but for rounding: equal heads get equal gradients.
 #
 # ## What one head cannot do
 #
@@ -128,7 +128,7 @@ print(f"one head, at best: {min(one_head):.2f} of the variance is not explained"
 
 # %% [markdown]
 # Then two heads, one looking left, the other right, on an axis of their own: $[B, h, T, d]$, with $h = 2$ and $d = 1$. `merge_heads` lays their
-# answers side by side, and a matrix with the entries $-1$ and $+1$ takes the difference.
+# answers side by side, and a matrix takes the difference.
 
 # %%
 both = chosen_attention(np.stack([left, right]), np.stack([pixels, pixels], axis=1))  # [B, h, T, d]
@@ -148,8 +148,7 @@ figure
 # %% [markdown]
 # One head's answer is $w \sum_j a_j x_j$, and no $a_j$ is negative; a difference needs two signs. At best it looks at one side only, say the right,
 # $r$: with pixels of variance 1 the edge $r - l$ has variance 2, and $w\, r$ with $w = 1$ leaves $l$ of it, one half. A wider head does not help,
-# since all its columns have the same weights. (If weights depend on *what* a pixel is, not only on *where*, one head can do more; but it is still one
-# average at a time.)
+# since all its columns have the same weights. (This is about weights that depend on *where* a pixel is, not on *what* it is.)
 #
 # ## Splitting, and the mistake that is made there
 #
@@ -219,7 +218,7 @@ figure
 
 # %% [markdown]
 # After the plain reshape, "head 1" has all columns of tokens 0 and 1: the array is read in the order in which it lies in memory, and a token's
-# columns lie side by side there. Suppose that this mistake is made on the way forward, and on the way back as well. Does a gradient check complain?
+# columns lie side by side there. Suppose that the mistake is made forward and backward alike. Does a gradient check complain?
 
 
 # %%
@@ -239,7 +238,7 @@ print(fooled)
 
 # %% [markdown]
 # It is content, and it is right: this *is* the gradient of that function. A gradient check does not know which function you meant; for that one
-# needs a second opinion on the values, as plain as possible: the loop. And what would the mistake do to a model? Move one token at a time, and see whose output
+# needs a second opinion on the values: the loop. And what would the mistake do to a model? Move one token at a time, and see whose output
 # changes: a 1 in row $t$ and column $s$ says that token $t$ sees token $s$.
 
 # %%
@@ -301,7 +300,7 @@ print(exercises.source(multi_head_attention))
 # %% [markdown]
 # (`plan` is for [other attention](15_who_looks_at_whom.ipynb), `past` for [text](19_from_recurrence_to_the_transformer.ipynb), `"r"` for
 # [relative positions](05_positions.ipynb).) Below, the weights of one head's values are changed, and the change of the output is measured in each of
-# its $D$ columns: first with the identity for $w_o$, then with $w_o$ as it was drawn. What do you expect?
+# its $D$ columns: with the identity for $w_o$, and with $w_o$ as drawn. What do you expect?
 
 
 # %%
@@ -464,7 +463,7 @@ print("another last token changes the outputs by", later.round(2))
 # %% [markdown]
 # ## Break it
 #
-# One letter, in a line that looks like its neighbour: `dkv, g["v"] = linear_backward(dv, p["k"], c["v"])`. Which rows of the check will be wrong?
+# One wrong letter: `dkv, g["v"] = linear_backward(dv, p["k"], c["v"])`. Which rows of the check will be wrong?
 
 
 # %%
@@ -509,8 +508,8 @@ exercises.grade(multi_query, my_multi_query_backward, x, p_query)
 # %% [markdown]
 # ## What we know now
 #
-# Heads are sets of weights of their own, on columns of their own. They cost no parameters, and differ because they start so. Splitting means swapping
-# two axes; a gradient check would not notice if we had not. The output projection puts together what the heads have found.
+# Heads have weights and columns of their own. They cost no parameters, and differ because they start so. Splitting means swapping two axes. The output
+# projection puts together what the heads have found.
 
 # %%
 assert all(after > before for before, after in zip(*apart.values(), strict=True))
