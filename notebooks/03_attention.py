@@ -25,7 +25,7 @@ overview("attention")
 # %% [markdown]
 # First, where this leads. A small Vision Transformer is trained on handwritten digits. Then one patch (framed) asks all
 # patches, itself included, and takes something from each. The arrows come from the three others that it takes most from; in the second picture, the
-# lighter a patch, the more is taken from it. Then three more digits. (This is the first head of the second block; [heads](04_heads.ipynb) are the
+# lighter a patch, the more is taken. Then three more digits. (This is the first head of the second block; [heads](04_heads.ipynb) are the
 # next notebook.)
 
 # %%

@@ -114,7 +114,7 @@ for position in ("none", "1d"):
 #
 # Let $\Pi$ be a permutation matrix: $\Pi X$ are the rows of $X$ in another order, $X\, \Pi^\top$ its columns in that order, and $\Pi^\top \Pi = I$.
 # Linear layers, LayerNorm and the MLP work on each token by itself, so permuted tokens give permuted results, $\Pi Q$, $\Pi K$, $\Pi V$. In attention
-# tokens meet (without the scale, which changes nothing here):
+# tokens meet (its scale changes nothing here, and is left out):
 #
 # $$ \begin{aligned}
 #    \mathrm{softmax}\left( \Pi Q\, (\Pi K)^\top \right) \Pi V
@@ -123,7 +123,7 @@ for position in ("none", "1d"):
 #    &= \Pi \left( \mathrm{softmax}\left( Q K^\top \right) V \right) && \Pi^\top \Pi = I
 #    \end{aligned} $$
 #
-# Permute the tokens, and the outputs are permuted: attention is **equivariant**. Measured on a whole block, which is LayerNorm, attention and MLP:
+# Permute the tokens, and the outputs are permuted: attention is **equivariant**. Measured on a whole block:
 
 
 # %%
@@ -161,7 +161,7 @@ for position, three in runs.items():
 # ## A table that is learned
 #
 # The Vision Transformer's remedy is a table $\mathbf{E}_{pos}$ $[T, D]$, which is added to the tokens. Row 0 is the class token's, rows 1 to $N$ are
-# the patches', which are counted from 1 here. It starts as random numbers, and is learned as every other parameter is. Now the paper's first equation
+# the patches', which are counted from 1 here. It starts as random numbers, and is learned as every other parameter is. The paper's first equation
 # is complete ([notebook 1](01_pixels_to_tokens.ipynb) has the rest):
 #
 # $$ \mathbf{z}_0 = [\mathbf{x}_{\mathrm{class}};\; \mathbf{x}_p^1 \mathbf{E};\; \cdots;\; \mathbf{x}_p^N \mathbf{E}] + \mathbf{E}_{pos}
@@ -223,7 +223,7 @@ except ValueError as error:
 #
 # The sum of two vectors does not say what the summands were. Is anything lost, compared with laying the two side by side?
 #
-# Nothing. Write $e_i$ for the position as a **one-hot** vector, all zeros but for a 1 in place $i$. Then $e_i U$ is row $i$ of the table, $U_i$, and
+# No. Write $e_i$ for the position as a **one-hot** vector, all zeros but for a 1 in place $i$. Then $e_i U$ is row $i$ of the table, $U_i$, and
 # with $E$ and $U$ stacked into one matrix,
 #
 # $$ x E + U_i = x E + e_i U = \left[\, x,\; e_i \,\right] \begin{pmatrix} E \\ U \end{pmatrix}. $$
@@ -244,7 +244,8 @@ print("beside", list(beside.shape), "  stacked", list(stacked["w"].shape), "  re
 print(f"added, and concatenated: {abs(added - concatenated).max():.0e} apart")
 
 # %% [markdown]
-# And for the next linear layer $(Z + U)\, W = Z W + U W$: so a query is a query of the content plus a query of the position.
+# And for the next linear layer $(Z + U)\, W = Z W + U W$: so a query is a query of the content plus a query of the position. (The LayerNorm in between
+# takes away either's mean, and divides both by the same number.)
 #
 # ## What has been learned?
 #
@@ -282,7 +283,7 @@ print("{:16} {:z6.2f} {:z6.2f}".format("MNIST", *neighbours_similarity(mnist)))
 
 # %% [markdown]
 # The MNIST model has found out by itself that images have two dimensions: a patch is most like its neighbours, and those on the border are like each
-# other. In the small model neighbours are *less* alike than patches farther apart, in all three seeds, and it makes more mistakes than the preset.
+# other. In the small model neighbours are *less* alike than patches farther apart, in all three seeds, and it makes more mistakes than the preset's.
 # (For images of another size a table is resized: [notebook 13](13_real_weights.ipynb).)
 #
 # ## Tables that nobody learns
@@ -458,7 +459,7 @@ print(offsets[0, 0].astype(int))
 # The offsets run along the sequence, as in the paper: patch 2 ends the first row of the grid and patch 3 begins the second, and their offset is 1, as
 # if they were neighbours. The class token has to have some offset, which the paper does not name; here it stands at position 0.
 #
-# **Exercise.** The way back. The products are one matrix product, of which each query picks its own entries.
+# **Exercise.** The way back.
 
 
 # %%
@@ -502,7 +503,7 @@ print("forgotten, wrong:", relative_wrong)
 #
 # [The lab](../docs/lab.md#do-positions-matter-and-which-kind) trains them on MNIST with five seeds: without positions 94.69 %, with any of ten kinds
 # and places 98.4 to 98.7 %, and no difference between them is shown. In the paper's table 8 (appendix D.4; ViT-B/16, ImageNet, five images of each
-# class) it is 61.4 against 64.0 to 64.3.
+# class) it is 61.4 % against 64.0 to 64.3.
 #
 # The places (`position_at`): the **stem**, before the first block, as here; or every block, with a table for each, or one that all share. Relative
 # positions act within attention, so they have no stem; the paper prints one number for them. Which gradient does a shared table get, and what does
