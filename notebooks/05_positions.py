@@ -3,21 +3,17 @@
 #
 # **The question.** The encoder is handed the patches of an image, one after the other. Does it know which was where? And if not, who tells it?
 #
-# An experiment. Two models are trained on handwritten digits. They differ in one setting: one has **position embeddings**, of which more below, the
-# other has none. Each is trained with three seeds, since one run of anything proves little; all six take a few seconds. Then each is shown a digit,
-# and the same digit with its 16 patches shuffled. The bars are the **logits**, one number for each of the ten classes.
+# Lit is what this notebook is about:
 
 # %%
 import dataclasses
+import math
 
 import numpy as np
 
 import tinyvit
 from tinyvit import checks, exercises, trees
 from tinyvit.exercises.source import edited
-from tinyvit.lab.figures import points
-from tinyvit.lab.statistics import difference, estimate, largest_difference
-from tinyvit.layers.block import block, block_backward
 from tinyvit.layers.encoder_block import encoder_block, encoder_block_init
 from tinyvit.layers.layer_norm import layer_norm, layer_norm_init
 from tinyvit.layers.linear import linear
@@ -30,13 +26,22 @@ from tinyvit.layers.position import (
     learned_position_backward,
     sinusoidal_position,
 )
-from tinyvit.models.vit import encoder_backward
+from tinyvit.live import bundled
 from tinyvit.ops.patches import patchify, unpatchify
-from tinyvit.ops.relative_bias import relative_bias, relative_bias_backward
-from tinyvit.viz.embedding import neighbours_similarity, similarity, similarity_figure
+from tinyvit.ops.relative_bias import relative_bias
+from tinyvit.viz import overview
+from tinyvit.viz.embedding import neighbours_similarity, similarity
 from tinyvit.viz.picture import BLUE, HEAT, ORANGE, bare, new_figure, plain, show
 
 rng = np.random.default_rng(0)
+overview("positions")
+
+# %% [markdown]
+# An experiment. Two models are trained on handwritten digits ([how](09_training.ipynb)), one with **position embeddings**, of which more below, the
+# other without, each with three seeds. Then each is shown a digit, and the same digit with its 16 patches
+# shuffled. Does the model without positions change its answer? And the other? (The bars are the **logits**, one number for each class.)
+
+# %%
 data = tinyvit.load_data("digits")
 images, labels = data[1]
 digits = tinyvit.PRESETS["digits"]
@@ -77,11 +82,14 @@ others[1].legend(fontsize=8)
 figure
 
 # %% [markdown]
-# Without positions, the answer is the same, right or wrong. To that model an image is a bag of patches. Is it really the same, or only nearly? In
-# float64, with random parameters everywhere, for 60 test images:
+# Without positions, the answer is the same: to that model an image is a bag of patches. Is it really the same, or only nearly? In float64, with
+# random parameters everywhere:
 
 
 # %%
+sixty = images[:60].astype(np.float64)
+
+
 def random_model(**settings):
     """A model in float64 of which every parameter is random."""
     config = dataclasses.replace(digits, **settings)
@@ -90,57 +98,51 @@ def random_model(**settings):
 
 def change(p, config):
     """By how much, at most, the logits change when the patches are shuffled."""
-    return abs(tinyvit.vit(shuffled(x, order), p, config)[0] - tinyvit.vit(x, p, config)[0]).max()
+    return abs(tinyvit.vit(shuffled(sixty, order), p, config)[0] - tinyvit.vit(sixty, p, config)[0]).max()
 
 
-x = images[:60].astype(np.float64)
+changes = {}
 for position in ("none", "1d"):
     config, p = random_model(position=position)
-    print(f"position {position!r:6}: the logits change by at most {change(p, config):.1e}")
+    changes[position] = change(p, config)
+    print(f"position {position!r:6}: the logits of 60 images change by at most {changes[position]:.0e}")
 
 # %% [markdown]
 # Rounding, and nothing else.
 #
 # ## Why attention does not see order
 #
-# Let $\Pi$ be a permutation matrix: it has a single 1 in each row and column, $\Pi X$ are the rows of $X$ in another order, and $\Pi^\top \Pi = I$.
-# Linear layers, LayerNorm and the MLP ([the next notebook](06_layer_norm_and_gelu.ipynb) is about the last two) work on each token by itself, so
-# permuted tokens give permuted results. Attention lets tokens meet, so there something could happen. The queries, keys and values are $\Pi Q$,
-# $\Pi K$, $\Pi V$; the softmax works on each row by itself, and the order within a row does not matter to its sum (the scale $1 / \sqrt{d}$
-# changes nothing in this, and is left out):
+# Let $\Pi$ be a permutation matrix: $\Pi X$ are the rows of $X$ in another order, $X\, \Pi^\top$ its columns in that order, and $\Pi^\top \Pi = I$.
+# Linear layers, LayerNorm and the MLP work on each token by itself, so permuted tokens give permuted results, $\Pi Q$, $\Pi K$, $\Pi V$. In attention
+# tokens meet (its scale changes nothing here, and is left out):
 #
-# $$ \mathrm{softmax}\left( \Pi Q\, (\Pi K)^\top \right) \Pi V
-#    = \mathrm{softmax}\left( \Pi\, Q K^\top \Pi^\top \right) \Pi V
-#    = \Pi\, \mathrm{softmax}\left( Q K^\top \right) \Pi^\top \Pi\, V
-#    = \Pi \left( \mathrm{softmax}\left( Q K^\top \right) V \right) $$
+# $$ \begin{aligned}
+#    \mathrm{softmax}\left( \Pi Q\, (\Pi K)^\top \right) \Pi V
+#    &= \mathrm{softmax}\left( \Pi\, Q K^\top \Pi^\top \right) \Pi V && \text{the transpose of a product} \\
+#    &= \Pi\, \mathrm{softmax}\left( Q K^\top \right) \Pi^\top \Pi\, V && \text{each row by itself, in whatever order} \\
+#    &= \Pi \left( \mathrm{softmax}\left( Q K^\top \right) V \right) && \Pi^\top \Pi = I
+#    \end{aligned} $$
 #
-# Permute the tokens, and the outputs are permuted: attention is **equivariant**. Measured on a whole encoder block, which is LayerNorm, attention
-# and MLP ([source](../tinyvit/layers/encoder_block.py)):
+# Permute the tokens, and the outputs are permuted: attention is **equivariant**. Measured on a whole block:
 
 
 # %%
-def randomised(tree):
-    return trees.map(lambda leaf: rng.standard_normal(leaf.shape) / 2, tree)
-
-
 B, T, D, M, h = 5, 10, 4, 3, 2  # batch, tokens (a class token and 9 patches), width, MLP width, heads
-block_p = randomised(encoder_block_init(None, D, M))
+block_p = trees.map(lambda leaf: rng.standard_normal(leaf.shape) / 2, encoder_block_init(None, D, M))
 z = rng.standard_normal((B, T, D))
 move = np.concatenate([[0], 1 + rng.permutation(T - 1)])  # the class token stays where it is, at 0
 
-y, _ = encoder_block(z, block_p, heads=h)
-y_moved, _ = encoder_block(z[:, move], block_p, heads=h)
-print(f"outputs in the new order, and outputs of the new order: {abs(y[:, move] - y_moved).max():.0e} apart")
-print(f"the class token's output changes by {abs(y[:, 0] - y_moved[:, 0]).max():.0e}")
+z_after, _ = encoder_block(z, block_p, heads=h)
+z_moved, _ = encoder_block(z[:, move], block_p, heads=h)
+print(f"outputs in the new order, and outputs of the new order: {abs(z_after[:, move] - z_moved).max():.0e} apart")
+print(f"the class token's output changes by {abs(z_after[:, 0] - z_moved[:, 0]).max():.0e}")
 
 # %% [markdown]
-# The class token was not moved, so its output does not change at all: it is **invariant**. (What is left is rounding: the same numbers are added in
-# another order.) The answer is read from the class token: hence the picture above.
+# The class token was not moved, so its output is **invariant**, but for rounding. The answer is read from it: hence the picture above.
 #
 # ## Does it matter?
 #
-# The accuracy on the 360 test images, for each seed. In the last column, each model is tested on images whose patches are shuffled, all in the same
-# way.
+# The accuracy on the test images; in the last column, on test images whose patches are shuffled, all in the same way:
 
 # %%
 print("positions   test accuracy of each seed     mean   shuffled test images")
@@ -153,54 +155,62 @@ for position, three in runs.items():
     print(f"{position:11} {each}     {accuracies[position].mean():11.1%}   {on_shuffled[position].mean():.1%}")
 
 # %% [markdown]
-# Two things can be read from this. Order matters: without it, about one answer in three is wrong, with it one in twenty, and the seeds differ by far
-# less than that. And a bag of patches is still worth a lot: guessing would be right once in ten. Which patches occur, wherever they are, says much
-# about a digit.
-#
-# (Nine epochs, one set of settings for both, chosen for speed. The [full recipe](../docs/results.md) reaches 98.3 % with positions.)
+# Order matters: the two means lie much further apart than the seeds do. And a bag of patches is still worth a lot: guessing would be right once in
+# ten. (The [full recipe](../docs/results.md) reaches more.)
 #
 # ## A table that is learned
 #
-# The Vision Transformer's remedy is a table $E_\mathrm{pos}$ $[T, D]$ with one row for each position, which is added to the tokens (the paper's
-# equation 1). Row 0 is the class token's. The rows start as random numbers, and are learned as every other parameter is. With $x_1, \ldots, x_N$ for
-# the patches' pixels, $E$ for the matrix that makes tokens of them, $x_\mathrm{class}$ for the class token, and a semicolon between rows that stand
-# one below the other (like the paper, we do not write the bias of the patch embedding):
+# The Vision Transformer's remedy is a table $\mathbf{E}_{pos}$ $[T, D]$, which is added to the tokens. Row 0 is the class token's, rows 1 to $N$ are
+# the patches', which are counted from 1 here. It starts as random numbers, and is learned as every other parameter is. The paper's first equation
+# is complete ([notebook 1](01_pixels_to_tokens.ipynb) has the rest):
 #
-# $$ z_0 = \left[ x_\mathrm{class};\; x_1 E;\; \ldots;\; x_N E \right] + E_\mathrm{pos} $$
+# $$ \mathbf{z}_0 = [\mathbf{x}_{\mathrm{class}};\; \mathbf{x}_p^1 \mathbf{E};\; \cdots;\; \mathbf{x}_p^N \mathbf{E}] + \mathbf{E}_{pos}
+#    \qquad (1) $$
+#
+# In the code: $\mathbf{E}_{pos}$ is `p["pos"]`, and `position(z, p["pos"])` adds it. This kind is `position="1d"` in a config:
 
 # %%
 print(exercises.source(learned_position))
-print(exercises.source(learned_position_backward))
 
 table = rng.standard_normal((T, D))
 print("tokens", list(z.shape), "+ table", list(table.shape), "=", list(learned_position(z, table)[0].shape))
 print("the kinds that a config can name:", ", ".join(POSITIONS))
 
 # %% [markdown]
-# The shapes say how the gradient must look. Write $U$ for the table. NumPy adds it to each of the $B$ images, $y_{bti} = z_{bti} + U_{ti}$. So an
-# entry of the table reaches the loss through $B$ outputs, and its gradient is a sum over the batch:
-#
-# $$ dU_{ti} = \sum_{b=1}^{B} dy_{bti} $$
-#
-# What the forward pass copies, the backward pass adds.
+# **Exercise.** The table is added to each of the $B$ images. What is its gradient? ([How exercises are marked](00_start_here.ipynb).)
+
 
 # %%
+def my_learned_position_backward(dy, p, c):
+    """dy [B, T, D], the table p [T, D] and the cache {} -> the gradients of z [B, T, D] and of the table [T, D]."""
+
+
+exercises.check("learned_position_backward", my_learned_position_backward)
+
+# %% [markdown]
+# Write $U$ for the table: $y_{bti} = z_{bti} + U_{ti}$. An entry reaches the loss through $B$ outputs. What the forward pass copies, the backward pass
+# adds:
+#
+# $$ dU_{ti} = \sum_{b=1}^{B} dy_{bti} $$
+
+# %%
+print(exercises.source(learned_position_backward))
+
 report = tinyvit.gradcheck(learned_position, lambda dy, c: learned_position_backward(dy, table, c), z, table)
 print(report)
 
 # %% [markdown]
 # ## Break it
 #
-# Is it the sum over the images, or their mean? The shape is the same. And an optimiser such as AdamW, which divides each gradient by its usual size,
-# would all but hide the difference: the model would train, and nobody would know. The check counts:
+# The mean over the images in place of their sum: the shape is the same, and AdamW, which divides each gradient by its usual size, would all but hide
+# it. What will the check find, for $B = 5$?
 
 # %%
 broken = tinyvit.gradcheck(learned_position, lambda dy, c: (dy, dy.mean(axis=0)), z, table)
 print(broken)
 
 # %% [markdown]
-# `analytic / numeric` is 1/5, one over the batch. Another mistake shows itself at once: a table for the patches alone, forgetting that the class
-# token is a token, too.
+# `analytic / numeric` is 1/5. Another mistake shows itself at once, a table without a row for the class token:
 
 # %%
 try:
@@ -211,24 +221,22 @@ except ValueError as error:
 # %% [markdown]
 # ## Why may it be added?
 #
-# Adding looks careless. The patch says one thing, the position another, and the sum of two vectors does not say what the summands were. Would it not
-# be better to lay them side by side?
+# The sum of two vectors does not say what the summands were. Is anything lost, compared with laying the two side by side?
 #
-# It is the same. Write $e_i$ for the position as a **one-hot** vector, all zeros but for a 1 in place $i$. Then $e_i U$ is row $i$ of the table,
-# $U_i$, and with $E$ and $U$ stacked into one matrix,
+# No. Write $e_i$ for the position as a **one-hot** vector, all zeros but for a 1 in place $i$. Then $e_i U$ is row $i$ of the table, $U_i$, and
+# with $E$ and $U$ stacked into one matrix,
 #
 # $$ x E + U_i = x E + e_i U = \left[\, x,\; e_i \,\right] \begin{pmatrix} E \\ U \end{pmatrix}. $$
 #
-# So adding a learned position *is* concatenating: the position is laid beside the pixels as a one-hot vector, and one linear layer takes both. In
-# numbers, with the patches of the 60 images:
+# So adding a learned position *is* concatenating: a one-hot position is laid beside the pixels, and one linear layer takes both. With real patches:
 
 # %%
 config, p = random_model(position="1d")
-patches, _ = patchify(x, config.patch)  # [B, N, P*P*C]
+patches, _ = patchify(sixty, config.patch)  # [B, N, P*P*C]
 E, U = p["patch"], p["pos"][1:]  # the patch embedding {w, b}, and the patches' rows of the table
 added = linear(patches, E)[0] + U
 
-one_hot = np.broadcast_to(np.eye(len(U)), (len(x), len(U), len(U)))  # [B, N, N]
+one_hot = np.broadcast_to(np.eye(len(U)), (len(sixty), len(U), len(U)))  # [B, N, N]
 beside = np.concatenate([patches, one_hot], axis=-1)  # [B, N, P*P*C + N]
 stacked = {"w": np.concatenate([E["w"], U]), "b": E["b"]}  # [P*P*C + N, D]
 concatenated, _ = linear(beside, stacked)
@@ -236,69 +244,52 @@ print("beside", list(beside.shape), "  stacked", list(stacked["w"].shape), "  re
 print(f"added, and concatenated: {abs(added - concatenated).max():.0e} apart")
 
 # %% [markdown]
-# And whatever linear layer $W$ comes next, it takes the sum of contents $Z$ and positions $U$ apart again, $(Z + U)\, W = Z W + U W$: a query is a
-# query of the content plus a query of the position. (The LayerNorm in between treats both parts alike: from each it takes away its own mean, and it
-# divides both by the same number.)
-
-# %%
-W = rng.standard_normal((D, D))
-parts_error = abs((z + table) @ W - (z @ W + table @ W)).max()
-print(f"together, and in parts: {parts_error:.0e} apart")
-
-# %% [markdown]
-# There is also room to keep both apart. A patch here has 4 pixels, so the embeddings of all patches lie in 4 of the 32 dimensions of a token (up to
-# the bias, which is common to all). A table of random directions has, on average, 4/32 = 12.5 % of its squared length in the same 4 dimensions. The
-# trained tables:
-
-# %%
-overlaps = []
-for _, p, _ in runs["1d"]:
-    directions = np.linalg.svd(p["patch"]["w"], full_matrices=False)[2]  # [4, 32]: they span the patches' embeddings
-    learned = p["pos"][1:]
-    overlaps.append(((learned @ directions.T) ** 2).sum() / (learned**2).sum())
-print("share of the positions that lies where the content is:", ", ".join(f"{overlap:.1%}" for overlap in overlaps))
-
-# %% [markdown]
-# They began as random tables, and in this they have stayed so: about seven eighths of their squared length lies where no patch has anything.
+# And for the next linear layer $(Z + U)\, W = Z W + U W$: so a query is a query of the content plus a query of the position. (The LayerNorm in between
+# takes away either's mean, and divides both by the same number.)
 #
 # ## What has been learned?
 #
-# Each of the 16 squares below belongs to one patch, and stands where that patch stands in the image. Its own 4 x 4 cells show how similar the patch's
-# row of the table is to that of every patch: the cosine of the angle between the two, exactly 1 for a row with itself. This figure is the paper's
-# figure 7, middle, for our digits.
-#
-# One change is made for it. The preset draws its table with a standard deviation of 0.5, which learns fast, and after nine epochs the random
-# numbers of the start still hide what was learned. So these are trained from 0.02, as in the paper's own code.
+# How similar is a patch's row of the table to every other's? Each square below belongs to one patch, and stands where that patch stands in the image;
+# its own cells are the cosines of the angles to all patches, exactly 1 for itself (the paper's figure 7, middle). On the right is the model that
+# this package brings along, well trained on [MNIST](../docs/live.md#the-model-it-brings-along). On the left is ours, with a table that starts with a
+# standard deviation of 0.02, as in the paper's code; the preset's 0.5 would still hide what was learned.
 
 # %%
 small_start = [train(seed, position_std=0.02) for seed in range(3)]
-learned = small_start[0][1]["pos"]
-similarity_figure(learned)
+mnist = bundled.load().p["pos"]
+
+figure = new_figure(7.5, 3.3)
+panels = figure.subplots(1, 2)
+titles = {"digits, 4 x 4 patches": small_start[0][1]["pos"], "MNIST, 7 x 7 patches": mnist}
+for axes, (title, pos) in zip(panels, titles.items(), strict=True):
+    cosine, side = similarity(pos), math.isqrt(len(pos) - 1)
+    squares = cosine.reshape(4 * (side,)).swapaxes(1, 2).reshape(side**2, side**2)
+    shade = axes.imshow(squares, cmap="PuOr_r", vmin=-1, vmax=1)
+    for border in range(side, side**2, side):
+        axes.axhline(border - 0.5, color="white", linewidth=3)
+        axes.axvline(border - 0.5, color="white", linewidth=3)
+    axes.set_title(title, fontsize=9)
+    bare(axes)
+figure.colorbar(shade, ax=panels, label="cosine similarity")
+figure
 
 # %%
 print("similarity of patches side by side, and of all others:")
-for name, three in {"std 0.5": runs["1d"], "std 0.02": small_start}.items():
+for name, three in {"digits, std 0.5": runs["1d"], "digits, std 0.02": small_start}.items():
     for _, p, accuracy in three:
-        side_by_side, others = neighbours_similarity(p["pos"])
-        print(f"{name:8}  {side_by_side:z6.2f} {others:z6.2f}   test accuracy {accuracy:.1%}")
+        side_by_side, apart = neighbours_similarity(p["pos"])
+        print(f"{name:16} {side_by_side:z6.2f} {apart:z6.2f}   test accuracy {accuracy:.1%}")
+print("{:16} {:z6.2f} {:z6.2f}".format("MNIST", *neighbours_similarity(mnist)))
 
 # %% [markdown]
-# Not what one expects. Trained from 0.02, neighbours are *less* alike than patches farther apart, in all three seeds. In the paper's figure, and in
-# our [larger run on MNIST](../docs/inside.md) with 49 patches, neighbours are *more* alike, and the model has found out by itself that images have
-# two dimensions. With 16 patches of 2 x 2 pixels it seems to have more use for telling them apart; that is a guess, and the numbers say only that
-# it is so. They also say why the preset starts from 0.5: nine epochs from 0.02 end with more mistakes.
+# The MNIST model has found out by itself that images have two dimensions: a patch is most like its neighbours, and those on the border are like each
+# other. In the small model neighbours are *less* alike than patches farther apart, in all three seeds, and it makes more mistakes than the preset's.
+# (For images of another size a table is resized: [notebook 13](13_real_weights.ipynb).)
 #
 # ## Tables that nobody learns
 #
-# A table need not be learned. Two that suggest themselves, for contrast. They are no layers and need none: put into `p["pos"]`, they are added as the
-# learned one is. (To keep such a table fixed, an optimiser would have to leave `g["pos"]` alone.)
-#
-# **One-hot.** Each position gets a column of its own: row $i$ is $e_i$. Every position is as different from its neighbour as from any other, and
-# there must be as many columns as positions.
-#
-# **Integers.** Position $t$ is the number $t$, in one column. What is wrong with it? Its size grows with $t$. After LayerNorm, which brings every
-# token to the same size, little is left of what the patch itself said. Two different patches are put at the same position; how similar are they
-# after LayerNorm, as a cosine, on average over 1,000 pairs?
+# **One-hot** rows are as different from their neighbours as from all others. **Integers**, the number $t$ in one column, grow with $t$: after
+# LayerNorm, which brings every token to the same size, what is left of the patch? This is the mean cosine of two different patches at one position:
 
 
 # %%
@@ -315,24 +306,22 @@ def after_norm(position, pairs=1_000):
 
 D_model, T_model = 64, 197  # a class token and 14 x 14 patches, as in B/16
 alike = {t: after_norm(integers(T_model, D_model)[t]) for t in (0, 1, 14, 49, 196)}
-for t, cosine in alike.items():
-    print(f"position {t:3}: the size of its row {t:5.1f}, cosine of two different patches {cosine:z5.2f}")
+for t, similar in alike.items():
+    print(f"position {t:3}: cosine of two different patches {similar:z5.2f}")
 
 # %% [markdown]
-# What is in the patches at the end of the image is drowned by their numbers.
+# Patches at the end are drowned by their numbers. **Sinusoidal** positions (Vaswani et al. 2017, section 3.5;
+# [derived](../docs/derivations/sinusoids.md)) have rows of one length. Each pair of columns is a hand of a clock,
 #
-# **Sinusoidal** (Vaswani et al. 2017, section 3.5). Each pair of columns is a hand of a clock: $\sin \omega t$ and $\cos \omega t$, with a frequency
-# $\omega$ of its own, from fast to slow. All rows have the same length. This kind has a name in a config, `position="sinusoidal"`. It has no
-# parameters: `p` is an empty tree, and on the way back there is nothing to do but to hand on $dy$. (`first` is the position of the first row,
-# 0 for an image.)
+# $$ E_{t, 2i} = \sin \omega_i t, \qquad E_{t, 2i + 1} = \cos \omega_i t, \qquad \omega_i = 10000^{-2i/D}, $$
+#
+# from fast to slow. In a config it is `position="sinusoidal"`, and it has no parameters.
 
 # %%
-print(exercises.source(sinusoidal_position))
-
 clock = sinusoidal_position(np.zeros((1, T_model, D_model)), {})[0][0]  # added to nothing, the table itself
 lengths = np.linalg.norm(clock, axis=1)
-print(f"\nlengths of the rows: from {lengths.min():.3f} to {lengths.max():.3f}")
 clock_alike = max(after_norm(row) for row in clock)
+print(f"lengths of the rows: from {lengths.min():.3f} to {lengths.max():.3f}")
 print(f"cosine of two different patches after LayerNorm: at most {clock_alike:.2f}, at whatever position")
 
 figure = new_figure(7.5, 2.3)
@@ -343,18 +332,9 @@ figure.colorbar(shade, label="entry of the table")
 figure
 
 # %% [markdown]
-# At the top of the picture are the fast hands, at the bottom those that hardly move: their sines stay near 0, their cosines near 1.
-#
-# Why sine *and* cosine? Because then a shift is a rotation. By the addition theorems, going on by $k$ turns each hand by the angle $\omega k$,
-# wherever it stands:
-#
-# $$ \begin{pmatrix} \sin \omega (t + k) \\ \cos \omega (t + k) \end{pmatrix} =
-#    \begin{pmatrix} \cos \omega k & \sin \omega k \\ -\sin \omega k & \cos \omega k \end{pmatrix}
-#    \begin{pmatrix} \sin \omega t \\ \cos \omega t \end{pmatrix} $$
-#
-# The matrix does not contain $t$. So "five to the right" is one linear map for all positions, which a layer can learn. With the sine alone there
-# would be none. To see it, we build the matrix of the formula, and then, for the first hand alone, seek the best matrix by least squares: with its
-# cosine, and without.
+# Why sine *and* cosine? Because then a shift is a rotation: going on by $k$ turns each hand by the angle $\omega_i k$, wherever it stands. So "five
+# to the right" is one linear map, which a layer can learn. Here it is, and then the best matrix (least squares) for the first hand, with its cosine
+# and without.
 
 
 # %%
@@ -367,51 +347,68 @@ def best_shift(table, k):
 rotation = np.zeros((D_model, D_model))
 for i, omega in enumerate(10_000.0 ** (-np.arange(0, D_model, 2) / D_model)):
     sin, cos = np.sin(5 * omega), np.cos(5 * omega)
-    rotation[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = [[cos, sin], [-sin, cos]]
-rotation_error = abs(clock[:-5] @ rotation.T - clock[5:]).max()
+    rotation[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = [[cos, -sin], [sin, cos]]
+rotation_error = abs(clock[:-5] @ rotation - clock[5:]).max()
 
 both, sine_alone = best_shift(clock[:, :2], 5), best_shift(clock[:, :1], 5)
-print(f"the rotation of the formula errs by {rotation_error:.0e}")
+print(f"the rotation errs by {rotation_error:.0e}")
 print(f"the best matrix errs by {both:.0e} for the first sine and cosine, by {sine_alone:.2f} for the sine alone")
 
 # %% [markdown]
 # ## Two dimensions
 #
-# Patches are counted row by row, so the last of a row and the first of the next are neighbours in the sequence, and far apart in the image. The
-# paper's 2-D positions (its appendix D.4) use two smaller tables, $X$ for columns and $Y$ for rows, with $D/2$ numbers in each row, laid side by
-# side:
+# The last patch of a row and the first of the next are neighbours in the sequence, and far apart in the image. The paper's 2-D positions (its
+# appendix D.4) use two smaller tables, $X$ for columns and $Y$ for rows, of $D/2$ numbers each, laid side by side:
 #
 # $$ U_{\mathrm{row}, \mathrm{column}} = \left[\, X_\mathrm{column},\; Y_\mathrm{row} \,\right] $$
 #
-# For a grid of $G \times G$ patches that is $2G \cdot D/2 = G D$ numbers instead of $G^2 D$. The class token is nowhere in the grid, and has a row of
-# its own. In a config, `position="2d"`:
+# For $G \times G$ patches that is $2G \cdot D/2 = G D$ numbers instead of $G^2 D$. The class token is nowhere in the grid, and has a row of its own:
 
 # %%
 print(exercises.source(grid_position))
-print(exercises.source(grid_position_backward))
 
 # %% [markdown]
-# What the forward pass copies, the backward pass adds, once more. The embedding of a column serves the patches of all rows, so its gradient is a sum
-# over rows; that of a row, over columns. With $dU$ for the gradient of the whole table, summed over the batch as before, and $j$ from 1 to
-# $D/2$:
+# **Exercise.** What does the forward pass copy here, and what must the backward pass add?
+
+
+# %%
+def my_grid_position_backward(dy, p, c):
+    """dy [B, T, D], p {"x": [G, D/2], "y": [G, D/2]}, and the cache {} -> dz [B, T, D] and g {"x", "y"}.
+
+    With "cls" [1, D] in p, token 0 is the class token, and g has "cls", too.
+    """
+
+
+exercises.check("grid_position_backward", my_grid_position_backward)
+
+# %% [markdown]
+# The embedding of a column serves the patches of all rows, so its gradient is a sum over rows; that of a row, over columns. With $dU$ summed over the
+# batch as before, and $j$ from 1 to $D/2$:
 #
 # $$ dX_{\mathrm{column}, j} = \sum_{\mathrm{row}} dU_{\mathrm{row}, \mathrm{column}, j}, \qquad
 #    dY_{\mathrm{row}, j} = \sum_{\mathrm{column}} dU_{\mathrm{row}, \mathrm{column}, D/2 + j} $$
 #
-# The grid is square, so nothing crashes when the two sums are exchanged. `edited` takes the package's function and changes one line:
+# The grid is square, so nothing crashes when the two sums are exchanged. `edited` takes the package's function and changes these two:
 
 # %%
+print(exercises.source(grid_position_backward))
+
 grid = {name: rng.standard_normal(shape) for name, shape in {"x": (3, 2), "y": (3, 2), "cls": (1, 4)}.items()}
 grid_report = tinyvit.gradcheck(grid_position, grid_position_backward, z, grid)
-print(grid_report)
+print("as it is, worst error", f"{grid_report.worst_error:.0e}")
 
-exchanged = edited(grid_position_backward, ("[..., :half].sum(axis=0)", "[..., :half].sum(axis=1)"))
+exchanged = edited(
+    grid_position_backward,
+    ("[..., :half].sum(axis=0)", "[..., :half].sum(axis=1)"),
+    ("[..., half:].sum(axis=1)", "[..., half:].sum(axis=0)"),
+)
 grid_broken = tinyvit.gradcheck(grid_position, exchanged, z, grid)
-print("exchanged, wrong:", [row.name for row in grid_broken.rows if row.error > grid_broken.rtol])
+grid_wrong = [row.name for row in grid_broken.rows if row.error > grid_broken.rtol]
+print("exchanged, wrong:", grid_wrong)
 
 # %% [markdown]
-# The four tables beside each other. How similar is the position in row 3, column 3 (counted from 0) to all others of an 8 x 8 grid? For the two
-# dimensions, $X$ and $Y$ are filled with sinusoids here, to see what the form itself says before anything is learned.
+# How similar is the position in row 4, column 4 to all others of an 8 x 8 grid, in each of the four tables? ($X$ and $Y$ are sinusoids here: nothing is
+# learned yet.)
 
 # %%
 G = 8
@@ -424,7 +421,7 @@ tables = {
     "two-dimensional": grid_position(np.zeros((1, 1 + N, N)), {"x": axis, "y": axis, "cls": np.zeros((1, N))})[0][0],
 }
 figure = new_figure(7.5, 1.9)
-patch = 3 * G + 3  # row 3, column 3
+patch = 3 * G + 3  # row 4, column 4, as an index
 panels = figure.subplots(1, 4)
 for axes, (name, table_of) in zip(panels, tables.items(), strict=True):
     shade = axes.imshow(similarity(table_of)[patch].reshape(G, G), cmap=HEAT, vmin=0, vmax=1)
@@ -434,57 +431,63 @@ figure.colorbar(shade, ax=panels, label="cosine similarity", shrink=0.9)
 figure
 
 # %% [markdown]
-# One-hot positions know themselves only. Integers, being multiples of one vector, all point the same way, and differ in length alone. The sinusoidal
-# ones know the neighbours to the left and right, but above and below are eight steps away. With two tables, up and down count as left and right do.
+# Integers are multiples of one vector, and all point the same way. Sinusoidal positions know the neighbours to the left and right, but above and
+# below are eight steps away. With two tables, up and down count as left and right do.
 #
 # ## Relative positions
 #
-# What counts is perhaps not where the query of token $t$ and the key of token $s$ are, but how far apart (Shaw et al. 2018). Then nothing is added to
-# tokens. Each offset $s - t$ has a learned vector $r_{s-t}$ of its own, which is used as an extra key (the paper's appendix D.4):
+# What counts is perhaps not where tokens $t$ and $s$ are, but how far apart (Shaw et al. 2018). Then nothing is added to tokens. Each offset $s - t$
+# has a learned vector $r_{s-t}$, which is used as an extra key (the paper's appendix D.4); every head has its own $d$ columns of $r$:
 #
 # $$ \mathrm{scores}_{ts} = \frac{q_t \cdot k_s + q_t \cdot r_{s-t}}{\sqrt{d}} $$
 #
-# The second part is a bias that is made from $q$. The package scales the queries first, so below $q$ stands for the scaled ones. With $T$ tokens
-# there are $2T - 1$ offsets. The function computes the products of each query with all of them, $[T, 2T - 1]$, and picks those that it needs:
+# The second part is a bias that is made from $q$; below, $q$ is scaled already. The function computes the products of each query with all $2T - 1$
+# offsets, and picks those that it needs:
 
 # %%
 print(exercises.source(relative_bias))
-print(exercises.source(relative_bias_backward))
 
 # %% [markdown]
-# (`_offsets` says where in the row of products the offset $s - t$ stands. `xp` is NumPy, or CuPy where the arrays are on a GPU.) Which token has
-# which offset from which? If each query is the number 1 and each "vector" $r_o$ is the number $o$, the bias shows the offsets themselves. For a
-# class token and a grid of 2 x 2 patches, a row for each query:
+# If each query is the number 1 and each "vector" $r_o$ is the number $o$, the bias shows the offsets themselves. For a class token and a grid of 2 x 2
+# patches, a row for each query:
 
 # %%
 offsets, _ = relative_bias(np.ones((1, 1, 5, 1)), np.arange(-4.0, 5)[None, :, None])  # [B, h, T, T]
 print(offsets[0, 0].astype(int))
 
 # %% [markdown]
-# Two things to see. The offsets run along the sequence, in one dimension, as in the paper: patch 2 ends the first row of the grid and patch 3 begins
-# the second, and their offset is 1, like that of true neighbours. And the class token, row and column 0, has to have some offset. The paper does not
-# say which. The choice made here ([position.py](../tinyvit/layers/position.py)): it stands at position 0, before the patches. So patch $n$ sees it at
-# the offset $-n$, and has for it the same vector as for a patch $n$ places before.
+# The offsets run along the sequence, as in the paper: patch 2 ends the first row of the grid and patch 3 begins the second, and their offset is 1, as
+# if they were neighbours. The class token has to have some offset, which the paper does not name; here it stands at position 0.
 #
-# The way back. Write $ds_{ts}$ for the gradient of the scores. The query is in both products, so it has two gradients, and they add up. An
-# offset's vector serves every pair of tokens that far apart, in every image, so its gradient is a sum over all of them:
+# **Exercise.** The way back.
+
+
+# %%
+def my_relative_bias_backward(dbias, c):
+    """dbias [B, h, T, S] and the cache {"q": [B, h, T, d], "r": [h, 2S-1, d]} -> dq [B, h, T, d] and dr [h, 2S-1, d].
+
+    The forward pass: bias_ts = q_t . r_(s-t), where row S-1+o of r belongs to the offset o = s - t.
+    """
+
+
+exercises.check("relative_bias_backward", my_relative_bias_backward)
+
+# %% [markdown]
+# The query is in both products, so it has two gradients, and they add up. An offset's vector serves every pair of tokens that far apart, in every
+# image, so its gradient is a sum over all of them:
 #
-# $$ dq_t = \sum_s ds_{ts}\, k_s + \sum_s ds_{ts}\, r_{s-t}, \qquad
-#    dr_o = \sum_b \sum_t ds_{t,\,t+o}\; q_t $$
+# $$ dq_t = \sum_s d\mathrm{scores}_{ts}\, k_s + \sum_s d\mathrm{scores}_{ts}\, r_{s-t}, \qquad
+#    dr_o = \sum_b \sum_t d\mathrm{scores}_{t,\,t+o}\; q_t $$
 #
-# In [multi-head attention](../tinyvit/layers/multi_head_attention.py), these are the lines:
+# These are the lines in multi-head attention. What will the check find if the second gradient of $q$ is forgotten?
 
 # %%
 for function in (multi_head_attention, multi_head_attention_backward):
     print(*[line for line in exercises.source(function).splitlines() if "relative" in line or '"r"' in line], sep="\n")
 
-# %% [markdown]
-# And if the second gradient of $q$ is forgotten? Shapes fit, and the table $r$ itself still learns from the right gradient.
-
-# %%
 relative_case = checks.cases(["multi_head_attention"])["multi_head_attention/relative"]
 relative_report = relative_case.check()
-print(f"as it is: {relative_report.entries} entries, worst error {relative_report.worst_error:.0e}")
+print(f"\nas it is: {relative_report.entries} entries, worst error {relative_report.worst_error:.0e}")
 
 one_gradient = edited(multi_head_attention_backward, ("dq + dq_relative", "dq"))
 relative_broken = tinyvit.gradcheck(
@@ -494,275 +497,104 @@ relative_wrong = [row.name for row in relative_broken.rows if row.error > relati
 print("forgotten, wrong:", relative_wrong)
 
 # %% [markdown]
-# Everything that the queries are made from is wrong, the tokens `x` that ask and the parameters of `q`, and nothing else.
+# Everything that the queries are made from, and nothing else.
 #
-# ## Where they enter
+# ## Which kind is best?
 #
-# So far, positions are added once, before the first block: the **stem**. The paper also adds them before every block, with a table for each, or with
-# one table that all share. That is a second setting, `position_at`, and it goes with every kind; only relative positions have no stem, since they act
-# within attention. What it makes of `p["pos"]`, for a model with three blocks:
+# [The lab](../docs/lab.md#do-positions-matter-and-which-kind) trains them on MNIST with five seeds: without positions 94.69 %, with any of ten kinds
+# and places 98.4 to 98.7 %, and no difference between them is shown. In the paper's table 8 (appendix D.4; ViT-B/16, ImageNet, five images of each
+# class) it is 61.4 % against 64.0 to 64.3.
+#
+# The places (`position_at`): the **stem**, before the first block, as here; or every block, with a table for each, or one that all share. Relative
+# positions act within attention, so they have no stem; the paper prints one number for them. Which gradient does a shared table get, and what does
+# the check say if only the last block's is kept?
 
 # %%
-places = ("stem", "layers", "shared")
-for place in places:
-    pos = tinyvit.vit_init(None, dataclasses.replace(digits, position_at=place))["pos"]
-    print(f"{place:7}", [list(table_of.shape) for table_of in pos] if isinstance(pos, list) else list(pos.shape))
-
-# %% [markdown]
-# A block that is told, once more, where its tokens were is a block with one more line. Without positions of its own, `block` is the encoder block
-# itself (pre-norm here; the other entry of `BLOCKS` is post-norm):
-
-# %%
-print(exercises.source(block))
-print(exercises.source(block_backward))
-
-# %% [markdown]
-# Each block leaves the gradient of the positions that it was given. With a table of its own for each block, that is all. A shared table has reached
-# the loss through every block, so it gets the sum: the last lines of the encoder's way back ([vit.py](../tinyvit/models/vit.py)).
-
-# %%
-print(exercises.source(encoder_backward))
-
-# %% [markdown]
-# To see that it is one: a small ViT of two blocks with a shared table, and the same ViT with a table for each block, both of which hold the same
-# numbers.
-
-# %%
-shared_case = checks.cases(["vit"])["vit/1d, shared"]
+shared_case = checks.cases(["vit"])["vit/1d, shared"]  # a small ViT of two blocks
 images_small, p_shared = shared_case.inputs
 shared = shared_case.keywords["config"]
-layers = dataclasses.replace(shared, position_at="layers")
+layers = dataclasses.replace(shared, position_at="layers")  # the same numbers, in a table for each block
 p_layers = p_shared | {"pos": [p_shared["pos"]] * shared.depth}
 
-y_shared, c_shared = tinyvit.vit(images_small, p_shared, shared)
-y_layers, c_layers = tinyvit.vit(images_small, p_layers, layers)
-dlogits = rng.standard_normal(y_shared.shape)
+logits_shared, c_shared = tinyvit.vit(images_small, p_shared, shared)
+logits_layers, c_layers = tinyvit.vit(images_small, p_layers, layers)
+dlogits = rng.standard_normal(logits_shared.shape)
 _, g_shared = tinyvit.vit_backward(dlogits, p_shared, c_shared, shared)
 _, g_layers = tinyvit.vit_backward(dlogits, p_layers, c_layers, layers)
-print("the same logits:", np.array_equal(y_shared, y_layers))
-print("the gradient of the shared table:", list(g_shared["pos"].shape))
 sum_error = abs(sum(g_layers["pos"]) - g_shared["pos"]).max()
-print(f"the sum of the gradients of {len(g_layers['pos'])} tables of their own: {sum_error:.0e} apart")
-
-# %% [markdown]
-# Break it: of the shared table's gradients, only that of the last block is kept.
+print("the same logits:", np.array_equal(logits_shared, logits_layers))
+print(f"the shared table's gradient, and the sum of {len(g_layers['pos'])} tables': {sum_error:.0e} apart")
 
 
-# %%
 def last_block_only(dy, p, c):
     dimages, g = tinyvit.vit_backward(dy, p | {"pos": [p["pos"]] * shared.depth}, c, layers)
     return dimages, g | {"pos": g["pos"][-1]}
 
 
-shared_report = shared_case.check()
-print(f"as it is: {shared_report.entries} entries, worst error {shared_report.worst_error:.0e}")
 shared_broken = tinyvit.gradcheck(tinyvit.vit, last_block_only, *shared_case.inputs, **shared_case.keywords)
 shared_wrong = [row.name for row in shared_broken.rows if row.error > shared_broken.rtol]
-print("one gradient only, wrong:", shared_wrong)
+print("the last block's only, wrong:", shared_wrong)
 
 # %% [markdown]
-# The check names the table, and nothing else. All other gradients are right, and a model that is trained so would still learn: its table would be
-# moved by one block's wishes, and all blocks would have to live with it.
+# A shared table gets the sum of all blocks' gradients.
 #
-# ## Shuffled again
+# ## Exercise: rotary positions
 #
-# The experiment from the beginning, with every kind and every place: by how much do the logits of a random model change, when the 16 patches of 60
-# images are shuffled?
+# New ground ([Su et al. 2021](https://arxiv.org/abs/2104.09864)): nothing is added, but the queries and keys of token $t$ are turned, each pair of
+# columns by its own angle $\omega_i t$. Here is the way forward. Write the way back.
+
 
 # %%
-print(f"{'':11}", *(f"{place:>9}" for place in places))
-changes = {}
-for kind in POSITIONS:
-    for place in places:
-        if kind != "relative" or place != "stem":
-            config, p = random_model(position=kind, position_at=place)
-            changes[kind, place] = change(p, config)
-    print(f"{kind:11}", *(f"{changes[kind, place]:9.0e}" if (kind, place) in changes else " " * 9 for place in places))
-for name, table_of in {
-    "one-hot": np.eye(digits.tokens, digits.dim),
-    "integers": integers(digits.tokens, digits.dim),
-}.items():
-    config, p = random_model(position="1d")
-    changes[name, "stem"] = change(p | {"pos": table_of}, config)
-    print(f"{name:11} {changes[name, 'stem']:9.0e}")
+def rotary(q):
+    """Turn the columns 2i and 2i+1 of row t by the angle t w_i: q [..., T, d] -> y [..., T, d]."""
+    T, d = q.shape[-2:]
+    angle = np.arange(T)[:, None] * 10_000.0 ** (-np.arange(0, d, 2) / d)  # [T, d/2]
+    sin, cos = np.sin(angle), np.cos(angle)
+    even, odd = q[..., ::2], q[..., 1::2]
+    y = np.stack([cos * even - sin * odd, sin * even + cos * odd], axis=-1)  # [..., T, d/2, 2]
+    return y.reshape(q.shape), {"sin": sin, "cos": cos}
+
+
+def my_rotary_backward(dy, c):
+    """dy [..., T, d] and the cache {"sin", "cos"}, both [T, d/2] -> dq [..., T, d]."""
+
+
+exercises.grade(rotary, my_rotary_backward, rng.standard_normal((2, 5, 6)))
 
 # %% [markdown]
-# Without positions, rounding; with any of them, the model sees the order.
-#
-# ## Which kind is best?
-#
-# Each kind at its first place, trained as at the beginning, three seeds each. A mean of few runs needs an interval. Behind each mean stands
-# the half width of a 95 % interval by Student's t, $t\, s / \sqrt{n}$, where $s$ is the standard deviation of the $n = 3$ accuracies. With so few,
-# $t$ is 4.3, and the interval is wide: that is how little three runs say. (It does not know, either, that accuracy ends at 100.)
+# And what do the scores know of the positions? One query and one key, put at each of eight places:
 
 # %%
-for kind in POSITIONS:
-    if kind not in runs:
-        place = "layers" if kind == "relative" else "stem"
-        runs[kind] = [train(seed, position=kind, position_at=place) for seed in range(3)]
-        accuracies[kind] = np.array([accuracy for *_, accuracy in runs[kind]])
-
-kinds = [kind for kind in POSITIONS if kind != "none"]
-print("positions    test accuracy of each seed      mean in %")
-for kind in ("none", *kinds):
-    each = "  ".join(f"{accuracy:.1%}" for accuracy in accuracies[kind])
-    print(f"{kind:12} {each}       {estimate(accuracies[kind]).text(digits=1)}")
-
-figure = new_figure(5.5, 2.2)
-axes = figure.subplots()
-points(axes, ("none", *kinds), [estimate(accuracies[kind]) for kind in ("none", *kinds)])
-for place, kind in enumerate(reversed(("none", *kinds))):
-    axes.plot(100 * accuracies[kind], [place] * 3, "x", color=ORANGE, markersize=5)
-axes.set(xlabel="test accuracy in %")
-plain(axes)
-figure
-
-# %% [markdown]
-# Crosses are runs, dots and bars their means and intervals. What do these numbers support? That is to be asked of *differences*. Between "none" and
-# the worst of the others: the interval of a difference (Welch 1947). Between the others: whoever compares four kinds looks at six differences, and
-# the largest of six is large by chance alone. So its interval is made wide enough to hold for all six (Bonferroni's correction).
-
-# %%
-among = largest_difference({kind: accuracies[kind] for kind in kinds})
-gap = difference(accuracies[among.worst], accuracies["none"])
-matter = "Positions matter" if gap.mean > gap.half else "That positions matter is not shown"
-print(f"{matter}: with the worst kind ({among.worst}), accuracy is {gap.text(digits=1)} points above none.")
-which = "more than" if among.significant else "not more than"
-largest = f"{among.best} over {among.worst}, is {among.difference.text()} points"
-print(f"Of {among.comparisons} differences between kinds the largest, {largest}: {which} what chance makes of it.")
-
-# %% [markdown]
-# A caution on either side. With three seeds, a difference must be large to be sure of it, so "not more than chance" would not mean "the same". And
-# nine epochs with one learning rate, chosen for the learned table, are a short race, in which a kind that only starts more slowly looks worse. What
-# these numbers do support: to have positions matters more than which. (Trained for longer, on MNIST and with five seeds, the kinds show no
-# difference: [the paper lab](../docs/lab.md).)
-#
-# The paper's table 8: ViT-B/16, and how well ImageNet can be classified by a linear map of its features that is fitted to five images of each class
-# (by regularised least squares, which has a closed form; it is not logistic regression). The columns are the three places.
-#
-# | positions | before the first layer | every layer | every layer, shared |
-# |---|---|---|---|
-# | none | 0.61382 | | |
-# | 1-D, learned | 0.64206 | 0.63964 | 0.64292 |
-# | 2-D, learned | 0.64001 | 0.64046 | 0.64022 |
-# | relative | 0.64032 | | |
-
-# %%
-with_positions = np.array([0.64206, 0.63964, 0.64292, 0.64001, 0.64046, 0.64022, 0.64032])
-paper_gap, paper_spread = 100 * (with_positions.min() - 0.61382), 100 * np.ptp(with_positions)
-print("in points                             the paper   here")
-print(f"from none to the worst with positions {paper_gap:9.2f} {100 * gap.mean:6.1f}")
-print(f"from the worst to the best with them  {paper_spread:9.2f} {100 * among.difference.mean:6.1f}")
-
-# %% [markdown]
-# Positions matter; which kind matters less, in the paper hardly at all. There the gap to "none" is about eight times as wide as all differences
-# between kinds and places, and the paper gives no spread over seeds, so the small differences may mean nothing. Its explanation, which it calls a
-# speculation: with 14 x 14 patches instead of 224 x 224 pixels, it is equally easy to learn where each is, in whatever form. The simplest is the
-# default there, and so here.
-#
-# The whole table, with all places, more seeds and MNIST, is one command, `tinyvit lab position`, and what it found is in
-# [the paper lab](../docs/lab.md).
-#
-# (Next to this, around its figure 9, the paper speaks of a difference that is explained by the learning rate. That is sometimes read as a remark
-# about positions. It is about the class token against average pooling, and has [a notebook of its own](14_class_token_or_average.ipynb).)
-# %% [markdown]
-# ## Exercises
-#
-# Write the bodies. `exercises.check` says whether the answer is right, and if it is not, what kind of mistake it looks like.
-# `exercises.hint("learned_position_backward")` gives a first hint, `exercises.hint("learned_position_backward", 2)` a second;
-# `print(exercises.solution("learned_position_backward"))` shows how the package does it.
-
-
-# %%
-def my_learned_position(z, p):
-    """Add the table p [T, D] to the tokens z [B, T, D] of every image -> y [B, T, D], and the cache {}."""
-
-
-exercises.check("learned_position", my_learned_position)
-
-
-# %%
-def my_learned_position_backward(dy, p, c):
-    """dy [B, T, D], the table p [T, D] and the cache {} -> the gradients of z [B, T, D] and of the table [T, D]."""
-
-
-exercises.check("learned_position_backward", my_learned_position_backward)
-
-
-# %%
-def my_sinusoidal_position(z, p):
-    """Add sines and cosines of the position to the tokens z [B, T, D] -> y [B, T, D], and the cache {}; p is {}.
-
-    Column 2i of token t gets sin(t w_i), column 2i+1 cos(t w_i), with w_i = 10000^(-2i/D).
-    """
-
-
-exercises.check("sinusoidal_position", my_sinusoidal_position)
-
-
-# %%
-def my_grid_position(z, p):
-    """z [B, T, D] and the tables p {"x": [G, D/2], "y": [G, D/2]} of columns and rows -> y [B, T, D], and the cache {}.
-
-    The patch in a row and a column of the G x G grid gets [x_column, y_row]. With "cls" [1, D] in p, token 0 is the class
-    token, and gets that; T is then 1 + G*G, without it G*G.
-    """
-
-
-exercises.check("grid_position", my_grid_position)
-
-
-# %%
-def my_grid_position_backward(dy, p, c):
-    """dy [B, T, D], p as above and the cache {} -> dz [B, T, D] and g {"x", "y", and "cls" where p has it}."""
-
-
-exercises.check("grid_position_backward", my_grid_position_backward)
-
-
-# %%
-def my_relative_bias(q, r):
-    """Queries q [B, h, T, d] of the first T of S tokens, and r [h, 2S-1, d] -> bias [B, h, T, S], bias_ts = q_t . r_(s-t).
-
-    Row S-1+o of r belongs to the offset o = s - t. The cache is {"q": q, "r": r}.
-    """
-
-
-exercises.check("relative_bias", my_relative_bias)
-
-
-# %%
-def my_relative_bias_backward(dbias, c):
-    """dbias [B, h, T, S] and the cache {"q", "r"} -> dq [B, h, T, d] and dr [h, 2S-1, d]."""
-
-
-exercises.check("relative_bias_backward", my_relative_bias_backward)
+query, key = (np.broadcast_to(rng.standard_normal(6), (8, 6)) for _ in range(2))
+rotary_scores = rotary(query)[0] @ rotary(key)[0].T  # [T, S]
+spread = max(np.ptp(np.diagonal(rotary_scores, offset)) for offset in range(-7, 8))
+print(rotary_scores.round(2)[:4, :4])
+print(f"along each offset s - t, the scores differ by {spread:.0e}; in all, by {np.ptp(rotary_scores):.2f}")
 
 # %% [markdown]
 # ## What we know now
 #
-# Attention sees a set. A table, added once, tells the tokens where they were; adding it is concatenating a one-hot position. There are other kinds,
-# and other places for them, and the gradient of each is a sum over all its uses: over images, over the rows of a grid, over pairs of tokens, over
-# blocks. That there are positions matters much, which kind they are, less.
+# Attention sees a set. A table, added once, tells the tokens where they were; adding it is concatenating a one-hot position. The gradient of each kind
+# is a sum over all its uses: images, rows of a grid, pairs of tokens, blocks. That there are positions matters much, which kind they are, less.
 
 # %%
-assert all((value < 1e-12) == (kind == "none") and not 1e-12 < value < 0.01 for (kind, _), value in changes.items())
-assert len(changes) == 3 * len(POSITIONS) - 1 + 2
-assert abs(y[:, move] - y_moved).max() < 1e-12 and abs(y[:, 0] - y_moved[:, 0]).max() < 1e-12
+assert changes["none"] < 1e-12 and changes["1d"] > 0.01
+assert abs(z_after[:, move] - z_moved).max() < 1e-12 and abs(z_after[:, 0] - z_moved[:, 0]).max() < 1e-12
 assert accuracies["1d"].min() > 0.9 and accuracies["none"].min() > 0.5 and accuracies["none"].max() < 0.85
 assert np.allclose(on_shuffled["none"], accuracies["none"], atol=0.005)  # up to an image on the edge, in float32
 assert on_shuffled["1d"].max() < accuracies["none"].min()
 assert report.ok and not broken.ok
-assert abs(added - concatenated).max() < 1e-12 and parts_error < 1e-12
-assert (np.diag(similarity(learned)) == 1).all()
+assert abs(added - concatenated).max() < 1e-12
+assert (np.diag(similarity(mnist)) == 1).all() and np.greater(*neighbours_similarity(mnist))
 assert all(np.greater(*neighbours_similarity(p["pos"])[::-1]) for _, p, _ in small_start)
+assert max(accuracy for *_, accuracy in small_start) < accuracies["1d"].min()
 assert rotation_error < 1e-12 and both < 1e-12 and sine_alone > 0.5 and np.allclose(lengths, np.sqrt(D_model / 2))
 assert alike[196] > 0.9 and clock_alike < 0.5
-assert grid_report.ok and [row.name for row in grid_broken.rows if row.error > grid_broken.rtol] == ["p/x"]
+assert grid_report.ok and grid_wrong == ["p/x", "p/y"]
 assert relative_report.ok and relative_wrong == ["x", "p/q/w", "p/q/b"]
 assert np.array_equal(offsets[0, 0], np.arange(5) - np.arange(5)[:, None])
-assert shared_report.ok and np.array_equal(y_shared, y_layers) and sum_error < 1e-12 and shared_wrong == ["p/pos"]
-assert all(accuracies[kind].min() > accuracies["none"].max() for kind in kinds) and among.difference.mean < gap.mean
+assert np.array_equal(logits_shared, logits_layers) and sum_error < 1e-12 and shared_wrong == ["p/pos"]
+assert spread < 1e-12 < np.ptp(rotary_scores)
 
 # %% [markdown]
 # Next: [LayerNorm and GELU](06_layer_norm_and_gelu.ipynb), what a token does by itself.
