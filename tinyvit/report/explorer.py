@@ -12,6 +12,7 @@ from string import Template
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from tinyvit import trees
 from tinyvit.annotations import Array, Tree
@@ -91,7 +92,7 @@ class Explorer:
         return Template(_file("explorer.html")).substitute(
             id=f"explorer-{hashlib.sha256(data.encode()).hexdigest()[:8]}-{next(NUMBER)}",
             style=_file("explorer.css").rstrip(),
-            fallback=f'<img class="static" style="max-width: 100%" alt="{alt}" src="{figure_source(first)}">',
+            fallback=f'<img class="static" style="max-width: 100%" alt="{alt}" src="{figure_source(first, small=True)}">',
             data=data,
             script=_file("explorer.js").rstrip(),
         )
@@ -150,10 +151,14 @@ def image_source(image):
     return _source("image/png", file)
 
 
-def figure_source(figure):
-    """A matplotlib figure as a data URL."""
+def figure_source(figure, *, small=False):
+    """A matplotlib figure as a data URL; `small` for one that a notebook holds beside what it stands in for."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=130)
+    figure.savefig(file, format="png", dpi=100 if small else 130)
+    if small:
+        with Image.open(file) as drawn:
+            few = drawn.convert("RGB").quantize(64)
+        few.save(file := io.BytesIO(), format="png", optimize=True)
     return _source("image/png", file)
 
 
