@@ -88,11 +88,12 @@ class Explorer:
         data = json.dumps(self.data() | {"words": words}).replace("<", "\\u003c")  # no title can end the script
         first = attention_figure(self.images[0], [a[0] for a in self.maps], pool=self.pool)
         who = who_answers(self.maps[0].shape[-1], self.pool)
+        source = figure_source(first, small=True)
         alt = f"Where {who} of the first image looks, in each layer and head"
         return Template(_file("explorer.html")).substitute(
             id=f"explorer-{hashlib.sha256(data.encode()).hexdigest()[:8]}-{next(NUMBER)}",
             style=_file("explorer.css").rstrip(),
-            fallback=f'<img class="static" style="max-width: 100%" alt="{alt}" src="{figure_source(first, small=True)}">',
+            fallback=f'<img class="static" style="max-width: 100%" alt="{alt}" src="{source}">',
             data=data,
             script=_file("explorer.js").rstrip(),
         )
