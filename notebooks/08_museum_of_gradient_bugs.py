@@ -13,6 +13,7 @@ import numpy as np
 
 import tinyvit
 from tinyvit.exercises import museum
+from tinyvit.exercises.exercise import exercises
 from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward
 from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.layers.multi_head_attention import multi_head_attention, multi_head_attention_backward
@@ -29,9 +30,9 @@ print(len(museum.EXHIBITS), "exhibits")
 overview(*PARTS, backward=True)
 
 # %% [markdown]
-# On show are backward passes of this package, each with one mistake that is easily made. Your tool is the gradient check of
-# [the notebook on a layer and its gradient](02_a_layer_and_its_gradient.ipynb): it says *which* tensor is wrong and *by how much*. What that means is
-# for you to find out.
+# On show are backward passes of this package, each with one mistake that is easily made. The gradient check of
+# [the notebook on a layer and its gradient](02_a_layer_and_its_gradient.ipynb) says *which* tensor is wrong and *by how much*. What that means is for you
+# to find out.
 #
 # First, why it is worth the trouble. Each exhibit takes the place of the right function for five epochs, that is, five times through the handwritten
 # digits. The weights are not averaged ([training](09_training.ipynb) says what that is). How many of the broken models end within 5 points of the
@@ -139,12 +140,21 @@ museum.answer(11, 6)
 # ## Room 1: sums, means and signs
 #
 # For each exhibit: read the report, find the line, and ask `museum.answer(number, line)` in a cell of your own. Where there is only one line to choose,
-# say what is wrong with it before you ask. `museum.EXHIBITS[number - 1].reveal()` gives up. Some sizes to compare factors with: $B = 2$ images, $T = 3$
-# tokens, width $D = 8$ in $h = 4$ heads; in the cross-entropy $B = 3$ images and $K = 7$ classes, with probabilities $s$ and targets $t$.
-#
-# The right gradients, from [the notebook on a layer and its gradient](02_a_layer_and_its_gradient.ipynb): $dx = dy\, w^\top$,
-# $dw = x^\top dy$, and $db$ is the sum of $dy$ over all rows. The cross-entropy's is $(s - t) / B$, times the
-# upstream gradient `dloss`, which is a random number in the check.
+# say what is wrong with it before you ask. `museum.EXHIBITS[number - 1].reveal()` gives up. Sizes to compare factors with, those of the checks' inputs:
+
+# %%
+for name in ("linear", "cross_entropy", "softmax", "multi_head_attention"):
+    inputs, keywords = exercises()[name].calls[0]
+    print(
+        f"{name:22}",
+        *(list(a.shape) for a in inputs if isinstance(a, np.ndarray)),
+        *(f"{k} {keywords[k]}" for k in keywords),
+    )
+
+# %% [markdown]
+# The right gradients, from [the notebook on a layer and its gradient](02_a_layer_and_its_gradient.ipynb): $dx = dy\, w^\top$, $dw = x^\top dy$, and $db$
+# is the sum of $dy$ over all rows. The cross-entropy's is $(s - t) / B$, with probabilities $s$ and targets $t$ of $B$ images, times the upstream
+# gradient `dloss`, which is a random number in the check.
 
 # %%
 for number in (1, 2, 3):

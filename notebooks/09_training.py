@@ -169,7 +169,10 @@ def plain_adamw(w, g, m, v, t, rate):
 
 
 plainly = three_steps(plain_adamw)
-print("the same as the package's step:", all(np.allclose(a, b) for a, b in zip(plainly, right, strict=True)))
+print(
+    "the same as the package's step:",
+    all(np.allclose(a, b) for a, b in zip(plainly, three_steps(package_step), strict=True)),
+)
 
 # %% [markdown]
 # The package's [adamw.py](../tinyvit/training/adamw.py) does the same in place, on one flat vector of all parameters.
