@@ -12,6 +12,7 @@ from tinyvit.errors import UsageError
 from tinyvit.models import views
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.config import Config, ViTConfig
+from tinyvit.models.convstem import ConvStemConfig, convstem, convstem_backward, convstem_init
 from tinyvit.models.entry import Model
 from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_backward, hybrid_init
 from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_colours, masked_init, masked_masks
@@ -21,6 +22,7 @@ from tinyvit.models.swin import SwinConfig, swin, swin_backward, swin_init, swin
 from tinyvit.models.task import classification, colour_prediction
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.names import expected, nearest
+from tinyvit.ops.convolution import matrix_from_kernel
 from tinyvit.ops.dropout import NO_MASKS
 
 
@@ -113,7 +115,18 @@ def _hybrid(batch, p, config, **keywords):
     return hybrid(batch["images"], p, config, **keywords)
 
 
-def _draw_hybrid(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
+def _convstem(batch, p, config, **keywords):
+    return convstem(batch["images"], p, config, **keywords)
+
+
+def _convstem_preset(config):
+    """The ViT on the map of a stem whose widths double up to the Transformer's; of tiny images it halves once."""
+    halvings = 1 if config.size[0] < 28 else 3 if config.channels == 1 else 2
+    widths = tuple(config.dim // 2**i for i in reversed(range(halvings)))
+    return ConvStemConfig(config.changed(image=1, patch=1), config.image, config.channels, widths)
+
+
+def _draw_on_map(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
     masks = vit_masks(rng, config.vit, len(batch["images"]), all_rows=all_rows, dtype=dtype) if training else NO_MASKS
     return batch, masks
 
@@ -167,10 +180,22 @@ MODELS = {
         init=hybrid_init,
         forward=_hybrid,
         backward=_of_images(hybrid_backward),
-        draw=_draw_hybrid,
+        draw=_draw_on_map,
         task=classification,
         preset=_hybrid_preset,
         views=views.HYBRID,
+        block_options=True,
+    ),
+    "convstem": Model(
+        title="a Vision Transformer with a convolutional stem",
+        config=ConvStemConfig,
+        init=convstem_init,
+        forward=_convstem,
+        backward=_of_images(convstem_backward),
+        draw=_draw_on_map,
+        task=classification,
+        preset=_convstem_preset,
+        views=views.HYBRID | {"filters": lambda p, config: matrix_from_kernel(p["stem"][0]["w"])},
         block_options=True,
     ),
     "masked": Model(
