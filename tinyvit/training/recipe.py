@@ -10,6 +10,7 @@ from tinyvit.names import Named, expected
 from tinyvit.training.adamw import block_names
 from tinyvit.training.schedule import SCHEDULES
 
+OPTIMIZERS = ("adamw", "muon")
 AUGMENTATION = ("shift", "rotate", "zoom", "shear", "mirror", "crop")
 SHARES = ("warmup", "label_smoothing", "ema_decay", "validation", "zoom", "shear", "mirror")
 BELOW = dict.fromkeys(SHARES, 1) | {"rotate": 360}  # of the others, any ordinary number
@@ -60,7 +61,10 @@ class Recipe:
     crop : int
         Random crops after padding with mid-grey, by so many pixels on each side.
     schedule : str
-        How the learning rate falls after the warm-up: "cosine", to zero, or "noam", as in the Transformer's paper.
+        How the learning rate falls after the warm-up: "cosine" or "linear", to zero, or "noam", as in the Transformer's
+        paper.
+    optimizer : str
+        "adamw", or "muon" for the matrices of stacked layers and AdamW for the rest.
     recompute : bool
         Whether each block keeps its input alone, and backward computes it again: less memory, about a third more time,
         the same bits.
@@ -90,10 +94,12 @@ class Recipe:
     crop: int = 0
     schedule: str = "cosine"
     recompute: bool = False
+    optimizer: str = "adamw"
 
     def __post_init__(self):
-        if self.schedule not in list(SCHEDULES):
-            raise UsageError(f"schedule is {self.schedule!r}: {expected(self.schedule, SCHEDULES)}")
+        for name, known in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
+            if (value := getattr(self, name)) not in list(known):
+                raise UsageError(f"{name} is {value!r}: {expected(value, known)}")
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if f.type is str:
