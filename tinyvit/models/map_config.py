@@ -85,6 +85,11 @@ class MapConfig(Config):
         return -(-self.image // 2**self.halvings)
 
     @property
+    def divisor(self) -> int:
+        """Images whose sides are multiples of it have a map of whole patches; all, if a patch is one place of it."""
+        return 1 if self.vit.patch == 1 else self.vit.patch * 2**self.halvings
+
+    @property
     def classes(self) -> int:
         """K: number of classes."""
         return self.vit.classes

@@ -22,7 +22,6 @@ from tinyvit.models.swin import SwinConfig, swin, swin_backward, swin_init, swin
 from tinyvit.models.task import classification, colour_prediction
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
 from tinyvit.names import expected, nearest
-from tinyvit.ops.convolution import matrix_from_kernel
 from tinyvit.ops.dropout import NO_MASKS
 
 
@@ -195,7 +194,7 @@ MODELS = {
         draw=_draw_on_map,
         task=classification,
         preset=_convstem_preset,
-        views=views.HYBRID | {"filters": lambda p, config: matrix_from_kernel(p["stem"][0]["w"])},
+        views=views.CONVSTEM,
         block_options=True,
     ),
     "masked": Model(
