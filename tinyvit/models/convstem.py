@@ -1,9 +1,14 @@
-"""A Vision Transformer with a convolutional stem (Xiao et al., "Early Convolutions Help Transformers See Better", 2021).
+"""A Vision Transformer with a convolutional stem.
+
+Xiao et al. 2021, "Early Convolutions Help Transformers See Better".
 
 The ViT's first layer is a convolution as well, with kernel and stride P: large, visiting each pixel once, and nothing
 else in the network is like it. In its place stand a few small convolutions, whose windows overlap. Neighbouring pixels
 are compared before the image is cut, so attention is spared from learning what edges are; training needs fewer steps,
 and bears larger ones. As in the hybrid, the Transformer takes their map for an image.
+
+In the paper each convolution is followed by batch normalisation and a ReLU, here by a GELU, as in the CNN. Its last,
+of a single pixel, is the patch embedding here; and its Transformer has a block less, to take no more multiply-adds.
 """
 
 from dataclasses import dataclass
@@ -15,7 +20,7 @@ from tinyvit.annotations import Array, Masks, Tree
 from tinyvit.errors import UsageError
 from tinyvit.layers.convolutions import convolutions, convolutions_backward, convolutions_init
 from tinyvit.layers.recompute import NotKept
-from tinyvit.models.config import ViTConfig, check_config, check_images
+from tinyvit.models.config import check_config, check_images
 from tinyvit.models.map_config import MapConfig
 from tinyvit.models.sizes import check_whole
 from tinyvit.models.vit import vit, vit_backward, vit_init
@@ -24,7 +29,7 @@ from tinyvit.ops.dropout import NO_MASKS
 
 @dataclass(frozen=True)
 class ConvStemConfig(MapConfig):
-    """The configuration of a Vision Transformer with a convolutional stem; the defaults are ViT-B's, as in the paper.
+    """The configuration of a Vision Transformer with a convolutional stem; the defaults are a ViT-B's.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ from tinyvit.errors import UsageError
 from tinyvit.layers.bottleneck import WIDER
 from tinyvit.layers.recompute import NotKept
 from tinyvit.layers.resnet import resnet, resnet_backward, resnet_features, resnet_init
-from tinyvit.models.config import ViTConfig, check_config, check_images
+from tinyvit.models.config import check_config, check_images
 from tinyvit.models.map_config import MapConfig
 from tinyvit.models.sizes import check_whole
 from tinyvit.models.vit import vit, vit_backward, vit_init

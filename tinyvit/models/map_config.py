@@ -68,8 +68,8 @@ class MapConfig(Config):
         if type(patch) is int and patch > 0 and self.side % patch:
             divisors = ", ".join(str(n) for n in range(1, self.side + 1) if self.side % n == 0)
             raise UsageError(
-                f"patch {patch} does not divide the {self.side} x {self.side} places of the map that the {self.network} "
-                f"makes of image {self.image}: choose a patch that does, one of {divisors}"
+                f"patch {patch} does not divide the {self.side} x {self.side} places of the map that the "
+                f"{self.network} makes of image {self.image}: choose a patch that does, one of {divisors}"
             )
         return ViTConfig.from_dict(values | {"image": self.side, "channels": self.features})
 
