@@ -77,7 +77,7 @@ class TrainStep:
             self.decay = self.decay * self.trainable
             self.lowest = int(self.trainable.argmax()) // BLOCK
             frozen = [s for s in self.stretches if s.shape and not float(self.trainable[s.start])]
-            self.stretches = [s for s in self.stretches if s not in frozen]  # of theirs no sum is computed
+            self.stretches = [s for s in self.stretches if s not in frozen]  # their gradients are zero
 
     def put(self, batch):
         """Copy a batch to where all workers see it; returns how many examples it has."""
