@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from docs import measure
-from tests.training.test_muon import BUGS, SHAPES, by_singular_values, iterated, polynomial
+from tests.training.test_muon import BUGS, SHAPES, iterated, polynomial
 from tinyvit.training import muon
 
 PAGE = (measure.DOCS / "derivations/muon.md").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def test_its_example_by_hand():
     for word in ("f(0.6) = 2.06670 - 1.03140 + 0.15797 = 1.19327", "f(0.8) = 2.75560 - 2.44480 + 0.66568 = 0.97648"):
         assert word in PAGE
         numbers = [float(number) for number in re.findall(r"-? ?\d\.\d{5}", word.replace("- ", "-"))]
-        assert sum(numbers[:-1]) == numbers[-1] or abs(sum(numbers[:-1]) - numbers[-1]) < 2e-5
+        assert abs(sum(numbers[:-1]) - numbers[-1]) < 2e-5
 
 
 def test_its_coefficients_are_the_packages():
@@ -53,7 +53,6 @@ def test_the_classical_coefficients_converge_to_1():
 
 def test_the_mean_square_is_one_over_the_longer_side():
     for shape in SHAPES.values():
-        u, s, vt = np.linalg.svd(
-            by_singular_values(np.random.default_rng(0).standard_normal(shape)), full_matrices=False
-        )
-        assert np.mean((u @ vt) ** 2) * max(shape) == 1 or abs(np.mean((u @ vt) ** 2) * max(shape) - 1) < 1e-12
+        g = np.random.default_rng(0).standard_normal(shape)
+        u, _, vt = np.linalg.svd(g, full_matrices=False)
+        assert abs(np.mean((u @ vt) ** 2) * max(shape) - 1) < 1e-12

@@ -52,9 +52,10 @@ class MapConfig(Config):
             check_whole(name, getattr(self, name))
         least = 2**self.halvings // 2 + 1
         if self.image < least:
+            often = "once" if self.halvings == 1 else f"{self.halvings} times"
             fewer = f", or fewer {self.smaller}" if self.halvings > self.fewest else ""
             raise UsageError(
-                f"image {self.image} is too small: the {self.network} halves its sides {self.halvings} times, "
+                f"image {self.image} is too small: the {self.network} halves its sides {often}, "
                 f"expected at least {least}{fewer}"
             )
         object.__setattr__(self, "vit", self._on_the_map())  # the dataclass is frozen for everybody else

@@ -48,9 +48,14 @@ def stretches(p):
 
 
 def momentum_step(g, m):
-    """The momentum m, and in place of the gradient g where the momentum will be after the next step (Nesterov).
+    """The momentum, and in place of the gradient where the momentum would be after one more such step (Nesterov).
 
-    m = mu m + g,    g = g + mu m        with mu = MOMENTUM
+        m = mu m + g,    g = g + mu m        with mu = MOMENTUM
+
+    Parameters
+    ----------
+    g, m : array [n]
+        Flat vectors, of a matrix or a part of one; both are changed.
     """
     m *= MOMENTUM
     m += g
@@ -91,7 +96,13 @@ def orthogonalise(g):
 def muon_step(p, direction, *, learning_rate, decay):
     """One update, in place, of a piece p of a matrix: p = p - learning_rate (decay p + direction).
 
-    `direction` is that piece of `muon_direction`, and decay one number or one for each of p, as AdamW's.
+    Parameters
+    ----------
+    p, direction : array [n]
+        Flat vectors; p is changed. The direction is the same piece of `muon_direction`.
+    learning_rate : float
+    decay : float or array [n]
+        One for each parameter, from `decay_of`.
     """
     p *= 1 - learning_rate * decay
     p -= learning_rate * direction
@@ -102,5 +113,13 @@ def muon_direction(g):
 
     An orthogonal matrix [m, n] has the mean square 1 / max(m, n): times 0.2 sqrt(max(m, n)), the root of the mean
     square of each update is 0.2 (Liu et al. 2025, section 2.2).
+
+    Parameters
+    ----------
+    g : array [m, n]
+
+    Returns
+    -------
+    array [m n]
     """
     return (LENGTH * max(g.shape) ** 0.5 * orthogonalise(g)).reshape(-1)
