@@ -120,10 +120,16 @@ def _convstem(batch, p, config, **keywords):
 
 
 def _convstem_preset(config):
-    """The ViT on the map of a stem whose widths double up to the Transformer's; of tiny images it halves once."""
-    halvings = 1 if config.size[0] < 28 else 3 if config.channels == 1 else 2
-    widths = tuple(config.dim // 2**i for i in reversed(range(halvings)))
-    return ConvStemConfig(config.changed(image=1, patch=1), config.image, config.channels, widths)
+    """The ViT on the map of three convolutions (of tiny images one), whose channels double from one to the next.
+
+    Where the map has fewer places than the ViT has patches, each token is twice as wide.
+    """
+    halvings = 3 if config.size[0] >= 28 else 1
+    side = -(-config.size[0] // 2**halvings)
+    wider = 2 if side < config.grid else 1
+    vit = config.changed(image=1, patch=1, dim=wider * config.dim, mlp_dim=wider * config.mlp_dim)
+    widths = tuple(vit.dim // 2**i for i in reversed(range(halvings)))
+    return ConvStemConfig(vit, config.image, config.channels, widths)
 
 
 def _draw_on_map(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
