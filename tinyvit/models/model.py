@@ -3,6 +3,7 @@
 The type of a configuration determines the model. To add a model, write a file and add an entry to MODELS.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -120,16 +121,10 @@ def _convstem(batch, p, config, **keywords):
 
 
 def _convstem_preset(config):
-    """The ViT on the map of three convolutions (of tiny images one), whose channels double from one to the next.
-
-    Where the map has fewer places than the ViT has patches, each token is twice as wide.
-    """
-    halvings = 3 if config.size[0] >= 28 else 1
-    side = -(-config.size[0] // 2**halvings)
-    wider = 2 if side < config.grid else 1
-    vit = config.changed(image=1, patch=1, dim=wider * config.dim, mlp_dim=wider * config.mlp_dim)
-    widths = tuple(vit.dim // 2**i for i in reversed(range(halvings)))
-    return ConvStemConfig(vit, config.image, config.channels, widths)
+    """The ViT on a map of about as many places as it has patches; the stem's channels double up to the ViT's width."""
+    halvings = max(1, round(math.log2(config.patch)))
+    widths = tuple(max(1, config.dim // 2**i) for i in reversed(range(halvings)))
+    return ConvStemConfig(config.changed(image=1, patch=1), config.image, config.channels, widths)
 
 
 def _draw_on_map(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):

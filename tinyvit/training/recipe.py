@@ -196,9 +196,19 @@ USUAL_MODELS = {  # for data of text
 }
 
 SMALL_BATCHES = {"batch": 64, "learning_rate": 3e-3}
+MUON = {"optimizer": "muon", "learning_rate": 1e-2, "schedule": "linear"}
+DRAWN = {"shift": 2, "rotate": 12.0, "zoom": 0.15, "shear": 0.15}  # as in mnist-best
 OF_MODELS = {  # what a model does otherwise than a recipe says, chosen on held-out examples
     "swin": {"mnist": {"epochs": 12} | SMALL_BATCHES, "mnist-quick": SMALL_BATCHES},
     "hybrid": {"mnist": {"epochs": 10}},
+    "convstem": {
+        "digits": MUON,
+        "mnist-quick": {"epochs": 3} | MUON,
+        "mnist": {"epochs": 16} | DRAWN | MUON,
+        "mnist-best": {"epochs": 40} | MUON,
+        "cifar-10": {"epochs": 16} | MUON,
+        "pictures": {"epochs": 16} | MUON,
+    },
     "transformer": {name: {"epochs": 1} for name in ("copy", "reverse", "sort")},
 }
 
