@@ -54,7 +54,7 @@ def text_settings(args):
     free = [name for name in model.config.settings() if name not in NO_OPTIONS]  # --length is the data's, not a GPT's
     config = model.preset(loaded.dataset).changed(**given(args, free))
     asked = given(args, fields(Recipe))
-    own = [f"{k.replace('_', ' ')} {v:g}" for k, v in changes_of(preset, name).items() if k not in asked]
+    own = [f"{k.replace('_', ' ')} {v if isinstance(v, str) else format(v, 'g')}" for k, v in changes_of(preset, name).items() if k not in asked]
     notes = loaded.notes + ((f"the recipe {preset} for {model.title}: {', '.join(own)}",) if own else ())
     recipe = recipe_of(preset, name)
     recipe = type(recipe)(**vars(recipe) | asked)

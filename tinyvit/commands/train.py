@@ -227,7 +227,7 @@ def _settings(args):
     else:
         config = config.changed(**sizes | given(args, model.config.settings()))
     asked = given(args, fields(Recipe))
-    own = [f"{k.replace('_', ' ')} {v:g}" for k, v in changes_of(preset, args.model).items() if k not in asked]
+    own = [f"{k.replace('_', ' ')} {v if isinstance(v, str) else format(v, 'g')}" for k, v in changes_of(preset, args.model).items() if k not in asked]
     if own:
         notes = (*notes, f"the recipe {preset} for {model.title}: {', '.join(own)}")
     recipe = dataclasses.replace(recipe, **asked)
