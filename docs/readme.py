@@ -18,7 +18,7 @@ RECORDS = (  # rows of docs/records.md
     "mnist-quick --model convstem",
     "mnist --model convstem",
     "mnist-best --model convstem",
-    "cifar-10 --model convstem --data cifar10-jpg.zip",
+    "cifar-10 cifar10-jpg.zip --model convstem --dim 96 --mlp-dim 384 --depth 3 --widths 64,128",
 )
 TEXTS = (  # rows of docs/text.md
     "copy --model seq2seq",

@@ -50,7 +50,7 @@ def stretches(p):
 def momentum_step(g, m):
     """The momentum m, and in place of the gradient g where the momentum will be after the next step (Nesterov).
 
-        m = mu m + g,    g = g + mu m        with mu = MOMENTUM
+    m = mu m + g,    g = g + mu m        with mu = MOMENTUM
     """
     m *= MOMENTUM
     m += g

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from tinyvit.errors import UsageError
-from tinyvit.models.model import model_of
+from tinyvit.models.model import model_named, model_of
 from tinyvit.names import Named, expected
 from tinyvit.training.adamw import block_names
 from tinyvit.training.schedule import SCHEDULES
@@ -221,3 +221,10 @@ def recipe_of(preset, model="vit"):
 def changes_of(preset, model):
     """{setting: value} of what a model does otherwise than the recipe of that name says."""
     return OF_MODELS.get(model, {}).get(preset, {})
+
+
+def note_of_changes(preset, model, asked):
+    """The sentence, or none, on what a model does otherwise than the recipe says, but for what was asked for."""
+    changes = {name: value for name, value in changes_of(preset, model).items() if name not in asked}
+    own = [f"{name.replace('_', ' ')} {v if type(v) is str else format(v, 'g')}" for name, v in changes.items()]
+    return [f"the recipe {preset} for {model_named(model).title}: {', '.join(own)}"] if own else []
