@@ -3,6 +3,7 @@
 The type of a configuration determines the model. To add a model, write a file and add an entry to MODELS.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -119,9 +120,9 @@ def _convstem(batch, p, config, **keywords):
 
 
 def _convstem_preset(config):
-    """The ViT on the map of a stem whose widths double up to the Transformer's; of tiny images it halves once."""
-    halvings = 1 if config.size[0] < 28 else 3 if config.channels == 1 else 2
-    widths = tuple(config.dim // 2**i for i in reversed(range(halvings)))
+    """The ViT on a map of about as many places as it has patches; the stem's channels double up to the ViT's width."""
+    halvings = max(1, round(math.log2(config.patch)))
+    widths = tuple(max(1, config.dim // 2**i) for i in reversed(range(halvings)))
     return ConvStemConfig(config.changed(image=1, patch=1), config.image, config.channels, widths)
 
 
