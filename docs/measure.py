@@ -4,6 +4,9 @@
     python docs/measure.py speed         tinyvit bench -> docs/speed.md
     python docs/measure.py pyramids      tinyvit bench Swin-T R50+B/16 --cores 2 -> docs/speed.md
     python docs/measure.py sequences     tinyvit bench transformer seq2seq ... --cores 1 -> docs/speed.md
+    python docs/measure.py large_training   tinyvit bench B/16-train --cores 2 -> docs/speed.md
+    python docs/measure.py ablation      the time of S without each cause of its speed -> docs/speed.md
+    python docs/measure.py long          attention over many tokens, whole and in blocks -> docs/speed.md
     python docs/measure.py ranks         1, 2, 4 ranks over MPI beside worker processes, and bytes -> docs/speed.md
     python docs/measure.py fine_tuning   steps with frozen blocks, with recomputed ones -> docs/speed.md
     python docs/measure.py trials        what python -m docs.records has tried -> docs/records.md
@@ -48,12 +51,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from docs import commands, fine_tuning, patterns, ranks, readme, records
+from docs import ablation, commands, fine_tuning, long, patterns, ranks, readme, records
 from docs.readme import DOCS, LAB, PRESETS, RECORDS, TEXTS, TRAINED, replace
 from tests.browser import BROWSER, OPTIONS, driven
 from tests.package_layers import PACKAGES, ROOT, imports, modules
 from tinyvit import trees
-from tinyvit.bench.compare import SEQUENCES
+from tinyvit.bench.compare import LARGE_TRAINED, SEQUENCES
 from tinyvit.commands.runs import data_of, finished_model
 from tinyvit.data import DATASETS, load_data
 from tinyvit.exercises.exercise import exercises
@@ -127,6 +130,12 @@ def sequences():
     rows, where = benchmark("PyTorch", words=(*SEQUENCES, "--cores", "1"))
     columns = tuple(name for name in rows[0] if name not in ("cores", "memory_mb", "share_of_peak"))
     replace(DOCS / "speed.md", "sequences", [*table(rows, columns), "", where])
+
+
+def large_training():
+    """The table of a training step of B/16."""
+    rows, where = benchmark("PyTorch", words=(LARGE_TRAINED, "--cores", "2"))
+    replace(DOCS / "speed.md", "large_training", [*table(rows, tuple(rows[0])), "", where])
 
 
 def benchmark(*packages, words=()):
@@ -581,6 +590,9 @@ ALONE = {  # what needs no more words
     "live_picture": live_picture,
     "fine_tuning": fine_tuning.write,
     "live_times": live_times,
+    "large_training": large_training,
+    "ablation": ablation.write,
+    "long": long.write,
     "ranks": ranks.write,
     "trials": records.write,
     "readme": readme.write,

@@ -446,9 +446,9 @@ for place, spread in zip(["block 1", "block 2", "block 3", "head"], spreads, str
 # One vector serves every image of the batch, so all of them have a say in its gradient. The forward pass copies the token into row 0 of each of the
 # $B$ images (here $p$ is the token), $y_{b0} = p$ for every image $b$, so the chain rule adds up:
 #
-# $$ \mathbf{d}p = \sum_{b=1}^{B} \mathbf{d}y_{b0} $$
+# $$ dp = \sum_{b=1}^{B} dy_{b0} $$
 #
-# where $\mathbf{d}p$ stands for the gradient of the loss by $p$. (In the code, `xp` is NumPy, or CuPy where the arrays are on a GPU.)
+# where $dp$ stands for the gradient of the loss by $p$. (In the code, `xp` is NumPy, or CuPy where the arrays are on a GPU.)
 
 # %%
 print(exercises.source(class_token), exercises.source(class_token_backward), sep="\n\n\n")

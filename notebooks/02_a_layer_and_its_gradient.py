@@ -247,11 +247,11 @@ compare("line 1, delta_mn w_io", derived, measured)
 
 # %% [markdown]
 # **Line 2: the chain rule.** The loss sees $x$ only through $y$. If $x_{ni}$ moves a little, each $y_{mo}$ moves by its derivative, and $L$ moves
-# by $\mathbf{d}y_{mo} = \partial L / \partial y_{mo}$ times that. All these ways add up:
+# by $dy_{mo} = \partial L / \partial y_{mo}$ times that. All these ways add up:
 #
-# $$ \mathbf{d}x_{ni} = \sum_{m} \sum_{o} \mathbf{d}y_{mo}\, \frac{\partial y_{mo}}{\partial x_{ni}} = \sum_o \mathbf{d}y_{no}\, w_{io} $$
+# $$ dx_{ni} = \sum_{m} \sum_{o} dy_{mo}\, \frac{\partial y_{mo}}{\partial x_{ni}} = \sum_o dy_{no}\, w_{io} $$
 #
-# **Line 3: as matrices.** The sum runs over the second index of both, so $w$ is transposed: $\mathbf{d}x = \mathbf{d}y\, w^\top$.
+# **Line 3: as matrices.** The sum runs over the second index of both, so $w$ is transposed: $dx = dy\, w^\top$.
 #
 # Any loss will do for the check, if its gradient by $y$ is known. The simplest is $L = \sum_{n} \sum_{o} r_{no}\, y_{no}$ with fixed numbers $r$:
 # its gradient by $y$ is $r$. We take `dy` for $r$.
@@ -265,11 +265,11 @@ compare("line 3, dy w^T", dy @ p["w"].T, loss_of_x)
 # %% [markdown]
 # **Line 4: the weights.** $w_{io}$ is used by every row, so its gradient is a sum over rows:
 #
-# $$ \mathbf{d}w_{io} = \sum_n x_{ni}\, \mathbf{d}y_{no} \;\; \Rightarrow \;\; \mathbf{d}w = x^\top \mathbf{d}y $$
+# $$ dw_{io} = \sum_n x_{ni}\, dy_{no} \;\; \Rightarrow \;\; dw = x^\top dy $$
 #
 # **Line 5: the bias.** $b_o$ is added to every row, with the factor 1:
 #
-# $$ \mathbf{d}b_{o} = \sum_n \mathbf{d}y_{no} $$
+# $$ db_{o} = \sum_n dy_{no} $$
 
 # %%
 loss_of_w = slopes(lambda w: (dy * linear(x, p | {"w": w})[0]).sum(), p["w"])
@@ -301,7 +301,7 @@ print(exercises.source(linear_backward))
 #
 # **Line 2.** Weighted by $-t_k$ and summed over $k$, with $\sum_k t_k = 1$: $\;\partial \ell / \partial x_i = s_i - t_i$.
 #
-# **Line 3.** The mean over the batch divides by $B$: $\;\mathbf{d}x = (s - t) / B$.
+# **Line 3.** The mean over the batch divides by $B$: $\;dx = (s - t) / B$.
 
 # %%
 logits, targets = rng.standard_normal((3, 4)), np.array([2, 0, 3])  # B = 3 images, K = 4 classes

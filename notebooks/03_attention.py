@@ -183,19 +183,19 @@ print(exercises.source(scale_queries_backward))
 #
 # ## The way back
 #
-# Write $\mathbf{d}y$ for the gradient of the loss by $y$: an array of $y$'s shape, which comes from above. Attention is two products with a softmax
+# Write $dy$ for the gradient of the loss by $y$: an array of $y$'s shape, which comes from above. Attention is two products with a softmax
 # between them, and each is undone in turn. For the product $y = a v$, in index form $y_{tj} = \sum_s a_{ts} v_{sj}$, the chain rule sums over
 # everything that $a_{ts}$ and $v_{sj}$ touch:
 #
-# $$ \mathbf{d}a_{ts} = \sum_j \mathbf{d}y_{tj}\, v_{sj} \;\; \Rightarrow \;\; \mathbf{d}a = \mathbf{d}y\, v^\top, \qquad
-#    \mathbf{d}v_{sj} = \sum_t a_{ts}\, \mathbf{d}y_{tj} \;\; \Rightarrow \;\; \mathbf{d}v = a^\top \mathbf{d}y. $$
+# $$ da_{ts} = \sum_j dy_{tj}\, v_{sj} \;\; \Rightarrow \;\; da = dy\, v^\top, \qquad
+#    dv_{sj} = \sum_t a_{ts}\, dy_{tj} \;\; \Rightarrow \;\; dv = a^\top dy. $$
 #
 # The softmax, from scores $x$ to weights $y$ as above: raising one score raises its own weight and lowers all others. By the quotient rule
 # $\partial y_j / \partial x_i = y_j (\delta_{ij} - y_i)$, where $\delta_{ij}$ is 1 for $i = j$ and else 0. Summed against the upstream gradient,
 #
-# $$ \mathbf{d}x_i = \sum_j \mathbf{d}y_j\, y_j (\delta_{ij} - y_i) = y_i \left( \mathbf{d}y_i - \sum_j \mathbf{d}y_j\, y_j \right). $$
+# $$ dx_i = \sum_j dy_j\, y_j (\delta_{ij} - y_i) = y_i \left( dy_i - \sum_j dy_j\, y_j \right). $$
 #
-# And the scores $q k^\top$ are a product like the first: $\mathbf{d}q = \mathbf{d}x\, k$ and $\mathbf{d}k = \mathbf{d}x^\top q$. Step by step, in
+# And the scores $q k^\top$ are a product like the first: $dq = dx\, k$ and $dk = dx^\top q$. Step by step, in
 # [a page of its own](../docs/derivations/attention.md). The code is these formulas. (`_sum_to` is for the bias: if one bias was added to many
 # tables of scores, its gradient is the sum over them.)
 

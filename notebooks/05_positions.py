@@ -180,7 +180,7 @@ print("the kinds that a config can name:", ", ".join(POSITIONS))
 # The shapes say how the gradient must look. Write $U$ for the table. NumPy adds it to each of the $B$ images, $y_{bti} = z_{bti} + U_{ti}$. So an
 # entry of the table reaches the loss through $B$ outputs, and its gradient is a sum over the batch:
 #
-# $$ \mathbf{d}U_{ti} = \sum_{b=1}^{B} \mathbf{d}y_{bti} $$
+# $$ dU_{ti} = \sum_{b=1}^{B} dy_{bti} $$
 #
 # What the forward pass copies, the backward pass adds.
 
@@ -323,7 +323,7 @@ for t, cosine in alike.items():
 #
 # **Sinusoidal** (Vaswani et al. 2017, section 3.5). Each pair of columns is a hand of a clock: $\sin \omega t$ and $\cos \omega t$, with a frequency
 # $\omega$ of its own, from fast to slow. All rows have the same length. This kind has a name in a config, `position="sinusoidal"`. It has no
-# parameters: `p` is an empty tree, and on the way back there is nothing to do but to hand on $\mathbf{d}y$. (`first` is the position of the first row,
+# parameters: `p` is an empty tree, and on the way back there is nothing to do but to hand on $dy$. (`first` is the position of the first row,
 # 0 for an image.)
 
 # %%
@@ -392,11 +392,11 @@ print(exercises.source(grid_position_backward))
 
 # %% [markdown]
 # What the forward pass copies, the backward pass adds, once more. The embedding of a column serves the patches of all rows, so its gradient is a sum
-# over rows; that of a row, over columns. With $\mathbf{d}U$ for the gradient of the whole table, summed over the batch as before, and $j$ from 1 to
+# over rows; that of a row, over columns. With $dU$ for the gradient of the whole table, summed over the batch as before, and $j$ from 1 to
 # $D/2$:
 #
-# $$ \mathbf{d}X_{\mathrm{column}, j} = \sum_{\mathrm{row}} \mathbf{d}U_{\mathrm{row}, \mathrm{column}, j}, \qquad
-#    \mathbf{d}Y_{\mathrm{row}, j} = \sum_{\mathrm{column}} \mathbf{d}U_{\mathrm{row}, \mathrm{column}, D/2 + j} $$
+# $$ dX_{\mathrm{column}, j} = \sum_{\mathrm{row}} dU_{\mathrm{row}, \mathrm{column}, j}, \qquad
+#    dY_{\mathrm{row}, j} = \sum_{\mathrm{column}} dU_{\mathrm{row}, \mathrm{column}, D/2 + j} $$
 #
 # The grid is square, so nothing crashes when the two sums are exchanged. `edited` takes the package's function and changes one line:
 
@@ -466,11 +466,11 @@ print(offsets[0, 0].astype(int))
 # say which. The choice made here ([position.py](../tinyvit/layers/position.py)): it stands at position 0, before the patches. So patch $n$ sees it at
 # the offset $-n$, and has for it the same vector as for a patch $n$ places before.
 #
-# The way back. Write $\mathbf{d}s_{ts}$ for the gradient of the scores. The query is in both products, so it has two gradients, and they add up. An
+# The way back. Write $ds_{ts}$ for the gradient of the scores. The query is in both products, so it has two gradients, and they add up. An
 # offset's vector serves every pair of tokens that far apart, in every image, so its gradient is a sum over all of them:
 #
-# $$ \mathbf{d}q_t = \sum_s \mathbf{d}s_{ts}\, k_s + \sum_s \mathbf{d}s_{ts}\, r_{s-t}, \qquad
-#    \mathbf{d}r_o = \sum_b \sum_t \mathbf{d}s_{t,\,t+o}\; q_t $$
+# $$ dq_t = \sum_s ds_{ts}\, k_s + \sum_s ds_{ts}\, r_{s-t}, \qquad
+#    dr_o = \sum_b \sum_t ds_{t,\,t+o}\; q_t $$
 #
 # In [multi-head attention](../tinyvit/layers/multi_head_attention.py), these are the lines:
 

@@ -115,8 +115,8 @@ with np.errstate(invalid="ignore", divide="ignore"):
 #
 # $$ m_i = x_i - \mu, \qquad v = \frac{1}{D} \sum_i m_i^2, \qquad r = (v + \varepsilon)^{-1/2}, \qquad \hat{x}_i = m_i\, r, \qquad y_i = \gamma_i \hat{x}_i + \beta_i. $$
 #
-# An upstream gradient $\mathbf{d}y$ comes from above. As [before](02_a_layer_and_its_gradient.ipynb), $\mathbf{d}y$ is any random array, the loss
-# is $L = \sum \mathbf{d}y\, y$, and each derived line is compared with measured slopes of $L$. (`numeric_gradient` moves an array's entries in
+# An upstream gradient $dy$ comes from above. As [before](02_a_layer_and_its_gradient.ipynb), $dy$ is any random array, the loss
+# is $L = \sum dy\, y$, and each derived line is compared with measured slopes of $L$. (`numeric_gradient` moves an array's entries in
 # place, so the losses below are functions without arguments that read it.)
 
 # %%
@@ -143,7 +143,7 @@ def loss_of_xhat():
 # **Line 1: scale and shift.** Feature $i$ of $y$ is $\gamma_i$ times that of $\hat{x}$. Every token uses the same $\gamma$ and $\beta$, so their
 # gradients are sums over all tokens $n$:
 #
-# $$ \mathbf{d}\hat{x}_i = \gamma_i\, \mathbf{d}y_i, \qquad \mathbf{d}\gamma_i = \sum_n \mathbf{d}y_{ni}\, \hat{x}_{ni}, \qquad \mathbf{d}\beta_i = \sum_n \mathbf{d}y_{ni} $$
+# $$ d\hat{x}_i = \gamma_i\, dy_i, \qquad d\gamma_i = \sum_n dy_{ni}\, \hat{x}_{ni}, \qquad d\beta_i = \sum_n dy_{ni} $$
 
 # %%
 dxhat = p["gamma"] * dy
@@ -155,12 +155,12 @@ compare("line 1, dbeta", dy.sum(axis=(0, 1)), loss_of_xhat, p["beta"])
 # **Line 2: the reciprocal standard deviation.** One number $r$ multiplies all $D$ features of its token, so its gradient is a sum over them, with
 # $\hat{x}_i = m_i r$:
 #
-# $$ \mathbf{d}r = \sum_i \mathbf{d}\hat{x}_i\, m_i $$
+# $$ dr = \sum_i d\hat{x}_i\, m_i $$
 #
 # **Line 3: the variance.** From $r = (v + \varepsilon)^{-1/2}$ follows
 # $\partial r / \partial v = -\frac{1}{2} (v + \varepsilon)^{-3/2} = -\frac{1}{2} r^3$:
 #
-# $$ \mathbf{d}v = -\frac{1}{2}\, r^3\, \mathbf{d}r $$
+# $$ dv = -\frac{1}{2}\, r^3\, dr $$
 
 # %%
 dr = (dxhat * m).sum(axis=-1, keepdims=True)
@@ -172,11 +172,11 @@ compare("line 3, dv, with m fixed", dv, lambda: (dxhat * m * (v + eps) ** -0.5).
 # **Line 4: the centred token.** $m_j$ reaches the loss in two ways: directly, as $\hat{x}_j = m_j r$, and through the variance, where
 # $\partial v / \partial m_j = 2 m_j / D$. The two are added:
 #
-# $$ \mathbf{d}m_j = r\, \mathbf{d}\hat{x}_j + \frac{2}{D}\, m_j\, \mathbf{d}v $$
+# $$ dm_j = r\, d\hat{x}_j + \frac{2}{D}\, m_j\, dv $$
 #
 # **Line 5: the mean.** $x_j$ reaches $m_j$ with the factor 1, and, through the mean, every $m_i$ with the factor $-1/D$:
 #
-# $$ \mathbf{d}x_j = \mathbf{d}m_j - \frac{1}{D} \sum_i \mathbf{d}m_i $$
+# $$ dx_j = dm_j - \frac{1}{D} \sum_i dm_i $$
 
 
 # %%
@@ -191,11 +191,11 @@ compare("line 5, dx", dx_steps, lambda: (dy * layer_norm(x, p)[0]).sum(), x)
 
 # %% [markdown]
 # **Line 6: combined.** Put lines 2 and 3 into line 4, with $m = \hat{x} / r$. Two powers of $r$ go, and the sum becomes a mean:
-# $\;\mathbf{d}m_j = r \left( \mathbf{d}\hat{x}_j - \hat{x}_j\, \overline{\mathbf{d}\hat{x}\, \hat{x}} \right)$, where a bar is the mean over the
-# token's features. In line 5, the mean of $\hat{x}$ is zero, so the mean of $\mathbf{d}m$ is $r$ times the mean of $\mathbf{d}\hat{x}$. What
+# $\;dm_j = r \left( d\hat{x}_j - \hat{x}_j\, \overline{d\hat{x}\, \hat{x}} \right)$, where a bar is the mean over the
+# token's features. In line 5, the mean of $\hat{x}$ is zero, so the mean of $dm$ is $r$ times the mean of $d\hat{x}$. What
 # remains:
 #
-# $$ \mathbf{d}x = r \left( \mathbf{d}\hat{x} - \overline{\mathbf{d}\hat{x}} - \hat{x}\; \overline{\mathbf{d}\hat{x}\, \hat{x}} \right) $$
+# $$ dx = r \left( d\hat{x} - \overline{d\hat{x}} - \hat{x}\; \overline{d\hat{x}\, \hat{x}} \right) $$
 
 # %%
 along_ones = dxhat.mean(axis=-1, keepdims=True)
@@ -215,13 +215,13 @@ print(exercises.source(layer_norm_backward))
 # %% [markdown]
 # ## What the formula says
 #
-# Two terms are taken away from $\mathbf{d}\hat{x}$: its part along the vector of ones, and its part along $\hat{x}$. What is left stands at a right
+# Two terms are taken away from $d\hat{x}$: its part along the vector of ones, and its part along $\hat{x}$. What is left stands at a right
 # angle to both. That had to be so. A constant added to a token changes nothing in its output, so no gradient can point along the ones. A token
 # stretched about its mean changes nothing either, so no gradient can point along $\hat{x}$.
 #
 # The second holds up to $\varepsilon$, which does not stretch with the token. The squared length of $\hat{x}$ is
 # $\sum_i \hat{x}_i^2 = D v / (v + \varepsilon)$, not quite $D$, and so
-# $\sum_j \mathbf{d}x_j \hat{x}_j = r\, D\; \overline{\mathbf{d}\hat{x}\, \hat{x}}\; \varepsilon / (v + \varepsilon)$. Measured:
+# $\sum_j dx_j \hat{x}_j = r\, D\; \overline{d\hat{x}\, \hat{x}}\; \varepsilon / (v + \varepsilon)$. Measured:
 
 # %%
 leaks = []
@@ -294,7 +294,7 @@ for token in ((0, 0), (1, 2)):
 
 # %% [markdown]
 # The error is the same for all features of a token: it points along the ones, where a gradient of LayerNorm cannot point. And it is the lost term,
-# $r\, \overline{\mathbf{d}\hat{x}}$.
+# $r\, \overline{d\hat{x}}$.
 #
 # ## GELU
 #
@@ -363,7 +363,7 @@ figure
 #
 # $$ \frac{dy}{dx} = \Phi(x) + x\, \varphi(x) $$
 #
-# **Line 3: the chain rule.** Each number stands alone, so $\;\mathbf{d}x = \mathbf{d}y\; \frac{dy}{dx}$, entry by entry.
+# **Line 3: the chain rule.** Each number stands alone, so $\;dx = dy\; \frac{dy}{dx}$, entry by entry.
 
 # %%
 z = 2 * rng.standard_normal((3, 4))

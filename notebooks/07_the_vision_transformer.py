@@ -247,8 +247,8 @@ for name in ("digits", "mnist", "B/16"):
 # whatever the image. It is the first thing to look at when training goes wrong: a larger first loss means a model that is confident before it
 # has seen anything.
 #
-# Write $\mathbf{d}x$ for the gradient of the loss by $x$: an array of the shape of $x$. A head of zeros also means that the gradient that goes
-# down to the blocks, $\mathbf{d}y = \mathbf{d}\mathrm{logits}\; w^\top$ with $w = 0$, is zero. In its first step, the head learns alone.
+# Write $dx$ for the gradient of the loss by $x$: an array of the shape of $x$. A head of zeros also means that the gradient that goes
+# down to the blocks, $dy = d\mathrm{logits}\; w^\top$ with $w = 0$, is zero. In its first step, the head learns alone.
 
 # %%
 new = tinyvit.vit_init(np.random.default_rng(0), config)
@@ -390,7 +390,7 @@ print(exercises.source(encoder_block_backward))
 # Only two things are new, and both are one rule: **where a value is used twice, its gradients add up.** In equation (3), $z'$ goes into the
 # branch and around it. So its gradient is
 #
-# $$ \mathbf{d}z' = \mathbf{d}z + \mathbf{d}z \left( \frac{\partial\, \mathrm{MLP}(\mathrm{LN}(z'))}{\partial z'} \right), $$
+# $$ dz' = dz + dz \left( \frac{\partial\, \mathrm{MLP}(\mathrm{LN}(z'))}{\partial z'} \right), $$
 #
 # where the first term is `dz` itself, handed on unchanged, and the second is what comes back through the branch, `dy`. Hence `dz = dy + dz`. In
 # equation (2), besides that, the normalised input serves both as the source of queries and as that of keys and values: hence `dy += dq`, in the

@@ -117,8 +117,8 @@ museum.EXHIBITS[11 - 1].answer(6)
 # line to choose, say what is wrong with it before you ask. `.reveal()` gives up. Some sizes to compare factors with: $B = 2$ images, $T = 3$ tokens,
 # width $D = 8$ in $h = 4$ heads; in the cross-entropy $B = 3$ images and $K = 7$ classes, with probabilities $s$ and targets $t$.
 #
-# The right gradients, from [the notebook on a layer and its gradient](02_a_layer_and_its_gradient.ipynb): $\mathbf{d}x = \mathbf{d}y\, w^\top$,
-# $\mathbf{d}w = x^\top \mathbf{d}y$, and $\mathbf{d}b$ is the sum of $\mathbf{d}y$ over all rows. The cross-entropy's is $(s - t) / B$, times the
+# The right gradients, from [the notebook on a layer and its gradient](02_a_layer_and_its_gradient.ipynb): $dx = dy\, w^\top$,
+# $dw = x^\top dy$, and $db$ is the sum of $dy$ over all rows. The cross-entropy's is $(s - t) / B$, times the
 # upstream gradient `dloss`, which is a random number in the check.
 
 # %%

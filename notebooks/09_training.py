@@ -71,7 +71,7 @@ print(f"first loss {first_loss:.6f}, ln {config.classes} = {math.log(config.clas
 # ## The gradient, of a batch and of its parts
 #
 # The backward pass gives one slope for each parameter. In the very first step nearly all of them are zero: the head passes back
-# $\mathbf{d}y\, w^\top$, and its $w$ is still zero. So in the first step the gradient moves the head alone, and only afterwards what lies before
+# $dy\, w^\top$, and its $w$ is still zero. So in the first step the gradient moves the head alone, and only afterwards what lies before
 # it.
 
 # %%
@@ -83,7 +83,7 @@ print(f"{len(moved)} of {len(trees.leaves(g))} arrays have a gradient in the fir
 # The loss of a batch is a mean over its images, so its gradient is a mean as well, and can be computed in parts. Let a batch of $B$ images fall
 # into **micro-batches** of $B_1, B_2, \ldots$ images, with mean losses $L_1, L_2, \ldots$ Then
 #
-# $$ L = \sum_i \frac{B_i}{B} L_i, \qquad \mathbf{d}w = \sum_i \frac{B_i}{B}\, \mathbf{d}w_i. $$
+# $$ L = \sum_i \frac{B_i}{B} L_i, \qquad dw = \sum_i \frac{B_i}{B}\, dw_i. $$
 #
 # The memory is that of one micro-batch, however large the batch. `batch_gradient` does this; it returns the gradients of all parameters one after
 # another, as one flat vector. Here 64 images at once, and as 24 + 24 + 16, in float64:

@@ -120,9 +120,9 @@ overlay_figure(images[:2], {"with identity": with_identity[:2, 0, 1:], "without"
 # ## What speaks for the class
 #
 # Attention knows nothing of the answer. A gradient does. Let $y_k$ be the logit of class $k$. If a weight $a_{ts}$ were changed a little, $y_k$
-# would change by $\mathbf{d}a_{ts}$ times as much, and so $a_{ts}\, \mathbf{d}a_{ts}$ is, to first order, what $y_k$ would lose if that weight were
-# 0. Of each head, only the part that speaks for the class is kept, $\max(0, a\, \mathbf{d}a)$, then the mean over heads is taken (Chefer et al.
-# 2021, who then go through the layers as rollout does; we simply add up the layers). The backward pass computes $\mathbf{d}a$ on its way:
+# would change by $da_{ts}$ times as much, and so $a_{ts}\, da_{ts}$ is, to first order, what $y_k$ would lose if that weight were
+# 0. Of each head, only the part that speaks for the class is kept, $\max(0, a\, da)$, then the mean over heads is taken (Chefer et al.
+# 2021, who then go through the layers as rollout does; we simply add up the layers). The backward pass computes $da$ on its way:
 
 # %%
 true_class = np.eye(config.classes, dtype="float32")[labels]  # the gradient, by the logits, of the true class's logit

@@ -68,7 +68,7 @@ print(f"a step on {B} images: {1e3 * before:.0f} ms; once freed memory is kept: 
 #
 # Now a stopwatch is put around the layers, while the whole step runs. Next to each part's time stands its **arithmetic**: the multiply-adds of its
 # matrix products, forward and backward, read from `tinyvit.shapes`. (The backward pass of $y = x w$ takes twice as many as the
-# forward pass, for $\mathbf{d}x$ and for $\mathbf{d}w$. Here the whole last block is computed, of which training needs the class token's row
+# forward pass, for $dx$ and for $dw$. Here the whole last block is computed, of which training needs the class token's row
 # alone, so the step takes longer than above.)
 
 # %%
@@ -178,7 +178,7 @@ print(f"{'whole step':11} {sum(work.values()) / whole.sum() / peak:4.0%} of the 
 #
 # The linear layers come closest. They have $x$ of three axes, $[B, T, I]$, and a matrix $w$ $[I, O]$, for which NumPy's `x @ w` runs $B$ products,
 # one for each image. Each row of $x$ meets the same $w$, so the leading axes can be merged, $[B T, I]$, and it is one product. Its backward pass
-# needs $\mathbf{d}w$, a sum over all rows: as $B$ products of which each gives a whole $[I, O]$, to be added up; or as one, which adds inside.
+# needs $dw$, a sum over all rows: as $B$ products of which each gives a whole $[I, O]$, to be added up; or as one, which adds inside.
 #
 # Always 1,600 rows of 64 numbers and $w$ $[64, 256]$, in images of $T$ rows each:
 
@@ -206,7 +206,7 @@ print(f"largest difference between the two ways: {largest:.0e}")
 
 # %% [markdown]
 # It is often said that products of three axes are slow. With 50 rows in each image they are not. They are with one row, and that case is ours: the
-# last block works on the class token alone. And $\mathbf{d}w$ by images is a disaster there: a whole matrix for every single row. Merged, it is
+# last block works on the class token alone. And $dw$ by images is a disaster there: a whole matrix for every single row. Merged, it is
 # always the same one product, and that is the one tuned line of [linear.py](../tinyvit/layers/linear.py). Both ways sum the same numbers, in
 # another order, so they differ by rounding.
 #

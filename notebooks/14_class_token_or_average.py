@@ -143,12 +143,12 @@ print(f"the class token last instead of first: logits {moved_error:.0e} apart")
 #
 # ## The way back
 #
-# $\mathbf{d}z$ is the gradient of the loss by $z$, and has its shape. Reading row 0 sends all of the gradient there, and nothing to the others. In
+# $dz$ is the gradient of the loss by $z$, and has its shape. Reading row 0 sends all of the gradient there, and nothing to the others. In
 # the mean, each of the $N$ rows has a share of $1/N$. With $t_n = \mathrm{LN}(z^n)$ for the normalised rows:
 #
-# $$ y = \frac{1}{N} \sum_{n=1}^{N} t_n \;\; \Rightarrow \;\; \mathbf{d}t_n = \frac{1}{N}\, \mathbf{d}y \quad \text{for every } n $$
+# $$ y = \frac{1}{N} \sum_{n=1}^{N} t_n \;\; \Rightarrow \;\; dt_n = \frac{1}{N}\, dy \quad \text{for every } n $$
 #
-# and LayerNorm's backward pass takes each row from $\mathbf{d}t_n$ to $\mathbf{d}z_n$.
+# and LayerNorm's backward pass takes each row from $dt_n$ to $dz_n$.
 
 # %%
 print(exercises.source(mean_row_backward))

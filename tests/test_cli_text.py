@@ -91,7 +91,13 @@ def test_the_doctor_of_a_run_that_is_not_finished(runs, tmp_path):
     assert found["skipped"].keys() == {"weights", "predictions", "progress"}
 
 
-def test_shapes_of_text():
+@pytest.fixture
+def few(monkeypatch):
+    """Data sets by rule are small: those of the usual size take a second each."""
+    monkeypatch.setattr("tinyvit.data.text.EXAMPLES", 300)
+
+
+def test_shapes_of_text(few):
     done = call("shapes", "copy", "--dim=8")
     assert done.code == 0 and "decoder/alignment/att/a" in done.out, "attention is what copy is learned with"
     assert call("shapes", "sums", "--model=bert", "--backward").out.splitlines()[-1].startswith("total")
@@ -108,6 +114,6 @@ def test_shapes_of_text():
         ("numerals --patch 4", "--patch: a Transformer has no such setting"),
     ],
 )
-def test_shapes_that_are_none(words, expected):
+def test_shapes_that_are_none(few, words, expected):
     done = call("shapes", *words.split())
     assert done.code == 2 and done.err.startswith(f"tinyvit: {expected}") and len(done.err.splitlines()) == 1

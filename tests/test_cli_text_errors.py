@@ -46,8 +46,9 @@ def made(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch, made):
-    """A working folder with links to the runs, no data set to be found by accident, and no network."""
+    """A working folder with links to the runs, no data set to be found by accident, no network, and small data sets."""
     here = isolated(tmp_path, monkeypatch)
+    monkeypatch.setattr("tinyvit.data.text.EXAMPLES", 300)  # by rule: those of the usual size take a second each
     for path in made.iterdir():
         (shutil.copytree if path.is_dir() else shutil.copy)(path, here / path.name)
     (here / "empty.tsv").write_text("a\tb\n\nc\td\n")

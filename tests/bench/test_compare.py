@@ -42,6 +42,17 @@ def tiny(monkeypatch):
     monkeypatch.setattr(Race, "contenders", lambda race: ["tinyvit"])
 
 
+@pytest.fixture
+def no_peak(monkeypatch):
+    """In place of the product of large matrices, which takes a second, the model is measured once more."""
+    start = compare._contender
+
+    def contender_of(race, who, economy):
+        return start(race, "tinyvit" if who == "matrix_peak" else who, economy)
+
+    monkeypatch.setattr(compare, "_contender", contender_of)
+
+
 @pytest.mark.parametrize("task", ["train", "infer"])
 def test_a_row(tiny, task):
     (row,) = run(Race("tiny", 40, task, 1, rounds=2))
@@ -53,14 +64,14 @@ def test_a_row(tiny, task):
 
 
 @pytest.mark.parametrize("config", [CNNConfig(image=4, classes=3, widths=(2,)), MaskedConfig(CONFIG)], ids=name_of)
-def test_a_row_of_another_model(tiny, monkeypatch, config):
+def test_a_row_of_another_model(tiny, no_peak, monkeypatch, config):
     monkeypatch.setitem(compare.MODELS, "tiny", config)
     (row,) = run(Race("tiny", 40, "train", 1, rounds=1))
     assert list(row) == COLUMNS and row["seconds"] > 0 and 0 <= row["share_of_peak"] < 1
 
 
 @pytest.mark.parametrize("task, config", [("train", Seq2SeqConfig(dim=4)), ("decode", TransformerConfig(dim=4))])
-def test_a_row_of_sequences(tiny, monkeypatch, task, config):
+def test_a_row_of_sequences(tiny, no_peak, monkeypatch, task, config):
     monkeypatch.setitem(compare.MODELS, "tiny", config)
     monkeypatch.setitem(compare.SEQUENCES, "tiny", config)
     monkeypatch.setattr(Race, "contenders", lambda race: ["tinyvit", "tinyvit, no cache"])
@@ -74,6 +85,15 @@ def test_decoding_with_and_without_the_cache_writes_the_same():
     kept, again = (contender.tinyvit_decode(config, batch, 1, economy)() for economy in (True, False))
     assert kept.shape == (3, 6) and (kept >= len(SPECIAL)).all()
     assert kept.tolist() == again.tolist()
+
+
+@pytest.mark.parametrize(("count", "cores", "size"), [(128, 2, 32), (8, 1, 8), (8, 2, 4), (5, 2, 3)])
+def test_every_core_has_examples(monkeypatch, count, cores, size):
+    started = []
+    monkeypatch.setattr(contender, "start_worker_pool", lambda config, recipe, seed, workers: started.append(recipe))
+    with pytest.raises(AttributeError):  # there is no pool
+        contender._pool_at_work(CONFIG, contender._random_batch(CONFIG, count), cores, None)
+    assert (started[0].batch, started[0].micro_batch) == (count, size)
 
 
 def test_sequences_are_of_full_length():
@@ -108,6 +128,7 @@ def test_the_programme(monkeypatch):
     assert {race.cores for race in races()} == {1, 2, 4}
     assert {race.cores for race in races(["S"], [3])} == {3}
     assert {(r.model, r.task) for r in races(["Swin-T", "R50+B/16"])} == {("Swin-T", "infer"), ("R50+B/16", "infer")}
+    assert {(r.model, r.task, r.batch, r.cores) for r in races(["B/16-train"], [2])} == {("B/16-train", "train", 8, 2)}
     assert {(r.model, r.task, r.batch) for r in races(["transformer", "dot-1000", "decoding"], [1])} == {
         ("transformer", "train", 64),
         ("dot-1000", "train", 64),
@@ -130,6 +151,7 @@ def test_who_takes_part(monkeypatch):
     assert names("B/16") == names("Swin-T", "torch") == names("cnn", "torch", "transformers") == ["tinyvit"]
     assert names("B/16", "torch") == names("R50+B/16", "torch", "transformers") == ["tinyvit", BASE, "torch class row"]
     assert names("Swin-T", "torch", "transformers") == ["tinyvit", BASE]
+    assert Race("B/16-train", 8, "train", 2).contenders() == ["tinyvit", BASE, "torch class row"]
     assert names("transformer", "torch") == names("additive-1000", "torch") == ["tinyvit", BASE]
     assert Race("decoding", 1, "decode", 1).contenders() == ["tinyvit", "tinyvit, no cache", BASE]
 
@@ -140,7 +162,7 @@ def test_a_contender_that_ends_is_reported(tiny, monkeypatch, capfd):
         run(Race("tiny", 4, "train", 1))
 
 
-def test_the_command(tiny, monkeypatch):
+def test_the_command(tiny, no_peak, monkeypatch):
     monkeypatch.setattr(cores, "usable_cores", lambda: 1)
     monkeypatch.setattr(command, "races", lambda models, counts: [Race("tiny", 4, "infer", 1, rounds=1)])
     rows = json.loads(helpers.call("bench", "--json").out)

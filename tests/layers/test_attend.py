@@ -12,6 +12,11 @@ from tinyvit.errors import UsageError
 from tinyvit.gradcheck import gradcheck
 from tinyvit.layers import attend
 from tinyvit.layers.attend import ATTENTION, SPARSE, allowed_pairs, attention_map, attention_plan
+from tinyvit.layers.multi_head_attention import (
+    multi_head_attention,
+    multi_head_attention_backward,
+    multi_head_attention_init,
+)
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit, vit_backward
 from tinyvit.ops import patterns
@@ -142,6 +147,59 @@ def test_a_row_cannot_be_summed_up_by_more_patches_than_it_has():
 def test_relative_positions_cannot_reach_linear_attention():
     with pytest.raises(UsageError, match="attention linear has no scores"):
         config_of("linear", position="relative", position_at="shared")
+
+
+def large_from_25_tokens(monkeypatch):
+    """Maps are large, of two images with three heads in float64, from 25 tokens on."""
+    monkeypatch.setattr(attend, "LARGE_MAPS", 2 * 3 * 25 * 25 * 8)
+    monkeypatch.setattr(attend, "BLOCK", 2 * 3 * 25 * 8 * 10)  # ten keys
+    monkeypatch.setattr(attend, "FEWEST_KEYS", 4)
+
+
+@pytest.mark.parametrize("all_rows", [True, False])
+def test_large_maps_are_not_kept_and_change_nothing(rng, monkeypatch, all_rows):
+    config = config_of("full", pool="class")
+    p, images = random_vit(config), rng.standard_normal((2, 8, 12, 2))
+    expected, c_whole = passes(config, images, p, all_rows=all_rows)
+    large_from_25_tokens(monkeypatch)
+    found, c = passes(config, images, p, all_rows=all_rows)
+    assert_close(found, expected, 1e-10)
+    large = [True] * (config.depth - 1) + [all_rows]
+    for block, whole, is_large in zip(c["blocks"], c_whole["blocks"], large, strict=True):
+        assert ("lse" in block["msa"]["att"], "a" in block["msa"]["att"]) == (is_large, not is_large)
+        assert_close(attention_map(block["msa"]["att"]), whole["msa"]["att"]["a"], 1e-10)
+
+
+@pytest.mark.parametrize(("tokens", "kept"), [(24, "a"), (25, "lse")])
+def test_gradients_on_both_sides_of_the_length(rng, monkeypatch, tokens, kept):
+    large_from_25_tokens(monkeypatch)
+    x, p = rng.standard_normal((2, tokens, 6)), multi_head_attention_init(rng, 6, dtype="float64")
+
+    def forward(x, p):
+        return multi_head_attention(x, x, p, heads=3)
+
+    def backward(dy, p, c):
+        dx, dkv, _, g = multi_head_attention_backward(dy, p, c)
+        return dx + dkv, g
+
+    assert kept in forward(x, p)[1]["att"]
+    report = gradcheck(forward, backward, x, p)
+    assert report.ok, report
+
+
+def test_a_bias_needs_whole_maps(rng, monkeypatch):
+    large_from_25_tokens(monkeypatch)
+    x, p = rng.standard_normal((2, 30, 6)), multi_head_attention_init(rng, 6, dtype="float64")
+    bias = rng.standard_normal((30, 30))
+    y, c = multi_head_attention(x, x, p, heads=3, bias=bias)
+    dbias = multi_head_attention_backward(np.cos(y), p, c)[2]
+    assert "a" in c["att"] and dbias.shape == bias.shape
+
+
+def test_the_usual_models_have_whole_maps():
+    """ViT-B/16 in micro-batches of 32 images, and at 384 pixels one image after the other."""
+    for images, tokens in ((32, 197), (1, 577)):
+        assert images * 12 * tokens**2 * 4 < attend.LARGE_MAPS
 
 
 def test_the_plan_of_a_grid_is_made_once():

@@ -8,12 +8,11 @@ import pytest
 
 import tinyvit
 from tests.reference.compare import assert_close, assert_same_bits, cast, randomised
-from tests.test_planted_bugs import check, is_right
+from tests.test_planted_bugs import assert_found
 from tests.training.helpers import CONFIG, toy
 from tinyvit import trees
 from tinyvit.doctor.sizes import check_sizes
 from tinyvit.errors import UsageError
-from tinyvit.exercises.source import planted
 from tinyvit.layers.convolutions import convolutions
 from tinyvit.models.config import ViTConfig
 from tinyvit.models.convstem import ConvStemConfig, convstem, convstem_backward, convstem_init
@@ -81,21 +80,14 @@ def test_float32_in_and_out_and_close_to_float64(images):
 
 BUGS = {  # the mistake: the function, what stands there, how it is easily written
     "the map's rows for its columns": (convstem_backward, "(dfeatures, p", "(dfeatures.swapaxes(1, 2), p"),
-    "the gradient of the map, not of the images": (convstem_backward, "return dimages, g", "return dfeatures, g"),
-    "frozen or not, no way back": (convstem_backward, "if freeze:", "if True:"),
+    "the stem's gradients from a gradient twice as large": (convstem_backward, "(dfeatures, p", "(2 * dfeatures, p"),
     "no way back to the image": (convstem_backward, "return dimages, g", "return 0 * dimages, g"),
 }
 
 
 @pytest.mark.parametrize(("function", "right", "wrong"), BUGS.values(), ids=BUGS)
 def test_the_gradient_check_finds(function, right, wrong):
-    assert is_right("convstem")
-    with planted(function, (right, wrong)):
-        try:
-            report = check("convstem")
-        except (KeyError, TypeError, ValueError):  # what comes back has another form
-            return
-        assert not report.ok
+    assert_found(function, "convstem", right, wrong)
 
 
 def test_the_first_loss_is_ln_k(rng, images):

@@ -5,8 +5,7 @@ import pytest
 
 from tests.reference import naive
 from tests.reference.compare import assert_close, assert_same_bits
-from tests.test_planted_bugs import check, is_right
-from tinyvit.exercises.source import planted
+from tests.test_planted_bugs import assert_found
 from tinyvit.ops.corrupt import corrupt, corrupt_backward
 
 SOURCE = np.array([[3, 1, 1], [0, 3, 3]])  # of 3 patches; 3 is the mask
@@ -45,6 +44,4 @@ def test_the_gradients_go_where_the_numbers_came_from(rng):
     ],
 )
 def test_the_gradient_check_finds(right, wrong):
-    assert is_right("corrupt")
-    with planted(corrupt_backward, (right, wrong)):
-        assert not check("corrupt").ok
+    assert_found(corrupt_backward, "corrupt", right, wrong)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.reference import naive
-from tinyvit.ops.erf import normal_distribution
+from tinyvit.ops.erf import normal_cdf, normal_distribution
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 2e-15), (np.float32, 5e-7)])
@@ -13,6 +13,7 @@ def test_accuracy(dtype, tolerance):
     cdf, pdf = normal_distribution(x)
     assert abs(cdf - naive.normal_cdf(x)).max() <= tolerance
     assert abs(pdf - naive.normal_pdf(x)).max() <= tolerance
+    np.testing.assert_array_equal(normal_cdf(x), cdf)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.reference.compare import assert_close
-from tinyvit.ops.sums import SHORT, column_sums, place_dots, place_sums, row_dots, row_max, row_sums
+from tinyvit.ops.sums import FEW, SHORT, column_sums, place_dots, place_sums, row_dots, row_max, row_sums
 
 
 def test_row_sums(rng):
@@ -36,10 +36,14 @@ def test_views_with_other_strides(rng):
     assert_close(place_dots(x, x), (x * x).sum(axis=1))
 
 
-@pytest.mark.parametrize("width", [1, 5, SHORT, SHORT + 1])
+@pytest.mark.parametrize("width", [1, 5, FEW, FEW + 1, 2 * FEW + 1, 50, SHORT, SHORT + 1])
 def test_row_max(rng, width):
     x = rng.standard_normal((2, 3, 4, width))
     x[0, 1, 2, -1], x[1, 0, 0, 0] = np.nan, np.inf
     np.testing.assert_array_equal(row_max(x), x.max(axis=-1, keepdims=True))
+    for place in range(width):  # wherever the largest stands
+        row = -np.ones((3, width))
+        row[1, place] = 2
+        np.testing.assert_array_equal(row_max(row)[:, 0], [-1, 2, -1])
     x = x.swapaxes(0, 2)[:, ::2]
     np.testing.assert_array_equal(row_max(x), x.max(axis=-1, keepdims=True))

@@ -5,8 +5,7 @@ import pytest
 
 from tests.reference import naive
 from tests.reference.compare import assert_close, assert_same_bits
-from tests.test_planted_bugs import check, is_right
-from tinyvit.exercises.source import planted
+from tests.test_planted_bugs import assert_found
 from tinyvit.ops.take_rows import take_rows, take_rows_backward
 
 ROWS = np.array([[2, 0, 2, 1], [4, 4, 4, 3]])  # the last row of the first image is not taken
@@ -37,6 +36,4 @@ def test_the_gradient_is_added_up_where_a_row_was_taken(rng):
     ],
 )
 def test_the_gradient_check_finds(right, wrong):
-    assert is_right("take_rows")
-    with planted(take_rows_backward, (right, wrong)):
-        assert not check("take_rows").ok
+    assert_found(take_rows_backward, "take_rows", right, wrong)

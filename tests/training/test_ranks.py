@@ -6,6 +6,7 @@ Skipped, with the reason, where mpiexec and mpi4py do not start two processes th
 import functools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -161,9 +162,19 @@ def training(ranks, count, folder):
     return child
 
 
+BAR = re.compile(r"\d%\|.*\| \d+/\d+ \[")  # of tqdm: a process that is ended a moment later may still draw it
+
+
 def said(text):
-    """The lines of the standard error from the command's last on."""
-    return text[text.rindex("tinyvit: ") :].splitlines()
+    """The lines of the standard error from the command's last on, without those of a progress bar and empty ones."""
+    lines = text[text.rindex("tinyvit: ") :].splitlines()
+    return [line for line in lines if line.strip() and not BAR.search(line)]
+
+
+def test_what_is_said_is_without_the_progress_bar():
+    bar = "\r  5%|5         | 3/60 [00:00<00:01, 40.12step/s, loss 2.1]"
+    assert said(f"{bar}\ntinyvit: stopped\n{bar}\n\n{bar}") == ["tinyvit: stopped"]
+    assert said("tinyvit: one\nand 5% more") == ["tinyvit: one", "and 5% more"]
 
 
 def test_ctrl_c_saves_and_another_number_of_ranks_goes_on(ranks_of_mpich, tmp_path, whole):

@@ -131,7 +131,8 @@ def test_the_command_of_settings_makes_them_again(tmp_path):
         "sums --model bert --corrupted 0.3 --examples 80 --largest 20",
     ],
 )
-def test_the_command_of_a_run_with_text_makes_it_again(line):
+def test_the_command_of_a_run_with_text_makes_it_again(line, monkeypatch):
+    monkeypatch.setattr("tinyvit.data.text.EXAMPLES", 300)  # a data set of the usual size takes a second to make
     settings = _settings(parser().parse_args(["train", *line.split()]))[0]
     again = settings.command.split()
     assert sorted(again) == sorted(["tinyvit", "train", *line.split()])

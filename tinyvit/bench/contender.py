@@ -19,6 +19,7 @@ from tinyvit.training.recipe import Recipe
 from tinyvit.training.worker import serve
 from tinyvit.training.worker_pool import start_worker_pool
 
+MICRO_BATCH = 32  # images, at most; fewer where a batch of a large model would not give each core some
 PEAK_SIZE = 2048  # the side of the square matrices whose product gives the machine's peak: far beyond its caches
 
 
@@ -78,7 +79,8 @@ def _pool_at_work(config, batch, cores, p):
     threadpool_limits(1, "blas")
     keep_freed_memory()
     count = len(next(iter(batch.values())))
-    pool = start_worker_pool(config, Recipe(batch=count, label_smoothing=0), 0, workers=cores)
+    recipe = Recipe(batch=count, micro_batch=min(MICRO_BATCH, -(-count // cores)), label_smoothing=0)
+    pool = start_worker_pool(config, recipe, 0, workers=cores)
     for name in ("parameters", "average"):
         pool.train_step.arrays[name][...] = flat(p, like=pool.train_step.p)
     return pool

@@ -17,7 +17,10 @@ from functools import lru_cache, partial
 
 import numpy as np
 
+from tinyvit.arrays import xp_of
 from tinyvit.ops import patterns
+from tinyvit.ops.attention import attention as attention_with_map
+from tinyvit.ops.blockwise_attention import blockwise_attention, blockwise_attention_backward
 from tinyvit.ops.linear_attention import (
     linear_attention,
     linear_attention_backward,
@@ -25,6 +28,14 @@ from tinyvit.ops.linear_attention import (
     positive_features_backward,
 )
 from tinyvit.ops.sparse_attention import dense, grouped, sparse_attention, sparse_attention_backward
+
+# Bytes of all maps [B, h, T, S] of one attention, from which on they are computed in blocks of keys and not kept. Of
+# one image with 12 heads that is from T = 1,479 on. `python docs/measure.py long` measures it: smaller maps take less
+# time whole. Larger ones are memory that the system hands out and takes back at every call, and take about twice as
+# long as blocks.
+LARGE_MAPS = 100 * 2**20
+BLOCK = 24 * 2**20  # bytes of the scores of one block of keys: less than glibc hands back, see training/memory.py
+FEWEST_KEYS = 64  # in a block: narrower products are slow
 
 
 def _places(height, width):
@@ -128,6 +139,27 @@ def _rows_and_groups(kind, grid, class_token, reach, number):
     return rows, np.concatenate([[group.min() - 1], group])
 
 
+def attention(q, k, v, bias=None):
+    """Everybody looks at everybody: `ops.attention`, or, where its maps would be large, `blockwise_attention`.
+
+    Parameters and y are theirs, and so are the caches. That of the latter has lse in place of the maps a; whoever asks
+    for them, by `attention_map`, has them computed. A bias is added to whole maps, and a GPU has them whole as well.
+    """
+    if bias is not None or xp_of(q) is not np or _map_bytes(q) * k.shape[-2] < LARGE_MAPS:
+        return attention_with_map(q, k, v, bias)
+    return blockwise_attention(q, k, v, _keys_at_once(q))
+
+
+def _map_bytes(q):
+    """The bytes of the maps for each key."""
+    return q.nbytes // q.shape[-1]
+
+
+def _keys_at_once(q):
+    """How many keys are in a block."""
+    return max(FEWEST_KEYS, BLOCK // _map_bytes(q))
+
+
 def attend(q, k, v, plan, bias=None):
     """`sparse_attention` or `linear_attention`, as the plan says; parameters and results are theirs."""
     if plan != "linear":
@@ -140,7 +172,9 @@ def attend(q, k, v, plan, bias=None):
 
 
 def attend_backward(dy, c):
-    """The forward pass in reverse. Returns dq, dk, dv and dbias, which is None where no bias was."""
+    """The forward pass in reverse, of all that keep no map a. Returns dq, dk, dv and dbias, None where no bias was."""
+    if "lse" in c:
+        return *blockwise_attention_backward(dy, c, _keys_at_once(c["q"])), None
     if "groups" in c:
         return sparse_attention_backward(dy, c)
     dq, dk, dv = linear_attention_backward(dy, c["linear"])
@@ -153,6 +187,8 @@ def attention_map(c):
     """The weights [..., T, S] of attention of any kind, from its cache: of a pattern zero where nobody looks."""
     if "groups" in c:
         return dense([group["a"] for group in c["groups"]], c)
+    if "lse" in c:
+        return np.exp(c["q"] @ c["k"].swapaxes(-1, -2) - c["lse"])
     if "linear" in c:
         return c["linear"]["q"] @ c["linear"]["k"].swapaxes(-1, -2) / c["linear"]["total"]
     return c["a"]

@@ -13,7 +13,7 @@ def encoder_stack_init(rng, dim, mlp_dim, depth, *, dtype="float32"):
     return [encoder_block_init(rng, dim, mlp_dim, dtype=dtype) for _ in range(depth)]
 
 
-def encoder_stack(z, p, *, norm="pre", masks=None, past=None, keep_cache=True, **options):
+def encoder_stack(z, p, *, norm="pre", gelu="erf", masks=None, past=None, keep_cache=True, **options):
     """One block after another: from z_0 to z_L.
 
     Parameters
@@ -22,6 +22,8 @@ def encoder_stack(z, p, *, norm="pre", masks=None, past=None, keep_cache=True, *
     p : the list of `encoder_stack_init`
     norm : str
         "pre" or "post".
+    gelu : str
+        As in `mlp`.
     masks : list of trees, optional
         Dropout masks of each block.
     past : list of {k, v}, optional
@@ -38,7 +40,7 @@ def encoder_stack(z, p, *, norm="pre", masks=None, past=None, keep_cache=True, *
     (forward, _), c = BLOCKS[norm], []
     for i, block in enumerate(p):
         own = dict(masks=masks[i] if masks else NO_MASKS) | (dict(past=past[i]) if past else {})
-        z, c_block = run_block(partial(forward, **options, **own), z, block, keep_cache)
+        z, c_block = run_block(partial(forward, **options, **own), z, block, keep_cache, gelu=gelu)
         c.append(c_block)
     return z, c
 

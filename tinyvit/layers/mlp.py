@@ -2,10 +2,12 @@
 
 from tinyvit.layers.linear import linear, linear_backward, linear_init
 from tinyvit.ops.dropout import NO_MASKS, dropout, dropout_backward
-from tinyvit.ops.gelu import GELU, gelu_backward
+from tinyvit.ops.gelu import GELU, VALUES, gelu_backward
 from tinyvit.ops.relu import relu
 
+FORMS = (*GELU, "relu")  # the choices of a configuration's `gelu`
 ACTIVATIONS = GELU | {"relu": relu}  # each keeps dy/dx, and so one backward pass, gelu's, serves all
+ACTIVATIONS |= {f"{form}, value alone": f for form, f in VALUES.items()}  # but these, of `value_alone`, keep nothing
 
 
 def mlp_init(rng, dim, mlp_dim, *, dtype="float32"):
@@ -23,6 +25,7 @@ def mlp(x, p, *, gelu="erf", masks=NO_MASKS):
     x : array [B, T, D]
     p : {fc1, fc2}
     gelu : "erf" or "tanh"; or "relu", as the Transformer was first (Vaswani et al. 2017, equation 2)
+        Or what `value_alone` makes of it, where no backward pass follows.
     masks : {fc1 [B, T, M], fc2 [B, T, D]}
         Dropout masks, for training: one after each dense layer.
 
@@ -37,6 +40,12 @@ def mlp(x, p, *, gelu="erf", masks=NO_MASKS):
     x, c["fc2"] = linear(x, p["fc2"])
     x, c["dropout2"] = dropout(x, masks.get("fc2"))
     return x, c
+
+
+def value_alone(gelu):
+    """The `gelu` that computes the same bits without the derivative, where there is one."""
+    quicker = f"{gelu}, value alone"
+    return quicker if quicker in ACTIVATIONS else gelu
 
 
 def mlp_backward(dy, p, c):

@@ -1,9 +1,9 @@
 """Multi-head attention (Vaswani et al. 2017, section 3.2.2; the ViT paper's equation 8)."""
 
 from tinyvit.arrays import xp_of
-from tinyvit.layers.attend import attend, attend_backward
+from tinyvit.layers.attend import attend, attend_backward, attention
 from tinyvit.layers.linear import linear, linear_backward, linear_init
-from tinyvit.ops.attention import attention, attention_backward
+from tinyvit.ops.attention import attention_backward
 from tinyvit.ops.heads import merge_heads, split_heads
 from tinyvit.ops.relative_bias import relative_bias, relative_bias_backward
 from tinyvit.ops.scale import scale_queries, scale_queries_backward
@@ -43,7 +43,8 @@ def multi_head_attention(x, kv, p, *, heads, bias=None, scale="sqrt", plan=None,
     Returns
     -------
     y : array [B, T, D], and the cache {q, k, v, scale, att, o}
-        att holds q (scaled), k, v and the attention maps a [B, h, T, S]; with a plan, see `attend`.
+        att holds q (scaled), k, v and the attention maps a [B, h, T, S]; large ones are not kept, see
+        `layers.attend.attention`; with a plan, see `attend`.
     """
     c = {}
     q, c["q"] = linear(x, p["q"])
@@ -76,7 +77,7 @@ def multi_head_attention_backward(dy, p, c):
     -------
     dx [B, T, D], dkv [B, S, D], dbias, g
         For self-attention the gradient of the one input is dx + dkv. dbias is as in attention_backward; with relative
-        positions, whose bias is a part of it, all of dscores.
+        positions, whose bias is a part of it, all of dscores. Without a bias it is None where no maps were kept.
     """
     g, heads = {}, c["att"]["v"].shape[1]
     dy, g["o"] = linear_backward(dy, p["o"], c["o"])

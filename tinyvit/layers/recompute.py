@@ -4,7 +4,10 @@ The last is activation checkpointing (Chen et al. 2016, "Training Deep Nets with
 only the inputs stay in memory, and one cache at a time, for a second forward pass of each block: a third more work.
 """
 
+from functools import partial
+
 from tinyvit.errors import UsageError
+from tinyvit.layers.mlp import value_alone
 
 
 class NotKept(dict):
@@ -25,25 +28,28 @@ class Recomputed(dict):
         raise UsageError('only the blocks\' inputs were kept: run the forward pass without keep_cache="inputs"')
 
 
-def run_block(forward, z, p, keep_cache=True):
+def run_block(forward, z, p, keep_cache=True, *, gelu="erf"):
     """A block, and of its cache what is asked for.
 
     Parameters
     ----------
     forward : callable
-        (z, p) -> z, c: the block with its options and dropout masks. Called twice it computes the same bits.
+        (z, p, gelu=...) -> z, c: the block with its other options and dropout masks. Called twice it computes the same
+        bits.
     z : array
     p : tree
     keep_cache : bool or "inputs"
         True keeps the cache, False drops it, "inputs" keeps z alone.
+    gelu : str
+        As in `mlp`; where the cache is not kept, its derivative is not computed.
 
     Returns
     -------
     z : array, and the cache, a NotKept, or a Recomputed
     """
-    output, c = forward(z, p)
+    output, c = forward(z, p, gelu=gelu if keep_cache is True else value_alone(gelu))
     if keep_cache == "inputs":
-        return output, Recomputed(forward, z, p)
+        return output, Recomputed(partial(forward, gelu=gelu), z, p)
     return output, c if keep_cache else NotKept()
 
 

@@ -207,9 +207,10 @@ def swin(
         drops = masks["stages"][number] if masks else [NO_MASKS] * len(stage["blocks"])
         cache: dict[str, Any] = {"blocks": []}
         for i, block in enumerate(stage["blocks"]):
-            choices = dict(shift=config.shift_of(number, i), gelu=config.gelu, eps=config.eps)
+            choices = dict(shift=config.shift_of(number, i), eps=config.eps)
             forward = partial(swin_block, heads=config.heads[number], masks=drops[i], **choices)
-            x, c_block = run_block(forward, x, block, config.first_of(number) + i >= freeze and keep_cache)
+            keep = config.first_of(number) + i >= freeze and keep_cache
+            x, c_block = run_block(forward, x, block, keep, gelu=config.gelu)
             cache["blocks"].append(c_block)
         if "merging" in stage:
             x, c_merging = patch_merging(x, stage["merging"], eps=config.eps)

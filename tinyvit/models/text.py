@@ -3,11 +3,11 @@
 from tinyvit.errors import UsageError
 from tinyvit.layers.block import BLOCKS
 from tinyvit.layers.encoder_stack import block_masks
-from tinyvit.layers.mlp import ACTIVATIONS
+from tinyvit.layers.mlp import FORMS
 from tinyvit.models.sizes import check_whole
 from tinyvit.ops.dropout import NO_MASKS, dropout_mask
 
-CHOICES = {"norm": tuple(BLOCKS), "gelu": tuple(ACTIVATIONS)}
+CHOICES = {"norm": tuple(BLOCKS), "gelu": FORMS}
 SIZES = (
     "source_tokens",
     "target_tokens",

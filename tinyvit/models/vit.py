@@ -171,13 +171,13 @@ def encoder(z, p, config, *, masks=NO_MASKS, all_rows=True, keep_cache=True, fre
     z : array [B, T, D], or [B, 1, D] of the class token alone, and the caches of the blocks, a list
     """
     last, read = config.depth - 1, rows_read(config, all_rows)
-    choices = dict(norm=config.norm, position=config.position, gelu=config.gelu, eps=config.eps, scale=config.scale)
+    choices = dict(norm=config.norm, position=config.position, eps=config.eps, scale=config.scale)
     c, block_masks = [{} for _ in p["blocks"]], masks.get("blocks", [NO_MASKS] * config.depth)
     for i, pos in enumerate(_block_positions(p, config)):
         rows = read if i == last else None
         shape = dict(heads=config.heads, rows=rows, **_pattern(config, i, rows))
         forward = partial(block, pos=pos, masks=block_masks[i], **shape, **choices)
-        z, c[i] = run_block(forward, z, p["blocks"][i], i >= freeze and keep_cache)
+        z, c[i] = run_block(forward, z, p["blocks"][i], i >= freeze and keep_cache, gelu=config.gelu)
     return z, c
 
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from tinyvit.arrays import xp_of
-from tinyvit.ops.erf import normal_distribution
+from tinyvit.ops.erf import normal_cdf, normal_distribution
 
 BLOCK = 2**16  # numbers that are computed at once: with all that is computed on the way, they stay in the cache
 
@@ -22,12 +22,15 @@ def in_blocks(f):
         xp = xp_of(x)
         if xp is not np or x.size <= 4 * BLOCK:
             return f(x)
-        numbers, (y, dydx) = x.reshape(-1), xp.empty((2, x.size), x.dtype)
+        numbers, y, c = x.reshape(-1), xp.empty(x.size, x.dtype), {}
         for start in range(0, x.size, BLOCK):
             block = slice(start, start + BLOCK)
-            y[block], c = f(numbers[block])
-            dydx[block] = c["dydx"]
-        return y.reshape(x.shape), {"dydx": dydx.reshape(x.shape)}
+            y[block], c_block = f(numbers[block])
+            if not start:
+                c = {name: xp.empty(x.size, x.dtype) for name in c_block}
+            for name in c:
+                c[name][block] = c_block[name]
+        return y.reshape(x.shape), {name: array.reshape(x.shape) for name, array in c.items()}
 
     return blockwise
 
@@ -88,9 +91,25 @@ def gelu_tanh(x):
     return x * half, {"dydx": dydx}
 
 
+@in_blocks
+def gelu_value(x):
+    """The y of `gelu`, the same bits, without the derivative, and so without a cache: for prediction."""
+    y = normal_cdf(x)
+    y *= x
+    return y, {}
+
+
+@in_blocks
+def gelu_tanh_value(x):
+    """The y of `gelu_tanh`, the same bits, likewise."""
+    k, a = math.sqrt(2 / math.pi), 0.044715
+    return x * (0.5 * (1 + np.tanh(k * x * (1 + a * (x * x))))), {}
+
+
 def gelu_backward(dy, c):
     """The gradient of x, for both forms: dx = dy * dy/dx, the derivative kept by the forward pass."""
     return dy * c["dydx"]
 
 
 GELU = {"erf": gelu, "tanh": gelu_tanh}
+VALUES = {"erf": gelu_value, "tanh": gelu_tanh_value}

@@ -2,22 +2,26 @@
 
 NumPy sums along a short last axis row by row, one loop for each row; a product with a vector of ones does the same sum
 on the matrix-multiplication units, several times faster. LayerNorm, softmax and every bias gradient need such sums.
-The maximum of short rows is taken over their transpose, whose rows are long.
+The maximum of short rows is taken over their transpose, whose rows are long, after they are folded to a few numbers.
 """
 
 import numpy as np
 
 from tinyvit.arrays import xp_of
 
-SHORT = 48  # numbers in a row, up to which transposing it first is faster
+SHORT = 128  # numbers in a row, up to which folding and transposing it first is faster
+FEW = 24  # numbers in a row, up to which it is not folded
 
 
 def row_max(x):
     """Maximum over the last axis, kept: [..., D] -> [..., 1]."""
     if x.shape[-1] > SHORT or xp_of(x) is not np:
         return x.max(axis=-1, keepdims=True)
-    columns = x.reshape(-1, x.shape[-1]).T.copy()
-    return columns.max(axis=0).reshape(*x.shape[:-1], 1)
+    rows = x.reshape(-1, x.shape[-1])
+    while rows.shape[1] > FEW:  # the larger of each number of the first half and one of the last; they may overlap
+        half = (rows.shape[1] + 1) // 2
+        rows = np.maximum(rows[:, :half], rows[:, -half:])
+    return rows.T.copy().max(axis=0).reshape(*x.shape[:-1], 1)
 
 
 def row_sums(x):
