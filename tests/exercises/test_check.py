@@ -256,6 +256,8 @@ def test_every_op_and_layer_is_an_exercise():
         "bottleneck": "the notebook shows it whole",
         "resnet": "it only calls the units",
         "hybrid": "it only calls the ResNet and the ViT",
+        "convolutions": "convolution and gelu in turn, which are exercises",
+        "convstem": "it only calls the convolutions and the ViT",
         "sigmoid": "one line, as tanh's",
         "gru_after_cell": "gru_cell with the reset gate elsewhere; the page of both derives it",
         "recurrent_stack": "it only calls the recurrences",
