@@ -272,3 +272,11 @@ def test_every_op_and_layer_is_an_exercise():
     assert checked >= others.keys(), "an exception that is none"
     kinds = {"learned_position", "grid_position", "sinusoidal_position"}
     assert checked - others.keys() | kinds <= set(all_exercises())
+
+
+def test_a_verdict_is_drawn_where_arrays_can_be_compared():
+    softmax = all_exercises()["softmax"].function
+    wrong = exercises.check("softmax", lambda x: (2 * softmax(x)[0], {}))
+    assert wrong.picture().axes[0].get_ylabel().startswith("y[")
+    for answer in (softmax, lambda x: None, lambda x: (x[0], {}), lambda x: (x * np.nan, {}), lambda x: 1 / 0):
+        assert exercises.check("softmax", answer).picture() is None
