@@ -88,7 +88,7 @@ attention_figure(images[0], [a[0] for a in maps])
 # Point at a patch, and see what it attends to. (Where scripts may not run, a picture stands in its place.)
 
 # %%
-tinyvit.Explorer(images[:4], p, config, titles=[f"a {label}" for label in labels[:4]])
+tinyvit.Explorer(images[:2], p, config, titles=[f"a {label}" for label in labels[:2]])
 
 # %% [markdown]
 # ## What a map says, and what it does not
@@ -181,8 +181,8 @@ kinds = {
     "rollout": with_identity[:, 0, 1:],
     "for the class": for_class,
 }
-titles = [f"a {label}" for label in labels[:3]]
-overlay_figure(images[:3], {kind: weights[:3] for kind, weights in kinds.items()}, titles)
+titles = [f"a {label}" for label in labels[:2]]
+overlay_figure(images[:2], {kind: weights[:2] for kind, weights in kinds.items()}, titles)
 
 # %% [markdown]
 # Three answers, and they differ. Which is right cannot be seen by looking.
