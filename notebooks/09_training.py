@@ -4,7 +4,7 @@
 # **The question.** The gradient says in which direction every parameter should move. What makes a good step out of that? And when the loss does not
 # fall, how do we find out why?
 #
-# Lit is what this notebook is about; the gradient goes back from the loss to everything.
+# Lit is what this notebook is about.
 
 # %%
 from tinyvit.viz import overview
@@ -12,7 +12,7 @@ from tinyvit.viz import overview
 overview("loss", backward=True)
 
 # %% [markdown]
-# First a whole run: a small Vision Transformer learns the handwritten digits. By the end of this notebook every line in this picture is explained.
+# First a whole run: a small Vision Transformer learns the handwritten digits. Every line in this picture will be explained.
 
 # %%
 import contextlib
@@ -123,7 +123,7 @@ print(f"a plain mean of the parts:   largest difference {abs(unweighted - whole)
 # with $\beta_1 = 0.9$, $\beta_2 = 0.999$, and $\varepsilon = 10^{-8}$ against a division by zero. (Both means start at zero; the hats make up for
 # it.)
 #
-# **Exercise.** Write this step. (The cell compares it with the package's.)
+# **Exercise.** Write this step.
 
 
 # %%
