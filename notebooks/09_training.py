@@ -4,7 +4,7 @@
 # **The question.** The gradient says in which direction every parameter should move. What makes a good step out of that? And when the loss does not
 # fall, how do we find out why?
 #
-# Lit is what this notebook is about; the gradient goes back from the loss to everything.
+# Lit is what this notebook is about.
 
 # %%
 from tinyvit.viz import overview
@@ -12,7 +12,7 @@ from tinyvit.viz import overview
 overview("loss", backward=True)
 
 # %% [markdown]
-# First a whole run: a small Vision Transformer learns the handwritten digits. By the end of this notebook every line in this picture is explained.
+# First a whole run: a small Vision Transformer learns the handwritten digits. Every line in this picture will be explained.
 
 # %%
 import contextlib
@@ -123,7 +123,7 @@ print(f"a plain mean of the parts:   largest difference {abs(unweighted - whole)
 # with $\beta_1 = 0.9$, $\beta_2 = 0.999$, and $\varepsilon = 10^{-8}$ against a division by zero. (Both means start at zero; the hats make up for
 # it.)
 #
-# **Exercise.** Write this step. (The cell compares it with the package's.)
+# **Exercise.** Write this step.
 
 
 # %%
@@ -210,13 +210,17 @@ curvature, start = np.array([1.0, 50.0]), np.array([-9.0, 2.0])
 turn = np.array([[1.0, -1.0], [1.0, 1.0]]) / math.sqrt(2)
 
 
+def momentum_step(w, m, gradient, rate, mu):
+    m = mu * m + gradient(w)
+    return w - rate * m, m
+
+
 def momentum_path(gradient, w, rate, mu, steps=30):
     """Where gradient descent with momentum is after each step; without momentum if mu is 0."""
     m, path = np.zeros(2), [w]
     for _ in range(steps):
-        m = mu * m + gradient(w)
-        path.append(path[-1] - rate * m)
-        w = path[-1]
+        w, m = momentum_step(w, m, gradient, rate, mu)
+        path.append(w)
     return np.array(path)
 
 
@@ -269,11 +273,6 @@ def steps_needed(step, most=200):
         w, m = step(w, m, lambda w: curvature * w, 0.02, 0.9)
         if (curvature * w**2).sum() / 2 < 0.01:
             return number
-
-
-def momentum_step(w, m, gradient, rate, mu):
-    m = mu * m + gradient(w)
-    return w - rate * m, m
 
 
 print(f"momentum: {steps_needed(momentum_step)} steps to f < 0.01")

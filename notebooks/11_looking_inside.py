@@ -48,8 +48,8 @@ look(images[:3], class_attention(c)[:3], config.patch, titles=[f"a {label}" for 
 #
 # ## Every layer, every head
 #
-# A mean over heads hides what they are for. `attention_maps` takes the maps out of the cache, one array for each block. Row $t$ of a map says
-# how much token $t$ takes from each token, so every row sums to 1; token 0 is the class token.
+# `attention_maps` takes the maps out of the cache, one array for each block. Row $t$ of a map says how much token $t$ takes from each token, so every
+# row sums to 1; token 0 is the class token.
 #
 # **Exercise.** Find the map of one block, head and image in `c`, and compute it once more from the queries and keys that lie beside it.
 # ([The names in the cache](07_the_vision_transformer.ipynb).)
@@ -88,7 +88,7 @@ attention_figure(images[0], [a[0] for a in maps])
 # Point at a patch, and see what it attends to. (Where scripts may not run, a picture stands in its place.)
 
 # %%
-tinyvit.Explorer(images[:4], p, config, titles=[f"a {label}" for label in labels[:4]])
+tinyvit.Explorer(images[:2], p, config, titles=[f"a {label}" for label in labels[:2]])
 
 # %% [markdown]
 # ## What a map says, and what it does not
@@ -139,15 +139,14 @@ else:
 # ## Rollout: following attention through all layers
 #
 # The second reason can be met. Let $A_l$ $[T, T]$ be the map of layer $l$, as a mean over its heads. If token $t$ takes the share $A_{ts}$ from
-# token $s$ in one layer, and in the layer below $s$ has taken $A_{su}$ from $u$, then $t$ has $\sum_s A_{ts} A_{su}$ from $u$, by way of all
-# $s$: a matrix product. Through all layers:
+# token $s$ in one layer, and in the layer below $s$ has taken $A_{su}$ from $u$, then $t$ has $\sum_s A_{ts} A_{su}$ from $u$: a matrix product.
+# Through all layers:
 #
 # $$ R = A_L\, A_{L-1} \cdots A_1 $$
 #
 # The third reason can be met roughly: a block adds what attention brings to what was there, so half of a token is said to stay where it is,
 # $A_l \to (A_l + I) / 2$, with $I$ the identity. This is **rollout** ([Abnar and Zuidema 2020](https://arxiv.org/abs/2005.00928)); figure 6 of the ViT
-# paper is made so. (Half is a convention: [the model](07_the_vision_transformer.ipynb) measures both parts, and they are not equally large. And the MLP
-# is left out.)
+# paper is made so. (Half is a convention: [measured](07_the_vision_transformer.ipynb), the parts are not equally large. And the MLP is left out.)
 #
 # Do the rows of $R$ still sum to 1? Row sums of $A$ are $A\mathbf{1}$, with $\mathbf{1}$ the vector of ones, and
 # $(A_2 A_1)\, \mathbf{1} = A_2 (A_1 \mathbf{1}) = A_2 \mathbf{1} = \mathbf{1}$. And what does the identity do to them?
@@ -181,16 +180,16 @@ kinds = {
     "rollout": with_identity[:, 0, 1:],
     "for the class": for_class,
 }
-titles = [f"a {label}" for label in labels[:3]]
-overlay_figure(images[:3], {kind: weights[:3] for kind, weights in kinds.items()}, titles)
+titles = [f"a {label}" for label in labels[:2]]
+overlay_figure(images[:2], {kind: weights[:2] for kind, weights in kinds.items()}, titles)
 
 # %% [markdown]
 # Three answers, and they differ. Which is right cannot be seen by looking.
 #
 # ## How far heads look
 #
-# In figure 7 the ViT paper measures how far each head looks: the distance in pixels between the asking and the answering patch, weighted by attention,
-# over all patches and images. The dashed line is a head that looks everywhere alike:
+# In figure 7 the ViT paper measures how far each head looks: the distance in pixels between the asking and the answering patch, weighted by attention.
+# The dashed line is a head that looks everywhere alike:
 
 # %%
 distances, uniform = attention_distance(maps, config.patch), uniform_distance(config.grid**2, config.patch)
