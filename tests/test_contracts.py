@@ -199,6 +199,8 @@ def test_float32_stays_float32_and_agrees_with_float64(name, xp, layout):
         size = abs(x[~hidden]).max()
         if size < 1e-12 * largest:
             size = largest  # identically zero, as the key bias's gradient is: what is left is rounding
+        elif leaf_name.startswith("gradients"):  # a small one is a difference of larger numbers, which were rounded
+            size = max(size, 0.01 * largest)
         assert abs(y[~hidden] - x[~hidden]).max() <= 1e-5 * size, leaf_name
 
 
