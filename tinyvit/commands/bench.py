@@ -15,7 +15,7 @@ def add(commands):
         "model",
         metavar="MODEL",
         nargs="*",
-        help="some of S, M, B/16, Swin-T, R50+B/16, transformer, seq2seq, dot, additive, "
+        help="some of S, M, B/16, B/16-train, Swin-T, R50+B/16, transformer, seq2seq, dot, additive, "
         "decoding; the first three without",
     )
     parser.add_argument("--cores", type=count, nargs="+", metavar="N", help="how many; 1, 2 and all without")
