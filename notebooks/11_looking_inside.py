@@ -41,7 +41,7 @@ digits = [str(digit) for digit in range(10)]
 accuracy = (probabilities.argmax(-1) == labels).mean()
 print(f"accuracy on {len(images)} test images: {accuracy:.1%}")
 
-look(images[:3], class_attention(c)[:3], config.patch, titles=[f"a {label}" for label in labels[:3]])
+look(images[:2], class_attention(c)[:2], config.patch, titles=[f"a {label}" for label in labels[:2]])
 
 # %% [markdown]
 # On the right: how much the class token, from which the answer is read, takes from each patch in the last block, as a mean over the heads.
@@ -157,8 +157,10 @@ for name, R in {"with identity": with_identity, "without": without}.items():
     differ = R.std(axis=1).mean() / R.mean()  # how much the rows of R differ from each other
     print(f"{name:14} largest |row sum - 1| {abs(R.sum(-1) - 1).max():.0e}, rows differ by {differ:.2f}")
 
-titles = [f"a {label}" for label in labels[:2]]
-overlay_figure(images[:2], {"with identity": with_identity[:2, 0, 1:], "without": without[:2, 0, 1:]}, titles)
+class_rows = {"with identity": with_identity[:1, 0, 1:], "without": without[:1, 0, 1:]}
+figure = overlay_figure(images[:1], class_rows, [f"a {labels[0]}"])
+figure.set_size_inches(6.6, 2.9)
+figure
 
 # %% [markdown]
 # The last number is the spread of a column of $R$ over its mean: without the identity, the product of averages makes all rows alike, and every token
