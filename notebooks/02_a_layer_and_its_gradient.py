@@ -123,8 +123,8 @@ figure
 # only along $dw$.
 #
 # So the recipe is: move all weights against the gradient, by a small multiple of it, the **learning rate**, and again. In the next cell
-# `linear_backward` and `cross_entropy_backward` find all slopes at once; how, is the rest of this notebook. Three rates, 0.01, 0.1 and 0.4: which ends
-# lowest after 30 steps?
+# `linear_backward` and `cross_entropy_backward` find all slopes at once; the rest of this notebook says how. Three rates, 0.01, 0.1 and 0.4: which
+# ends lowest after 30 steps?
 
 
 # %%
