@@ -193,8 +193,8 @@ print(exercises.source(split_heads))
 print(exercises.source(merge_heads))
 
 # %% [markdown]
-# Cut $D$ into $h \times d$, then **swap** the axes of tokens and heads. `x.reshape(B, h, T, d)` has the same shape, but not the same numbers. In the
-# picture, 31 stands for token 3, column 1; blue columns belong to head 1, orange ones to head 2.
+# Cut $D$ into $h \times d$, then **swap** the axes of tokens and heads. `x.reshape(B, h, T, d)` has the same shape, with the numbers in other places.
+# In the picture, 31 stands for token 3, column 1; blue columns belong to head 1, orange ones to head 2.
 
 # %%
 labels = 10 * np.arange(T)[:, None] + np.arange(D)  # [T, D]
@@ -237,7 +237,7 @@ fooled = tinyvit.gradcheck(unswapped, unswapped_backward, q, k, v)
 print(fooled)
 
 # %% [markdown]
-# It is content, and it is right: this *is* the gradient of that function. A gradient check does not know which function you meant. So compare the
+# It does not, and it is right: this *is* the gradient of that function. A gradient check does not know which function you meant. So compare the
 # results with those of another program: the loop. And what would the mistake do to a model? Move one token at a time, and see whose output changes: a
 # 1 in row $t$ and column $s$ says that token $t$ sees token $s$.
 
@@ -263,8 +263,8 @@ print("loop over heads:", *seen[0], sep="\n")
 print("plain reshape:", *seen[1], sep="\n")
 
 # %% [markdown]
-# The tokens 0 and 1 never meet 2 and 3, and nothing crashes. Token 0 is the class token: it would never hear of half of the image, through any number
-# of blocks.
+# The tokens 0 and 1 never meet 2 and 3, and nothing crashes. Here, where $h$ divides $T$, more blocks do not help: a class token at 0 would never
+# hear of half of the image.
 #
 # ## Side by side is not enough
 #
@@ -388,7 +388,7 @@ print(exercises.source(multi_head_attention_backward))
 
 # %% [markdown]
 # The tokens get two gradients, `dx` by way of the queries, `dkv` by way of keys and values. In self-attention both inputs are the same array, and
-# where a value is used twice, its gradients add up.
+# where an array is used twice, its gradients add up.
 
 
 # %%
