@@ -187,8 +187,8 @@ for name, array in {
 # the shape of `logits`. The attention that we looked at is simply in the cache: 32 images, 4 heads, and $17 \times 17$ weights, for 16 patches and the
 # class token.
 #
-# Parameters, gradients and caches are **trees**, that is, nested dictionaries and lists. Here are the leaves of `p`, of the first block only; `g`
-# has the same:
+# Parameters, gradients and caches are **trees**, that is, nested dictionaries and lists. Here are the leaves of `fresh`, without its second and third
+# block; `g` has the same:
 
 # %%
 for name, array in trees.named(fresh).items():
@@ -268,7 +268,8 @@ print(broken)
 
 # %% [markdown]
 # The check names the culprit, and `analytic / numeric` says what is wrong with it: it is $1/6$, and there are six rows. Every layer of the package
-# has such a check. This is that of a whole, very small Vision Transformer, with every entry of every parameter and of the images:
+# has [such a check](../docs/gradient_checks.md). Here it is of a whole, very small Vision Transformer, with every entry of every parameter and of the
+# images:
 
 # %%
 from tinyvit.checks import cases

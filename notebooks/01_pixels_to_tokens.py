@@ -147,7 +147,7 @@ right.set_title("strips, same shape", fontsize=9)
 figure
 
 # %% [markdown]
-# A picture finds what a shape cannot. A shape finds an image that the patch does not divide:
+# A picture finds what a shape cannot. And an image that the patch does not divide is refused:
 
 # %%
 try:
@@ -158,15 +158,16 @@ except tinyvit.TinyvitError as error:
 # %% [markdown]
 # ## Project
 #
-# Inside, the Transformer has vectors of one width $D$ everywhere. So each patch, which is still raw pixels, is multiplied with a matrix
-# $\mathbf{E}$ $[P^2 C, D]$, which is learned, and which all patches share. In the first half of the paper's equation (1), it is this part:
+# Every block of the Transformer takes and returns vectors of one width $D$. So each patch, which is still raw pixels, is multiplied with a learned
+# matrix $\mathbf{E}$ $[P^2 C, D]$, which all patches share. In the first half of the paper's equation (1), it is this part (semicolons separate
+# rows):
 #
 # $$ \mathbf{x}_p^1\mathbf{E}; \ldots; \mathbf{x}_p^N\mathbf{E} $$
 #
-# In the code: $\mathbf{x}_p$ is `patchify(images, P)`, $\mathbf{E}$ is `p["patch"]["w"]`, and all of it `patch_embedding(images, p["patch"], patch=P)`,
-# which also adds a bias. Each result is called a **token**, and the step the **patch embedding**. Here are all stages for ViT-B/16, the *base* model
-# with patches of 16 pixels, with $D = 768$, and the smaller ViT-S/16 ([Touvron et al. 2021](https://arxiv.org/abs/2012.12877)), with $D = 384$ (the
-# **class token** comes further down):
+# In the code: $\mathbf{x}_p$ is `patchify(images, P)`, $\mathbf{E}$ is `p["patch"]["w"]`, and all of it
+# `patch_embedding(images, p["patch"], patch=P)`, which also adds a vector, the bias. Each result is called a **token**, and the step the **patch
+# embedding**. Here are all stages for ViT-B/16, the *base* model with patches of 16 pixels and $D = 768$, and the smaller ViT-S/16
+# ([Touvron et al. 2021](https://arxiv.org/abs/2012.12877)), with $D = 384$ (the **class token** comes further down):
 
 
 # %%

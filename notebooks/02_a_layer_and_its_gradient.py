@@ -10,8 +10,8 @@ from tinyvit.viz import overview
 overview("tokens", "head", "loss", backward=True)
 
 # %% [markdown]
-# Lit is what this notebook is about: a matrix product, the loss, and the way back. Our task is small: is this handwritten digit a 3 or an 8? Each
-# image is a row of 64 pixels, the layer turns it into two scores, and the larger score wins.
+# The coloured parts are what this notebook is about: a matrix product, the loss, and the way back. Our task is small: is this handwritten digit a 3
+# or an 8? Each image is a row of 64 pixels, the layer turns it into two scores, and the larger score wins.
 
 # %%
 import numpy as np
@@ -46,12 +46,12 @@ figure
 # %% [markdown]
 # ## What a gradient is
 #
-# The layer is $y = xw + b$: the pixels $x$ $[B, 64]$ of $B$ images, the weights $w$ $[64, 2]$, one column for each class, and a bias $b$ $[2]$. How
-# wrong it is, is said by one number, the **loss** $\mathcal{L}$. Ours is the cross-entropy, minus the logarithm of the probability that the true
-# label gets, as a mean over images. (The probabilities are the softmax of the two scores; both formulas come below.) A layer that knows nothing gives
-# both classes the same score, and its loss is $\ln 2$.
+# The layer is $y = xw + b$: the pixels $x$ $[B, 64]$ of $B$ images, the weights $w$ $[64, 2]$, one column for each class, and a bias $b$ $[2]$. One
+# number says how wrong it is, the **loss** $\mathcal{L}$. Ours is the cross-entropy, minus the logarithm of the probability that the true label gets,
+# as a mean over images. (The probabilities are the softmax of the two scores; both formulas come below.) A layer that knows nothing gives both
+# classes the same score, and its loss is $\ln 2$.
 #
-# Everything but $w$ and $b$ is fixed. Turn one of their numbers, and $\mathcal{L}$ draws a curve, which has a slope where we stand. A slope can be
+# Everything but $w$ and $b$ is fixed. Change one of their numbers, and $\mathcal{L}$ draws a curve, which has a slope where we stand. A slope can be
 # measured: move the number by a small $h$, up and down, and see how much $\mathcal{L}$ changes. The **gradient** is the array of all slopes. `dw` is
 # its part for $w$, and has $w$'s shape.
 
@@ -117,13 +117,14 @@ map_.set(
 figure
 
 # %% [markdown]
-# On the left, one weight turns, and the dashed line has the slope that was measured. On the right, two weights turn, and lines connect places of equal
-# loss, darker where it is lower. The arrow points against the gradient. It crosses the lines at right angles, and no direction leads down faster: a
-# small step $e$ of length 1 changes the loss by $dw \cdot e$, and $|dw \cdot e| \le |dw|$ (Cauchy and Schwarz), equal only along $dw$.
+# On the left, one weight varies, and the dashed line has the slope that was measured. On the right, two weights vary, and lines connect places of
+# equal loss, darker where it is lower. The arrow points against the gradient. It crosses the lines at right angles, and no direction leads down
+# faster: a small step $e$ changes the loss by $dw \cdot e$. That is 0 along the lines, and $|dw \cdot e| \le |dw|\,|e|$ (Cauchy and Schwarz), equal
+# only along $dw$.
 #
 # So the recipe is: move all weights against the gradient, by a small multiple of it, the **learning rate**, and again. In the next cell
-# `linear_backward` and `cross_entropy_backward` find all slopes at once; how, is the rest of this notebook. Three rates, 0.01, 0.1 and 0.4: which ends
-# lowest after 30 steps?
+# `linear_backward` and `cross_entropy_backward` find all slopes at once; the rest of this notebook says how. Three rates, 0.01, 0.1 and 0.4: which
+# ends lowest after 30 steps?
 
 
 # %%
@@ -170,9 +171,9 @@ figure
 #
 # ## The smallest code: the contract
 #
-# Every layer of tinyvit is a pair of functions. The forward pass takes an input and **parameters** `p`, and returns its result and a **cache** `c`,
-# what the way back will need. The backward pass takes the gradient of the loss by the result, the **upstream gradient** `dy`, and returns the
-# gradients by the input and by the parameters:
+# Every layer of tinyvit is a pair of functions, which keep to one contract. The forward pass takes an input and **parameters** `p`, and returns its
+# result and a **cache** `c`, what the way back will need. The backward pass takes the gradient of the loss by the result, the **upstream gradient**
+# `dy`, which comes from above, where the loss is, and returns the gradients by the input and by the parameters:
 #
 #     y, c  = linear(x, p)
 #     dx, g = linear_backward(dy, p, c)
@@ -246,7 +247,7 @@ compare("line 4, x^T dy", x.T @ dy, loss_by_w)
 compare("line 5, sum of dy over rows", dy.sum(axis=0), loss_by_b)
 
 # %% [markdown]
-# If all axes differ, only one product of $dy$ and $w$ has $x$'s shape, so the shapes remember the formulas. Now write it
+# If all axes differ, only one product of $dy$ and $w$ has $x$'s shape, so the shapes tell which it is. Now write the backward pass
 # ([how exercises are marked](00_start_here.ipynb)). In a Transformer $x$ is $[B, T, I]$, images by tokens by inputs; here they are $B \cdot T$ rows.
 
 
@@ -261,13 +262,13 @@ def my_linear_backward(dy, p, c):
 exercises.check("linear_backward", my_linear_backward)
 
 # %% [markdown]
-# The package's code (`column_sums` is the sum over rows):
+# The package's code:
 
 # %%
 print(exercises.source(linear), exercises.source(linear_backward), sep="\n\n\n")
 
 # %% [markdown]
-# Why functions, and not a class that keeps its cache? If such a layer is used twice, the second use overwrites the first. Here are both styles,
+# Why functions, and not a class that keeps its cache? If such a layer is used twice, the second cache overwrites the first. Here are both styles,
 # against slopes that are measured; the gradient of the weights is the sum over both uses.
 
 
@@ -337,8 +338,8 @@ exercises.check("cross_entropy", my_cross_entropy)
 #
 # $$ \frac{\partial\ell}{\partial a_i} = -\sum_k t_k\,(\delta_{ik} - s_i) = -t_i + s_i\sum_k t_k = s_i - t_i $$
 #
-# **Line 3.** The mean over the batch divides by $B$, and what comes after the loss hands back `dloss`, the gradient by it, which is 1 at the end of a
-# model: $\;da = \mathtt{dloss}\,(s - t)/B$.
+# **Line 3.** The mean over the batch divides by $B$, the upstream gradient `dloss` multiplies; it is 1 at the end of a model:
+# $\;da = \mathtt{dloss}\,(s - t)/B$.
 
 # %%
 logits, targets = rng.standard_normal((3, 4)), np.array([2, 0, 3])  # B = 3 images, K = 4 classes
@@ -407,7 +408,7 @@ for name, ((across, up), forward, backward) in wires.items():
 figure
 
 # %% [markdown]
-# What one layer calls `dx` is `dy` to the one below, and any function can stand on the way, if its slope is known. Take a smooth bend, **SiLU**,
+# What one layer calls `dx` is `dy` to the one below, and any function can stand on the way, if its slope is known. Take a smooth function, **SiLU**,
 # $y = x\,\sigma(x)$ with $\sigma(x) = 1/(1+e^{-x})$. The package does not have it; `exercises.grade` marks yours by measured slopes:
 
 
@@ -424,8 +425,8 @@ def my_silu_backward(dy, c):
 exercises.grade(silu, my_silu_backward, rng.standard_normal((3, 4)))
 
 # %% [markdown]
-# Here is a model of two layers with another bend between them, [GELU](06_layer_norm_and_gelu.ipynb), down to the loss. The second function is the first,
-# read from bottom to top.
+# Here is a model of two layers with another such function between them, [GELU](06_layer_norm_and_gelu.ipynb), down to the loss. The second function
+# is the first, read from bottom to top.
 
 
 # %%
@@ -457,13 +458,13 @@ print(composed)
 
 # %% [markdown]
 # A composite has the same form as a layer, so it can be a part of something larger. The [whole model](07_the_vision_transformer.ipynb) is built like
-# this, and nothing else.
+# this throughout.
 #
 # ## What a gradient check is
 #
-# The table above compares every gradient with slopes that were measured. Slopes of what? A layer's result is an array, and a slope belongs to a
-# number. So draw a random array $dy$ of $y$'s shape, and look at $\mathcal{L} = \sum dy\,y$, as above. One backward pass gives all slopes; measuring
-# takes several forward passes for each. That is why models are trained with the one and checked with the other.
+# The table above compares every gradient with slopes that were measured. Slopes of what? A layer's result is an array, and only a number has a slope.
+# So draw a random array $dy$ of $y$'s shape, and look at $\mathcal{L} = \sum dy\,y$, as above. One backward pass gives all slopes; measuring takes
+# several forward passes for each. So models are trained with the backward pass, and checked by measuring.
 #
 # And how good are they? The slope over a finite step $h$ is not the slope at a point. By Taylor's formula, with derivatives $f', f'', f'''$,
 #
@@ -471,8 +472,7 @@ print(composed)
 #
 # A smaller step is better, until rounding takes over: the two values of $f$ are nearly equal, each is off by about $\varepsilon |f|$, with the
 # $\varepsilon$ of its number format, and dividing by $2h$ magnifies that. `tinyvit.gradcheck` and its `numeric_gradient` use
-# [four points](../docs/gradient_checks.md#how-exactly-it-is-measured), so that the $h^2$ term cancels too, and $h^4$ remains: the fourth order.
-# Measured:
+# [four points](../docs/gradient_checks.md#how-exactly-it-is-measured), so that the $h^2$ term cancels, and $h^4$ remains: the fourth order. Measured:
 
 # %%
 h_all = 10.0 ** np.arange(-9, -0.4, 0.5)
@@ -530,14 +530,14 @@ report = tinyvit.gradcheck(linear, linear_backward, tokens, p)
 print(report)
 
 # %% [markdown]
-# One line for each array that has a gradient. *entries*: how many were moved, all of them. *worst error*: the largest difference from the measured
-# slope, divided by the larger of the two numbers (or by 0.01, if both are smaller). *analytic* and *numeric*: what the backward pass said and what was
-# measured there, and *at* is its index. `report.ok` is the verdict.
+# One line for each array, or *tensor*, that has a gradient. *entries*: how many were moved, all of them. *worst error*: the largest difference from
+# the measured slope, divided by the larger of the two numbers (or by 0.01, if both are smaller). *analytic* and *numeric*: what the backward pass
+# said and what was measured there, and *at* is its index. `report.ok` is the verdict.
 #
 # ## Break it
 #
-# Forget that $w$ is transposed. If $w$ is not square, NumPy refuses at once. That is luck, and it lasts until $I = O$, as in every projection of an
-# attention layer:
+# Forget that $w$ is transposed. If $w$ is not square, NumPy refuses at once. That is luck, and it lasts until $I = O$, as in
+# [attention](04_heads.ipynb):
 
 
 # %%
@@ -561,7 +561,8 @@ print(broken)
 #
 # ## How a check lies
 #
-# A gradient check can pass wrong code. Three ways, each run; [the museum](08_museum_of_gradient_bugs.ipynb) has more, and one that condemns right code.
+# A gradient check can pass wrong code. Here are three ways; [the museum](08_museum_of_gradient_bugs.ipynb) has more, and a check that condemns right
+# code.
 #
 # **An upstream gradient of ones.** The rows of a softmax sum to 1, whatever the input. So with $dy = 1$ everywhere, $\mathcal{L}$ is constant and its
 # gradient is zero, and a backward pass that returns nothing but zeros passes:
@@ -616,8 +617,8 @@ lie("batch of one", careless.worst_error, honest.worst_error)
 wrong = honest.rows[-1]
 print(f"analytic / numeric = {wrong.analytic / wrong.numeric:.6f}, one over {tokens[..., 0].size} rows\n")
 for name, (careless, honest) in lies.items():
-    verdicts = ["yes" if error < 1e-7 else "no" for error in (careless, honest)]
-    print(f"{name:22} careless {careless:8.1e} {verdicts[0]:4} honest {honest:8.1e} {verdicts[1]}")
+    verdicts = ["passes" if error < 1e-7 else "fails" for error in (careless, honest)]
+    print(f"{name:22} careless {careless:8.1e} {verdicts[0]:6}  honest {honest:8.1e} {verdicts[1]}")
 
 # %% [markdown]
 # So an honest check has a random upstream gradient, random parameters, axes of different sizes above 1, and float64:

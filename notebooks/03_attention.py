@@ -271,8 +271,8 @@ axes.legend()
 figure
 
 # %% [markdown]
-# Without the scale, one weight goes to 1, all others to 0, and the gradient to nothing. With it, the width makes hardly any difference. The step, and
-# the way back through it, where a constant factor acts on the gradient as it did on the queries:
+# Without the scale, one weight goes to 1, all others to 0, and the gradient to nothing. With it, the width makes hardly any difference. Here is the
+# code; on the way back the gradient is multiplied by the same constant as the queries:
 
 # %%
 print(exercises.source(scale_queries))

@@ -3,7 +3,7 @@
 #
 # **The question.** A softmax gives one set of weights, and so one weighted average. What if a patch wants two things at once?
 #
-# Lit is what this notebook is about:
+# The coloured part is what this notebook is about:
 
 # %%
 import dataclasses
@@ -31,8 +31,8 @@ overview("attention")
 
 # %% [markdown]
 # The answer is to let every patch ask several times, each time with weights of its own: each of these is a **head**. Below is a small Vision
-# Transformer, trained on handwritten digits, with three blocks (layers) of four heads. Each panel shows where the class token, from which the answer
-# is read, looks in one head: lighter patches get more.
+# Transformer, trained on handwritten digits, with three blocks of four heads. Each panel shows where the class token, from which the answer is read,
+# looks in one head: lighter patches get more.
 
 # %%
 data = tinyvit.load_data("digits")
@@ -98,8 +98,8 @@ for i, pair in enumerate(pairs, 1):
 # neighbour's. We choose the weights by hand. Attention takes a **bias**, which is added to the scores before the softmax: where queries and keys are
 # zero, a bias of $\log a$ gives exactly the weights $a$.
 #
-# First one head, which takes the share $\alpha$ from the left and $1 - \alpha$ from the right. What it hands out is multiplied by the best number
-# that there is. How much of the edges can it explain?
+# First one head, which takes the share $\alpha$ from the left and $1 - \alpha$ from the right. What it hands out is multiplied by the number that
+# fits the edges best. Which share of their variance is left?
 
 # %%
 ring = 8
@@ -148,7 +148,7 @@ figure
 # %% [markdown]
 # One head's answer is $w \sum_j a_j x_j$, and no $a_j$ is negative; a difference needs two signs. At best it looks at one side only, say the right,
 # $r$: with pixels of variance 1 the edge $r - l$ has variance 2, and $w\, r$ with $w = 1$ leaves $l$ of it, one half. A wider head does not help,
-# since all its columns have the same weights. (This is about weights that depend on *where* a pixel is, not on *what* it is.)
+# since all its columns have the same weights. (Here the weights depend on a pixel's place only, not on its brightness.)
 #
 # ## Splitting, and the mistake that is made there
 #
@@ -193,8 +193,8 @@ print(exercises.source(split_heads))
 print(exercises.source(merge_heads))
 
 # %% [markdown]
-# Cut $D$ into $h \times d$, then **swap** the axes of tokens and heads. `x.reshape(B, h, T, d)` has the same shape, but not the same numbers. In the
-# picture, 31 stands for token 3, column 1; blue columns belong to head 1, orange ones to head 2.
+# Cut $D$ into $h \times d$, then **swap** the axes of tokens and heads. `x.reshape(B, h, T, d)` has the same shape, with the numbers in other places.
+# In the picture, 31 stands for token 3, column 1; blue columns belong to head 1, orange ones to head 2.
 
 # %%
 labels = 10 * np.arange(T)[:, None] + np.arange(D)  # [T, D]
@@ -237,9 +237,9 @@ fooled = tinyvit.gradcheck(unswapped, unswapped_backward, q, k, v)
 print(fooled)
 
 # %% [markdown]
-# It is content, and it is right: this *is* the gradient of that function. A gradient check does not know which function you meant; for that one
-# needs a second opinion on the values: the loop. And what would the mistake do to a model? Move one token at a time, and see whose output
-# changes: a 1 in row $t$ and column $s$ says that token $t$ sees token $s$.
+# It does not, and it is right: this *is* the gradient of that function. A gradient check does not know which function you meant. So compare the
+# results with those of another program: the loop. And what would the mistake do to a model? Move one token at a time, and see whose output changes: a
+# 1 in row $t$ and column $s$ says that token $t$ sees token $s$.
 
 # %%
 batched = merge_heads(attention(*(split_heads(t, h) for t in (q / math.sqrt(d), k, v)))[0])
@@ -263,8 +263,8 @@ print("loop over heads:", *seen[0], sep="\n")
 print("plain reshape:", *seen[1], sep="\n")
 
 # %% [markdown]
-# The tokens 0 and 1 never meet 2 and 3, and nothing crashes. Token 0 is the class token: it would never hear of half of the image, through any number
-# of blocks.
+# The tokens 0 and 1 never meet 2 and 3, and nothing crashes. Here, where $h$ divides $T$, more blocks do not help: a class token at 0 would never
+# hear of half of the image.
 #
 # ## Side by side is not enough
 #
@@ -299,8 +299,8 @@ print(exercises.source(multi_head_attention))
 
 # %% [markdown]
 # (`plan` is for [other attention](15_who_looks_at_whom.ipynb), `past` for [text](19_from_recurrence_to_the_transformer.ipynb), `"r"` for
-# [relative positions](05_positions.ipynb).) Below, the weights of one head's values are changed, and the change of the output is measured in each of
-# its $D$ columns: with the identity for $w_o$, and with $w_o$ as drawn. What do you expect?
+# [relative positions](05_positions.ipynb).) Below, the matrix that makes one head's values is changed, and the change of the output is measured in
+# each of its $D$ columns: with the identity for $w_o$, and with $w_o$ as drawn. What do you expect?
 
 
 # %%
@@ -337,9 +337,9 @@ print(f"sum over heads, and the layer: {sum_error:.0e};  loop, then w_o, and the
 # %% [markdown]
 # ## What heads cost, and what they are worth
 #
-# In parameters, nothing: $4 (D^2 + D)$, in which $h$ does not occur; more heads are narrower heads. The products cost the same as well: the scores are
-# $h$ times $T^2 d$ multiplications, together $T^2 D$. Only the maps, $h\, T^2$ numbers, and their softmax grow with $h$. (Counted, not timed:
-# [notebook 12](12_speed.ipynb) does that.) For the models of [table 1](07_the_vision_transformer.ipynb):
+# In parameters, nothing: $4 (D^2 + D)$, in which $h$ does not occur; more heads are narrower heads. The products cost the same as well: the scores
+# are $h$ times $T^2 d$ multiplications, together $T^2 D$. Only the attention weights (the **maps**), $h\, T^2$ numbers, and their softmax grow with
+# $h$. (These are counts; [notebook 12](12_speed.ipynb) measures time.) For models of [the usual sizes](07_the_vision_transformer.ipynb):
 
 # %%
 for name in ("Ti/16", "S/16", "B/16", "L/16", "H/14"):
@@ -388,7 +388,7 @@ print(exercises.source(multi_head_attention_backward))
 
 # %% [markdown]
 # The tokens get two gradients, `dx` by way of the queries, `dkv` by way of keys and values. In self-attention both inputs are the same array, and
-# where a value is used twice, its gradients add up.
+# where an array is used twice, its gradients add up.
 
 
 # %%
@@ -432,7 +432,7 @@ print(f"value bias moved into the output bias: the output changes by {value_erro
 # %% [markdown]
 # ## Asking others, and masks
 #
-# With `kv` other than `x` this is **cross-attention**: $T$ tokens ask $S$ others, as a translator's sentence asks the one that it reads
+# With `kv` other than `x` this is **cross-attention**: $T$ tokens ask $S$ others, as a translation asks the sentence that it translates
 # ([notebook 19](19_from_recurrence_to_the_transformer.ipynb)), or in a ViT's last block the class token alone asks all
 # ([notebook 14](14_class_token_or_average.ipynb)). A bias of $-\infty$ is a **mask**, which hides a key from a query: whoever predicts the next word
 # must not look ahead.
@@ -475,7 +475,7 @@ broken = tinyvit.gradcheck(self_attention, wrong_letter, x, p_small)
 print(broken)
 
 # %% [markdown]
-# Only `x`: the gradients of the parameters are right, so everything down to `dv` is, and the mistake is in what is made of it for the input.
+# Only `x`: the gradients of the parameters are right, so `dv` is right too, and the mistake is in the step from `dv` to the input.
 #
 # ## Exercise: one key and one value for all heads
 #
