@@ -155,7 +155,7 @@ for position, three in runs.items():
     print(f"{position:11} {each}     {accuracies[position].mean():11.1%}   {on_shuffled[position].mean():.1%}")
 
 # %% [markdown]
-# Order matters: the two means lie much further apart than the seeds do. Still, a bag of patches is worth a lot: guessing is right once in ten.
+# Order matters: the two means lie much further apart than the seeds do. Still, a bag of patches is much better than guessing, right once in ten.
 #
 # ## A table that is learned
 #
@@ -251,7 +251,8 @@ print(f"added, and concatenated: {abs(added - concatenated).max():.0e} apart")
 # How similar is a patch's row of the table to every other's? Each square below belongs to one patch, and stands where that patch stands in the image;
 # its cells are the cosines between that patch's row and each row, exactly 1 for its own (the paper's figure 7, middle). On the right is the model
 # that this package brings along, trained on [MNIST](../docs/live.md#the-model-it-brings-along). On the left is ours, with a table that starts with a
-# standard deviation of 0.02, as in the paper's code, and not the 0.5 from above, which would hide what is learned.
+# standard deviation of 0.02, as in [the paper's code](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_vit.py), and not
+# the 0.5 from above, which would hide what is learned.
 
 # %%
 small_start = [train(seed, position_std=0.02) for seed in range(3)]
@@ -495,7 +496,7 @@ relative_wrong = [row.name for row in relative_broken.rows if row.error > relati
 print("forgotten, wrong:", relative_wrong)
 
 # %% [markdown]
-# Everything that the queries are made from, and nothing else.
+# Wrong is everything that the queries are made from, and nothing else.
 #
 # ## Which kind is best?
 #
