@@ -328,7 +328,7 @@ print()
 print(broken)
 
 # %% [markdown]
-# gamma and beta are right, x is not. The error, analytic less numeric, in every feature of two tokens:
+# The gradients of gamma and beta are right, that of x is not. Its error, analytic less numeric, in every feature of two tokens:
 
 # %%
 excess = lost_mean(dy, p, c)[0] - numeric_gradient(lambda: (dy * layer_norm(x, p)[0]).sum(), x)
@@ -420,7 +420,7 @@ print()
 print(exercises.source(gelu_backward))
 
 # %% [markdown]
-# The derivative needs the same exponential as the value, so the forward pass keeps the derivative, and one `gelu_backward` serves both forms.
+# The forward pass keeps the derivative, so one `gelu_backward` serves both forms.
 #
 # **Exercise: the other form.** The tanh form above, and its derivative by the same two rules ($\tanh' = 1 - \tanh^2$):
 
