@@ -134,7 +134,7 @@ print("\nclass_readout:")
 print(lines(class_readout, 'c["class_row"]', 'c["ln"]'))
 
 # %% [markdown]
-# In (2) tokens talk to each other: only in MSA do one token's numbers reach another's. In (3) each token [is on its
+# In (2) tokens talk to each other: only in MSA do numbers of one token reach another. In (3) each token [is on its
 # own](06_layer_norm_and_gelu.ipynb).
 #
 # ## The residual stream
