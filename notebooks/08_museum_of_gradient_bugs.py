@@ -215,8 +215,9 @@ for number in (14, 15):
 # Here a bug may show in many tensors: in all that are computed after it on the way back. Look at the first wrong one on that way. The list is nearly
 # in the order of the forward pass, so read it from below. The right functions are derived, or shown, in the notebooks on
 # [attention](03_attention.ipynb), [heads](04_heads.ipynb), [the MLP](06_layer_norm_and_gelu.ipynb) and [the model](07_the_vision_transformer.ipynb).
-# In exhibit 17, `_sum_to` adds up a bias's gradient over the axes along which the bias was repeated. Lines with `"r"` ([relative
-# positions](05_positions.ipynb)) `attend_backward` ([other attention](15_who_looks_at_whom.ipynb)) or `freeze` are not used in these checks.
+# In exhibit 17, `_sum_to` adds up a bias's gradient over the axes along which the bias was repeated. `"r"` is for [relative
+# positions](05_positions.ipynb), `attend_backward` for [other attention](15_who_looks_at_whom.ipynb), `freeze` for training a part of the model: none
+# occurs in these checks.
 
 # %%
 for number in (16, 17):
@@ -287,9 +288,9 @@ fresh, moved = ({"w": w, "b": b} for b in (np.zeros(5), rng.standard_normal(5)))
 lies["zero bias"] = [tinyvit.gradcheck(bent, forgets_bias, x, each).worst_error for each in (fresh, moved)]
 
 # %% [markdown]
-# **A relative error alone** condemns code that is right. The keys' bias has [a gradient of zero](04_heads.ipynb); what is computed is a rounding
-# error, which differs from the other pass's rounding error by about 100 %. So `gradcheck` also accepts any difference below `atol`, $10^{-9}$. Here
-# `atol` is once all but switched off:
+# **A relative error alone** condemns code that is right. The keys' bias has [a gradient of zero](04_heads.ipynb); the analytic and the numeric one
+# are rounding errors, which differ by about 100 %. So `gradcheck` also accepts any difference below `atol`, $10^{-9}$. Here `atol` is once all but
+# switched off:
 
 
 # %%
