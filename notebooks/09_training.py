@@ -303,7 +303,7 @@ for name, w in {"decay through the gradient": coupled, "decay of the weight (Ada
 print(f"\n(1 - 0.001 x 0.5)^1000 = {(1 - 0.001 * 0.5) ** 1000:.3f}")
 
 # %% [markdown]
-# Only matrices decay, whose size sets how much a layer magnifies. Biases, the class token and positions only add something, and a norm's scale
+# Only matrices decay, since their size sets how much a layer magnifies. Biases, the class token and positions only add something, and a norm's scale
 # $\gamma$ starts at 1, not at 0: these are left alone.
 
 # %%
@@ -622,8 +622,9 @@ for name, (changes, bug) in faults.items():
 # It finds all nine: the mixed-up images by their pixels, whose neighbours are no longer alike; the missing warm-up as a rate that is too high; and
 # the lost mean, whose curve looked right, by a slope along a random direction that is slightly off.
 #
-# It goes from the loss back to the image, and names the first array that is wrong. For the sign, that is one of the keys' in the last block. The
-# values' are right: the mistake lies between, in the softmax. `tinyvit doctor RUN` asks the same about a run, from the command line.
+# It goes from the loss back to the image, and names the first array that is wrong. For the wrong sign, it names an array of the keys in the last
+# block; those of the values are right. So the mistake lies between them, in the softmax. `tinyvit doctor RUN` asks the same about a run, from the
+# command line.
 #
 # ## Regularisation: the paper's, and ours
 #
@@ -728,8 +729,8 @@ for name, accuracy in answers_to.items():
 #
 # ## What we know now
 #
-# A step is a mean gradient, a scale for each parameter, a decay beside it, and a schedule around it. Before training, look at the first loss and at
-# eight images. When a model does not train, ask in order: data, loss, gradient, rate. That it trains does not prove it right.
+# A step takes a mean gradient, a scale for each parameter, weight decay, and a learning rate from a schedule. Before training, look at the first loss
+# and at eight images. When a model does not train, ask in order: data, loss, gradient, rate. That it trains does not prove it right.
 
 # %%
 assert abs(first_loss - math.log(10)) < 1e-6 and abs(losses[0] - math.log(10)) < 1e-6
