@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Positions: telling patches where they were
 #
-# **The question.** The encoder is handed the patches of an image, one after the other. Does it know which was where? And if not, who tells it?
+# **The question.** Attention is handed the patches of an image as rows of a table. Does it know which was where? And if not, who tells it?
 #
 # Lit is what this notebook is about:
 
@@ -37,9 +37,9 @@ rng = np.random.default_rng(0)
 overview("positions")
 
 # %% [markdown]
-# An experiment. Two models are trained on handwritten digits ([how](09_training.ipynb)), one with **position embeddings**, of which more below, the
-# other without, each with three seeds. Then each is shown a digit, and the same digit with its 16 patches
-# shuffled. Does the model without positions change its answer? And the other? (The bars are the **logits**, one number for each class.)
+# An experiment. Two models are trained on handwritten digits ([how](09_training.ipynb)), one with **position embeddings** (explained below), the
+# other without, each from three random starts (seeds). Then each is shown a digit, and the same digit with its 16 patches shuffled. Does the model
+# without positions change its answer? And the other? (The bars are the **logits**, one number for each class.)
 
 # %%
 data = tinyvit.load_data("digits")
@@ -82,8 +82,8 @@ others[1].legend(fontsize=8)
 figure
 
 # %% [markdown]
-# Without positions, the answer is the same: to that model an image is a bag of patches. Is it really the same, or only nearly? In float64, with
-# random parameters everywhere:
+# Without positions, the answer is the same: to that model an image is a bag of patches. Exactly? In float64, with random parameters everywhere
+# (`'none'` is the model without positions, `'1d'` the one with them):
 
 
 # %%
@@ -108,13 +108,13 @@ for position in ("none", "1d"):
     print(f"position {position!r:6}: the logits of 60 images change by at most {changes[position]:.0e}")
 
 # %% [markdown]
-# Rounding, and nothing else.
+# Without positions, the change is rounding.
 #
 # ## Why attention does not see order
 #
 # Let $\Pi$ be a permutation matrix: $\Pi X$ are the rows of $X$ in another order, $X\, \Pi^\top$ its columns in that order, and $\Pi^\top \Pi = I$.
-# Linear layers, LayerNorm and the MLP work on each token by itself, so permuted tokens give permuted results, $\Pi Q$, $\Pi K$, $\Pi V$. In attention
-# tokens meet (its scale changes nothing here, and is left out):
+# Linear layers, [LayerNorm and the MLP](06_layer_norm_and_gelu.ipynb) work on each token by itself, so permuted tokens give permuted results,
+# $\Pi Q$, $\Pi K$, $\Pi V$. In attention, tokens meet (its scale is left out):
 #
 # $$ \begin{aligned}
 #    \mathrm{softmax}\left( \Pi Q\, (\Pi K)^\top \right) \Pi V
@@ -123,7 +123,7 @@ for position in ("none", "1d"):
 #    &= \Pi \left( \mathrm{softmax}\left( Q K^\top \right) V \right) && \Pi^\top \Pi = I
 #    \end{aligned} $$
 #
-# Permute the tokens, and the outputs are permuted: attention is **equivariant**. Measured on a whole block:
+# Permute the tokens, and the outputs are permuted: attention is **equivariant**. Measured on a whole [block](07_the_vision_transformer.ipynb):
 
 
 # %%
@@ -134,11 +134,11 @@ move = np.concatenate([[0], 1 + rng.permutation(T - 1)])  # the class token stay
 
 z_after, _ = encoder_block(z, block_p, heads=h)
 z_moved, _ = encoder_block(z[:, move], block_p, heads=h)
-print(f"outputs in the new order, and outputs of the new order: {abs(z_after[:, move] - z_moved).max():.0e} apart")
+print(f"put in order after the block, or before it: the outputs are {abs(z_after[:, move] - z_moved).max():.0e} apart")
 print(f"the class token's output changes by {abs(z_after[:, 0] - z_moved[:, 0]).max():.0e}")
 
 # %% [markdown]
-# The class token was not moved, so its output is **invariant**, but for rounding. The answer is read from it: hence the picture above.
+# The class token was not moved, so its output is **invariant**, but for rounding. The answer is read from it, so the first picture's bars agree.
 #
 # ## Does it matter?
 #
@@ -155,8 +155,7 @@ for position, three in runs.items():
     print(f"{position:11} {each}     {accuracies[position].mean():11.1%}   {on_shuffled[position].mean():.1%}")
 
 # %% [markdown]
-# Order matters: the two means lie much further apart than the seeds do. And a bag of patches is still worth a lot: guessing would be right once in
-# ten. (The [full recipe](../docs/results.md) reaches more.)
+# Order matters: the two means lie much further apart than the seeds do. Still, a bag of patches is much better than guessing, right once in ten.
 #
 # ## A table that is learned
 #
@@ -202,8 +201,8 @@ print(report)
 # %% [markdown]
 # ## Break it
 #
-# The mean over the images in place of their sum: the shape is the same, and AdamW, which divides each gradient by its usual size, would all but hide
-# it. What will the check find, for $B = 5$?
+# The mean over the images in place of their sum: the shape is the same, and AdamW, which divides each gradient by its usual size ([notebook
+# 9](09_training.ipynb)), would all but hide it. What will the check find, for $B = 5$?
 
 # %%
 broken = tinyvit.gradcheck(learned_position, lambda dy, c: (dy, dy.mean(axis=0)), z, table)
@@ -244,15 +243,16 @@ print("beside", list(beside.shape), "  stacked", list(stacked["w"].shape), "  re
 print(f"added, and concatenated: {abs(added - concatenated).max():.0e} apart")
 
 # %% [markdown]
-# And for the next linear layer $(Z + U)\, W = Z W + U W$: so a query is a query of the content plus a query of the position. (The LayerNorm in between
-# takes away either's mean, and divides both by the same number.)
+# And for the next linear layer $(Z + U)\, W = Z W + U W$: so a query is a query of the content plus a query of the position. (The LayerNorm in
+# between is left out.)
 #
 # ## What has been learned?
 #
 # How similar is a patch's row of the table to every other's? Each square below belongs to one patch, and stands where that patch stands in the image;
-# its own cells are the cosines of the angles to all patches, exactly 1 for itself (the paper's figure 7, middle). On the right is the model that
-# this package brings along, well trained on [MNIST](../docs/live.md#the-model-it-brings-along). On the left is ours, with a table that starts with a
-# standard deviation of 0.02, as in the paper's code; the preset's 0.5 would still hide what was learned.
+# its cells are the cosines between that patch's row and each row, exactly 1 for its own (the paper's figure 7, middle). On the right is the model
+# that this package brings along, trained on [MNIST](../docs/live.md#the-model-it-brings-along). On the left is ours, with a table that starts with a
+# standard deviation of 0.02, as in [the paper's code](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_vit.py), and not
+# the 0.5 from above, which would hide what is learned.
 
 # %%
 small_start = [train(seed, position_std=0.02) for seed in range(3)]
@@ -282,9 +282,9 @@ for name, three in {"digits, std 0.5": runs["1d"], "digits, std 0.02": small_sta
 print("{:16} {:z6.2f} {:z6.2f}".format("MNIST", *neighbours_similarity(mnist)))
 
 # %% [markdown]
-# The MNIST model has found out by itself that images have two dimensions: a patch is most like its neighbours, and those on the border are like each
-# other. In the small model neighbours are *less* alike than patches farther apart, in all three seeds, and it makes more mistakes than the preset's.
-# (For images of another size a table is resized: [notebook 13](13_real_weights.ipynb).)
+# The MNIST model has found out by itself that images have two dimensions: a patch's row is most like its neighbours' rows. In the small model
+# neighbours are *less* alike than patches farther apart, in all three seeds, and it makes more mistakes than with the start of 0.5. (For images of
+# another size a table is resized: [notebook 13](13_real_weights.ipynb).)
 #
 # ## Tables that nobody learns
 #
@@ -310,10 +310,10 @@ for t, similar in alike.items():
     print(f"position {t:3}: cosine of two different patches {similar:z5.2f}")
 
 # %% [markdown]
-# Patches at the end are drowned by their numbers. **Sinusoidal** positions (Vaswani et al. 2017, section 3.5;
-# [derived](../docs/derivations/sinusoids.md)) have rows of one length. Each pair of columns is a hand of a clock,
+# At the end, hardly anything of the patch is left beside its number $t$. **Sinusoidal** positions (Vaswani et al. 2017, section 3.5;
+# [derived](../docs/derivations/sinusoids.md)) have rows of equal length. Each pair of columns turns with $t$ like a hand of a clock,
 #
-# $$ E_{t, 2i} = \sin \omega_i t, \qquad E_{t, 2i + 1} = \cos \omega_i t, \qquad \omega_i = 10000^{-2i/D}, $$
+# $$ U_{t, 2i} = \sin \omega_i t, \qquad U_{t, 2i + 1} = \cos \omega_i t, \qquad \omega_i = 10000^{-2i/D}, $$
 #
 # from fast to slow. In a config it is `position="sinusoidal"`, and it has no parameters.
 
@@ -333,8 +333,8 @@ figure
 
 # %% [markdown]
 # Why sine *and* cosine? Because then a shift is a rotation: going on by $k$ turns each hand by the angle $\omega_i k$, wherever it stands. So "five
-# to the right" is one linear map, which a layer can learn. Here it is, and then the best matrix (least squares) for the first hand, with its cosine
-# and without.
+# to the right" is one linear map, which a layer can learn. Below, that rotation; then the best matrix (least squares) for the first pair of columns,
+# and for its sine alone.
 
 
 # %%
@@ -407,8 +407,7 @@ grid_wrong = [row.name for row in grid_broken.rows if row.error > grid_broken.rt
 print("exchanged, wrong:", grid_wrong)
 
 # %% [markdown]
-# How similar is the position in row 4, column 4 to all others of an 8 x 8 grid, in each of the four tables? ($X$ and $Y$ are sinusoids here: nothing is
-# learned yet.)
+# How similar is the position in row 4, column 4 to all others of an 8 x 8 grid, in four tables? ($X$ and $Y$ are sinusoids here, not learned.)
 
 # %%
 G = 8
@@ -441,8 +440,8 @@ figure
 #
 # $$ \mathrm{scores}_{ts} = \frac{q_t \cdot k_s + q_t \cdot r_{s-t}}{\sqrt{d}} $$
 #
-# The second part is a bias that is made from $q$; below, $q$ is scaled already. The function computes the products of each query with all $2T - 1$
-# offsets, and picks those that it needs:
+# The second part is a bias that is made from $q$. In the code, and below, $q$ is already divided by $\sqrt{d}$. The function computes the products of
+# each query with all $2T - 1$ offsets, and picks those that it needs (`_offsets` has their indices):
 
 # %%
 print(exercises.source(relative_bias))
@@ -479,7 +478,7 @@ exercises.check("relative_bias_backward", my_relative_bias_backward)
 # $$ dq_t = \sum_s d\mathrm{scores}_{ts}\, k_s + \sum_s d\mathrm{scores}_{ts}\, r_{s-t}, \qquad
 #    dr_o = \sum_b \sum_t d\mathrm{scores}_{t,\,t+o}\; q_t $$
 #
-# These are the lines in multi-head attention. What will the check find if the second gradient of $q$ is forgotten?
+# The lines of multi-head attention that do this come next. What will the check find if the second gradient of $q$ is forgotten?
 
 # %%
 for function in (multi_head_attention, multi_head_attention_backward):
@@ -497,17 +496,16 @@ relative_wrong = [row.name for row in relative_broken.rows if row.error > relati
 print("forgotten, wrong:", relative_wrong)
 
 # %% [markdown]
-# Everything that the queries are made from, and nothing else.
+# Wrong is everything that the queries are made from, and nothing else.
 #
 # ## Which kind is best?
 #
 # [The lab](../docs/lab.md#do-positions-matter-and-which-kind) trains them on MNIST with five seeds: without positions 94.69 %, with any of ten kinds
-# and places 98.4 to 98.7 %, and no difference between them is shown. In the paper's table 8 (appendix D.4; ViT-B/16, ImageNet, five images of each
-# class) it is 61.4 % against 64.0 to 64.3.
+# and places 98.4 to 98.7 %, and no difference between them is shown. In the paper's table 8 (appendix D.4; ViT-B/16, a linear map fitted to five
+# ImageNet images of each class) accuracy is 61.4 % without, 64.0 to 64.3 % with them.
 #
-# The places (`position_at`): the **stem**, before the first block, as here; or every block, with a table for each, or one that all share. Relative
-# positions act within attention, so they have no stem; the paper prints one number for them. Which gradient does a shared table get, and what does
-# the check say if only the last block's is kept?
+# `position_at` says where positions are added: at the **stem**, before the first block, as here, or in every block, from a table for each or one that
+# all share. Which gradient does a shared table get, and what does the check say if only the last block's is kept?
 
 # %%
 shared_case = checks.cases(["vit"])["vit/1d, shared"]  # a small ViT of two blocks
@@ -562,7 +560,7 @@ def my_rotary_backward(dy, c):
 exercises.grade(rotary, my_rotary_backward, rng.standard_normal((2, 5, 6)))
 
 # %% [markdown]
-# And what do the scores know of the positions? One query and one key, put at each of eight places:
+# What do the scores know of the positions? The same query and the same key are put at each of eight places:
 
 # %%
 query, key = (np.broadcast_to(rng.standard_normal(6), (8, 6)) for _ in range(2))
@@ -574,8 +572,9 @@ print(f"along each offset s - t, the scores differ by {spread:.0e}; in all, by {
 # %% [markdown]
 # ## What we know now
 #
-# Attention sees a set. A table, added once, tells the tokens where they were; adding it is concatenating a one-hot position. The gradient of each kind
-# is a sum over all its uses: images, rows of a grid, pairs of tokens, blocks. That there are positions matters much, which kind they are, less.
+# Attention sees a set. A table, added once, tells the tokens where they were; adding it is concatenating a one-hot position. The gradient of each
+# kind is a sum over all its uses: images, rows of a grid, pairs of tokens, blocks. That there are positions matters much; between the kinds no
+# difference was shown.
 
 # %%
 assert changes["none"] < 1e-12 and changes["1d"] > 0.01

@@ -4,8 +4,8 @@
 # **The question.** In attention the tokens talk to each other. What else does an encoder block do with them, and what keeps a token's numbers in a
 # range that the next layer can use?
 #
-# **LayerNorm** brings every token to the same mean and spread. **GELU** is the bend without which all linear layers would collapse into one (shown
-# below). Both act on each token alone. Lit is what this notebook is about:
+# **LayerNorm** brings every token to the same mean and spread. **GELU** is a function that is not linear; without one, linear layers in a row would
+# collapse into one (shown below). Both act on each token alone. Lit is what this notebook is about:
 
 # %%
 from tinyvit.viz import overview
@@ -49,8 +49,8 @@ figure
 # %% [markdown]
 # ## LayerNorm
 #
-# A token $x$ has $D$ features, with mean $\mu$ and variance $v$. LayerNorm (Ba, Kiros and Hinton 2016) takes the mean away, divides by the standard
-# deviation, and lets two learned vectors scale and shift each feature, $\gamma$ (gamma) and $\beta$ (beta), which start at 1 and 0. The $\varepsilon$
+# A token $x$ has $D$ features, with mean $\mu$ and variance $v$. LayerNorm (Ba, Kiros and Hinton 2016) subtracts the mean, divides by the standard
+# deviation, and scales and shifts each feature by two learned vectors, $\gamma$ (gamma) and $\beta$ (beta), which start at 1 and 0. The $\varepsilon$
 # is tiny, and explained below:
 #
 # $$ \mu = \frac{1}{D} \sum_i x_i, \qquad v = \frac{1}{D} \sum_i (x_i - \mu)^2, \qquad \hat{x}_i = \frac{x_i - \mu}{\sqrt{v + \varepsilon}}, \qquad y_i = \gamma_i \hat{x}_i + \beta_i $$
@@ -63,7 +63,7 @@ print(exercises.source(layer_norm))
 # $1/\sqrt{v + \varepsilon}$.) Three details matter.
 #
 # **First: over what is summed?** Of two images with three tokens each, one token is changed. Which of the other five results change? And if mean and
-# variance were taken over the batch, as in batch normalisation (Ioffe and Szegedy 2015)?
+# variance were taken over all tokens of the batch, as in batch normalisation (Ioffe and Szegedy 2015)?
 
 # %%
 B, T, D = 2, 3, 5
@@ -78,7 +78,7 @@ other[0, 0] += rng.standard_normal(D)
 changed = abs(layer_norm(other, p)[0] - y).max(axis=-1) > 1e-12
 print("tokens that changed:\n", changed)
 alone = abs(layer_norm(x[:1], p)[0] - y[:1]).max()
-print("difference of a batch of one:", alone)
+print("the first image alone, or in the batch: difference", alone)
 
 
 def over_the_batch(x):
@@ -103,8 +103,8 @@ for width in (5, 768):
     print(f"D = {width:3}: ratio {(unbiased / biased).mean():.6f}, sqrt((D - 1) / D) = {expected:.6f}")
 
 # %% [markdown]
-# LayerNorm divides by $D$, the **biased** variance: it normalises these numbers, and estimates nothing from a sample. The other choice makes all
-# results smaller by $\sqrt{(D-1)/D}$, which is easily taken for a rounding error.
+# LayerNorm divides by $D$ (the **biased** variance), since it describes these numbers, and estimates nothing from a sample. The other choice makes
+# all results smaller by $\sqrt{(D-1)/D}$, which is easily taken for a rounding error.
 #
 # **Third: where does $\varepsilon$ stand?** **Inside the root**, beside the variance. It is there for the token whose features are all equal: $v = 0$,
 # and without $\varepsilon$ that is 0 / 0. A token whose variance is near $\varepsilon = 10^{-6}$ is only partly normalised: its standard deviation
@@ -123,8 +123,8 @@ with np.errstate(invalid="ignore", divide="ignore"):
 print(f"a constant token, eps outside the root: 1 / (sqrt(v) + eps) = {1 / (math.sqrt(0) + 1e-6):,.0f}")
 
 # %% [markdown]
-# The last column is the factor by which a gradient grows on its way back through LayerNorm. For a constant token it is $1/\sqrt{\varepsilon}$, and not
-# infinite.
+# The last column is the factor by which LayerNorm multiplies a gradient on its way back ($r$ in line 6 below). For a constant token it is
+# $1/\sqrt{\varepsilon}$; outside the root, $\varepsilon$ would make it $1/\varepsilon$ (last line).
 #
 # ## Its gradient, line by line
 #
@@ -227,7 +227,7 @@ exercises.check("layer_norm_backward", my_layer_norm_backward)
 #
 # $$ dr = \sum_i d\hat{x}_i\, m_i = \frac{1}{r} \sum_i d\hat{x}_i\, \hat{x}_i, $$
 #
-# and the factors of the second way, from lines 4, 3 and 2, into
+# and the second term of line 4, with $dv$ from line 3, is this factor times $\sum_i d\hat{x}_i\, \hat{x}_i$:
 #
 # $$ \frac{2}{D} \frac{\hat{x}_j}{r} \cdot \left( -\frac{1}{2}\, r^3 \right) \cdot \frac{1}{r} = -\frac{r}{D}\, \hat{x}_j. $$
 #
@@ -250,8 +250,8 @@ apart = abs(dx - layer_norm_backward(dy, p, c)[0]).max()
 print(f"line 6 less line 5 {abs(dx - dx_steps).max():.0e}, less the package {apart:.0e}")
 
 # %% [markdown]
-# The package's function is line 6, with one scratch array that is used twice; `column_sums` adds over all tokens. By the Jacobian there is
-# [another way to the same line](../docs/derivations/layer_norm.md).
+# The package's function is line 6; `column_sums` adds over all tokens. [Another way to the same line](../docs/derivations/layer_norm.md) is by the
+# Jacobian.
 
 # %%
 print(exercises.source(layer_norm_backward))
@@ -263,8 +263,8 @@ print(exercises.source(layer_norm_backward))
 #
 # $$ dx = J\, d\hat{x}, \qquad J = r \left( I - \frac{1}{D} \mathbf{1} \mathbf{1}^\top - \frac{1}{D} \hat{x} \hat{x}^\top \right), \qquad \mathbf{1} \perp \hat{x} \text{ since } \sum_i \hat{x}_i = 0. $$
 #
-# $\mathbf{1}$ and $\hat{x}$ have the squared length $D$, so $J$ takes away the part of $d\hat{x}$ along each, and what is left stands at a right angle
-# to both. That had to be so: adding a constant to a token, or stretching it about its mean, changes nothing in its output, so no gradient can point
+# $\mathbf{1}$ and $\hat{x}$ have the squared length $D$, so $J$ takes away the part of $d\hat{x}$ along each, and what is left stands at a right
+# angle to both. That had to be so: adding a constant to a token, or stretching it about its mean, does not change its output, so no gradient points
 # that way.
 #
 # Along $\hat{x}$ this holds up to $\varepsilon$, which does not stretch with the token:
@@ -278,8 +278,9 @@ for e in (0, 1e-6, 1e-2):
     print(f"eps {e:5g}: dx along the ones {leaks[-1][0]:.0e}, along xhat {leaks[-1][1]:.0e}")
 
 # %% [markdown]
-# With $D = 3$ we can look straight down on the plane at a right angle to $(1, 1, 1)$, in which centred tokens lie. LayerNorm moves each of nine along
-# its ray (grey) onto the circle of radius $\sqrt{3}$, and every gradient (arrow; upstream random, lengths made equal) lies across the ray.
+# With $D = 3$ we can look straight down on the plane at a right angle to $(1, 1, 1)$, in which centred tokens lie. LayerNorm moves each of nine
+# tokens along its ray (grey) onto the circle of radius $\sqrt{3}$, and every gradient (arrow; upstream random, lengths made equal) is at a right
+# angle to the ray.
 
 # %%
 plane = np.array([[1, -1, 0], [1, 1, -2]]) / np.sqrt([[2], [6]])  # two directions at right angles to (1, 1, 1)
@@ -327,7 +328,7 @@ print()
 print(broken)
 
 # %% [markdown]
-# gamma and beta are right, x is not. The error, analytic less numeric, in every feature of two tokens:
+# The gradients of gamma and beta are right, that of x is not. Its error, analytic less numeric, in every feature of two tokens:
 
 # %%
 excess = lost_mean(dy, p, c)[0] - numeric_gradient(lambda: (dy * layer_norm(x, p)[0]).sum(), x)
@@ -336,8 +337,7 @@ for token in ((0, 0), (1, 2)):
     print(f"token {token}: error {excess[token].round(6)}, lost term {lost[token]:.6f}")
 
 # %% [markdown]
-# The error is the same for all features of a token: it points along the ones, where no gradient of LayerNorm can point. It is the lost term,
-# $r\,\overline{d\hat{x}}$.
+# The error is the same for all features of a token, so it points along the ones. It is the lost term, $r\,\overline{d\hat{x}}$.
 #
 # ## GELU
 #
@@ -346,8 +346,9 @@ for token in ((0, 0), (1, 2)):
 #
 # $$ y = x\, \Phi(x), \qquad \Phi(x) = \frac{1}{2} \left( 1 + \mathrm{erf}\left( \frac{x}{\sqrt{2}} \right) \right). $$
 #
-# with the error function $\mathrm{erf}(u) = \frac{2}{\sqrt{\pi}} \int_0^u e^{-t^2} dt$. A large number passes, a very negative one is stopped, and between
-# them the gate $\Phi$ opens smoothly. Is it that probability? With the share of many random numbers in its place:
+# Here $\mathrm{erf}(u) = \frac{2}{\sqrt{\pi}} \int_0^u e^{-t^2} dt$ is the error function. A large number passes, a very negative one is stopped, and
+# between them $\Phi$ opens smoothly, like a gate. Is $\Phi$ that probability? Below, the share of 400,000 standard normal numbers that lie below $x$
+# takes its place:
 
 # %%
 first = {"w": rng.standard_normal((5, 7)), "b": rng.standard_normal(7)}
@@ -364,7 +365,7 @@ print("x * share of draws  ", (some * gates).round(3))
 print("gelu(x)             ", gelu(some)[0].round(3))
 
 # %% [markdown]
-# A second form, from the same paper, has a tanh in place of the erf, and is what Google's ViT code computes:
+# A second form, from the same paper, has a tanh in place of the erf ([Google's ViT code uses it](../docs/derivations/gelu.md)):
 #
 # $$ y = \frac{x}{2} \left( 1 + \tanh\left( \sqrt{2 / \pi} \left( x + 0.044715\, x^3 \right) \right) \right) $$
 
@@ -391,8 +392,8 @@ print(f"lowest value {exact.min():.4f}, at x = {line[exact.argmin()]:.3f}")
 figure
 
 # %% [markdown]
-# Dotted is **ReLU**: $x$ for $x > 0$, else 0. The two forms of GELU cover each other, but their difference is far more than rounding: one must know
-# with which of them published weights were trained. GELU falls before it rises.
+# Dotted is **ReLU**: $x$ for $x > 0$, else 0. The two forms of GELU look alike, but their difference is far more than rounding: one must know which
+# of them published weights were trained with.
 #
 # ## Its gradient, line by line
 #
@@ -419,7 +420,7 @@ print()
 print(exercises.source(gelu_backward))
 
 # %% [markdown]
-# The derivative needs the same exponential as the value, so the forward pass computes it and keeps it, and one `gelu_backward` serves both forms.
+# The forward pass keeps the derivative, so one `gelu_backward` serves both forms.
 #
 # **Exercise: the other form.** The tanh form above, and its derivative by the same two rules ($\tanh' = 1 - \tanh^2$):
 
@@ -432,8 +433,8 @@ def my_gelu_tanh(x):
 exercises.check("gelu_tanh", my_gelu_tanh)
 
 # %% [markdown]
-# (Derived on [GELU's page](../docs/derivations/gelu.md).) As a picture, beside ReLU's derivative. What will a central difference say of ReLU at its kink,
-# and what a gradient check?
+# (Derived on [GELU's page](../docs/derivations/gelu.md).) Next, both activations' derivatives. What slope will be measured for ReLU at its kink, and
+# what will a gradient check say?
 
 
 # %%
@@ -463,10 +464,10 @@ print(
 figure
 
 # %% [markdown]
-# A central difference reports the mean of ReLU's two sides for every $h$; the code says 0, and the check fails. GELU's slope there is truly one half.
-# For every negative $x$, ReLU's gradient is exactly 0 and the feature learns nothing from this token; GELU's is 0 only at its lowest point.
+# A slope measured to both sides is the mean of ReLU's two slopes, for every $h$; the code says 0, and the check fails. GELU's slope there is truly
+# one half. For every negative $x$, ReLU's gradient is exactly 0, so nothing before it learns from this number; GELU's is 0 only at its lowest point.
 #
-# ## The MLP: each token thinks for itself
+# ## The MLP
 #
 # Two linear layers with a GELU between them: from $D$ features to $M$, usually $4D$, and back.
 
@@ -484,8 +485,8 @@ share = in_mlp / (in_mlp + in_attention)
 print(f"ViT-B, each block: {in_mlp:,} parameters in the MLP, {in_attention:,} in attention: {share:.0%} in the MLP")
 
 # %% [markdown]
-# (`ACTIVATIONS` is a table of the two GELUs and ReLU; `dropout` is off without masks.) Nothing here looks at another token: with the tokens in another
-# order, the results are the same in that other order.
+# (`ACTIVATIONS` is a table of the two GELUs and ReLU; `dropout` is off without masks.) Nothing here looks at another token: permute the tokens, and
+# the results are permuted.
 
 # %%
 order = np.array([2, 0, 1])
@@ -511,8 +512,8 @@ exercises.check("mlp_backward", my_mlp_backward)
 # %% [markdown]
 # ## Exercise: a norm without a mean
 #
-# RMSNorm (Zhang and Sennrich 2019, [arXiv 1910.07467](https://arxiv.org/abs/1910.07467)) leaves the mean where it is. Its forward pass is given. Of the
-# three terms in line 6, which remain?
+# RMSNorm (Zhang and Sennrich 2019, [arXiv 1910.07467](https://arxiv.org/abs/1910.07467)) does not subtract the mean. Its forward pass is given. Of
+# the three terms in line 6, which remain?
 
 
 # %%

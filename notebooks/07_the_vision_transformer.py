@@ -77,8 +77,8 @@ plain(panels[5])
 figure
 
 # %% [markdown]
-# Each row has the 32 numbers of one token, positive ones orange, negative ones purple. The function `four_equations` is the model, every part of it
-# known. It is the same as one call of `vit`:
+# Each row has the 32 numbers of one token, positive ones orange, negative ones purple. The function `four_equations` is the model; `encoder_block` is
+# the only new part. It is the same as one call of `vit`:
 
 # %%
 by_vit, c = vit(images, p, config)
@@ -87,10 +87,10 @@ print("by hand and by vit, largest difference:", abs(logits - by_vit).max())
 # %% [markdown]
 # ## The four equations
 #
-# They are equations (1) to (4) of Dosovitskiy et al. (2021). $\mathbf{x}_p^n$ is patch $n$ of $N$, a row of $P^2 C$ pixels; $\mathbf{E}$ $[P^2 C, D]$ makes it
-# a token of width $D$ (the bias that the code has is not written); $\mathbf{x}_{\mathrm{class}}$ is the class token; $\mathbf{E}_{pos}$ $[N+1, D]$ has a row
-# for each position; semicolons stand between rows. $L$ is the number of blocks, $\mathbf{z}_\ell$ the table after block $\ell$. LN is LayerNorm, MSA
-# multi-head self-attention. Below each equation stand its lines of code:
+# They are equations (1) to (4) of Dosovitskiy et al. (2021). $\mathbf{x}_p^n$ is patch $n$ of $N$, a row of $P^2 C$ pixels; $\mathbf{E}$ $[P^2 C, D]$
+# makes it a token of width $D$ (the bias that the code has is not written); $\mathbf{x}_{\mathrm{class}}$ is the class token; $\mathbf{E}_{pos}$
+# $[N+1, D]$ has a row for each position; semicolons stand between rows. $L$ is the number of blocks, $\mathbf{z}_\ell$ the table after block $\ell$.
+# LN is LayerNorm, MSA multi-head self-attention. The lines of code below each equation are the package's:
 
 
 # %%
@@ -109,7 +109,7 @@ def lines(function, *words):
 print(lines(vit, 'c["patch"]', 'c["cls"]', 'c["pos"]'))
 
 # %% [markdown]
-# (`kind`, `eps`, `rows`, `masks` are settings: more below. By default `position` is `learned_position`.)
+# (`kind`, `eps`, `rows`, `masks` are settings, explained below. By default `position` is `learned_position`.)
 #
 # $$ \mathbf{z}'_\ell = \mathrm{MSA}(\mathrm{LN}(\mathbf{z}_{\ell-1})) + \mathbf{z}_{\ell-1}, \qquad \ell = 1, \ldots, L \qquad (2) $$
 
@@ -134,13 +134,14 @@ print("\nclass_readout:")
 print(lines(class_readout, 'c["class_row"]', 'c["ln"]'))
 
 # %% [markdown]
-# In (2) tokens talk to each other: MSA is the only place of the whole model where one token's numbers reach another's. In (3) each token is on its own.
+# In (2) tokens talk to each other: only in MSA do numbers of one token reach another. In (3) each token [is on its
+# own](06_layer_norm_and_gelu.ipynb).
 #
 # ## The residual stream
 #
-# LN then MSA is one **branch** of a block, LN then MLP the other. The sum around a branch, $z + \text{branch}(z)$, is a **residual connection** (He et
-# al. 2016, [arXiv 1512.03385](https://arxiv.org/abs/1512.03385)). Nothing but such sums happens to $z$. With $m_\ell$ for what MSA adds in block $\ell$, and
-# $f_\ell$ for what the MLP adds:
+# LN then MSA is one **branch** of a block, LN then MLP the other. The sum around a branch, $z + \text{branch}(z)$, is a **residual connection** (He
+# et al. 2016, [arXiv 1512.03385](https://arxiv.org/abs/1512.03385)). All that happens to $z$ is such sums. With $m_\ell$ for what MSA adds in block
+# $\ell$, and $f_\ell$ for what the MLP adds:
 #
 # $$ z_L = z_0 + m_1 + f_1 + m_2 + f_2 + \cdots + m_L + f_L $$
 #
@@ -181,7 +182,7 @@ figure
 
 # %% [markdown]
 # A branch may add as much as there was, but it overwrites nothing: the stream stays in the sum. The class row starts with the same numbers for every
-# image, so all that it knows of an image at the end, the branches have added.
+# image, so the branches have added all that distinguishes images in it.
 #
 # ## The block, whole
 
@@ -212,7 +213,7 @@ print(lines(encoder, "choices = ", "rows = ", "shape = ", "forward = ", "run_blo
 # `pre_logits` is one more layer before the head, which in the paper is "a MLP with one hidden layer at pre-training time and [...] a single linear layer
 # at fine-tuning time" (section 3.1). Ours is the second.
 #
-# In the last block, what the patch rows become is read by nobody. There `all_rows=False` computes one row; the results agree:
+# Nobody reads the patch rows of the last block's output. There `all_rows=False` computes the class row alone; the results agree:
 
 # %%
 p64 = trees.map(lambda leaf: leaf.astype(np.float64), p)
@@ -233,11 +234,12 @@ print(f"logits differ by {abs(whole - short).max():.0e}, gradients by {largest:.
 # %% [markdown]
 # ## How are the numbers drawn?
 #
-# If $x$ has $D$ independent entries of size 1 and $w$ entries of variance $1/D$, then $xw$ has size 1 again: each layer hands on what it got. Backwards
-# the same asks for $1/\text{outputs}$, and $2/(\text{inputs} + \text{outputs})$ is a compromise (Glorot and Bengio 2010): the matrices of q, k, v, o
-# and the MLP are uniform in $\pm\sqrt{6/(\text{inputs} + \text{outputs})}$ ([initializers.py](../tinyvit/layers/initializers.py)). The patch matrix
-# has variance $1/(P^2 C)$, positions the standard deviation `position_std`; biases, class token and head are zero, gamma is one. So it is in
-# [the paper's code](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_vit.py), but for the MLP's biases, which are tiny.
+# If $x$ has $D$ independent entries of mean 0 and variance 1, and $w$ such entries of variance $1/D$, then those of $xw$ have variance 1 again. For
+# gradients, the same argument asks for $1/\text{outputs}$, and $2/(\text{inputs} + \text{outputs})$ is a compromise (Glorot and Bengio 2010): the
+# matrices of q, k, v, o and the MLP have it, being uniform in $\pm\sqrt{6/(\text{inputs} + \text{outputs})}$
+# ([initializers.py](../tinyvit/layers/initializers.py)). The patch matrix has variance $1/(P^2 C)$, positions the standard deviation `position_std`;
+# biases, class token and head are zero, gamma is one. So it is in [the paper's
+# code](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_vit.py), but for the MLP's biases, which are tiny.
 #
 # Break it: with matrices three times too small or too large, how large are the tokens after 1, 2, 6 and 12 linear layers, and blocks?
 
@@ -263,14 +265,14 @@ for factor in (1 / 3, 1, 3):
         print(f"matrices times {factor:4.2f}: {title:14}", *(f"{found[n - 1]:12.4g}" for n in (1, 2, 6, 12)))
 
 # %% [markdown]
-# A chain of linear layers dies out or explodes. In a block LayerNorm comes first, so what a branch adds does not depend on the stream's size: with small
-# matrices next to nothing, and the block is idle; with large ones so much that the first block drowns the image.
+# Through a chain of linear layers, numbers vanish or explode. In a block LayerNorm comes first, so what a branch adds does not depend on the stream's
+# size: with small matrices it is next to nothing; with large ones it is much larger than the tokens.
 #
 # ## The head starts at zero
 #
-# For fine-tuning, the paper attaches a new head of zeros (section 3.2); here training from scratch begins with one, too. All logits are zero, and the
-# first loss is $\ln K$. The gradient that goes down to the blocks, $dy = d\mathrm{logits}\; w^\top$ with $w = 0$, is zero: in its first step, the head
-# learns alone.
+# For fine-tuning, that is, further training on other data, the paper attaches a new head of zeros (section 3.2); here training from scratch begins
+# with one, too. All logits are zero, and the first loss is $\ln K$. The gradient that goes down to the blocks, $dy = d\mathrm{logits}\; w^\top$ with
+# $w = 0$, is zero: in its first step, the head learns alone.
 
 # %%
 new = tinyvit.vit_init(np.random.default_rng(0), config)
@@ -284,8 +286,8 @@ for name in ("patch", "blocks", "ln", "head"):
 # %% [markdown]
 # ## The cache is the trace
 #
-# Everything the forward pass has remembered is in `c`: nested dictionaries and lists, with arrays as leaves, under the names of the lines that wrote them.
-# Of the three blocks, the first:
+# Everything the forward pass has remembered is in `c`, a tree of arrays, named as in the lines that wrote them. Of the three blocks only the first is
+# listed:
 
 # %%
 for name, array in trees.walk(c):
@@ -298,8 +300,8 @@ for name, array in trees.walk(c):
 #
 # ## Every tensor
 #
-# Other tensors pass and are not kept. `tinyvit.shapes` lists all, with parameters, multiply-adds and bytes. A few, for digits and for ViT-B/16, for one
-# image (`patches` before they are put in a row; FLOPs, which others count, are twice the multiply-adds):
+# Other tensors pass and are not kept. `tinyvit.shapes` lists all, with parameters, multiply-adds and bytes. A few, for digits and for ViT-B/16, for
+# one image (`patches` before they are put in a row; others count FLOPs, floating-point operations, twice as many):
 
 # %%
 listed = [
@@ -370,12 +372,12 @@ for name in ("Ti/16", "S/16", "B/16", "B/32", "L/16", "L/32", "H/14"):
     print(f"{name:6} {shape} {formula:>12,} {counted:>12,}  {table_1.get(name, '')}")
 
 # %% [markdown]
-# The paper does not say which patch it counted. Its 307M fits L/32, not L/16.
+# The paper does not say which patch it counted. Rounded, L/32 gives its 307M and L/16 does not; neither B gives its 86M.
 #
 # ## The way back
 #
-# The backward pass is the forward pass in a mirror: the same lines, last line first, each with a partner that asks for the same parameters and for the
-# cache that it left. One rule is new: **where a value is used twice, its gradients add up.**
+# The backward pass is the forward pass in a mirror: the same lines, last line first, each with a partner, which takes the same parameters and that
+# line's cache. One rule is new: **where a value is used twice, its gradients add up.**
 #
 # **Exercise: a block's way back.** Where in its source, above, is a value used twice? ([How it is marked](00_start_here.ipynb). The parts' backward
 # passes are in `tinyvit.layers`.)
@@ -436,8 +438,9 @@ for row in report.rows:
         )
 
 # %% [markdown]
-# The last two columns are the gradient of the worst entry, ours and the measured one. (With a head of zeros, a wrong backward pass below it would pass.)
-# The gradient of the key's bias, `k/b`, ought to be zero: it adds the same number to all scores of a query, which softmax does not see.
+# The last two columns are the gradient of the worst entry, ours and the measured one. (The head must not be zero here: every gradient below it would
+# be zero, and any mistake pass.) The gradient of the key's bias, `k/b`, ought to be zero: it adds the same number to all scores of a query, which
+# softmax does not see.
 #
 # ## Break it
 #
@@ -450,9 +453,9 @@ broken = tinyvit.gradcheck(case.forward, forgetful_backward, *case.inputs, **cas
 print(broken)
 
 # %% [markdown]
-# Read the table as a trace. The MLP and its LayerNorm are right; attention, its LayerNorm and the input are wrong (but for `k/b`, where zero is always
-# right). The backward pass runs from the MLP to attention, so the mistake lies between them: in the line that we changed. Before you read on: which
-# rows would be wrong if we forgot the other residual connection, in the function's last line but one?
+# Read the table as a trace. The MLP and its LayerNorm are right; attention, its LayerNorm and the input are wrong (but for `k/b`, whose gradient is
+# zero in any case). The backward pass runs from the MLP to attention, so the mistake lies between them: in the line that we changed. Before you read
+# on: which rows would be wrong if we forgot the other residual connection, in the function's last line but one?
 
 # %%
 forgetful_too = edited(encoder_block_backward, ("dy[:, : dz.shape[1]] += dz", "pass"))
@@ -466,8 +469,8 @@ print("wrong:", [row.name for row in other.rows if row.error > other.rtol])
 # ## What residual connections are for
 #
 # Without residual connections, does the gradient vanish? Random tokens go up through twelve new blocks, with them and without; a random gradient of
-# norm 1 starts at the class row and goes down. Measured at each block: how much the tokens of its input differ (the norm of what remains when their mean
-# is taken off, as a share of the whole); the norm of the gradient that arrives at its input; and that of its query matrix's gradient.
+# norm 1 starts at the class row and goes down. Measured at each block: how much its input's tokens differ (the norm of tokens less their mean, over
+# that of tokens); the norm of the gradient at its input; and that of its query matrix's gradient.
 
 
 # %%
@@ -516,12 +519,12 @@ figure
 
 # %% [markdown]
 # Read the middle from right to left, as the gradient goes. With residual connections it grows: every block hands on what it got and adds what came
-# through its branches. Without, it drops to a fraction, but not to nothing: where a branch's output is small, the next LayerNorm's factor
-# $1/\mathrm{std}$ is above 1, also for the gradient; hence the rise towards block 1.
+# through its branches. Without, it drops to a fraction, but not to nothing: LayerNorm multiplies the gradient by $1/\mathrm{std}$ ([notebook
+# 6](06_layer_norm_and_gelu.ipynb)), which is large where tokens are small.
 #
-# What dies is on the left. Averages of averages are alike: after a few blocks without residual connections all tokens are the same (Dong et al. 2021,
-# [arXiv 2103.03404](https://arxiv.org/abs/2103.03404), prove it for attention alone). Then it makes no difference where a query looks, and queries and keys
-# get no gradient but rounding (right). The stream keeps the tokens apart.
+# The harm is on the left. Attention averages tokens: after a few blocks without residual connections they are all the same (Dong et al. 2021, [arXiv
+# 2103.03404](https://arxiv.org/abs/2103.03404), prove it for attention alone). Then it makes no difference where a query looks, and the query matrix
+# gets no gradient but rounding (right). With residual connections the tokens stay different.
 #
 # ## Where the norm stands
 #
@@ -598,14 +601,14 @@ print("gradient of the last fc2, 12 blocks over 2:", {name: f"{r:.2f}" for name,
 figure
 
 # %% [markdown]
-# In neither: block 1 gets as much as the top gave, or more (left). A pre-norm stream is a sum to which every block adds, so its variance grows with each
-# (right), and the LayerNorm on top divides the gradient by the root of it: for **all** blocks. Why does the first one's not stay small? On the way down
-# each block adds what comes through its branches, and more where the stream is short. The *last* block has only the division: its gradient shrinks as
-# the model gets deeper, and post-norm's does not (middle).
+# In neither: block 1 gets as much as the top gave, or more (left). A pre-norm stream is a sum to which every block adds, so its variance grows with
+# each (right), and the LayerNorm on top divides the gradient by the root of it: for **all** blocks. Why does it not stay small down to block 1? On
+# the way down each block adds what comes through its branches, and more where the stream's variance is small. The *last* block has only the division:
+# its gradient shrinks as the model gets deeper, and post-norm's does not (middle).
 #
-# Xiong et al. (2020, [arXiv 2002.04745](https://arxiv.org/abs/2002.04745)) derive a bound of this form, with the factor $1/\sqrt{L}$, and take it for the
-# reason why post-norm models need a gentle start of the learning rate. What becomes of either in training, at several depths, measures
-# `tinyvit lab norm` ([the paper lab](../docs/lab.md#layernorm-before-or-after)).
+# Xiong et al. (2020, [arXiv 2002.04745](https://arxiv.org/abs/2002.04745)) derive a bound of this form, with the factor $1/\sqrt{L}$, and take it for
+# the reason why post-norm models need small learning rates at first ([warm-up](09_training.ipynb)). [The paper
+# lab](../docs/lab.md#layernorm-before-or-after) trains both, at several depths.
 #
 # ## Exercises
 #
@@ -621,7 +624,7 @@ exercises.check("post_norm_block_backward", my_post_norm_block_backward)
 
 # %% [markdown]
 # And new ground. ViT-22B (Dehghani et al. 2023, [arXiv 2302.05442](https://arxiv.org/abs/2302.05442)) has both branches read the *same* normalised
-# tokens, side by side. Forward it is given. How often is a value used here?
+# tokens, side by side. The forward pass is given. Which values are used more than once?
 
 
 # %%
@@ -650,8 +653,8 @@ exercises.grade(
 # %% [markdown]
 # ## What we know now
 #
-# A Vision Transformer is a table of tokens to which $2L$ branches add their findings, and of which the first row is read at the end. Its cache says what
-# it did, `tinyvit.shapes` what it costs, to the last integer, and its gradient is checked, to the last entry.
+# A Vision Transformer is a table of tokens. $2L$ branches add to it, and its first row is read at the end. The cache says what the model did,
+# `tinyvit.shapes` what it costs, and the gradient is checked in every entry.
 
 # %%
 assert np.allclose(logits, by_vit, atol=1e-4) and np.allclose(sums[-1], stream[-1], atol=1e-4)

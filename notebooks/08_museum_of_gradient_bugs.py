@@ -30,13 +30,12 @@ print(len(museum.EXHIBITS), "exhibits")
 overview(*PARTS, backward=True)
 
 # %% [markdown]
-# On show are backward passes of this package, each with one mistake that is easily made. The gradient check of
-# [the notebook on a layer and its gradient](02_a_layer_and_its_gradient.ipynb) says *which* tensor is wrong and *by how much*. What that means is for you
-# to find out.
+# On show are backward passes of this package, each with one mistake that is easily made. The gradient check of [the notebook on a layer and its
+# gradient](02_a_layer_and_its_gradient.ipynb) says *which* tensor is wrong and *by how much*. The line is for you to find.
 #
 # First, why it is worth the trouble. Each exhibit takes the place of the right function for five epochs, that is, five times through the handwritten
-# digits. The weights are not averaged ([training](09_training.ipynb) says what that is). How many of the broken models end within 5 points of the
-# right one? Guess.
+# digits. (How models are trained, and what `ema_decay` is: [next notebook](09_training.ipynb).) How many of the broken models end within 5 points of
+# the right one? Guess.
 
 # %%
 data, config = tinyvit.load_data("digits"), tinyvit.PRESETS["digits"]
@@ -91,18 +90,18 @@ left.invert_yaxis()
 figure
 
 # %% [markdown]
-# All but one of the broken gradients still point more or less in the right direction, and training forgives that. (How much is not for the cosine to
-# say: exhibit 13 has the second smallest, and learns as well as any.) So training is no test of a gradient: who does not know the right number takes the
-# wrong one for it. This is one seed; by chance one or the other may do better.
+# All but one of the broken gradients have a positive cosine with the right one, and many of them train well. (The cosine does not say how well:
+# exhibit 13's is the second smallest, yet it trains well.) So training is no test of a gradient: without the right accuracy to compare with, the
+# broken model's looks good enough. This is one seed; with another, single exhibits may do better or worse.
 #
-# The picture is kind to some for another reason. This model has no dropout, and the upstream gradient of its loss is 1, so two exhibits change nothing
-# here. And the optimiser, AdamW, divides each gradient by its own size, so a wrong constant factor hardly matters.
+# Some exhibits could not do harm here. This model has no dropout, and the upstream gradient of its loss is 1, so two of them change nothing. And the
+# optimiser, AdamW, divides each gradient by its usual size, so a wrong constant factor [hardly matters](09_training.ipynb).
 #
 # ## A guided visit
 #
-# The report shows each wrong tensor at its worst entry, and the least, median and greatest ratio of its entries to the right ones. The sums have names
-# of their own: `column_sums(x)` adds over all axes but the last, `row_sums(x)` over the last, and `row_dots(x, y)` adds the products $x_i y_i$ over
-# the last.
+# The report shows the worst entry of each wrong tensor's gradient, and the least, median and greatest ratio of wrong to right entries. The sums have
+# names of their own: `column_sums(x)` adds over all axes but the last, `row_sums(x)` over the last, and `row_dots(x, y)` adds the products $x_i y_i$
+# over the last.
 
 
 # %%
@@ -123,15 +122,16 @@ def visit(number):
 visit(11)
 
 # %% [markdown]
-# gamma and beta are right, so lines 4 and 5 are. x is wrong, and it is made from line 6 on. The ratios differ from entry to entry, so it is no factor:
-# a term may be missing. Line 8 computes `along_ones`, the mean of the gradient over a token's features. Which line uses it? None: it should be
-# subtracted between lines 9 and 10. Where something is missing, the line before the gap and the line behind it both count as an answer:
+# The gradients of gamma and beta are right, so lines 4 and 5 are right. That of x is wrong, and is computed from line 6 on. Its ratios differ from
+# entry to entry, so the mistake is no factor: a term may be missing. Line 8 computes `along_ones`, the mean of the gradient over a token's features.
+# Which line uses it? None: it should be subtracted between lines 9 and 10. Where something is missing, the line before the gap and the line behind it
+# both count as an answer:
 
 # %%
 museum.answer(11, 9)
 
 # %% [markdown]
-# A wrong answer costs nothing but a place in `museum.score()`:
+# A wrong answer is counted in `museum.score()`:
 
 # %%
 museum.answer(11, 6)
@@ -139,8 +139,9 @@ museum.answer(11, 6)
 # %% [markdown]
 # ## Room 1: sums, means and signs
 #
-# For each exhibit: read the report, find the line, and ask `museum.answer(number, line)` in a cell of your own. Where there is only one line to choose,
-# say what is wrong with it before you ask. `museum.EXHIBITS[number - 1].reveal()` gives up. Sizes to compare factors with, those of the checks' inputs:
+# For each exhibit: read the report, find the line, and ask `museum.answer(number, line)` in a cell of your own. Where there is only one line to
+# choose, say what is wrong with it before you ask. `museum.EXHIBITS[number - 1].reveal()` shows the answer. A wrong factor is often made of the
+# inputs' sizes; in the checks these are:
 
 # %%
 for name in ("linear", "cross_entropy", "softmax", "multi_head_attention"):
@@ -171,8 +172,8 @@ for number in (4, 5):
 #
 # | what the report says | what to look for |
 # |---|---|
-# | one tensor wrong, the others right | a line that only this one passes through |
-# | wrong from one place on the way back, right before it | the line where the two meet |
+# | one tensor wrong, the others right | a line that only its gradient depends on |
+# | right down to one tensor on the way back, wrong after it | the lines that make the first wrong tensor |
 # | all ratios are 1/2, 3/7, the root of 2, ... | a factor: which sizes of axes make this number? |
 # | all ratios are -1 | a sign |
 # | the ratios differ from entry to entry | a missing term, a wrong axis, or two things exchanged |
@@ -211,11 +212,12 @@ for number in (14, 15):
 # %% [markdown]
 # ## Room 4: attention, blocks and the whole model
 #
-# Here a bug may show in many tensors at once, in all that comes after it on the way back. The first wrong one on that way is the one to look at; the
-# list is in the order of the forward pass, more or less, so read it from below. The right functions are derived, or shown, in the notebooks on
+# Here a bug may show in many tensors: in all that are computed after it on the way back. Look at the first wrong one on that way. The list is nearly
+# in the order of the forward pass, so read it from below. The right functions are derived, or shown, in the notebooks on
 # [attention](03_attention.ipynb), [heads](04_heads.ipynb), [the MLP](06_layer_norm_and_gelu.ipynb) and [the model](07_the_vision_transformer.ipynb).
-# In exhibit 17, `_sum_to` adds up a bias's gradient over the axes along which the bias was repeated. The lines with `"r"` are [relative
-# positions](05_positions.ipynb), which do not occur in these checks.
+# In exhibit 17, `_sum_to` adds up a bias's gradient over the axes along which the bias was repeated. `"r"` is for [relative
+# positions](05_positions.ipynb), `attend_backward` for [other attention](15_who_looks_at_whom.ipynb), `freeze` for training a part of the model: none
+# occurs in these checks.
 
 # %%
 for number in (16, 17):
@@ -286,9 +288,9 @@ fresh, moved = ({"w": w, "b": b} for b in (np.zeros(5), rng.standard_normal(5)))
 lies["zero bias"] = [tinyvit.gradcheck(bent, forgets_bias, x, each).worst_error for each in (fresh, moved)]
 
 # %% [markdown]
-# **A relative error alone** condemns code that is right. The keys' bias has [no gradient at all](04_heads.ipynb); computed, it is a rounding error, and
-# that differs from zero, or from another one, by 100 %. So `gradcheck` also accepts any difference below `atol`, $10^{-9}$: differences are divided by
-# $10^{-9} / 10^{-7} = 0.01$ at least. Here once with `atol` all but switched off:
+# **A relative error alone** condemns code that is right. The keys' bias has [a gradient of zero](04_heads.ipynb); the analytic and the numeric one
+# are rounding errors, which differ by about 100 %. So `gradcheck` also accepts any difference below `atol`, $10^{-9}$. Here `atol` is once all but
+# switched off:
 
 
 # %%
@@ -307,8 +309,8 @@ keys = [next(row for row in report.rows if row.name == "p/k/b") for report in re
 lies["relative error alone"] = [row.error for row in keys]
 print(f"the keys' bias: analytic {keys[0].analytic:.1e}, numeric {keys[0].numeric:.1e}")
 for name, (careless, honest) in lies.items():
-    verdicts = ["yes" if error < 1e-7 else "no" for error in (careless, honest)]
-    print(f"{name:22} careless {careless:8.1e} {verdicts[0]:4} honest {honest:8.1e} {verdicts[1]}")
+    verdicts = ["passes" if error < 1e-7 else "fails" for error in (careless, honest)]
+    print(f"{name:22} careless {careless:8.1e} {verdicts[0]:7} honest {honest:8.1e} {verdicts[1]}")
 
 # %% [markdown]
 # **A function that is not pure.** If two calls with the same input give two results, differences measure nothing. Dropout must be handed its mask and
@@ -331,9 +333,9 @@ print(*(report.problem for report in impure), sep="\n")
 # %% [markdown]
 # ## A bug of your own
 #
-# **Exercise, new ground.** `museum.plant(function, right, wrong)` replaces a part of a function's source, and shows what the check says. Can you plant
-# one that the check finds and training forgives? And a mistake that no gradient check can find? (Here is one that both notice. The second needs two
-# plants at once: one in the forward pass, and one in the backward pass.)
+# **Exercise, new ground.** `museum.plant(function, right, wrong)` replaces a part of a function's source, and shows what the check says. Can you
+# plant a mistake that the check finds and training hardly shows? And one that no gradient check can find? (Below is an example of neither. For the
+# second you need two plants at once: one in the forward pass, and one in the backward pass.)
 
 # %%
 planted = museum.plant("softmax_backward", "dy - row_dots", "dy + row_dots")  # change this
@@ -345,11 +347,11 @@ planted
 # ## What is not in this museum
 #
 # A gradient check compares a backward pass with *its* forward pass. If both are wrong in the same way, as when the scale $1/\sqrt{d}$ is missing in
-# both, the gradient is right, of the wrong function. Such bugs are found by comparison with an independent reference:
-# [gradient checks](../docs/gradient_checks.md) collects them.
+# both, it finds the right gradient of the wrong function. Such bugs are found by comparison with an independent reference: [gradient
+# checks](../docs/gradient_checks.md) collects them.
 #
-# What to keep: check every layer when you write it, on random inputs, in float64, with a random upstream gradient. Most of these bugs no accuracy would
-# have shown you.
+# What to keep: check every layer when you write it, on random inputs, in float64, with a random upstream gradient. Accuracy would not have shown you
+# most of these bugs.
 
 # %%
 assert all(not exhibit.check().ok for exhibit in museum.EXHIBITS)  # the check finds every one

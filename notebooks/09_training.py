@@ -50,7 +50,7 @@ for axes, name in zip(figure.subplots(1, 3), ("loss", "learning_rate", "gradient
     plain(axes)
 axes.axhline(recipe.clip_norm, color=ORANGE, linestyle="--", label="clipped to")
 axes.legend()
-held_out = round(len(y) * recipe.validation)
+held_out = round(len(y) * recipe.validation)  # these are not learned from: the validation part, see below
 print(f"{len(y) - held_out:,} images to learn from, {recipe.batch} in a step, {recipe.epochs} epochs: ", end="")
 print(f"{history[-1]['step']} steps; test accuracy {history[-1]['test_accuracy']:.1%}")
 figure
@@ -61,9 +61,9 @@ figure
 # ## The loss
 #
 # The model gives $K$ logits for each image, one for each class. The loss is their **cross-entropy**: the mean over the batch of $-\ln q$, where $q$
-# is the probability that the softmax gives to the right class ([derived here](../docs/derivations/cross_entropy.md)). A fresh model's
-# [head is zero](07_the_vision_transformer.ipynb), so the first loss is $\ln K$, and the head alone has a gradient. Another first loss means that the
-# model is sure before it has seen anything, or that the loss is wrong. No test is cheaper:
+# is the probability that the softmax gives to the right class ([derived here](../docs/derivations/cross_entropy.md)). A fresh model's [head is
+# zero](07_the_vision_transformer.ipynb), so the first loss is $\ln K$, and the head alone has a gradient. Another first loss means that the model is
+# sure before it has seen anything, or that the loss is wrong. The first test to make, and the cheapest:
 
 # %%
 fresh = tinyvit.vit_init(np.random.default_rng(0), config)
@@ -82,8 +82,8 @@ print(f"{len(moved)} of {len(trees.leaves(g))} arrays have a gradient in the fir
 #
 # $$ \mathcal{L} = \sum_i \frac{B_i}{B} \mathcal{L}_i, \qquad dw = \sum_i \frac{B_i}{B}\, dw_i. $$
 #
-# The memory is that of one micro-batch, however large the batch. `batch_gradient` does this, and returns the gradients of all parameters as one flat
-# vector. Here 64 images at once, and as 24 + 24 + 16, in float64. How far off is a plain mean over the three parts?
+# The [memory](12_speed.ipynb) is that of one micro-batch, however large the batch. `batch_gradient` does this, and returns the gradients of all
+# parameters as one flat vector. Here 64 images at once, and as 24 + 24 + 16, in float64. How far off is a plain mean over the three parts?
 
 # %%
 plain_recipe = tinyvit.Recipe(batch=64, label_smoothing=0.0)  # nothing random: the same images every time
@@ -111,10 +111,10 @@ print(f"a plain mean of the parts:   largest difference {abs(unweighted - whole)
 #
 # ## The step: momentum, and a scale for each parameter
 #
-# Gradient descent subtracts the gradient $g$, times a **learning rate** $\eta$. **Momentum** (Polyak 1964) adds up past gradients, so that what
-# changes its sign cancels: $m \leftarrow \mu\, m + g$, $w \leftarrow w - \eta\, m$. All parameters share one rate. **Adam**
-# ([Kingma and Ba 2015](https://arxiv.org/abs/1412.6980)) gives each a scale of its own, from two running means: $m$ of its gradients, and $v$ of their
-# squares. In step $t$,
+# Gradient descent subtracts the gradient $g$, times a **learning rate** $\eta$. **Momentum** (Polyak 1964) adds up past gradients, fading by a factor
+# $\mu < 1$, so that what changes its sign cancels: $m \leftarrow \mu\, m + g$, $w \leftarrow w - \eta\, m$. All parameters share one rate. **Adam**
+# ([Kingma and Ba 2015](https://arxiv.org/abs/1412.6980)) gives each a scale of its own, from two running means: $m$ of its gradients, and $v$ of
+# their squares. In step $t$,
 #
 # $$ m \leftarrow \beta_1 m + (1 - \beta_1)\, g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\, g^2, \qquad
 #    \hat{m} = \frac{m}{1 - \beta_1^t}, \qquad \hat{v} = \frac{v}{1 - \beta_2^t}, \qquad
@@ -123,7 +123,7 @@ print(f"a plain mean of the parts:   largest difference {abs(unweighted - whole)
 # with $\beta_1 = 0.9$, $\beta_2 = 0.999$, and $\varepsilon = 10^{-8}$ against a division by zero. (Both means start at zero; the hats make up for
 # it.)
 #
-# **Exercise.** Write this step.
+# **Exercise.** Write this step. (The package's is called `adamw_step`; the W is explained below.)
 
 
 # %%
@@ -202,8 +202,9 @@ print(f"gradients 1000 times larger: difference after three steps {abs(path_of_l
 print(f"without the corrections the first step would be {(1 - 0.9) / math.sqrt(1 - 0.999):.2f} times as long")
 
 # %% [markdown]
-# A valley $f(a, b) = (a^2 + 50\, b^2) / 2$ is fifty times as steep across as along. Gradient descent, which diverges here above a rate of $2/50$, jumps
-# from side to side and creeps along. All rates were chosen by hand. On the right the valley is turned by 45 degrees: which path does not turn with it?
+# A valley $f(a, b) = (a^2 + 50\, b^2) / 2$ is fifty times as steep across as along. Gradient descent multiplies $b$ by $1 - 50 \eta$ in each step, so
+# it diverges above $\eta = 2/50$; below, it jumps from side to side and creeps along. All rates were chosen by hand. On the right the valley is
+# turned by 45 degrees: which path does not turn with it?
 
 # %%
 curvature, start = np.array([1.0, 50.0]), np.array([-9.0, 2.0])
@@ -255,8 +256,8 @@ for method in paths:
 figure
 
 # %% [markdown]
-# Gradient descent and momentum know no axes. AdamW has a scale for each coordinate: it helps where coordinates differ in steepness, and much less where
-# the valley lies across them.
+# Gradient descent and momentum know no axes. AdamW has a scale for each coordinate: it helps where coordinates differ in steepness, and much less in
+# the turned valley, where they do not differ.
 #
 # **Exercise, new ground.** Nesterov's momentum takes the gradient not at $w$, but at $w - \eta \mu\, m$, where momentum alone would carry it.
 
@@ -302,7 +303,7 @@ for name, w in {"decay through the gradient": coupled, "decay of the weight (Ada
 print(f"\n(1 - 0.001 x 0.5)^1000 = {(1 - 0.001 * 0.5) ** 1000:.3f}")
 
 # %% [markdown]
-# Only matrices decay, whose size sets how much a layer magnifies. Biases, the class token and positions only add something, and a norm's scale
+# Only matrices decay, since their size sets how much a layer magnifies. Biases, the class token and positions only add something, and a norm's scale
 # $\gamma$ starts at 1, not at 0: these are left alone.
 
 # %%
@@ -316,8 +317,8 @@ print(f"{np.count_nonzero(decay):,} of {len(decay):,} parameters decay; the entr
 # The learning rate rises linearly from 0 over the first tenth of the run, the **warm-up**, and then falls as half a cosine to zero: short steps at
 # first, while $m$ and $v$ rest on a handful of gradients, and at the end, to settle.
 #
-# **Clipping** bounds the length of a step's gradient. If all of it, as one long vector, has a norm above a limit, it is scaled down to that norm. Adam
-# does not mind a factor that all steps share, so what changes is the weight of one step beside others.
+# **Clipping** bounds the length of a step's gradient. If all of it, as one long vector, has a norm above a limit, it is scaled down to that norm. As
+# Adam ignores a factor that all steps share, clipping only makes long gradients count less beside others.
 
 # %%
 norms = np.array([record["gradient_norm"] for record in steps])
@@ -327,7 +328,7 @@ print(f"limit {recipe.clip_norm:g}: {clipped.sum()} of {len(norms)} recorded ste
 print(f", {early} of them in the first third of the run; norms from {norms.min():.2f} to {norms.max():.2f}")
 
 # %% [markdown]
-# **Exercise.** Write both.
+# **Exercise.** Write both functions.
 
 
 # %%
@@ -404,12 +405,12 @@ for smoothing, values in smoothed.items():
 figure
 
 # %% [markdown]
-# Right of its dot a smoothed loss rises again: to be surer than asked is punished. (Losses are in **nats**, the units of the natural logarithm.)
+# Right of its dot a smoothed loss rises again: to be surer than asked is punished.
 #
 # ## The loop
 #
-# Put together, and given only eight images, this must learn them by heart: the second test to make. A model that cannot has a mistake in it, and more
-# data will not help.
+# All of this makes the training loop. The second test to make: given only eight images, it must learn them by heart. If it cannot, there is a
+# mistake.
 
 # %%
 vector = flat(tinyvit.vit_init(np.random.default_rng(0), config))
@@ -442,9 +443,9 @@ for axes, image, title in zip(figure.subplots(1, 9), [x[3], *draws], ["as it is"
 figure
 
 # %% [markdown]
-# The last line of the loop is the **average of the weights**, $\bar{w} \leftarrow d\, \bar{w} + (1 - d)\, w$, with a $d$ that grows from step to step up
-# to the recipe's. Single steps jump about on the sides of a valley; their average lies nearer to its middle. `fit` evaluates and returns it. The run
-# from the top once more, with $d = 0$, returns the last weights, and differs in nothing else.
+# In the loop, `update_average` keeps the **average of the weights**, $\bar{w} \leftarrow d\, \bar{w} + (1 - d)\, w$, with a $d$ that grows from step
+# to step up to the recipe's. Single steps jump about on the sides of a valley; their average lies nearer to its middle. `fit` evaluates and returns
+# it. Here is the first run once more, with $d = 0$, which returns the last weights and changes nothing else.
 
 
 # %%
@@ -485,8 +486,8 @@ figure
 #
 # ## A whole run, looked at
 #
-# The images are in three parts. From the **training** part the gradients come. The **validation** part, a tenth of the training images, is held out,
-# and chooses rates, sizes and lengths. The **test** part never chooses anything: the best of many tries is partly the luckiest.
+# The images are in three parts. From the **training** part the gradients come. The **validation** part, a tenth of the training images, is held out;
+# by it one chooses rates, sizes and lengths. Nothing is chosen by the **test** part: the best of many tries is partly the luckiest.
 
 # %%
 figure = curves(history)
@@ -567,10 +568,11 @@ print(f"standard error of 95 % on {held_out} validation images: {error:.1%}")
 figure
 
 # %% [markdown]
-# Three learn nothing. The others learn something, and that is the trouble. A model without positions sees a bag of patches. Pixels of 255 where 1 was
-# drown the positions. The wrong sign makes the digits look like a hard problem. And the lost mean cannot be told by its curve.
+# Three learn nothing. The others learn something, so their faults are harder to see. A model without positions sees a [bag of
+# patches](05_positions.ipynb). Pixels up to 255 instead of 1 may drown the positions. The wrong sign makes the digits look like a hard problem. And
+# the lost mean's curve looks like that of a model without a fault.
 #
-# Does it train without a warm-up, at rates 0.005 and 0.05? Does the cosine matter? Guess before you run this.
+# How much does the warm-up bring, at rates 0.005 and 0.05? And the cosine? Guess before you run this.
 
 
 # %%
@@ -593,7 +595,7 @@ for name, run in table.items():
     print(f"{name:31} validation accuracy {over_epochs(run, 'validation_accuracy')[-1]:.0%}")
 
 # %% [markdown]
-# At the good rate, leaving out either makes no difference that so few images could show. At ten times the rate both runs are worse, and more so without
+# At rate 0.005, leaving out either makes no difference that so few images could show. At ten times the rate both runs are worse, and more so without
 # a warm-up; how much more is not for one seed to say.
 
 # %% [markdown]
@@ -606,7 +608,7 @@ for name, run in table.items():
 
 # %%
 def first_finding(*, config=config, data=data, workers=1, **changes):
-    """What the doctor, who always works alone, says first about a model, its data and its recipe."""
+    """The doctor's first finding about a model, its data and its recipe. (It uses one process, whatever `workers` is.)"""
     return next(tinyvit.examine(config, data, recipe=dataclasses.replace(recipe, **changes)))
 
 
@@ -617,18 +619,19 @@ for name, (changes, bug) in faults.items():
     print(textwrap.fill(f"{name.upper()}: {found[name].words}", 135, subsequent_indent="    "))
 
 # %% [markdown]
-# It finds all nine: the mixed-up images by their pixels, whose neighbours are no longer alike; the missing warm-up as a rate that is too high; and the
-# lost mean, whose curve was perfect, by a slope along a random direction that is a few percent off.
+# It finds all nine: the mixed-up images by their pixels, whose neighbours are no longer alike; the missing warm-up as a rate that is too high; and
+# the lost mean, whose curve looked right, by a slope along a random direction that is slightly off.
 #
-# It goes from the loss back to the image, and names the first array that is wrong. About softmax: in the last block the values are right, the keys are
-# not, and between the two lies the softmax. `tinyvit doctor RUN` asks the same about a run, from the command line.
+# It goes from the loss back to the image, and names the first array that is wrong. For the wrong sign, it names an array of the keys in the last
+# block; those of the values are right. So the mistake lies between them, in the softmax. `tinyvit doctor RUN` asks the same about a run, from the
+# command line.
 #
 # ## Regularisation: the paper's, and ours
 #
-# **Regularisation** keeps a model from learning its training images by heart instead of what they have in common. **Dropout**
-# ([Srivastava et al. 2014](https://jmlr.org/papers/v15/srivastava14a.html)) sets each number to 0 with a probability, the `rate`, in training only, so
-# that no unit can rely on another. What is kept is divided by $1 - \mathrm{rate}$, so the mean stays, and evaluation does nothing. The paper puts it
-# where the positions have been added, the `stem`, and after every linear layer of a block but q, k and v:
+# **Regularisation** keeps a model from learning its training images by heart instead of what they have in common. **Dropout** ([Srivastava et al.
+# 2014](https://jmlr.org/papers/v15/srivastava14a.html)) sets each number to 0 with a probability, the `rate`, in training only, so that no unit can
+# rely on another. What is kept is divided by $1 - \mathrm{rate}$, so the mean stays; in evaluation nothing is dropped. The paper puts it where the
+# positions have been added, the `stem`, and after every linear layer of a block but q, k and v:
 
 # %%
 dropping = dataclasses.replace(config, dropout=0.25)
@@ -661,7 +664,8 @@ for name in ("digits", "mnist", "mnist-best"):
     )
 
 # %% [markdown]
-# In place of decay and dropout stand augmentation, smoothed labels and the average of the weights. What do the paper's two settings do here?
+# Instead of dropout and a strong decay we have augmentation, smoothed labels and the average of the weights. What do the paper's dropout and decay do
+# here?
 
 # %%
 with_dropout = outcome(config=dataclasses.replace(config, dropout=0.1))
@@ -671,7 +675,7 @@ for name, run in compared.items():
     print(f"{name:17} validation accuracy {over_epochs(run, 'validation_accuracy')[-1]:.1%}")
 
 # %% [markdown]
-# On so few images that says little; and large models in long runs, for which the paper chose them, have time enough to learn images by heart.
+# On so few validation images, and after so short a run, that says little.
 #
 # ## An exercise: predict before you run
 #
@@ -719,14 +723,14 @@ for name, accuracy in answers_to.items():
     print(f"{name:10} test accuracy {accuracy:.1%}{note}")
 
 # %% [markdown]
-# **a** is the same task with other names. **b** learns as well as the untouched images, though no human reads them: a Vision Transformer is not told
-# which pixels are neighbours. To it a patch is a list of numbers, and any fixed order will do: less *inductive bias*, says the paper (section 3.1),
-# than a convolution has, which combines neighbours only. **c** leaves the number of dark and light pixels.
+# **a** is the same task with other names. **b** learns as well as the untouched images, though no human could read them: a Vision Transformer is not
+# told which pixels are neighbours, and any fixed order will do. It has less *inductive bias*, says the paper (section 3.1), than a convolution has,
+# which combines neighbours only. In **c**, all that is left is how many pixels are dark or light.
 #
 # ## What we know now
 #
-# A step is a mean gradient, a scale for each parameter, a decay beside it, and a schedule around it. Before training, look at the first loss and at
-# eight images. When it does not train, ask in order: data, loss, gradient, rate. When it does, that is no proof.
+# A step takes a mean gradient, a scale for each parameter, weight decay, and a learning rate from a schedule. Before training, look at the first loss
+# and at eight images. When a model does not train, ask in order: data, loss, gradient, rate. That it trains does not prove it right.
 
 # %%
 assert abs(first_loss - math.log(10)) < 1e-6 and abs(losses[0] - math.log(10)) < 1e-6
