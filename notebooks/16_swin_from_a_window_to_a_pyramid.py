@@ -489,14 +489,6 @@ exercises.check("to_windows_backward", my_to_windows_backward)
 
 
 # %%
-def my_window_bias(table):
-    """table [(2M-1)^2, h] -> bias [h, M*M, M*M], query by key, and the cache {"table": table}."""
-
-
-exercises.check("window_bias", my_window_bias)
-
-
-# %%
 def my_window_bias_backward(dbias, c):
     """dbias [h, M*M, M*M] and the cache {"table": [(2M-1)^2, h]} -> dtable, of the table's shape."""
 
@@ -510,6 +502,23 @@ def my_patch_merging_backward(dy, p, c):
 
 
 exercises.check("patch_merging_backward", my_patch_merging_backward)
+
+# %% [markdown]
+# One more, new: the second Swin ([Liu et al. 2022](https://arxiv.org/abs/2111.09883)) takes cosines for scores, which do not grow with the vectors.
+
+
+# %%
+def cosine_scores(q, k):
+    """q [n, T, d], k [n, T, d] -> the cosine of each query and key over a temperature, here 0.1: scores [n, T, T]."""
+    q_unit, k_unit = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (q, k))
+    return q_unit @ k_unit.swapaxes(-1, -2) / 0.1, {"q": q, "k": k}
+
+
+def my_cosine_scores_backward(dscores, c):
+    """dscores [n, T, T] and the cache {"q", "k": [n, T, d]} -> dq, dk."""
+
+
+exercises.grade(cosine_scores, my_cosine_scores_backward, *np.random.default_rng(1).standard_normal((2, 2, 3, 4)))
 
 # %% [markdown]
 # ## What we know now
