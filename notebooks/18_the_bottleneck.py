@@ -22,7 +22,7 @@ from tinyvit import exercises
 from tinyvit.data.text import read_text
 from tinyvit.exercises.source import edited
 from tinyvit.layers.alignment import dot_alignment
-from tinyvit.layers.gru_cell import gru_cell, gru_cell_backward, gru_cell_init
+from tinyvit.layers.gru_cell import gru_after_cell, gru_after_cell_init, gru_cell, gru_cell_backward, gru_cell_init
 from tinyvit.layers.linear import linear
 from tinyvit.layers.recurrence import recurrence, recurrence_backward, recurrence_init
 from tinyvit.models.seq2seq import Seq2SeqConfig, encode, seq2seq, seq2seq_init
@@ -467,20 +467,30 @@ def my_gru_cell_backward(dy, p, c):
 exercises.check("gru_cell_backward", my_gru_cell_backward)
 
 # %% [markdown]
-# And attention; `kv` are the encoder's states, keys and values at once.
+# PyTorch's form resets after the product: $u = h U_n + b_n$ and $n = \tanh(x_n + r \odot u)$. What becomes of the way back?
 
 
 # %%
-def my_dot_alignment(q, kv, p, bias=None):
-    """q [B, T, D], kv [B, S, D], p {}, bias [B, 1, S] -> y [B, T, D] and the cache {"att": that of attention}."""
+def my_gru_after_cell_backward(dy, p, c):
+    """dy [B, H], p {"w": [H, 3H], "b": [3H]}, the cache {"h", "gates": as above, "n", "u": [B, H]} -> dx, dh, g."""
 
 
-exercises.check("dot_alignment", my_dot_alignment)
+small = np.random.default_rng(1)
+exercises.grade(
+    gru_after_cell,
+    my_gru_after_cell_backward,
+    small.standard_normal((3, 12)),
+    small.standard_normal((3, 4)),
+    gru_after_cell_init(small, 4, dtype="float64"),
+)
+
+# %% [markdown]
+# And looking back: `dot_alignment` is attention with the encoder's states `kv` as keys and as values.
 
 
 # %%
 def my_dot_alignment_backward(dy, p, c):
-    """dy [B, T, D], p {} and the cache as above -> dq, dkv and g {}."""
+    """dy [B, T, D], p {}, the cache {"att": {"q", "k", "v", "a"}} of attention -> dq [B, T, D], dkv [B, S, D], g {}."""
 
 
 exercises.check("dot_alignment_backward", my_dot_alignment_backward)
