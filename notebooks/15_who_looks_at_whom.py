@@ -365,7 +365,10 @@ exercises.check("linear_attention_backward", my_linear_attention_backward)
 
 # %%
 def my_blockwise_attention_backward(dy, c, block=128):
-    """dy [..., T, d] and the cache -> dq, dk, dv, with one block of weights at a time: a = exp(q k^T - lse)."""
+    """dy [..., T, d] and the cache -> dq, dk, dv, with one block of weights at a time: a = exp(q k^T - lse).
+
+    The cache is {"q", "k", "v", "y", "lse": m + ln(sum) of each row, [..., T, 1]}.
+    """
 
 
 exercises.check("blockwise_attention_backward", my_blockwise_attention_backward)
@@ -373,7 +376,11 @@ exercises.check("blockwise_attention_backward", my_blockwise_attention_backward)
 
 # %%
 def my_sparse_attention_backward(dy, c):
-    """dy [..., T, d] and the cache -> dq, dk, dv, dbias [..., T, S]. A key may be asked by several groups."""
+    """dy [..., T, d] and the cache -> dq, dk, dv, dbias [..., T, S] or None. A key may be asked by several groups.
+
+    The cache is {"k", "v", "groups": a list of {"queries" [G, n], "keys" [G, m], and the cache of that attention}}, and
+    "bias" where there was one.
+    """
 
 
 exercises.check("sparse_attention_backward", my_sparse_attention_backward)
