@@ -169,7 +169,7 @@ def continued(p):
 p_next = train("predict the next", predict_next, {"whole answer": continued}, gpt_init(rng, config_next), whole.train)
 
 # %% [markdown]
-# Yet what is its loss? Look at the **surprise** at every place, minus the logarithm of the true token's probability.
+# Yet what is its loss? Look at the **surprise** (minus the logarithm of the true token's probability) at every place.
 # Where will it be near zero, and where can it *not* be?
 
 # %%
@@ -269,10 +269,9 @@ for name, p in (("as in the paper", p_short), ("all hidden", p_hidden)):
 # For the model that only ever was asked at ▢, a digit that can be seen is none of its business: what it computes there is noise. The other cannot
 # know which of the tokens it sees are asked, or replaced, so it must understand them all.
 #
-# Now hide a digit of the *question*, which follows from the answer behind it: which of the two can subtract, GPT or BERT? And who finds a whole answer?
-# BERT fills all blanks at once, each without knowing what is put into the others; and since one token of a sum is asked, it
-# has never seen two blanks in one. For both questions a BERT is trained for as
-# many steps as the others.
+# Now hide a digit of the *question*, which follows from the answer behind it: which of the two can subtract, GPT or BERT? And which finds a whole
+# answer? BERT fills all blanks at once, each without knowing what is put into the others; and since one token of a sum is asked, it has never seen
+# two blanks in one. For both questions a BERT is trained for as many steps as the others.
 
 # %%
 both_scores = {"one blank": filled, "whole answer": answered}
