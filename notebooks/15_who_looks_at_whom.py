@@ -2,8 +2,14 @@
 # # Who looks at whom: when all pairs are too many
 #
 # **The question.** In a Vision Transformer every token asks every token. Why not take each pixel as a token, then? And if that is too much: which
-# pairs can be left out, what does it save, and is there a way to leave out none?
-#
+# pairs can be left out, what does it save, and is there a way to leave out none? Lit is what this notebook is about:
+
+# %%
+from tinyvit.viz import overview
+
+overview("attention")
+
+# %% [markdown]
 # First, what leaving out looks like. An image of 14 x 14 patches has 196 tokens, and so 196 x 196 = 38,416 pairs of a query and a key. Above: which
 # of the pairs are allowed, queries downwards, keys across. Below: the patches that one query (orange) may look at.
 
@@ -46,9 +52,10 @@ def allowed(kind, reach, number, grid=GRID):
 patterns_figure({title: allowed(*kind) for title, kind in KINDS.items()}, GRID)
 
 # %% [markdown]
-# **Local** attention looks around (Ramachandran et al. 2019). **Windows** cut the image into squares, and displace the cuts in every other layer
-# (Swin, Liu et al. 2021). **Axial** attention takes the own row, and in the next layer the own column (the ViT paper tries it in appendix D.6).
-# There are more: `attention` and `reach` of a `ViTConfig` choose, [attend.py](../tinyvit/layers/attend.py) lists them.
+# **Local** attention looks around ([Ramachandran et al. 2019](https://arxiv.org/abs/1906.05909)). **Windows** cut the image into squares, and displace the
+# cuts in every other layer (Swin, [Liu et al. 2021](https://arxiv.org/abs/2103.14030)). **Axial** attention looks along the query's row, and in the next
+# layer along its column ([the ViT paper](https://arxiv.org/abs/2010.11929) tries it in appendix D.6). `attention` and `reach` of a `ViTConfig` choose
+# between these and more ([attend.py](../tinyvit/layers/attend.py) lists them).
 #
 # ## Counting
 #
@@ -60,7 +67,7 @@ patterns_figure({title: allowed(*kind) for title, kind in KINDS.items()}, GRID)
 print("image, tokens                        T      D   projections      scores   scores / projections")
 for words, T, D in (
     ("224 x 224, patches of 16", 14 * 14, 768),
-    ("224 x 224, patches of 4 (Swin-T)", 56 * 56, 96),
+    ("224 x 224, patches of 4 (Swin)", 56 * 56, 96),
     ("224 x 224, pixels", 224 * 224, 768),
 ):
     projections, scores = 4 * T * D * D, 2 * T * T * D
@@ -71,15 +78,15 @@ print(
 )
 
 # %% [markdown]
-# At ViT's 196 tokens the scores are **an eighth** of the projections ($T / 2D$). A pattern that saved every score would save a ninth of these
-# products, and axial attention with its second layer of projections costs more than it saves. The quadratic term is not what makes ViT-B/16 slow.
-# Patterns begin to pay where tokens are many and narrow, as in Swin's first stage, and a token a pixel is out of reach without them: ViT's own answer
-# to the quadratic term is the patch.
+# At ViT's 196 tokens the scores are **an eighth** of the projections ($T / 2D$). A pattern that saved every score would save 59 of these 521 million.
+# The quadratic term is not what makes ViT-B/16 slow. Patterns begin to pay where there are many tokens of a small width, as in Swin's first stage,
+# and a token a pixel is out of reach without them: ViT's own answer to the quadratic term is the patch.
 #
 # ## A pattern is a mask
 #
-# By definition: add minus infinity to the scores that are not allowed, and take the softmax. That computes all of them and throws most away. The
-# efficient form computes small dense attentions: queries that ask nearly the same keys are a **group**.
+# By definition, minus infinity is added to the scores that are not allowed, before the softmax. That computes all scores and throws most away.
+# The efficient form puts queries that ask nearly the same keys into a **group**, and computes a small ordinary attention for each. The
+# list of the groups is the **plan**.
 
 # %%
 print(exercises.source(sparse_attention))
@@ -100,13 +107,13 @@ for title, (kind, reach, number) in KINDS.items():
     print(f"{title:20} {pairs.sum():12,} {computed:17,} {computed / pairs.size:13.1%} {differences[title]:18.0e}")
 
 # %% [markdown]
-# Windows and rows compute what is allowed and no more: all queries of a group ask the same keys. Neighbours do not. A tile of queries asks the keys
-# of all its neighbourhoods, and masks, for each query, those that are not its own.
+# Windows and rows compute what is allowed and no more: all queries of a group ask the same keys. In local attention each query has neighbours of its own.
+# There a group is a **tile**, a small square of queries, with all their neighbours; a mask hides from each those that are not its own.
 #
 # ## Break it: the edge
 #
-# A patch in the corner has fewer neighbours than 49. A convolution meets that with zeros around the image, and most functions that cut out
-# neighbourhoods hand over such zeros. Is a key of zeros harmless? It has the score 0, and $e^0 = 1$:
+# A patch in the corner has fewer neighbours (itself among them) than 49. A convolution meets that with zeros around the image, and most functions
+# that cut out neighbourhoods hand over such zeros. Is a key of zeros harmless? It has the score 0, and $e^0 = 1$:
 
 # %%
 corner = np.flatnonzero(allowed("local", 3, 0)[0])  # the neighbours of the first patch
@@ -120,17 +127,18 @@ print(f"the corner has {len(corner)} neighbours; {missing} keys of zeros take {z
 print(f"and the answer is off by {edge_error:.2f}")
 
 # %% [markdown]
-# The masked form and the gathered form are one function only if the missing keys are masked: left out, not zero.
-# [The derivation](../docs/derivations/patterns.md) says why, and has the gradient.
+# Missing keys must be masked; as zeros they are keys like others. [The derivation](../docs/derivations/patterns.md) has the proof, and the
+# gradient.
 #
 # ## How far does information get?
 #
-# A query that does not ask a key may still hear of it, by way of a third token, one layer later. With patterns as matrices of 0 and 1, token $t$
-# has heard of $s$ after two layers if $(A_2 A_1)_{ts} > 0$.
+# A query that does not ask a key may still hear of it, by way of a third token, one layer later. Write the patterns of two layers as matrices
+# $A_1, A_2$ of 0 and 1: token $t$ has heard of $s$ after both if $(A_2 A_1)_{ts} > 0$.
 #
 # Three more patterns join the list. **Sliding** takes the neighbours before and after in the sequence, which runs through the image row by row
-# (Longformer, Beltagy et al. 2020). The Sparse Transformer (Child et al. 2019) has two: **strided** takes the patches up to a row away, and in the
-# next layer the own column; **fixed** takes the own row, and in the next layer itself and the last $c$ patches of every row. How many layers does it take
+# (Longformer, [Beltagy et al. 2020](https://arxiv.org/abs/2004.05150)). The Sparse Transformer ([Child et al.
+# 2019](https://arxiv.org/abs/1904.10509)) has two: **strided** takes the 14 patches before and after, a row's length each, and in the next layer the
+# query's column; **fixed** takes the query's row, and in the next layer itself and the last $c$ patches of every row. How many layers does it take
 # until everybody has heard of everybody? Guess for local 3 x 3.
 
 
@@ -160,15 +168,15 @@ for title, kind, reach in (
     print(f"{title:22} {np.mean(shares):5.1%} of the pairs in a layer, all reached after {layers[title]:2} layers")
 
 # %% [markdown]
-# A row, then a column, reaches everything in two layers with a fourteenth of the pairs. A neighbourhood takes as many layers as there are steps to the
-# other side. A class token, at which all look and which looks at all, makes it two layers for every pattern.
+# A row, then a column, reaches everything in two layers with a fourteenth of the pairs. Neighbourhoods take a layer for each step to the other side, which
+# is 13 patches away, at 1 or 3 a step. A class token, at which all look and which looks at all, makes it two for every pattern.
 #
 # ## Local attention beside a convolution
 #
-# Both look at the same $k \times k$ places. A convolution has one weight matrix for each place, whatever stands there. Local attention has weights that
-# depend on *what* stands there, and knows of the place only what positions tell it. Take its queries away, and give each offset a learned bias $b_o$:
-# the weights are then the softmax of the $b_o$, the same for every query, and what is left is a convolution, one whose weights are positive and
-# sum to 1.
+# Both look at the same $k \times k$ places. A convolution has one weight matrix for each place, whatever stands there. Local attention has weights
+# that depend on *what* stands there, and knows of the place only what positions tell it. Take its queries away, and give each **offset** $o$ (so many
+# rows down, so many columns across) a learned bias $b_o$. The weights are then the softmax of the $b_o$, the same for every query. What is left is a
+# convolution whose weights are positive and sum to 1:
 
 # %%
 offsets = rng.standard_normal((7, 7))  # the bias of each offset, rows by columns
@@ -188,16 +196,29 @@ for side in (3, 7):
     print(f"parameters at D = 64: convolution {side} x {side} {side**2 * 64**2:7,}, local attention {4 * 64**2:,}")
 
 # %% [markdown]
-# So local attention is no convolution with fewer parameters, but another thing at the same places: its parameters do not grow with the
-# neighbourhood, and its weights are made anew for each image.
+# So the parameters of local attention do not grow with the neighbourhood, and its weights are made anew for each image.
 #
 # ## Another formula: linear attention
 #
 # Why is attention quadratic at all? $(q k^\top) v$ could be computed as $q (k^\top v)$, which has no $T \times T$ matrix in it, were it not for the
-# exponential between them. **Linear attention** (Katharopoulos et al. 2020) takes another weight than $e^{q \cdot k}$: the product of positive
-# features, $f(q) \cdot f(k)$ with $f(x) = \mathrm{elu}(x) + 1$. Then every query reads one summary of all keys and values.
+# exponential between them. **Linear attention** ([Katharopoulos et al. 2020](https://arxiv.org/abs/2006.16236)) takes another weight than
+# $e^{q \cdot k}$: the product $f(q) \cdot f(k)$ of positive **features**, $f(x) = \mathrm{elu}(x) + 1$, which is $x + 1$ for $x > 0$ and $e^x$ elsewhere.
+# Then every query reads one summary of all keys and values.
 #
 # $$ y_t = \frac{\sum_s (f(q_t) \cdot f(k_s))\, v_s}{\sum_s f(q_t) \cdot f(k_s)} = \frac{f(q_t) \left( \sum_s f(k_s)\, v_s^\top \right)}{f(q_t) \cdot \sum_s f(k_s)} $$
+#
+# **Exercise.** Write it before you see it:
+
+
+# %%
+def my_linear_attention(q, k, v):
+    """Features q [..., T, d] and k [..., S, d], positive, and v [..., S, e] -> y [..., T, e], without a [T, S] matrix.
+
+    The cache is {"q", "k", "v", "kv": k^T v, "n": the sum of the keys [..., d, 1], "y", "total": q n [..., T, 1]}.
+    """
+
+
+exercises.check("linear_attention", my_linear_attention)
 
 # %%
 print(exercises.source(linear_attention))
@@ -221,20 +242,21 @@ for times in (1, 4, 16, 64):
     print(f"queries x {times:2}: softmax {largest[times][0]:.3f}, linear {largest[times][1]:.3f} (even: {1 / 196:.3f})")
 
 # %% [markdown]
-# The softmax can point at one token. Linear attention cannot: numerator and sum grow alike.
+# The softmax can point at one token. Linear attention cannot: its weights are ratios of products, and these grow alike.
 #
 # ## No pair left out, and no matrix either
 #
 # What hurts first at many tokens is memory: a training step keeps the $T \times T$ weights of every head. Can the softmax of a row be computed without
-# having the row? Its scores come in blocks. Keep the largest score so far $m$, the sum $\ell$ of $e^{s - m}$ and the sum $u$ of $e^{s - m} v$. When a
-# larger score comes, the old sums refer to the wrong maximum, and are multiplied by $e^{m - m'}$. In the end $y = u / \ell$. This is the **online
-# softmax** (Milakov and Gimelshein 2018), and what FlashAttention is built on (Dao et al. 2022); [derived here](../docs/derivations/online_softmax.md).
+# having the row? Its scores come in blocks. For the scores $s$ so far keep the largest, $m$, the sum $\ell$ of
+# $e^{s - m}$ and the sum $u$ of $e^{s - m} v$. When a larger score $m'$ comes, the old sums refer to the wrong maximum, and are multiplied by
+# $e^{m - m'}$. In the end $y = u / \ell$. This is the **online softmax** ([Milakov and Gimelshein 2018](https://arxiv.org/abs/1805.02867)), on which
+# FlashAttention is built ([Dao et al. 2022](https://arxiv.org/abs/2205.14135)); [derived here](../docs/derivations/online_softmax.md).
 
 # %%
 print(exercises.source(blockwise_attention))
 
 # %% [markdown]
-# **Break it.** Leave the factor out. Is the result always wrong?
+# **Break it.** Leave the factor $e^{m - m'}$ out (`rescaled`). Is the result always wrong?
 
 # %%
 careless = edited(blockwise_attention, ("u = rescaled * u + weights", "u = u + weights"))
@@ -251,8 +273,8 @@ print(
 #
 # ## Time and memory
 #
-# Forward and backward, one head of width 64, in float32 on one core. (More forms, and up to 16,384 tokens: [the
-# table](../docs/derivations/patterns.md#counted-and-timed).)
+# Forward and backward, one head of width 64, in float32 on one core. ([More forms, and up to 16,384
+# tokens](../docs/derivations/patterns.md#counted-and-timed).)
 
 # %%
 SIDES = (8, 12, 16, 24, 32, 48)
@@ -310,12 +332,11 @@ axes.legend(fontsize=8)
 figure
 
 # %% [markdown]
-# Three things to read off. At 64 tokens nothing is faster than the dense form: one large product beats many small ones. From a few hundred tokens on,
-# patterns and linear attention win, and their lines have about half the slope. (In memory, local attention wins last: its tiles keep copies of the keys
-# that they share.) And attention in blocks does the same work as dense attention, so its time is about the same; but its memory grows with $T$ only.
+# On these axes the slope is the power of $T$. At 64 tokens nothing is faster than **dense** attention, which leaves nothing out. From a few hundred
+# tokens on, patterns and linear attention win, with about half the slope. (In memory, local attention wins last.) Attention in blocks takes about the
+# time of dense attention, but its memory grows with $T$ only.
 #
-# And a token a pixel? Dense attention cannot: 9.4 GiB for the weights of one head. The pattern is not written down as a matrix either; its rows are
-# made for one group at a time.
+# And a token a pixel? Dense attention would need 9.4 GiB for the weights of each head. The others:
 
 # %%
 pixels = rng.standard_normal((4, 1, 1, 224 * 224, 64), dtype=np.float32)
@@ -326,24 +347,12 @@ for name, how in (("axial: row", plan), ("linear", "linear")):
 print(f"a row asks 224 keys: {scores_computed(plan):,} scores instead of {50_176**2:,}")
 
 # %% [markdown]
-# What all this does not show: whether a model that leaves pairs out answers as well. [The lab](../docs/lab.md#which-keys-must-a-query-look-at) trains all
+# None of this shows whether a model that leaves pairs out answers as well. [The lab](../docs/lab.md#which-keys-must-a-query-look-at) trains all
 # of them on small images (`tinyvit lab pattern`).
 #
 # ## Exercises
 #
-# `sparse_attention` with its plan, `linear_attention`, and `blockwise_attention`, each with its backward pass. Begin where you like; hints as always:
-# `exercises.hint("linear_attention")`.
-
-
-# %%
-def my_linear_attention(q, k, v):
-    """Features q [..., T, d] and k [..., S, d], positive, and v [..., S, e] -> y [..., T, e], without a [T, S] matrix.
-
-    The cache is {"q", "k", "v", "kv": k^T v, "n": the sum of the keys [..., d, 1], "y", "total": q n [..., T, 1]}.
-    """
-
-
-exercises.check("linear_attention", my_linear_attention)
+# The backward passes of the three forms ([how exercises are marked](00_start_here.ipynb)):
 
 
 # %%
@@ -355,39 +364,23 @@ exercises.check("linear_attention_backward", my_linear_attention_backward)
 
 
 # %%
-def my_blockwise_attention(q, k, v, block=128):
-    """Softmax attention, `block` keys at a time -> y [..., T, d].
+def my_blockwise_attention_backward(dy, c, block=128):
+    """dy [..., T, d] and the cache -> dq, dk, dv, with one block of weights at a time: a = exp(q k^T - lse).
 
     The cache is {"q", "k", "v", "y", "lse": m + ln(sum) of each row, [..., T, 1]}.
     """
-
-
-exercises.check("blockwise_attention", my_blockwise_attention)
-
-
-# %%
-def my_blockwise_attention_backward(dy, c, block=128):
-    """dy [..., T, d] and the cache -> dq, dk, dv, with one block of weights at a time: a = exp(q k^T - lse)."""
 
 
 exercises.check("blockwise_attention_backward", my_blockwise_attention_backward)
 
 
 # %%
-def my_sparse_attention(q, k, v, plan, bias=None):
-    """Each entry (queries [G, n], keys [G, m], mask [G, n, m] or None) of the plan is a small attention -> y [..., T, d].
-
-    bias [..., T, S], if there is one, is added to the scores. The cache is {"k", "v", "groups": a list of {"queries",
-    "keys", and the cache of that attention}}, and "bias" where there is one.
-    """
-
-
-exercises.check("sparse_attention", my_sparse_attention)
-
-
-# %%
 def my_sparse_attention_backward(dy, c):
-    """dy [..., T, d] and the cache -> dq, dk, dv, dbias [..., T, S]. A key may be asked by several groups."""
+    """dy [..., T, d] and the cache -> dq, dk, dv, dbias [..., T, S] or None. A key may be asked by several groups.
+
+    The cache is {"k", "v", "groups": a list of {"queries" [G, n], "keys" [G, m], and the cache of that attention}}, and
+    "bias" where there was one.
+    """
 
 
 exercises.check("sparse_attention_backward", my_sparse_attention_backward)
@@ -395,9 +388,8 @@ exercises.check("sparse_attention_backward", my_sparse_attention_backward)
 # %% [markdown]
 # ## What we know now
 #
-# Attention compares all pairs, and that is $T^2$. Patches keep $T$ small, which is why ViT needs nothing else. Patterns leave pairs out, and two layers
-# of the right ones still join everything. Another formula has no pairs at all, and cannot point. And exact attention needs no matrix: only its time is
-# quadratic.
+# Attention compares $T^2$ pairs; patches keep $T$ small. Patterns leave pairs out, and two layers of the right ones still join everything. Linear
+# attention has no pairs at all, and cannot point. Exact attention needs no matrix: only its time is quadratic.
 
 # %%
 sparse_report = gradcheck(

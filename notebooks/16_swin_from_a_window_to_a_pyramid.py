@@ -2,10 +2,16 @@
 # # Swin: from a window to a pyramid
 #
 # **The question.** In a Vision Transformer every patch looks at every patch. A photograph of 224 x 224 pixels, in patches of 4 x 4, has 3,136 of
-# them, and ten million pairs. What can be left out, so that the cost stays small, and the answer still comes from the whole image?
-#
-# Here is a small Swin Transformer (Liu et al. 2021), trained for a few seconds on handwritten digits. Each panel shows where one patch, the framed
-# one, looks in one block, as a mean over its heads.
+# them, and ten million pairs. What can be left out, so that the cost stays small, and the answer still comes from the whole image? Lit is what changes:
+
+# %%
+from tinyvit.viz import overview
+
+overview("attention")
+
+# %% [markdown]
+# Here is a small Swin Transformer ([Liu et al. 2021](https://arxiv.org/abs/2103.14030)), trained for a few seconds on handwritten digits. Each panel
+# shows where one patch, the framed one, looks in one block, as a mean over its heads.
 
 # %%
 import contextlib
@@ -54,13 +60,13 @@ figure
 
 # %% [markdown]
 # Three things need an explanation. In block 1 the patch sees four patches, itself among them, and nothing else. In block 2 it sees itself and three
-# others. And in blocks 3 and 4 it sees the whole image, though the layer is the same one. (The first two blocks are one **stage** of
-# the model, the last two another. Between them the map is halved, so there are only four tokens left, and each is drawn over the four patches that it
-# stands for.)
+# others, though it takes next to nothing from some of them. And in blocks 3 and 4 it sees the whole image, though the layer is the same one. (The
+# first two blocks are one **stage** of the model, the last two another. Between them the **map**, the tokens at their places in the image, is halved,
+# so there are only four tokens left, and each is drawn over the four patches that it stands for.)
 #
 # ## What it costs
 #
-# One layer of attention, on the first map of a Swin-T: $N = 56 \times 56$ tokens of width $C = 96$. As counted in
+# One layer of attention, on the first map of a Swin-T, the paper's smallest model: $N = 56 \times 56$ tokens of width $C = 96$. As counted in
 # [the notebook before](15_who_looks_at_whom.ipynb), the four projections cost $4 N C^2$ multiply-adds, and scores and weighted values $2 N^2 C$; within
 # windows of $M \times M$ tokens, only $2 M^2 N C$ (the paper's equations 1 and 2):
 
@@ -132,7 +138,8 @@ figure
 
 # %% [markdown]
 # Sixteen, for ever: the image has become nine separate images. With windows that are displaced by half their side in every other block, tokens that
-# were parted by a border share a window, and pass on what they heard. In the paper, standing windows reach 80.2 % on ImageNet, shifted ones 81.3 %.
+# were parted by a border share a window, and pass on what they heard. In the paper (table 4), standing windows reach 80.2 % on ImageNet, shifted ones
+# 81.3 %.
 #
 # ## One array for windows of different sizes
 #
@@ -171,11 +178,6 @@ figure
 # rolled: 8, and from the opposite border 6, 2 and 0. They are no neighbours. So a **mask** is added to the scores: 0 where both tokens have the same
 # colour, $-\infty$ elsewhere.
 #
-# Why is it enough to compare colours? Along one axis, the rolled row $i$ is the row $(i + s) \bmod H$ of the map. Window $k$ of the array has the rows
-# $kM + s$ to $kM + M - 1 + s$, which is the displaced window $k + 1$, until the last, which runs over the edge: its first $M - s$ rows are the last
-# displaced window, and its other $s$ rows are the first. So no displaced window is torn apart, and the only rows that may not meet are those before and
-# behind the cut of a last window. For columns it is the same.
-#
 # The masks of the four windows of this map, a row for each query and a column for each key; what is allowed is blue:
 
 # %%
@@ -188,8 +190,8 @@ for number, (axes, of_window) in enumerate(zip(figure.subplots(1, 4), mask, stri
 figure
 
 # %% [markdown]
-# A proof in words may have a gap. So all pairs that the mask allows are put back to their places on the map, and compared with the definition: windows
-# displaced, and cut at the border, no rolling in it.
+# Is it enough to compare colours? [The derivation](../docs/derivations/windows.md#displaced-windows-and-how-rolling-makes-them) proves it. Here all
+# pairs that the mask allows are put back to their places on the map, and compared with the definition: windows displaced, cut at the border, not rolled.
 
 # %%
 equal = []
@@ -258,8 +260,8 @@ figure
 # These are the trained tables of the first stage, laid out by $dy$ (down) and $dx$ (across). Without them, a window would be a bag of patches: attention
 # does not see order ([notebook 5](05_positions.ipynb)).
 #
-# On the way back, what was read several times gets the sum: offset 0 is read by all four tokens of a window, a corner by one pair, and each in every
-# window of every image.
+# On the way back, what was read several times gets the sum: offset 0 is read by all four tokens of a window, the entry $dy = dx = 1$ by one
+# pair, and each in every window of every image.
 #
 # ## Merging: four tokens become one
 #
@@ -279,8 +281,8 @@ print("order:", ", ".join(corner[place] for place in NEIGHBOURS))
 #
 # ## The whole pyramid
 #
-# Swin-T has four stages of 2, 2, 6 and 2 blocks. Its parameters by hand: a block of width $D$ and $h$ heads has $12 D^2 + 13 D + (2M-1)^2 h$ of them, and
-# merging $8 D^2 + 8 D$.
+# Swin-T has four stages of 2, 2, 6 and 2 blocks. Its parameters by hand: a block of width $D$ and $h$ heads has $4 D^2 + 4 D$ in its attention,
+# $8 D^2 + 5 D$ in its MLP, $4 D$ in its norms and $(2M-1)^2 h$ in its table; merging has $8 D^2 + 8 D$.
 
 # %%
 t = tinyvit.PRESETS["Swin-T"]
@@ -352,13 +354,15 @@ for name, edits in MISTAKES.items():
 print(f"{'none':42} {accuracy:6.1%} right")
 
 # %% [markdown]
-# Some ruin the model, some change almost nothing. The last two mistakes are the dangerous ones: nobody doubts a model that is a fraction of a point worse
-# than published. And the gradient check finds the one mistake that is made in one direction only. All others are made in both passes, so that they are
-# another function, with a right gradient. What finds them is a twin in loops, or one forward pass of published weights.
+# Some ruin the model, some change almost nothing. The last two mistakes are the dangerous ones: nobody doubts a model that is a fraction of a point
+# worse than published. And the gradient check finds the one mistake that is made in one direction only. All others are made in both passes, so that
+# they are another function, with a right gradient. What finds them is a second implementation, in plain loops, or one forward pass of published
+# weights.
 #
-# **Padding.** What if the window does not divide the map? Zeros are put at the bottom and the right. They become keys as well, $k = 0\,w_k + b_k$, and
-# softmax gives them a share. tinyvit masks them; timm, Hugging Face and torchvision do not, and Microsoft's program refuses. Below, the same digits in
-# windows of 3 x 3 on 4 x 4 tokens, so that 20 of 36 places are padding: trained and tested either way.
+# **Padding.** What if the window does not divide the map? Zeros are put at the bottom and the right. They become keys as well, $k = 0\,w_k + b_k$,
+# and softmax gives them a share. tinyvit masks them; timm, Hugging Face and torchvision do not, and [Microsoft's
+# program](https://github.com/microsoft/Swin-Transformer/blob/main/models/swin_transformer.py) refuses. Below, the same digits in windows of 3 x 3 on
+# 4 x 4 tokens, so that 20 of 36 places are padding: trained and tested either way.
 
 # %%
 padded = dataclasses.replace(config, window=3)
@@ -423,19 +427,19 @@ broken = tinyvit.gradcheck(case.forward, lambda dy, p, c: forgetful(dy, p, c, sh
 print(broken)
 
 # %% [markdown]
-# Read it as a trace: the MLP is right, and attention and all that lies before it are wrong. (Three biases in it come out right all the same: those of the
-# values and of the output have sums over all tokens, which do not change when tokens change places; that of the keys has no gradient at all.)
+# Read it as a trace: the MLP is right, and attention and all that lies before it are wrong. (Three biases in it come out right all the same. The
+# gradients of the values' and of the output's are sums over all tokens, which do not change when tokens change places; that of the keys is zero.)
 #
 # ## Looking inside
 #
-# The maps of windows, put back to where their tokens stand on the image, with the shift undone; those of the second stage are drawn over the patches that
-# its tokens stand for. Shown is what the average patch takes, for that is what the answer is read from.
+# The windows' maps, put back to where their tokens stand on the image; those of the second stage are drawn over the patches that its tokens stand for.
+# They show what the average patch takes, for the answer is read from the mean.
 
 # %%
 attention_figure(images[0], [a[0] for a in maps], pool="mean")
 
 # %% [markdown]
-# Here one can point at a patch, and see where its window lies and what it takes from it, block by block:
+# Point at a patch here, and see what it takes from its window, block by block:
 
 # %%
 tinyvit.Explorer(images[:4], p, config, titles=[f"a {label}" for label in labels[:4]])
@@ -469,23 +473,11 @@ for name, share in zip(("the pixels", *(f"block {block}" for block in (1, 2, 3, 
 
 # %% [markdown]
 # Do the first two blocks know less than the pixels? The probe reads a mean over tokens, and a mean forgets where each of them stood; the pixels keep
-# their places. What helps the last two blocks is presumably the merging, which puts four tokens side by side, each with its own rows of the matrix.
+# their places. What helps the last two blocks is presumably the merging: there each of four tokens has its own rows of the matrix.
 #
 # ## Exercises
 #
-# Write the bodies. `exercises.check` marks them, `exercises.hint("window_bias")` gives a hint, `exercises.solution("window_bias")` shows the package's own.
-
-
-# %%
-def my_to_windows(x, window, shift=0):
-    """x [B, H, W, C] -> windows [B, n, M*M, C] in raster order, M = window, and the cache {"x": x}.
-
-    Zeros follow at the bottom and at the right where M does not divide H or W; then the map is rolled by `shift` rows up
-    and columns to the left; then it is cut.
-    """
-
-
-exercises.check("to_windows", my_to_windows)
+# Write the bodies ([how exercises are marked](00_start_here.ipynb)).
 
 
 # %%
@@ -497,30 +489,11 @@ exercises.check("to_windows_backward", my_to_windows_backward)
 
 
 # %%
-def my_window_bias(table):
-    """table [(2M-1)^2, h] -> bias [h, M*M, M*M], query by key, and the cache {"table": table}."""
-
-
-exercises.check("window_bias", my_window_bias)
-
-
-# %%
 def my_window_bias_backward(dbias, c):
     """dbias [h, M*M, M*M] and the cache {"table": [(2M-1)^2, h]} -> dtable, of the table's shape."""
 
 
 exercises.check("window_bias_backward", my_window_bias_backward)
-
-
-# %%
-def my_patch_merging(x, p, *, eps=1e-5):
-    """x [B, H, W, C], p {"ln", "reduction": {"w": [4C, 2C]}} -> y [B, H/2, W/2, 2C], sides rounded up.
-
-    The four neighbours with the row running fastest, a layer_norm, a linear. The cache is {"x": x, "ln", "reduction"}.
-    """
-
-
-exercises.check("patch_merging", my_patch_merging)
 
 
 # %%
@@ -531,9 +504,26 @@ def my_patch_merging_backward(dy, p, c):
 exercises.check("patch_merging_backward", my_patch_merging_backward)
 
 # %% [markdown]
+# One more, new: the second Swin ([Liu et al. 2022](https://arxiv.org/abs/2111.09883)) takes cosines for scores, which do not grow with the vectors.
+
+
+# %%
+def cosine_scores(q, k):
+    """q [n, T, d], k [n, T, d] -> the cosine of each query and key over a temperature, here 0.1: scores [n, T, T]."""
+    q_unit, k_unit = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (q, k))
+    return q_unit @ k_unit.swapaxes(-1, -2) / 0.1, {"q": q, "k": k}
+
+
+def my_cosine_scores_backward(dscores, c):
+    """dscores [n, T, T] and the cache {"q", "k": [n, T, d]} -> dq, dk."""
+
+
+exercises.grade(cosine_scores, my_cosine_scores_backward, *np.random.default_rng(1).standard_normal((2, 2, 3, 4)))
+
+# %% [markdown]
 # ## What we know now
 #
-# Windows are images of their own, so attention need not change. Shifted windows are displaced windows: rolling brings them into one array, and a mask keeps
+# Windows are images of their own, so attention need not change. Rolling brings displaced windows into one array, and a mask keeps
 # apart what rolling brought together. Offsets tell attention where a token stands in its window, and merging lets the same window see twice as far.
 
 # %%

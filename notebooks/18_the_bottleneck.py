@@ -7,9 +7,9 @@
 # wrote ([Bahdanau et al. 2015](https://arxiv.org/abs/1409.0473)). The attention of the Transformer, and with it that of the Vision Transformer, comes
 # from there.
 #
-# Two networks learn to write Chinese numerals as English words, in equally many steps. One has the vector alone. The other may look back; its encoder
-# also reads in both directions (`both=True`), and it is narrower, so that it has no more parameters. The maps say where the second one looked: each row
-# is a word that it wrote, and darker is more. Before you read on: at which character does it look for "and"?
+# Two networks learn to write Chinese numerals as English words, in equally many steps. One has the vector alone. The other may look back; its reading
+# part, the **encoder**, also reads in both directions (`both=True`), and it is narrower, so that it has no more parameters. The maps say where the
+# second one looked: each row is a word that it wrote, and darker is more. Before you read on: at which character does it look for "and"?
 
 # %%
 import logging
@@ -22,7 +22,7 @@ from tinyvit import exercises
 from tinyvit.data.text import read_text
 from tinyvit.exercises.source import edited
 from tinyvit.layers.alignment import dot_alignment
-from tinyvit.layers.gru_cell import gru_cell, gru_cell_backward, gru_cell_init
+from tinyvit.layers.gru_cell import gru_after_cell, gru_after_cell_init, gru_cell, gru_cell_backward, gru_cell_init
 from tinyvit.layers.linear import linear
 from tinyvit.layers.recurrence import recurrence, recurrence_backward, recurrence_init
 from tinyvit.models.seq2seq import Seq2SeqConfig, encode, seq2seq, seq2seq_init
@@ -167,9 +167,9 @@ figure
 # some of the gradient also comes back through the candidate and the gates (the next section has all the ways), but not enough to learn from. Only a gate
 # near 1 carries. The network sets its gates anew for each token and each number of the state, and learns when.
 #
-# The LSTM (Hochreiter and Schmidhuber 1997) came first, and separates the two jobs: a memory $m' = f \odot m + i \odot g$ that is only ever faded and
-# added to, and what of it is shown, $h' = o \odot \tanh(m')$. (Its forget gate $f$ was added by Gers et al. in 2000.) Both cells are derived on
-# [a page](../docs/derivations/recurrence.md).
+# The LSTM (Hochreiter and Schmidhuber 1997) came first, and separates the two jobs: a memory $m' = f \odot m + i \odot g$, and what of it is shown,
+# $h' = o \odot \tanh(m')$; $f, i, o$ are gates, and $g$ is the candidate. (Its forget gate $f$ was added by Gers et al. in 2000.) Both cells are
+# derived on [a page](../docs/derivations/recurrence.md).
 #
 # ## The gradient through time
 #
@@ -178,7 +178,7 @@ figure
 #
 # $$ dh = z \odot dh' + r \odot (d\tilde{n} \, U_n^\top) + d\tilde{r} \, U_r^\top + d\tilde{z} \, U_z^\top $$
 #
-# **Break it.** Forget the reset gate on the way back, and the check finds it:
+# **Break it.** Forget the reset gate on the way back. Which of the gradients will the check find wrong?
 
 
 # %%
@@ -192,9 +192,9 @@ broken = check_cell(edited(gru_cell_backward, ("dh += drh * r", "dh += drh")))
 print(right, broken, sep="\n\n")
 
 # %% [markdown]
-# Over a sequence, state $t$ reaches the loss directly, where something reads it, and through state $t + 1$. So the gradient comes back step by step,
-# $ds_t = dy_t + (\partial s_{t+1} / \partial s_t)^\top ds_{t+1}$. And all steps share one matrix, whose gradient is the **sum over the steps**. That is
-# backpropagation through time. By hand, in a loop each way, and beside it the package's:
+# Over a sequence, state $h_t$ reaches the loss directly, where something reads it (that part of its gradient is $dy_t$), and through state $h_{t+1}$.
+# So the gradient comes back step by step, $dh_t = dy_t + (\partial h_{t+1} / \partial h_t)^\top dh_{t+1}$. And all steps share one matrix, whose
+# gradient is the **sum over the steps**. That is backpropagation through time. By hand, in a loop each way, and beside it the package's:
 
 # %%
 p_time = recurrence_init(rng, 5, H, dtype="float64")
@@ -241,7 +241,7 @@ figure
 # ## Encoder, vector, decoder
 #
 # Two recurrent networks make a translator. Tokens are numbers, and each has a vector, a row of a table (**embedding**): $y = w_{\mathrm{token}}$. The
-# **encoder** reads them. The state in which it ends is the state in which the **decoder** starts, which writes. The model, whole:
+# **encoder** reads them. The **decoder**, which writes, starts from the state in which the encoder ends. The model, whole:
 
 # %%
 print(exercises.source(seq2seq))
@@ -301,16 +301,17 @@ draw_wall(exact)
 # There is a wall, and width moves it: each doubling copies a few more letters, for nearly four times as many parameters. The bits would have had room.
 # What fails first is the *learning*: to put the seventh letter into its own place of the vector, and to get it out again, a network must find a code for
 # whole sequences ([Collins et al. 2017](https://arxiv.org/abs/1611.09913) found the same of many recurrent networks). So effort moves the wall, too.
-# The network from the beginning that has the vector alone is given four times as many steps for its numerals:
+# The first network of this notebook, which has the vector alone, now learns its numerals in four times as many steps:
 
 # %%
 longer = train(numerals, epochs=16, dim=48)
 print(f"numerals through the vector: {with_vector.accuracy:.1%} -> {longer.accuracy:.1%}")
 
 # %% [markdown]
-# When copying, every letter is carried equally far: the first to be written is the first that was read. Sutskever and his co-authors turned all source
-# sentences around, and BLEU, the usual score of translations, rose from 25.9 to 30.6. The mean distance stays the same. Does the order matter? The same
-# network, H = 32, learns to **reverse** eight letters:
+# When copying, every letter is carried equally far: the first to be written is the first that was read. Sutskever and his co-authors turned all
+# source sentences around, and BLEU, the usual score of translations, rose from 25.9 to 30.6 ([section 3.3](https://arxiv.org/abs/1409.3215)). The
+# mean distance between a word and its translation stays the same. Does the order matter? The same network, H = 32, learns to **reverse** eight
+# letters:
 
 # %%
 reverse = read_text("reverse", length=8, examples=8000)
@@ -346,9 +347,9 @@ figure
 # | dot ([Luong et al. 2015](https://arxiv.org/abs/1508.04025)) | $q_t \cdot k_s$ |
 # | general (Luong et al.) | $q_t W \cdot k_s$ |
 #
-# The additive score is a small network that sees every pair. The dot score is one matrix product, and with a factor of $1 / \sqrt{d}$ it is
-# [the attention of ViT](03_attention.ipynb). What was found joins the state before the output, $\tanh([q_t; c_t] W_c)$. That is Luong's order; in Bahdanau's
-# the *previous* state looks, and what it finds goes into the next step, so that the steps cannot look all at once.
+# ($v$, $W$ and $U$ are learned.) The additive score is a small network that sees every pair. The dot score is one matrix product, and with a factor
+# of $1 / \sqrt{d}$ it is [the attention of ViT](03_attention.ipynb). What was found joins the state before the output, $\tanh([q_t; c_t] W_c)$. That
+# is Luong's order; in Bahdanau's the *previous* state looks, and what it finds goes into the next step, so that the steps cannot look all at once.
 #
 # No parameter depends on how many states there are. Does it move the wall? The narrowest network from above, H = 16, with an additive score; and, for 16
 # letters, with Luong's:
@@ -362,7 +363,8 @@ print(f"dot score, H = 16, 16 letters: {dot.accuracy:.1%}, {dot.parameters:,} pa
 draw_wall(exact)
 
 # %% [markdown]
-# The wall is gone, with a tenth of the parameters of the widest network. (The dot score has no parameters to begin with, and takes longer.) It need not find a code for whole sequences any more, only where to look. Before
+# The wall is gone, with a tenth of the parameters of the widest network. (The dot score has no parameters of its own, and is
+# not there yet after these steps.) The network need not find a code for whole sequences any more, only where to look. Before
 # you see its maps: what do they look like, for copying and for reversing?
 
 # %%
@@ -432,40 +434,21 @@ axes.legend(frameon=False, fontsize=8)
 figure
 
 # %% [markdown]
-# Nothing. (The vector loses sequences of 4 letters, too, nearly all of which it copied before: only a ninth of the pairs and steps is for them now. In
-# a run not shown here, with nine times as many pairs and so steps, it copied them all.)
+# Beyond 12 nothing is right. (The vector loses sequences of 4 letters, too, nearly all of which it copied before: only a ninth of the pairs is for
+# them now.)
 #
-# Both are true: attention removes the bottleneck, *and* neither network reaches beyond the lengths that it was trained on. "Look one letter
-# further than before" would be a rule for any length; what is learned are the looks that training asks for. Bahdanau's figure 2 is kinder: their
-# network, trained on sentences of up to 50 words, "shows no performance deterioration even with sentences of length 50 or more". But BLEU rates what is partly
-# right, and we count a sequence only if no letter is wrong.
+# So attention removes the bottleneck, *and* neither network reaches beyond the lengths that it was trained on. "Look one letter further than before"
+# would be a rule for any length; what is learned are the looks that training asks for. In Bahdanau's figure 2 their network, trained on sentences of
+# up to 50 words, "shows no performance deterioration even with sentences of length 50 or more". But BLEU rates what is partly right, and we count a
+# sequence only if no letter is wrong.
 #
 # What is left of recurrence? Each state still waits for the one before it. Attention waits for nothing: all steps look at once, in one product. What if it
 # made the states, too? That is the Transformer.
 #
 # ## Exercises
 #
-# Write the bodies. `exercises.check` says whether the answer is right, and if it is not, what kind of mistake it looks like.
-# `exercises.hint("gru_cell")` gives a first hint. First the lookup, and its gradient: what if a token stands in several places?
-
-
-# %%
-def my_token_embedding(tokens, p):
-    """tokens, integers [B, T], p {"w": [V, D]} -> y [B, T, D] and the cache {"tokens": tokens}."""
-
-
-exercises.check("token_embedding", my_token_embedding)
-
-
-# %%
-def my_token_embedding_backward(dy, p, c):
-    """dy [B, T, D], p and the cache as above -> g {"w": [V, D]}."""
-
-
-exercises.check("token_embedding_backward", my_token_embedding_backward)
-
-# %% [markdown]
-# The cells. All parts stand side by side along the last axis: in the GRU r, z, n; in the LSTM i, f, g, o.
+# Write the bodies ([how exercises are marked](00_start_here.ipynb); `tinyvit exercises` has more). In the cell r, z and n
+# stand side by side along the last axis.
 
 
 # %%
@@ -483,85 +466,34 @@ def my_gru_cell_backward(dy, p, c):
 
 exercises.check("gru_cell_backward", my_gru_cell_backward)
 
-
-# %%
-def my_lstm_cell(x, state, p):
-    """x [B, 4H], state [B, 2H], which is h and m, p {"w": [H, 4H]} -> the new state.
-
-    And the cache {"state", "gates": i, f, g, o [B, 4H], "shown": tanh of the new m [B, H]}.
-    """
-
-
-exercises.check("lstm_cell", my_lstm_cell)
+# %% [markdown]
+# PyTorch's form resets after the product: $u = h U_n + b_n$ and $n = \tanh(x_n + r \odot u)$. What becomes of the way back?
 
 
 # %%
-def my_lstm_cell_backward(dy, p, c):
-    """dy [B, 2H], p and the cache as above -> dx [B, 4H], dstate [B, 2H] and g {"w": [H, 4H]}."""
+def my_gru_after_cell_backward(dy, p, c):
+    """dy [B, H], p {"w": [H, 3H], "b": [3H]}, the cache {"h", "gates": as above, "n", "u": [B, H]} -> dx, dh, g."""
 
 
-exercises.check("lstm_cell_backward", my_lstm_cell_backward)
+small = np.random.default_rng(1)
+exercises.grade(
+    gru_after_cell,
+    my_gru_after_cell_backward,
+    small.standard_normal((3, 12)),
+    small.standard_normal((3, 4)),
+    gru_after_cell_init(small, 4, dtype="float64"),
+)
 
 # %% [markdown]
-# A whole sequence, with `gru_cell`, `gru_cell_backward`, `linear` and `linear_backward`. New beside the loops above: at padding the state stays what it was.
-
-
-# %%
-def my_recurrence(x, p, start=None, mask=None):
-    """x [B, T, I], p {"x": {"w", "b"}, "h": {"w"}}, start [B, H] or zeros, mask [B, T] -> states [B, T, H], and a cache."""
-
-
-exercises.check("recurrence", my_recurrence)
-
-
-# %%
-def my_recurrence_backward(dstates, p, c):
-    """dstates [B, T, H], p and a cache -> dx [B, T, I], dstart [B, H] and g, a tree like p.
-
-    With forward=my_recurrence the cache is yours. Without it, it is the package's: {"x": that of linear for x [T, B, I],
-    time first, "steps": [that of each step]}; a step at which a sequence is over has a "mask" [B, 1], too.
-    """
-
-
-exercises.check("recurrence_backward", my_recurrence_backward)
-
-# %% [markdown]
-# And attention; `kv` are the encoder's states, keys and values at once.
-
-
-# %%
-def my_dot_alignment(q, kv, p, bias=None):
-    """q [B, T, D], kv [B, S, D], p {}, bias [B, 1, S] -> y [B, T, D] and the cache {"att": that of attention}."""
-
-
-exercises.check("dot_alignment", my_dot_alignment)
+# And looking back: `dot_alignment` is attention with the encoder's states `kv` as keys and as values.
 
 
 # %%
 def my_dot_alignment_backward(dy, p, c):
-    """dy [B, T, D], p {} and the cache as above -> dq, dkv and g {}."""
+    """dy [B, T, D], p {}, the cache {"att": {"q", "k", "v", "a"}} of attention -> dq [B, T, D], dkv [B, S, D], g {}."""
 
 
 exercises.check("dot_alignment_backward", my_dot_alignment_backward)
-
-
-# %%
-def my_additive_alignment(q, kv, p, bias=None):
-    """q [B, T, Dq], kv [B, S, Dk], p {"q": {"w"}, "k": {"w"}, "v": [A]}, bias [B, 1, S] -> y [B, T, Dk].
-
-    And the cache {"q", "k": those of linear, "hidden": {"y": the tanh [B, T, S, A]}, "att": {"a": [B, T, S]}, "kv"}.
-    """
-
-
-exercises.check("additive_alignment", my_additive_alignment)
-
-
-# %%
-def my_additive_alignment_backward(dy, p, c):
-    """dy [B, T, Dk], p and the cache as above -> dq, dkv and g, a tree like p."""
-
-
-exercises.check("additive_alignment_backward", my_additive_alignment_backward)
 
 # %% [markdown]
 # ## What we know now

@@ -1,10 +1,16 @@
 # %% [markdown]
 # # Three objectives on one block
 #
-# **The question.** A translator, a GPT that writes, a BERT that fills gaps, a ViT that names what it sees: [the notebook
-# before](19_from_recurrence_to_the_transformer.ipynb) has shown that all run the same block. What, then, makes them different?
-#
-# Three things: what the model is **given**, what it is **asked**, and **who may look at whom**. Here they are for one and the same sum,
+# **The question.** [The notebook before](19_from_recurrence_to_the_transformer.ipynb) has shown that a translator and a ViT run the same block. So do
+# a GPT, which writes, and a BERT, which fills gaps. What, then, makes them different? Lit is what they share:
+
+# %%
+from tinyvit.viz import overview
+
+overview("blocks")
+
+# %% [markdown]
+# Three things differ: what the model is **given**, what it is **asked**, and **who may look at whom**. Here they are for one and the same sum,
 # $12 + 30 = 42$; all sums here are of two numbers with two digits. A row is a query, a column a key. Coloured means *may look*, white *may not*. The
 # orange rows are those that are asked something.
 
@@ -110,8 +116,8 @@ def answers_right(logits, target, places):
 # ## Translate
 #
 # **Given** the question, and the answer up to the word before. **Asked** the next word of the answer, at every place at once. In
-# `token_cross_entropy`, places without a target (here padding) do not count, and the mean is over those that do: a long sequence has more to say
-# than a short one ([derived here](../docs/derivations/token_cross_entropy.md)).
+# `token_cross_entropy`, places without a target (here padding) do not count, and the mean is over those that do, so a long sequence counts for
+# more than a short one ([derived here](../docs/derivations/token_cross_entropy.md)).
 
 # %%
 config_pair = TransformerConfig(
@@ -141,7 +147,7 @@ p_pair = train("translate", translate, {"whole answer": translated}, transformer
 #
 # A **GPT** ([Radford et al. 2018](https://cdn.openai.com/research-covers/language-unsupervised/language_understanding_paper.pdf)) has no encoder
 # and no labels. It reads one sequence, question and answer alike, and is **asked** at every place for the token that follows. So any text is its
-# own target, shifted by one: that is why such models could be trained on all that was ever written.
+# own target, shifted by one.
 
 # %%
 tokens_in_all, length = len(whole.dataset.source.tokens), whole.dataset.length
@@ -163,10 +169,8 @@ def continued(p):
 p_next = train("predict the next", predict_next, {"whole answer": continued}, gpt_init(rng, config_next), whole.train)
 
 # %% [markdown]
-# Yet what is its loss? Look at the surprise at every place. Where will it be near zero, and where can it *not* be?
-#
-# Below the loss stands its **floor**, the least that it can be on average. A question is two numbers, each with one of nine digits in front (no zero)
-# and one of ten behind, all equally likely: whatever is guessed, its surprise is $2 \ln 9 + 2 \ln 10$ nats. The rest of the sequence follows from it.
+# Yet what is its loss? Look at the **surprise** (minus the logarithm of the true token's probability) at every place.
+# Where will it be near zero, and where can it *not* be?
 
 # %%
 logits, _ = gpt(shifted(test), p_next, config_next)
@@ -186,9 +190,10 @@ plain(axes)
 figure
 
 # %% [markdown]
-# The question was drawn at random, and nobody can foresee it: $\ln 10$ nats a digit, $\ln 9$ where no zero may stand. All that can be learned is
-# the signs and the answer. A language model's loss does not reach zero; what counts is how far it lies above the floor. Here the floor is known. For
-# the texts that people write it is not.
+# The question was drawn at random, and nobody can foresee it: $\ln 10$ nats a digit, $\ln 9$ in front, where no zero may stand. All that can be
+# learned is the signs and the answer. So a language model's loss does not reach zero. Its **floor**, the least that it can be on average, is here
+# $2 \ln 9 + 2 \ln 10$, divided by the tokens of a sequence. What counts is how far the loss lies above it. For the texts that people write it is not
+# known.
 #
 # ## Fill the blank
 #
@@ -208,7 +213,7 @@ for _ in range(8):
 
 # %% [markdown]
 # Why so complicated? Ask fewer, and a step teaches little; ask more, and less is left to infer them from. But why not hide *all* that are asked?
-# Let us train both for a third of the steps, once as in the paper, and once with 100 % hidden. The score is whether a single hidden digit, anywhere in
+# Let us train for a third of the steps, once as in the paper, and once with 100 % hidden. The score is whether a single hidden digit, anywhere in
 # the sum, is found. (BERT's own blocks are post-norm; here they are pre-norm, as all others.)
 
 # %%
@@ -264,9 +269,9 @@ for name, p in (("as in the paper", p_short), ("all hidden", p_hidden)):
 # For the model that only ever was asked at ▢, a digit that can be seen is none of its business: what it computes there is noise. The other cannot
 # know which of the tokens it sees are asked, or replaced, so it must understand them all.
 #
-# What can BERT do that GPT cannot? Subtract. Hide a digit of the *question*: what it must be follows from the answer behind it, where GPT does not
-# look. And a whole answer? BERT fills all blanks at once, each without knowing what is put into the others; and since one token of a sum is asked, it
-# has never seen two blanks in one. For these questions a BERT is trained for as many steps as the others.
+# Now hide a digit of the *question*, which follows from the answer behind it: which of the two can subtract, GPT or BERT? And which finds a whole
+# answer? BERT fills all blanks at once, each without knowing what is put into the others; and since one token of a sum is asked, it has never seen
+# two blanks in one. For both questions a BERT is trained for as many steps as the others.
 
 # %%
 both_scores = {"one blank": filled, "whole answer": answered}
@@ -283,6 +288,8 @@ for name in subtracts:
     print(f"{name:5} a digit of the question: {subtracts[name]:5.1%}; the whole answer: {adds[name]:5.1%}")
 
 # %% [markdown]
+# BERT subtracts. GPT does not look behind the digit, and can only guess.
+#
 # ## Name it
 #
 # ViT's objective is older than all of these: one **label** for everything it is given. Can a ViT read a sum? It takes patches, and a patch may be
@@ -378,7 +385,7 @@ figure
 # nearly every single blank, but fewer than half of the whole answers, which it was never asked for. Why this order? All of the translator's targets
 # belong to the answer (and with encoder and decoder it has twice the parameters). GPT has more targets, but most are the question's, where little can be
 # learned. One label of 199 says nothing about its digits: that 42 and 43 have a 4 in common has to be found out. (That is one seed, one learning rate,
-# and one small task; an explanation is not yet an experiment.) What each can *do* afterwards is another matter: the translator and GPT write, BERT looks
+# and one small task.) What each can *do* afterwards is another matter: the translator and GPT write, BERT looks
 # both ways, and the label takes one pass for the whole answer.
 #
 # Is it the same block? The parameters of all models have the same names and shapes:
@@ -423,9 +430,9 @@ print(
 # %% [markdown]
 # ## Exercises
 #
-# The loss over tokens, and the scores that a table of embeddings gives (one matrix for both ends: [Press and Wolf
+# The loss over tokens, and the way back of the scores $x w^\top$ that a table $w$ of embeddings gives (one matrix for both ends: [Press and Wolf
 # 2017](https://arxiv.org/abs/1608.05859)). `cross_entropy` and its backward pass may be used. Mind that an integer of NumPy, such as a sum of True
-# and False, makes a float32 array a float64 one; `int(...)` does not.
+# and False, makes a float32 array a float64 one; `int(...)` does not. ([How exercises are marked](00_start_here.ipynb).)
 
 
 # %%
@@ -448,16 +455,8 @@ exercises.check("token_cross_entropy_backward", my_token_cross_entropy_backward)
 
 
 # %%
-def my_token_scores(x, p):
-    """x [..., D], p {"w": [V, D]} -> the scores of all tokens [..., V], and the cache {"x"}."""
-
-
-exercises.check("token_scores", my_token_scores)
-
-
-# %%
 def my_token_scores_backward(dy, p, c):
-    """dy [..., V], p and the cache -> dx [..., D], and g {"w": [V, D]}."""
+    """dy [..., V], p {"w": [V, D]} and the cache {"x": [..., D]} -> dx, and g {"w": [V, D]}."""
 
 
 exercises.check("token_scores_backward", my_token_scores_backward)
@@ -502,7 +501,7 @@ print(marked(my_hide(rng, many, HIDDEN, 16), many))
 # ## What we know now
 #
 # Given, asked, and who may look: change these three, and the same stack translates, writes, fills gaps or names. Where nothing is asked there is no
-# gradient, and what is never asked is never learned.
+# gradient.
 
 # %%
 scores_report = tinyvit.gradcheck(
