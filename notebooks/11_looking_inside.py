@@ -184,7 +184,7 @@ titles = [f"a {label}" for label in labels[:2]]
 overlay_figure(images[:2], {kind: weights[:2] for kind, weights in kinds.items()}, titles)
 
 # %% [markdown]
-# Three answers, and they differ. Which is right cannot be seen by looking.
+# They differ. Which is right cannot be seen by looking.
 #
 # ## How far heads look
 #
