@@ -166,7 +166,7 @@ figure
 #
 # ## What could the machine do?
 #
-# A core comes closest to its best in one large product of square matrices. The multiply-adds in a second there are called its **peak** here. What share
+# A core comes closest to its best in one large product of square matrices. The multiply-adds in a second there are its **peak** here. What share
 # of it do the parts reach, and the whole step?
 
 # %%
