@@ -144,7 +144,7 @@ else:
 #
 # $$ R = A_L\, A_{L-1} \cdots A_1 $$
 #
-# The third can be, roughly: a block adds what attention brings to what was there, so half of a token is said to stay where it is,
+# So can the third, roughly: a block adds what attention brings to what was there, so half of a token is said to stay where it is,
 # $A_l \to (A_l + I) / 2$, with $I$ the identity. This is **rollout** ([Abnar and Zuidema 2020](https://arxiv.org/abs/2005.00928)); figure 6 of the ViT
 # paper is made so. (Half is a convention: [measured](07_the_vision_transformer.ipynb), the parts are not equally large. And the MLP is left out.)
 #
