@@ -195,10 +195,10 @@ print(f"relative change of the map {moved_by:.2f}; accuracy {accuracy:.1%} -> {b
 print("with the digits moved as well:", ", ".join(f"{n} px {share:.0%}" for n, share in enumerate(by_shift)))
 
 # %% [markdown]
-# The shape is the same, and the accuracy is gone. The stem has moved its windows by one pixel, and the max-pooling behind it (below) by one place of the stem,
-# which is two pixels. Move the digits by these three pixels, and much comes back; the rest, presumably, was lost at the border. In R50+B/16, the
-# paper's hybrid, two more strides follow: $1 + 2 + 4 + 8 = 15$ of 224 pixels, and less along the shortcuts (below). Whoever moves weights from one library
-# to another has to move the padding as well.
+# The shape is the same, and the accuracy is gone. The stem has moved its windows by one pixel, and the max-pooling behind it (below) by one place of
+# the stem, which is two pixels. Move the digits by these three pixels, and much comes back; the rest, presumably, was lost at the border. In R50+B/16,
+# the paper's hybrid, two more strides follow: $1 + 2 + 4 + 8 = 15$ of 224 pixels, and less along the shortcuts (below). Whoever moves weights from one
+# library to another has to move the padding as well.
 #
 # Now the way back ([how exercises are marked](00_start_here.ipynb)); `padding` and `entries` of `tinyvit.ops.unfold` say where windows stand, and loops
 # are welcome:
@@ -444,8 +444,8 @@ print(
 # %% [markdown]
 # A usual ResNet-50 has 3, 4, 6 and 3 units, and its map of 7 x 7 makes 49 tokens. For R50+B/16 the paper takes stage 4 away, and puts as many units
 # into stage 3, $6 + 3 = 9$. The depth stays, the halving goes, and the map of 14 x 14 makes 196 tokens, as many as B/16 has. The 98,659,112 parameters
-# are also in [Google's own test](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_test.py). (The name R+Ti/16 misleads: a
-# patch of its map has 8 x 8 places, so a token stands for 32 x 32 pixels.)
+# are as many as in [Google's own test](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_test.py). (The name R+Ti/16
+# misleads: a patch of its map has 8 x 8 places, so a token stands for 32 x 32 pixels.)
 #
 # ## What the convolutions bring
 #
