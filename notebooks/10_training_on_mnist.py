@@ -36,8 +36,8 @@ figure
 # %% [markdown]
 # ## The model and the recipe
 #
-# The model cuts an image into $4 \times 4$ patches of $7 \times 7$ pixels, so it has as many as the one for the small digits had. The recipe is four
-# passes over the training images (**epochs**), each image shifted by up to one pixel, anew every time.
+# The model cuts an image into $4 \times 4$ patches, as the one for the small digits did; here a patch has $7 \times 7$ pixels. The recipe is four epochs,
+# each image shifted by up to one pixel, anew every time.
 
 # %%
 config, recipe = tinyvit.PRESETS["mnist-quick"], tinyvit.RECIPES["mnist-quick"]
@@ -51,7 +51,7 @@ print(
 )
 
 # %% [markdown]
-# ([The notebook before](09_training.ipynb) explains the settings.) Guess: what does the first epoch reach?
+# ([The model's settings](07_the_vision_transformer.ipynb), [the recipe's](09_training.ipynb).) Guess: what does the first epoch reach?
 
 # %%
 p, history = tinyvit.fit(config, data, recipe=recipe, progress=False)
@@ -97,7 +97,7 @@ mistakes_figure(x_test[mistakes], y_test[mistakes], probabilities[mistakes], cla
 
 # %% [markdown]
 # Can its doubts be trusted? Keep only the surest answers: of those kept, what share is right? The figure goes from the surest half to all. Guess first:
-# of the surest 9,000 of the answers, how many are wrong?
+# of the surest 9,000 answers, how many are wrong?
 
 # %%
 right = predicted == y_test
@@ -118,8 +118,8 @@ figure
 
 # %% [markdown]
 # **Exercise.** Of a hundred answers given with probability 0.8, 80 should be right. Sort the answers into ten bins by that probability, 0 to 0.1, ...,
-# 0.9 to 1. In each, take the distance between its mean and the share of right answers. The **expected calibration error** is the mean of these
-# distances, each bin weighted by its number of answers.
+# 0.9 to 1. In each, take the distance between the mean probability and the share of right answers. The **expected calibration error** is the mean of
+# these distances, each bin weighted by its number of answers.
 
 
 # %%
@@ -148,22 +148,22 @@ attention = class_attention(c)
 look(x_test[shown], attention, config.patch, titles=[f"says {k}" for k in logits.argmax(axis=-1)])
 
 # %% [markdown]
-# That says less than why the answer is what it is: [the next notebook](11_looking_inside.ipynb).
+# Where a model looks does not say why it answers as it does: [the next notebook](11_looking_inside.ipynb).
 #
-# ## The same in fewer steps
+# ## More in as many steps
 #
-# A recipe is made of parts, and each is a small file: a **convolutional stem** in place of the large patches
-# ([derivation](../docs/derivations/convolution.md#a-stem-of-convolutions)), **Muon** in place of AdamW for the matrices of the blocks
-# ([derivation](../docs/derivations/muon.md)), a learning rate that falls along a line in place of a cosine, an average of the weights, shifted images.
-# What is each worth? Take all of them, leave one out at a time, then leave out the first three together. Guess first: which one is missed most?
+# Quick recipes have parts like these. A **convolutional stem**, a few small convolutions whose windows overlap, replaces the one linear map of each patch
+# ([derivation](../docs/derivations/convolution.md#a-stem-of-convolutions)). **Muon** replaces AdamW for the matrices of the blocks and of the stem: it
+# makes all singular values of a step about equal ([derivation](../docs/derivations/muon.md)). The learning rate falls along a line, not a cosine. And, as
+# before, weights are averaged and images shifted. Take all, leave out one at a time, then the first three together. Guess first: which is missed most?
 #
-# To be quick: a fifth of the training images, two epochs, one seed. The accuracy is that of held-out images; the test images are not asked.
+# To be quick: 12,000 images, of which 30 % are held out to measure the accuracy, two epochs, one seed. The test images are not asked.
 
 # %%
-few, one = (x[:12_000], y[:12_000]), (x[:1], y[:1])
+few, one = (x[:12_000], y[:12_000]), (x[:1], y[:1])  # one, in place of the test images
 stem, plain_vit = (preset_config("mnist", model) for model in ("convstem", "vit"))
 parts = dict(optimizer="muon", learning_rate=1e-2, schedule="linear", ema_decay=0.98, shift=1)
-plain_parts = dict(optimizer="adamw", learning_rate=5e-3), dict(schedule="cosine")  # AdamW wants smaller steps
+plain_parts = dict(optimizer="adamw", learning_rate=5e-3), dict(schedule="cosine")  # the rate of the recipe above
 
 without = {
     "nothing": (stem, {}),
@@ -184,8 +184,8 @@ deviation = math.sqrt(found["nothing"] * (1 - found["nothing"]) / len(hold_out(*
 print(f"standard error of one of them: {deviation:.1%}")
 
 # %% [markdown]
-# With one seed, differences of one or two standard errors say nothing. [Records](../docs/records.md) has the whole table, with
-# all images, and what these parts reach in a minute.
+# With one seed, differences of one or two standard errors say nothing. [Records](../docs/records.md) has such a table for all images, and the
+# seconds that each run took.
 #
 # ## A digit of your own
 #
@@ -201,9 +201,9 @@ drawn = np.array(paper)[:, :, None]  # [H, W, C], 0 to 255
 
 # %% [markdown]
 # MNIST's digits are light on dark, fill 20 of the 28 pixels, and have their centre of mass in the middle
-# ([LeCun et al. 1998](https://yann.lecun.com/exdb/mnist/)). `prepare` makes a picture so, and says what it did.
+# ([LeCun et al. 1998](https://yann.lecun.com/exdb/mnist/)). `prepare` does this to a picture, and says what it did.
 #
-# **Exercise: predict.** Does the model read your picture only shrunk? Shrunk, and made light on dark? Prepared?
+# **Exercise: predict.** Does the model read your picture if it is only shrunk? Shrunk and made light on dark? Prepared?
 
 # %%
 my_prediction = {"only shrunk": None, "shrunk, inverted": None, "prepared": None}  # True if it is read as a 4
@@ -225,8 +225,8 @@ for name, row in zip(pictures, own, strict=True):
 look(three, class_attention(c), config.patch, titles=list(pictures))
 
 # %% [markdown]
-# Many a "the model is bad" is a picture that was prepared differently in training and in use. And a model always answers: it cannot say that a picture
-# is no digit.
+# A model that seems bad may have been given pictures prepared otherwise than in training. And a model always answers: it cannot say that a picture is no
+# digit.
 #
 # ## Keep it
 #

@@ -93,9 +93,9 @@ tinyvit.Explorer(images[:2], p, config, titles=[f"a {label}" for label in labels
 # %% [markdown]
 # ## What a map says, and what it does not
 #
-# A map shows along which ways information flows in one step of many. That is less than why the answer is what it is, for three reasons. A large weight
-# on a patch whose value vector is small, or is ignored by the output projection, moves nothing. By the second block a token is no longer its patch: it
-# has already taken from others. And the residual stream goes around attention as well. (The dispute:
+# A map shows along which ways information flows in one block. It does not show why the answer is what it is, for three reasons. A large weight on a
+# token whose value vector is small, or is ignored by the output projection, moves nothing. By the second block a token is no longer its patch: it has
+# already taken from others. And the residual stream goes around attention as well. (The dispute:
 # [Jain and Wallace 2019](https://arxiv.org/abs/1902.10186), [Wiegreffe and Pinter 2019](https://arxiv.org/abs/1908.04626).)
 #
 # The first reason, measured. What token $s$ adds to the class token through head $i$ is its weight $a_{0s}$ times the vector $v_s W_o^i$, where $W_o^i$
@@ -138,13 +138,13 @@ else:
 # %% [markdown]
 # ## Rollout: following attention through all layers
 #
-# The second reason can be met. Let $A_l$ $[T, T]$ be the map of layer $l$, as a mean over its heads. If token $t$ takes the share $A_{ts}$ from
+# The second reason can be allowed for. Let $A_l$ $[T, T]$ be the map of layer $l$, as a mean over its heads. If token $t$ takes the share $A_{ts}$ from
 # token $s$ in one layer, and in the layer below $s$ has taken $A_{su}$ from $u$, then $t$ has $\sum_s A_{ts} A_{su}$ from $u$: a matrix product.
 # Through all layers:
 #
 # $$ R = A_L\, A_{L-1} \cdots A_1 $$
 #
-# The third reason can be met roughly: a block adds what attention brings to what was there, so half of a token is said to stay where it is,
+# So can the third, roughly: a block adds what attention brings to what was there, so half of a token is said to stay where it is,
 # $A_l \to (A_l + I) / 2$, with $I$ the identity. This is **rollout** ([Abnar and Zuidema 2020](https://arxiv.org/abs/2005.00928)); figure 6 of the ViT
 # paper is made so. (Half is a convention: [measured](07_the_vision_transformer.ipynb), the parts are not equally large. And the MLP is left out.)
 #
@@ -168,9 +168,9 @@ figure
 #
 # ## What speaks for the class
 #
-# Attention knows nothing of the answer. A gradient does. Let $y_k$ be the logit of class $k$. If a weight $a_{ts}$ were 0, $y_k$ would lose, to first
-# order, $a_{ts}\, da_{ts}$. Of each head, only the part that speaks for the class is kept, $\max(0, a\, da)$, then the mean over heads is taken
-# ([Chefer et al. 2021](https://arxiv.org/abs/2012.09838), who then go through the layers as rollout does; we simply add up the layers).
+# A map does not depend on the class that one asks about; a gradient does. Let $y_k$ be the logit of class $k$, and $da_{ts}$ its gradient by the weight
+# $a_{ts}$. Were this weight 0, $y_k$ would lose, to first order, $a_{ts}\, da_{ts}$. Only what speaks for the class is kept, $\max(0, a\, da)$, then the
+# mean over heads is taken ([Chefer et al. 2021](https://arxiv.org/abs/2012.09838), who then follow the layers as rollout does; we add them up).
 # `weighted_attention` runs the backward pass and catches $da$ on its way:
 
 # %%
@@ -186,7 +186,7 @@ titles = [f"a {label}" for label in labels[:2]]
 overlay_figure(images[:2], {kind: weights[:2] for kind, weights in kinds.items()}, titles)
 
 # %% [markdown]
-# Three answers, and they differ. Which is right cannot be seen by looking.
+# They differ. Which is right cannot be seen by looking.
 #
 # ## How far heads look
 #
@@ -200,7 +200,7 @@ distance_figure(distances, uniform)
 
 # %% [markdown]
 # In the paper's large models some heads of the first layers look only close by, as a convolution does. Here no head does: all lie near the line,
-# on images four patches wide. What would other heads look like? Four, made by hand:
+# on images four patches wide. What would the measure say of these four, made by hand?
 
 # %%
 N = config.grid**2
@@ -229,7 +229,8 @@ for axes, title, head, distance in zip(others, weights, by_hand[0], far_and_near
 figure
 
 # %% [markdown]
-# The measure tells near from far. It does not tell sharp from blurred: the head whose every patch looks at one patch drawn by lot lies on the line.
+# The measure tells near from far. It does not tell sharp from blurred: "by lot", each patch looks at a single one, and "everywhere" at all, with nearly
+# the same distance.
 #
 # ## What a wrong answer looked at
 #
@@ -250,7 +251,7 @@ mistakes_figure(images[wrong], labels[wrong], probabilities[wrong], with_identit
 #
 # Hiding anything does harm, so a drop needs rivals that know less: patches drawn at **random**; the **brightest** patches, those with most ink; and the
 # hardest rival, the **average rollout** of all test images, which hides the same patches in every image. And what does it mean to hide? A black patch
-# may look like the background of another digit. So everything is done twice: once the patch becomes black, once that of the average training image.
+# may look like background. So everything is done twice: a hidden patch becomes black, or the same patch of the average training image.
 #
 # Which ranking does most harm? Put the six in order, in `my_prediction`, before you run the cell.
 
@@ -345,14 +346,14 @@ for fill in fills:
 #
 # - **Rollout finds patches that matter**: far more than random ones, whatever they are hidden with.
 # - **The last block's map is no such guide**, though it is the one that is usually shown: from two patches on it is far behind rollout.
-# - **Brightness, which knows nothing of the model,** is closer to rollout where two or more patches become black than where they become average. What
-#   counts as important depends on what is put in its place.
+# - **Brightness, which knows nothing of the model,** is close behind rollout where four patches become black, and far behind where they become average.
+#   What counts as important depends on what is put in its place.
 # - **What speaks for the class** is ahead of rollout for one or two average patches, behind it for four, and behind it for two or more black ones. (It
 #   was told the answer. The others were not.)
 # - **The average rollout, the same patches in every image**, is behind the image's own for two black patches, and ahead for one or two average ones.
 #
-# So rollout has found where, on this grid, digits are told apart. It has not been shown to say what was special about one image. (This is one small
-# model; another seed trains another. What carries over is the way of asking: an intervention, rivals, and an error bar.)
+# So rollout has found where, on this grid, digits are told apart. Whether it says what was special about one image depends on how patches are hidden.
+# (This is one small model. What carries over is the way of asking: an intervention, rivals, and an error bar.)
 #
 # **Exercise, new ground.** Turn the question round: hide the patches that a measure calls *least* important. What should happen to the probability with
 # a good measure, and with one that is no guide? Guess for rollout, the last block and random patches; then write one line with `drops`.
@@ -377,8 +378,8 @@ else:
 # %% [markdown]
 # ## What we know now
 #
-# A map shows a way, rollout follows all of them, a gradient asks about one class; what any of them is worth, an intervention tells. `tinyvit report RUN`
-# makes these figures of a run of your own.
+# A map shows one block, rollout follows all of them, a gradient asks about one class; an intervention tells what any of them is worth.
+# `tinyvit report RUN` makes these figures of the run in the folder `RUN`.
 
 # %%
 assert accuracy > 0.95
@@ -393,4 +394,4 @@ for fill in fills:
     assert found["rollout", fill][0].max() < 1e-4  # nothing hidden, nothing lost
 
 # %% [markdown]
-# Next: [speed](12_speed.ipynb), or why the readable form costs nothing.
+# Next: [speed](12_speed.ipynb), or where the time of a training step goes.

@@ -76,7 +76,7 @@ print(f"a step on {B} images: {1e3 * before:.0f} ms; once freed memory is kept: 
 #
 # Now a stopwatch is put around the layers, while the whole step runs. Which takes more of its time, LayerNorm and GELU, or attention? Next to each
 # part's time stands its **arithmetic**: the multiply-adds of its matrix products, from `tinyvit.shapes`. (The backward pass of $y = x w$ takes twice as
-# many as the forward pass. Here the whole last block is computed, of which training needs one row, so the step takes longer than above.)
+# many as the forward pass. Here the whole last block is computed, of which training needs the class row alone, so the step takes longer than above.)
 
 # %%
 parts = {  # the module in which each is called, and its name
@@ -166,27 +166,28 @@ figure
 #
 # ## What could the machine do?
 #
-# The best that a core can do is one large product of square matrices. The multiply-adds in a second there are its **peak**. What share of it do the
-# parts reach, and the whole step?
+# A core comes closest to its best in one large product of square matrices. The multiply-adds in a second there are its **peak** here. What share
+# of it do the parts reach, and the whole step?
 
 # %%
 side = 1536
 square = rng.standard_normal((side, side), dtype=np.float32)
 peak = side**3 / seconds(np.matmul, square, square, repeat=5)
-print(f"peak of one core: {1e-6 * peak:,.0f} million multiply-adds in a second, in float32\n")
+print(f"peak of one core: {1e-6 * peak:,.0f} million multiply-adds in a second, in float32; ", end="")
+print(f"a step has {1e-6 * total:,.0f} million\n")
 
 for name in ("q, k, v, o", "fc1, fc2", "attention"):
     print(f"{name:11} {work[name] / spent[name].sum() / peak:4.0%} of the peak")
 print(f"{'whole step':11} {sum(work.values()) / whole.sum() / peak:4.0%} of the peak")
 
 # %% [markdown]
-# No library reaches the peak on a model so small: [the page on speed](../docs/speed.md) measures the same share for PyTorch, on the same cores.
+# PyTorch does not reach the peak on this model either: [the page on speed](../docs/speed.md) has its share.
 #
 # ## One large product, not many small ones
 #
 # The linear layers come closest. With $x$ $[B, T, I]$ and a matrix $w$ $[I, O]$, NumPy's `x @ w` runs $B$ products, one for each image. Each row of $x$
-# meets the same $w$, so the leading axes can be merged, $[BT, I]$, and it is one product. The backward pass needs $dw$, a sum over all rows: as $B$
-# products of which each gives a whole $[I, O]$, to be added up; or as one, which adds inside.
+# meets the same $w$, so the leading axes can be merged, $[BT, I]$, and it is one product. The backward pass needs $dw$, a sum over all rows. With $B$
+# products each gives an array $[I, O]$, and these are added up. One product of the merged rows adds them itself.
 #
 # Always 1,600 rows of 64 numbers and $w$ $[64, 256]$, in images of $T$ rows each. For which $T$ will many products be slow?
 
@@ -247,8 +248,8 @@ error = abs(row_sums(x) - x.sum(axis=-1, keepdims=True)).max()
 print(f"largest difference {error:.1e}")
 
 # %% [markdown]
-# Such things stand in the leaves, `ops` and `linear`, each beside a comment that says why, and each has a plain twin in the tests that it must agree
-# with. The composites (encoder block, MLP, the whole model) are the textbook's.
+# Such things stand only in the leaves, `ops` and `linear`, each beside a comment that says why, and [tests](../tests/ops/test_sums.py) compare them
+# with a plain form. The composites (encoder block, MLP, the whole model) are the textbook's.
 #
 # ## Memory: micro-batches keep it flat
 #
@@ -265,8 +266,8 @@ for name in ("digits", "mnist", "B/16"):
 
 # %% [markdown]
 # But [the gradient of a batch is a sum over parts of it](09_training.ipynb). A part of 32 images, a **micro-batch**, can be finished, forward and
-# backward, before the next one begins. On the left the bytes that the cache holds according to `tinyvit.shapes`, and the peak of memory that Python saw
-# during a gradient, with all that is in passing. (The former counts the whole last block, of which training computes one row: hence the gap.)
+# backward, before the next one begins. On the left are the bytes that the cache holds according to `tinyvit.shapes`, and the most memory that Python held
+# during a gradient, arrays included that are freed at once. (`shapes` counts the whole last block, of which training computes one row: hence the gap.)
 #
 # On the right, the time for each image against the size of the micro-batch:
 
@@ -315,7 +316,7 @@ figure
 # ## Half the digits, half the time?
 #
 # The models here are trained in float32: numbers of 4 bytes, with about seven decimal digits. float64 has sixteen, takes twice the memory, and the
-# processor multiplies half as many of them at a time. Gradient checks need it; training does not:
+# processor multiplies half as many of them at a time. Gradient checks need it; training does not. By what factor will a step be slower?
 
 # %%
 p64 = trees.map(lambda a: a.astype(np.float64), p)
@@ -391,7 +392,7 @@ print("after four steps the parameters are equal to the bit:", same_bits)
 print(exercises.source(xp_of))
 
 # %% [markdown]
-# It is in `row_sums`, further up. There is no second copy of a layer for the GPU. Is there a GPU here?
+# `row_sums`, further up, calls it. There is no second copy of a layer for the GPU. Is there a GPU here?
 
 # %%
 try:

@@ -81,8 +81,8 @@ for name, entry in list(header.items())[:12]:
     print(f"{entry['dtype']}  {entry['shape']!s:14} {entry['data_offsets']!s:16} {name}")
 
 # %% [markdown]
-# `F32` is float32. An array lies in the file row by row, at offsets counted from where the numbers begin. The whole file as a map, a stripe for each
-# array, as wide as its bytes:
+# `F32` is float32. An array lies in the file row by row, at offsets counted from where the numbers begin. The whole file, with a stripe for each array as
+# wide as its bytes:
 
 # %%
 KINDS = {"attention": BLUE, "intermediate": ORANGE, ".output.dense": "#e69f00", "embeddings": "#56b4e9"}
@@ -206,9 +206,9 @@ for letter, array in {"q": q, "k": k, "v": v}.items():
     print(f"{letter} transposed is ours, to the bit:", np.array_equal(array.T, p["blocks"][0]["msa"][letter]["w"]))
 
 # %% [markdown]
-# Why fuse them? The ViT paper writes $[\mathbf{q}, \mathbf{k}, \mathbf{v}] = \mathbf{z}\, \mathbf{U}_{qkv}$ (its equation 5). The three matrices lie side by
-# side, $[D, 3D]$, and one product makes all three; split afterwards it is the same function with the same gradients. The package keeps three, because
-# then the queries may come from somewhere else than keys and values.
+# Why fuse them? The ViT paper writes $[\mathbf{q}, \mathbf{k}, \mathbf{v}] = \mathbf{z}\, \mathbf{U}_{qkv}$ (its equation 5). The three matrices lie
+# side by side, $[D, 3D]$, and one product makes all three; split afterwards it is the same function with the same gradients. The package keeps three,
+# because then the queries may come from somewhere else than keys and values.
 
 # %%
 rng = np.random.default_rng(0)
@@ -257,7 +257,7 @@ print("largest difference with gelu='erf':", abs(logits_of(read, found) - expect
 # ## Break it
 #
 # What else does the file not say? In timm's and Hugging Face's files the number of heads: `query` is $[D, D]$, however many heads share its columns.
-# Without `config.json`, only models of the published sizes are known. Nothing is guessed then:
+# Without `config.json`, only models of the published sizes are known. For any other, the reader asks:
 
 # %%
 Path("bare.safetensors").write_bytes(Path("timm/model.safetensors").read_bytes())
@@ -310,14 +310,14 @@ if my_prediction:
     print("as you predicted" if my_prediction == kept_theirs else f"you said {my_prediction}, found {kept_theirs}")
 
 # %% [markdown]
-# No shape is wrong in any of them. Accuracy finds most, misses the exchanged LayerNorms, and sees nothing of GELU. So the package's readers are held
-# against the libraries' own logits, to $10^{-4}$ in float32 and to $10^{-10}$ in float64, at which every line but the first is caught
-# ([docs/weights.md](../docs/weights.md)).
+# No shape is wrong in any of them. Accuracy finds most, misses the exchanged LayerNorms, and sees nothing of GELU. So the package's readers are compared
+# with the libraries' own logits, to $10^{-4}$ in float32 and $10^{-10}$ in float64 ([docs/weights.md](../docs/weights.md)). Either would catch every line
+# but the first.
 #
 # ## Another image size
 #
-# For a Vision Transformer one array alone depends on the number of patches: the table of positions. For images of another size it is taken, without the
-# class token's row, for a picture of $G \times G$ pixels with $D$ channels, and resized
+# Of a Vision Transformer's arrays one alone depends on the number of patches: the table of positions. For another size it is resized, without the class
+# token's row, as a picture of $G \times G$ pixels with $D$ channels
 # ([Dosovitskiy et al. 2021](https://arxiv.org/abs/2010.11929), section 3.2).
 #
 # **Exercise.** Resize by straight lines with the corners aligned: new pixel $i$ of $G'$ lies at $i (G - 1) / (G' - 1)$, in units of old pixels, and is a
@@ -344,9 +344,9 @@ for grid in (G, 2, 7):
         print(f"{grid} x {grid}: {'right' if np.allclose(mine, right, atol=1e-5) else 'the patches are not yet right'}")
 
 # %% [markdown]
-# Here the table of $4 \times 4$ patches becomes one of $7 \times 7$. Each row of pictures is one of its two principal directions, the patterns of which
-# it has most. In the middle a cubic curve is laid through the neighbours, as Hugging Face does it; on the right are the straight lines of the exercise,
-# as in Google's code.
+# Here the table of $4 \times 4$ patches becomes one of $7 \times 7$. The two rows of pictures show its part along its two principal directions, in
+# which the patches' rows differ most. In the middle a cubic curve is laid through the neighbours, as Hugging Face does it; on the right are the
+# straight lines of the exercise, as in Google's code.
 
 # %%
 tables = {
@@ -403,9 +403,9 @@ for words, accuracy in at_12.items():
     print(f"{words:32} test accuracy {100 * accuracy:5.1f} %")
 
 # %% [markdown]
-# Without geometry the model guesses. With the resized table it reads far more, and still loses much, and not for the scale alone: padded digits, whose
-# patches are as they were, lose more with it than with the old rows. The model has never met the embeddings in between. That is what fine-tuning at the
-# new size is for, and the resized table is where it starts.
+# Without geometry the model guesses. With the resized table it reads far more enlarged digits, but fewer than at the old size. Scale is not the only
+# reason: padded digits have the old scale, and with the resized table fewer of them are read than with the old rows. The model has never met positions in
+# between. So one trains on at the new size (**fine-tuning**), from the resized table.
 #
 # ## Small choices
 #
@@ -469,8 +469,8 @@ figure
 
 # %% [markdown]
 # The order is the lesson. On top is how pictures and positions are resized: an antialiasing resize averages all the pixels that become one, Google's
-# reads the nearest four only, and the two do not see the same picture. Then nothing for three decimals; then GELU, eps and the precision, which change
-# no answer here. Whoever reports an accuracy should name the preprocessing first.
+# reads the nearest four only, and the two do not see the same picture. GELU, eps and the precision move logits about a thousandth as far, or less,
+# and change no answer here. Whoever reports an accuracy should name the preprocessing first.
 #
 # ## A real file
 #
@@ -499,17 +499,16 @@ answer = tinyvit.vit(image[None], p_read, config_read)[0].argmax()
 print(f"found: {notes.class_names[answer]}; it is a {y_test[0]}")
 
 # %% [markdown]
-# Three facts of the paper about such models. Positions are interpolated for other sizes, as above (section 3.2). Predicting masked patches, without
-# labels, gains 2 points over training from scratch, and stays 4 points behind training with labels (section 4.6).
-# [Hybrids](17_convolution_first.ipynb), which have a ResNet in front, lead a little at small cost; the lead vanishes for larger models (section 4.4,
-# figure 5).
+# Two facts of the paper. A ViT-B/16 that first learned to predict hidden patches, without labels, is 2 points better on ImageNet than one trained from
+# scratch, and 4 points behind one that first learned with labels (section 4.6). [Hybrids](17_convolution_first.ipynb), which have a ResNet in front,
+# lead a little at small cost; the lead vanishes for larger models (section 4.4, figure 5).
 
 # %% [markdown]
 # ## What we know now
 #
-# A weights file is names, shapes and numbers. The names are one of three dialects; the shapes tell the model's sizes, but for the heads; the numbers
-# need a transpose here and an exchange of axes there. How a picture is prepared, which GELU, which eps: that has to come from elsewhere, and mattered
-# here in this order.
+# A weights file is names, shapes and numbers. The names follow one of three sources; the shapes tell the model's sizes, but for the heads; the numbers
+# need a transpose here and an exchange of axes there. How a picture is prepared, which GELU, which eps has to come from elsewhere, and mattered here in
+# this order.
 
 # %%
 assert drifts["right"] == 0

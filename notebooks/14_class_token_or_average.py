@@ -2,7 +2,7 @@
 # # Class token or average: how many tokens make one answer
 #
 # **The question.** After the last block there is a vector for every token, and one answer is wanted for the whole image. From which vector? The
-# Vision Transformer adds a token of its own, the **class token**, and reads that. Convolutional networks take the **mean** of all places. Does it
+# Vision Transformer adds a token of its own, the **class token**, and reads that. Many convolutional networks take the **mean** of all places. Does it
 # matter? And what has the learning rate to do with it? Lit is what this notebook is about:
 
 # %%
@@ -12,8 +12,8 @@ overview("class token", "readout")
 
 # %% [markdown]
 # Two models are trained on handwritten digits for five epochs. They differ in one setting, `pool`: one has a class token, the other averages its 16
-# patches. Three test images: beside each, where the class token of the one looks in the last layer; and for the other, what each patch would answer if
-# it were asked alone, grey where it agrees with the mean of all. (On the third image the patches agree least.)
+# patches. Three test images, and two panels beside each. The first shows where the one model's class token looks in the last block. The second shows what
+# each patch of the other model would answer alone, grey where it agrees with the mean of all. (On the third image the patches agree least.)
 
 # %%
 import dataclasses
@@ -84,7 +84,7 @@ for number, panels in zip((0, 1, agree.argmin()), figure.subplots(1, 9).reshape(
 figure
 
 # %% [markdown]
-# The right panels are the model itself. The mean of many vectors, times a matrix, is the mean of their products: so every patch has a vote, its own
+# The second panel is the model itself: the mean of many vectors, times a matrix, is the mean of their products. So every patch has a vote, its own
 # logits, and the model's logits are the mean of all votes. A patch has 2 x 2 pixels. How often is it right alone?
 
 # %%
@@ -124,9 +124,9 @@ for pool, config in configs.items():
 # %% [markdown]
 # ## What the class token is not
 #
-# It is no start-of-sentence symbol: nothing is written. The class token **aggregates**: it begins as the same vector for every image, and in each block
-# attention lets it gather from the patches what the answer will need. That it stands first is a convention. What changes if we move it, with its row of
-# the position table, to the end of the sequence, and read the last row? In float64:
+# The class token is no start-of-sentence symbol: nothing is written. It begins as the same vector for every image, and in each block attention lets it
+# gather from the patches what the answer will need. Must it stand first? We move it, with its row of the position table, to the end of the sequence,
+# and read the last row, in float64:
 
 # %%
 p64 = trees.map(lambda leaf: leaf.astype(np.float64), trained["class"])
@@ -143,7 +143,7 @@ moved_error = abs(moved - tinyvit.vit(images64, p64, digits)[0]).max()
 print(f"the class token last instead of first: logits {moved_error:.0e} apart")
 
 # %% [markdown]
-# One only has to know which row to read: attention does not see the order of its rows ([positions](05_positions.ipynb)).
+# Nothing changes, but for rounding: attention does not see the order of its rows ([positions](05_positions.ipynb)).
 #
 # ## The way back
 #
@@ -190,8 +190,9 @@ print(class_report, mean_report, sep="\n\n")
 # %% [markdown]
 # ## Where the gradient goes
 #
-# And below the last block? Two fresh models, 64 images, and for each image a random gradient of norm 1 by what is read, $y$. How long is the gradient
-# that arrives at each token, after the last block ($z_3$) and before each of the three blocks? (Mean over the images; the class token is orange.)
+# And below the last block? Two fresh models, 64 images, and for each a random gradient $dy$ of norm 1. What is the norm of the gradient that
+# arrives at each token, after the last block ($z_3$) and before each of the three blocks ($z_2$, $z_1$, $z_0$)? (Mean over the images; the class token is
+# orange.)
 
 
 # %%
@@ -237,10 +238,10 @@ print(f"1 / std of the rows that are read: class {rstd['class']:.2f}, mean {rstd
 print(f"length of y: class {length['class']:.2f}, which is the root of {digits.dim}; mean {length['mean']:.2f}")
 
 # %% [markdown]
-# With the class token, a patch hears of the loss only through attention: at $z_3$ nothing, and one block further down what the class token has taken
-# from it. Even at $z_0$, most of the squares are still at the class token: they go into it and its row of the positions, which all images share. With
-# the mean, every patch hears of the loss directly, in shares that differ little. The class token's is larger by more than $N = 16$, because LayerNorm
-# also multiplies a row's gradient by its $1/\mathrm{std}$, which is larger for the class token.
+# With the class token, a patch gets gradient only through attention: at $z_3$ none, and one block further down for what the class token has taken from
+# it. Even at $z_0$, most of the squared norm is still at the class token: it goes into that token and its row of the positions, which all images share.
+# With the mean, every patch gets gradient directly, in shares that differ little. The class token's is more than $N = 16$ times as large, because
+# LayerNorm also multiplies a row's gradient by its $1/\mathrm{std}$, which is larger for the class token.
 #
 # A smaller gradient need not mean a smaller step: parameters are shared by all tokens, and AdamW divides by the gradient's usual size
 # ([training](09_training.ipynb)). A mean of vectors is shorter than one of them, which would ask for a *larger* rate. One has to train, at several
@@ -258,9 +259,9 @@ factor = broken.rows[0].analytic / broken.rows[0].numeric
 print(f"analytic / numeric = {factor:.3f}; there are {T} rows")
 
 # %% [markdown]
-# (AdamW would all but have hidden it.) Second, exchange the order: the LayerNorm of the mean, instead of the mean of the LayerNorms. (timm's `fc_norm`
-# is that: [pool.py](../tinyvit/layers/pool.py).) Suppose that somebody means the paper's readout, and writes this, with its backward pass. Will the check
-# find it?
+# (AdamW [hardly minds](09_training.ipynb) such a factor.) Second, exchange the order: the LayerNorm of the mean, instead of the mean of the LayerNorms.
+# (timm's `fc_norm` is that: [pool.py](../tinyvit/layers/pool.py).) Somebody who means the paper's readout writes this, with its backward pass. Will the
+# check find it?
 
 
 # %%
@@ -279,8 +280,8 @@ fooled = tinyvit.gradcheck(norm_of_mean, norm_of_mean_backward, z, norm)
 print(str(fooled).splitlines()[-1])
 
 # %% [markdown]
-# The check passes: this *is* the gradient of that function. Which function was meant, only a second opinion on the values can tell, as plain as possible,
-# a **twin** made of loops:
+# The check passes: this *is* the gradient of that function. That another function was meant shows only in its values. So compare them with a **twin**,
+# the formula again, as plain as possible, in loops:
 
 
 # %%
@@ -305,9 +306,9 @@ print(f"norm of the mean,  far from the twin by {wrong:.2f}; for a single token 
 # ## The learning rate
 #
 # The authors of the paper first tried the mean, and it "performed very poorly". The reason was neither the token nor the mean: the difference, they
-# write, "is fully explained by the requirement for a different learning-rate" (appendix D.3). Their figure 9 shows three curves, of 5-shot accuracy on
-# ImageNet: the class token at the learning rate $8 \cdot 10^{-4}$; the mean at $8 \cdot 10^{-4}$, clearly worse; and the mean at $3 \cdot 10^{-4}$, as good
-# as the class token.
+# write, "is fully explained by the requirement for a different learning-rate" (appendix D.3). Their figure 9 shows three curves of accuracy on
+# ImageNet, of [probes](../docs/lab.md#what-are-features-worth-for-new-classes) trained on five images of each class (5-shot): the class token at the
+# learning rate $8 \cdot 10^{-4}$; the mean at $8 \cdot 10^{-4}$, clearly worse; and the mean at $3 \cdot 10^{-4}$, as good as the class token.
 #
 # So both are trained here at four learning rates, with four seeds each, thirty-two runs of five epochs. The bars are 95 % intervals of the mean by
 # Student's t: wide, for four runs.
@@ -360,7 +361,7 @@ print(f"{'here':10} {here[0]:24} {here[1]:24} {here[2]}")
 
 # %% [markdown]
 # Both results can be true: five epochs of a small model are not the paper's training. What carries over is the lesson: two designs that are compared at
-# one learning rate, tuned for one of them, are not compared. The same sweep with more learning rates, more seeds, and on MNIST, is one command,
+# one learning rate, tuned for one of them, are not compared. The same with more learning rates and seeds, and on MNIST, is one command,
 # `tinyvit lab pooling` ([the paper lab](../docs/lab.md#class-token-or-average)).
 #
 # ## What either costs
@@ -379,7 +380,7 @@ for pool, config in configs.items():
 
 # %% [markdown]
 # Each row that is left out saves its query, its scores, its weighted sum and its output projection, and both layers of the MLP: $2D^2 + 2TD + 2DM$
-# multiply-adds, with $M$ for the MLP's hidden width. For one image, forward ("saved" is what the class row alone does without):
+# multiply-adds, with $M$ for the MLP's hidden width. For one image, forward ("saved" is by computing the class row only):
 
 # %%
 print("model    blocks   class, in full   class row only   saved             mean")
@@ -397,7 +398,7 @@ for name in ("digits", "mnist", "B/16"):
 #
 # ## Exercise: the largest of each feature
 #
-# A third readout takes, for each feature, the largest number among the patches. Forward it is given. Who hears of the loss now? And if two patches are
+# A third readout takes, for each feature, the largest number among the patches. Its forward pass is given. Which patches get gradient now? And if two are
 # equal?
 
 
@@ -417,7 +418,7 @@ exercises.grade(max_readout, my_max_readout_backward, np.random.default_rng(1).s
 # ## What we know now
 #
 # A class token is a place in which an answer is gathered, a mean is a vote of tokens that have all gathered. One sends all of the gradient into a single
-# row, the other a share of $1/N$ into each. Which is better has no answer before the learning rate of either has been tuned.
+# row, the other a share of $1/N$ into each. Which is better can be told only after each has its own learning rate.
 
 # %%
 assert votes_error < 1e-4 and moved_error < 1e-10 and 0.5 < by_one < by_all

@@ -3,8 +3,8 @@
 #
 # **The question.** A Vision Transformer looks at each patch through one linear map, and leaves the rest to attention. The paper
 # ([Dosovitskiy et al. 2021](https://arxiv.org/abs/2010.11929), section 3.1) has a second model, the **hybrid**: a convolutional network, a ResNet
-# ([He et al. 2016](https://arxiv.org/abs/1512.03385)), looks first, and the Transformer takes the map that it leaves for an image. What do the
-# convolutions bring? And of what is such a network made?
+# ([He et al. 2016](https://arxiv.org/abs/1512.03385)), looks first, and its output, the **map** of features, is the image that the Transformer gets. What
+# do the convolutions bring? And of what is such a network made?
 
 # %%
 from tinyvit.viz import overview
@@ -12,9 +12,9 @@ from tinyvit.viz import overview
 overview("image", "patches")
 
 # %% [markdown]
-# Lit is what the network takes the place of. To begin with, a small hybrid is trained on handwritten digits whose pixels are doubled, to 16 x 16. Here
-# is one on its way: the image; four channels after the first convolution, the **stem**; four channels of the map that the Transformer gets, 4 x 4
-# places; and where its class token then looks.
+# Lit is what the network replaces. A small hybrid is trained on handwritten digits whose pixels are doubled, to 16 x 16. Here is one on its way: the
+# image; four channels after the first convolution, the **stem**; four channels of the map that the Transformer gets, 4 x 4 places; and where its class
+# token then looks.
 
 # %%
 import dataclasses
@@ -132,8 +132,9 @@ for stride in (1, 3):
     )
 
 # %% [markdown]
-# At stride 1 a convolution is **equivariant** to every shift; patches only to whole ones ([01](01_pixels_to_tokens.ipynb)). What does the overlap cost?
-# Guess: by how many times does `unfold` enlarge a photograph of 224 x 224 pixels, for the ResNet's first convolution of 7 x 7 with stride 2?
+# At stride 1 a convolution is **equivariant** to every shift; at stride $P$, as patches have it, only to shifts by whole patches
+# ([01](01_pixels_to_tokens.ipynb)). What does the overlap cost? Guess: by how many times does `unfold` enlarge a photograph of 224 x 224 pixels, for
+# the ResNet's first convolution of 7 x 7 with stride 2?
 
 # %%
 photograph = np.zeros((1, 224, 224, 3), np.float32)
@@ -142,14 +143,13 @@ larger = unfolded.size / photograph.size
 print(list(photograph.shape), "->", list(unfolded.shape), f": {larger} times as many numbers")
 
 # %% [markdown]
-# A pixel is in $(K/s)^2 = 12.25$ windows on average. That is why the backward pass of `unfold` is a sum: what is used several times has the sum of
-# the gradients ([the derivation](../docs/derivations/convolution.md)).
+# A pixel is in $(K/s)^2 = 12.25$ windows on average, and its gradient is the sum of theirs ([the derivation](../docs/derivations/convolution.md)).
 #
 # ## Where the windows stand
 #
-# For a window to be centred on a pixel at the edge, something has to stand outside of the image: zeros. How many? TensorFlow and JAX, where the
-# published hybrids were trained, take as few as are needed for $\lceil n / s \rceil$ windows to end, and call it **SAME**: if their number is odd,
-# the *smaller* half comes before the image. PyTorch's networks put equally many on both sides, $(K - 1) / 2$. The sizes come out the same. Are the
+# For a window to be centred on a pixel at the edge, something has to stand outside of the image: zeros, the **padding**. How many? TensorFlow and JAX,
+# where the published hybrids were trained, take as few as make room for $\lceil n / s \rceil$ windows along $n$ pixels (**SAME**): if their number is
+# odd, the *smaller* half comes before the image. PyTorch's networks put equally many on both sides, $(K - 1) / 2$. The sizes come out the same. Are the
 # windows the same?
 
 
@@ -195,10 +195,10 @@ print(f"relative change of the map {moved_by:.2f}; accuracy {accuracy:.1%} -> {b
 print("with the digits moved as well:", ", ".join(f"{n} px {share:.0%}" for n, share in enumerate(by_shift)))
 
 # %% [markdown]
-# The shape is the same, and the accuracy is gone. The stem has moved its windows by one pixel, and the pooling by one place of the stem, which is two
-# pixels. Move the digits by these three pixels, and much comes back; the rest, presumably, was lost at the border. In R50+B/16 the ways through the
-# 3 x 3 convolutions are moved by $1 + 2 + 4 + 8 = 15$ of 224 pixels, those along the shortcuts by less. Whoever moves weights from one library to
-# another has to move the padding as well.
+# The shape is the same, and the accuracy is gone. The stem has moved its windows by one pixel, and the max-pooling behind it (below) by one place of
+# the stem, which is two pixels. Move the digits by these three pixels, and much comes back; the rest, presumably, was lost at the border. In R50+B/16,
+# the paper's hybrid, two more strides follow: $1 + 2 + 4 + 8 = 15$ of 224 pixels, and less along the shortcuts (below). Whoever moves weights from one
+# library to another has to move the padding as well.
 #
 # Now the way back ([how exercises are marked](00_start_here.ipynb)); `padding` and `entries` of `tinyvit.ops.unfold` say where windows stand, and loops
 # are welcome:
@@ -212,7 +212,7 @@ def my_unfold_backward(dy, c, stride=1):
 exercises.check("unfold_backward", my_unfold_backward)
 
 # %% [markdown]
-# And a pooling, new: the mean of each window of 3 x 3, at stride 2. By how many does the corner divide?
+# And new ground, **pooling** by the mean: that of each window of 3 x 3, at stride 2. By how many pixels does the window in the corner divide?
 
 
 # %%
@@ -253,7 +253,7 @@ print(f"1000 w + 7 in place of w changes the kernel by {stretched:.0e}")
 print(f"so the gradient has no part along the ones ({along_ones:.0e}) and hardly one along w ({along_w:.0e})")
 
 # %% [markdown]
-# Which gradient has these two properties?
+# Write the gradient. Does yours have these two properties?
 
 
 # %%
@@ -281,9 +281,8 @@ for deviation in deviations:
 #
 # ## GroupNorm, and why not BatchNorm
 #
-# Behind each convolution the features are normalised. Over what? There are three answers, and for each we take one number of the result: which
-# numbers of the input does it depend on? Rows are the places of three small images, columns their six channels; the number is marked, and what it
-# depends on is blue.
+# Behind each convolution the features are normalised. Over what? There are three answers. On which numbers of the input does a single number of the
+# result depend? Rows are the places of three small images, columns their six channels; the number is marked, and what it depends on is blue.
 
 
 # %%
@@ -368,14 +367,14 @@ print("gradients 1, 10, 100 and 1000 go to:\n", back[0, :, :, 0].astype(int))
 
 # %% [markdown]
 # All of it goes to the winner, and a pixel that wins twice has the sum: the 7 won two windows (1 + 10). Of the equal threes in the corner the first
-# one won. That is a choice, since a maximum has no derivative at a tie, and *all of them* would be a wrong one: the gradient would grow.
+# one won. A maximum has no derivative at a tie, so that is a choice; but giving the gradient to *each* of them would multiply it.
 
 
 # %%
 def my_max_pool_backward(dy, c, kernel, stride):
     """dy of y's shape -> dx [B, H, W, C].
 
-    The cache has x and winner, of y's shape: the number, in raster order, of the window's first largest pixel.
+    The cache has x and winner, of y's shape: the number, in reading order, of the window's first largest pixel.
     """
 
 
@@ -405,8 +404,9 @@ print(f"{wide} channels: {in_unit:,} parameters, two convolutions of 3 x 3 witho
 print(exercises.source(bottleneck))
 
 # %% [markdown]
-# Each `standardised_convolution` is the three steps from above: standardise, convolve, GroupNorm. Note where the last ReLU stands: behind the sum.
-# In a ViT nothing but additions lies on the way through; here each unit cuts off what is negative.
+# Each `standardised_convolution` is the three steps from above: standardise, convolve, GroupNorm. The `shortcut` is the way around the three, a residual
+# connection. The last [ReLU](06_layer_norm_and_gelu.ipynb) stands behind the sum: in a ViT nothing but additions lies on the way through; here each unit
+# cuts off what is negative.
 #
 # The last `gamma` of a fresh unit is **zero**, so it hands its shortcut on, and a deep network begins as a shallow one. Here is a fresh unit, its
 # input positive, as behind another unit. Which of its parameters have a gradient at all?
@@ -443,9 +443,9 @@ print(
 
 # %% [markdown]
 # A usual ResNet-50 has 3, 4, 6 and 3 units, and its map of 7 x 7 makes 49 tokens. For R50+B/16 the paper takes stage 4 away, and puts as many units
-# into stage 3, $6 + 3 = 9$. The depth stays, the halving goes, and the map of 14 x 14 makes 196 tokens, as many as B/16 has. The 98,659,112
-# parameters are the number in Google's own test. (The name R+Ti/16 misleads: a patch of its map has 8 x 8 places, so a token stands for 32 x 32
-# pixels.)
+# into stage 3, $6 + 3 = 9$. The depth stays, the halving goes, and the map of 14 x 14 makes 196 tokens, as many as B/16 has. The 98,659,112 parameters
+# are as many as in [Google's own test](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_test.py). (The name R+Ti/16
+# misleads: a patch of its map has 8 x 8 places, so a token stands for 32 x 32 pixels.)
 #
 # ## What the convolutions bring
 #
@@ -478,8 +478,8 @@ figure
 
 # %% [markdown]
 # Few seeds, one learning rate, and digits of 8 x 8 pixels: that shows a direction at most. In the paper (section 4.4, figure 5) hybrids are ahead of
-# ViTs when the computation is small, and "the difference vanishes for larger models". On photographs, a JPEG copy of CIFAR-10, the hybrid learns more
-# than the ViT from 5,000 images, by 4.27 ± 3.77 points, and a plain convolutional network more than both; from 500, nothing tells hybrid and ViT apart
+# ViTs when the computation is small, and "the difference vanishes for larger models". On 5,000 small colour photographs (a JPEG copy of CIFAR-10) and
+# in equal *time*, the hybrid's lead is 4.27 ± 4.68 points, which may be chance, and that of a convolutional network without attention 10.95 ± 4.47
 # ([the paper lab](../docs/lab.md#attention-convolution-or-both), `tinyvit lab backbone`).
 #
 # ## What we know now
