@@ -288,6 +288,32 @@ def heads_loop(x, kv, p, *, heads, bias=None):
     return linear(np.concatenate(found, axis=-1), p["o"])[0], {}
 
 
+def heads_reshaped(x, kv, p, *, heads, bias=None):
+    """The queries, keys and values of all heads, but cut as [B, h, T, d] at once."""
+    q, k, v = (t @ p[name]["w"] + p[name]["b"] for t, name in zip((x, kv, kv), "qkv", strict=True))
+    q, k, v = (t.reshape(len(t), heads, t.shape[1], -1) for t in (q, k, v))
+    y, _ = attention(q / math.sqrt(q.shape[-1]), k, v, bias)
+    return linear(y.swapaxes(1, 2).reshape(x.shape), p["o"])[0], {}
+
+
+def heads_reversed(x, kv, p, *, heads, bias=None):
+    """The last head first, under the package's names."""
+    q, k, v = (t @ p[name]["w"] + p[name]["b"] for t, name in zip((x, kv, kv), "qkv", strict=True))
+    q, k, v = (t.reshape(*t.shape[:2], heads, -1).swapaxes(1, 2)[:, ::-1] for t in (q, k, v))
+    y, att = attention(q / math.sqrt(q.shape[-1]), k, v, bias)
+    return linear(y.swapaxes(1, 2).reshape(x.shape), p["o"])[0], {"att": att}
+
+
+def smoothing_for_others(logits, labels, smoothing=0.0):
+    """As in the first Transformer's code: the share is spread over the K - 1 classes that are not true."""
+    targets = np.full(logits.shape, smoothing / (logits.shape[1] - 1))
+    targets[np.arange(len(labels)), labels] = 1 - smoothing
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    loss = -(targets * log_probabilities).sum() / len(labels)
+    return loss, {"probabilities": np.exp(log_probabilities), "targets": targets}
+
+
 def heads_interleaved(x, kv, p, *, heads):
     q, k, v = (t @ p[name]["w"] + p[name]["b"] for t, name in zip((x, kv, kv), "qkv", strict=True))
     d = q.shape[-1] // heads
@@ -1173,7 +1199,36 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
         "divided by B",
         lambda dloss, c: dloss * (c["probabilities"] - c["targets"]),
     ),
-    "every h-th column a head": ("multi_head_attention", "value", "is wrong in", heads_interleaved),
+    "every h-th column a head": (
+        "multi_head_attention",
+        "order",
+        "in split_heads, each head takes every h-th column",
+        heads_interleaved,
+    ),
+    "heads reshaped, their axes not exchanged": (
+        "multi_head_attention",
+        "order",
+        "in split_heads, the axes are reshaped",
+        heads_reshaped,
+    ),
+    "1 - y in the pre-logits layer": (
+        "pre_logits_backward",
+        "missing term",
+        "in tanh_backward, the derivative is 1 - y",
+        lambda dy, p, c: linear_backward(dy * (1 - c["tanh"]["y"]), p, c["linear"]),
+    ),
+    "smoothing for the other classes alone": (
+        "cross_entropy",
+        "value",
+        "In its cache, the first array that is not the package's is targets: it is wrong in",
+        smoothing_for_others,
+    ),
+    "heads in reverse order": (
+        "multi_head_attention",
+        "order",
+        "the first array that is not the package's is att/q: it has the right numbers in reverse order along axis 1",
+        heads_reversed,
+    ),
     "no scale": (
         "multi_head_attention",
         "scale",

@@ -14,7 +14,7 @@ from tinyvit.exercises.diagnosis import agrees, any_factor, known_factor
 from tinyvit.exercises.exercise import exercises as all_exercises
 from tinyvit.exercises.hints import hints
 from tinyvit.exercises.mistakes import FORGOTTEN, mistakes
-from tinyvit.exercises.source import edited, planted
+from tinyvit.exercises.source import edited, planted, with_part
 
 KNOWN = [
     pytest.param(name, mistake, id=f"{name}: {mistake.says}") for name in all_exercises() for mistake in mistakes(name)
@@ -24,7 +24,7 @@ KNOWN = [
 @pytest.mark.parametrize("name", all_exercises())
 def test_the_packages_own_function_is_right(name):
     verdict = exercises.check(name, all_exercises()[name].function)
-    assert verdict and verdict.kind == "right", verdict
+    assert verdict and verdict.kind == "right" and "in its cache" not in verdict.says, verdict
 
 
 @pytest.mark.parametrize("name, answer, forward", [(*case, None)[:3] for case in RIGHT.values()], ids=RIGHT)
@@ -87,6 +87,60 @@ def test_the_verdict_reads_well():
     )
     for name in ("linear_backward", "merge_heads"):  # without a cache of their own
         assert exercises.check(name, all_exercises()[name].function).says.endswith("float32 stays float32.")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "said"),
+    [
+        ("gelu", lambda c: {"dydx": 0 * c["dydx"]}, "dydx in its cache is not the package's: it is wrong in 42 of 42"),
+        ("gelu_tanh", lambda c: {"dydx": -c["dydx"]}, "dydx in its cache is not the package's: it has the wrong sign"),
+        ("linear", lambda c: {"x": c["x"].swapaxes(0, 1)}, "the numbers are right, exchange the axes."),
+        (
+            "max_pool",
+            lambda c: c | {"winner": c["winner"] + 1},
+            "winner in its cache is not the package's: it is wrong",
+        ),
+    ],
+)
+def test_of_a_right_answer_a_cache_with_other_numbers_under_the_packages_names_is_told(name, wrong, said):
+    """The answer stays right: a backward pass of its own may be meant for it."""
+    forward = all_exercises()[name].function
+
+    def answer(*inputs, **keywords):
+        y, c = forward(*inputs, **keywords)
+        return y, wrong(c)
+
+    verdict = exercises.check(name, answer)
+    assert verdict and said in verdict.says
+
+
+def test_a_known_mistake_that_only_the_cache_shows_is_named():
+    mistake = next(known for known in mistakes("gelu") if known.says.startswith("the derivative is only Phi(x)"))
+    verdict = exercises.check("gelu", edited(all_exercises()["gelu"].function, mistake.edit))
+    assert verdict and f"dydx in its cache is not the package's: {mistake.says}." in verdict.says
+
+
+def test_nothing_is_said_of_a_cache_that_cannot_be_compared():
+    linear = all_exercises()["linear"].function
+    own = {}
+    own["itself"] = own
+    for c in ({"x": "x"}, {"x": None}, {"x": np.array([None])}, {"x": 0, "more": 1}, {1: (2, 3)}, own):
+        verdict = exercises.check("linear", lambda x, p, c=c: (linear(x, p)[0], c))
+        assert verdict and "in its cache" not in verdict.says
+        verdict = exercises.check("linear", lambda x, p, c=c: (linear(x, p)[0] ** 2, c))
+        assert verdict.kind == "value" and "In its cache" not in verdict.says
+
+
+def test_a_cell_gets_to_its_parameters_through_the_gates():
+    """dx is the gates' own gradient: the matrices' and the state's are made from it."""
+    for name in ("gru_cell_backward", "lstm_cell_backward"):
+        backward = all_exercises()[name].function
+
+        def answer(dy, p, c, backward=backward):
+            dx, dstate, g = backward(dy, p, c)
+            return 2 * dx, 2 * dstate, {"w": 2 * g["w"]}
+
+        assert exercises.check(name, answer).says.startswith("dx is 2 times what is expected")
 
 
 def test_a_right_backward_pass_is_told_by_its_own_names():
@@ -226,6 +280,16 @@ def test_an_edit_may_stand_in_what_a_function_calls():
     assert outer(1) == 3 and inner(1) == 2
     with pytest.raises(ValueError, match="outer contains 0 times"):
         edited(outer, ("nowhere", FORGOTTEN))
+
+
+def adding(x, *, more=1):
+    return inner(x) + more
+
+
+def test_a_part_is_replaced_and_defaults_stay():
+    other = with_part(adding, edited(inner, ("2 * x", "3 * x")))
+    assert (other(1), other(1, more=2)) == (4, 5)
+    assert adding(1) == 3 and inner(1) == 2
 
 
 def test_every_op_and_layer_is_an_exercise():

@@ -1,6 +1,7 @@
 """The marker: is the learner's function right, and if it is not, what kind of wrong?"""
 
 import difflib
+import inspect
 import itertools
 import warnings
 from typing import NamedTuple
@@ -15,8 +16,9 @@ from tinyvit.exercises.answer import Wrong, by_name, check_form, listed, returne
 from tinyvit.exercises.diagnosis import agrees, any_factor, known_factor, where_wrong, wrong_order, wrong_shape
 from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.hints import hints
+from tinyvit.exercises.kept import first_wrong, remark
 from tinyvit.exercises.mistakes import mistakes
-from tinyvit.exercises.source import Text, edited, source
+from tinyvit.exercises.source import Text, edited, source, with_part
 from tinyvit.viz.comparison import comparison
 
 
@@ -53,6 +55,9 @@ class Verdict(NamedTuple):
 def check(name, answer, forward=None):
     """Mark an answer to an exercise. That it was tried, or is right, is kept: see `progress`.
 
+    The results are marked. Of the cache of a forward pass, arrays under the package's names are compared as well: of a
+    wrong answer of which nothing else is known, to say where on the way it goes wrong; of a right one, as a remark.
+
     Parameters
     ----------
     name : str
@@ -85,6 +90,7 @@ def check(name, answer, forward=None):
             for call in exercise.calls:
                 _mark(exercise, call, answer, forward or exercise.forward)
             expected = _mark_float32(exercise, answer, forward or exercise.forward)
+            of_cache = remark(exercise, answer)
     except Wrong as wrong:
         if wrong.args[0] != "unwritten":
             record.keep("exercises", name, lambda before: before or "tried")
@@ -95,7 +101,7 @@ def check(name, answer, forward=None):
     says = f"{listed(shapes)} {agree} with the package, and float32 stays float32."
     if name + "_backward" in exercises():
         says += f' Its cache is not marked here: exercises.check("{name}_backward", yours, forward=this) does that.'
-    return Verdict(name, "right", says)
+    return Verdict(name, "right", says + of_cache)
 
 
 def is_right(name, answer):
@@ -159,7 +165,9 @@ def _mark(exercise, call, answer, forward):
             agrees(expected[name], results.get(name)) for name in fine
         )
 
-    kind, says = _fault(exercise, wrong[0], found[wrong[0]], expected[wrong[0]], made)
+    kind, says = _fault(
+        exercise, wrong[0], found[wrong[0]], expected[wrong[0]], made, lambda: first_wrong(exercise, call, answer)
+    )
     if kind == "overflow":
         says += _why_not_finite(exercise, call, answer, forward)
     words = [f"{says}.", f"Right already: {listed(fine)}." if fine else ""]
@@ -189,8 +197,12 @@ def _expected(exercise, function, arguments):
     return by_name(exercise, function(*copied(list(inputs)), **copied(keywords)))
 
 
-def _fault(exercise, name, found, expected, made):
-    """(kind, words) for what is wrong with one of the results; made(mistake) says whether that mistake was made."""
+def _fault(exercise, name, found, expected, made, on_the_way):
+    """(kind, words) for what is wrong with one of the results.
+
+    made(mistake) says whether that mistake was made; on_the_way() is what is wrong first in the cache, and is asked
+    where nothing else is known: a wrong array on the way to it says more than the wrong result.
+    """
     if expected.dtype == bool:  # shown as 0 and 1
         found, expected = found.astype(int), expected.astype(int)
     if words := wrong_shape(found, expected):
@@ -202,6 +214,9 @@ def _fault(exercise, name, found, expected, made):
     for mistake in (*known, *(mistakes(exercise.forward.__name__) if exercise.backward else ())):
         if made(mistake):
             return mistake.kind, f"{name}: {mistake.says}"
+    for mistake in _of_parts(exercise):
+        if made(mistake):
+            return mistake.kind, f"{name}: in {mistake.function}, {mistake.says}"
     if fault := known_factor(found, expected, exercise.sizes):
         return fault[0], f"{name} {fault[1]}"
     if words := wrong_order(found, expected):
@@ -209,8 +224,21 @@ def _fault(exercise, name, found, expected, made):
     for one, other in itertools.combinations(known, 2):
         if made(one, other):
             return one.kind, f"{name}, two things: {one.says}; and {other.says}"
-    kind, words = any_factor(found, expected) or ("value", where_wrong(found, expected))
-    return kind, f"{name} {words}"
+    if fault := any_factor(found, expected):
+        return fault[0], f"{name} {fault[1]}"
+    words, cached = f"{name} {where_wrong(found, expected)}", on_the_way()
+    if not cached:
+        return "value", words
+    kind, place, fault = cached
+    return kind, f"{words}. In its cache, the first array that is not the package's is {place}: {fault}"
+
+
+def _of_parts(exercise):
+    """The known mistakes of the exercises that the function calls: whoever writes a part anew may make them there."""
+    called = (exercise.function.__globals__.get(name) for name in exercise.function.__code__.co_names)
+    ours = {other.function for other in exercises().values()}
+    parts = [part for part in called if inspect.isfunction(part) and part in ours]
+    return [mistake for part in parts for mistake in mistakes(part.__name__)]
 
 
 def _why_not_finite(exercise, call, answer, forward):
@@ -229,10 +257,13 @@ def _with(exercise, call, *made):
     """What the package's function returns with these mistakes in it, by name; nothing if it fails."""
     edits = [mistake.edit for mistake in made]
     try:
-        if made[0].function == exercise.function.__name__:
-            wrong, forward = edited(exercise.function, *edits), exercise.forward
-        else:  # a mistake of the forward pass, which its cache has kept
-            wrong, forward = exercise.function, edited(exercise.forward, *edits)
+        wrong, forward = exercise.function, exercise.forward
+        if made[0].function == wrong.__name__:
+            wrong = edited(wrong, *edits)
+        elif made[0].function == forward.__name__:  # a mistake of the forward pass, which its cache has kept
+            forward = edited(forward, *edits)
+        else:  # of a part
+            wrong = with_part(wrong, edited(wrong.__globals__[made[0].function], *edits))
         return _expected(exercise, wrong, exercise.arguments(call, forward))
     except Exception:  # a mistake may be impossible for these shapes, or in this pair
         return {}

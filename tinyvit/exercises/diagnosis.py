@@ -75,6 +75,19 @@ def wrong_order(found, expected):
     return None
 
 
+def unlike(found, expected, sizes):
+    """(kind, words) for an array that is not what was expected, by its look alone; no known mistake is tried."""
+    if words := wrong_shape(found, expected):
+        return "shape", words
+    if expected.dtype.kind != "f":  # numbers of places, or masks: a factor or an order would say nothing
+        return "value", where_wrong(found.astype(int), expected.astype(int))
+    if fault := known_factor(found, expected, sizes):
+        return fault
+    if words := wrong_order(found, expected):
+        return "order", words
+    return any_factor(found, expected) or ("value", where_wrong(found, expected))
+
+
 def ratios(found, expected):
     """The least, the median and the greatest found / expected, over the entries that are not near 0; None of none.
 

@@ -340,8 +340,9 @@ def exercises():
         sizes=merged,
     )
     steps = {"B": 3, "S": checks.S, "H": 4}
-    pair(gru_cell.gru_cell, gru_cell.gru_cell_backward, of("gru_cell"), ("dx", "dh", "g"), sizes=steps)
-    pair(lstm_cell.lstm_cell, lstm_cell.lstm_cell_backward, of("lstm_cell"), ("dx", "dstate", "g"), sizes=steps)
+    cells = dict(sizes=steps, way=("dx",))  # x is what the input says to the gates: all else is made from its gradient
+    pair(gru_cell.gru_cell, gru_cell.gru_cell_backward, of("gru_cell"), ("dx", "dh", "g"), **cells)
+    pair(lstm_cell.lstm_cell, lstm_cell.lstm_cell_backward, of("lstm_cell"), ("dx", "dstate", "g"), **cells)
     x, start, p = cases["recurrence/gru padded"].inputs
     token = np.arange(checks.S) < np.array([[5], [3], [1]])
     pair(
