@@ -1,0 +1,101 @@
+"""The Chinese of the notebooks: of paragraphs that there are, with their markup, and without a number of its own."""
+
+import re
+import shutil
+
+import pytest
+
+pytest.importorskip("myst_nb", reason="the Chinese notebooks need the extra docs: pip install -e '.[docs]'")
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+from docs import chinese
+
+MARKDOWN = MarkdownIt().use(dollarmath_plugin)
+PAIRS = [(name, *pair) for name in chinese.translated() for pair in chinese.catalogue(name).items()]
+NUMBER = r"\d+(?:[.,]\d+)*"
+
+
+def markup(text):
+    """What a translation leaves as it is: where links lead, code, formulas, how much is emphasised; in any order."""
+    kept = []
+    for token in MARKDOWN.parseInline(text)[0].children:
+        kept += [(token.type, str(token.attrs.get("href", "")), token.content)] if token.type != "text" else []
+    return sorted(part for part in kept if not part[0].endswith(("_close", "break")))
+
+
+def loose(text):
+    """Marks that emphasise nothing, as ** before a letter and after a full stop."""
+    return [token.content for token in MARKDOWN.parseInline(text)[0].children if "**" in token.content]
+
+
+def numbers(text):
+    """The numbers of the prose; what is in code, a formula or a link's address is not looked at."""
+    return {
+        n
+        for token in MARKDOWN.parseInline(text)[0].children
+        if token.type == "text"
+        for n in re.findall(NUMBER, token.content)
+    }
+
+
+@pytest.fixture(scope="module")
+def sources():
+    return chinese.sources(chinese.translated())
+
+
+def test_coverage(sources):
+    """Every paragraph in a catalogue is one of its notebook; what is not translated is shown in English."""
+    for name, found in sources.items():
+        known = chinese.catalogue(name)
+        print(f"{name}: {sum(bool(known.get(paragraph)) for paragraph in found)} of {len(found)} paragraphs")
+        assert known.keys() - set(found) == set(), f"{name} has changed: run `python docs/chinese.py`"
+        assert any(known.values())
+
+
+def test_a_translation_keeps_the_markup():
+    assert len(PAIRS) > 100
+    for name, english, translation in PAIRS:
+        if translation:
+            assert markup(translation) == markup(english), f"{name}: {translation}"
+            assert loose(translation) == [], name
+
+
+def test_a_translation_has_no_number_of_its_own():
+    for name, english, translation in PAIRS:
+        assert numbers(translation) <= numbers(english), f"{name}: {translation}"
+
+
+def test_what_these_tests_look_at():
+    text = "**One** [two](three.md#four) `five` $6$, 7 and 8,000.5."
+    assert [part[0] for part in markup(text)] == ["code_inline", "link_open", "math_inline", "strong_open"]
+    assert markup("`five` $6$ [zwei](three.md#four) **eins**") == markup(text)
+    for changed in (text.replace("four", "for"), text.replace("five", "fife"), text.replace("$6$", "6")):
+        assert markup(changed) != markup(text)
+    assert numbers(text) == {"7", "8,000.5"}
+    assert loose("**好。**好") and not loose("**好**。好")
+
+
+def test_a_catalogue_is_written_as_it_is_read(tmp_path, monkeypatch):
+    name = chinese.translated()[0]
+    known, written = chinese.catalogue(name), (chinese.CATALOGUES / f"notebooks/{name}.po").read_bytes()
+    monkeypatch.setattr(chinese, "CATALOGUES", tmp_path)
+    chinese.write(name, known)
+    assert (tmp_path / f"notebooks/{name}.po").read_bytes() == written
+
+
+def test_the_site_shows_chinese_and_a_changed_paragraph_in_english(tmp_path, monkeypatch):
+    name = chinese.translated()[0]
+    locale = tmp_path / "locale"
+    catalogues = locale / chinese.CATALOGUES.relative_to(chinese.LOCALE)
+    shutil.copytree(chinese.CATALOGUES, catalogues, ignore=shutil.ignore_patterns("*.mo"))
+    known = chinese.catalogue(name)
+    changed = next(paragraph for paragraph in known if paragraph.startswith("**"))
+    monkeypatch.setattr(chinese, "CATALOGUES", catalogues)
+    chinese.write(
+        name, {("old " if paragraph == changed else "") + paragraph: text for paragraph, text in known.items()}
+    )
+    shown = dict(chinese.paragraphs([name], chinese.LANGUAGE, locale)[name])
+    in_chinese = {paragraph for paragraph, text in shown.items() if re.search(r"[\u4e00-\u9fff]", text)}
+    assert in_chinese == {paragraph for paragraph, text in known.items() if text} - {changed}
+    assert shown[changed].startswith("The question.")
