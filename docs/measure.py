@@ -9,7 +9,8 @@
     python docs/measure.py long          attention over many tokens, whole and in blocks -> docs/speed.md
     python docs/measure.py ranks         1, 2, 4 ranks over MPI beside worker processes, and bytes -> docs/speed.md
     python docs/measure.py fine_tuning   steps with frozen blocks, with recomputed ones -> docs/speed.md
-    python docs/measure.py results       test accuracy and training time, three seeds -> docs/results.md, docs/text.md
+    python docs/measure.py trials        what python -m docs.records has tried -> docs/records.md
+    python docs/measure.py results       test accuracy and training time, three seeds -> docs/{results,text,records}.md
     python docs/measure.py figure        accuracy against seconds -> docs/figures/mnist.png
     python docs/measure.py inside RUN    tinyvit plot of a finished run -> docs/inside.md, docs/figures
     python docs/measure.py commands      tinyvit COMMAND --help -> docs/commands.md
@@ -51,8 +52,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from docs import ablation, asked, commands, fine_tuning, long, patterns, ranks, readme
-from docs.readme import DOCS, LAB, PRESETS, TEXTS, TRAINED, replace
+from docs import ablation, asked, commands, fine_tuning, long, patterns, ranks, readme, records
+from docs.readme import DOCS, LAB, PRESETS, RECORDS, TEXTS, TRAINED, replace
 from tests.browser import BROWSER, OPTIONS, driven
 from tests.package_layers import PACKAGES, ROOT, imports, modules
 from tinyvit import trees
@@ -77,6 +78,7 @@ from tinyvit.training.machine import machine
 from tinyvit.training.run import open_run
 
 SEEDS = (0, 1, 2)
+DATA = os.environ.get("TINYVIT_DATA")  # where the archive of a preset's name lies, too
 INSIDE = ("attention", "rollout", "distance", "positions", "filters", "mistakes")  # figures of docs/inside.md
 TITLES = {"seconds": "ms", "ratio": "ratio to torch eager", "memory_mb": "MB"}
 TITLES |= {"examples_per_second": "examples/s", "share_of_peak": "share of peak"}
@@ -89,11 +91,10 @@ OTHERS = [  # published by others: seconds, test accuracy in %, whose
 ]
 
 
-def tinyvit(*words, check=True):
+def tinyvit(*words, check=True, cwd=None):
     """The standard output of the command."""
-    return subprocess.run(
-        [sys.executable, "-m", "tinyvit", *words], check=check, stdout=subprocess.PIPE, text=True
-    ).stdout
+    command = [sys.executable, "-m", "tinyvit", *words]
+    return subprocess.run(command, check=check, stdout=subprocess.PIPE, text=True, cwd=cwd).stdout
 
 
 def gradients():
@@ -175,6 +176,7 @@ def results(names):
         readme.keep("presets", known)
     write_results(known, TRAINED, "results.md", "results")
     write_results(known, TEXTS, "text.md", "results")
+    write_results(known, RECORDS, "records.md", "records")
 
 
 def write_results(known, names, page, mark):
@@ -233,7 +235,7 @@ def digits(folder):
 def run(name, seed):
     """The metrics of one training run."""
     with tempfile.TemporaryDirectory() as folder:
-        tinyvit("train", "--preset", *name.split(), "--seed", str(seed), "--out", f"{folder}/run")
+        tinyvit("train", "--preset", *name.split(), "--seed", str(seed), "--out", f"{folder}/run", cwd=DATA)
         return json.loads(Path(folder, "run", "metrics.json").read_text())
 
 
@@ -374,7 +376,7 @@ def svg(width, height, parts):
 def numerics():
     """How far the logits of a model drift: trained, saved as Hugging Face, and shown a digit of 280 x 280 pixels."""
     with tempfile.TemporaryDirectory() as folder:
-        tinyvit("train", "--preset", "mnist-quick", "--out", f"{folder}/run")
+        tinyvit("train", "--preset", "mnist-quick", "--out", f"{folder}/run", cwd=DATA)
         tinyvit("convert", f"{folder}/run", f"{folder}/vit")
         picture = digits(folder)[0]
         Image.open(picture).resize((280, 280), Image.Resampling.NEAREST).save(picture)  # a model's input is smaller
@@ -594,6 +596,7 @@ ALONE = {  # what needs no more words
     "ablation": ablation.write,
     "long": long.write,
     "ranks": ranks.write,
+    "trials": records.write,
     "readme": readme.write,
 }
 
@@ -609,9 +612,9 @@ def main():
     parser.add_argument("names", nargs="*", help=about)
     args = parser.parse_args()
     if args.what == "results":
-        if unknown := [name for name in args.names if name not in (*TRAINED, *TEXTS)]:
-            parser.error(f"no preset {unknown[0]}: expected one of {', '.join((*TRAINED, *TEXTS))}")
-        results(args.names or [*TRAINED, *TEXTS])
+        if unknown := [name for name in args.names if name not in (*TRAINED, *TEXTS, *RECORDS)]:
+            parser.error(f"no preset {unknown[0]}: expected one of {', '.join((*TRAINED, *TEXTS, *RECORDS))}")
+        results(args.names or [*TRAINED, *TEXTS, *RECORDS])
     elif args.what == "inside":
         if len(args.names) != 1 or not Path(args.names[0]).is_dir():
             parser.error(f"found {' '.join(args.names) or 'no name'}: inside takes the folder of one finished run")

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # products as small as these are faster on one
-import numpy as np  # noqa: E402
+import numpy as np
 
 PATCH, DIM, DEPTH, HEADS, MLP_DIM, CLASSES = 2, 32, 3, 4, 128, 10  # P, D, L, h, M, K
 EPOCHS, BATCH, RATE, DECAY = 20, 64, 4e-3, 0.05

@@ -14,6 +14,12 @@ RESULTS, LAB = DOCS / "results.json", DOCS / "lab"
 READMES = {"en": DOCS.parent / "README.md", "zh": DOCS / "README.zh.md"}
 PRESETS = ("digits", "mnist-quick", "mnist", "mnist-best")
 TRAINED = (*PRESETS, "mnist --model swin", "mnist --model hybrid")  # rows of docs/results.md
+RECORDS = (  # rows of docs/records.md
+    "mnist-quick --model convstem",
+    "mnist --model convstem",
+    "mnist-best --model convstem",
+    "cifar-10 cifar10-jpg.zip --model convstem --dim 96 --mlp-dim 384 --depth 3 --widths 64,128",
+)
 TEXTS = (  # rows of docs/text.md
     "copy --model seq2seq",
     "copy --model attention",

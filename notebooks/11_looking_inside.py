@@ -1,10 +1,17 @@
 # %% [markdown]
 # # Looking inside a trained model
 #
-# **The question.** A Vision Transformer that reads digits is right about 98 times out of 100. Where does it look, and does that explain what it says?
+# **The question.** A Vision Transformer that reads digits is nearly always right. Where does it look, and does that explain what it says?
 #
-# We train one, which takes a few seconds, and run it on the 360 test images. Everything that follows is read from the parameters `p` and from
-# the cache `c` of this one forward pass.
+# Lit is what this notebook is about.
+
+# %%
+from tinyvit.viz import overview
+
+overview("attention", "readout")
+
+# %% [markdown]
+# We train one and run it on the test images. All that follows is read from the parameters `p` and from the cache `c` of this one forward pass.
 
 # %%
 import dataclasses
@@ -15,13 +22,12 @@ import tinyvit
 from tinyvit.layers.linear import linear
 from tinyvit.ops.patches import patchify
 from tinyvit.ops.softmax import softmax
-from tinyvit.viz.attention import attention_distance, uniform_distance, weighted_attention
-from tinyvit.viz.confusion import confusion, confusion_figure, mistakes_figure, worst_mistakes
+from tinyvit.viz.attention import attention_distance, patch_distances, uniform_distance, weighted_attention
+from tinyvit.viz.confusion import mistakes_figure, worst_mistakes
 from tinyvit.viz.distance import distance_figure
-from tinyvit.viz.embedding import filters_figure, neighbours_similarity, similarity, similarity_figure
 from tinyvit.viz.look import class_attention, look
 from tinyvit.viz.maps import attention_figure, overlay_figure
-from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
+from tinyvit.viz.picture import BLUE, ORANGE, new_figure, outline, plain, shine, show
 
 data = tinyvit.load_data("digits")
 config = tinyvit.PRESETS["digits"]
@@ -38,13 +44,33 @@ print(f"accuracy on {len(images)} test images: {accuracy:.1%}")
 look(images[:3], class_attention(c)[:3], config.patch, titles=[f"a {label}" for label in labels[:3]])
 
 # %% [markdown]
-# On the right: how much the class token, from which the answer is read, takes from each patch in the last block, as a mean over the heads. A pale
-# copy of the image lies over the colours, to see what lies where.
+# On the right: how much the class token, from which the answer is read, takes from each patch in the last block, as a mean over the heads.
 #
 # ## Every layer, every head
 #
-# A mean over heads hides what they are for. `attention_maps` takes the maps out of the cache, one array for each block. Row $t$ of a map says
-# how much token $t$ takes from each token, so every row sums to 1; token 0 is the class token.
+# `attention_maps` takes the maps out of the cache, one array for each block. Row $t$ of a map says how much token $t$ takes from each token, so every
+# row sums to 1; token 0 is the class token.
+#
+# **Exercise.** Find the map of one block, head and image in `c`, and compute it once more from the queries and keys that lie beside it.
+# ([The names in the cache](07_the_vision_transformer.ipynb).)
+
+
+# %%
+def my_map(c, block, head, image):
+    """The attention map [T, T] as the cache has it."""
+
+
+def my_map_again(c, block, head, image):
+    """The same from q and k, which lie in the cache beside it: softmax(q k^T). The scale is in q already."""
+
+
+for attempt in (my_map, my_map_again):
+    answer = attempt(c, 1, 2, 3)
+    if answer is None:
+        print(f"{attempt.__name__}: not written yet")
+    else:
+        right = np.allclose(answer, tinyvit.attention_maps(c)[1][3, 2], atol=1e-5)
+        print(f"{attempt.__name__}: {'right' if right else 'another array'}")
 
 # %%
 maps = tinyvit.attention_maps(c)
@@ -56,53 +82,74 @@ for number, a in enumerate(maps):
 attention_figure(images[0], [a[0] for a in maps])
 
 # %% [markdown]
-# The same image, all three layers and four heads, the class token's row. (Figures count layers and heads from 1, lists and arrays from 0.) Heads of
-# one layer look at different places: this is the division of labour that [heads](04_heads.ipynb) are for. What the class token takes from itself is
-# not drawn, so a panel may be dark throughout: that head takes most from there.
+# The class token's row, in all layers and heads. (Figures count both from 1, lists and arrays from 0.) Heads of one layer look at different places:
+# that is [what heads are for](04_heads.ipynb). What the class token takes from itself is not drawn, so a panel may be dark throughout.
 #
-# And here with a hand on it: point at a patch, and see what that patch attends to. (Where scripts may not run, a picture stands in its place.)
+# Point at a patch, and see what it attends to. (Where scripts may not run, a picture stands in its place.)
 
 # %%
-tinyvit.Explorer(images[:4], p, config, titles=[f"a {label}" for label in labels[:4]])
+tinyvit.Explorer(images[:2], p, config, titles=[f"a {label}" for label in labels[:2]])
 
 # %% [markdown]
 # ## What a map says, and what it does not
 #
-# It is often said that an attention map shows why a model gives its answer. It shows less: along which ways information flows in one step of
-# many. Three reasons.
+# A map shows along which ways information flows in one step of many. That is less than why the answer is what it is, for three reasons. A large weight
+# on a patch whose value vector is small, or is ignored by the output projection, moves nothing. By the second block a token is no longer its patch: it
+# has already taken from others. And the residual stream goes around attention as well. (The dispute:
+# [Jain and Wallace 2019](https://arxiv.org/abs/1902.10186), [Wiegreffe and Pinter 2019](https://arxiv.org/abs/1908.04626).)
 #
-# A large weight on a patch whose value vector is small, or is ignored by the output projection, moves nothing. By the second block a token is no
-# longer its patch: it has already taken from others. And the residual stream goes around attention as well. (The dispute is an old one: Jain and
-# Wallace 2019, "Attention is not explanation"; Wiegreffe and Pinter 2019, "Attention is not not explanation".) At the end we test what such maps are
-# worth.
-#
-# The first reason, measured. What token $s$ sends to the class token through head $i$ is $a_{0s}\, v_s$, a weight times a vector. If weights
-# told everything, the vectors would all have one length:
+# The first reason, measured. What token $s$ adds to the class token through head $i$ is its weight $a_{0s}$ times the vector $v_s W_o^i$, where $W_o^i$
+# are the head's rows of the output projection. If weights told everything, these vectors would all have one length:
 
 # %%
-for number, block in enumerate(c["blocks"]):
-    length = np.linalg.norm(block["msa"]["att"]["v"], axis=-1)  # [B, h, T]
-    low, high = np.percentile(length, [5, 95])
-    print(f"block {number}: of all value vectors, 90% are between {low:.2f} and {high:.2f} long")
+for number, (block, cache) in enumerate(zip(p["blocks"], c["blocks"], strict=True)):
+    v = cache["msa"]["att"]["v"]  # [B, h, T, d]
+    sent = v @ block["msa"]["o"]["w"].reshape(config.heads, -1, config.dim)  # each head's rows of W_o: [B, h, T, D]
+    low, high = np.percentile(np.linalg.norm(sent, axis=-1), [5, 95])
+    print(f"block {number}: of all vectors that are sent, 90% are between {low:.2f} and {high:.2f} long")
+
+# %% [markdown]
+# **Exercise.** So what does attention add to the class row in one block, head by head? (`c["blocks"][block]["msa"]["o"]["x"]` holds all heads side by
+# side, `p["blocks"][block]["msa"]["o"]` the output projection.)
+
+
+# %%
+def my_parts(c, p, block):
+    """What each head adds to the class row: [h, B, D]. With the projection's bias they sum to what attention adds."""
+
+
+parts = my_parts(c, p, 1)
+if parts is None:
+    print("not written yet")
+else:
+    projection, heads = p["blocks"][1]["msa"]["o"], c["blocks"][1]["msa"]["o"]["x"][:, 0]  # [B, D]
+    to_reach = linear(heads, projection)[0]
+    shape = (config.heads, len(images), config.dim)
+    if parts.shape != shape:
+        print(f"found the shape {parts.shape}, expected {shape}")
+    elif not np.allclose(parts.sum(axis=0) + projection["b"], to_reach, atol=1e-4):
+        print("the parts and the bias do not sum to what attention adds")
+    else:
+        alone = np.zeros_like(heads)
+        alone[:, : config.dim // config.heads] = heads[:, : config.dim // config.heads]  # head 0, the others silent
+        right = np.allclose(parts[0], alone @ projection["w"], atol=1e-4)
+        print("right" if right else "the sum is right, its parts are not: which columns belong to head 0?")
 
 # %% [markdown]
 # ## Rollout: following attention through all layers
 #
 # The second reason can be met. Let $A_l$ $[T, T]$ be the map of layer $l$, as a mean over its heads. If token $t$ takes the share $A_{ts}$ from
-# token $s$ in one layer, and in the layer below $s$ has taken $A_{su}$ from $u$, then $t$ has $\sum_s A_{ts} A_{su}$ from $u$, by way of all
-# $s$: a matrix product. Through all layers:
+# token $s$ in one layer, and in the layer below $s$ has taken $A_{su}$ from $u$, then $t$ has $\sum_s A_{ts} A_{su}$ from $u$: a matrix product.
+# Through all layers:
 #
 # $$ R = A_L\, A_{L-1} \cdots A_1 $$
 #
 # The third reason can be met roughly: a block adds what attention brings to what was there, so half of a token is said to stay where it is,
-# $A_l \to (A_l + I) / 2$, with $I$ the identity. This is **rollout** (Abnar and Zuidema 2020); figure 6 of the ViT paper is made so. (Half is a
-# convention. That the two parts are equally large is not measured, and the MLP is left out.)
+# $A_l \to (A_l + I) / 2$, with $I$ the identity. This is **rollout** ([Abnar and Zuidema 2020](https://arxiv.org/abs/2005.00928)); figure 6 of the ViT
+# paper is made so. (Half is a convention: [measured](07_the_vision_transformer.ipynb), the parts are not equally large. And the MLP is left out.)
 #
-# Do the rows of $R$ still sum to 1? Let $\mathbf{1}$ be the vector of ones: a row sum of $A$ is an entry of $A\mathbf{1}$. The mean of matrices
-# with $A \mathbf{1} = \mathbf{1}$ has that property, $I$ has it, and so has a product:
-#
-# $$ \frac{A + I}{2}\, \mathbf{1} = \frac{\mathbf{1} + \mathbf{1}}{2} = \mathbf{1}, \qquad
-#    (A_2 A_1)\, \mathbf{1} = A_2 (A_1 \mathbf{1}) = A_2 \mathbf{1} = \mathbf{1}. $$
+# Do the rows of $R$ still sum to 1? Row sums of $A$ are $A\mathbf{1}$, with $\mathbf{1}$ the vector of ones, and
+# $(A_2 A_1)\, \mathbf{1} = A_2 (A_1 \mathbf{1}) = A_2 \mathbf{1} = \mathbf{1}$. And what does the identity do to them?
 
 # %%
 with_identity, without = tinyvit.rollout(maps), tinyvit.rollout(maps, identity=False)
@@ -114,15 +161,15 @@ titles = [f"a {label}" for label in labels[:2]]
 overlay_figure(images[:2], {"with identity": with_identity[:2, 0, 1:], "without": without[:2, 0, 1:]}, titles)
 
 # %% [markdown]
-# The last number (the spread of a column of $R$ over its mean) says what the identity does: without it, the product of averages makes all rows
-# alike, and every token seems to come from the same places. For the class token alone, whose row is drawn, the two do not look so different.
+# The last number is the spread of a column of $R$ over its mean: without the identity, the product of averages makes all rows alike, and every token
+# seems to come from the same places.
 #
 # ## What speaks for the class
 #
-# Attention knows nothing of the answer. A gradient does. Let $y_k$ be the logit of class $k$. If a weight $a_{ts}$ were changed a little, $y_k$
-# would change by $da_{ts}$ times as much, and so $a_{ts}\, da_{ts}$ is, to first order, what $y_k$ would lose if that weight were
-# 0. Of each head, only the part that speaks for the class is kept, $\max(0, a\, da)$, then the mean over heads is taken (Chefer et al.
-# 2021, who then go through the layers as rollout does; we simply add up the layers). The backward pass computes $da$ on its way:
+# Attention knows nothing of the answer. A gradient does. Let $y_k$ be the logit of class $k$. If a weight $a_{ts}$ were 0, $y_k$ would lose, to first
+# order, $a_{ts}\, da_{ts}$. Of each head, only the part that speaks for the class is kept, $\max(0, a\, da)$, then the mean over heads is taken
+# ([Chefer et al. 2021](https://arxiv.org/abs/2012.09838), who then go through the layers as rollout does; we simply add up the layers).
+# `weighted_attention` runs the backward pass and catches $da$ on its way:
 
 # %%
 true_class = np.eye(config.classes, dtype="float32")[labels]  # the gradient, by the logits, of the true class's logit
@@ -133,17 +180,16 @@ kinds = {
     "rollout": with_identity[:, 0, 1:],
     "for the class": for_class,
 }
-titles = [f"a {label}" for label in labels[:3]]
-overlay_figure(images[:3], {kind: weights[:3] for kind, weights in kinds.items()}, titles)
+titles = [f"a {label}" for label in labels[:2]]
+overlay_figure(images[:2], {kind: weights[:2] for kind, weights in kinds.items()}, titles)
 
 # %% [markdown]
-# Three answers to one question, and they differ. Which is right cannot be seen by looking, however plausible one of them seems. Keep that in
-# mind.
+# Three answers, and they differ. Which is right cannot be seen by looking.
 #
 # ## How far heads look
 #
-# In figure 7 the ViT paper measures how far each head looks: the distance in pixels between the asking and the answering patch, weighted by
-# attention, over all patches and images. Such a number means little without the distance of a head that looks everywhere alike, the dashed line:
+# In figure 7 the ViT paper measures how far each head looks: the distance in pixels between the asking and the answering patch, weighted by attention.
+# The dashed line is a head that looks everywhere alike:
 
 # %%
 distances, uniform = attention_distance(maps, config.patch), uniform_distance(config.grid**2, config.patch)
@@ -152,36 +198,36 @@ distance_figure(distances, uniform)
 
 # %% [markdown]
 # In the paper's large models some heads of the first layers look only close by, as a convolution does. Here no head does: all lie near the line,
-# on images four patches wide. Near the line does not mean evenly spread: a head may look at single patches that are as often far as near, like the
-# one made by hand in [heads](04_heads.ipynb).
-#
-# ## What the embeddings have learned
-#
-# The patch embedding's 32 filters have $2 \times 2$ pixels each, so they are mixtures of only four patterns. Which four, and how much of the
-# filters each accounts for (medium grey is 0; the sign is of no concern):
+# on images four patches wide. What would other heads look like? Four, made by hand:
 
 # %%
-filters_figure(p["patch"]["w"], config.channels)
+N = config.grid**2
+between = patch_distances(N, patch=config.patch)  # [N, N], pixels
+weights = {
+    "near": np.exp(-between),
+    "everywhere": np.ones((N, N)),
+    "by lot": np.eye(N)[
+        np.random.default_rng(0).permuted(np.tile(np.arange(N), (100, 1)), axis=1)
+    ],  # anew in each image
+    "far": np.exp(between),
+}
+shares = [np.broadcast_to(w / w.sum(axis=-1, keepdims=True), (100, N, N)) for w in weights.values()]
+by_hand = np.zeros((100, len(weights), 1 + N, 1 + N))  # token 0, the class token, is nowhere: the measure leaves it out
+by_hand[:, :, 1:, 1:] = np.stack(shares, axis=1)
+[far_and_near] = attention_distance([by_hand], patch=config.patch)
+
+figure = new_figure(7.5, 1.9)
+first, *others = figure.subplots(1, 5)
+show(first, images[3])
+outline(first, number=5, grid=config.grid, patch=config.patch)
+first.set_title("who looks", fontsize=9)
+for axes, title, head, distance in zip(others, weights, by_hand[0], far_and_near, strict=True):
+    shine(axes, head[1 + 5, 1:], images[3], most=head[1 + 5, 1:].max())
+    axes.set_title(f"{title}\n{distance:.2f} pixels", fontsize=9)
+figure
 
 # %% [markdown]
-# An even pattern answers to brightness, one that is lighter on one side to an edge, a chequered one to a diagonal.
-#
-# Nobody told the model that an image is a square. For its 16 patches it was given 16 rows of $E_{\mathrm{pos}}$, drawn at random. Below, the small
-# square at row $i$ and column $j$ shows how alike the position of patch $(i, j)$ is to all positions: the cosine of the angle between two rows, which
-# is 1 for a row with itself.
-
-# %%
-alike = similarity(p["pos"])
-near, far = neighbours_similarity(p["pos"])
-started = tinyvit.vit_init(np.random.default_rng(0), config)["pos"]
-print(f"neighbours {near:.2f}, all others {far:.2f}")
-print("in a new model: neighbours {:.2f}, all others {:.2f}".format(*neighbours_similarity(started)))
-similarity_figure(p["pos"])
-
-# %% [markdown]
-# In the paper's model, and in [one of MNIST](../docs/inside.md), neighbours have become more alike than others: the model has found out that
-# images have two dimensions. Here no trace of it is seen: neighbours are no more alike than any two, as in a new model, and the model does very well.
-# (The table starts large, and [what was drawn hides what was learned](05_positions.ipynb).)
+# The measure tells near from far. It does not tell sharp from blurred: the head whose every patch looks at one patch drawn by lot lies on the line.
 #
 # ## What a wrong answer looked at
 #
@@ -192,23 +238,19 @@ wrong = worst_mistakes(labels, probabilities)
 mistakes_figure(images[wrong], labels[wrong], probabilities[wrong], with_identity[wrong, 0, 1:], digits)
 
 # %% [markdown]
-# And what is taken for what. Colour is for mistakes alone; the many right answers, on the diagonal, would drown them.
-
-# %%
-counts = confusion(labels, probabilities.argmax(-1), config.classes)
-confusion_figure(counts, digits)
-
-# %% [markdown]
+# (Filters and positions: [patches](01_pixels_to_tokens.ipynb), [positions](05_positions.ipynb); a larger model:
+# [looking inside](../docs/inside.md).)
+#
 # ## An explanation is tested by an intervention
 #
-# If the patches that a measure calls important are what the answer rests on, then without them the answer should go. So: take an image, hide the
-# $k$ patches that the measure ranks highest, and see how far the true class's probability falls. Over the whole test set, with the standard
-# error of the mean, $s / \sqrt{n}$ ($s$ the standard deviation of the $n = 360$ drops).
+# If the patches that a measure calls important are what the answer rests on, then without them the answer should go. So hide the $k$ patches that the
+# measure ranks highest, and see how far the true class's probability falls: over the whole test set, with the standard error of the mean.
 #
-# A drop means nothing by itself, since hiding anything does harm. It needs rivals that know less. Here are three: patches drawn at **random**;
-# the **brightest** patches, that is, those with most ink; and the hardest rival, the **average rollout** of all test images, which hides the same
-# patches in every image. And what does it mean to hide? A black patch may look like the background of another digit. So everything is done
-# twice: once the patch becomes black, once it becomes that of the average training image.
+# Hiding anything does harm, so a drop needs rivals that know less: patches drawn at **random**; the **brightest** patches, those with most ink; and the
+# hardest rival, the **average rollout** of all test images, which hides the same patches in every image. And what does it mean to hide? A black patch
+# may look like the background of another digit. So everything is done twice: once the patch becomes black, once that of the average training image.
+#
+# Which ranking does most harm? Put the six in order, in `my_prediction`, before you run the cell.
 
 
 # %%
@@ -253,6 +295,13 @@ found = {
     for fill, value in fills.items()
 }
 
+my_prediction = []  # names of rankings, the most harmful first; compared where four patches become black
+harm = {name: found[name, "hidden patches are black"][4].mean() for name in rankings}
+if my_prediction:
+    print("yours: ", " > ".join(my_prediction), "\nfound: ", " > ".join(sorted(harm, key=harm.get, reverse=True)))
+    pairs = [(a, b) for i, a in enumerate(my_prediction) for b in my_prediction[i + 1 :]]
+    print(f"{sum(harm[a] > harm[b] for a, b in pairs)} of {len(pairs)} pairs in the right order")
+
 figure = new_figure(7.5, 3.4)
 for axes, fill in zip(figure.subplots(1, 2, sharey=True), fills, strict=True):
     for name, (_, style) in rankings.items():
@@ -273,84 +322,72 @@ for fill in fills:
         print(f"   {name:16} 1, 2, 4 hidden: {',  '.join(values)}")
 
 # %% [markdown]
-# What is found, whichever way one had hoped:
-#
-# - **Rollout finds patches that matter.** Hiding its four first patches does far more harm than hiding four at random, whatever they are hidden
-#   with.
-# - **The last block's map is no such guide**, though it is the one that is usually shown. It is above random patches, and from two patches on
-#   far below rollout.
-# - **What speaks for the class** does more harm than random patches, too, and where patches become average the most of all measures of one
-#   image, for the first two. (It was told the answer. The others were not.)
-# - **Brightness, which knows nothing of the model, does nearly as well as rollout where patches are made black**, and far less well where they
-#   become average. So what counts as important depends on what is put in its place.
-# - **The average rollout, the same patches in every image, is on the whole no worse than the image's own.** Sometimes it does less harm, sometimes
-#   more.
-#
-# The last is a comparison of two measures on the same images, so what counts is the mean and the standard error of the differences, image by
-# image:
+# All hide patches of the same images, so two measures are compared image by image: the mean of the differences, and its standard error. Here is rollout
+# less each rival; `*` marks more than two standard errors.
 
 # %%
+ahead = {}  # rollout less a rival, in standard errors
 for fill in fills:
-    for k in (1, 2, 4):
-        difference = found["rollout", fill][k] - found["average rollout", fill][k]
-        mean, error = difference.mean(), standard_error(difference)
-        print(f"{fill:28} {k} hidden: own less average {mean:+.3f} +- {error:.3f}")
+    print(fill)
+    for name in list(rankings)[1:]:
+        words = []
+        for k in (1, 2, 4):
+            difference = found["rollout", fill][k] - found[name, fill][k]
+            mean, error = difference.mean(), standard_error(difference)
+            ahead[fill, name, k] = mean / error
+            words.append(f"{mean:+.3f} +- {error:.3f}{'*' if abs(mean) > 2 * error else ' '}")
+        print(f"   rollout less {name:16} 1, 2, 4 hidden: {'  '.join(words)}")
 
 # %% [markdown]
-# With black patches the image's own rollout is ahead where two are hidden; with average ones it is behind. So rollout has found where, on this
-# grid, digits are told apart. It has not been shown to say what was special about one image.
+# Read the stars:
 #
-# This is a finding about one small model (the error bars are over images; another seed trains another model). The way of asking is what carries
-# over: an intervention, rivals, and an error bar. A figure of attention shows where information flows; whether it says why is for such a test to
-# tell.
+# - **Rollout finds patches that matter**: far more than random ones, whatever they are hidden with.
+# - **The last block's map is no such guide**, though it is the one that is usually shown: from two patches on it is far behind rollout.
+# - **Brightness, which knows nothing of the model,** is closer to rollout where two or more patches become black than where they become average. What
+#   counts as important depends on what is put in its place.
+# - **What speaks for the class** is ahead of rollout for one or two average patches, behind it for four, and behind it for two or more black ones. (It
+#   was told the answer. The others were not.)
+# - **The average rollout, the same patches in every image**, is behind the image's own for two black patches, and ahead for one or two average ones.
 #
-# ## An exercise of another kind
+# So rollout has found where, on this grid, digits are told apart. It has not been shown to say what was special about one image. (This is one small
+# model; another seed trains another. What carries over is the way of asking: an intervention, rivals, and an error bar.)
 #
-# All of this began with reading the cache. Do it yourself: find the map of one block, head and image in `c`, and compute it once more from the
-# queries and keys that lie beside it. ([The names in the cache](07_the_vision_transformer.ipynb) are listed in the notebook on the model.)
+# **Exercise, new ground.** Turn the question round: hide the patches that a measure calls *least* important. What should happen to the probability with
+# a good measure, and with one that is no guide? Guess for rollout, the last block and random patches; then write one line with `drops`.
 
 
 # %%
-def my_map(c, block, head, image):
-    """The attention map [T, T] as the cache has it."""
+def my_least(ranking, fill, k):
+    """For each image, the drop when the k patches ranked lowest are hidden."""
 
 
-def my_map_again(c, block, head, image):
-    """The same from q and k, which lie in the cache beside it: softmax(q k^T). The scale is in q already."""
-
-
-for attempt in (my_map, my_map_again):
-    answer = attempt(c, 1, 2, 3)
-    if answer is None:
-        print(f"{attempt.__name__}: not written yet")
-    else:
-        print(f"{attempt.__name__}: {'right' if np.allclose(answer, maps[1][3, 2], atol=1e-5) else 'another array'}")
-
-# %% [markdown]
-# A harder one: what does attention add to the class row in block 1, head by head? (`c["blocks"][1]["msa"]["o"]["x"]` holds all heads side by
-# side, and `p["blocks"][1]["msa"]["o"]["w"]` has the rows that belong to each.) The heads' parts and the bias should sum to this:
-
-# %%
-block, cache = p["blocks"][1]["msa"]["o"], c["blocks"][1]["msa"]["o"]
-to_reach = linear(cache["x"][:, 0], block)[0]
-print(list(to_reach.shape), "norm for the first image:", np.linalg.norm(to_reach[0]).round(3))
+if my_least(rollout, -1.0, 4) is None:
+    print("not written yet")
+else:
+    lowest = np.argsort(rollout, axis=1, kind="stable")[:, :4]
+    changed, _ = softmax(tinyvit.vit(hidden(images, lowest, -1.0), p, config, all_rows=False)[0])
+    every = np.arange(len(images))
+    expected = probabilities[every, labels] - changed[every, labels]
+    print("right" if np.allclose(my_least(rollout, -1.0, 4), expected, atol=1e-5) else "another drop")
+    for name, (ranking, _) in rankings.items():
+        print(f"{name:16} " + ",  ".join(f"{my_least(ranking, -1.0, k).mean():.3f}" for k in (1, 2, 4)))
 
 # %% [markdown]
 # ## What we know now
 #
-# `tinyvit report RUN` makes a page of all these figures for a run of your own, and [looking inside](../docs/inside.md) shows them for a model of
-# MNIST, with what is found there. The last cell asserts what this notebook has shown.
+# A map shows a way, rollout follows all of them, a gradient asks about one class; what any of them is worth, an intervention tells. `tinyvit report RUN`
+# makes these figures of a run of your own.
 
 # %%
 assert accuracy > 0.95
 assert all(np.allclose(a.sum(axis=-1), 1, atol=1e-5) for a in maps)
 assert all(np.allclose(R.sum(axis=-1), 1, atol=1e-5) for R in (with_identity, without))
-assert (np.diag(alike) == 1).all()
+assert far_and_near[0] < far_and_near[1] < far_and_near[3] and abs(far_and_near[2] / far_and_near[1] - 1) < 0.05
 assert (abs(distances / uniform - 1) < 0.3).all()
-assert counts.sum() == len(images) and np.trace(counts) == round(accuracy * len(images))
 for fill in fills:
     own, chance = found["rollout", fill][4], found["random", fill][4]
     assert (own - chance).mean() > 5 * standard_error(own - chance)
+    assert ahead[fill, "last block", 2] > 2 and ahead[fill, "last block", 4] > 2
     assert found["rollout", fill][0].max() < 1e-4  # nothing hidden, nothing lost
 
 # %% [markdown]

@@ -441,7 +441,7 @@ figure
 
 # %% [markdown]
 # It is: without warm-up post-norm hardly learns in these steps, with it slowly, and pre-norm needs none. (That is one seed and one learning rate.)
-# [Notebook 6](06_layer_norm_and_gelu.ipynb) measures why.
+# [Notebook 7](07_the_vision_transformer.ipynb) measures why.
 #
 # ## Teacher forcing, and what goes wrong in decoding
 #

@@ -53,7 +53,7 @@ def here(tmp_path, monkeypatch, finished):
 # ---- the same bits
 
 
-@pytest.mark.parametrize("model", ["cnn", "masked", "swin", "hybrid"])
+@pytest.mark.parametrize("model", ["cnn", "masked", "swin", "hybrid", "convstem"])
 def test_a_run_has_the_same_bits_with_any_number_of_workers(here, model):
     alone = helpers.outcome(here / model)
     for workers in (2, 3):
@@ -154,14 +154,15 @@ def test_fine_tuning_starts_from_the_encoder(here):
     assert config.dropout == 0 and not p["head"]["w"].any()
 
 
-@pytest.mark.parametrize("model", ["swin", "hybrid"])
+@pytest.mark.parametrize("model", ["swin", "hybrid", "convstem"])
 def test_a_transformer_of_another_kind_is_looked_into_and_gone_on_with(here, model, monkeypatch):
     """All that a ViT can be asked."""
     monkeypatch.setattr("tinyvit.commands.plot.save_figure", lambda figure, path: None)  # it takes the longest
     drawn = call("plot", model).out
     for name in ("attention", "rollout", "distance", "filters"):
         assert re.search(rf"^{name}: ", drawn, re.MULTILINE)
-    assert ("first convolution's" in drawn) == (model == "hybrid") == ("the class token, from which" in drawn)
+    assert ("first convolution's" in drawn) == (model != "swin") == ("the class token, from which" in drawn)
+    assert ("standardised kernels" in drawn) == (model == "hybrid")
     assert call("report", model).code == 0
     page = (here / model / "report.html").read_text()
     assert 'id="explorer"' in page and "explorer is left out" not in page
@@ -184,14 +185,14 @@ def test_a_transformer_of_another_kind_is_looked_into_and_gone_on_with(here, mod
         assert result.code == 0, result.err
         found, larger = tinyvit.load(f"tuned{image}/model.npz")
         assert type(larger) is type(config) and larger.image == image
-        still_there = {"swin": "stages/0/blocks/0", "hybrid": "resnet"}[model]
+        still_there = {"swin": "stages/0/blocks/0", "hybrid": "resnet", "convstem": "stem"}[model]
         moved = {name for name, leaf in trees.walk(found) if not np.array_equal(leaf, trees.named(p)[name])}
         assert moved and not any(name.startswith(still_there) for name in moved)
     assert call("train", "--out=tuned8", "--resume").code == 0
 
 
 def _first_block(x, c, p, config):
-    """The mean over the patches of the stream after the first block, which of the hybrid is also the last."""
+    """The mean over the patches of the stream after the first block, which of the others is also the last."""
     if "stages" not in c:
         return c["readout"]["class_row"]["z"][:, 1:].mean(axis=1)
     z, _ = patch_embedding(x, p["patch"], patch=config.patch)

@@ -127,7 +127,7 @@ COMMANDS = [
     ("train --norm batch", "batch", "pre, post"),
     ("train --scale 0.125", "0.125", "sqrt, none"),
     ("train --gelu relu", "relu", "erf, tanh"),
-    ("train --model vgg", "'vgg'", "vit, cnn, swin, hybrid, masked"),
+    ("train --model vgg", "'vgg'", "vit, cnn, swin, hybrid, convstem, masked"),
     ("train --model swin --window 0", "window is 0: expected a whole number from 1"),
     ("train --model swin --patch 3", "patch 3 does not divide image 8"),
     ("train --model swin --patch 8", "stage 1 has a map of 1 x 1 token, and merging takes 2 x 2", "fewer stages"),
@@ -146,6 +146,13 @@ COMMANDS = [
     ("train --model hybrid --units 2,x", "--units: found '2,x', expected whole numbers with commas between"),
     ("train --model hybrid --standardise no", "standardise is 'no'", "std, var"),
     ("train --model hybrid --group-eps 0", "group_eps is 0.0"),
+    ("train --model convstem --widths 0", "width 1 is 0"),
+    ("train --model convstem --widths 4,x", "--widths: found '4,x', expected whole numbers with commas between"),
+    ("train --model convstem --patch 3", "patch 3 does not divide the 4 x 4 places of the map that the stem makes"),
+    ("train --model convstem --widths 8,8,8 --image 4", "image 4 is too small: the stem halves its sides 3 times"),
+    ("train --optimizer sgd", "optimizer is 'sgd': expected one of adamw, muon"),
+    ("train --optimizer muo", "optimizer is 'muo': did you mean muon? Expected one of adamw, muon"),
+    ("train --schedule liner", "schedule is 'liner': did you mean linear?"),
     ("train --groups 3", "--groups: a Vision Transformer has no such setting"),
     ("shapes R50+B/16 --patch 3", "patch 3 does not divide the 14 x 14 places", "1, 2, 7, 14"),
     ("shapes R26+S/32 --image 16", "image 16 is too small", "expected at least 17"),
@@ -155,7 +162,7 @@ COMMANDS = [
     ("convert run out --to pytorch", "'pytorch'", "huggingface", "timm"),
     ("convert cnn.npz out", "only a ViT, a Swin or a hybrid", "convolutional network"),
     ("shapes --image 17", "patch 16 does not divide image 17"),
-    ("shapes --model resnet", "'resnet'", "vit, cnn, swin, hybrid, masked"),
+    ("shapes --model resnet", "'resnet'", "vit, cnn, swin, hybrid, convstem, masked"),
     ("shapes Swin-T --image 16", "stage 3 has a map of 1 x 1 token", "a larger image"),
     ("shapes Swin-T --image 30", "patch 4 does not divide image 30"),
     ("shapes B/17", "B/17", "B/16"),
@@ -256,7 +263,8 @@ GIVEN["LOGITS"], GIVEN["C"] = tinyvit.vit(GIVEN["X"], P, CONFIG)
 GIVEN["NO_CACHE"] = tinyvit.vit(GIVEN["X"], P, CONFIG, keep_cache=False)[1]
 SWIN = tinyvit.SwinConfig(image=4, channels=1, patch=1, dim=4, depths=(2,), heads=(1,), window=2, classes=3)
 HYBRID = tinyvit.HybridConfig(CONFIG.changed(patch=1), image=4, channels=1, units=(), width=4, groups=2)
-for name, config in {"SWIN": SWIN, "HYBRID": HYBRID}.items():
+CONVSTEM = tinyvit.ConvStemConfig(CONFIG.changed(patch=1), image=4, channels=1, widths=(4,))
+for name, config in {"SWIN": SWIN, "HYBRID": HYBRID, "CONVSTEM": CONVSTEM}.items():
     init, forward = getattr(tinyvit, f"{name.lower()}_init"), getattr(tinyvit, name.lower())
     p = init(np.random.default_rng(0), config)
     GIVEN |= {name: config, f"{name}_P": p, f"{name}_C": forward(GIVEN["X"], p, config, keep_cache=False)[1]}
@@ -274,6 +282,7 @@ CALLS = [
     ("SwinConfig(window=0)", "window is 0: expected a whole number from 1"),
     ("SwinConfig(heads=(3, 6))", "there are 4 depths and 2 heads: expected as many"),
     ("HybridConfig(groups=5)", "groups 5 does not divide width 64"),
+    ("ConvStemConfig(widths=())", "widths are (): expected the channels of each convolution, at least one"),
     ("Recipe(epochs='3')", "epochs is '3': expected a whole number from 1"),
     ("Recipe(learning_rate=1e30)", "learning_rate is 1e+30: expected a number from 0 to below 1e+09"),
     ("Recipe(lr=1)", "unexpected keyword argument 'lr'"),
@@ -305,6 +314,11 @@ CALLS = [
     ("hybrid(X, P, 'R50+B/16')", "'R50+B/16'", "expected a HybridConfig"),
     ("hybrid(X, P, HybridConfig())", "images are [3, 4, 4, 1]", "[B, 224, 224, 3]"),
     ("hybrid_backward(LOGITS, HYBRID_P, HYBRID_C, HYBRID)", "the cache was not kept", "without keep_cache=False"),
+    ("convstem_init(0, ConvStemConfig())", "found 0: expected a random generator"),
+    ("convstem_init(rng, CONFIG)", "found ViTConfig(", "expected a ConvStemConfig"),
+    ("convstem(X, P, 'B/16')", "'B/16'", "expected a ConvStemConfig"),
+    ("convstem(X, P, ConvStemConfig())", "images are [3, 4, 4, 1]", "[B, 224, 224, 3]"),
+    ("convstem_backward(LOGITS, CONVSTEM_P, CONVSTEM_C, CONVSTEM)", "the cache was not kept"),
     ("forward(X, P, CONFIG)", "found a ndarray", "a batch by name, {'images': images}"),
     ("forward({'image': X}, P, CONFIG)", "found ['image']", "a batch by name, {'images': images}"),
     ("vit_backward(LOGITS, P, NO_CACHE, CONFIG)", "the cache was not kept", "without keep_cache=False"),

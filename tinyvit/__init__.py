@@ -17,6 +17,7 @@ from tinyvit.errors import TinyvitError
 from tinyvit.gradcheck import gradcheck
 from tinyvit.live.page import Live
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.convstem import ConvStemConfig, convstem, convstem_backward, convstem_init
 from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_backward, hybrid_init
 from tinyvit.models.model import backward, forward, parameter_count
 from tinyvit.models.presets import PRESETS
@@ -38,6 +39,7 @@ __version__ = "0.3.0"
 __all__ = [
     "PRESETS",
     "RECIPES",
+    "ConvStemConfig",
     "Explorer",
     "HybridConfig",
     "Live",
@@ -47,6 +49,9 @@ __all__ = [
     "ViTConfig",
     "attention_maps",
     "backward",
+    "convstem",
+    "convstem_backward",
+    "convstem_init",
     "count",
     "cross_entropy",
     "cross_entropy_backward",

@@ -16,7 +16,10 @@ from tinyvit.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]
 DERIVATIONS = sorted((ROOT / "docs/derivations").glob("*.md"))
-UNLEARNED = {"sinusoids"}  # its gradient is the identity's: there is nothing to get wrong
+UNLEARNED = {  # no gradient that one could get wrong
+    "sinusoids",  # its is the identity's
+    "muon",  # an optimiser's step: see test_muon_page.py
+}
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 

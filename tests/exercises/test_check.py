@@ -256,6 +256,8 @@ def test_every_op_and_layer_is_an_exercise():
         "bottleneck": "the notebook shows it whole",
         "resnet": "it only calls the units",
         "hybrid": "it only calls the ResNet and the ViT",
+        "convolutions": "convolution and gelu in turn, which are exercises",
+        "convstem": "it only calls the convolutions and the ViT",
         "sigmoid": "one line, as tanh's",
         "gru_after_cell": "gru_cell with the reset gate elsewhere; the page of both derives it",
         "recurrent_stack": "it only calls the recurrences",
@@ -270,3 +272,11 @@ def test_every_op_and_layer_is_an_exercise():
     assert checked >= others.keys(), "an exception that is none"
     kinds = {"learned_position", "grid_position", "sinusoidal_position"}
     assert checked - others.keys() | kinds <= set(all_exercises())
+
+
+def test_a_verdict_is_drawn_where_arrays_can_be_compared():
+    softmax = all_exercises()["softmax"].function
+    wrong = exercises.check("softmax", lambda x: (2 * softmax(x)[0], {}))
+    assert wrong.picture().axes[0].get_ylabel().startswith("y[")
+    for answer in (softmax, lambda x: None, lambda x: (x[0], {}), lambda x: (x * np.nan, {}), lambda x: 1 / 0):
+        assert exercises.check("softmax", answer).picture() is None

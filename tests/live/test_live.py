@@ -22,6 +22,7 @@ from tinyvit.live.page import EXACT, IMAGES, KNOWN, LIMIT, Live
 from tinyvit.live.stages import READOUTS, ROOT, stages
 from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import CHOICES, ViTConfig
+from tinyvit.models.convstem import ConvStemConfig
 from tinyvit.models.gpt import GPTConfig
 from tinyvit.models.masked import MaskedConfig
 from tinyvit.models.presets import PRESETS
@@ -338,6 +339,7 @@ def test_in_a_notebook_the_page_takes_the_pictures_place(live, tmp_path):
         (CNNConfig(image=8), "found a convolutional network: the live page shows a Vision Transformer"),
         (SwinConfig(), "found a Swin Transformer: "),
         (PRESETS["R50+B/16"], "found a hybrid of a ResNet and a Vision Transformer: "),
+        (ConvStemConfig(), "found a Vision Transformer with a convolutional stem: "),
         (MaskedConfig(SMALL), "found a Vision Transformer that predicts masked patches: "),
         (GPTConfig(), "found a GPT"),
         ("mnist", "expected a configuration, such as tinyvit.PRESETS['mnist']"),

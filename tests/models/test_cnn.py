@@ -13,6 +13,7 @@ from tests.test_planted_bugs import assert_found
 from tests.training.helpers import toy
 from tinyvit import trees
 from tinyvit.errors import UsageError
+from tinyvit.layers.convolutions import convolutions_backward
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.model import parameter_count
 from tinyvit.models.presets import PRESETS
@@ -163,14 +164,8 @@ def test_there_are_no_blocks_to_freeze():
 
 
 BUGS = [  # function, the case that must fail, the mistake, what stands there, how it is easily written
-    (cnn_backward, "cnn", "GELU forgotten", 'dx = gelu_backward(dx, cache["gelu"])', "..."),
-    (
-        cnn_backward,
-        "cnn",
-        "gradients in the order of the way back",
-        'zip(reversed(g["convolutions"])',
-        'zip((g["convolutions"])',
-    ),
+    (convolutions_backward, "cnn", "GELU forgotten", 'dx = gelu_backward(dx, cache["gelu"])', "..."),
+    (convolutions_backward, "cnn", "gradients in the order of the way back", "zip(reversed(g)", "zip((g)"),
     (cnn_backward, "cnn", "no mean", 'mean_row_backward(dx, c["mean_row"])', "dx[:, None].repeat(4, axis=1)"),
     (mean_row_backward, "cnn", "a sum, not a mean", "dy * (1 / x.shape[1])", "dy"),
     (gelu_backward, "cnn", "the derivative forgotten", 'dy * c["dydx"]', "dy"),

@@ -14,6 +14,7 @@ from tinyvit.gradcheck import gradcheck
 from tinyvit.layers.pool import WITHOUT_CLASS_TOKEN
 from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.convstem import ConvStemConfig
 from tinyvit.models.hybrid import HybridConfig
 from tinyvit.models.masked import MaskedConfig, patch_colours
 from tinyvit.models.model import (
@@ -47,6 +48,7 @@ CONFIGS = {
     "hybrid": HybridConfig(
         VIT.changed(image=1, patch=1), image=9, channels=2, units=(1,), width=4, groups=2, standardise="var"
     ),
+    "convstem": ConvStemConfig(VIT.changed(image=1, patch=1), image=7, channels=2, widths=(3, 6)),
     "masked": MaskedConfig(dataclasses.replace(VIT, channels=1), corrupted=0.75),
 }
 OTHER = {  # a setting of each, changed
@@ -54,6 +56,7 @@ OTHER = {  # a setting of each, changed
     "cnn": dict(widths=[2, 3]),
     "swin": dict(window=1),
     "hybrid": dict(width=8, position="2d"),
+    "convstem": dict(widths=[3, 4], position="2d"),
     "masked": dict(corrupted=1, pool="mean"),
 }
 VIEWS = {"attention", "patterns", "windows", "pool", "grid", "filters", "blocks", "cut", "stream", "encoder"}

@@ -41,6 +41,7 @@ TINY = {  # options of a run of a few seconds
     "masked": ["--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8", "--dropout=0.1"],
     "swin": ["--patch=2", "--dim=8", "--depths=2,1", "--heads=2,4", "--window=2", "--drop-path=0.1"],
     "hybrid": ["--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8", "--width=8", "--groups=2"],
+    "convstem": ["--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8", "--widths=4"],
     "seq2seq": ["--dim=8"],
     "attention": ["--dim=8"],
     "transformer": ["--dim=8", "--depth=1", "--heads=2", "--mlp-dim=8", "--dropout=0.1"],

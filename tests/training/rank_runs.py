@@ -12,6 +12,7 @@ from tinyvit import trees
 from tinyvit.errors import WorkerError
 from tinyvit.models.bert import BERTConfig
 from tinyvit.models.cnn import CNNConfig
+from tinyvit.models.convstem import ConvStemConfig
 from tinyvit.models.gpt import GPTConfig
 from tinyvit.models.hybrid import HybridConfig
 from tinyvit.models.masked import MaskedConfig
@@ -34,6 +35,8 @@ CONFIGS = {
     "masked": MaskedConfig(dataclasses.replace(CONFIG, dropout=0.1)),
     "swin": SwinConfig(image=4, channels=1, patch=1, dim=4, depths=(1, 1), heads=(1, 2), window=2, classes=3),
     "hybrid": HybridConfig(dataclasses.replace(CONFIG, patch=1), image=4, channels=1, units=(), width=4, groups=2),
+    "convstem": ConvStemConfig(dataclasses.replace(CONFIG, patch=1), image=4, channels=1, widths=(3,)),
+    "muon": RANDOM,
     "seq2seq": Seq2SeqConfig(**PAIRS, dim=8),
     "attention": AttentionConfig(**PAIRS, dim=8),
     "transformer": TransformerConfig(**PAIRS, **STACK),
@@ -68,9 +71,11 @@ def fit(name, folder, **how):
         recipe, data = OF_TEXT, (text(config, 32), text(config, 9))
     if name == "frozen":
         recipe = dataclasses.replace(recipe, freeze=1)
+    if name == "muon":
+        recipe = dataclasses.replace(recipe, optimizer="muon")
     if name == "masked":
         data = tuple({"images": x} for x, _ in data)
-    run = toy_run(folder / name, recipe, 3, config) if name in ("vit", "frozen") else None
+    run = toy_run(folder / name, recipe, 3, config) if name in ("vit", "frozen", "muon") else None
     p, history = loop.fit(config, data, recipe=recipe, seed=3, run=run, progress=False, **how)
     return {"p": trees.named(p), "history": untimed(history)}
 

@@ -9,7 +9,7 @@ import pytest
 import tinyvit
 from tests.reference.compare import assert_same_bits, cast, random_vit
 from tests.training.helpers import CONFIG, RECIPE, toy
-from tinyvit import HybridConfig, SwinConfig, ViTConfig, trees
+from tinyvit import ConvStemConfig, HybridConfig, SwinConfig, ViTConfig, trees
 from tinyvit.errors import UsageError
 from tinyvit.gradcheck import gradcheck
 from tinyvit.layers.recompute import NotKept, Recomputed
@@ -29,6 +29,7 @@ from tinyvit.training.recipe import Recipe, check_recipe
 DEEP = dataclasses.replace(CONFIG, depth=3, dropout=0.2)
 SWIN = SwinConfig(image=8, channels=1, patch=1, dim=4, depths=(2, 2), heads=(1, 2), window=2, classes=3, drop_path=0.3)
 HYBRID = HybridConfig(DEEP.changed(image=1, patch=1), image=9, channels=1, units=(1, 1), width=4, groups=2)
+CONVSTEM = ConvStemConfig(DEEP.changed(image=1, patch=1), image=9, channels=1, widths=(3, 4))
 TEXT = dict(tokens=9, length=6, dim=8, depth=3, heads=2, mlp_dim=12, dropout=0.2)
 VARIANTS = {
     "as in the paper": {},
@@ -46,7 +47,7 @@ VARIANTS = {
     **{f"attention {kind}": dict(attention=kind) for kind in CHOICES["attention"] if kind != "full"},
 }
 MODELS = {name: dataclasses.replace(DEEP, **options) for name, options in VARIANTS.items()}
-MODELS |= {"swin": SWIN, "hybrid": HYBRID, "masked": MaskedConfig(DEEP, corrupted=0.5)}
+MODELS |= {"swin": SWIN, "hybrid": HYBRID, "convstem": CONVSTEM, "masked": MaskedConfig(DEEP, corrupted=0.5)}
 MODELS |= {"gpt": GPTConfig(**TEXT), "bert": BERTConfig(**TEXT), "bert, pre-norm": BERTConfig(**TEXT, norm="pre")}
 every_model = pytest.mark.parametrize("name", MODELS)
 
@@ -100,7 +101,7 @@ def test_what_is_trained_has_the_gradients_of_a_full_step(name):
             assert any(expected[key].any() for key in expected if key not in trained)
 
 
-@pytest.mark.parametrize("name", ["as in the paper", "swin", "hybrid"])
+@pytest.mark.parametrize("name", ["as in the paper", "swin", "hybrid", "convstem"])
 def test_below_the_lowest_trained_parameter_nothing_is_kept(name):
     """So the way back could not go there."""
     config = MODELS[name]
@@ -114,6 +115,8 @@ def test_below_the_lowest_trained_parameter_nothing_is_kept(name):
             assert isinstance(c["stages"][0]["merging"], NotKept) == (freeze > 2)
         if name == "hybrid":
             assert "stem" not in c["resnet"]
+        if name == "convstem":
+            assert isinstance(c["stem"], NotKept)
         dbatch, _ = model.backward(np.ones_like(y), p, c, config, freeze=freeze)
         assert dbatch == {}
 

@@ -6,7 +6,7 @@ import pytest
 
 from tinyvit.errors import UsageError
 from tinyvit.training.recipe import Recipe
-from tinyvit.training.schedule import noam, warmup_cosine
+from tinyvit.training.schedule import SCHEDULES, noam, warmup_cosine, warmup_linear
 
 HALF_ROOT = 0.5**0.5
 
@@ -28,10 +28,16 @@ def test_values_by_hand(step, rate):
     assert warmup_cosine(step, steps=20, warmup=0.2, peak=4.0) == pytest.approx(rate, abs=1e-15)
 
 
+@pytest.mark.parametrize(("step", "rate"), [(1, 1.0), (4, 4.0), (8, 3.0), (12, 2.0), (19, 0.25), (20, 0.0)])
+def test_linear_by_hand(step, rate):
+    assert warmup_linear(step, steps=20, warmup=0.2, peak=4.0) == pytest.approx(rate, abs=1e-15)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.13, 0.5, 0.99])
 @pytest.mark.parametrize("steps", [1, 2, 7, 100])
-def test_rises_to_the_peak_and_falls_to_zero(steps, warmup):
-    rates = [warmup_cosine(s, steps=steps, warmup=warmup, peak=0.3) for s in range(1, steps + 1)]
+def test_rises_to_the_peak_and_falls_to_zero(schedule, steps, warmup):
+    rates = [SCHEDULES[schedule](s, steps=steps, warmup=warmup, peak=0.3) for s in range(1, steps + 1)]
     top = rates.index(max(rates))
     assert top in (int(warmup * steps) - 1, int(warmup * steps)), "the peak is not where the warm-up ends"
     assert rates[:top] == sorted(rates[:top]) and rates[top:] == sorted(rates[top:], reverse=True)
@@ -60,9 +66,11 @@ def test_noam_by_hand():
 
 
 def test_a_recipe_names_its_schedule():
-    with pytest.raises(UsageError, match="schedule is 'nom': did you mean noam\\? Expected one of cosine, noam"):
+    with pytest.raises(
+        UsageError, match="schedule is 'nom': did you mean noam\\? Expected one of cosine, linear, noam"
+    ):
         Recipe(schedule="nom")
-    with pytest.raises(UsageError, match="schedule is \\[\\]: expected one of cosine, noam"):
+    with pytest.raises(UsageError, match="schedule is \\[\\]: expected one of cosine, linear, noam"):
         Recipe(schedule=[])
     values = dataclasses.asdict(Recipe())
     assert values.pop("schedule") == "cosine"

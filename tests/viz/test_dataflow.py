@@ -8,6 +8,7 @@ from matplotlib.patches import Rectangle
 from tinyvit.models.bert import BERTConfig
 from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.convstem import ConvStemConfig
 from tinyvit.models.gpt import GPTConfig
 from tinyvit.models.masked import MaskedConfig
 from tinyvit.models.presets import PRESETS
@@ -66,6 +67,7 @@ def test_products_with_relative_positions_are_not_on_the_way_of_the_keys():
 
 OTHERS = {
     "cnn": CNNConfig(widths=(3, 4)),
+    "convstem": ConvStemConfig(CONFIG.changed(patch=1), image=9, widths=(3, 4)),
     "masked": MaskedConfig(CONFIG),
     "seq2seq": Seq2SeqConfig(source_length=4, target_length=5, both=True),
     "attention": AttentionConfig(source_length=4, target_length=5),

@@ -21,6 +21,7 @@ from tinyvit.layers.multi_head_attention import multi_head_attention, multi_head
 from tinyvit.models.bert import BERTConfig
 from tinyvit.models.cnn import CNNConfig
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.convstem import ConvStemConfig
 from tinyvit.models.gpt import GPTConfig
 from tinyvit.models.masked import MaskedConfig
 from tinyvit.models.model import ALL_MODELS, MODELS, SEQUENCE_MODELS, Model, model_of, name_of, parameter_count
@@ -40,6 +41,7 @@ VARIANTS = {
     name: PRESETS.get(name) or dataclasses.replace(CONFIG, **ast.literal_eval(name)) for name in GOLDEN["digests"]
 }
 OTHERS = {"cnn": CNNConfig(image=9, channels=2, classes=5, widths=(3, 4)), "masked": MaskedConfig(CONFIG, 0.4)}
+OTHERS["convstem"] = ConvStemConfig(CONFIG.changed(patch=1), image=9, channels=2, widths=(3, 4))
 SMALL = {name: config for name, config in (VARIANTS | OTHERS).items() if config.image < 100}
 PAIRS = dict(source_tokens=11, target_tokens=13, source_length=4, target_length=5)
 ONE = dict(tokens=11, length=6, dim=12, depth=2, heads=3, mlp_dim=20)

@@ -31,7 +31,7 @@ def tinyvit_train(config, batch, cores, economy):
         nonlocal taken
         taken += 1
         loss, _ = pool.gradient(taken, batch, all_rows=not economy)
-        pool.do("update", taken, 1e-3)
+        pool.update(taken, 1e-3)
         return float(loss)
 
     return step

@@ -3,8 +3,10 @@
 import numpy as np
 
 from tinyvit.checks.case import B, Case, D, S, drawing
+from tinyvit.layers.convolutions import convolutions, convolutions_backward, convolutions_init
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.config import ViTConfig
+from tinyvit.models.convstem import ConvStemConfig, convstem, convstem_backward, convstem_init
 from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_init, masked_masks
 from tinyvit.models.task import label_loss, label_loss_backward
 from tinyvit.models.vit import vit, vit_backward, vit_init, vit_masks
@@ -74,7 +76,9 @@ def _vits(variants, array, randomised):
 
 
 def convolutional(rng):
-    """Cases for convolutions whose windows overlap, end at the image's edge, or leave gaps; and for the CNN."""
+    """Cases for convolutions whose windows overlap, end at the image's edge, or leave gaps; for stacks of them, for the
+    CNN, and for a ViT with a convolutional stem.
+    """
     array, randomised = drawing(rng)
     x, config = array(B, 5, 6, 4), CNNConfig(image=5, channels=2, classes=6, widths=(3, 4))
     cases = {}
@@ -93,7 +97,17 @@ def convolutional(rng):
         )
     p = randomised(cnn_init(None, config))
     model = Case(cnn, lambda dy, p, c: cnn_backward(dy, p, c, config), (array(2, 5, 5, 2), p), dict(config=config))
-    return cases | {"cnn": model}
+    p = randomised(convolutions_init(None, 2, (3, 4)))
+    cases |= {"cnn": model, "convolutions": Case(convolutions, convolutions_backward, (array(B, 5, 6, 2), p))}
+    vit = ViTConfig(image=2, patch=2, dim=4, depth=1, heads=2, mlp_dim=3, classes=3, **QUICK)
+    stem = ConvStemConfig(vit, image=6, channels=2, widths=(3, 5))  # the map has 2 x 2 places, in one patch
+    cases["convstem"] = Case(
+        convstem,
+        lambda dy, p, c: convstem_backward(dy, p, c, stem),
+        (array(B, 6, 6, 2), randomised(convstem_init(None, stem))),
+        dict(config=stem),
+    )
+    return cases
 
 
 def masked_patches(rng):

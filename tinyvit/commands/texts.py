@@ -7,7 +7,7 @@ from tinyvit.data.rules import RULES
 from tinyvit.data.text import joined, read_text, with_one_vocabulary
 from tinyvit.errors import DataError, UsageError
 from tinyvit.models.model import SEQUENCE_MODELS, name_of
-from tinyvit.training.recipe import USUAL_MODELS, Recipe, changes_of, recipe_of
+from tinyvit.training.recipe import USUAL_MODELS, Recipe, note_of_changes, recipe_of
 from tinyvit.training.settings import Settings
 
 OPTIONS = ("length", "symbols", "largest", "examples")
@@ -54,8 +54,7 @@ def text_settings(args):
     free = [name for name in model.config.settings() if name not in NO_OPTIONS]  # --length is the data's, not a GPT's
     config = model.preset(loaded.dataset).changed(**given(args, free))
     asked = given(args, fields(Recipe))
-    own = [f"{k.replace('_', ' ')} {v:g}" for k, v in changes_of(preset, name).items() if k not in asked]
-    notes = loaded.notes + ((f"the recipe {preset} for {model.title}: {', '.join(own)}",) if own else ())
+    notes = (*loaded.notes, *note_of_changes(preset, name, asked))
     recipe = recipe_of(preset, name)
     recipe = type(recipe)(**vars(recipe) | asked)
     path = data if data in RULES else os.path.abspath(os.path.expanduser(data))

@@ -37,7 +37,7 @@ from tinyvit.training.batches import example_count
 from tinyvit.training.cores import workers_for
 from tinyvit.training.folders import check_empty, next_folder
 from tinyvit.training.loop import fit
-from tinyvit.training.recipe import RECIPES, USUAL_MODELS, Recipe, changes_of, check_recipe, fine_tuning, recipe_of
+from tinyvit.training.recipe import RECIPES, USUAL_MODELS, Recipe, check_recipe, fine_tuning, note_of_changes, recipe_of
 from tinyvit.training.run import latest_run, new_run, open_run
 from tinyvit.training.settings import FREE, Settings
 from tinyvit.training.stopping import stop_requests
@@ -227,9 +227,7 @@ def _settings(args):
     else:
         config = config.changed(**sizes | given(args, model.config.settings()))
     asked = given(args, fields(Recipe))
-    own = [f"{k.replace('_', ' ')} {v:g}" for k, v in changes_of(preset, args.model).items() if k not in asked]
-    if own:
-        notes = (*notes, f"the recipe {preset} for {model.title}: {', '.join(own)}")
+    notes = (*notes, *note_of_changes(preset, args.model, asked))
     recipe = dataclasses.replace(recipe, **asked)
     how = {"pictures": pictures, "fingerprint": fingerprint, "skip_broken": args.skip_broken and pictures is not None}
     return Settings(name, config, recipe, args.seed or 0, args.weights, **how), notes

@@ -39,7 +39,7 @@ class Trial:
         """One step; returns the loss before it."""
         self.step += 1
         loss, norm = self.pool.gradient(1 if self.same_draw else self.step, batch)
-        self.pool.do("update", self.step, learning_rate)
+        self.pool.update(self.step, learning_rate)
         self.losses.append(float(loss))
         self.norms.append(float(norm))
         return float(loss)

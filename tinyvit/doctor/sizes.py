@@ -5,6 +5,7 @@ import numpy as np
 from tinyvit import trees
 from tinyvit.layers.embedding import patch_embedding
 from tinyvit.models.cnn import CNNConfig
+from tinyvit.models.map_config import MapConfig
 from tinyvit.models.model import model_of
 
 NARROW_HEAD, NARROW = 4, 8
@@ -37,7 +38,8 @@ def check_sizes(config, images, p, *, count, fine_tuned=False):
     encoder = kind.views["encoder"](config) if "encoder" in kind.views else None
     parameters, least = trees.count(p), min(config.classes - 1, NARROW)
     if encoder:
-        yield from _check_transformer(encoder, images, p, least if encoder is config else NARROW)
+        of_map, least_width = isinstance(config, MapConfig), least if encoder is config else NARROW
+        yield from _check_transformer(encoder, images, p, least_width, of_map)
     if isinstance(config, CNNConfig) and min(config.widths) < least:
         yield f"a convolution gives {min(config.widths)} channels for {config.classes} classes: expected 16 or more"
     if hasattr(config, "corrupted") and not FEW_CORRUPTED <= config.corrupted <= MANY_CORRUPTED:
@@ -50,8 +52,8 @@ def check_sizes(config, images, p, *, count, fine_tuned=False):
     return f"{parameters:,} parameters for {count:,} images: widths of heads, tokens and layers"
 
 
-def _check_transformer(config, images, p, least):
-    """The sizes of a Vision Transformer."""
+def _check_transformer(config, images, p, least, of_map):
+    """The sizes of a Vision Transformer; `of_map` if its patches are not of the images, but of a network's map."""
     if config.grid_size == (1, 1):
         yield f"one patch ({config.patch} pixels) is the whole image: attention has nothing to compare; take a smaller"
     if config.dim // config.heads < NARROW_HEAD:
@@ -66,7 +68,7 @@ def _check_transformer(config, images, p, least):
             yield f"{name} {width} is too narrow for {config.classes} classes: expected 16 or more"
     if config.eps > LARGEST_EPS:
         yield f"eps {config.eps:g} is not small beside a variance of 1, so LayerNorm does not normalise: try 1e-6"
-    if config.position_at == "stem" and "resnet" not in p:  # whose patches are those of a map
+    if config.position_at == "stem" and not of_map:
         patches = patch_embedding(images, p["patch"], patch=config.patch)[0]
         ratio = _size(p["pos"]) / (_size(patches) + 1e-12) if trees.leaves(p["pos"]) else 0.0
         if ratio > DROWNED:

@@ -13,7 +13,7 @@ LONGEST = 200  # characters of an error's message
 
 
 class Wrong(Exception):
-    """A fault that was found: its kind, and what to say."""
+    """A fault that was found: its kind, what to say, and perhaps what can be compared."""
 
 
 def listed(names):

@@ -17,6 +17,7 @@ from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.hints import hints
 from tinyvit.exercises.mistakes import mistakes
 from tinyvit.exercises.source import Text, edited, source
+from tinyvit.viz.comparison import comparison
 
 
 class Verdict(NamedTuple):
@@ -29,6 +30,7 @@ class Verdict(NamedTuple):
     name: str
     kind: str
     says: str
+    compared: tuple | None = None  # of the result that was wrong first: its name, what was found, what was expected
 
     def __bool__(self):
         return self.kind == "right"
@@ -39,6 +41,13 @@ class Verdict(NamedTuple):
         state = "to be written" if self.kind == "unwritten" else f"not yet right ({self.kind})"
         hint = f'\nA hint: exercises.hint("{self.name}")' if self.name in exercises() else ""
         return f"{self.name}: {state}. {self.says}{hint}"
+
+    def picture(self):
+        """What was expected, what was found, and the difference, beside each other; None where nothing can be compared.
+
+        Of an array with more than two axes, the matrix in which the largest difference lies.
+        """
+        return comparison(*self.compared) if self.compared else None
 
 
 def check(name, answer, forward=None):
@@ -156,7 +165,9 @@ def _mark(exercise, call, answer, forward):
     words = [f"{says}.", f"Right already: {listed(fine)}." if fine else ""]
     if len(wrong) > 1:
         words.insert(1, f"It is the earliest on the way back; {listed(wrong[1:])} may follow from it.")
-    raise Wrong(kind, " ".join(filter(None, words)))
+    pair = found[wrong[0]], expected[wrong[0]]
+    drawable = pair[0].shape == pair[1].shape and pair[1].size > 1 and np.isfinite(pair[0]).all()
+    raise Wrong(kind, " ".join(filter(None, words)), (wrong[0], *pair) if drawable else None)
 
 
 def _mark_float32(exercise, answer, forward):

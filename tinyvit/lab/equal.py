@@ -68,5 +68,5 @@ def _pool(config, recipe):
 def _seconds(pool, step):
     begun = process_time()
     pool.gradient(step, pool.train_step.batch(0, pool.train_step.recipe.batch))
-    pool.do("update", step, 0.0)
+    pool.update(step, 0.0)
     return process_time() - begun

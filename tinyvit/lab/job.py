@@ -20,6 +20,7 @@ CHANGES = {  # to these, by budget; photographs take long, and in few steps smal
 }
 # not in version 0.1, and what they are when off
 NEWER = {"mirror": 0.0, "crop": 0, "attention": "full", "reach": 1, "schedule": "cosine", "recompute": False}
+NEWER |= {"optimizer": "adamw"}
 QUICK_IMAGES = 10_000  # of which a quick look learns, at most
 
 

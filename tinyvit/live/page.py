@@ -209,7 +209,7 @@ class Live:
         image = self.images[0] if len(self.images) else np.full((*self.config.size, self.config.channels), -1, "f4")
         _, c = vit(image[None], self.p, self.config)
         maps = [a[0] for a in attention_maps(c)]
-        source = figure_source(attention_figure(image, maps, pool=self.config.pool))
+        source = figure_source(attention_figure(image, maps, pool=self.config.pool), small=True)
         what = "the first image" if len(self.images) else "an empty image"
         words = f"Where {who_answers(self.config.tokens, self.config.pool)} looks in {what}, in each layer and head"
         return f'<img class="static" style="max-width: 100%" alt="{words}" src="{source}">'

@@ -8,19 +8,15 @@ block on, and where a patch is it is told by a table that starts at random. Only
 only from patch to patch, and from token to token, does it share weights.
 """
 
-import math
 from dataclasses import dataclass
 
 from tinyvit.errors import UsageError
-from tinyvit.layers.initializers import normal, zeros
+from tinyvit.layers.convolutions import convolutions, convolutions_backward, convolutions_init
+from tinyvit.layers.initializers import zeros
 from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.models.config import Config, check_images
 from tinyvit.models.sizes import check_whole
-from tinyvit.ops.convolution import convolution, convolution_backward
-from tinyvit.ops.gelu import gelu, gelu_backward
 from tinyvit.ops.mean_row import mean_row, mean_row_backward
-
-KERNEL, STRIDE = 3, 2
 
 
 @dataclass(frozen=True)
@@ -61,26 +57,15 @@ class CNNConfig(Config):
 def cnn_init(rng, config, *, dtype="float32"):
     """The parameters of a CNN: {convolutions [{w [3, 3, C, D], b [D]}, ...], head {w, b}}.
 
-    Kernels have variance 2 / fan_in (He et al. 2015), over the fan_in = 9 C numbers of a window: a GELU halves the
-    mean square of what goes through it, nearly, and the 2 makes up for that. The head starts at zero, as the ViT's.
-    With rng=None, the shapes alone (see initializers).
+    The head starts at zero, as the ViT's. With rng=None, the shapes alone (see initializers).
     """
-    convolutions, channels = [], config.channels
-    for width in config.widths:
-        shape, std = (KERNEL, KERNEL, channels, width), math.sqrt(2 / (KERNEL * KERNEL * channels))
-        convolutions.append({"w": normal(rng, shape, std, dtype), "b": zeros(rng, (width,), dtype)})
-        channels = width
-    head = {"w": zeros(rng, (channels, config.classes), dtype), "b": zeros(rng, (config.classes,), dtype)}
-    return {"convolutions": convolutions, "head": head}
+    p = {"convolutions": convolutions_init(rng, config.channels, config.widths, dtype=dtype)}
+    shape = (config.widths[-1], config.classes)
+    return p | {"head": {"w": zeros(rng, shape, dtype), "b": zeros(rng, shape[1:], dtype)}}
 
 
 def cnn(images, p, config):
-    """Classify images.
-
-        x_0 = image,    x_l = GELU(x_{l-1} * w_l + b_l),    logits = mean over places of x_L, times w, + b
-
-    where * is a convolution of stride 2: each halves height and width, so that the same 3 x 3 window sees twice as much
-    of the image in the next one.
+    """Classify images: logits = mean over places of convolutions(images), times w, + b.
 
     Parameters
     ----------
@@ -99,10 +84,8 @@ def cnn(images, p, config):
         If the images are not of the size that the model takes.
     """
     check_images(images, config)
-    x, c = images, {"convolutions": [{} for _ in p["convolutions"]]}
-    for layer, cache in zip(p["convolutions"], c["convolutions"], strict=True):
-        x, cache["convolution"] = convolution(x, layer["w"], layer["b"], STRIDE)
-        x, cache["gelu"] = gelu(x)
+    c = {}
+    x, c["convolutions"] = convolutions(images, p["convolutions"])
     c["places"] = x
     x, c["mean_row"] = mean_row(x.reshape(len(x), -1, x.shape[-1]))  # [B, H', W', D] -> [B, H'W', D] -> [B, D]
     logits, c["head"] = linear(x, p["head"])
@@ -122,10 +105,8 @@ def cnn_backward(dy, p, c, config):
     dimages : array [B, H, W, C]
     g : the gradients of all parameters, a tree like p
     """
-    g = {"convolutions": [{} for _ in p["convolutions"]]}
+    g = {}
     dx, g["head"] = linear_backward(dy, p["head"], c["head"])
     dx = mean_row_backward(dx, c["mean_row"]).reshape(c["places"].shape)
-    for gradient, cache in zip(reversed(g["convolutions"]), reversed(c["convolutions"]), strict=True):
-        dx = gelu_backward(dx, cache["gelu"])
-        dx, gradient["w"], gradient["b"] = convolution_backward(dx, cache["convolution"], STRIDE)
-    return dx, g
+    dimages, g["convolutions"] = convolutions_backward(dx, p["convolutions"], c["convolutions"])
+    return dimages, g

@@ -4,9 +4,7 @@ A ResNet turns the image into a map of features, and the Vision Transformer take
 pixels with 1,024 channels, say, and with patches of a single pixel. Not a line of it is different.
 """
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any, Self
 
 from numpy.random import Generator
 from numpy.typing import DTypeLike
@@ -16,7 +14,8 @@ from tinyvit.errors import UsageError
 from tinyvit.layers.bottleneck import WIDER
 from tinyvit.layers.recompute import NotKept
 from tinyvit.layers.resnet import resnet, resnet_backward, resnet_features, resnet_init
-from tinyvit.models.config import Config, ViTConfig, check_config, check_images
+from tinyvit.models.config import check_config, check_images
+from tinyvit.models.map_config import MapConfig
 from tinyvit.models.sizes import check_whole
 from tinyvit.models.vit import vit, vit_backward, vit_init
 from tinyvit.ops.dropout import NO_MASKS
@@ -24,7 +23,7 @@ from tinyvit.ops.standardise import STANDARDISE
 
 
 @dataclass(frozen=True)
-class HybridConfig(Config):
+class HybridConfig(MapConfig):
     """The configuration of a hybrid; the defaults are R50+ViT-B/16 as in the paper.
 
     Parameters
@@ -54,9 +53,8 @@ class HybridConfig(Config):
         If the sizes do not fit each other.
     """
 
-    vit: ViTConfig = dataclasses.field(default_factory=lambda: ViTConfig(image=14, channels=1024, patch=1))
-    image: int = 224
-    channels: int = 3
+    network, smaller, fewest = "ResNet", "stages in units", 2  # in messages
+
     units: tuple = (3, 4, 9)
     width: int = 64
     groups: int = 32
@@ -64,7 +62,7 @@ class HybridConfig(Config):
     standardise: str = "std"
 
     def __post_init__(self):
-        for name in ("image", "channels", "width", "groups"):
+        for name in ("width", "groups"):
             check_whole(name, getattr(self, name))
         if not isinstance(self.units, tuple | list):
             raise UsageError(f"units are {self.units!r}: expected a whole number for each stage")
@@ -77,39 +75,7 @@ class HybridConfig(Config):
             raise UsageError(f"standardise is {self.standardise!r}: expected one of {', '.join(STANDARDISE)}")
         if self.width % self.groups:
             raise UsageError(f"groups {self.groups} does not divide width {self.width}: choose a number that does")
-        least = 2 ** (self.halvings - 1) + 1
-        if self.image < least:
-            fewer = ", or fewer stages in units" if len(self.units) > 1 else ""
-            raise UsageError(
-                f"image {self.image} is too small: the ResNet halves its sides {self.halvings} times, "
-                f"expected at least {least}{fewer}"
-            )
-        object.__setattr__(self, "vit", self._on_the_map())
-
-    def _on_the_map(self):
-        """The Transformer, whose image is the ResNet's map."""
-        values = vars(self.vit) if isinstance(self.vit, ViTConfig) else self.vit
-        if not isinstance(values, dict) or not values.keys() <= ViTConfig.settings().keys():
-            return ViTConfig.from_dict(values)  # says what is wrong
-        patch = values.get("patch", ViTConfig.patch)
-        if type(patch) is int and patch > 0 and self.side % patch:
-            divisors = ", ".join(str(n) for n in range(1, self.side + 1) if self.side % n == 0)
-            raise UsageError(
-                f"patch {patch} does not divide the {self.side} x {self.side} places of the map that the ResNet makes "
-                f"of image {self.image}: choose a patch that does, one of {divisors}"
-            )
-        return ViTConfig.from_dict(values | {"image": self.side, "channels": self.features})
-
-    @property
-    def encoder(self) -> ViTConfig:
-        """The Transformer as if its patches were cut from the image, or from one that so many patches just cover."""
-        patch = -(-self.image // self.vit.grid)
-        return self.vit.changed(image=patch * self.vit.grid, channels=self.channels, patch=patch)
-
-    @property
-    def side(self) -> int:
-        """Of the map that the ResNet makes."""
-        return -(-self.image // 2**self.halvings)
+        super().__post_init__()
 
     @property
     def halvings(self) -> int:
@@ -120,31 +86,6 @@ class HybridConfig(Config):
     def features(self) -> int:
         """The map's channels."""
         return WIDER * self.width * 2 ** (len(self.units) - 1) if self.units else self.width
-
-    @property
-    def classes(self) -> int:
-        """K: number of classes."""
-        return self.vit.classes
-
-    @classmethod
-    def settings(cls) -> dict[str, tuple[Any, Any]]:
-        """The Transformer's, but for its image and channels, and those of the ResNet."""
-        return ViTConfig.settings() | _own(cls)
-
-    def values(self) -> dict[str, Any]:
-        """The settings' values by name."""
-        return self.vit.values() | {name: getattr(self, name) for name in _own(type(self))}
-
-    def changed(self, **values: Any) -> Self:
-        """The configuration with other values of some settings."""
-        own = {name: values.pop(name) for name in _own(type(self)) if name in values}
-        own["vit"] = vars(self.vit) | values  # to be checked when the map has its new size
-        return dataclasses.replace(self, **own)
-
-
-def _own(cls):
-    """The settings that are not the Transformer's."""
-    return {f.name: (cls, f.type) for f in dataclasses.fields(cls) if f.name != "vit"}
 
 
 def hybrid_init(rng: Generator | None, config: HybridConfig, *, dtype: DTypeLike = "float32") -> Tree:

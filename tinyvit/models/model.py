@@ -3,6 +3,7 @@
 The type of a configuration determines the model. To add a model, write a file and add an entry to MODELS.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from tinyvit.errors import UsageError
 from tinyvit.models import views
 from tinyvit.models.cnn import CNNConfig, cnn, cnn_backward, cnn_init
 from tinyvit.models.config import Config, ViTConfig
+from tinyvit.models.convstem import ConvStemConfig, convstem, convstem_backward, convstem_init
 from tinyvit.models.entry import Model
 from tinyvit.models.hybrid import HybridConfig, hybrid, hybrid_backward, hybrid_init
 from tinyvit.models.masked import MaskedConfig, masked, masked_backward, masked_colours, masked_init, masked_masks
@@ -113,7 +115,18 @@ def _hybrid(batch, p, config, **keywords):
     return hybrid(batch["images"], p, config, **keywords)
 
 
-def _draw_hybrid(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
+def _convstem(batch, p, config, **keywords):
+    return convstem(batch["images"], p, config, **keywords)
+
+
+def _convstem_preset(config):
+    """The ViT on a map of about as many places as it has patches; the stem's channels double up to the ViT's width."""
+    halvings = max(1, round(math.log2(config.patch)))
+    widths = tuple(max(1, config.dim // 2**i) for i in reversed(range(halvings)))
+    return ConvStemConfig(config.changed(image=1, patch=1), config.image, config.channels, widths)
+
+
+def _draw_on_map(rng, batch, config, *, training=True, all_rows=True, dtype="float32"):
     masks = vit_masks(rng, config.vit, len(batch["images"]), all_rows=all_rows, dtype=dtype) if training else NO_MASKS
     return batch, masks
 
@@ -167,10 +180,22 @@ MODELS = {
         init=hybrid_init,
         forward=_hybrid,
         backward=_of_images(hybrid_backward),
-        draw=_draw_hybrid,
+        draw=_draw_on_map,
         task=classification,
         preset=_hybrid_preset,
         views=views.HYBRID,
+        block_options=True,
+    ),
+    "convstem": Model(
+        title="a Vision Transformer with a convolutional stem",
+        config=ConvStemConfig,
+        init=convstem_init,
+        forward=_convstem,
+        backward=_of_images(convstem_backward),
+        draw=_draw_on_map,
+        task=classification,
+        preset=_convstem_preset,
+        views=views.CONVSTEM,
         block_options=True,
     ),
     "masked": Model(

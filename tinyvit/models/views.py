@@ -19,6 +19,7 @@ from dataclasses import replace
 
 from tinyvit.layers.attend import allowed_pairs, attention_map
 from tinyvit.layers.window_attention import window_attention_map
+from tinyvit.ops.convolution import matrix_from_kernel
 from tinyvit.ops.patterns import windows
 from tinyvit.ops.standardise import standardise
 
@@ -119,6 +120,9 @@ HYBRID: dict[str, Callable] = VIT | {
     "cut": _hybrid_cut,
     "stream": lambda c, config: _vit_stream(c, config.vit),
     "encoder": lambda config: config.encoder,
+}
+CONVSTEM: dict[str, Callable] = HYBRID | {
+    "filters": lambda p, config: matrix_from_kernel(p["stem"][0]["w"]),
 }
 SWIN: dict[str, Callable] = {
     "attention": swin_maps,

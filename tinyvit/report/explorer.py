@@ -12,6 +12,7 @@ from string import Template
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from tinyvit import trees
 from tinyvit.annotations import Array, Tree
@@ -87,11 +88,12 @@ class Explorer:
         data = json.dumps(self.data() | {"words": words}).replace("<", "\\u003c")  # no title can end the script
         first = attention_figure(self.images[0], [a[0] for a in self.maps], pool=self.pool)
         who = who_answers(self.maps[0].shape[-1], self.pool)
+        source = figure_source(first, small=True)
         alt = f"Where {who} of the first image looks, in each layer and head"
         return Template(_file("explorer.html")).substitute(
             id=f"explorer-{hashlib.sha256(data.encode()).hexdigest()[:8]}-{next(NUMBER)}",
             style=_file("explorer.css").rstrip(),
-            fallback=f'<img class="static" style="max-width: 100%" alt="{alt}" src="{figure_source(first)}">',
+            fallback=f'<img class="static" style="max-width: 100%" alt="{alt}" src="{source}">',
             data=data,
             script=_file("explorer.js").rstrip(),
         )
@@ -150,10 +152,14 @@ def image_source(image):
     return _source("image/png", file)
 
 
-def figure_source(figure):
-    """A matplotlib figure as a data URL."""
+def figure_source(figure, *, small=False):
+    """A matplotlib figure as a data URL; `small` for one that a notebook holds beside what it stands in for."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=130)
+    figure.savefig(file, format="png", dpi=100 if small else 130)
+    if small:
+        with Image.open(file) as drawn:
+            few = drawn.convert("RGB").quantize(64)
+        few.save(file := io.BytesIO(), format="png", optimize=True)
     return _source("image/png", file)
 
 

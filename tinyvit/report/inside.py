@@ -257,7 +257,8 @@ def _between(distances):
 
 
 def _filters(inside):
-    those, even = "patch embedding's filters", "An even pattern answers to brightness, one with two halves to an edge"
+    those = "first convolution's filters" if "stem" in inside.p else "patch embedding's filters"
+    even = "An even pattern answers to brightness, one with two halves to an edge"
     if "resnet" in inside.p:
         those = "first convolution's standardised kernels"
         even = "Each sums to zero, so none answers to even brightness; one with two halves answers to an edge"

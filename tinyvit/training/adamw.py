@@ -62,8 +62,8 @@ def decay_of(p, weight_decay):
 def trainable(p, freeze):
     """1 for each parameter that is trained, 0 for the frozen ones: the first `freeze` blocks, and all that is below.
 
-    Below are the embedding, a hybrid's ResNet, and of a Swin, whose blocks are counted through all stages, the mergings
-    before the last frozen block.
+    Below are the embedding, a hybrid's ResNet, a convolutional stem, and of a Swin, whose blocks are counted through
+    all stages, the mergings before the last frozen block.
 
     Positions that a block has for itself are frozen with it; those of the stem, or of all blocks, always. With a
     gradient of zero and no decay, AdamW leaves a parameter as it is, to the bit.
@@ -73,7 +73,7 @@ def trainable(p, freeze):
     merged = {name.split("/")[1] for name in frozen if name.startswith("stages")} - {"0"}
     frozen += [f"stages/{int(stage) - 1}/merging" for stage in merged]
     positions = [f"pos/{i}" for i in range(freeze)] if isinstance(p.get("pos"), list) else ["pos"]
-    below = tuple(f"{name}/" for name in [*frozen, *positions, "patch", "patch_ln", "cls", "resnet"])
+    below = tuple(f"{name}/" for name in [*frozen, *positions, "patch", "patch_ln", "cls", "resnet", "stem"])
     return xp.concatenate([xp.full(w.size, not f"{name}/".startswith(below), w.dtype) for name, w in trees.walk(p)])
 
 

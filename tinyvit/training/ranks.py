@@ -5,6 +5,7 @@ ranks exchange what the next one reads:
 
     gradients  ->  of every row, each part [n / N] to the rank that adds and updates it     (Isend, Irecv)
     add        ->  the squares of the blocks, from which all compute the gradient's norm    (Allgatherv)
+    momentum   ->  with Muon, the sum of the rows: a matrix is orthogonalised as a whole    (Allgatherv)
     update     ->  the new parameters                                                       (Allgatherv)
 
 The rows are added in their order, whoever computed them: the bits are those of one process, for any number of ranks.
@@ -166,6 +167,10 @@ class Share:
         self._compute("add", count)
         self._gather("squares", self._shards(len(self.arrays["squares"])))
 
+    def momentum(self):
+        self._compute("momentum")
+        self._gather("rows", self._parts())
+
     def update(self, step, learning_rate):
         self._compute("update", step, learning_rate)
         self._gather("parameters", self._parts())
@@ -201,5 +206,5 @@ class Share:
         """Make an array whole on every rank, of which each has the entries in its range."""
         from mpi4py import MPI
 
-        array = self.arrays[name]
+        array = self.arrays[name][0] if name == "rows" else self.arrays[name]  # of the rows, their sum
         self.world.Allgatherv(MPI.IN_PLACE, [array, [array[entries].size for entries in ranges]])

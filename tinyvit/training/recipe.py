@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from tinyvit.errors import UsageError
-from tinyvit.models.model import model_of
+from tinyvit.models.model import model_named, model_of
 from tinyvit.names import Named, expected
 from tinyvit.training.adamw import block_names
 from tinyvit.training.schedule import SCHEDULES
 
+OPTIMIZERS = ("adamw", "muon")
 AUGMENTATION = ("shift", "rotate", "zoom", "shear", "mirror", "crop")
 SHARES = ("warmup", "label_smoothing", "ema_decay", "validation", "zoom", "shear", "mirror")
 BELOW = dict.fromkeys(SHARES, 1) | {"rotate": 360}  # of the others, any ordinary number
@@ -60,7 +61,10 @@ class Recipe:
     crop : int
         Random crops after padding with mid-grey, by so many pixels on each side.
     schedule : str
-        How the learning rate falls after the warm-up: "cosine", to zero, or "noam", as in the Transformer's paper.
+        How the learning rate falls after the warm-up: "cosine" or "linear", to zero, or "noam", as in the Transformer's
+        paper.
+    optimizer : str
+        "adamw", or "muon" for the matrices of stacked layers and AdamW for the rest.
     recompute : bool
         Whether each block keeps its input alone, and backward computes it again: less memory, about a third more time,
         the same bits.
@@ -90,10 +94,12 @@ class Recipe:
     crop: int = 0
     schedule: str = "cosine"
     recompute: bool = False
+    optimizer: str = "adamw"
 
     def __post_init__(self):
-        if self.schedule not in list(SCHEDULES):
-            raise UsageError(f"schedule is {self.schedule!r}: {expected(self.schedule, SCHEDULES)}")
+        for name, known in (("schedule", SCHEDULES), ("optimizer", OPTIMIZERS)):
+            if (value := getattr(self, name)) not in list(known):
+                raise UsageError(f"{name} is {value!r}: {expected(value, known)}")
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if f.type is str:
@@ -190,9 +196,19 @@ USUAL_MODELS = {  # for data of text
 }
 
 SMALL_BATCHES = {"batch": 64, "learning_rate": 3e-3}
+MUON = {"optimizer": "muon", "learning_rate": 1e-2, "schedule": "linear"}
+DRAWN = {"shift": 2, "rotate": 12.0, "zoom": 0.15, "shear": 0.15}  # as in mnist-best
 OF_MODELS = {  # what a model does otherwise than a recipe says, chosen on held-out examples
     "swin": {"mnist": {"epochs": 12} | SMALL_BATCHES, "mnist-quick": SMALL_BATCHES},
     "hybrid": {"mnist": {"epochs": 10}},
+    "convstem": {
+        "digits": MUON,
+        "mnist-quick": {"epochs": 3} | MUON,
+        "mnist": {"epochs": 16} | DRAWN | MUON,
+        "mnist-best": {"epochs": 40} | MUON,
+        "cifar-10": {"epochs": 16} | MUON,
+        "pictures": {"epochs": 16} | MUON,
+    },
     "transformer": {name: {"epochs": 1} for name in ("copy", "reverse", "sort")},
 }
 
@@ -205,3 +221,10 @@ def recipe_of(preset, model="vit"):
 def changes_of(preset, model):
     """{setting: value} of what a model does otherwise than the recipe of that name says."""
     return OF_MODELS.get(model, {}).get(preset, {})
+
+
+def note_of_changes(preset, model, asked):
+    """The sentence, or none, on what a model does otherwise than the recipe says, but for what was asked for."""
+    changes = {name: value for name, value in changes_of(preset, model).items() if name not in asked}
+    own = [f"{name.replace('_', ' ')} {v if type(v) is str else format(v, 'g')}" for name, v in changes.items()]
+    return [f"the recipe {preset} for {model_named(model).title}: {', '.join(own)}"] if own else []

@@ -28,6 +28,21 @@ def warmup_cosine(step, *, steps, warmup, peak):
     return peak * 0.5 * (1 + math.cos(math.pi * (step - w) / (steps - w)))
 
 
+def warmup_linear(step, *, steps, warmup, peak):
+    """Rise linearly over the first part of the run, fall linearly to zero over the rest.
+
+        step <= w:  peak * step / w             w = warmup * steps
+        else:       peak * (steps - step) / (steps - w)
+
+    Parameters
+    ----------
+    step, steps, warmup, peak
+        As of `warmup_cosine`.
+    """
+    w = warmup * steps
+    return peak * (step / w if step <= w else (steps - step) / (steps - w))
+
+
 def noam(step, *, steps, warmup, peak):
     """Rise linearly, then fall as one over the root of the step: the Transformer's schedule (Vaswani et al. 2017, 5.3).
 
@@ -45,4 +60,4 @@ def noam(step, *, steps, warmup, peak):
     return peak * min(step / w, math.sqrt(w / step))
 
 
-SCHEDULES = {"cosine": warmup_cosine, "noam": noam}
+SCHEDULES = {"cosine": warmup_cosine, "linear": warmup_linear, "noam": noam}

@@ -58,7 +58,7 @@ def take_step(pool, step, steps, batch):
     if (isinstance(norm, np.generic) or step % LOG_EVERY == 0) and not np.isfinite(float(loss + norm)):
         raise diverged(step, steps, recipe)
     rate = SCHEDULES[recipe.schedule](step, steps=steps, warmup=recipe.warmup, peak=recipe.learning_rate)
-    pool.do("update", step, rate)
+    pool.update(step, rate)
     return loss, norm, rate
 
 

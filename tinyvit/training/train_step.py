@@ -14,6 +14,7 @@ from tinyvit.models.model import model_of, parameter_count
 from tinyvit.training.adamw import BLOCK, adamw_step, clip_factor, decay_of, trainable, update_average
 from tinyvit.training.batches import evaluation_batch
 from tinyvit.training.gradients import batch_gradient
+from tinyvit.training.muon import Stretch, momentum_step, muon_direction, muon_step, stretches
 
 LARGEST_ROWS = 2**28  # entries of all rows of gradients together: 1 GiB
 STATE = ("parameters", "moment1", "moment2", "average")  # what a run is between two steps
@@ -69,10 +70,14 @@ class TrainStep:
         self.average = trees.views(arrays["average"], shapes)
         self.decay = decay_of(self.p, recipe.weight_decay)
         self.trainable = trainable(self.p, recipe.freeze) if recipe.freeze else None
+        everything = [Stretch(0, parameter_count(config), None)]
+        self.stretches = stretches(self.p) if recipe.optimizer == "muon" else everything
         self.lowest = 0  # the first block of the vectors in which something is trained
         if self.trainable is not None:
             self.decay = self.decay * self.trainable
             self.lowest = int(self.trainable.argmax()) // BLOCK
+            frozen = [s for s in self.stretches if s.shape and not float(self.trainable[s.start])]
+            self.stretches = [s for s in self.stretches if s not in frozen]  # their gradients are zero
 
     def put(self, batch):
         """Copy a batch to where all workers see it; returns how many examples it has."""
@@ -126,14 +131,33 @@ class TrainStep:
                 first[part] *= self.trainable[part]
             self.arrays["squares"][block] = first[part] @ first[part]
 
+    def momentum(self, worker, workers):
+        """Where Muon updates: clip the gradient of its matrices, and put what is to be orthogonalised in its place."""
+        part = self.trained_part(worker, workers)
+        for start, stop, shape in self.stretches:
+            piece = slice(max(start, part.start), min(stop, part.stop))
+            if shape and piece.start < piece.stop:
+                g = self.arrays["rows"][0, piece]
+                g *= clip_factor(self.norm(), self.recipe.clip_norm)
+                momentum_step(g, self.arrays["moment1"][piece])
+
     def update(self, worker, workers, step, learning_rate):
-        """Clip the gradient, one step of AdamW, and the average of the weights."""
-        part = self.part(worker, workers)
-        part = slice(max(part.start, self.lowest * BLOCK), part.stop)  # of what is trained
-        p, m, v, average = (self.arrays[name][part] for name in STATE)
-        g = self.arrays["rows"][0, part]
-        g *= clip_factor(self.norm(), self.recipe.clip_norm)
-        adamw_step(p, g, m, v, step=step, learning_rate=learning_rate, decay=self.decay[part])
+        """Clip the gradient, one step of the optimiser, and the average of the weights."""
+        part = self.trained_part(worker, workers)
+        for start, stop, shape in self.stretches:
+            piece = slice(max(start, part.start), min(stop, part.stop))
+            if piece.start >= piece.stop:
+                continue
+            p, m, v, _ = (self.arrays[name][piece] for name in STATE)
+            how = dict(learning_rate=learning_rate, decay=self.decay[piece])
+            if shape:  # as a whole: one that lies across the border of two parts is orthogonalised by both workers
+                direction = muon_direction(self.arrays["rows"][0, start:stop].reshape(shape))
+                muon_step(p, direction[piece.start - start : piece.stop - start], **how)
+            else:
+                g = self.arrays["rows"][0, piece]
+                g *= clip_factor(self.norm(), self.recipe.clip_norm)
+                adamw_step(p, g, m, v, step=step, **how)
+        p, average = self.arrays["parameters"][part], self.arrays["average"][part]
         update_average(average, p, step=step, decay=self.recipe.ema_decay)
         if self.trainable is not None:  # the average of equal numbers may differ from them in the last bit
             average[...] = xp_of(p).where(self.trainable[part] > 0, average, p)
@@ -142,6 +166,11 @@ class TrainStep:
         """The range of the parameters that a worker updates."""
         blocks = shard(len(self.arrays["squares"]), worker, workers)
         return slice(blocks.start * BLOCK, blocks.stop * BLOCK)
+
+    def trained_part(self, worker, workers):
+        """Of that range, what lies not below all that is trained."""
+        part = self.part(worker, workers)
+        return slice(max(part.start, self.lowest * BLOCK), part.stop)
 
     def loss(self, count):
         """The mean loss of the batch of `count` examples, in nats."""

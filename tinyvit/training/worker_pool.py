@@ -106,11 +106,17 @@ class SerialPool:
         getattr(self.train_step, phase)(0, 1, *arguments)
 
     def gradient(self, step, batch, *, all_rows=False):
-        """Compute the gradient of a batch, for `do("update", step, learning_rate)`; returns its loss and its norm."""
+        """Compute the gradient of a batch, for `update`; returns its loss and its norm."""
         count = self.put(batch)
         self.do("gradients", step, count, all_rows)
         self.do("add", count)
         return self.train_step.loss(count), self.train_step.norm()
+
+    def update(self, step, learning_rate):
+        """One step of the recipe's optimiser along the gradient."""
+        if self.train_step.recipe.optimizer == "muon":
+            self.do("momentum")
+        self.do("update", step, learning_rate)
 
     def close(self):
         """Let the other workers go."""

@@ -3,6 +3,7 @@
 from tinyvit import trees
 from tinyvit.arrays import xp_of
 from tinyvit.errors import UsageError
+from tinyvit.models.map_config import MapConfig
 from tinyvit.models.sizes import checked_size, in_pixels
 from tinyvit.models.swin import SwinConfig
 from tinyvit.ops.convolution import kernel_from_matrix, matrix_from_kernel
@@ -55,15 +56,13 @@ def adapt(p, config, source, *, image=None, channels=None, classes=None):
 
 def fitting_image(config, side):
     """The least size, from `side` on, of square images that the weights' patches fill."""
-    patch = _patch(config)
-    return -(-side // patch) * patch
+    divisor = _divisor(config)
+    return -(-side // divisor) * divisor
 
 
-def _patch(config):
-    """What the side of an image must be a multiple of; a hybrid whose patches are places of its map takes any."""
-    if "vit" not in vars(config):
-        return config.patch
-    return 1 if config.vit.patch == 1 else config.vit.patch * 4 * 2 ** max(len(config.units) - 1, 0)
+def _divisor(config):
+    """What the side of an image must be a multiple of."""
+    return config.divisor if isinstance(config, MapConfig) else config.patch
 
 
 def _grey(p):
@@ -75,13 +74,16 @@ def _grey(p):
     if "resnet" in p:
         what = "a hybrid's kernels are standardised over all colours, so 3 channels cannot become 1"
         raise UsageError(f"{what}: expected pictures in colour")
+    if "stem" in p:
+        first, *others = p["stem"]
+        return {"stem": [first | {"w": first["w"].sum(axis=2, keepdims=True)}, *others]}
     kernel = kernel_from_matrix(p["patch"]["w"], 3).sum(axis=2, keepdims=True)
     return {"patch": p["patch"] | {"w": matrix_from_kernel(kernel)}}
 
 
 def _for_images(p, config, image, source):
     """The model for images of another size. Returns p, config, and what was done."""
-    _check_divides(_patch(config), image)
+    _check_divides(_divisor(config), image)
     wanted = config.changed(image=image)
     if isinstance(config, SwinConfig):
         return p, wanted, [_same_windows(config, wanted), *padding(wanted)]

@@ -1,0 +1,1 @@
+from tests.reference.fixtures import rng as rng
