@@ -76,6 +76,23 @@ def test_what_these_tests_look_at():
     assert loose("**好。**好") and not loose("**好**。好")
 
 
+@pytest.mark.parametrize("page", ["questions.zh.md", "glossary.zh.md"])
+def test_the_chinese_pages_lead_to_sections_that_there_are(page):
+    """On GitHub a link opens the notebook; on the site it leads to the section, by its English title."""
+    text = (chinese.LOCALE.parent / page).read_text(encoding="utf-8")
+    found = re.findall(r"\(\.\./notebooks/(\w+)\.ipynb#([^)]+)\)", text)
+    assert len(found) > 30
+    for name, anchor in found:
+        assert anchor in anchors(name), f"{page}: no section {anchor} in notebook {name}"
+
+
+def anchors(name):
+    """Of the headings of a notebook, as GitHub and the site make them of a title; a formula is left out."""
+    twin = (chinese.LOCALE.parents[1] / f"notebooks/{name}.py").read_text(encoding="utf-8")
+    titles = [re.sub(r"\$.*?\$", "", title) for title in re.findall(r"^# ##+ (.+)$", twin, re.MULTILINE)]
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 def test_a_catalogue_is_written_as_it_is_read(tmp_path, monkeypatch):
     name = chinese.translated()[0]
     known, written = chinese.catalogue(name), (chinese.CATALOGUES / f"notebooks/{name}.po").read_bytes()
