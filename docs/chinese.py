@@ -105,7 +105,7 @@ def write(name, translations):
     """Write {paragraph: translation} as the catalogue of a notebook; nothing in it depends on when or where."""
     messages, text = Catalog(LANGUAGE), io.BytesIO()
     for paragraph, translation in translations.items():
-        messages.add(paragraph, translation)
+        messages.add(paragraph, translation).flags.clear()  # Babel takes the braces of a formula for a format's
     write_po(text, messages, width=0, omit_header=True)
     file = CATALOGUES / f"notebooks/{name}.po"
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 pytest.importorskip("myst_nb", reason="the Chinese notebooks need the extra docs: pip install -e '.[docs]'")
+pytest.importorskip("jupytext", reason="reading a twin needs the extra dev: pip install -e '.[dev]'")
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
