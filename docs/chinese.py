@@ -1,7 +1,7 @@
-"""The Chinese notebooks: a catalogue of each one's paragraphs in English and in Chinese, in docs/locale.
+"""The Chinese notebooks, and pages: a catalogue of each one's paragraphs in English and in Chinese, in docs/locale.
 
-    python docs/chinese.py                  bring every catalogue up to its notebook, and say what is left to translate
-    python docs/chinese.py 05_positions     the same, and begin the catalogue of a notebook
+    python docs/chinese.py                            bring every catalogue up to date, and say what is not translated
+    python docs/chinese.py notebooks/05_positions     the same, and begin the catalogue of a notebook, or of a page
 
 Sphinx puts them in place as it builds the site with `-D language=zh_CN`: a paragraph that is in no catalogue, or has
 changed since, is shown in English. Code and outputs are in the notebooks alone. A paragraph is what Sphinx takes for
@@ -10,6 +10,7 @@ one; displayed formulas, which need no translation, are left out.
 
 import argparse
 import io
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from sphinx.util.docutils import docutils_namespace
 from sphinx.util.nodes import extract_messages
 
 LANGUAGE = "zh_CN"
-LOCALE = Path(__file__).parent / "locale"
+ROOT = Path(__file__).parents[1]
+LOCALE = ROOT / "docs/locale"
 CATALOGUES = LOCALE / LANGUAGE / "LC_MESSAGES"
 HEADER = f"""msgid ""
 msgstr ""
@@ -35,17 +37,17 @@ msgstr ""
 
 
 def translated():
-    """The names of the notebooks that have a catalogue."""
-    return sorted(file.stem for file in (CATALOGUES / "notebooks").glob("*.po"))
+    """The names of what has a catalogue, such as notebooks/03_attention or docs/index."""
+    return sorted(file.relative_to(CATALOGUES).with_suffix("").as_posix() for file in CATALOGUES.rglob("*.po"))
 
 
 def paragraphs(names, language="en", locale=LOCALE):
-    """What a reader of the site finds in these notebooks.
+    """What a reader of the site finds in these notebooks and pages.
 
     Parameters
     ----------
     names : list of str
-        Of at least one notebook; read are their twins.
+        At least one; of a notebook its twin is read.
     language : str
         "en", or LANGUAGE for the paragraphs as the catalogues in locale translate them.
     locale : Path
@@ -60,12 +62,17 @@ def paragraphs(names, language="en", locale=LOCALE):
 
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "source")
-        (source / "notebooks").mkdir(parents=True)
+        for folder_of_names in ("docs", "notebooks"):
+            (source / folder_of_names).mkdir(parents=True)
         for name in names:
-            nbformat.write(twins.written(name), source / f"notebooks/{name}.ipynb")
+            if name.startswith("notebooks/"):
+                nbformat.write(twins.written(name.removeprefix("notebooks/")), source / f"{name}.ipynb")
+            else:
+                shutil.copy(ROOT / f"{name}.md", source / f"{name}.md")
         settings = {
             "extensions": ["myst_nb"],
-            "root_doc": f"notebooks/{names[0]}",
+            "root_doc": names[0],
+            "suppress_warnings": ["toc.not_readable", "image.not_readable"],  # here is no other file
             "nb_execution_mode": "off",
             "myst_enable_extensions": ["dollarmath"],
             "language": language,
@@ -76,7 +83,7 @@ def paragraphs(names, language="en", locale=LOCALE):
             app = Sphinx(source, None, Path(folder, "out"), Path(folder, "trees"), "dummy", settings, status=None)
             app.builder.compile_update_catalogs()
             app.builder.read()
-        trees = {name: app.env.get_doctree(f"notebooks/{name}") for name in names}
+        trees = {name: app.env.get_doctree(name) for name in names}
     return {
         name: [
             (message, node.astext())
@@ -88,13 +95,13 @@ def paragraphs(names, language="en", locale=LOCALE):
 
 
 def sources(names):
-    """{name: the different paragraphs of the notebook, in order}."""
+    """{name: its different paragraphs, in order}."""
     return {name: list(dict.fromkeys(source for source, _ in found)) for name, found in paragraphs(names).items()}
 
 
 def catalogue(name):
-    """{paragraph: its translation, "" where there is none} of a notebook; empty if it has no catalogue."""
-    file = CATALOGUES / f"notebooks/{name}.po"
+    """{paragraph: its translation, "" where there is none}; empty if there is no catalogue."""
+    file = CATALOGUES / f"{name}.po"
     if not file.exists():
         return {}
     with file.open("rb") as stream:
@@ -102,25 +109,26 @@ def catalogue(name):
 
 
 def write(name, translations):
-    """Write {paragraph: translation} as the catalogue of a notebook; nothing in it depends on when or where."""
+    """Write {paragraph: translation} as a catalogue; nothing in it depends on when or where."""
     messages, text = Catalog(LANGUAGE), io.BytesIO()
     for paragraph, translation in translations.items():
         messages.add(paragraph, translation).flags.clear()  # Babel takes the braces of a formula for a format's
     write_po(text, messages, width=0, omit_header=True)
-    file = CATALOGUES / f"notebooks/{name}.po"
+    file = CATALOGUES / f"{name}.po"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes((HEADER + text.getvalue().decode().strip() + "\n").encode())
 
 
 def main():
-    """Bring the catalogues up to their notebooks."""
-    from notebooks import twins
-
-    parser = argparse.ArgumentParser(description="bring the Chinese catalogues up to their notebooks")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of a notebook whose catalogue is to begin")
+    """Bring the catalogues up to date."""
+    parser = argparse.ArgumentParser(description="bring the Chinese catalogues up to their notebooks and pages")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of a notebook or a page whose catalogue is to begin")
     names = parser.parse_args().names
-    if unknown := [name for name in names if name not in twins.NAMES]:
-        parser.error(f"no notebook {unknown[0]}: expected one of {', '.join(twins.NAMES)}")
+    for name in names:
+        if not (ROOT / f"{name}.py").exists() and not (ROOT / f"{name}.md").exists():
+            parser.error(
+                f"no notebook and no page {name}: expected a name such as notebooks/03_attention or docs/index"
+            )
     for name, found in sources(sorted({*translated(), *names})).items():
         known = catalogue(name)
         write(name, {paragraph: known.get(paragraph, "") for paragraph in found})

@@ -197,7 +197,7 @@ def notebooks(language):
         title = "".join(json.loads(file.read_text(encoding="utf-8"))["cells"][0]["source"]).partition("\n")[0]
         title = title.removeprefix("# ")
         if language == chinese.LANGUAGE:
-            title = chinese.catalogue(file.stem).get(title) or title
+            title = chinese.catalogue(f"notebooks/{file.stem}").get(title) or title
         yield f"{file.name[:2]} {re.split('[:：]', title)[0]} </notebooks/{file.stem}>"
 
 
@@ -215,7 +215,7 @@ def read_source(app, docname, text):
 def link_to_the_other_language(app, pagename, templatename, context, doctree):
     """In the site of two languages, whose Chinese part is its folder zh: from a page that has both to the other."""
     english, translated = f"{pagename}.html", f"zh/{pagename}.html"
-    has_both, is_chinese = pagename.removeprefix("notebooks/") in chinese.translated(), pagename.endswith(".zh")
+    has_both, is_chinese = pagename in chinese.translated(), pagename.endswith(".zh")
     if not app.tags.has("bilingual"):
         return
     if app.config.language == "en" and (has_both or is_chinese):

@@ -1,4 +1,4 @@
-"""The Chinese of the notebooks: of paragraphs that there are, with their markup, and without a number of its own."""
+"""The Chinese of notebooks and pages: of paragraphs that there are, with their markup and no number of its own."""
 
 import re
 import shutil
@@ -18,11 +18,14 @@ NUMBER = r"\d+(?:[.,]\d+)*"
 
 
 def markup(text):
-    """What a translation leaves as it is: where links lead, code, formulas, how much is emphasised; in any order."""
+    """What a translation leaves as it is: links, pictures, code, formulas, how much is emphasised; in any order."""
     kept = []
     for token in MARKDOWN.parseInline(text)[0].children:
-        kept += [(token.type, str(token.attrs.get("href", "")), token.content)] if token.type != "text" else []
-    return sorted(part for part in kept if not part[0].endswith(("_close", "break")))
+        if token.type in ("link_open", "image"):
+            kept.append((token.type, token.attrs.get("href") or token.attrs["src"]))
+        elif token.type != "text" and not token.type.endswith(("_close", "break")):
+            kept.append((token.type, token.content))
+    return sorted(kept)
 
 
 def loose(text):
@@ -46,7 +49,7 @@ def sources():
 
 
 def test_coverage(sources):
-    """Every paragraph in a catalogue is one of its notebook; what is not translated is shown in English."""
+    """Every paragraph in a catalogue is one of its notebook or page; what is not translated is shown in English."""
     for name, found in sources.items():
         known = chinese.catalogue(name)
         print(f"{name}: {sum(bool(known.get(paragraph)) for paragraph in found)} of {len(found)} paragraphs")
@@ -71,6 +74,7 @@ def test_what_these_tests_look_at():
     text = "**One** [two](three.md#four) `five` $6$, 7 and 8,000.5."
     assert [part[0] for part in markup(text)] == ["code_inline", "link_open", "math_inline", "strong_open"]
     assert markup("`five` $6$ [zwei](three.md#four) **eins**") == markup(text)
+    assert markup("![a](b.png)") == markup("![c](b.png)") == [("image", "b.png")]
     for changed in (text.replace("four", "for"), text.replace("five", "fife"), text.replace("$6$", "6")):
         assert markup(changed) != markup(text)
     assert numbers(text) == {"7", "8,000.5"}
@@ -80,7 +84,7 @@ def test_what_these_tests_look_at():
 @pytest.mark.parametrize("page", ["questions.zh.md", "glossary.zh.md"])
 def test_the_chinese_pages_lead_to_sections_that_there_are(page):
     """On GitHub a link opens the notebook; on the site it leads to the section, by its English title."""
-    text = (chinese.LOCALE.parent / page).read_text(encoding="utf-8")
+    text = (chinese.ROOT / "docs" / page).read_text(encoding="utf-8")
     found = re.findall(r"\(\.\./notebooks/(\w+)\.ipynb#([^)]+)\)", text)
     assert len(found) > 30
     for name, anchor in found:
@@ -89,21 +93,21 @@ def test_the_chinese_pages_lead_to_sections_that_there_are(page):
 
 def anchors(name):
     """Of the headings of a notebook, as GitHub and the site make them of a title; a formula is left out."""
-    twin = (chinese.LOCALE.parents[1] / f"notebooks/{name}.py").read_text(encoding="utf-8")
+    twin = (chinese.ROOT / f"notebooks/{name}.py").read_text(encoding="utf-8")
     titles = [re.sub(r"\$.*?\$", "", title) for title in re.findall(r"^# ##+ (.+)$", twin, re.MULTILINE)]
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_a_catalogue_is_written_as_it_is_read(tmp_path, monkeypatch):
-    name = chinese.translated()[0]
-    known, written = chinese.catalogue(name), (chinese.CATALOGUES / f"notebooks/{name}.po").read_bytes()
+    name = "notebooks/00_start_here"
+    known, written = chinese.catalogue(name), (chinese.CATALOGUES / f"{name}.po").read_bytes()
     monkeypatch.setattr(chinese, "CATALOGUES", tmp_path)
     chinese.write(name, known)
-    assert (tmp_path / f"notebooks/{name}.po").read_bytes() == written
+    assert (tmp_path / f"{name}.po").read_bytes() == written
 
 
 def test_the_site_shows_chinese_and_a_changed_paragraph_in_english(tmp_path, monkeypatch):
-    name = chinese.translated()[0]
+    name = "notebooks/00_start_here"
     locale = tmp_path / "locale"
     catalogues = locale / chinese.CATALOGUES.relative_to(chinese.LOCALE)
     shutil.copytree(chinese.CATALOGUES, catalogues, ignore=shutil.ignore_patterns("*.mo"))
