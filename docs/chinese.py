@@ -62,9 +62,8 @@ def paragraphs(names, language="en", locale=LOCALE):
 
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "source")
-        for folder_of_names in ("docs", "notebooks"):
-            (source / folder_of_names).mkdir(parents=True)
         for name in names:
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
             if name.startswith("notebooks/"):
                 nbformat.write(twins.written(name.removeprefix("notebooks/")), source / f"{name}.ipynb")
             else:
@@ -125,7 +124,7 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME", help="of a notebook or a page whose catalogue is to begin")
     names = parser.parse_args().names
     for name in names:
-        if not (ROOT / f"{name}.py").exists() and not (ROOT / f"{name}.md").exists():
+        if not (ROOT / f"{name}{'.py' if name.startswith('notebooks/') else '.md'}").exists():
             parser.error(
                 f"no notebook and no page {name}: expected a name such as notebooks/03_attention or docs/index"
             )
@@ -136,8 +135,9 @@ def main():
         for paragraph in found:
             if not known.get(paragraph):
                 print(f"  to translate: {paragraph}")
-        for paragraph in known.keys() - set(found):
-            print(f"  no longer there, dropped: {paragraph}\n    {known[paragraph]}")
+        for paragraph, translation in known.items():
+            if paragraph not in found:
+                print(f"  no longer there, dropped: {paragraph}\n    {translation}")
 
 
 if __name__ == "__main__":
