@@ -2,6 +2,11 @@
 
     python -m sphinx -W -c docs . build/site
 
+and in two languages, where a page that has both leads to the other (chinese.py has the translations):
+
+    python -m sphinx -W -c docs -t bilingual . build/site
+    python -m sphinx -W -c docs -t bilingual -D language=zh_CN . build/site/zh
+
 The source directory is the root of the repository, so that a relative link leads to the same place here and on GitHub.
 Formulas become MathML while the site is built; links to source files lead to the highlighted source.
 """
@@ -29,6 +34,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 import tinyvit  # noqa: E402
+from docs import chinese  # noqa: E402
 from tests.package_layers import PACKAGE_LAYERS, TOP, modules  # noqa: E402
 from tinyvit.live import bundled  # noqa: E402
 
@@ -39,6 +45,8 @@ include_patterns = ["README.md", "docs/**.md", "notebooks/*.ipynb"]
 exclude_patterns = [".*", "build", "dist", "runs", "tests", "tinyvit", "**/.ipynb_checkpoints"]
 
 highlight_language = "text"  # of what names no language: equations, tables of the command
+locale_dirs = ["docs/locale"]
+gettext_compact = False  # a catalogue for each page
 html_theme = "furo"
 html_title = "tinyvit"
 html_static_path = ["_static/site.css"]
@@ -183,19 +191,40 @@ def reference():
     return "\n".join(lines)
 
 
-def notebooks():
+def notebooks(language):
     """The notebooks for a table of contents, with their numbers; a title ends at its colon."""
     for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
         title = "".join(json.loads(file.read_text(encoding="utf-8"))["cells"][0]["source"]).partition("\n")[0]
-        yield f"{file.name[:2]} {title.removeprefix('# ').partition(':')[0]} </notebooks/{file.stem}>"
+        title = title.removeprefix("# ")
+        if language == chinese.LANGUAGE:
+            title = chinese.catalogue(f"notebooks/{file.stem}").get(title) or title
+        yield f"{file.name[:2]} {re.split('[:：]', title)[0]} </notebooks/{file.stem}>"
 
 
 def read_source(app, docname, text):
     if docname == "docs/reference":
         text[0] = text[0].replace("<!-- reference -->", reference())
     if docname == "docs/index":
-        text[0] = text[0].replace("<!-- notebooks -->", "\n".join(notebooks()))
+        text[0] = text[0].replace("<!-- notebooks -->", "\n".join(notebooks(app.config.language)))
     text[0] = text[0].replace("<!-- live-page -->", f'<a href="{LIVE}">Open the live page.</a>')  # of docs/ alone
+
+
+# The two languages
+
+
+def link_to_the_other_language(app, pagename, templatename, context, doctree):
+    """In the site of two languages, whose Chinese part is its folder zh: from a page that has both to the other."""
+    english, translated = f"{pagename}.html", f"zh/{pagename}.html"
+    has_both, is_chinese = pagename in chinese.translated(), pagename.endswith(".zh")
+    if not app.tags.has("bilingual"):
+        return
+    if app.config.language == "en" and (has_both or is_chinese):
+        link = f'<a href="{relative_uri(english, translated)}" lang="zh-CN" hreflang="zh-CN">中文</a>'
+    elif app.config.language == chinese.LANGUAGE and has_both:
+        link = f'<a href="{relative_uri(translated, english)}" lang="en" hreflang="en">English</a>'
+    else:
+        return
+    context["body"] = f'<p class="language">{link}</p>{context["body"]}'
 
 
 # The live page of the bundled model, which is made as the site is built
@@ -289,6 +318,7 @@ def setup(app):
     app.connect("autodoc-skip-member", skip_member)
     app.connect("source-read", read_source)
     app.connect("doctree-read", link_to_source, priority=400)  # before the files to download are collected
+    app.connect("html-page-context", link_to_the_other_language)
     app.connect("html-collect-pages", source_pages)
     app.connect("build-finished", write_live_page)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
