@@ -25,7 +25,7 @@ PATIENCE = 20, 0.05  # how often another process is waited for, and how many sec
 def file():
     """Where progress is kept."""
     folder = os.environ.get(VARIABLE)
-    return (Path(folder).expanduser() if folder else cache_folder("exercises")) / FILE
+    return (Path(os.path.expanduser(folder)) if folder else cache_folder("exercises")) / FILE
 
 
 def kept():

@@ -12,7 +12,6 @@ from string import Template
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from tinyvit import trees
 from tinyvit.annotations import Array, Tree
@@ -154,6 +153,8 @@ def image_source(image):
 
 def figure_source(figure, *, small=False):
     """A matplotlib figure as a data URL; `small` for one that a notebook holds beside what it stands in for."""
+    from PIL import Image
+
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=100 if small else 130)
     if small:
