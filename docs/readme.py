@@ -15,9 +15,11 @@ READMES = {"en": DOCS.parent / "README.md", "zh": DOCS / "README.zh.md"}
 PRESETS = ("digits", "mnist-quick", "mnist", "mnist-best")
 TRAINED = (*PRESETS, "mnist --model swin", "mnist --model hybrid")  # rows of docs/results.md
 RECORDS = (  # rows of docs/records.md
+    "mnist-quick --model convstem --epochs 1",
+    "mnist-quick --model convstem --epochs 2",
     "mnist-quick --model convstem",
     "mnist --model convstem",
-    "mnist-best --model convstem",
+    "mnist --model convstem --epochs 50",
     "cifar-10 cifar10-jpg.zip --model convstem --dim 96 --mlp-dim 384 --depth 3 --widths 64,128",
 )
 TEXTS = (  # rows of docs/text.md
