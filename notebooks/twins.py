@@ -3,6 +3,7 @@
     python notebooks/twins.py              run every twin whose notebook is not of these sources, and write its notebook
     python notebooks/twins.py --all
     python notebooks/twins.py 03_attention 07_the_vision_transformer
+    python notebooks/twins.py --all --twice    write none; run every cell twice, one after the other
 
 A notebook runs in an empty folder, so it leaves nothing behind and finds nothing of the tree it lies in. A cell's id is
 its number, and no times are recorded: to run a notebook again changes nothing but what it measured.
@@ -58,8 +59,8 @@ def written(name):
     return notebook
 
 
-def run(name):
-    """The notebook with its outputs.
+def run(name, twice=False):
+    """The notebook with its outputs; `twice`, with every code cell followed by itself, as a reader may run it.
 
     Raises
     ------
@@ -67,6 +68,9 @@ def run(name):
         If a cell fails.
     """
     notebook, digest_of_the_run = written(name), digest(name)
+    if twice:
+        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        notebook.cells = [nbformat.v4.new_code_cell(cell.source) for cell in cells for _ in range(2)]
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
             notebook,
@@ -102,6 +106,7 @@ def main():
     parser.add_argument("--all", action="store_true", help="run those as well that are of these sources")
     parser.add_argument("--out", metavar="DIR", type=Path, default=HERE, help="where to write them (default: beside)")
     parser.add_argument("--one-core", action="store_true", help="each on a core of its own: less work in all")
+    parser.add_argument("--twice", action="store_true", help="run every cell twice, and write nothing")
     options = parser.parse_args()
     names = options.names or [name for name in NAMES if options.all or not is_of_today(name)]
     if unknown := [name for name in names if name not in NAMES]:
@@ -109,12 +114,14 @@ def main():
     options.out.mkdir(parents=True, exist_ok=True)  # before the first has run for minutes
     cores = sorted(os.sched_getaffinity(0)) if options.one_core and hasattr(os, "sched_getaffinity") else []
     with ThreadPoolExecutor(len(cores) or os.cpu_count(), initializer=pin, initargs=(cores,)) as pool:
-        runs = {name: pool.submit(run, name) for name in names}
+        runs = {name: pool.submit(run, name, options.twice) for name in names}
     failed = 0
     for name, outcome in runs.items():
         try:
-            nbformat.write(outcome.result(), options.out / f"{name}.ipynb")
-            print(f"{name}: written")
+            notebook = outcome.result()
+            if not options.twice:
+                nbformat.write(notebook, options.out / f"{name}.ipynb")
+            print(f"{name}: {'every cell ran twice' if options.twice else 'written'}")
         except CellExecutionError as error:
             failed += 1
             print(f"{name}: not written; this cell failed with {error.ename}: {error.evalue}\n{error}")

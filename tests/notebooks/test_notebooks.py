@@ -29,6 +29,7 @@ from notebooks import twins  # noqa: E402
 
 NAMES = twins.NAMES
 LARGEST = 1_000_000  # bytes
+LONGEST = 2_200  # words of prose
 NEEDS_MNIST = {"10_training_on_mnist"}
 ABSOLUTE = r"(?<![\w/:.<+=-])/[A-Za-z]\w*/\w|\b[A-Z]:\\"  # a path of the machine that ran it
 SPOILT = re.compile(rf"Traceback|Warning:|site-packages| at 0x[0-9a-f]+|{ABSOLUTE}")
@@ -122,6 +123,12 @@ def test_outputs_are_committed_and_clean(name):
     assert any("image/png" in output.get("data", {}) for output in outputs(notebook))
     check_run(notebook)
     assert (twins.HERE / f"{name}.ipynb").stat().st_size < LARGEST
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_is_read_in_one_sitting(name):
+    prose = [cell.source for cell in committed(name).cells if cell.cell_type == "markdown"]
+    assert len(" ".join(prose).split()) <= LONGEST
 
 
 @pytest.mark.parametrize("name", NAMES)
