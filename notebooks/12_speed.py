@@ -76,7 +76,8 @@ print(f"a step on {B} images: {1e3 * before:.0f} ms; once freed memory is kept: 
 #
 # Now a stopwatch is put around the layers, while the whole step runs. Which takes more of its time, LayerNorm and GELU, or attention? Next to each
 # part's time stands its **arithmetic**: the multiply-adds of its matrix products, from `tinyvit.shapes`. (The backward pass of $y = x w$ takes twice as
-# many as the forward pass. Here the whole last block is computed, of which training needs the class row alone, so the step takes longer than above.)
+# many as the forward pass: two products, $dx = dy\, w^\top$ and $dw = x^\top dy$. Here the whole last block is computed, of which training needs the
+# class row alone, so the step takes longer than above.)
 
 # %%
 parts = {  # the module in which each is called, and its name
@@ -212,7 +213,7 @@ for T in (1, 5, 50):
 print(f"largest difference between the two ways: {largest:.0e}")
 
 # %% [markdown]
-# With 50 rows in each image the two hardly differ. With one row they do, and that case is ours: the last block works on the class token alone. There
+# With 50 rows in each image many products are a little slower, with one row many times, and that case is ours: the last block works on the class token alone. There
 # $dw$ by images makes a whole matrix for every single row. Merged, it is always the same one product: the one tuned line of
 # [linear.py](../tinyvit/layers/linear.py).
 #
@@ -311,7 +312,7 @@ print(f"for each image: {one:.2f} ms one at a time, {some:.2f} ms of {B} at a ti
 figure
 
 # %% [markdown]
-# Small micro-batches waste time on calls. What larger ones gain over 32 is in the last two numbers; what they cost is on the left.
+# Small micro-batches waste time on calls. What larger ones gain over 32, if anything, is in the last two numbers; what they cost is on the left.
 #
 # ## Half the digits, half the time?
 #
@@ -430,7 +431,7 @@ for name in ("digits", "mnist", "B/16"):
 # ## What we know now
 #
 # Time goes into products where it must, and otherwise into many small operations and into memory. What helped: one large product instead of many, sums
-# as products, a batch in parts, memory that is kept, whole micro-batches for each core. None of it changed a formula. What all of it comes to, beside
+# as products, a batch in parts, memory that is kept. None of it changed a formula. What all of it comes to, beside
 # PyTorch on the same cores, is measured in [docs/speed.md](../docs/speed.md); `tinyvit bench` measures your machine.
 
 # %%
