@@ -329,7 +329,7 @@ print(f"16 equal weights: largest eigenvalue of the jacobian {strongest:.4f}; me
 
 # %%
 def my_softmax_backward(dy, c):
-    """The upstream gradient dy [..., S] and the cache {"y": [..., S]}, y being the weights -> dx [..., S] of the scores x."""
+    """The upstream gradient dy [..., S], the cache {"y": weights [..., S]} -> dx [..., S] of the scores x."""
 
 
 exercises.check("softmax_backward", my_softmax_backward)

@@ -119,7 +119,7 @@ def test_notebooks_are_numbered_and_derivations_in_the_order_of_the_model(site):
     order += ["online_softmax", "linear_attention", "patterns", "windows", "window_bias", "patch_merging"]
     order += ["convolution", "max_pool", "group_norm", "standardise"]
     order += ["token_embedding", "recurrence", "alignment"]
-    order += ["sinusoids", "decoder_block", "token_cross_entropy"]
+    order += ["sinusoids", "decoder_block", "token_cross_entropy", "muon"]
     assert re.findall(r'derivations/(\w+)\.html"', side) == order
 
 

@@ -51,7 +51,7 @@ def test_one_notebook_that_fails_does_not_lose_the_others(tmp_path, monkeypatch,
         "b": exceptions.DeadKernelError("the kernel died"),
     }
 
-    def run(name):
+    def run(name, twice):
         if name in fails:
             raise fails[name]
         return twins.nbformat.v4.new_notebook()
