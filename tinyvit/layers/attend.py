@@ -30,9 +30,8 @@ from tinyvit.ops.linear_attention import (
 from tinyvit.ops.sparse_attention import dense, grouped, sparse_attention, sparse_attention_backward
 
 # Bytes of all maps [B, h, T, S] of one attention, from which on they are computed in blocks of keys and not kept. Of
-# one image with 12 heads that is from T = 1,479 on. `python docs/measure.py long` measures it: smaller maps take less
-# time whole. Larger ones are memory that the system hands out and takes back at every call, and take about twice as
-# long as blocks.
+# one image with 12 heads that is from T = 1,479 on. `python docs/measure.py long` measures it: blocks take a little
+# more time, and a fifth to a third of the memory, which the system else hands out and takes back at every call.
 LARGE_MAPS = 100 * 2**20
 BLOCK = 24 * 2**20  # bytes of the scores of one block of keys: less than glibc hands back, see training/memory.py
 FEWEST_KEYS = 64  # in a block: narrower products are slow
