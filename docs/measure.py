@@ -60,7 +60,7 @@ from tinyvit import trees
 from tinyvit.bench.compare import LARGE_TRAINED, SEQUENCES
 from tinyvit.commands.runs import data_of, finished_model
 from tinyvit.data import DATASETS, load_data
-from tinyvit.exercises.exercise import exercises
+from tinyvit.exercises.catalogue import exercises
 from tinyvit.exercises.mistakes import FORGOTTEN
 from tinyvit.exercises.mistakes import mistakes as known_mistakes
 from tinyvit.exercises.source import edited, planted

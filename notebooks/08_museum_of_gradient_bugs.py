@@ -13,7 +13,7 @@ import numpy as np
 
 import tinyvit
 from tinyvit.exercises import museum
-from tinyvit.exercises.exercise import exercises
+from tinyvit.exercises.catalogue import exercises
 from tinyvit.layers.layer_norm import layer_norm, layer_norm_backward
 from tinyvit.layers.linear import linear, linear_backward
 from tinyvit.layers.multi_head_attention import multi_head_attention, multi_head_attention_backward

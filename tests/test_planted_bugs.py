@@ -20,7 +20,7 @@ from tests.models.test_vit import naive_vit
 from tests.reference import naive, naive_pyramids
 from tinyvit import trees
 from tinyvit.checks import Case, cases
-from tinyvit.exercises.exercise import exercises
+from tinyvit.exercises.catalogue import exercises
 from tinyvit.exercises.mistakes import FORGOTTEN as NOTHING
 from tinyvit.exercises.mistakes import mistakes
 from tinyvit.exercises.source import planted

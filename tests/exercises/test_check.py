@@ -10,8 +10,8 @@ from tinyvit.arrays import copied, same
 from tinyvit.checks import cases
 from tinyvit.errors import UsageError
 from tinyvit.exercises.answer import Wrong, by_name, returned
+from tinyvit.exercises.catalogue import exercises as all_exercises
 from tinyvit.exercises.diagnosis import agrees, any_factor, known_factor
-from tinyvit.exercises.exercise import exercises as all_exercises
 from tinyvit.exercises.hints import hints
 from tinyvit.exercises.mistakes import FORGOTTEN, mistakes
 from tinyvit.exercises.source import edited, planted, with_part

@@ -6,7 +6,7 @@ import pytest
 from tests.test_planted_bugs import passes
 from tinyvit.errors import UsageError
 from tinyvit.exercises import museum, record
-from tinyvit.exercises.exercise import exercises
+from tinyvit.exercises.catalogue import exercises
 from tinyvit.exercises.source import source
 
 IDS = [f"{exhibit.number} {exhibit.title}" for exhibit in museum.EXHIBITS]

@@ -12,7 +12,7 @@ from tests.training.helpers import call
 from tinyvit import exercises
 from tinyvit.errors import DataError
 from tinyvit.exercises import record
-from tinyvit.exercises.exercise import exercises as all_exercises
+from tinyvit.exercises.catalogue import exercises as all_exercises
 from tinyvit.exercises.hints import hints
 from tinyvit.exercises.progress import BEYOND, by_notebook
 from tinyvit.lock import locked

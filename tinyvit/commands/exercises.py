@@ -42,7 +42,7 @@ def run(args):
 def _said(row, args):
     """{what: words} of the one exercise: the hint, the solution, or what is to be written."""
     from tinyvit.exercises import solution
-    from tinyvit.exercises.exercise import exercises
+    from tinyvit.exercises.catalogue import exercises
     from tinyvit.exercises.hints import hints
 
     name, all_hints = row["name"], hints(row["name"])

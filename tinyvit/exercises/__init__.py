@@ -10,8 +10,8 @@ exercises.solution("softmax")  # the package's own source
 exercises.source(linear)  # any function, without its docstring
 """
 
+from tinyvit.exercises.catalogue import names
 from tinyvit.exercises.check import Verdict, check, hint, solution
-from tinyvit.exercises.exercise import names
 from tinyvit.exercises.grade import grade
 from tinyvit.exercises.progress import progress
 from tinyvit.exercises.source import source

@@ -13,8 +13,8 @@ from tinyvit.arrays import copied
 from tinyvit.errors import UsageError
 from tinyvit.exercises import record
 from tinyvit.exercises.answer import Wrong, by_name, check_form, listed, returned
+from tinyvit.exercises.catalogue import exercises
 from tinyvit.exercises.diagnosis import agrees, any_factor, known_factor, where_wrong, wrong_order, wrong_shape
-from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.hints import hints
 from tinyvit.exercises.kept import first_wrong, remark
 from tinyvit.exercises.mistakes import mistakes

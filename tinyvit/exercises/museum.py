@@ -23,9 +23,9 @@ from tinyvit.contract import forward as result_of
 from tinyvit.errors import UsageError
 from tinyvit.exercises import record
 from tinyvit.exercises.answer import listed
+from tinyvit.exercises.catalogue import exercises
 from tinyvit.exercises.check import is_right
 from tinyvit.exercises.diagnosis import ratios
-from tinyvit.exercises.exercise import exercises
 from tinyvit.exercises.mistakes import FORGOTTEN, mistakes
 from tinyvit.exercises.source import Text, edited, edited_source, planted, source
 from tinyvit.names import expected

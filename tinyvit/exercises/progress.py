@@ -8,7 +8,7 @@ import inspect
 from importlib import resources
 
 from tinyvit.exercises import record
-from tinyvit.exercises.exercise import exercises
+from tinyvit.exercises.catalogue import exercises
 from tinyvit.exercises.source import Text
 
 TABLE = "notebooks.txt"
