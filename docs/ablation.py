@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from docs.readme import DOCS, replace
 from tinyvit.bench import contender
-from tinyvit.bench.compare import MODELS, TURN
+from tinyvit.bench.compare import MODELS, TURN, at_work, turn
 from tinyvit.exercises.source import planted
 from tinyvit.layers.linear import linear
 from tinyvit.layers.mlp import value_alone
@@ -156,26 +156,15 @@ def ratios(task, cores, rounds=ROUNDS):
         processes = {name: stack.enter_context(_contender(name, task, cores)) for name in names}
         for process in processes.values():
             process.answer()
-        steps = max(1, round(TURN / _turn(processes[BASE], 1)))
-        turns = [{name: _turn(processes[name], steps) for name in names} for _ in range(rounds)]
+        steps = max(1, round(TURN / turn(processes[BASE], 1)))
+        turns = [{name: turn(processes[name], steps) for name in names} for _ in range(rounds)]
     found = {name: statistics.median(turn[name] / turn[BASE] for turn in turns) for name in names}
     return found | {BASE: statistics.median(turn[BASE] for turn in turns)}
 
 
-@contextlib.contextmanager
 def _contender(cause, task, cores):
-    process = WorkerProcess("docs.ablation", f"the contender without {cause}", one_thread=False)
-    try:
-        process.send({"cause": cause, "task": task, "cores": cores})
-        yield process
-    finally:
-        process.kill()
-        process.close()
-
-
-def _turn(process, steps):
-    process.send(steps)
-    return process.answer()["seconds"]
+    spec = {"cause": cause, "task": task, "cores": cores}
+    return at_work("docs.ablation", f"the contender without {cause}", spec)
 
 
 def write(rounds=ROUNDS):

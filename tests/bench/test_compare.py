@@ -107,13 +107,13 @@ def test_ratios_are_medians_of_each_rounds(tiny, monkeypatch):
     monkeypatch.setattr(Race, "contenders", lambda race: ["tinyvit", BASE])
     monkeypatch.setitem(compare.CONTENDERS, BASE, ("tinyvit", False))  # stands in for PyTorch
     times = iter([9, 9, 3, 2, 1, 4, 8, 4])  # in turns; the first of either sets its steps
-    turn = compare._turn
+    turn = compare.turn
 
     def measured(process, steps):
         taken = turn(process, steps)
         return taken if "peak" in process.name else next(times)
 
-    monkeypatch.setattr(compare, "_turn", measured)
+    monkeypatch.setattr(compare, "turn", measured)
     mine, base = run(Race("tiny", 4, "infer", 1, rounds=3))
     assert mine["seconds"] == 3 and base["seconds"] == 4
     assert mine["ratio"] == 1.5, "the median of 3/2, 1/4 and 8/4"

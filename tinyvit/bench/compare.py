@@ -142,13 +142,13 @@ def run(race):
         processes["peak"] = stack.enter_context(_contender(race, "matrix_peak", False))
         for process in processes.values():
             process.answer()
-        peak = PEAK_SIZE**3 / min(_turn(processes["peak"], 1) for _ in range(5))
-        steps = {name: max(1, round(TURN / _turn(processes[name], 1))) for name in names}
+        peak = PEAK_SIZE**3 / min(turn(processes["peak"], 1) for _ in range(5))
+        steps = {name: max(1, round(TURN / turn(processes[name], 1))) for name in names}
         seconds = {name: [] for name in names}
         before = _busy_seconds(processes)
         for _ in range(race.rounds):
             for name in names:
-                seconds[name].append(_turn(processes[name], steps[name]))
+                seconds[name].append(turn(processes[name], steps[name]))
         after = _busy_seconds(processes)
         memory = {name: _memory(processes[name].process.pid) for name in names}
     wall, machine, own = (b - a for a, b in zip(before, after, strict=True))
@@ -190,7 +190,14 @@ def _contender(race, who, economy):
     spec = {"function": function, "economy": economy, "cores": race.cores, "batch": race.batch}
     config = MODELS[race.model]
     spec |= {"model": name_of(config), "config": dataclasses.asdict(config)}
-    process = WorkerProcess("tinyvit.bench.contender", f"the contender {function}", one_thread=False)
+    with at_work("tinyvit.bench.contender", f"the contender {function}", spec) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def at_work(module, name, spec):
+    """A process of a module that takes turns: what it is told first is the spec; its name is for messages."""
+    process = WorkerProcess(module, name, one_thread=False)
     try:
         process.send(spec)
         yield process
@@ -199,7 +206,7 @@ def _contender(race, who, economy):
         process.close()
 
 
-def _turn(process, steps):
+def turn(process, steps):
     """The seconds of one step, in a turn of so many."""
     process.send(steps)
     return process.answer()["seconds"]
