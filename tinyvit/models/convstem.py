@@ -49,7 +49,7 @@ class ConvStemConfig(MapConfig):
         If the sizes do not fit each other.
     """
 
-    network, smaller, fewest = "stem", "widths", 1  # in messages
+    network, shortened_by, fewest_halvings = "stem", "widths", 1
 
     widths: tuple = (64, 128, 256, 512)
 

@@ -53,7 +53,7 @@ class HybridConfig(MapConfig):
         If the sizes do not fit each other.
     """
 
-    network, smaller, fewest = "ResNet", "stages in units", 2  # in messages
+    network, shortened_by, fewest_halvings = "ResNet", "stages in units", 2
 
     units: tuple = (3, 4, 9)
     width: int = 64

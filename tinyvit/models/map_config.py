@@ -37,15 +37,22 @@ class MapConfig(Config):
     image: int = 224
     channels: int = 3
 
-    if TYPE_CHECKING:  # a child has these, and three words for messages
+    if TYPE_CHECKING:  # a child has these
 
         @property
         def halvings(self) -> int:  # how often the network halves the sides
             ...
         @property
         def features(self) -> int: ...
+
         @property
-        def network(self) -> str: ...
+        def network(self) -> str:  # its name in messages
+            ...
+        @property
+        def shortened_by(self) -> str:  # the setting of which fewer make fewer halvings, in messages
+            ...
+        @property
+        def fewest_halvings(self) -> int: ...
 
     def __post_init__(self):
         for name in ("image", "channels"):
@@ -53,7 +60,7 @@ class MapConfig(Config):
         least = 2**self.halvings // 2 + 1
         if self.image < least:
             often = "once" if self.halvings == 1 else f"{self.halvings} times"
-            fewer = f", or fewer {self.smaller}" if self.halvings > self.fewest else ""
+            fewer = f", or fewer {self.shortened_by}" if self.halvings > self.fewest_halvings else ""
             raise UsageError(
                 f"image {self.image} is too small: the {self.network} halves its sides {often}, "
                 f"expected at least {least}{fewer}"

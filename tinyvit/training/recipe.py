@@ -202,12 +202,9 @@ OF_MODELS = {  # what a model does otherwise than a recipe says, chosen on held-
     "swin": {"mnist": {"epochs": 12} | SMALL_BATCHES, "mnist-quick": SMALL_BATCHES},
     "hybrid": {"mnist": {"epochs": 10}},
     "convstem": {
-        "digits": MUON,
         "mnist-quick": {"epochs": 3} | MUON,
         "mnist": {"epochs": 16} | DRAWN | MUON,
-        "mnist-best": {"epochs": 40} | MUON,
         "cifar-10": {"epochs": 16} | MUON,
-        "pictures": {"epochs": 16} | MUON,
     },
     "transformer": {name: {"epochs": 1} for name in ("copy", "reverse", "sort")},
 }
