@@ -163,16 +163,16 @@ look(x_test[shown], attention, config.patch, titles=[f"says {k}" for k in logits
 few, one = (x[:12_000], y[:12_000]), (x[:1], y[:1])  # one, in place of the test images
 stem, plain_vit = (preset_config("mnist", model) for model in ("convstem", "vit"))
 parts = dict(optimizer="muon", learning_rate=1e-2, schedule="linear", ema_decay=0.98, shift=1)
-plain_parts = dict(optimizer="adamw", learning_rate=5e-3), dict(schedule="cosine")  # the rate of the recipe above
+adamw, cosine = dict(optimizer="adamw", learning_rate=5e-3), dict(schedule="cosine")  # the rate of the recipe above
 
 without = {
     "nothing": (stem, {}),
     "the convolutional stem": (plain_vit, {}),
-    "Muon": (stem, plain_parts[0]),
-    "the linear schedule": (stem, plain_parts[1]),
+    "Muon": (stem, adamw),
+    "the linear schedule": (stem, cosine),
     "the average of the weights": (stem, dict(ema_decay=0.0)),
     "the shifts": (stem, dict(shift=0)),
-    "stem, Muon and line": (plain_vit, plain_parts[0] | plain_parts[1]),
+    "stem, Muon and line": (plain_vit, adamw | cosine),
 }
 found = {}
 for name, (model, change) in without.items():
