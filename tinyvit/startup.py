@@ -101,6 +101,20 @@ def last_words(text):
         supervisor.sendall(f"{text}\n".encode(errors="surrogateescape"))
 
 
+def wait_until_read(descriptor):
+    """Until mpiexec has read what was written there, at most some seconds: when it is to abort, it reads no more."""
+    deadline = time.monotonic() + 5
+    with contextlib.suppress(OSError, ImportError):  # no pipe; or Windows, which cannot say
+        import fcntl
+        import termios
+
+        while time.monotonic() < deadline:
+            unread = fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))
+            if not any(unread):
+                break
+            time.sleep(0.001)
+
+
 def end_all(status):
     """End this process, and have mpiexec end the others, which cannot be told otherwise.
 
@@ -108,6 +122,7 @@ def end_all(status):
     if it is asked, in the words that MPI_Abort has for it.
     """
     if "PMI_FD" in os.environ:
+        wait_until_read(2)
         with contextlib.suppress(OSError):
             os.write(int(os.environ["PMI_FD"]), f"cmd=abort exitcode={status}\n".encode())
             time.sleep(5)  # it does not come to that

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -175,6 +176,22 @@ def test_what_is_said_is_without_the_progress_bar():
     bar = "\r  5%|5         | 3/60 [00:00<00:01, 40.12step/s, loss 2.1]"
     assert said(f"{bar}\ntinyvit: stopped\n{bar}\n\n{bar}") == ["tinyvit: stopped"]
     assert said("tinyvit: one\nand 5% more") == ["tinyvit: one", "and 5% more"]
+
+
+def test_what_is_said_last_is_read_before_all_is_ended(tmp_path):
+    """mpiexec that is told to abort reads no more: without the wait it lost one line in six."""
+    ours, theirs = os.pipe()
+    os.write(theirs, b"tinyvit: rank 1 is gone\n")
+    reader = threading.Timer(0.2, os.read, (ours, 100))
+    reader.start()
+    begun = time.monotonic()
+    startup.wait_until_read(theirs)
+    assert 0.1 < time.monotonic() - begun < 4
+    reader.join()
+    with open(tmp_path / "file", "wb") as file:  # no pipe
+        startup.wait_until_read(file.fileno())
+    for end in (ours, theirs):
+        os.close(end)
 
 
 def test_ctrl_c_saves_and_another_number_of_ranks_goes_on(ranks_of_mpich, tmp_path, whole):
