@@ -18,7 +18,7 @@ from tinyvit.lab.scheduler import run_jobs
 from tinyvit.lab.store import Store
 from tinyvit.training.process import WorkerProcess
 
-COST = [Job({"n": n}, "cost", {"part": "attention", "tokens": n}, work=n) for n in (8, 64, 16, 32)]
+COST = [Job({"n": n}, "cost", {"part": "attention", "tokens": n, "repeats": 2}, work=n) for n in (8, 64, 16, 32)]
 
 
 @pytest.fixture
