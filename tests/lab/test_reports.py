@@ -216,12 +216,16 @@ SAID = {
     "fewshot": (
         {},
         [
-            "With 5 images of each class, accuracy on learned features less that on pixels is -10.00 ± 0.23 points.",
-            "With 50 images of each class, accuracy on learned features less that on pixels is -10.00 ± 0.23 points.",
+            "With 5 images of each class, accuracy on learned features less that on pixels is -10.00 ± 0.23 points, "
+            "and less that on an untrained ViT's -10.00 ± 0.23 points.",
+            "With 50 images of each class, accuracy on learned features less that on pixels is -10.00 ± 0.23 points, ",
             "the standard deviation is 20.0 ± 0.0 points with 1 image of each class, and 0.4 ± 0.0 with 50.",
         ],
         {"gain": 0.0},
-        ["less that on pixels is 0.00 ± 0.23 points, which does not tell them apart."],
+        [
+            "less that on pixels is 0.00 ± 0.23 points (not shown to differ), and less that on an untrained ViT's "
+            "0.00 ± 0.23 points (not shown to differ)."
+        ],
     ),
     "cost": (
         {"power": 2.4},

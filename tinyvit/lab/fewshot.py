@@ -97,12 +97,12 @@ def report(results):
 def _verdict(results):
     sentences = []
     for n in (5, SHOTS[-1]):
-        pixels, trained = (results.values(accuracy_of(n), features=kind) for kind in ("pixels", "trained"))
-        gap = difference(trained, pixels)
-        shown = "" if gap.significant else ", which does not tell them apart"
+        trained, *others = (results.values(accuracy_of(n), features=kind) for kind in ("trained", "pixels", "random"))
+        gaps = [difference(trained, other) for other in others]
+        pixels, random = (f"{gap.text()} points{'' if gap.significant else ' (not shown to differ)'}" for gap in gaps)
         sentences.append(
-            f"With {n} images of each class, accuracy on learned features less that on pixels is {gap.text()} "
-            f"points{shown}."
+            f"With {n} images of each class, accuracy on learned features less that on pixels is {pixels}, and "
+            f"less that on an untrained ViT's {random}."
         )
     few, many = (results.estimate(_spread_of(n), features="trained").text(digits=1) for n in (SHOTS[0], SHOTS[-1]))
     sentences.append(
