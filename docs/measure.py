@@ -325,16 +325,15 @@ text { fill: #e6e6e6 } .small { fill: #b5b5b5 } .paper { fill: #16191d } .packag
 def drawing(stack):
     """The packages in their layers as SVG, and below them a matrix of their imports."""
     width, left, line, parts, y = 860, 70, 13, [], 20
-    for layer in sorted({package.layer for package in stack}, reverse=True):
-        row = [package for package in stack if package.layer == layer]
+    for row in rows_of(stack, width - left - 20):
         gaps = [0] + [a.neighbours != b.neighbours for a, b in itertools.pairwise(row)]
         wide = (width - left - 20 - 14 * sum(gaps)) / len(row)
         texts = [
-            textwrap.wrap(", ".join(m.partition(".")[2] for m in package.files if "." in m), int(wide / 5.4))
+            textwrap.wrap(", ".join(m.partition(".")[2] for m in package.files if "." in m), int(wide / 6))
             for package in row
         ]
         high = 28 + line * max(map(len, texts))
-        parts.append(f'<text class="small" x="14" y="{y + 18}">layer {layer}</text>')
+        parts.append(f'<text class="small" x="14" y="{y + 18}">layer {row[0].layer}</text>')
         x = left
         for package, gap, text in zip(row, gaps, texts, strict=True):
             x += 14 * gap
@@ -348,6 +347,15 @@ def drawing(stack):
     words = "Who imports whom: a dot says that the row imports from the column. Upwards and across, all stays grey."
     parts.append(f'<text x="14" y="{y}">{words}</text>')
     return svg(width, *matrix(stack, y + 90, parts))
+
+
+def rows_of(stack, width):
+    """The packages of each layer, the highest first; in several rows, where names have no room beside each other."""
+    for layer in sorted({package.layer for package in stack}, reverse=True):
+        row = [package for package in stack if package.layer == layer]
+        room = 20 + 8 * max(len(package.name) for package in row)  # of a letter, 8 at most
+        count = -(-len(row) * room // width)
+        yield from (row[i * len(row) // count : (i + 1) * len(row) // count] for i in range(count))
 
 
 def matrix(stack, top, parts):
