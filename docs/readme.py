@@ -155,7 +155,7 @@ def against_cnn():
 
 
 def in_short(rows):
-    """One line for each model, batch, number of cores and task: tinyvit's time, and over that of both PyTorch models."""
+    """One line for each model, batch, cores and task: tinyvit's time, and over that of both PyTorch models."""
     lines = ["| model | batch | cores | task | tinyvit, ms | over PyTorch's | over that with the class row |"]
     lines += ["|---|--:|--:|---|--:|--:|--:|"]
     for (model, task, batch, cores), row in contenders(rows).items():
