@@ -208,7 +208,7 @@ def test_a_worker_killed_at_once_is_one_line(started, monkeypatch):
 
 
 def test_a_failing_job_says_why_in_one_line(started):
-    bad = dataclasses.replace(COST[0], arguments={"part": "wheels", "tokens": 4})
+    bad = dataclasses.replace(COST[0], arguments={"part": "wheels", "tokens": 4, "repeats": 1})
     jobs = iter(run_jobs([COST[1], bad, COST[2]], 1, "digits"))
     assert next(jobs)[0] == COST[1]
     with pytest.raises(WorkerError) as problem:
