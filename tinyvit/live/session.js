@@ -4,7 +4,7 @@
 
 const json = id => JSON.parse(document.getElementById(id).textContent);
 const data = json("data"), words = json("words"), { config, dataset } = data, names = dataset.class_names;
-const upto = n => [...Array(n).keys()], dot = (x, y) => x.reduce((sum, a, i) => sum + a * y[i], 0);
+const dot = (x, y) => x.reduce((sum, a, i) => sum + a * y[i], 0);
 const best = x => x.indexOf(Math.max(...x)), most = x => x.reduce((most, a) => Math.max(most, Math.abs(a)), 1e-300);
 const state = {
   strokes: [], example: null, label: null,             // what is drawn, or the number of a test image; the true class
