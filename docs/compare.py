@@ -19,7 +19,7 @@ def compare(left, right, within=1e-9):
 
     The difference of two numbers above 1 is relative. A typed number has few digits: for 0.2227 say within=5e-5.
     """
-    left, right = np.asarray(left), np.asarray(right)
+    left, right = np.asarray(left, np.float64), np.asarray(right, np.float64)
     if left.shape != right.shape:
         raise AssertionError(f"the shapes differ: {left.shape} and {right.shape}")
     difference = np.max(abs(left - right) / np.maximum(1, abs(right)))
