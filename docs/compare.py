@@ -2,7 +2,7 @@
 
     python docs/compare.py docs/derivations/softmax.md
 
-runs the blocks of a page, and prints the largest difference of each comparison.
+prints each block of a page and runs it, so that the largest difference of each of its comparisons stands below it.
 """
 
 import re
@@ -52,4 +52,7 @@ def blocks(text):
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
     for page in map(Path, sys.argv[1:]):
-        exec(compile("\n".join(blocks(page.read_text(encoding="utf-8"))), page.name, "exec"), {})
+        names = {}
+        for block in blocks(page.read_text(encoding="utf-8")):
+            print(f"\n{block}")
+            exec(compile(block, page.name, "exec"), names)
