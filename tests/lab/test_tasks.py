@@ -30,6 +30,7 @@ from tinyvit.models.vit import vit, vit_backward, vit_init
 from tinyvit.models.writing import write_seq2seq
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from tinyvit.ops.tokens import END, PADDING
+from tinyvit.training import probe as probes
 from tinyvit.training.features import features_of
 from tinyvit.training.loop import fit
 from tinyvit.training.probe import SHOTS, drawn, probe
@@ -217,9 +218,9 @@ def test_fewshot_never_learns_from_the_new_classes(monkeypatch, kind):
     data = ten()
     (x, y), (x_test, y_test) = data
     five = dataclasses.replace(TEN, classes=5)
-    spies = {name: Spy(getattr(fewshots, name)) for name in ("fit", "probe", "features_of")}
+    spies = {name: Spy(getattr(fewshots, name)) for name in ("fit", "features_of")} | {"probe": Spy(probe)}
     for name, spy in spies.items():
-        monkeypatch.setattr(fewshots, name, spy)
+        monkeypatch.setattr(probes if name == "probe" else fewshots, name, spy)
     recipe = dataclasses.asdict(RECIPE)
     arguments = {"model": "vit", "config": dataclasses.asdict(five), "recipe": recipe, "images": 40, "features": kind}
     found = do("fewshot", data, arguments | {"draws": 3}, 1)
@@ -232,14 +233,14 @@ def test_fewshot_never_learns_from_the_new_classes(monkeypatch, kind):
         assert holds(learned[0], x[y < 5]) and holds(tested[0], x_test[y_test < 5])
     for (pictures, *_), _ in spies["features_of"].calls:
         assert holds(pictures, np.concatenate([x[y >= 5], x_test[y_test >= 5]]))
-    probes = [arguments for arguments, _ in spies["probe"].calls]
-    assert [seed for *_, seed in probes] == [3, 4, 5], "draws that no other seed has"
-    shares = [probe(*arguments) for arguments in probes]
+    probed = [arguments for arguments, _ in spies["probe"].calls]
+    assert [seed for *_, seed in probed] == [3, 4, 5], "draws that no other seed has"
+    shares = [probe(*arguments) for arguments in probed]
     for count in map(str, SHOTS):
         of_count = [each[count] for each in shares]
         assert found["accuracy"][count] == pytest.approx(np.mean(of_count))
         assert found["spread"][count] == pytest.approx(np.std(of_count, ddof=1))
-    features, labels, test, answers, _ = probes[1]
+    features, labels, test, answers, _ = probed[1]
     assert set(labels) == set(range(5)) and len(features) == len(labels) == 250
     assert list(answers) == list(y_test[y_test >= 5] - 5) and len(test) == 25
     if kind == "pixels":

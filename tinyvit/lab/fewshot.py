@@ -1,6 +1,5 @@
 """What are features worth for classes that they have not seen? The ViT paper's few-shot accuracy (section 4.1)."""
 
-import statistics
 from dataclasses import replace
 from functools import partial
 
@@ -16,13 +15,12 @@ from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit_init
 from tinyvit.training.features import features_of
 from tinyvit.training.loop import fit
-from tinyvit.training.probe import SHOTS, accuracy_of, drawn, probe
+from tinyvit.training.probe import DRAWS, SHOTS, accuracy_of, probe_draws
 from tinyvit.training.recipe import Recipe
 
 FEATURES = {"pixels": "pixels", "random": "an untrained ViT", "trained": "a ViT trained on other classes"}
 NUMBERS = {"trained": 0, "random": 2, "pixels": 3}  # of colours: the same in every figure
 KNOWN = 5  # classes 0 to 4 are learned from, the others are new
-DRAWS = 20  # of the few images, for each model: one draw of one image says little
 
 
 def jobs(data, budget):
@@ -45,12 +43,11 @@ def fewshot(data, seed, *, features, model, config, recipe, images, draws):
     model, config, recipe, images
         As in `train`; images of the known classes.
     draws : int
-        How often the few images are drawn; no two seeds share a draw.
+        How often the few images are drawn.
 
     Returns
     -------
-    {accuracy: {shots: share of the new classes' test images, as a mean over the draws}, spread: {shots: the standard
-    deviation of the draws' shares}}
+    What `probe_draws` returns, of the new classes' test images.
     """
     config, ((x, y), (x_test, y_test)) = ViTConfig(**config), data
     old, old_test = (np.flatnonzero(labels < KNOWN) for labels in (y, y_test))
@@ -67,15 +64,8 @@ def fewshot(data, seed, *, features, model, config, recipe, images, draws):
             known = part(x, y, old), part(x_test, y_test, old_test)
             p, _ = fit(config, known, recipe=Recipe.from_dict(recipe), seed=seed, workers=1, progress=False)
         extract = partial(features_of, p=p, config=config, batch=64)
-    unseen, probed = extract(x_test[new_test]), []
-    for draw in range(draws * seed, draws * (seed + 1)):
-        few = new[drawn(y[new], draw)]
-        probed.append(probe(extract(x[few]), y[few] - KNOWN, unseen, y_test[new_test] - KNOWN, draw))
-    shares = {n: [each[n] for each in probed] for n in probed[0]}
-    return {
-        "accuracy": {n: statistics.mean(each) for n, each in shares.items()},
-        "spread": {n: statistics.stdev(each) for n, each in shares.items()},
-    }
+    unseen, answers = extract(x_test[new_test]), y_test[new_test] - KNOWN
+    return probe_draws(lambda few: extract(x[new[few]]), y[new] - KNOWN, unseen, answers, seed, draws)
 
 
 def report(results):
