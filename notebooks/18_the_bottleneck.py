@@ -236,7 +236,7 @@ print(f"relative difference of the two gradients: {through_time:.0e}")
 # %% [markdown]
 # ## Encoder, vector, decoder
 #
-# Two recurrent networks make a translator. Each token is a number, and has a vector, a row of a table (**embedding**). The **encoder** reads these
+# Two recurrent networks make a translator. Each token is a number with a vector, a row of a table (**embedding**). The **encoder** reads these
 # vectors. The **decoder**, which writes, starts from the state in which the encoder ends. The model, whole:
 
 # %%
