@@ -1,4 +1,4 @@
-"""The pairs that notebooks set as new ground: a right way back is accepted, and of a wrong one it is told what is wrong."""
+"""The pairs that notebooks set as new ground: a right way back is accepted, a wrong one gets the right kind."""
 
 import ast
 from pathlib import Path
