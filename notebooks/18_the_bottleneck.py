@@ -359,8 +359,8 @@ print(f"dot score, H = 16, 16 letters: {dot.accuracy:.1%}, {dot.parameters:,} pa
 draw_wall(exact)
 
 # %% [markdown]
-# The wall is gone, with a tenth of the parameters of the widest network. (The dot score, which has no parameters of its own, is not there yet after these
-# steps.) The network need not find a code any more, only where to look. What will its maps look like, for copying and for reversing?
+# The wall is gone, with a tenth of the parameters of the widest network. (The dot score, which has no parameters of its own, is not there yet after
+# these steps.) The network need not find a code any more, only where to look. What will its maps look like, for copying and for reversing?
 
 # %%
 both_ways = {

@@ -263,8 +263,8 @@ for name, p in (("as in the paper", p_short), ("all hidden", p_hidden)):
     print(f"(at random {np.log(10):.2f})")
 
 # %% [markdown]
-# The model that was only ever asked at ▢ has learned nothing for a digit that it can see: it is worse there than at random. The other cannot know
-# which of the tokens it sees are asked, or replaced, so it must understand them all.
+# The model that was only ever asked at ▢ has learned nothing for a digit that it can see: its surprise there is above a guess's. The other cannot
+# know which of the tokens it sees are asked, or replaced, so it must understand them all.
 #
 # Now hide a digit of the *question*, which follows from the answer behind it: which of the two can subtract, GPT or BERT? And which finds a whole
 # answer? BERT fills all blanks at once, each without knowing what is put into the others; and since one token of a sum is asked, it has never seen
