@@ -112,7 +112,7 @@ def alignment_figure(text, words):
         looks = block["cross"]["att"]["a"][0].mean(axis=0)[: len(rows)]  # [h, T, S] -> [T, S]
         axes.imshow(looks, cmap="Blues", vmin=0, vmax=1)
         axes.set(xticks=range(len(columns)), yticks=range(len(rows)))
-        axes.set_xticklabels(columns, fontsize=7.5)
+        axes.set_xticklabels(columns, fontsize=7)
         axes.set_yticklabels(rows if number == 1 else [], fontsize=8)
         axes.tick_params(length=0)
         axes.set_title(f"decoder block {number}", fontsize=9)

@@ -140,8 +140,8 @@ def translated(p):
     return answers_right(logits, pairs.test["target"], pairs.test["target"] != PADDING)
 
 
-start = transformer_init(rng, config_pair)
-p_pair = train("translate", translate, {"whole answer": translated}, start, pairs.train)
+p_pair = transformer_init(rng, config_pair)
+p_pair = train("translate", translate, {"whole answer": translated}, p_pair, pairs.train)
 
 # %% [markdown]
 # ## Predict the next
@@ -167,8 +167,8 @@ def continued(p):
     return answers_right(gpt(shifted(test), p, config_next)[0], test, in_answer)
 
 
-start = gpt_init(rng, config_next)
-p_next = train("predict the next", predict_next, {"whole answer": continued}, start, whole.train)
+p_next = gpt_init(rng, config_next)
+p_next = train("predict the next", predict_next, {"whole answer": continued}, p_next, whole.train)
 
 # %% [markdown]
 # Yet what is its loss? Look at the **surprise** (minus the logarithm of the true token's probability) at every place.
