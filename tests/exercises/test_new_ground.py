@@ -74,6 +74,10 @@ WRONG = {
         (even_loss, EVEN_LOSS, even_loss_backward_by(lambda c, asked: asked / asked.sum())),
         ("value", "the gradient of logits is wrong"),
     ),
+    "a share for padding, too": (
+        (even_loss, EVEN_LOSS, even_loss_backward_by(lambda c, asked: np.where(asked, c["weights"], 0.1))),
+        ("value", "measured 0"),
+    ),
     "not by the number of sequences": (
         (even_loss, EVEN_LOSS, even_loss_backward_by(lambda c, asked: len(asked) * c["weights"])),
         ("scale", "the gradient of logits is 3 times"),

@@ -98,7 +98,7 @@ def _how_far(row, forward, backward, inputs, keywords):
     if found is None:
         return "value", f"the gradient of {row.name} is to be 0: {worst}"
     least, median, greatest = found
-    if greatest - least < SAME * abs(median):
+    if greatest - least < SAME * abs(median) and np.allclose(analytic, median * numeric, atol=SAME):
         kind = "sign" if abs(median + 1) < SAME else "scale"
         return kind, f"the gradient of {row.name} is {median:.6g} times what is measured, in every entry; {worst}"
     return "value", (
