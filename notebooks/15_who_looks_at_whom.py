@@ -35,7 +35,7 @@ from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
 
 rng = np.random.default_rng(0)
 GRID = (14, 14)
-KINDS = {  # a configuration's `attention` and `reach`, and the block: some kinds alternate from block to block
+KINDS = {  # a configuration's `attention` and `reach`, and the block: some alternate from block to block
     "local, 7 x 7": ("local", 3, 0),
     "windows, 7 x 7": ("window", 7, 0),
     "windows, displaced": ("window", 7, 1),
@@ -64,18 +64,18 @@ patterns_figure({title: allowed(*kind) for title, kind in KINDS.items()}, GRID)
 # the larger part?
 
 # %%
-print("image, tokens                        T      D   projections      scores   scores / projections")
+print("image, tokens                        T      D   projections        scores   scores / projections")
 for words, T, D in (
     ("224 x 224, patches of 16", 14 * 14, 768),
     ("224 x 224, patches of 4 (Swin)", 56 * 56, 96),
     ("224 x 224, pixels", 224 * 224, 768),
 ):
     projections, scores = 4 * T * D * D, 2 * T * T * D
-    print(f"{words:32} {T:6,} {D:5}   {projections / 1e6:9,.0f} M {scores / 1e6:9,.0f} M   {scores / projections:8.2f}")
+    millions = f"{projections / 1e6:9,.0f} M {scores / 1e6:11,.0f} M"
+    print(f"{words:32} {T:6,} {D:5}   {millions}   {scores / projections:8.2f}")
 T = 224 * 224
-print(
-    f"\na token a pixel: {T:,}^2 = {T * T / 1e9:.1f} billion scores, {4 * T * T / 2**30:.1f} GiB in float32, for each head"
-)
+print(f"\na token a pixel, for each head: {T:,}^2 = {T * T / 1e9:.1f} billion scores")
+print(f"in float32: {4 * T * T / 2**30:.1f} GiB")
 
 # %% [markdown]
 # At ViT's 196 tokens the scores are **an eighth** of the projections ($T/2D$): a pattern that saved all of the 59 M would still leave the 462 M.
@@ -103,7 +103,8 @@ for title, (kind, reach, number) in KINDS.items():
     y, _ = sparse_attention(q, k, v, plan)
     differences[title] = abs(y - y_mask).max()
     computed = scores_computed(plan)
-    print(f"{title:20} {pairs.sum():12,} {computed:17,} {computed / pairs.size:13.1%} {differences[title]:18.0e}")
+    share, difference = computed / pairs.size, differences[title]
+    print(f"{title:20} {pairs.sum():12,} {computed:17,} {share:13.1%} {difference:18.0e}")
 
 # %% [markdown]
 # Windows and rows compute what is allowed and no more: all queries of a group ask the same keys. In local attention a group is a small square of
@@ -122,8 +123,8 @@ y_padded, c_padded = attention(q[:1], padded_k, padded_v)
 y_masked, _ = attention(q[:1], k[corner], v[corner])
 zeros_take = c_padded["a"][0, len(corner) :].sum()
 edge_error = abs(y_padded - y_masked).max()
-print(f"the corner has {len(corner)} neighbours; {missing} keys of zeros take {zeros_take:.0%} of the attention")
-print(f"and the answer is off by {edge_error:.2f}")
+print(f"the corner has {len(corner)} neighbours; {missing} keys of zeros")
+print(f"take {zeros_take:.0%} of the attention, and the answer is off by {edge_error:.2f}")
 
 # %% [markdown]
 # A key of zeros has the score 0, and $e^0=1$: it is a key like others. Missing keys must be masked
@@ -177,13 +178,13 @@ y, _ = sparse_attention(0 * q, k, v, plan, offsets[down, across])
 
 kernel, _ = softmax(offsets.reshape(1, 49))
 image = v.reshape(14, 14, d)
-convolved = sum(
-    weight * image[dy : dy + 8, dx : dx + 8] for weight, (dy, dx) in zip(kernel[0], np.ndindex(7, 7), strict=True)
-)
+weights = kernel.reshape(7, 7)
+convolved = sum(weights[dy, dx] * image[dy : dy + 8, dx : dx + 8] for dy, dx in np.ndindex(7, 7))
 apart = abs(y.reshape(14, 14, d)[3:11, 3:11] - convolved).max()
 print(f"away from the edges: {apart:.0e} apart")
 for side in (3, 7):
-    print(f"parameters at D = 64: convolution {side} x {side} {side**2 * 64**2:7,}, local attention {4 * 64**2:,}")
+    by_convolution, by_attention = side**2 * 64**2, 4 * 64**2
+    print(f"parameters at D = 64, {side} x {side}: convolution {by_convolution:7,}, attention {by_attention:,}")
 
 # %% [markdown]
 # Away from the edges it is a convolution, with positive weights that sum to 1. It is the queries that make weights depend on what stands there. And
@@ -202,9 +203,9 @@ for side in (3, 7):
 
 # %%
 def my_linear_attention(q, k, v):
-    """Features q [..., T, d] and k [..., S, d], positive, and v [..., S, e] -> y [..., T, e], without a [T, S] matrix.
+    """Features q [..., T, d] and k [..., S, d], and v [..., S, e] -> y [..., T, e], without a [T, S] matrix.
 
-    The cache is {"q", "k", "v", "kv": k^T v, "n": the sum of the keys [..., d, 1], "y", "total": q n [..., T, 1]}.
+    The cache is {"q", "k", "v", "kv": k^T v, "n": sum of keys [..., d, 1], "y", "total": q n [..., T, 1]}.
     """
 
 
@@ -229,7 +230,8 @@ for times in (1, 4, 16, 64):
     fq = positive_features(times * q)[0]
     even = fq @ fk.T
     largest[times] = sharp.max(axis=1).mean(), (even / even.sum(axis=1, keepdims=True)).max(axis=1).mean()
-    print(f"queries x {times:2}: softmax {largest[times][0]:.3f}, linear {largest[times][1]:.3f} (even: {1 / 196:.3f})")
+    of_softmax, of_linear = largest[times]
+    print(f"queries x {times:2}: softmax {of_softmax:.3f}, linear {of_linear:.3f} (even: {1 / 196:.3f})")
 
 # %% [markdown]
 # The softmax can point at one token. Linear attention cannot: as a query grows, its products with all keys grow alike, and their ratios stay.
@@ -254,9 +256,8 @@ y, _ = attention(q, k, v)
 right = abs(blockwise_attention(q, k, v, block=32)[0] - y).max()
 wrong = abs(careless(q, k, v, block=32)[0] - y)
 fine = (wrong.max(axis=1) < 1e-12).mean()
-print(
-    f"with the factor: off by {right:.0e}; without: off by up to {wrong.max():.2f}, and right for {fine:.0%} of the queries"
-)
+print(f"with the factor: off by {right:.0e}")
+print(f"without: off by up to {wrong.max():.2f}, and right for {fine:.0%} of the queries")
 
 # %% [markdown]
 # Where the first block already holds the largest score, nothing needs rescaling. A test whose largest scores come first would not see the mistake.
@@ -300,8 +301,10 @@ def cost(step, repeats=5):
 costs = {name: [] for name in STYLES}
 for side in SIDES:
     tokens = rng.standard_normal((4, 1, 1, side * side, 64), dtype=np.float32)
-    plans = {"local, 7 x 7": ("local", 3), "axial: row": ("axial", 1)}
-    plans = {name: attention_plan(kind, (side, side), False, reach, 0) for name, (kind, reach) in plans.items()}
+    plans = {
+        "local, 7 x 7": attention_plan("local", (side, side), False, 3, 0),
+        "axial: row": attention_plan("axial", (side, side), False, 1, 0),
+    }
     for name, pair, *more in (
         ("dense", (attention, attention_backward)),
         ("dense, in blocks", (blockwise_attention, blockwise_attention_backward)),
@@ -311,11 +314,13 @@ for side in SIDES:
         costs[name].append(cost(partial(both_passes, *pair, *tokens, *more)))
 
 figure = new_figure(8, 3.2)
-for number, (axes, words) in enumerate(zip(figure.subplots(1, 2), ("milliseconds", "MB at once"), strict=True)):
+counts = np.array(SIDES) ** 2
+panels = dict(zip(("milliseconds", "MB at once"), figure.subplots(1, 2), strict=True))
+for number, (words, axes) in enumerate(panels.items()):
     for name, style in STYLES.items():
-        axes.plot([side**2 for side in SIDES], [x[number] for x in costs[name]], label=name, markersize=5, **style)
+        axes.plot(counts, [x[number] for x in costs[name]], label=name, markersize=5, **style)
     axes.set(xscale="log", yscale="log", xlabel="tokens", ylabel=words)
-    axes.set_xticks([side**2 for side in SIDES], [f"{side**2:,}" for side in SIDES])
+    axes.set_xticks(counts, [f"{count:,}" for count in counts])
     axes.minorticks_off()
     plain(axes)
 axes.legend(fontsize=8)
@@ -323,8 +328,7 @@ axes.legend(fontsize=8)
 print("from 256 tokens on      a of the time   a of the memory")
 slopes = {}
 for name, measured in costs.items():
-    logs = np.log(measured[2:]), np.log([side**2 for side in SIDES[2:]])
-    slopes[name] = np.polyfit(logs[1], logs[0], 1)[0]
+    slopes[name] = np.polyfit(np.log(counts[2:]), np.log(measured[2:]), 1)[0]
     print(f"{name:22} {slopes[name][0]:14.1f} {slopes[name][1]:17.1f}")
 figure
 
@@ -354,7 +358,7 @@ print(f"a row asks 224 keys: {scores_computed(plan):,} scores instead of {50_176
 
 # %%
 def my_windows(height, width, window, shift=0):
-    """The size of the grid, M and s -> allowed [T, T], True where query (row) and key (column) share a window."""
+    """The grid's size, M and s -> allowed [T, T], True where query (row) and key (column) share a window."""
 
 
 print(verdict := exercises.check("windows", my_windows))
@@ -391,7 +395,8 @@ def my_pooled_attention_backward(dy, c):
     """dy [T, d] and the cache of `attention`, {"q", "k" and "v": the means, "a": [T, S/4]} -> dq, dk, dv."""
 
 
-print(verdict := exercises.grade(pooled_attention, my_pooled_attention_backward, *rng.standard_normal((3, 8, 5))))
+given = rng.standard_normal((3, 8, 5))
+print(verdict := exercises.grade(pooled_attention, my_pooled_attention_backward, *given))
 verdict.picture()
 
 # %% [markdown]
@@ -407,7 +412,8 @@ sparse_report = gradcheck(
     *rng.standard_normal((3, 16, 2)),
     plan=attention_plan("local", (4, 4), False, 1, 0),
 )
-linear_report = gradcheck(linear_attention, linear_attention_backward, *(abs(rng.standard_normal((3, 5, 2))) + 0.2))
+positive = abs(rng.standard_normal((3, 5, 2))) + 0.2
+linear_report = gradcheck(linear_attention, linear_attention_backward, *positive)
 blocks_report = gradcheck(blockwise_attention, blockwise_attention_backward, *rng.standard_normal((3, 5, 2)))
 assert sparse_report.ok and linear_report.ok and blocks_report.ok
 assert max(differences.values()) < 1e-13 and edge_error > 0.01 and apart < 1e-13
@@ -415,7 +421,7 @@ assert allowed("local", 3, 0).sum() == 7_396 and allowed("window", 7, 1).sum() =
 assert layers["axial"] == 2 and layers["local, 3 x 3"] == 13 and max(with_class.values()) == 2
 assert linear_error < 1e-12 and right < 1e-13 and wrong.max() > 0.01 and 0 < fine < 1
 assert largest[64][0] > 0.9 and largest[64][1] < 0.1
-assert costs["axial: row"][-1][0] < costs["dense"][-1][0] / 3 and costs["linear"][-1][0] < costs["dense"][-1][0] / 3
+assert all(costs[name][-1][0] < costs["dense"][-1][0] / 3 for name in ("axial: row", "linear"))
 assert costs["dense, in blocks"][-1][1] < costs["dense"][-1][1] / 5
 assert slopes["dense"].min() > 1.5 and max(slopes[name][1] for name in slopes if name != "dense") < 1.5
 
