@@ -184,7 +184,7 @@ apart = abs(y.reshape(14, 14, d)[3:11, 3:11] - convolved).max()
 print(f"away from the edges: {apart:.0e} apart")
 for side in (3, 7):
     by_convolution, by_attention = side**2 * 64**2, 4 * 64**2
-    print(f"parameters at D = 64, {side} x {side}: convolution {by_convolution:7,}, attention {by_attention:,}")
+    print(f"{side} x {side}, D = 64, parameters: convolution {by_convolution:7,}, attention {by_attention:,}")
 
 # %% [markdown]
 # Away from the edges it is a convolution, with positive weights that sum to 1. It is the queries that make weights depend on what stands there. And
