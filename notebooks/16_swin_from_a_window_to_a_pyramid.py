@@ -271,7 +271,7 @@ print("order:", ", ".join(corner[place] for place in NEIGHBOURS))
 
 # %% [markdown]
 # **The row runs fastest**: down first, then to the right. Any order would do, but published weights were trained with this one, and whoever reshapes
-# $[2,2,C]$ to $4C$ in NumPy's order exchanges the middle two. No shape tells.
+# $[2,2,C]$ to $4C$ in NumPy's order exchanges the middle two. The shapes are the same.
 #
 # ## The whole pyramid
 #
@@ -305,9 +305,9 @@ print(f"{multiply_adds:,} multiply-adds")
 #
 # ## What implementations get wrong
 #
-# Swin has many details that no shape gives away. Here are seven mistakes that are easily made. We make them in the package, one at a time, and ask
-# the model that was trained *without* them, and the gradient check of the layer. Which do you expect to be the worst, which might go unnoticed, and
-# which does the check find?
+# Swin has many details that no shape gives away. Here are seven easy mistakes. We make them in the package, one at a time, and ask the model that was
+# trained *without* them, and the gradient check of the layer. Which do you expect to be the worst, which might go unnoticed, and which does the check
+# find?
 
 # %%
 NUMPYS = ("in NEIGHBOURS", "in ((0, 0), (0, 1), (1, 0), (1, 1))")
@@ -356,8 +356,8 @@ print(f"{'none':42} {accuracy:6.1%} right")
 #
 # **Padding.** If the window does not divide the map, zeros are put at the bottom and the right. They become keys as well, and softmax gives them a
 # share. tinyvit masks them; timm, Hugging Face and torchvision do not, and [Microsoft's
-# program](https://github.com/microsoft/Swin-Transformer/blob/main/models/swin_transformer.py) refuses. Here are the same digits in windows of 3 x 3
-# on 4 x 4 tokens. Which of the four combinations do you expect to be worst?
+# program](https://github.com/microsoft/Swin-Transformer/blob/main/models/swin_transformer.py) refuses. Here are windows of 3 x 3 on 4 x 4 tokens,
+# trained with the mask and without, and tested with it and without. Which of the four do you expect to be worst?
 
 # %%
 padded = dataclasses.replace(config, window=3)
@@ -430,7 +430,7 @@ print(broken)
 attention_figure(images[0], [a[0] for a in maps], pool="mean")
 
 # %% [markdown]
-# Point at a patch here, and see what it takes from its window, block by block:
+# Point at a patch, and see what it takes from its window:
 
 # %%
 tinyvit.Explorer(images[:4], p, config, titles=[f"a {label}" for label in labels[:4]])
@@ -473,7 +473,7 @@ print(verdict := exercises.check("window_bias_backward", my_window_bias_backward
 verdict.picture()
 
 # %% [markdown]
-# Merging in reverse: `linear_backward` and `layer_norm_backward` of `tinyvit.layers` do the first half.
+# Merging in reverse: it begins with `linear_backward` and `layer_norm_backward` (`tinyvit.layers.linear`, `tinyvit.layers.layer_norm`).
 
 
 # %%

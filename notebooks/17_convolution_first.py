@@ -465,8 +465,7 @@ print(f"{'B/16':10} {'':14} {'[224, 224, 3]':>16} {16:6} {196:7} {tinyvit.parame
 #
 # A convolution knows two things about images before it has seen one: neighbours belong together, and a pattern is the same everywhere. A ViT has to
 # learn both. So one expects that convolutions help most when there is little to learn from. A ViT and the hybrid from above, of nearly equal size,
-# learn from 100 and from 1,000 digits, for equally many steps, with five
-# seeds (the dots). Before you run it: where is the gap larger?
+# learn from 100 and from 1,000 digits, for equally many steps, with five seeds (the dots). Before you run it: where is the gap larger?
 
 # %%
 compared = {"ViT": vit_config, "hybrid": hybrid_config}
