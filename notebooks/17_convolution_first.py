@@ -140,8 +140,7 @@ for stride in (1, 3):
 
 # %% [markdown]
 # At stride 1 a convolution is **equivariant** to every shift; at stride $P$, as patches have it, only to shifts by whole patches. What does the
-# overlap cost? Guess: by how many times does `unfold` enlarge a photograph of 224 x 224 pixels, for the ResNet's first convolution of 7 x 7 with
-# stride 2?
+# overlap cost? By how many times does `unfold` enlarge a photograph of 224 x 224 pixels, for the ResNet's first convolution of 7 x 7 with stride 2?
 
 # %%
 photograph = np.zeros((1, 224, 224, 3), np.float32)
@@ -207,8 +206,8 @@ print("with the digits moved as well:", ", ".join(f"{n} px {share:.0%}" for n, s
 # the stem, which is two pixels. Move the digits by these three pixels, and much comes back. Whoever moves weights from one library to another has to
 # move the padding as well.
 #
-# Now the way back ([how exercises are marked](00_start_here.ipynb)). Of a wrong answer, a picture shows one channel: what was expected, what yours
-# gives, and the difference.
+# Now `unfold` backwards ([how exercises are marked](00_start_here.ipynb)). Of a wrong answer, a picture shows one channel: what was expected, what
+# yours gives, and the difference.
 
 
 # %%
@@ -266,7 +265,8 @@ print(f"1000 w + 7 in place of w changes the kernel by {stretched:.0e}")
 print(f"so the gradient has no part along the ones ({along_ones:.0e}) and hardly one along w ({along_w:.0e})")
 
 # %% [markdown]
-# Hardly at all: a kernel has only its direction left. Write the gradient. Does yours have the two properties?
+# Hardly at all: a kernel has only its direction left, so its gradient has no part along the ones, and hardly one along $w$. Write the gradient. Does
+# yours have these two properties?
 
 
 # %%
@@ -294,7 +294,7 @@ for deviation in deviations:
 #
 # ## GroupNorm, and why not BatchNorm
 #
-# Behind each convolution the features are normalised. Over what? There are three answers. On which numbers of the input does a single number of the
+# Behind each convolution the features are normalised. Over what? Here are three answers: on which numbers of the input does a single number of the
 # result depend? Rows are the places of three small images, columns their six channels; the number is marked, and what it depends on is blue.
 
 
@@ -344,8 +344,7 @@ print(f"one place, one group, less LayerNorm: {one_group:.0e}")
 
 # %% [markdown]
 # Why did the authors not keep the BatchNorm of the first ResNets? Look at the right picture: an answer about one image depends on which other images
-# are asked with it. We normalise a stem's features of one digit, in the company of more and more others. (Normalised features are of size 1.) Which
-# company do you expect to matter most?
+# are asked with it. We normalise a stem's features of one digit, in the company of more and more others. Which company do you expect to matter most?
 
 # %%
 before_norm, _ = convolution(x_test, standardise(p["resnet"]["stem"]["w"])[0], stride=2)
@@ -359,7 +358,7 @@ for company in (1, 3, 15, 63):
         answers["GroupNorm"].append(group_norm(batch, by_channel, groups=4)[0][0])
     spread[company] = {name: np.std(found, axis=0).mean() for name, found in answers.items()}
     shown = ", ".join(f"{name} {value:.4f}" for name, value in spread[company].items())
-    print(f"with {company:2} others, standard deviation of the features over 20 batches: {shown}")
+    print(f"with {company:2} others, standard deviation of the features (of size 1) over 20 batches: {shown}")
 
 # %% [markdown]
 # The fewer there are, the more is chance, and large networks are used with a single image. For that, BatchNorm needs averages that were kept while
