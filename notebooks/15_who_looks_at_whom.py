@@ -59,9 +59,8 @@ patterns_figure({title: allowed(*kind) for title, kind in KINDS.items()}, GRID)
 #
 # ## Counting
 #
-# For $T$ tokens of width $D$, attention makes two kinds of products. The four projections (queries, keys, values, output) take $4TD^2$
-# multiply-adds. The scores $qk^\top$, and the weights times the values, take $2T^2D$. Guess: in ViT-B, with 196 patches and $D=768$, which is
-# the larger part?
+# For $T$ tokens of width $D$, attention makes two kinds of products. The four projections (queries, keys, values, output) take $4TD^2$ multiply-adds.
+# The scores $qk^\top$, and the weights times the values, take $2T^2D$. Guess: in ViT-B, with 196 patches and $D=768$, which is the larger part?
 
 # %%
 print("image, tokens                        T      D   projections        scores   scores / projections")
@@ -133,8 +132,8 @@ print(f"take {zeros_take:.0%} of the attention, and the answer is off by {edge_e
 # ## How far does information get?
 #
 # A query that does not ask a key may still hear of it one layer later, by way of a third token. Write the patterns of two layers as matrices
-# $A_1,A_2$ of 0 and 1: token $t$ has heard of $s$ after both if $(A_2A_1)_{ts}>0$. How many layers does it take until everybody has heard of everybody?
-# Guess for local 3 x 3, without a class token and with one.
+# $A_1,A_2$ of 0 and 1: token $t$ has heard of $s$ after both if $(A_2A_1)_{ts}>0$. How many layers does it take until everybody has heard of
+# everybody? Guess for local 3 x 3, without a class token and with one.
 
 
 # %%

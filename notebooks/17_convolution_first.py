@@ -100,8 +100,8 @@ figure
 # ## A convolution is a matrix product
 #
 # A convolution lays a kernel of $K\times K$ pixels over the image, adds up the products, and moves on by the **stride** $s$. `unfold` writes down
-# what the kernel will meet: a row of $K^2C$ numbers for each place. Then one matrix product does all the rest. If the stride is the kernel's size,
-# what do you expect the windows to be?
+# what the kernel will meet: a row of $K^2C$ numbers for each place. One matrix product does the rest. If the stride is the kernel's size, what do you
+# expect the windows to be?
 
 # %%
 print(exercises.source(convolution))
@@ -212,7 +212,7 @@ print("with the digits moved as well:", ", ".join(f"{n} px {share:.0%}" for n, s
 
 # %%
 def my_unfold_backward(dy, c, stride=1):
-    """dy [B, ceil(H/s), ceil(W/s), K*K*C], the stride s, and the cache {"x": [B, H, W, C]} -> dx of its shape.
+    """dy [B, ceil(H/s), ceil(W/s), K*K*C], the stride s, the cache {"x": [B, H, W, C]} -> dx of its shape.
 
     `padding` and `entries` of tinyvit.ops.unfold say where windows stand; loops are welcome.
     """
@@ -457,14 +457,14 @@ print(f"{'B/16':10} {'':14} {'[224, 224, 3]':>16} {16:6} {196:7} {tinyvit.parame
 
 # %% [markdown]
 # A usual ResNet-50 has 3, 4, 6 and 3 units, and its map of 7 x 7 makes 49 tokens. For R50+B/16 the paper takes stage 4 away, and puts as many units
-# into stage 3: the depth stays, the halving goes, and the map of 14 x 14 makes 196 tokens, as many as B/16 has. [Google's own
+# into stage 3: the depth stays, the halving goes, and the map of 14 x 14 makes 196 tokens, as B/16 has. [Google's own
 # test](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_test.py) counts 98,659,112 parameters, too.
 #
 # ## What the convolutions bring
 #
 # A convolution knows two things about images before it has seen one: neighbours belong together, and a pattern is the same everywhere. A ViT has to
-# learn both. So one expects that convolutions help most when there is little to learn from. A ViT and the hybrid from above, of nearly equal size,
-# learn from 100 and from 1,000 digits, for equally many steps, with five seeds (the dots). Before you run it: where is the gap larger?
+# learn both. So convolutions should help most when there is little to learn from. A ViT and the hybrid from above, of nearly equal size, learn from
+# 100 and from 1,000 digits, for equally many steps, with five seeds (the dots). Before you run it: where is the gap larger?
 
 # %%
 compared = {"ViT": vit_config, "hybrid": hybrid_config}
