@@ -351,8 +351,8 @@ print(f"a row asks 224 keys: {scores_computed(plan):,} scores instead of {50_176
 #
 # ## Exercises
 #
-# Write the pattern of windows that are displaced by $s$ rows and columns. What the border cuts off from a window is a window, too. Of a wrong answer,
-# a picture shows what was expected, what yours gives, and the difference.
+# Write the pattern of windows that are displaced down and to the right by $s$. What the border cuts off from a window is a window, too. Of a wrong
+# answer, a picture shows what was expected, what yours gives, and the difference.
 
 
 # %%
