@@ -1326,8 +1326,6 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     "all of dy for each row": ("mean_row_backward", "scale", "share", mean_backward_by(lambda x: 1)),
     "one row for all": ("mean_row_backward", "shape", "expected [2, 3, 8]", lambda dy, c: dy / c["x"].shape[1]),
     "the mean normalised": ("mean_readout", "order", "mean is normalised", readout_by(lambda z, norm: norm(z.mean(1)))),
-    "the pattern of windows that stay": ("windows", "value", "is wrong in", share_by(lambda i, M, s: i // M)),
-    "windows displaced the other way": ("windows", "value", "is wrong in", share_by(lambda i, M, s: (i + s) // M)),
     "what is cut off joins its neighbour": (
         "windows",
         "value",
