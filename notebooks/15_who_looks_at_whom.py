@@ -208,7 +208,8 @@ def my_linear_attention(q, k, v):
     """
 
 
-exercises.check("linear_attention", my_linear_attention)
+print(verdict := exercises.check("linear_attention", my_linear_attention))
+verdict.picture()
 
 # %%
 print(exercises.source(linear_attention))

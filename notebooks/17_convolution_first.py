@@ -275,7 +275,7 @@ def my_standardise_backward(dy, c):
 
 
 print(verdict := exercises.check("standardise_backward", my_standardise_backward))
-verdict.picture()
+verdict.picture(axes=(0, 1))
 
 # %% [markdown]
 # It is [LayerNorm's](06_layer_norm_and_gelu.ipynb) arithmetic, over a kernel in place of a token ([derived](../docs/derivations/standardise.md)). One
