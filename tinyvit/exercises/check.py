@@ -14,11 +14,23 @@ from tinyvit.errors import UsageError
 from tinyvit.exercises import record
 from tinyvit.exercises.answer import Wrong, by_name, check_form, listed, returned
 from tinyvit.exercises.catalogue import exercises
-from tinyvit.exercises.diagnosis import agrees, any_factor, known_factor, where_wrong, wrong_order, wrong_shape
+from tinyvit.exercises.diagnosis import (
+    agrees,
+    any_factor,
+    arrays,
+    exchanged,
+    known_factor,
+    related,
+    same_numbers,
+    where_wrong,
+    wrong_order,
+    wrong_shape,
+)
 from tinyvit.exercises.hints import hints
 from tinyvit.exercises.kept import first_wrong, remark
 from tinyvit.exercises.mistakes import mistakes
-from tinyvit.exercises.source import Text, edited, source, with_part
+from tinyvit.exercises.slips import all_slips, code_of
+from tinyvit.exercises.source import Text, edited, source, with_code, with_part
 from tinyvit.viz.comparison import comparison
 
 
@@ -158,16 +170,36 @@ def _mark(exercise, call, answer, forward):
         return
     fine = [name for name in expected if name not in wrong]
 
-    def made(*mistakes):
-        """Whether these mistakes give what was found as the first wrong result, and leave right what is right."""
-        results = _with(exercise, call, *mistakes)
+    def gives(results):
+        """Whether these are what was found as the first wrong result, and right where the answer is right."""
         return agrees(found[wrong[0]], results.get(wrong[0])) and all(
             agrees(expected[name], results.get(name)) for name in fine
         )
 
-    kind, says = _fault(
-        exercise, wrong[0], found[wrong[0]], expected[wrong[0]], made, lambda: first_wrong(exercise, call, answer)
-    )
+    def made(*mistakes):
+        return gives(_with(exercise, call, *mistakes))
+
+    def slip():
+        arguments = exercise.arguments(call, exercise.forward)
+        tried = ((each, _with_slip(exercise, arguments, each)) for each in all_slips(exercise.function))
+        return next((each for each, results in tried if gives(results)), None)
+
+    def given():
+        return arrays(*exercise.named(call), {name: expected[name] for name in expected if name != wrong[0]})
+
+    if says := exchanged(found, expected, wrong):
+        kind = "order"
+    else:
+        kind, says = _fault(
+            exercise,
+            wrong[0],
+            found[wrong[0]],
+            expected[wrong[0]],
+            made,
+            slip,
+            given,
+            lambda: first_wrong(exercise, call, answer),
+        )
     if kind == "overflow":
         says += _why_not_finite(exercise, call, answer, forward)
     words = [f"{says}.", f"Right already: {listed(fine)}." if fine else ""]
@@ -197,7 +229,7 @@ def _expected(exercise, function, arguments):
     return by_name(exercise, function(*copied(list(inputs)), **copied(keywords)))
 
 
-def _fault(exercise, name, found, expected, made, on_the_way):
+def _fault(exercise, name, found, expected, made, slip, given, on_the_way):
     """(kind, words) for what is wrong with one of the results.
 
     made(mistake) says whether that mistake was made; on_the_way() is what is wrong first in the cache, and is asked
@@ -221,10 +253,18 @@ def _fault(exercise, name, found, expected, made, on_the_way):
         return fault[0], f"{name} {fault[1]}"
     if words := wrong_order(found, expected):
         return "order", f"{name} {words}"
+    if found_slip := slip():
+        part = found_slip.function.__name__
+        inside = "" if part == exercise.function.__name__ or part.startswith("_") else f"in {part}, "
+        return found_slip.kind, f"{name}: {inside}{found_slip.says}"
+    if words := same_numbers(found, expected):
+        return "order", f"{name} {words}"
     for one, other in itertools.combinations(known, 2):
         if made(one, other):
             return one.kind, f"{name}, two things: {one.says}; and {other.says}"
     if fault := any_factor(found, expected):
+        return fault[0], f"{name} {fault[1]}"
+    if fault := related(found, expected, given()):
         return fault[0], f"{name} {fault[1]}"
     words, cached = f"{name} {where_wrong(found, expected)}", on_the_way()
     if not cached:
@@ -266,6 +306,15 @@ def _with(exercise, call, *made):
             wrong = with_part(wrong, edited(wrong.__globals__[made[0].function], *edits))
         return _expected(exercise, wrong, exercise.arguments(call, forward))
     except Exception:  # a mistake may be impossible for these shapes, or in this pair
+        return {}
+
+
+def _with_slip(exercise, arguments, slip):
+    """What the package's function returns with this slip in it, by name; nothing if it fails."""
+    try:
+        with with_code(slip.function, code_of(slip)):
+            return _expected(exercise, exercise.function, arguments)
+    except Exception:  # what is written may be no mathematics
         return {}
 
 
