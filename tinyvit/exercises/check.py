@@ -29,8 +29,8 @@ from tinyvit.exercises.diagnosis import (
 from tinyvit.exercises.hints import hints
 from tinyvit.exercises.kept import first_wrong, remark
 from tinyvit.exercises.mistakes import mistakes
-from tinyvit.exercises.slips import all_slips, code_of
-from tinyvit.exercises.source import Text, edited, source, with_code, with_part
+from tinyvit.exercises.slips import DEPTH, all_slips, code_of, reachable
+from tinyvit.exercises.source import Text, edited, planted, source, with_code
 from tinyvit.viz.comparison import comparison
 
 
@@ -176,8 +176,8 @@ def _mark(exercise, call, answer, forward):
             agrees(expected[name], results.get(name)) for name in fine
         )
 
-    def made(*mistakes):
-        return gives(_with(exercise, call, *mistakes))
+    def made(*mistakes, part=None):
+        return gives(_with(exercise, call, *mistakes, part=part))
 
     def slip():
         arguments = exercise.arguments(call, exercise.forward)
@@ -246,8 +246,8 @@ def _fault(exercise, name, found, expected, made, slip, given, on_the_way):
     for mistake in (*known, *(mistakes(exercise.forward.__name__) if exercise.backward else ())):
         if made(mistake):
             return mistake.kind, f"{name}: {mistake.says}"
-    for mistake in _of_parts(exercise):
-        if made(mistake):
+    for part, mistake in _of_parts(exercise):
+        if made(mistake, part=part):
             return mistake.kind, f"{name}: in {mistake.function}, {mistake.says}"
     if fault := known_factor(found, expected, exercise.sizes):
         return fault[0], f"{name} {fault[1]}"
@@ -274,11 +274,13 @@ def _fault(exercise, name, found, expected, made, slip, given, on_the_way):
 
 
 def _of_parts(exercise):
-    """The known mistakes of the exercises that the function calls: whoever writes a part anew may make them there."""
-    called = (exercise.function.__globals__.get(name) for name in exercise.function.__code__.co_names)
-    ours = {other.function for other in exercises().values()}
-    parts = [part for part in called if inspect.isfunction(part) and part in ours]
-    return [mistake for part in parts for mistake in mistakes(part.__name__)]
+    """(function, mistake): the known mistakes of the exercises that the function calls, or that these call.
+
+    Whoever writes a part anew may make them there.
+    """
+    ours = {inspect.unwrap(other.function) for other in exercises().values()}
+    _, *parts = reachable(exercise.function, DEPTH)
+    return [(part, mistake) for part in parts if part in ours for mistake in mistakes(part.__name__)]
 
 
 def _why_not_finite(exercise, call, answer, forward):
@@ -293,17 +295,19 @@ def _why_not_finite(exercise, call, answer, forward):
     return ": it divides by 0, or takes the logarithm of 0" if met else ""
 
 
-def _with(exercise, call, *made):
-    """What the package's function returns with these mistakes in it, by name; nothing if it fails."""
+def _with(exercise, call, *made, part=None):
+    """What the package's function returns with these mistakes in it, or in a part of it; nothing if it fails."""
     edits = [mistake.edit for mistake in made]
     try:
         wrong, forward = exercise.function, exercise.forward
+        if part:
+            arguments = exercise.arguments(call, forward)
+            with planted(part, *edits):
+                return _expected(exercise, wrong, arguments)
         if made[0].function == wrong.__name__:
             wrong = edited(wrong, *edits)
-        elif made[0].function == forward.__name__:  # a mistake of the forward pass, which its cache has kept
+        else:  # of the forward pass, which its cache has kept
             forward = edited(forward, *edits)
-        else:  # of a part
-            wrong = with_part(wrong, edited(wrong.__globals__[made[0].function], *edits))
         return _expected(exercise, wrong, exercise.arguments(call, forward))
     except Exception:  # a mistake may be impossible for these shapes, or in this pair
         return {}
@@ -313,7 +317,8 @@ def _with_slip(exercise, arguments, slip):
     """What the package's function returns with this slip in it, by name; nothing if it fails."""
     try:
         with with_code(slip.function, code_of(slip)):
-            return _expected(exercise, exercise.function, arguments)
+            results = _expected(exercise, exercise.function, arguments)
+        return {name: array for name, array in results.items() if np.asarray(array).dtype.kind in "biuf"}
     except Exception:  # what is written may be no mathematics
         return {}
 

@@ -91,7 +91,8 @@ def exchanged(found, expected, wrong):
         if agrees(found[one], expected[other]) and agrees(found[other], expected[one]):
             return f"{one} and {other} are exchanged: each has the other's numbers"
     for one, other in itertools.permutations(expected, 2):
-        if one in wrong and agrees(found[one], expected[other]) and found[one].size > 1:
+        alike = found[one].shape == expected[one].shape and found[one].size > 1
+        if one in wrong and alike and agrees(found[one], expected[other]):
             return f"{one} has the numbers that {other} is to have"
     return None
 

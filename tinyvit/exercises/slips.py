@@ -5,7 +5,7 @@ few kinds: a term or a factor that is forgotten or there twice, a sign, an axis,
 that is off by one. Here a function's syntax tree is taken, and every place of it is changed in each of these ways.
 
 The functions are written to be fast. Before they are changed, they are written as a learner writes them: a call of
-row_sums is a sum over the last axis, and x *= y is x = x * y.
+row_sums is a sum over the last axis, and x *= y is x = x * y. Of those where more is different, textbook.py has another.
 """
 
 import ast
@@ -14,6 +14,7 @@ import inspect
 import itertools
 from typing import NamedTuple
 
+from tinyvit.exercises import textbook
 from tinyvit.exercises.source import source
 
 PLAIN = {  # what the fast functions compute, of their arguments 0 and 1
@@ -24,7 +25,6 @@ PLAIN = {  # what the fast functions compute, of their arguments 0 and 1
     "place_sums": "_0.sum(axis=(1, 2))",
     "place_dots": "(_0 * _1).sum(axis=(1, 2))",
     "np.multiply": "_0 * _1",
-    "_mean": "_0.mean(axis=(0, 1, 2))",
 }
 DEPTH = 2  # a slip may be in what is called by what is called
 LONGEST = 70  # characters of code in a sentence
@@ -79,7 +79,7 @@ def slips(function):
 @functools.cache
 def _syntax(function):
     """A function's tree, as a learner writes it, and the parent of each node."""
-    tree = _plain(ast.parse(source(function)))
+    tree = _plain(ast.parse(source(textbook.FUNCTIONS.get(function.__name__, function))))
     return tree, {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
 
 
@@ -259,8 +259,13 @@ def _sum(node, parents, tree):
     yield "sign", f"{_named(b)} has the wrong sign", ast.BinOp(a, ast.Sub() if plus else ast.Add(), b)
     yield "sign", f"{_named(a)} has the wrong sign", ast.BinOp(b, ast.Sub(), a)
     yield "value", f"{_named(a)} and {_named(b)} are multiplied", ast.BinOp(a, ast.Mult(), b)
-    yield "scale", f"the term {_named(a)} is there twice", ast.BinOp(a, ast.Add(), node)
-    yield "scale", f"the term {_named(b)} is there twice", ast.BinOp(node, node.op, b)
+    if not isinstance(a, ast.Constant):
+        yield "scale", f"the term {_named(a)} is there twice", ast.BinOp(a, ast.Add(), node)
+    if not isinstance(b, ast.Constant):
+        yield "scale", f"the term {_named(b)} is there twice", ast.BinOp(node, node.op, b)
+    if _text(a).startswith("np.sqrt("):
+        inside = ast.BinOp(a.args[0], node.op, b)
+        yield "value", f"{_named(b)} stands in the root, not outside,", ast.Call(a.func, [inside], [])
 
 
 def _product(node, parents, tree):
@@ -332,6 +337,11 @@ def _call(node, parents, tree):
         yield "missing term", f"the mask {_named(mask)} is not asked", a
         yield "missing term", f"the mask {_named(mask)} is not asked", b
         yield "value", "`where` puts 0", ast.Call(node.func, [mask, a, ast.Constant(0)], [])
+    elif function == "sqrt" and isinstance(node.args[0], ast.BinOp) and isinstance(node.args[0].op, ast.Add):
+        a, b = node.args[0].left, node.args[0].right
+        outside = ast.BinOp(ast.Call(node.func, [a], []), ast.Add(), b)
+        yield "value", f"{_named(b)} stands outside the root, not in it,", outside
+        yield "missing term", "the root is missing", node.args[0]
     elif node.args and function not in ("range", "zip", "enumerate", "len", "zeros", "reshape"):
         pair = isinstance(parents[node], ast.Assign) and isinstance(parents[node].targets[0], ast.Tuple)
         first = node.args[0]
@@ -359,19 +369,25 @@ def _call(node, parents, tree):
 
 def _reduction(node, function):
     axis = next((word for word in node.keywords if word.arg == "axis"), None)
-    if axis and _text(axis.value) not in map(repr, AXES):
-        return
     kept = [word for word in node.keywords if word.arg == "keepdims"]
-    array, right = node.func.value, ast.literal_eval(axis.value) if axis else None
+    array, right = node.func.value, _axis(axis)
+    if right == "unknown":
+        return
     arrays = [array]
     if _text(array).endswith(f".reshape(-1, {_text(array).split('.reshape')[0]}.shape[-1])"):  # of column_sums
         arrays.append(array.func.value)
-    for of, other in itertools.product(arrays, AXES):
+    for of, other in itertools.product(arrays, _other_axes(right)):
         words = "all axes" if other is None else f"axis {other}" if isinstance(other, int) else f"axes {other}"
         says = f"the {function} runs over {words}: it is to be " + ("all" if axis is None else f"axis {right}")
         word = ast.keyword("axis", ast.parse(repr(other), mode="eval").body)
         if other != right or of is not array:
             yield "axis", says, ast.Call(ast.Attribute(of, function, ast.Load()), [], [word, *kept])
+    if function == "mean":
+        form = f"({_text(node)} * ({_text(array)}.size / ({_text(array)}.size - {_text(node)}.size)))"
+        yield "scale", "the mean is divided by n - 1, not by n,", ast.parse(form, mode="eval").body
+    if right == 1 and not kept:
+        form = f"{_text(array)}[:, 1:].{function}(axis=1)"
+        yield "order", f"the {function} leaves out the first row", ast.parse(form, mode="eval").body
     if isinstance(right, int) and not kept:
         for of in arrays:
             first = ast.parse(f"({_text(of)}).take(0, axis={right})", mode="eval").body
@@ -379,6 +395,24 @@ def _reduction(node, function):
     if kept:
         of_squares = ast.BinOp(array, ast.Mult(), array)
         yield "scale", f"{_named(array)} is squared", ast.Call(ast.Attribute(of_squares, function, ast.Load()), [], node.keywords)
+
+
+def _axis(word):
+    """What the keyword axis says, if it is a number, a tuple of numbers, or not there."""
+    try:
+        return ast.literal_eval(word.value) if word else None
+    except ValueError:
+        return "unknown"
+
+
+def _other_axes(right):
+    """What is easily written for axis=right: of several axes, one fewer, one more, or one alone."""
+    if not isinstance(right, tuple):
+        return AXES
+    fewer = [tuple(axis for axis in right if axis != one) for one in right]
+    more = [tuple(sorted((*right, one))) for one in range(5) if one not in right]
+    exchanged = [tuple(sorted((*less, one))) for less in fewer for one in range(5) if one not in right]
+    return [*fewer, *more, *exchanged, *right, *AXES]
 
 
 def _softmax(node, function, takes_cache):
@@ -428,6 +462,8 @@ def _slice(node, parents, tree):
                 yield "order", f"the slice `{_text(node)}` {begins} {words}", ast.Slice(**ends, step=node.step)
             ends = {"lower": node.lower, "upper": node.upper} | {end: None}
             yield "order", f"the slice `{_text(node)}` is longer", ast.Slice(**ends, step=node.step)
+    if _text(node) == "1:":
+        yield "order", "the slice `1:` leaves out the last, not the first,", ast.Slice(None, ast.Constant(-1), None)
 
 
 def _comparison(node, parents, tree):
@@ -443,7 +479,8 @@ def _constant(node, parents, tree):
         value = node.value
         for other in dict.fromkeys((value + 1, value - 1, 2 * value, value / 2, value / 10, value * 10)):
             if other != value:
-                kind = "scale" if isinstance(parents[node], ast.BinOp) else "value"
+                of_product = isinstance(getattr(parents[node], "op", None), ast.Mult | ast.Div)
+                kind = "scale" if of_product else "value"
                 yield kind, f"{other:g} stands in the place of {value}", ast.Constant(other)
 
 
@@ -476,6 +513,11 @@ def _operand(node, parents, tree):
     if isinstance(parent, ast.Subscript) and parent.value is node and isinstance(getattr(parent.slice, "value", None), str):
         return
     text = _text(node)
+    if text == "eps":
+        for factor in (0.1, 10, 0.01, 100):
+            yield "value", f"eps is {factor} times what it is to be", ast.BinOp(ast.Constant(factor), ast.Mult(), node)
+    if text not in _arrays(tree):
+        return
     for other in _arrays(tree):
         if other != text and other[0].isupper() == text[0].isupper():
             kind = "scale" if text[0].isupper() else "operand"
