@@ -934,7 +934,7 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     "another eps": (
         "layer_norm",
         "value",
-        "by at most 6.3e-05",
+        "eps is 10 times",
         lambda x, p, eps=1e-6: (p["gamma"] * standardise(x, 1e-5) + p["beta"], {}),
     ),
     "a bias ignored": (
@@ -951,8 +951,8 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     ),
     "neither dloss nor the batch": (
         "cross_entropy_backward",
-        "scale",
-        "two things",
+        "missing term",
+        "the factor `dloss / len(c['targets'])` is missing",
         lambda dloss, c: c["probabilities"] - c["targets"],
     ),
     "normalised over the batch": (
@@ -1073,8 +1073,8 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     ),
     "dk and dq exchanged": (
         "attention_backward",
-        "shape",
-        "dq has shape",
+        "order",
+        "dq and dk are exchanged",
         lambda dy, c: (lambda dq, dk, *rest: (dk, dq, *rest))(*attention_backward(dy, c)),
     ),
     "heads by a reshape": ("split_heads", "order", "mixed", lambda x, h: x.reshape(len(x), h, x.shape[1], -1)),
@@ -1150,7 +1150,7 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     ),
     "eps in the root": ("standardise", "value", "std + 1e-5", kernel_by(lambda w: np.sqrt(w.var(axis=0) + 1e-8))),
     "the variance for the deviation": ("standardise", "value", "is wrong in", kernel_by(lambda w: w.var(axis=0))),
-    "the gradient of the standardised kernel": ("standardise_backward", "value", "is wrong in", lambda dy, c: dy),
+    "the gradient of the standardised kernel": ("standardise_backward", "missing term", "is `dy` as it is", lambda dy, c: dy),
     "a minimum": ("max_pool", "value", "is wrong in", lambda x, **how: (-pool_loop(-x, **how)[0], {})),
     "no mean term": (
         "layer_norm_backward",
@@ -1220,7 +1220,7 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     "smoothing for the other classes alone": (
         "cross_entropy",
         "value",
-        "In its cache, the first array that is not the package's is targets: it is wrong in",
+        "the K - 1 other classes",
         smoothing_for_others,
     ),
     "heads in reverse order": (

@@ -92,7 +92,7 @@ def test_the_verdict_reads_well():
 @pytest.mark.parametrize(
     ("name", "wrong", "said"),
     [
-        ("gelu", lambda c: {"dydx": 0 * c["dydx"]}, "dydx in its cache is not the package's: it is wrong in 42 of 42"),
+        ("gelu", lambda c: {"dydx": 0 * c["dydx"]}, "dydx in its cache is not the package's: it is 0 in every entry"),
         ("gelu_tanh", lambda c: {"dydx": -c["dydx"]}, "dydx in its cache is not the package's: it has the wrong sign"),
         ("linear", lambda c: {"x": c["x"].swapaxes(0, 1)}, "the numbers are right, exchange the axes."),
         (

@@ -15,6 +15,7 @@ from tinyvit.exercises import record
 from tinyvit.exercises.answer import Wrong, by_name, check_form, listed, returned
 from tinyvit.exercises.catalogue import exercises
 from tinyvit.exercises.diagnosis import (
+    MENDED,
     agrees,
     any_factor,
     arrays,
@@ -169,45 +170,71 @@ def _mark(exercise, call, answer, forward):
     if not wrong:
         return
     fine = [name for name in expected if name not in wrong]
-
-    def gives(results):
-        """Whether these are what was found as the first wrong result, and right where the answer is right."""
-        return agrees(found[wrong[0]], results.get(wrong[0])) and all(
-            agrees(expected[name], results.get(name)) for name in fine
-        )
-
-    def made(*mistakes, part=None):
-        return gives(_with(exercise, call, *mistakes, part=part))
-
-    def slip():
-        arguments = exercise.arguments(call, exercise.forward)
-        tried = ((each, _with_slip(exercise, arguments, each)) for each in all_slips(exercise.function))
-        return next((each for each, results in tried if gives(results)), None)
-
-    def given():
-        return arrays(*exercise.named(call), {name: expected[name] for name in expected if name != wrong[0]})
-
+    words = []
     if says := exchanged(found, expected, wrong):
         kind = "order"
     else:
-        kind, says = _fault(
-            exercise,
-            wrong[0],
-            found[wrong[0]],
-            expected[wrong[0]],
-            made,
-            slip,
-            given,
-            lambda: first_wrong(exercise, call, answer),
-        )
+        kind, says = _fault(_Tried(exercise, call, answer, forward, found, expected, wrong[0], fine))
+        if len(wrong) > 1:
+            words = [f"It is the earliest on the way back; {listed(wrong[1:])} may follow from it."]
     if kind == "overflow":
         says += _why_not_finite(exercise, call, answer, forward)
-    words = [f"{says}.", f"Right already: {listed(fine)}." if fine else ""]
-    if len(wrong) > 1:
-        words.insert(1, f"It is the earliest on the way back; {listed(wrong[1:])} may follow from it.")
+    words = [f"{says}.", *words, *([f"Right already: {listed(fine)}."] if fine else [])]
     pair = found[wrong[0]], expected[wrong[0]]
     drawable = pair[0].shape == pair[1].shape and pair[1].size > 1 and np.isfinite(pair[0]).all()
-    raise Wrong(kind, " ".join(filter(None, words)), (wrong[0], *pair) if drawable else None)
+    raise Wrong(kind, " ".join(words), (wrong[0], *pair) if drawable else None)
+
+
+class _Tried(NamedTuple):
+    """An answer in a call in which it was wrong: what came out, and which results are wrong first, and right."""
+
+    exercise: object
+    call: tuple
+    answer: object
+    forward: object
+    found: dict
+    expected: dict
+    name: str
+    fine: list
+
+    def made(self, *mistakes, part=None):
+        """Whether these known mistakes give what came out, here and in all calls."""
+        return self._gives(lambda call: _with(self.exercise, call, *mistakes, part=part))
+
+    def slip(self):
+        """The first slip that gives what came out, or None."""
+        arguments = self.exercise.arguments(self.call, self.exercise.forward)
+        for slip in all_slips(self.exercise.function):
+            if self._agrees(_with_slip(self.exercise, arguments, slip)) and self._gives(
+                lambda call, slip=slip: _with_slip(self.exercise, self.exercise.arguments(call, self.exercise.forward), slip)
+            ):
+                return slip
+        return None
+
+    def given(self):
+        """{name: array} of what the function is called with, and of the other results."""
+        others = {name: right for name, right in self.expected.items() if name != self.name}
+        return arrays(*self.exercise.named(self.call), others)
+
+    def _gives(self, results_in):
+        """Whether results_in(call) are what came out in every call."""
+        return self._agrees(results_in(self.call)) and all(
+            self._agrees_in(call, results_in(call)) for call in self.exercise.calls if call is not self.call
+        )
+
+    def _agrees(self, results):
+        """Whether these are what was found as the first wrong result, and right where the answer is right."""
+        return agrees(self.found[self.name], results.get(self.name)) and all(
+            agrees(self.expected[name], results.get(name)) for name in self.fine
+        )
+
+    def _agrees_in(self, call, results):
+        """As much as can be said of another call: what is not finite there may be so for another reason."""
+        try:
+            found = returned(self.exercise, call, self.answer, self.forward).get(self.name)
+        except Wrong:
+            return True
+        return not np.isfinite(found).all() or agrees(found, results.get(self.name))
 
 
 def _mark_float32(exercise, answer, forward):
@@ -229,44 +256,48 @@ def _expected(exercise, function, arguments):
     return by_name(exercise, function(*copied(list(inputs)), **copied(keywords)))
 
 
-def _fault(exercise, name, found, expected, made, slip, given, on_the_way):
-    """(kind, words) for what is wrong with one of the results.
+def _fault(tried):
+    """(kind, words) for what is wrong with the first wrong result.
 
-    made(mistake) says whether that mistake was made; on_the_way() is what is wrong first in the cache, and is asked
-    where nothing else is known: a wrong array on the way to it says more than the wrong result.
+    First come the mistakes that are known of the function, then what the numbers show by themselves, then slips in its
+    source. Where nothing is known, a wrong array in the cache says more than the wrong result.
     """
+    exercise, name = tried.exercise, tried.name
+    found, expected = tried.found[name], tried.expected[name]
     if expected.dtype == bool:  # shown as 0 and 1
         found, expected = found.astype(int), expected.astype(int)
-    if words := wrong_shape(found, expected):
-        return "shape", f"{name} {words}"
+    shape = wrong_shape(found, expected)
+    if shape and MENDED in shape:
+        return "shape", f"{name} {shape}"
     if lost := np.sum(~np.isfinite(found)):
         where = f" in {lost} of {found.size} entries" if found.size > 1 else ""
         return "overflow", f"{name} is infinite or no number{where}"
     known = mistakes(exercise.function.__name__)
     for mistake in (*known, *(mistakes(exercise.forward.__name__) if exercise.backward else ())):
-        if made(mistake):
+        if tried.made(mistake):
             return mistake.kind, f"{name}: {mistake.says}"
     for part, mistake in _of_parts(exercise):
-        if made(mistake, part=part):
+        if tried.made(mistake, part=part):
             return mistake.kind, f"{name}: in {mistake.function}, {mistake.says}"
-    if fault := known_factor(found, expected, exercise.sizes):
-        return fault[0], f"{name} {fault[1]}"
-    if words := wrong_order(found, expected):
-        return "order", f"{name} {words}"
-    if found_slip := slip():
-        part = found_slip.function.__name__
+    if not shape:
+        if fault := known_factor(found, expected, exercise.sizes):
+            return fault[0], f"{name} {fault[1]}"
+        if words := wrong_order(found, expected):
+            return "order", f"{name} {words}"
+    if slip := tried.slip():
+        part = slip.function.__name__
         inside = "" if part == exercise.function.__name__ or part.startswith("_") else f"in {part}, "
-        return found_slip.kind, f"{name}: {inside}{found_slip.says}"
+        return slip.kind, f"{name}: {inside}{slip.says}"
+    if shape:
+        return "shape", f"{name} {shape}"
     if words := same_numbers(found, expected):
         return "order", f"{name} {words}"
     for one, other in itertools.combinations(known, 2):
-        if made(one, other):
+        if tried.made(one, other):
             return one.kind, f"{name}, two things: {one.says}; and {other.says}"
-    if fault := any_factor(found, expected):
+    if fault := any_factor(found, expected) or related(found, expected, tried.given()):
         return fault[0], f"{name} {fault[1]}"
-    if fault := related(found, expected, given()):
-        return fault[0], f"{name} {fault[1]}"
-    words, cached = f"{name} {where_wrong(found, expected)}", on_the_way()
+    words, cached = f"{name} {where_wrong(found, expected)}", first_wrong(exercise, tried.call, tried.answer)
     if not cached:
         return "value", words
     kind, place, fault = cached

@@ -59,6 +59,12 @@ def _both(function, call):
         return None, {}
 
 
+def _given(exercise, call, name):
+    """{name: array} of what the forward pass is called with, and of the other arrays of its cache."""
+    cache = _cache(exercise.forward, call)
+    return arrays(*exercise.named(call), {other: array for other, array in cache.items() if other != name})
+
+
 def _with_slip(exercise, call, slip):
     """What the package's forward pass returns with this slip in it."""
     if code := code_of(slip):
@@ -73,12 +79,12 @@ def _fault(exercise, call, answer, name, found, expected):
         if agrees(found, _cache(edited(exercise.forward, mistake.edit), call).get(name)):
             return mistake.kind, mistake.says
     fault = unlike(found, expected, exercise.sizes)
-    if fault[0] != "value":
+    if fault[0] != "value" or expected.dtype.kind != "f":
         return fault[0], f"it {fault[1]}"
     y, _ = _both(answer, call)
     for slip in all_slips(exercise.forward):
         other, cache = _with_slip(exercise, call, slip)
-        if agrees(found, cache.get(name)) and agrees(y, other):
+        if isinstance(cache.get(name), np.ndarray) and agrees(found, cache[name]) and agrees(y, other):
             return slip.kind, slip.says
-    kind, words = related(found, expected, arrays(call, _cache(exercise.forward, call))) or fault
+    kind, words = related(found, expected, _given(exercise, call, name)) or fault
     return kind, f"it {words}"

@@ -217,7 +217,7 @@ def _changes(node, parents, tree):
         where = _shown(node, parents)
         for rule in rules:
             for kind, says, new in rule(node, parents, tree):
-                yield Change(node, new, kind, f"{says}{where}", (kind, says, _text(new)) if kind != "axis" else (says,))
+                yield Change(node, new, kind, f"{says}{where}", (kind, says.partition(" runs ")[2] or says))
 
 
 def _in_check(node, parents):
@@ -292,6 +292,9 @@ def _quotient(node, parents, tree):
     yield "scale", f"{_named(a)} is multiplied by {_named(b)}, not divided,", ast.BinOp(a, ast.Mult(), b)
     yield "scale", f"{_named(b)} is divided by {_named(a)}: it is the other way round", ast.BinOp(b, ast.Div(), a)
     yield "scale", f"the division by {_named(b)} is there twice", ast.BinOp(node, ast.Div(), b)
+    for step, op in (("- 1", ast.Sub()), ("+ 1", ast.Add())):
+        other = ast.BinOp(a, ast.Div(), ast.BinOp(b, op, ast.Constant(1)))
+        yield "scale", f"{_named(a)} is divided by {_text(b)} {step}, not by {_text(b)},", other
 
 
 def _matrix_product(node, parents, tree):
@@ -322,7 +325,7 @@ def _call(node, parents, tree):
     function = node.func.attr if isinstance(node.func, ast.Attribute) else _text(node.func)
     method = isinstance(node.func, ast.Attribute) and not isinstance(node.func.value, ast.Name | ast.Attribute)
     method = method or (isinstance(node.func, ast.Attribute) and _text(node.func.value) not in ("np", "xp", "math"))
-    if function in ("sum", "mean", "max") and method:
+    if function in ("sum", "mean", "max", "var") and method:
         yield from _reduction(node, function)
     elif function in ("swapaxes", "transpose", "moveaxis"):
         array = node.func.value if method else node.args[0]
@@ -355,6 +358,12 @@ def _call(node, parents, tree):
         name = ast.parse(text[: len(text) - len(function)] + other if other != "sigmoid" else other, mode="eval").body
         kind = "scale" if function in ("sum", "mean") else "value"
         yield kind, f"`{other}` stands in the place of `{function}`", ast.Call(name, node.args, node.keywords)
+    if function in ("linear", "layer_norm") and len(node.args) == 2:
+        for key, words in (("b", "the bias b"), ("beta", "beta"), ("gamma", "gamma")):
+            form = f"{_text(node.args[1])} | {{'{key}': 0 * {_text(node.args[1])}['{key}']}}"
+            if (key == "b") == (function == "linear"):
+                without = [node.args[0], ast.parse(_neutral(form, key), mode="eval").body]
+                yield "missing term", f"{words} is not used", ast.Call(node.func, without, node.keywords)
     for word in node.keywords:
         if word.arg not in ("axis", "keepdims", "dtype", "out") and word.arg:
             rest = [other for other in node.keywords if other is not word]
@@ -365,6 +374,11 @@ def _call(node, parents, tree):
             swapped[i], swapped[j] = swapped[j], swapped[i]
             says = f"{_named(node.args[i])} and {_named(node.args[j])} are exchanged"
             yield "order", says, ast.Call(node.func, swapped, node.keywords)
+
+
+def _neutral(form, key):
+    """gamma becomes 1, a bias 0."""
+    return f"{form[:-1]} + 1}}" if key == "gamma" else form
 
 
 def _reduction(node, function):
@@ -382,9 +396,12 @@ def _reduction(node, function):
         word = ast.keyword("axis", ast.parse(repr(other), mode="eval").body)
         if other != right or of is not array:
             yield "axis", says, ast.Call(ast.Attribute(of, function, ast.Load()), [], [word, *kept])
-    if function == "mean":
+    if function == "var":
         form = f"({_text(node)} * ({_text(array)}.size / ({_text(array)}.size - {_text(node)}.size)))"
-        yield "scale", "the mean is divided by n - 1, not by n,", ast.parse(form, mode="eval").body
+        yield "scale", "the sum of squares is divided by n - 1, not by n,", ast.parse(form, mode="eval").body
+        squares = ast.BinOp(array, ast.Mult(), array)
+        mean = ast.Call(ast.Attribute(squares, "mean", ast.Load()), [], node.keywords)
+        yield "missing term", "the mean is not subtracted before the squares are taken", mean
     if right == 1 and not kept:
         form = f"{_text(array)}[:, 1:].{function}(axis=1)"
         yield "order", f"the {function} leaves out the first row", ast.parse(form, mode="eval").body
@@ -412,7 +429,7 @@ def _other_axes(right):
     fewer = [tuple(axis for axis in right if axis != one) for one in right]
     more = [tuple(sorted((*right, one))) for one in range(5) if one not in right]
     exchanged = [tuple(sorted((*less, one))) for less in fewer for one in range(5) if one not in right]
-    return [*fewer, *more, *exchanged, *right, *AXES]
+    return dict.fromkeys([*fewer, *more, *exchanged, *right, *AXES])
 
 
 def _softmax(node, function, takes_cache):
@@ -518,9 +535,10 @@ def _operand(node, parents, tree):
             yield "value", f"eps is {factor} times what it is to be", ast.BinOp(ast.Constant(factor), ast.Mult(), node)
     if text not in _arrays(tree):
         return
+    sizes = _sizes(tree)
     for other in _arrays(tree):
-        if other != text and other[0].isupper() == text[0].isupper():
-            kind = "scale" if text[0].isupper() else "operand"
+        if other != text and (other in sizes) == (text in sizes):
+            kind = "scale" if text in sizes else "operand"
             yield kind, f"`{other}` stands in the place of `{text}`", ast.parse(other, mode="eval").body
     made = [
         each.value
@@ -548,6 +566,14 @@ def _arrays(tree):
             if _text(node.value) in ("c", "p"):
                 found[_text(node)] = None
     return tuple(found)
+
+
+@functools.cache
+def _sizes(tree):
+    """The names that stand for sizes of axes."""
+    made = [each for each in ast.walk(tree) if isinstance(each, ast.Assign) and ".shape" in _text(each.value)]
+    names = [name.id for each in made for name in ast.walk(each.targets[0]) if isinstance(name, ast.Name)]
+    return {name for name in names if name.isupper() or name in ("classes", "groups", "side", "size", "half", "width")}
 
 
 RULES = {

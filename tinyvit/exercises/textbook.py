@@ -32,7 +32,7 @@ def group_norm(x, p, *, groups=32, eps=1e-6):
     B, H, W, C = x.shape
     x = x.reshape(B, H, W, groups, C // groups)
     centred = x - x.mean(axis=(1, 2, 4), keepdims=True)
-    var = (centred * centred).mean(axis=(1, 2, 4), keepdims=True)
+    var = x.var(axis=(1, 2, 4), keepdims=True)
     rstd = 1 / np.sqrt(var + eps)
     xhat = (centred * rstd).reshape(B, H, W, C)
     y = xhat * p["gamma"] + p["beta"]
@@ -52,7 +52,7 @@ def group_norm_backward(dy, p, c):
 
 def layer_norm(x, p, *, eps=1e-6):
     centred = x - x.mean(axis=-1, keepdims=True)
-    var = (centred * centred).mean(axis=-1, keepdims=True)
+    var = x.var(axis=-1, keepdims=True)
     rstd = 1 / np.sqrt(var + eps)
     xhat = centred * rstd
     y = xhat * p["gamma"] + p["beta"]
@@ -71,7 +71,7 @@ def layer_norm_backward(dy, p, c):
 def standardise(w, *, kind="std"):
     eps = w.dtype.type(1e-5)
     centred = w - w.mean(axis=(0, 1, 2), keepdims=True)
-    var = (centred * centred).mean(axis=(0, 1, 2))
+    var = w.var(axis=(0, 1, 2))
     std = np.sqrt(var)
     factor = 1 / (std + eps)
     return centred * factor, {"centred": centred, "factor": factor}
