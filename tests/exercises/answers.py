@@ -934,7 +934,7 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     "another eps": (
         "layer_norm",
         "value",
-        "eps is 10 times",
+        "eps is always 1e-5",
         lambda x, p, eps=1e-6: (p["gamma"] * standardise(x, 1e-5) + p["beta"], {}),
     ),
     "a bias ignored": (
@@ -1141,7 +1141,7 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
         "outside the root",
         norm_by(lambda x, eps: (x - mean(x)) / (np.sqrt(x.var(axis=-1, keepdims=True)) + eps)),
     ),
-    "each channel by itself": ("group_norm", "value", "is wrong in", group_norm_by(2)),
+    "each channel by itself": ("group_norm", "axis", "runs over axes (1, 2)", group_norm_by(2)),
     "both means of a group forgotten": (
         "group_norm_backward",
         "missing term",
@@ -1150,7 +1150,12 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     ),
     "eps in the root": ("standardise", "value", "std + 1e-5", kernel_by(lambda w: np.sqrt(w.var(axis=0) + 1e-8))),
     "the variance for the deviation": ("standardise", "value", "is wrong in", kernel_by(lambda w: w.var(axis=0))),
-    "the gradient of the standardised kernel": ("standardise_backward", "missing term", "is `dy` as it is", lambda dy, c: dy),
+    "the gradient of the standardised kernel": (
+        "standardise_backward",
+        "missing term",
+        "is `dy` as it is",
+        lambda dy, c: dy,
+    ),
     "a minimum": ("max_pool", "value", "is wrong in", lambda x, **how: (-pool_loop(-x, **how)[0], {})),
     "no mean term": (
         "layer_norm_backward",
@@ -1308,7 +1313,7 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     "waves in place of tokens": ("sinusoidal_position", "missing term", "tokens", lambda z, p: waves(0 * z, p)),
     "pre-norm": ("post_norm_block", "order", "pre-norm", pre_norm),
     "a sum for a mean": ("mean_row", "scale", "sum over the rows", lambda x: (x.sum(axis=1), {})),
-    "a mean over the features": ("mean_row", "shape", "has shape [2, 3]", lambda x: (x.mean(axis=-1), {})),
+    "a mean over the features": ("mean_row", "axis", "axis -1: it is to be axis 1", lambda x: (x.mean(axis=-1), {})),
     "all of dy for each row": ("mean_row_backward", "scale", "share", mean_backward_by(lambda x: 1)),
     "one row for all": ("mean_row_backward", "shape", "expected [2, 3, 8]", lambda dy, c: dy / c["x"].shape[1]),
     "the mean normalised": ("mean_readout", "order", "mean is normalised", readout_by(lambda z, norm: norm(z.mean(1)))),

@@ -111,7 +111,8 @@ def in_one_line(error, given):
     ):
         words = "ValueError: matmul of axes that do not fit; flatten the leading axes first: x.reshape(-1, x.shape[-1])"
     elif words.startswith("ValueError: matmul"):
-        words = f"ValueError: matmul of axes that do not fit: is one of the two to be transposed? ({words[-30:].rpartition('(')[2]}"
+        sizes = words[words.rindex("(size") :] if "(size" in words else ""
+        words = f"ValueError: matmul of axes that do not fit {sizes}: is one of the two to be transposed?"
     elif _lost_an_axis(words):
         words += ", which differ by an axis: a sum, mean or max with keepdims=True keeps its axis"
     return f"{words}, in the line: {lines[0].line}" if lines[0].line else words

@@ -201,12 +201,18 @@ class _Tried(NamedTuple):
         """Whether these known mistakes give what came out, here and in all calls."""
         return self._gives(lambda call: _with(self.exercise, call, *mistakes, part=part))
 
+    def made_here(self, mistake):
+        """Whether it gives what came out in this call: in another there may be a second one."""
+        return self.found[self.name].any() and self._agrees(_with(self.exercise, self.call, mistake))
+
     def slip(self):
         """The first slip that gives what came out, or None."""
         arguments = self.exercise.arguments(self.call, self.exercise.forward)
         for slip in all_slips(self.exercise.function):
             if self._agrees(_with_slip(self.exercise, arguments, slip)) and self._gives(
-                lambda call, slip=slip: _with_slip(self.exercise, self.exercise.arguments(call, self.exercise.forward), slip)
+                lambda call, slip=slip: _with_slip(
+                    self.exercise, self.exercise.arguments(call, self.exercise.forward), slip
+                )
             ):
                 return slip
         return None
@@ -229,12 +235,16 @@ class _Tried(NamedTuple):
         )
 
     def _agrees_in(self, call, results):
-        """As much as can be said of another call: what is not finite there may be so for another reason."""
+        """Whether they are in another call; true where that says nothing, as with numbers that are not finite."""
         try:
             found = returned(self.exercise, call, self.answer, self.forward).get(self.name)
         except Wrong:
             return True
-        return not np.isfinite(found).all() or agrees(found, results.get(self.name))
+        other = results.get(self.name)
+        comparable = found is not None and other is not None and np.shape(found) == np.shape(other)
+        if not comparable or not (np.isfinite(found).all() and np.isfinite(other).all()):
+            return True
+        return agrees(found, other)
 
 
 def _mark_float32(exercise, answer, forward):
@@ -288,6 +298,9 @@ def _fault(tried):
         part = slip.function.__name__
         inside = "" if part == exercise.function.__name__ or part.startswith("_") else f"in {part}, "
         return slip.kind, f"{name}: {inside}{slip.says}"
+    for mistake in known:
+        if tried.made_here(mistake):
+            return mistake.kind, f"{name}: {mistake.says}"
     if shape:
         return "shape", f"{name} {shape}"
     if words := same_numbers(found, expected):

@@ -75,7 +75,8 @@ def wrong_order(found, expected):
             return f"has the right numbers in reverse order along axis {axis}"
         for step in (1, -1):
             if agrees(np.roll(found, step, axis), expected):
-                return f"has the right numbers, but along axis {axis} they stand one place too {'early' if step > 0 else 'late'}"
+                place = "early" if step > 0 else "late"
+                return f"has the right numbers, but along axis {axis} they stand one place too {place}"
     return None
 
 

@@ -57,7 +57,8 @@ class Exercise:
     def named(self, call):
         """What the function to write is called with, each under its name: dicts of one entry."""
         inputs, keywords = self.arguments(call, self.forward)
-        return [*({name: each} for name, each in zip(inspect.signature(self.function).parameters, inputs)), keywords]
+        names = list(inspect.signature(self.function).parameters)[: len(inputs)]
+        return [*({name: each} for name, each in zip(names, inputs, strict=True)), keywords]
 
     def case(self, backward, call=None):
         """A case for gradcheck: the package's forward pass in one of the calls, and a backward pass to it."""

@@ -1,11 +1,11 @@
 """Slips that can be made in any function: each is one small change of the package's own source, made by rule.
 
-mistakes.txt names the mistakes that are typical of a function, in its own words. There are many more, and most are of a
-few kinds: a term or a factor that is forgotten or there twice, a sign, an axis, a transposition, another array, an index
-that is off by one. Here a function's syntax tree is taken, and every place of it is changed in each of these ways.
+mistakes.txt names the mistakes that are typical of a function, in its own words. There are many more, and most are of
+a few kinds: a term or a factor that is forgotten or there twice, a sign, an axis, a transposition, another array, an
+index that is off by one. Here a function's syntax tree is taken, and every place of it is changed in each of these ways.
 
 The functions are written to be fast. Before they are changed, they are written as a learner writes them: a call of
-row_sums is a sum over the last axis, and x *= y is x = x * y. Of those where more is different, textbook.py has another.
+row_sums is a sum over the last axis, and x *= y is x = x * y. Of those that differ in more, textbook.py has the form.
 """
 
 import ast
@@ -128,12 +128,21 @@ def _called(function):
     parts = [part for each in parts for part in (each if isinstance(each, tuple) else [each])]
     parts = [inspect.unwrap(part) for part in parts if callable(part)]
     ours = ("tinyvit.ops.", "tinyvit.layers.")
-    return [each for each in parts if inspect.isfunction(each) and each.__module__.startswith(ours) and _is_mathematics(each)]
+    return [
+        each
+        for each in parts
+        if inspect.isfunction(each) and each.__module__.startswith(ours) and _is_mathematics(each)
+    ]
 
 
 def _is_mathematics(function):
     """Whether it is part of what is to be written, not a faster way to do so, or a check of arguments."""
-    return function.__name__ != "<lambda>" and function.__module__ not in ("tinyvit.ops.sums", "tinyvit.ops.erf", "tinyvit.ops.labels", "tinyvit.ops.tokens")
+    return function.__name__ != "<lambda>" and function.__module__ not in (
+        "tinyvit.ops.sums",
+        "tinyvit.ops.erf",
+        "tinyvit.ops.labels",
+        "tinyvit.ops.tokens",
+    )
 
 
 def _plain(tree):
@@ -236,7 +245,9 @@ def _in_check(node, parents):
 def _shown(node, parents):
     """Where it is: the largest expression or assignment around it that is short enough to be quoted."""
     text = ""
-    while isinstance(node, ast.expr | ast.Assign | ast.Return | ast.keyword | ast.Slice) and len(_text(node)) <= LONGEST:
+    while (
+        isinstance(node, ast.expr | ast.Assign | ast.Return | ast.keyword | ast.Slice) and len(_text(node)) <= LONGEST
+    ):
         text = text if isinstance(node, ast.keyword | ast.Slice) else _text(node)
         node = parents[node]
     return f" in `{text}`" if text else ""
@@ -411,7 +422,11 @@ def _reduction(node, function):
             yield "missing term", f"only the first along axis {right} is taken, not the {function},", first
     if kept:
         of_squares = ast.BinOp(array, ast.Mult(), array)
-        yield "scale", f"{_named(array)} is squared", ast.Call(ast.Attribute(of_squares, function, ast.Load()), [], node.keywords)
+        yield (
+            "scale",
+            f"{_named(array)} is squared",
+            ast.Call(ast.Attribute(of_squares, function, ast.Load()), [], node.keywords),
+        )
 
 
 def _axis(word):
@@ -450,12 +465,18 @@ def _subscript(node, parents, tree):
         number = _number(part)
         if number is None:
             continue
-        others = [k for k in (0, 1, 2, -1, -2) if k != number] if sizes or number in (0, -1) else [number - 1, number + 1]
+        others = (
+            [k for k in (0, 1, 2, -1, -2) if k != number] if sizes or number in (0, -1) else [number - 1, number + 1]
+        )
         for other in others:
             new = [*parts[:i], ast.parse(str(other), mode="eval").body, *parts[i + 1 :]]
             new = ast.Tuple(new, ast.Load()) if isinstance(node.slice, ast.Tuple) else new[0]
             kind = "scale" if sizes else "order"
-            says = f"the size of axis {other} is taken, not that of axis {number}," if sizes else f"index {other} is taken, not {number},"
+            says = (
+                f"the size of axis {other} is taken, not that of axis {number},"
+                if sizes
+                else f"index {other} is taken, not {number},"
+            )
             yield kind, says, ast.Subscript(node.value, new, node.ctx)
 
 
@@ -520,14 +541,18 @@ def _series(node, parents, tree):
 
 
 def _operand(node, parents, tree):
-    """Another array of the function in the place of this one; or this one before what was done to it, or after it twice."""
+    """Another array in the place of this one; or this one before a function was applied to it, or twice."""
     parent = parents[node]
     if isinstance(node, ast.Subscript) and not isinstance(getattr(node.slice, "value", None), str):
         return
     of_shape = isinstance(parent, ast.Attribute) and parent.attr in SIZES
     if not isinstance(node.ctx, ast.Load) or of_shape or (isinstance(parent, ast.Call) and parent.func is node):
         return
-    if isinstance(parent, ast.Subscript) and parent.value is node and isinstance(getattr(parent.slice, "value", None), str):
+    if (
+        isinstance(parent, ast.Subscript)
+        and parent.value is node
+        and isinstance(getattr(parent.slice, "value", None), str)
+    ):
         return
     text = _text(node)
     if text == "eps":
@@ -557,14 +582,15 @@ def _arrays(tree):
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     signature = tree.body[0].args
     options = {each.arg for each in signature.kwonlyargs + signature.args[-len(signature.defaults) or 99 :]}
-    options |= {_text(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "append"}
+    options |= {
+        _text(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "append"
+    }
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and id(node) not in called and node.id not in OTHERS | options:
             found[node.id] = None
         elif isinstance(node, ast.Subscript) and isinstance(getattr(node.slice, "value", None), str):
-            if _text(node.value) in ("c", "p"):
-                found[_text(node)] = None
+            found |= {_text(node): None} if _text(node.value) in ("c", "p") else {}
     return tuple(found)
 
 
