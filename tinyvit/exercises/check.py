@@ -39,7 +39,7 @@ class Verdict(NamedTuple):
     """What `check` or `grade` found. It is true if the answer is right; a notebook shows it as a sentence or two.
 
     kind is "right", "unwritten", "error", "form", "shape", "dtype", "argument" (one was changed), "overflow", "sign",
-    "scale", "axis", "missing term", "order" or "value".
+    "scale", "axis", "missing term", "order", "operand" (another array was taken) or "value".
     """
 
     name: str
@@ -205,6 +205,10 @@ class _Tried(NamedTuple):
         """Whether it gives what came out in this call: in another there may be a second one."""
         return self.found[self.name].any() and self._agrees(_with(self.exercise, self.call, mistake))
 
+    def alone(self):
+        """The same, with an eye to the first wrong result alone: the others may not have shared its mistake."""
+        return self._replace(fine=[])
+
     def slip(self):
         """The first slip that gives what came out, or None."""
         arguments = self.exercise.arguments(self.call, self.exercise.forward)
@@ -294,10 +298,15 @@ def _fault(tried):
             return fault[0], f"{name} {fault[1]}"
         if words := wrong_order(found, expected):
             return "order", f"{name} {words}"
-    if slip := tried.slip():
-        part = slip.function.__name__
-        inside = "" if part == exercise.function.__name__ or part.startswith("_") else f"in {part}, "
-        return slip.kind, f"{name}: {inside}{slip.says}"
+    if fault := _slip(tried, name):
+        return fault
+    if tried.fine:  # which the mistake has left out
+        alone, to = tried.alone(), f", on the way to {name} alone"
+        for mistake in known:
+            if alone.made(mistake):
+                return mistake.kind, f"{name}: {mistake.says}{to}"
+        if fault := _slip(alone, name, to):
+            return fault
     for mistake in known:
         if tried.made_here(mistake):
             return mistake.kind, f"{name}: {mistake.says}"
@@ -315,6 +324,15 @@ def _fault(tried):
         return "value", words
     kind, place, fault = cached
     return kind, f"{words}. In its cache, the first array that is not the package's is {place}: {fault}"
+
+
+def _slip(tried, name, to=""):
+    """(kind, words) of a slip, if there is one."""
+    if not (slip := tried.slip()):
+        return None
+    part = slip.function.__name__
+    inside = "" if part == tried.exercise.function.__name__ or part.startswith("_") else f"in {part}, "
+    return slip.kind, f"{name}: {inside}{slip.says}{to}"
 
 
 def _of_parts(exercise):

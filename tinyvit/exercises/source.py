@@ -5,7 +5,6 @@ import contextlib
 import inspect
 import sys
 import textwrap
-import types
 
 
 class Text(str):
@@ -49,14 +48,6 @@ def edited(function, *edits):
         code = compile(edited_source(part, *of_part), f"{part.__name__}, edited", "exec")
         exec(code, namespace)
     return namespace[function.__name__]
-
-
-def with_part(function, part):
-    """The function as it is, but for one of the functions that it calls, in whose place stands `part`, of its name."""
-    names = function.__globals__ | {part.__name__: part}
-    other = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
-    other.__kwdefaults__ = function.__kwdefaults__
-    return other
 
 
 @contextlib.contextmanager
