@@ -1141,7 +1141,7 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
         "outside the root",
         norm_by(lambda x, eps: (x - mean(x)) / (np.sqrt(x.var(axis=-1, keepdims=True)) + eps)),
     ),
-    "each channel by itself": ("group_norm", "axis", "runs over axes (1, 2)", group_norm_by(2)),
+    "each channel by itself": ("group_norm", "axis", "runs over axes 1, 2:", group_norm_by(2)),
     "both means of a group forgotten": (
         "group_norm_backward",
         "missing term",
