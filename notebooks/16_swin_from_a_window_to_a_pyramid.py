@@ -11,7 +11,7 @@ overview("attention")
 
 # %% [markdown]
 # Here is a small Swin Transformer ([Liu et al. 2021](https://arxiv.org/abs/2103.14030)), trained for a few seconds on handwritten digits. Each panel
-# shows what one patch, framed in orange, takes in one block from every other: the mean over the heads, on a scale of its own. The dotted frame holds
+# shows what one patch, the framed one, takes in one block from every other: the mean over the heads, on a scale of its own. The dotted frame holds
 # all that it may look at.
 
 # %%
@@ -53,13 +53,13 @@ figure = new_figure(7.5, 1.8)
 first, *panels = figure.subplots(1, 5)
 show(first, images[3])
 outline(first, number=5, grid=4, patch=2)
-tokens, starts, sides = (5, 5, 0, 0), (0, 2, 0, 0), (4, 4, 8, 8)  # of windows: the first pixel, and the side
+tokens, starts, sides = (5, 5, 0, 0), (0, 2, 0, 0), (4, 4, 8, 8)  # windows: the first pixel, and the side
 for block, axes in enumerate(panels):
     looks = over_patches(maps[block][3, :, tokens[block]].mean(axis=0), patches=16)
     shine(axes, looks, images[3], most=looks.max())
-    corner, side = 2 * [starts[block] - 0.5], sides[block]
-    axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="white", linewidth=2, linestyle=":"))
-    outline(axes, number=5, grid=4, patch=2)
+    for start, side, style in ((2, 2, "-"), (starts[block], sides[block], ":")):  # the patch, its window
+        frame = dict(fill=False, edgecolor="white", linewidth=2, linestyle=style)
+        axes.add_patch(Rectangle((start - 0.5, start - 0.5), side, side, **frame))
     axes.set_title(f"block {block + 1}", fontsize=9)
 figure
 
@@ -136,7 +136,7 @@ for row, (name, found) in zip(figure.subplots(2, 4), both.items(), strict=True):
         for edge in range(0, side + 1, M):  # where the windows of this block end
             at = edge - 0.5 + (2 if name != "windows stay" and number % 2 == 0 else 0)
             for draw in (axes.axhline, axes.axvline):
-                draw(min(at, side - 0.5), color="#888888", linewidth=0.8)
+                draw(min(at, side - 0.5), color="#555555", linewidth=0.8)
         axes.set_title(f"block {number}: {reached.sum()} of {side * side}", fontsize=9)
     row[0].set_ylabel(name, fontsize=9)
 figure
