@@ -4,7 +4,7 @@
 # **The question.** A patch of an image knows only its own pixels. How does it ask the other patches for what it needs, in a way that has a
 # gradient?
 #
-# Lit is what this notebook is about:
+# This notebook is about the coloured parts:
 
 # %%
 import math
@@ -239,7 +239,7 @@ for size, variance in variances.items():
     print(f"d = {size:3}   variance of q.k = {variance:7.2f}   after the scale {variance / size:.3f}")
 
 # %% [markdown]
-# Why does the size of the scores matter? Because of what softmax does to large ones. Guess first: with $d = 256$ and without the scale, a query meets
+# Why does the size of the scores matter? Guess first: with $d = 256$ and without the scale, a query meets
 # 16 random keys. How large is the largest of its weights?
 #
 # On the left is that weight, for a typical query (the median over many). On the right is how much of a gradient comes back through the softmax: the
@@ -394,8 +394,7 @@ print(f"largest row sum of the gradient: {abs(row_sums).max():.0e}")
 print(f"largest entry, with an upstream gradient of ones: {abs(of_ones).max():.0e}")
 
 # %% [markdown]
-# The second line is the trap of [notebook 2](02_a_layer_and_its_gradient.ipynb): with an upstream gradient of ones, softmax's gradient is zero, so a
-# backward pass that returns nothing but zeros would pass such a check.
+# The second line is the trap of [notebook 2](02_a_layer_and_its_gradient.ipynb), an upstream gradient of ones.
 #
 # ## Exercise: a temperature
 #

@@ -4,8 +4,9 @@
 # **The question.** In attention the tokens talk to each other. What else does an encoder block do with them, and what keeps a token's numbers in a
 # range that the next layer can use?
 #
-# **LayerNorm** brings every token to the same mean and spread. **GELU** is a function that is not linear; without one, linear layers in a row would
-# collapse into one (shown below). Both act on each token alone. Lit is what this notebook is about:
+# **LayerNorm** brings every token to the same mean and spread. **GELU** is a function that is not linear. Both act on each token alone.
+#
+# This notebook is about the coloured parts:
 
 # %%
 from tinyvit.viz import overview
@@ -328,7 +329,7 @@ print()
 print(broken)
 
 # %% [markdown]
-# The gradients of gamma and beta are right, that of x is not. Its error, analytic less numeric, in every feature of two tokens:
+# The error of x's gradient, analytic less numeric, in every feature of two tokens:
 
 # %%
 excess = lost_mean(dy, p, c)[0] - numeric_gradient(lambda: (dy * layer_norm(x, p)[0]).sum(), x)
@@ -532,7 +533,7 @@ exercises.grade(rms_norm, my_rms_norm_backward, x, {"gamma": p["gamma"]})
 # ## What we know now
 #
 # LayerNorm puts each token's features to mean 0 and variance 1, and lets no gradient through that would only shift or stretch the token. GELU is a
-# smooth gate. The MLP is two linear layers with that gate between them. All treat each token alone. Where they stand in a block: next notebook.
+# smooth gate. The MLP is two linear layers with that gate between them.
 
 # %%
 assert max(differences.values()) < 1e-8
