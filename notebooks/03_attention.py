@@ -17,7 +17,7 @@ from tinyvit.layers.linear import linear
 from tinyvit.ops.attention import attention, attention_backward
 from tinyvit.ops.scale import scale_queries, scale_queries_backward
 from tinyvit.ops.softmax import softmax, softmax_backward
-from tinyvit.viz import overview
+from tinyvit.viz import TreeView, overview
 from tinyvit.viz.picture import BLUE, ORANGE, bare, new_figure, outline, plain, shine, show
 
 overview("attention")
@@ -161,8 +161,7 @@ B, T, S, width = 2, 3, 5, 4
 q_toy, k_toy, v_toy = (rng.standard_normal((B, tokens, width)) for tokens in (T, S, S))
 
 y_toy, c_toy = attention(scale_queries(q_toy)[0], k_toy, v_toy)
-for name, array in {"q": q_toy, "k": k_toy, "v": v_toy, "a, the weights": c_toy["a"], "y": y_toy}.items():
-    print(f"{name:15} {list(array.shape)}")
+TreeView(q=q_toy, k=k_toy, v=v_toy, y=y_toy, c=c_toy)
 
 # %% [markdown]
 # For $\mathbf{k}^\top$ exchange the last two axes only, whatever stands before them: `k.swapaxes(-1, -2)`.

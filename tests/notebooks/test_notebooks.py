@@ -126,6 +126,23 @@ def test_outputs_are_committed_and_clean(name):
     assert (twins.HERE / f"{name}.ipynb").stat().st_size < LARGEST
 
 
+def untrusted(html):
+    """What JupyterLab shows of an output where scripts may not run: the words, and an <img> for each picture."""
+    html = re.sub(r"<(script|style)\b.*?</\1>", "", html, flags=re.DOTALL)
+    return re.sub(r"<(?!img\b[^>]*src=\"data:)[^>]*>", "", html).strip()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_output_shows_something_where_scripts_may_not_run(name):
+    pages = [output.data["text/html"] for output in outputs(committed(name)) if "text/html" in output.get("data", {})]
+    assert all(untrusted(html) for html in pages)
+
+
+def test_an_output_that_needs_its_script_is_seen():
+    assert not untrusted("<style>p {}</style><div id='a'></div><script>draw('a')</script><img src='none.png'>")
+    assert untrusted('<div><img alt="a" src="data:image/png;base64,AA"><script>draw()</script></div>')
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_is_read_in_one_sitting(name):
     prose = [cell.source for cell in committed(name).cells if cell.cell_type == "markdown"]
