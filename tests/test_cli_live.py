@@ -119,6 +119,8 @@ def test_a_page_that_cannot_be_finished_leaves_the_old_one(here, monkeypatch):
         (["live", "--out", "nowhere/page.html"], ["--out nowhere/page.html: there is no such folder"]),
         (["live", "run/config.json"], ["no run in run/config.json: it is a file"]),
         (["live", "run", "other"], ["other"]),
+        (["live", "--data-dir", "d"], ["--data-dir d without a RUN: the bundled model brings its images"]),
+        (["live", "--workers", "2"], ["--workers 2 without a RUN: the bundled model brings its images"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import os
 import re
 from html import escape
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -1038,6 +1040,34 @@ def test_light_and_dark_have_the_same_colours_by_name():
     schemes = [set(re.findall(r"(--\w+):", block)) for block in re.findall(r":root {([^}]*)}", style)]
     assert len(schemes) == 2 and schemes[0] == schemes[1] != set()
     assert "prefers-reduced-motion: no-preference" in style and style.count("transition") == 1
+
+
+AXE_DRIVER = """
+<script>
+window.addEventListener("load", async () => {
+  $("#examples button").click();
+  $("#learn").click();
+  $("#backward").click();
+  $("#breaks input").click();
+  await frame();
+  const { violations, passes } = await axe.run(document);
+  const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+  const found = { passes: passes.length, serious: serious.map(({ id, nodes }) => [id, nodes.map(n => n.html)]), errors };
+  document.body.insertAdjacentHTML("beforeend", "<pre id=found></pre>");
+  document.getElementById("found").textContent = JSON.stringify(found);
+});
+</script>
+"""
+
+
+@pytest.mark.skipif("TINYVIT_AXE" not in os.environ, reason="set TINYVIT_AXE to axe.min.js of the npm package axe-core")
+@pytest.mark.parametrize("width", (320, 768, 1280))
+@pytest.mark.parametrize("scheme", ("not all", "all"))
+def test_axe_finds_nothing_serious(browser, tmp_path, width, scheme):
+    axe = Path(os.environ["TINYVIT_AXE"]).read_text(encoding="utf-8").replace("</script", "<\\/script")
+    html = AT_ONCE + small().html().replace(DARK, scheme)
+    found, _ = driven(html, f"{TOOLS}<script>{axe}</script>{AXE_DRIVER}", tmp_path, width)
+    assert found["serious"] == found["errors"] == [] and found["passes"] > 20
 
 
 # ---- how large it is

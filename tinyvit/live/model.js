@@ -21,27 +21,24 @@ function times(x, factor) { return map(a => a * factor, x); }
 
 function matmul(x, y) {                                // [..., n, k] @ [..., k, m] -> [..., n, m]
   const [n, k] = x.shape.slice(-2), m = y.shape.at(-1), out = array([...x.shape.slice(0, -1), m]);
-  const rows = x.length / k, spare = new Float64Array(m);
-  for (let r = 0, pair; r < rows; r += pair ? 2 : 1) { // two rows at once: sums of rows of y, read once
-    pair = r % n + 1 < n;
-    const upper = out.subarray(r * m, (r + 1) * m), lower = pair ? out.subarray((r + 1) * m, (r + 2) * m) : spare;
-    const p = r * k, q = pair ? p + k : p, first = y.shape.length > 2 ? Math.floor(r / n) * k * m : 0;
-    let i = 0;
-    for (; i + 3 < k; i += 4) {                        // and four rows of y at once
-      const [a, b, c, d] = [x[p + i], x[p + i + 1], x[p + i + 2], x[p + i + 3]];
-      const [e, f, g, h] = [x[q + i], x[q + i + 1], x[q + i + 2], x[q + i + 3]];
-      const s = first + i * m, t = s + m, u = t + m, v = u + m;
-      for (let j = 0; j < m; j++) {
-        upper[j] += a * y[s + j] + b * y[t + j] + c * y[u + j] + d * y[v + j];
-        lower[j] += e * y[s + j] + f * y[t + j] + g * y[u + j] + h * y[v + j];
+  const size = y.shape.length > 2 ? k * m : 0;         // of each matrix of y; or there is one, for all of x
+  for (let r = 0, single; r < x.length / k; r += single ? 1 : 2) {
+    single = r % n === n - 1;                          // two rows at once, unless one is left: y is read once
+    const upper = out.subarray(r * m), lower = single ? new Float64Array(m) : out.subarray((r + 1) * m);
+    const p = r * k, q = single ? p : p + k;
+    let s = Math.floor(r / n) * size, i = 0;
+    for (; i + 3 < k; i += 4, s += 4 * m) {            // and four rows of y at once
+      const a = x[p + i], b = x[p + i + 1], c = x[p + i + 2], d = x[p + i + 3];
+      const e = x[q + i], f = x[q + i + 1], g = x[q + i + 2], h = x[q + i + 3];
+      for (let j = 0, t = s; j < m; j++, t++) {
+        const y0 = y[t], y1 = y[t + m], y2 = y[t + 2 * m], y3 = y[t + 3 * m];
+        upper[j] += a * y0 + b * y1 + c * y2 + d * y3;
+        lower[j] += e * y0 + f * y1 + g * y2 + h * y3;
       }
     }
-    for (; i < k; i++) {
-      const a = x[p + i], e = x[q + i], s = first + i * m;
-      for (let j = 0; j < m; j++) {
-        upper[j] += a * y[s + j];
-        lower[j] += e * y[s + j];
-      }
+    for (; i < k; i++, s += m) for (let j = 0; j < m; j++) {
+      upper[j] += x[p + i] * y[s + j];
+      lower[j] += x[q + i] * y[s + j];
     }
   }
   return out;
@@ -154,10 +151,10 @@ function gelu(x) {                                     // x Phi(x), and the deri
 }
 
 function normal_distribution(x) {                      // Phi(x) and phi(x), by the series that converges everywhere
-  const z = Math.max(-8.5, Math.min(x, 8.5)), pdf = Math.exp(-z * z / 2) / Math.sqrt(2 * Math.PI);
-  let term = z, total = z;
-  for (let n = 3; Math.abs(term) > 1e-17 * Math.abs(total); n += 2) total += term *= z * z / n;
-  return [0.5 + pdf * total, pdf];
+  const z = Math.max(-8.5, Math.min(x, 8.5)), zz = z * z, pdf = Math.exp(-zz / 2) / Math.sqrt(2 * Math.PI);
+  let term = 1, total = 1;                             // 1 + z^2 / 3 + z^4 / (3 * 5) + ...
+  for (let n = 3; term > 1e-16 * total; n += 2) total += term *= zz / n;
+  return [0.5 + pdf * z * total, pdf];
 }
 
 function gelu_tanh(x) {                                // x (1 + t) / 2, t = tanh(sqrt(2 / pi) (x + 0.044715 x^3))
@@ -285,12 +282,10 @@ function multi_head_attention_backward(dy, p, c) {
   return [dx, dkv, g];
 }
 
-const ACTIVATIONS = { erf: x => gelu(x), tanh: x => gelu_tanh(x) };
-
 function mlp(x, p, options) {                          // GELU(x w1 + b1) w2 + b2
   const c = {};
   [x, c.fc1] = linear(x, p.fc1);
-  [x, c.gelu] = ACTIVATIONS[options.gelu](x);
+  [x, c.gelu] = (options.gelu === "tanh" ? gelu_tanh : gelu)(x);
   [x, c.fc2] = linear(x, p.fc2);
   return [x, c];
 }
@@ -341,13 +336,10 @@ function mean_readout(z, p, { eps }) {                 // 1/N sum_n LN(z_L^n)
 }
 function mean_readout_backward(dy, p, c) { return layer_norm_backward(mean_row_backward(dy, c.mean_row), p, c.ln); }
 
-const READOUTS = {
-  class: () => [class_readout, class_readout_backward],
-  mean: () => [mean_readout, mean_readout_backward],
-};
-
-function readout(z, p, { pool, eps }) { return READOUTS[pool]()[0](z, p, { eps }); }
-function readout_backward(dy, p, c, { pool }) { return READOUTS[pool]()[1](dy, p, c); }
+function readout(z, p, { pool, eps }) { return (pool === "class" ? class_readout : mean_readout)(z, p, { eps }); }
+function readout_backward(dy, p, c, { pool }) {
+  return (pool === "class" ? class_readout_backward : mean_readout_backward)(dy, p, c);
+}
 
 // ---------------------------------------------------------------------------------------- tinyvit/models/vit.py
 

@@ -30,14 +30,15 @@ function index([rows, , width, colours], row, column) {  // of the number that i
 }
 
 function paint(canvas, x, palette, low, high) {
-  const where = layout(x), [rows, columns, , colours] = where, context = canvas.getContext("2d");
+  const [rows, columns, width, colours] = layout(x), context = canvas.getContext("2d");
   if (canvas.width !== columns || canvas.height !== rows) [canvas.width, canvas.height] = [columns, rows];
   const made = context.createImageData(columns, rows), dots = new Uint32Array(made.data.buffer);
   const colour = i => palette[Math.round(255 * (x[i] - low) / (high - low))];
-  for (let k = 0, row = 0; row < rows; row++) for (let column = 0; column < columns; column++, k++) {
-    const i = index(where, row, column);
-    dots[k] = colour(i);
-    if (colours > 1) made.data.set([0, 1, 2].map(n => colour(i + n) & 255), 4 * k);
+  for (let row = 0, k = 0; row < rows; row++) for (let left = 0; left < columns; left += width) {
+    for (let i = index([rows, columns, width, colours], row, left), end = k + width; k < end; k++, i += colours) {
+      dots[k] = colour(i);
+      if (colours > 1) for (let n = 0; n < 3; n++) made.data[4 * k + n] = colour(i + n);  // grey: each byte is the same
+    }
   }
   context.putImageData(made, 0, 0);
 }
@@ -131,11 +132,11 @@ const stage_of = ({ stage, block }) => [data.stages.find(({ name }) => name === 
 
 function film() {
   const frames = $$("#film button"), lengths = frames.map(frame => {
-    const [stage, block] = stage_of(frame.dataset), x = numbers(stage, block), length = Math.hypot(...x);
+    const [stage, block] = stage_of(frame.dataset), x = numbers(stage, block), length = seen.backward ? norm(x) : 0;
     draw_stage($("canvas", frame), stage, x);
     $("em", frame).textContent = seen.backward ? number(length) : x.shape.join(" x ");
     frame.setAttribute("aria-pressed", stage.name === seen.stage && block === seen.block);
-    return seen.backward ? length : 0;
+    return length;
   });
   frames.forEach((frame, i) => frame.style.setProperty("--p", 100 * lengths[i] / Math.max(...lengths, 1e-300) + "%"));
   $("#forward").ariaPressed = !seen.backward;
@@ -150,7 +151,7 @@ function film() {
     name: seen.backward ? say("gradient-of", { name }) : name, shape: `[${x.shape.join(", ")}]`,
     equation: stage.equation, number: stage.number, python: stage.python,
     place: say("source", stage) + (seen.backward ? say("its-gradient", { f: back_of(stage) }) : ""),
-    value: say("range", { low, high, norm: number(Math.hypot(...x)) }),
+    value: say("range", { low, high, norm: number(norm(x)) }),
   };
   for (const [key, text] of Object.entries(told)) $("#stage-" + key).textContent = text;
   picture.ariaLabel = `${told.name}. ${told.value}`;

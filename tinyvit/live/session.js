@@ -4,7 +4,7 @@
 
 const json = id => JSON.parse(document.getElementById(id).textContent);
 const data = json("data"), words = json("words"), { config, dataset } = data, names = dataset.class_names;
-const upto = n => [...Array(n).keys()], dot = (x, y) => x.reduce((sum, a, i) => sum + a * y[i], 0);
+const dot = (x, y) => x.reduce((sum, a, i) => sum + a * y[i], 0), norm = x => Math.sqrt(dot(x, x));
 const best = x => x.indexOf(Math.max(...x)), most = x => x.reduce((most, a) => Math.max(most, Math.abs(a)), 1e-300);
 const state = {
   strokes: [], example: null, label: null,             // what is drawn, or the number of a test image; the true class
@@ -116,7 +116,7 @@ const tinyvit = {
     const loss = () => dot(upstream, tinyvit.forward(image)[0]);
     const slopes = new Map(leaves(nn.vit_backward(nn.array(logits.shape, upstream), p, c, config)[1]));
     for (const [name, w] of leaves(p)) {
-      const start = w.slice(), v = random(w), norm = Math.hypot(...v), unit = v.map(x => x / norm);
+      const start = w.slice(), v = random(w), length = norm(v), unit = v.map(x => x / length);
       const moved = steps => (w.set(start.map((x, i) => x + steps * step * unit[i])), loss());
       const measured = (8 * (moved(1) - moved(-1)) - (moved(2) - moved(-2))) / (12 * step);
       const claimed = dot(slopes.get(name), unit), size = Math.max(Math.abs(measured), Math.abs(claimed), 0.01);
