@@ -1,5 +1,7 @@
 """A computation graph with its numbers: what each wire carries forward, and below it the gradient that comes back."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from tinyvit.errors import UsageError
@@ -31,7 +33,7 @@ def computation_graph(steps, wires):
     UsageError
         If the steps are no chain, or a gradient has another shape than what it is the gradient of.
     """
-    for (_, _, made), (name, (taken, *_), _) in zip(steps, steps[1:], strict=False):
+    for (_, _, made), (name, (taken, *_), _) in pairwise(steps):
         if made != taken:
             raise UsageError(f"{name} takes {taken!r} first: expected {made!r}, which the function before it gives")
     found = {name: _Wire(name, *pair) for name, pair in wires.items()}
