@@ -198,8 +198,7 @@ print(report)
 # %% [markdown]
 # ## Break it
 #
-# The mean over the images in place of their sum: the shape is the same, and AdamW, which divides each gradient by its usual size ([notebook
-# 9](09_training.ipynb)), would all but hide it. What will the check find, for $B = 5$?
+# The mean over the images in place of their sum: the shape is the same. What will the check find, for $B = 5$?
 
 # %%
 broken = tinyvit.gradcheck(learned_position, lambda dy, c: (dy, dy.mean(axis=0)), z, table)

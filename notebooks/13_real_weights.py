@@ -207,8 +207,7 @@ for letter, array in {"q": q, "k": k, "v": v}.items():
 
 # %% [markdown]
 # Why fuse them? As in [equation (5)](03_attention.ipynb), one product makes all three; split afterwards it is the same function with the same
-# gradients. The package keeps three,
-# because then the queries may come from somewhere else than keys and values.
+# gradients. The package keeps three, because then the queries may come from somewhere else than keys and values.
 
 # %%
 rng = np.random.default_rng(0)
