@@ -87,9 +87,10 @@ print("by hand and by vit, largest difference:", abs(logits - by_vit).max())
 # %% [markdown]
 # ## The four equations
 #
-# They are equations (1) to (4) of Dosovitskiy et al. (2021). The letters of (1) you know: patches $\mathbf{x}_p^n$, their matrix $\mathbf{E}$, the class
-# token ([notebook 1](01_pixels_to_tokens.ipynb)) and positions $\mathbf{E}_{pos}$ ([notebook 5](05_positions.ipynb)). $L$ is the number of blocks,
-# $\mathbf{z}_\ell$ the table after block $\ell$. LN is LayerNorm, MSA multi-head self-attention. The lines of code below each equation are the package's:
+# They are equations (1) to (4) of Dosovitskiy et al. (2021). The letters of (1) you know: patches $\mathbf{x}_p^n$, their matrix $\mathbf{E}$, the
+# class token ([notebook 1](01_pixels_to_tokens.ipynb)) and positions $\mathbf{E}_{pos}$ ([notebook 5](05_positions.ipynb)). $L$ is the number of
+# blocks, $\mathbf{z}_\ell$ the table after block $\ell$. LN is LayerNorm, MSA multi-head self-attention. The lines of code below each equation are
+# the package's:
 
 
 # %%
@@ -429,8 +430,8 @@ for row in report.rows:
         )
 
 # %% [markdown]
-# (The head must not be zero here: every gradient below it would be zero, and any mistake pass.) The gradient of the key's bias, `k/b`, ought to be zero: it adds the same number to all scores of a query, which
-# softmax does not see.
+# (The head must not be zero here: every gradient below it would be zero, and any mistake pass.) The gradient of the key's bias, `k/b`, ought to be
+# zero: it adds the same number to all scores of a query, which softmax does not see.
 #
 # ## Break it
 #

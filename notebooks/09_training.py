@@ -618,9 +618,9 @@ for name, (changes, bug) in faults.items():
     print(textwrap.fill(f"{name.upper()}: {found[name].words}", 135, subsequent_indent="    "))
 
 # %% [markdown]
-# It finds all nine, even the lost mean, whose curve looked right. It goes from the loss back to the image, and names the first array that is wrong. For the wrong sign, it names an array of the keys in the last
-# block; those of the values are right. So the mistake lies between them, in the softmax. `tinyvit doctor RUN` asks the same about a run, from the
-# command line.
+# It finds all nine, even the lost mean, whose curve looked right. It goes from the loss back to the image, and names the first array that is wrong.
+# For the wrong sign, it names an array of the keys in the last block; those of the values are right. So the mistake lies between them, in the
+# softmax. `tinyvit doctor RUN` asks the same about a run, from the command line.
 #
 # ## Regularisation: the paper's, and ours
 #
@@ -717,7 +717,8 @@ for name, accuracy in answers_to.items():
 
 # %% [markdown]
 # **a** is the same task with other names. **b** learns as well as the untouched images, though no human could read them: a Vision Transformer is not
-# told which pixels are neighbours, and any fixed order will do ([its inductive bias](01_pixels_to_tokens.ipynb) is small). In **c**, all that is left is how many pixels are dark or light.
+# told which pixels are neighbours, and any fixed order will do ([its inductive bias](01_pixels_to_tokens.ipynb) is small). In **c**, all that is left
+# is how many pixels are dark or light.
 #
 # ## What we know now
 #

@@ -126,8 +126,8 @@ for pool, config in configs.items():
 # %% [markdown]
 # ## What the class token is not
 #
-# The class token is no start-of-sentence symbol: nothing is written. Must it stand first? We move it, with its row of the position table, to the end of the sequence,
-# and read the last row, in float64:
+# The class token is no start-of-sentence symbol: nothing is written. Must it stand first? We move it, with its row of the position table, to the end
+# of the sequence, and read the last row, in float64:
 
 # %%
 p64 = trees.map(lambda leaf: leaf.astype(np.float64), trained["class"])
