@@ -289,17 +289,16 @@ def packages():
 
 
 def architecture():
-    """The packages in their layers: a table, and a drawing."""
+    """The packages in their layers and their imports: a drawing; and what the drawing cannot say: a table."""
     stack = packages()
-    lines = ["| layer | package | files | lines | what it holds | imports from |", "|--:|---|--:|--:|---|---|"]
+    lines = ["| package | lines | what it holds |", "|---|--:|---|"]
     for package in stack:
         first = next(iter(package.files.values()))
         path = (first.parent if len(package.files) > 1 else first).relative_to(ROOT.parent).as_posix()
         size = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in package.files.values())
         about = ast.get_docstring(ast.parse(first.read_text(encoding="utf-8"))) or ""
         about = about.partition("\n")[0].replace("|", "\\|")
-        words = [package.layer, f"[`{package.name}`](../{path})", len(package.files), round(size, -2) or "< 50", about]
-        lines.append(f"| {' | '.join(map(str, words))} | {', '.join(package.uses) or 'nothing'} |")
+        lines.append(f"| [`{package.name}`](../{path}) | {round(size, -2) or '< 50'} | {about} |")
     replace(
         DOCS / "architecture.md",
         "packages",

@@ -403,9 +403,9 @@ figure
 #
 # **Line 2: the product rule** on $x\, \Phi(x)$:
 #
-# $$ \frac{dy}{dx} = \Phi(x) + x\, \varphi(x) $$
+# $$ y'(x) = \Phi(x) + x\, \varphi(x) $$
 #
-# **Line 3: the chain rule.** Each number stands alone, so $\;dx = dy\; \frac{dy}{dx}$, entry by entry.
+# **Line 3: the chain rule.** Each number stands alone, so $\;dx = dy\; y'(x)$, entry by entry.
 
 # %%
 z = 2 * rng.standard_normal((3, 4))

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Convolution first, then attention: the hybrid
 #
-# **The question.** A Vision Transformer looks at each patch through one linear map, and leaves the rest to attention. The paper
-# ([Dosovitskiy et al. 2021](https://arxiv.org/abs/2010.11929), section 3.1) has a second model, the **hybrid**: a convolutional network, a ResNet
-# ([He et al. 2016](https://arxiv.org/abs/1512.03385)), looks first, and its output, the **map** of features, is the image that the Transformer gets. What
-# do the convolutions bring? And of what is such a network made?
+# **The question.** A Vision Transformer looks at each patch through one linear map, and leaves the rest to attention. In the **hybrid** ([Dosovitskiy
+# et al. 2021](https://arxiv.org/abs/2010.11929), section 3.1) a convolutional network, a ResNet ([He et al. 2016](https://arxiv.org/abs/1512.03385)),
+# looks first, and its output, the **map** of features, is the image that the Transformer gets. What do the convolutions bring? And of what is such a
+# network made? The coloured parts are what the network replaces:
 
 # %%
 from tinyvit.viz import overview
@@ -12,12 +12,13 @@ from tinyvit.viz import overview
 overview("image", "patches")
 
 # %% [markdown]
-# Lit is what the network replaces. A small hybrid is trained on handwritten digits whose pixels are doubled, to 16 x 16. Here is one on its way: the
-# image; four channels after the first convolution, the **stem**; four channels of the map that the Transformer gets, 4 x 4 places; and where its class
-# token then looks.
+# A small hybrid is trained on handwritten digits whose pixels are doubled, to 16 x 16. Here is one on its way: the image; three channels after the
+# first convolution, the **stem**; three of the map that the Transformer gets, 4 x 4 places; and where its class token then looks.
 
 # %%
+import contextlib
 import dataclasses
+from functools import partial
 from unittest import mock
 
 import numpy as np
@@ -25,10 +26,15 @@ import numpy as np
 import tinyvit
 from tinyvit import exercises
 from tinyvit.exercises.source import edited
-from tinyvit.lab.figures import line, ticks
+from tinyvit.lab.figures import dots, line, ticks
 from tinyvit.lab.statistics import estimate
-from tinyvit.layers.bottleneck import bottleneck, bottleneck_backward, bottleneck_init, standardised_convolution
-from tinyvit.layers.group_norm import group_norm, group_norm_backward
+from tinyvit.layers.bottleneck import (
+    bottleneck,
+    bottleneck_backward,
+    bottleneck_init,
+    standardised_convolution,
+)
+from tinyvit.layers.group_norm import group_norm
 from tinyvit.layers.layer_norm import layer_norm
 from tinyvit.layers.linear import linear
 from tinyvit.layers.resnet import resnet
@@ -52,7 +58,7 @@ def doubled(images):
 (x_train, y_train), (x_test, y_test) = tinyvit.load_data("digits")
 x_train, x_test = doubled(x_train), doubled(x_test)
 vit_config = dataclasses.replace(tinyvit.PRESETS["digits"], image=16, patch=4, depth=2)
-on_the_map = dataclasses.replace(vit_config, image=4, channels=32, patch=1)  # patches of a single place of the map
+on_the_map = dataclasses.replace(vit_config, image=4, channels=32, patch=1)  # a patch is a place of the map
 hybrid_config = HybridConfig(on_the_map, image=16, channels=1, units=(1,), width=8, groups=4)
 
 
@@ -60,7 +66,8 @@ def train(config, images, steps, seed=0):
     """So many steps on that many images: parameters, and the accuracy on the test images."""
     chosen = np.random.default_rng(seed).permutation(len(x_train))[:images]
     epochs = round(steps / -(-0.9 * images // 32))  # a tenth is held out
-    recipe = tinyvit.Recipe(epochs=epochs, batch=32, learning_rate=5e-3, shift=0, rotate=0.0, zoom=0.0, shear=0.0)
+    plainly = dict(shift=0, rotate=0.0, zoom=0.0, shear=0.0)
+    recipe = tinyvit.Recipe(epochs=epochs, batch=32, learning_rate=5e-3, **plainly)
     data = (x_train[chosen], y_train[chosen]), (x_test, y_test)
     p, history = tinyvit.fit(config, data, recipe=recipe, seed=seed, progress=False, workers=1)
     return p, history[-1]["test_accuracy"]
@@ -75,27 +82,26 @@ print("image", list(x_test.shape[1:]), "stem", list(stem.shape[1:]), "map", list
 print(f"{tinyvit.parameter_count(hybrid_config):,} parameters, test accuracy {accuracy:.1%}")
 
 number = 7
-figure = new_figure(7.5, 0.95)
-panels = figure.subplots(1, 10)
-show(panels[0], x_test[number])
-for axes, picture in zip(panels[1:5], np.moveaxis(stem[number], -1, 0), strict=False):
-    axes.imshow(picture, cmap="gray")
-for axes, picture in zip(panels[5:9], np.moveaxis(feature_map[number], -1, 0), strict=False):
-    axes.imshow(picture, cmap="gray")
-looks = class_attention(c)[number]
-shine(panels[9], looks, x_test[number], most=looks.max())
-titles = {0: "image", 1: "stem", 5: "map", 9: "looks"}
+figure = new_figure(7.5, 1.2)
+first, *panels, last = figure.subplots(1, 8)
+show(first, x_test[number])
+first.set_title("image", fontsize=8)
 for place, axes in enumerate(panels):
+    (name, maps), k = (("stem", stem), ("map", feature_map))[place // 3], place % 3
+    axes.imshow(maps[number, :, :, k], cmap="gray")
+    axes.set_title(f"{name}, {k}", fontsize=8)
     bare(axes)
-    axes.set_title(titles.get(place, ""), fontsize=8)
+looks = class_attention(c)[number]
+shine(last, looks, x_test[number], most=looks.max())
+last.set_title("attention", fontsize=8)
 figure
 
 # %% [markdown]
 # ## A convolution is a matrix product
 #
-# A convolution lays a kernel of $K \times K$ pixels over the image, adds up the products, and moves on by the **stride** $s$. `unfold` writes down
-# what the kernel will meet: a row of $K^2 C$ numbers for each place. Then one matrix product does all the rest. If the stride is the kernel's size,
-# the windows are [the patches](01_pixels_to_tokens.ipynb), to the bit:
+# A convolution lays a kernel of $K\times K$ pixels over the image, adds up the products, and moves on by the **stride** $s$. `unfold` writes down
+# what the kernel will meet: a row of $K^2C$ numbers for each place. One matrix product does the rest. If the stride is the kernel's size, what do you
+# expect the windows to be?
 
 # %%
 print(exercises.source(convolution))
@@ -114,27 +120,27 @@ print(f"unfold and a product, less the convolution: {abs(product).max():.0e}")
 print(f"a kernel of 1 x 1, less a linear layer at every place: {abs(pointwise).max():.0e}")
 
 overlapping = tinyvit.gradcheck(convolution, convolution_backward, images, kernel, rng.standard_normal(5))
-print(f"gradient check: {overlapping.entries} entries, worst error {overlapping.worst_error:.0e}, ok: {overlapping.ok}")
+print(f"gradient check: {overlapping.entries} entries, worst error {overlapping.worst_error:.0e}")
 
 # %% [markdown]
-# So patch embedding is a convolution, a linear layer is a convolution of 1 x 1, and what a true convolution adds is the overlap. What does that bring?
-# Move a digit by one pixel (with zeros around it, so that nothing leaves the image). Is the result the old one, moved along?
+# They are [the patches](01_pixels_to_tokens.ipynb), to the bit. So patch embedding is a convolution, a linear layer is a convolution of 1 x 1, and
+# what a true convolution adds is the overlap. What does that bring? Move a digit by one pixel. Is the result the old one, moved along?
 
 # %%
-alone = np.pad(x_test[:1].astype(np.float64), ((0, 0), (4, 4), (4, 4), (0, 0)))
-dots = rng.standard_normal((3, 3, 1, 5))
+alone = np.pad(x_test[:1].astype(np.float64), ((0, 0), (4, 4), (4, 4), (0, 0)))  # so that nothing leaves it
+kernels = rng.standard_normal((3, 3, 1, 5))
 followed = {}
 for stride in (1, 3):
-    seen, seen_moved = (convolution(picture, dots, stride=stride)[0] for picture in (alone, np.roll(alone, 1, axis=2)))
-    followed[stride] = min(abs(seen_moved - np.roll(seen, places, axis=2)).max() for places in range(seen.shape[2]))
-    print(
-        f"stride {stride}: at best {followed[stride]:.1f} from the old one, moved along (numbers up to {abs(seen).max():.1f})"
-    )
+    seen, _ = convolution(alone, kernels, stride=stride)
+    seen_moved, _ = convolution(np.roll(alone, 1, axis=2), kernels, stride=stride)
+    along = [np.roll(seen, places, axis=2) for places in range(seen.shape[2])]
+    followed[stride] = min(abs(seen_moved - old).max() for old in along)
+    print(f"stride {stride}: at best {followed[stride]:.1f} from the old one, moved along", end="")
+    print(f" (numbers up to {abs(seen).max():.1f})")
 
 # %% [markdown]
-# At stride 1 a convolution is **equivariant** to every shift; at stride $P$, as patches have it, only to shifts by whole patches
-# ([01](01_pixels_to_tokens.ipynb)). What does the overlap cost? Guess: by how many times does `unfold` enlarge a photograph of 224 x 224 pixels, for
-# the ResNet's first convolution of 7 x 7 with stride 2?
+# At stride 1 a convolution is **equivariant** to every shift; at stride $P$, as patches have it, only to shifts by whole patches. What does the
+# overlap cost? By how many times does `unfold` enlarge a photograph of 224 x 224 pixels, for the ResNet's first convolution of 7 x 7 with stride 2?
 
 # %%
 photograph = np.zeros((1, 224, 224, 3), np.float32)
@@ -143,14 +149,13 @@ larger = unfolded.size / photograph.size
 print(list(photograph.shape), "->", list(unfolded.shape), f": {larger} times as many numbers")
 
 # %% [markdown]
-# A pixel is in $(K/s)^2 = 12.25$ windows on average, and its gradient is the sum of theirs ([the derivation](../docs/derivations/convolution.md)).
+# A pixel is in $(K/s)^2=12.25$ windows on average, and its gradient is the sum of theirs ([the derivation](../docs/derivations/convolution.md)).
 #
 # ## Where the windows stand
 #
-# For a window to be centred on a pixel at the edge, something has to stand outside of the image: zeros, the **padding**. How many? TensorFlow and JAX,
-# where the published hybrids were trained, take as few as make room for $\lceil n / s \rceil$ windows along $n$ pixels (**SAME**): if their number is
-# odd, the *smaller* half comes before the image. PyTorch's networks put equally many on both sides, $(K - 1) / 2$. The sizes come out the same. Are the
-# windows the same?
+# For a window to be centred on a pixel at the edge, something has to stand outside of the image: zeros, the **padding**. TensorFlow and JAX, where
+# the published hybrids were trained, take as few as make room for $\lceil n/s\rceil$ windows along $n$ pixels (**SAME**): if their number is odd, the
+# *smaller* half comes before the image. PyTorch's networks put $(K-1)/2$ on both sides. The sizes come out the same. Are the windows the same?
 
 
 # %%
@@ -171,9 +176,9 @@ figure.axes[0].set_ylabel("window")
 figure
 
 # %% [markdown]
-# They are not: windows of 3, one every 2 pixels, over the 8 pixels of the image (shaded), their centres marked. Symmetric zeros move every centre
-# by one pixel. It happens again at each layer with a stride, and there a step is 2, 4, 8 pixels of the image. Does a trained network mind? We put
-# symmetric zeros into the hybrid from above, and change nothing else:
+# They are not: windows of 3, one every 2 pixels, over the 8 pixels of the image (shaded), their centres marked. Symmetric zeros move every centre by
+# one pixel. It happens again at each layer with a stride, and there a step is 2, 4, 8 pixels of the image. Does a trained network mind? We put
+# symmetric zeros into the hybrid from above, and change nothing else. By how many pixels must the digits be moved then, to be read again?
 
 
 # %%
@@ -183,7 +188,9 @@ def symmetric(size, kernel, stride):
     return before, max((count - 1) * stride + kernel, size + before), count
 
 
-with mock.patch("tinyvit.ops.unfold.padding", symmetric), mock.patch("tinyvit.ops.max_pool.padding", symmetric):
+with contextlib.ExitStack() as patched:
+    for module in ("unfold", "max_pool"):
+        patched.enter_context(mock.patch(f"tinyvit.ops.{module}.padding", symmetric))
     moved, _ = resnet(x_test, p["resnet"], **options)
     by_shift = []  # accuracy, if the digits themselves are moved up and to the left by so many pixels
     for pixels in range(6):
@@ -196,49 +203,54 @@ print("with the digits moved as well:", ", ".join(f"{n} px {share:.0%}" for n, s
 
 # %% [markdown]
 # The shape is the same, and the accuracy is gone. The stem has moved its windows by one pixel, and the max-pooling behind it (below) by one place of
-# the stem, which is two pixels. Move the digits by these three pixels, and much comes back; the rest, presumably, was lost at the border. In R50+B/16,
-# the paper's hybrid, two more strides follow: $1 + 2 + 4 + 8 = 15$ of 224 pixels, and less along the shortcuts (below). Whoever moves weights from one
-# library to another has to move the padding as well.
+# the stem, which is two pixels. Move the digits by these three pixels, and much comes back. Whoever moves weights from one library to another has to
+# move the padding as well.
 #
-# Now the way back ([how exercises are marked](00_start_here.ipynb)); `padding` and `entries` of `tinyvit.ops.unfold` say where windows stand, and loops
-# are welcome:
+# Now `unfold` backwards ([how exercises are marked](00_start_here.ipynb)). Of a wrong answer, a picture shows one channel: what was expected, what
+# yours gives, and the difference.
 
 
 # %%
 def my_unfold_backward(dy, c, stride=1):
-    """dy [B, ceil(H/s), ceil(W/s), K*K*C], s the stride, and the cache {"x": [B, H, W, C]} -> dx [B, H, W, C]."""
+    """dy [B, ceil(H/s), ceil(W/s), K*K*C], the stride s, the cache {"x": [B, H, W, C]} -> dx of its shape.
+
+    `padding` and `entries` of tinyvit.ops.unfold say where windows stand; loops are welcome.
+    """
 
 
-exercises.check("unfold_backward", my_unfold_backward)
+print(verdict := exercises.check("unfold_backward", my_unfold_backward))
+verdict.picture(axes=(1, 2))
 
 # %% [markdown]
-# And new ground, **pooling** by the mean: that of each window of 3 x 3, at stride 2. By how many pixels does the window in the corner divide?
+# New ground, **pooling** by the mean: that of each window of 3 x 3, at stride 2. By how many pixels does the window in the corner divide?
 
 
 # %%
 def average_pool(x):
     windows, _ = unfold(x, 3, stride=2)
     shape = *windows.shape[:3], 9, x.shape[-1]
-    inside = unfold(np.ones_like(x), 3, stride=2)[0].reshape(shape).sum(axis=3)  # pixels, not zeros around them
+    inside = unfold(np.ones_like(x), 3, stride=2)[0].reshape(shape).sum(axis=3)  # pixels, not zeros
     return windows.reshape(shape).sum(axis=3) / inside, {"x": x, "inside": inside}
 
 
 def my_average_pool_backward(dy, c):
-    """dy [B, ceil(H/2), ceil(W/2), C] and the cache {"x": [B, H, W, C], "inside": of dy's shape} -> dx [B, H, W, C]."""
+    """dy [B, ceil(H/2), ceil(W/2), C] and the cache {"x": [B, H, W, C], "inside": of dy's shape} -> dx."""
 
 
-print("pixels under each window:", average_pool(np.ones((1, 5, 6, 1)))[1]["inside"][0, :, :, 0].astype(int).tolist())
-exercises.grade(average_pool, my_average_pool_backward, rng.standard_normal((2, 5, 6, 3)))
+inside = average_pool(np.ones((1, 5, 6, 1)))[1]["inside"]
+print("pixels under each window:", inside[0, :, :, 0].astype(int).tolist())
+print(verdict := exercises.grade(average_pool, my_average_pool_backward, rng.standard_normal((2, 5, 6, 3))))
+verdict.picture(axes=(1, 2))
 
 # %% [markdown]
 # ## Kernels that are standardised
 #
 # The kernels of the hybrid are not used as they are learned. Before each use, the kernel of every output channel is brought to mean 0 and standard
-# deviation 1 over its $n = K^2 I$ weights ([Qiao et al. 2019](https://arxiv.org/abs/1903.10520)), with $I$ input channels:
+# deviation 1 over its weights ([Qiao et al. 2019](https://arxiv.org/abs/1903.10520)):
 #
-# $$ \hat{w} = \frac{w - \bar{w}}{\mathrm{std}(w) + \varepsilon}, \qquad \varepsilon = 10^{-5} $$
+# $$\hat{w}=\frac{w-\bar{w}}{\mathrm{std}(w)+\varepsilon},\qquad\varepsilon=10^{-5}$$
 #
-# What can a kernel then still say? Its direction, not its length, and not what is equal in all weights:
+# Put $1000w+7$ in the place of $w$. By how much does the kernel that is used change?
 
 # %%
 w = rng.standard_normal((3, 3, 4, 5))
@@ -253,7 +265,8 @@ print(f"1000 w + 7 in place of w changes the kernel by {stretched:.0e}")
 print(f"so the gradient has no part along the ones ({along_ones:.0e}) and hardly one along w ({along_w:.0e})")
 
 # %% [markdown]
-# Write the gradient. Does yours have these two properties?
+# Hardly at all: a kernel has only its direction left, so its gradient has no part along the ones, and hardly one along $w$. Write the gradient. Does
+# yours have these two properties?
 
 
 # %%
@@ -261,12 +274,13 @@ def my_standardise_backward(dy, c):
     """dy of w's shape [K, K, I, O], the cache {"centred": w - mean, "factor": 1 / (std + 1e-5) [O]} -> dw."""
 
 
-exercises.check("standardise_backward", my_standardise_backward)
+print(verdict := exercises.check("standardise_backward", my_standardise_backward))
+verdict.picture(axes=(0, 1))
 
 # %% [markdown]
-# It is [LayerNorm's](06_layer_norm_and_gelu.ipynb) arithmetic, over a kernel in place of a token
-# ([derived](../docs/derivations/standardise.md)). One detail differs, and it is a trap. Here $\varepsilon$ stands **beside** the deviation, as in
-# Google's code; timm and Hugging Face have $\sqrt{\mathrm{var}(w) + 10^{-8}}$. Does it matter? It depends on how large the learned weights are:
+# It is [LayerNorm's](06_layer_norm_and_gelu.ipynb) arithmetic, over a kernel in place of a token ([derived](../docs/derivations/standardise.md)). One
+# detail is a trap. Here $\varepsilon$ stands **beside** the deviation, as in Google's code; timm and Hugging Face have
+# $\sqrt{\mathrm{var}(w)+10^{-8}}$. For weights of which size does it matter?
 
 # %%
 deviations, apart = (0.3, 0.05, 0.01, 0.003), []
@@ -276,12 +290,11 @@ for deviation in deviations:
     print(f"weights of deviation {deviation:5}: the two kernels are {apart[-1]:.1e} apart")
 
 # %% [markdown]
-# A float32 is exact to $10^{-7}$. So a model of either source has to be run with that source's form, and `standardise=` in a `HybridConfig` says
-# which.
+# A float32 is exact to $10^{-7}$. So a model of either source has to be run with that source's form: `standardise=` in a `HybridConfig`.
 #
 # ## GroupNorm, and why not BatchNorm
 #
-# Behind each convolution the features are normalised. Over what? There are three answers. On which numbers of the input does a single number of the
+# Behind each convolution the features are normalised. Over what? Here are three answers: on which numbers of the input does a single number of the
 # result depend? Rows are the places of three small images, columns their six channels; the number is marked, and what it depends on is blue.
 
 
@@ -312,26 +325,26 @@ for axes, (name, norm) in zip(figure.subplots(1, 3), norms.items(), strict=True)
     axes.plot(2, 5, "o", color=ORANGE)
     for edge in (3.5, 7.5):
         axes.axhline(edge, color="black", linewidth=0.8)
-    axes.set(xticks=range(6), yticks=(1.5, 5.5, 9.5), yticklabels=("image 0", "image 1", "image 2"), xlabel="channel")
+    axes.set(xticks=range(6), xlabel="channel")
+    axes.set_yticks((1.5, 5.5, 9.5), ("image 0", "image 1", "image 2"))
     axes.set_title(name, fontsize=9)
     axes.tick_params(length=0, labelsize=8)
 figure
 
 # %% [markdown]
-# LayerNorm normalises over one place, GroupNorm ([Wu and He 2018](https://arxiv.org/abs/1803.08494)) over one image and a group of its channels,
-# BatchNorm ([Ioffe and Szegedy 2015](https://arxiv.org/abs/1502.03167)) over one channel of all images. Only these axes differ, not the formula; so
-# with one group and one place, GroupNorm is LayerNorm. (In its backward pass, `place_dots` and `place_sums` add over the places of each image,
-# `_group_sums` over the channels of a group, and `_to_channels` hands the sum back to each.)
+# LayerNorm normalises over one place, GroupNorm ([Wu and He 2018](https://arxiv.org/abs/1803.08494); [its
+# gradient](../docs/derivations/group_norm.md)) over one image and a group of its channels, BatchNorm ([Ioffe and Szegedy
+# 2015](https://arxiv.org/abs/1502.03167)) over one channel of all images. Only these axes differ, not the formula; so with one group and one place,
+# GroupNorm should be LayerNorm:
 
 # %%
 one_place = rng.standard_normal((5, 1, 1, 6))
 one_group = abs(group_norm(one_place, channels, groups=1)[0] - layer_norm(one_place, channels)[0]).max()
 print(f"one place, one group, less LayerNorm: {one_group:.0e}")
-print(exercises.source(group_norm_backward))
 
 # %% [markdown]
-# Why did the authors not keep the BatchNorm of the first ResNets? Look at the right picture: an answer about one image depends on which other
-# images are asked with it. We normalise a stem's features of one digit, in the company of more and more others. (Normalised features are of size 1.)
+# Why did the authors not keep the BatchNorm of the first ResNets? Look at the right picture: an answer about one image depends on which other images
+# are asked with it. We normalise a stem's features of one digit, in the company of more and more others. Which company do you expect to matter most?
 
 # %%
 before_norm, _ = convolution(x_test, standardise(p["resnet"]["stem"]["w"])[0], stride=2)
@@ -345,18 +358,17 @@ for company in (1, 3, 15, 63):
         answers["GroupNorm"].append(group_norm(batch, by_channel, groups=4)[0][0])
     spread[company] = {name: np.std(found, axis=0).mean() for name, found in answers.items()}
     shown = ", ".join(f"{name} {value:.4f}" for name, value in spread[company].items())
-    print(f"with {company:2} others, standard deviation of the features over 20 batches: {shown}")
+    print(f"with {company:2} others, standard deviation of the features (of size 1) over 20 batches: {shown}")
 
 # %% [markdown]
-# The fewer there are, the more is chance, and large networks are trained with a few images at a time on each device, and used with a single one. For
-# that, BatchNorm needs averages that were kept while training, and is then another function. GroupNorm is always the same.
-# [Kolesnikov et al. 2020](https://arxiv.org/abs/1912.11370) put it in BatchNorm's place, together with standardised kernels; the hybrid has both from
-# there.
+# The fewer there are, the more is chance, and large networks are used with a single image. For that, BatchNorm needs averages that were kept while
+# training, and is then another function. GroupNorm is always the same. [Kolesnikov et al. 2020](https://arxiv.org/abs/1912.11370) put it in
+# BatchNorm's place, together with standardised kernels, and the hybrid follows them.
 #
 # ## The largest of a window
 #
-# After the first convolution, **max-pooling** keeps the largest number of each window of 3 x 3. Before you run the cell: a window's result is one
-# of its pixels. Which pixels get a gradient?
+# After the first convolution, **max-pooling** keeps the largest number of each window of 3 x 3. Before you run the cell: a window's result is one of
+# its pixels. Which pixels get a gradient?
 
 # %%
 small = np.array([[1.0, 5, 2, 3], [4, 0, 7, 1], [2, 6, 3, 3], [1, 2, 3, 3]])[None, :, :, None]
@@ -367,34 +379,36 @@ print("gradients 1, 10, 100 and 1000 go to:\n", back[0, :, :, 0].astype(int))
 
 # %% [markdown]
 # All of it goes to the winner, and a pixel that wins twice has the sum: the 7 won two windows (1 + 10). Of the equal threes in the corner the first
-# one won. A maximum has no derivative at a tie, so that is a choice; but giving the gradient to *each* of them would multiply it.
+# one won: a maximum has no derivative at a tie, but giving the gradient to *each* of them would multiply it.
 
 
 # %%
 def my_max_pool_backward(dy, c, kernel, stride):
     """dy of y's shape -> dx [B, H, W, C].
 
-    The cache has x and winner, of y's shape: the number, in reading order, of the window's first largest pixel.
+    The cache has x and winner, of y's shape: the number, in reading order, of a window's first largest pixel.
     """
 
 
-exercises.check("max_pool_backward", my_max_pool_backward)
+print(verdict := exercises.check("max_pool_backward", my_max_pool_backward))
+verdict.picture(axes=(1, 2))
 
 # %% [markdown]
 # **Break it.** Share the gradient out among all nine pixels, as a mean would have it:
 
 # %%
 pooled = rng.standard_normal((2, 5, 6, 3))
-right_pool = tinyvit.gradcheck(max_pool, lambda dy, c: max_pool_backward(dy, c, 3, 2), pooled, kernel=3, stride=2)
+how = dict(kernel=3, stride=2)
+right_pool = tinyvit.gradcheck(max_pool, partial(max_pool_backward, **how), pooled, **how)
 shared = edited(max_pool_backward, ('dy * (c["winner"] == number)', "dy / kernel**2"))
-broken_pool = tinyvit.gradcheck(max_pool, lambda dy, c: shared(dy, c, 3, 2), pooled, kernel=3, stride=2)
+broken_pool = tinyvit.gradcheck(max_pool, partial(shared, **how), pooled, **how)
 print(right_pool, broken_pool, sep="\n\n")
 
 # %% [markdown]
 # ## The bottleneck unit
 #
 # A ResNet is a chain of **units**. Each adds something to what it is given, as a Transformer's block does, by three convolutions: 1 x 1 to fewer
-# channels, 3 x 3 among these few, 1 x 1 back to many. The bottleneck saves parameters:
+# channels, 3 x 3 among these few, 1 x 1 back to many. How many parameters does the bottleneck save?
 
 # %%
 wide = 256
@@ -404,9 +418,9 @@ print(f"{wide} channels: {in_unit:,} parameters, two convolutions of 3 x 3 witho
 print(exercises.source(bottleneck))
 
 # %% [markdown]
-# Each `standardised_convolution` is the three steps from above: standardise, convolve, GroupNorm. The `shortcut` is the way around the three, a residual
-# connection. The last [ReLU](06_layer_norm_and_gelu.ipynb) stands behind the sum: in a ViT nothing but additions lies on the way through; here each unit
-# cuts off what is negative.
+# Each `standardised_convolution` is the three steps from above: standardise, convolve, GroupNorm. The `shortcut` is a residual connection. The last
+# [ReLU](06_layer_norm_and_gelu.ipynb) stands behind the sum: in a ViT nothing but additions lies on the way through; here each unit cuts off what is
+# negative.
 #
 # The last `gamma` of a fresh unit is **zero**, so it hands its shortcut on, and a deep network begins as a shallow one. Here is a fresh unit, its
 # input positive, as behind another unit. Which of its parameters have a gradient at all?
@@ -422,12 +436,12 @@ print("parameters with a gradient:", ", ".join(moving))
 
 # %% [markdown]
 # Only the last scale and shift. All kernels wait for the first step, which moves `gamma` away from zero. A gradient check of a fresh unit would
-# compare zeros with zeros, so the package's checks draw every gamma at random.
+# compare zeros with zeros.
 #
 # ## Stages, and how long the sequence is
 #
-# Units stand in **stages**. The stem and its pooling divide the sides by 4; each stage but the first halves them once more, and doubles the
-# channels. The published sizes:
+# Units stand in **stages**. The stem and its pooling divide the sides by 4; each stage but the first halves them once more, and doubles the channels.
+# The published sizes:
 
 # %%
 print(f"{'':10} {'units':14} {'map':>16} {'patch':>6} {'tokens':>7} {'parameters':>12}")
@@ -436,23 +450,21 @@ for name in ("R+Ti/16", "R26+S/32", "R50+B/32", "R50+B/16", "R50+L/32"):
     config = tinyvit.PRESETS[name]
     counts[name], tokens[name] = tinyvit.parameter_count(config), config.vit.grid**2
     shape = f"[{config.side}, {config.side}, {config.features}]"
-    print(f"{name:10} {config.units!s:14} {shape:>16} {config.vit.patch:6} {tokens[name]:7} {counts[name]:12,}")
-print(
-    f"{'B/16':10} {'':14} {'[224, 224, 3]':>16} {16:6} {196:7} {tinyvit.parameter_count(tinyvit.PRESETS['B/16']):12,}"
-)
+    units, patch = str(config.units), config.vit.patch
+    print(f"{name:10} {units:14} {shape:>16} {patch:6} {tokens[name]:7} {counts[name]:12,}")
+b16 = tinyvit.PRESETS["B/16"]
+print(f"{'B/16':10} {'':14} {'[224, 224, 3]':>16} {16:6} {196:7} {tinyvit.parameter_count(b16):12,}")
 
 # %% [markdown]
 # A usual ResNet-50 has 3, 4, 6 and 3 units, and its map of 7 x 7 makes 49 tokens. For R50+B/16 the paper takes stage 4 away, and puts as many units
-# into stage 3, $6 + 3 = 9$. The depth stays, the halving goes, and the map of 14 x 14 makes 196 tokens, as many as B/16 has. The 98,659,112 parameters
-# are as many as in [Google's own test](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_test.py). (The name R+Ti/16
-# misleads: a patch of its map has 8 x 8 places, so a token stands for 32 x 32 pixels.)
+# into stage 3: the depth stays, the halving goes, and the map of 14 x 14 makes 196 tokens, as B/16 has. [Google's own
+# test](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_test.py) counts 98,659,112 parameters, too.
 #
 # ## What the convolutions bring
 #
 # A convolution knows two things about images before it has seen one: neighbours belong together, and a pattern is the same everywhere. A ViT has to
-# learn both. So one expects that convolutions help most when there is little to learn from. A ViT and the hybrid from above, of nearly equal size,
-# learn from 100 and from 1,000 digits, for equally many steps. Each of five seeds gives both the same digits. Before you run it: where is the gap
-# larger?
+# learn both. So convolutions should help most when there is little to learn from. A ViT and the hybrid from above, of nearly equal size, learn from
+# 100 and from 1,000 digits, for equally many steps, with five seeds (the dots). Before you run it: where is the gap larger?
 
 # %%
 compared = {"ViT": vit_config, "hybrid": hybrid_config}
@@ -465,22 +477,22 @@ figure = new_figure(5, 2.6)
 axes = figure.subplots()
 for order, name in enumerate(compared):
     line(axes, sizes, [estimate(found[name, images]) for images in sizes], name, order)
+    dots(axes, sizes, [found[name, images] for images in sizes], order)
 axes.set(xscale="log", xlabel="training images", ylabel="test accuracy (%)")
-ticks(axes, sizes)
+ticks(axes, sizes, [f"{size:,}" for size in sizes])
 plain(axes)
 axes.legend(frameon=False)
-print("parameters:", ", ".join(f"{name} {tinyvit.parameter_count(config):,}" for name, config in compared.items()))
+print("parameters:", *(f"{name} {tinyvit.parameter_count(config):,}" for name, config in compared.items()))
 gaps = {images: estimate(found["hybrid", images] - found["ViT", images]) for images in sizes}
 for images, gap in gaps.items():
-    verdict = "more than chance" if gap.significant else "a difference is not shown"
-    print(f"{images:5} images: hybrid less ViT {gap.text()} points, {verdict}")
+    words = "more than chance" if gap.significant else "a difference is not shown"
+    print(f"{images:5} images: hybrid less ViT {gap.text()} points, {words}")
 figure
 
 # %% [markdown]
-# Few seeds, one learning rate, and digits of 8 x 8 pixels: that shows a direction at most. In the paper (section 4.4, figure 5) hybrids are ahead of
-# ViTs when the computation is small, and "the difference vanishes for larger models". On 5,000 small colour photographs (a JPEG copy of CIFAR-10) and
-# in equal *time*, the hybrid's lead is 4.27 ± 4.68 points, which may be chance, and that of a convolutional network without attention 10.95 ± 4.47
-# ([the paper lab](../docs/lab.md#attention-convolution-or-both), `tinyvit lab backbone`).
+# Few seeds, and digits of 8 x 8 pixels: that shows a direction at most. In the paper (section 4.4, figure 5) hybrids are ahead of ViTs when the
+# computation is small, and "the difference vanishes for larger models". [The lab](../docs/lab.md#attention-convolution-or-both) compares them on
+# small colour photographs, in equal *time*, and beside a convolutional network without attention.
 #
 # ## What we know now
 #
@@ -499,9 +511,10 @@ assert all(values["GroupNorm"] < 1e-5 for values in spread.values())
 assert spread[1]["BatchNorm"] > 2 * spread[63]["BatchNorm"]
 assert largest[0, :, :, 0].tolist() == [[7, 7], [6, 3]] and back.sum() == 1111 and back[0, 1, 2, 0] == 11
 assert right_pool.ok and not broken_pool.ok
-assert in_unit < in_two / 10 and np.array_equal(y_unit, x_unit) and moving == ["conv3/gn/gamma", "conv3/gn/beta"]
+assert in_unit < in_two / 10 and np.array_equal(y_unit, x_unit)
+assert moving == ["conv3/gn/gamma", "conv3/gn/beta"]
 assert counts["R50+B/16"] == 98_659_112 and tokens["R50+B/16"] == 196 and tokens["R+Ti/16"] == 49
 assert accuracy > 0.9 and gaps[100].mean > 0
 
 # %% [markdown]
-# Back to [the start](00_start_here.ipynb), or on to [the lab](../docs/lab.md), which asks the paper's questions again.
+# Next: [the bottleneck](18_the_bottleneck.ipynb), or back to [the start](00_start_here.ipynb).

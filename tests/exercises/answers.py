@@ -490,6 +490,19 @@ def by_weights_backward(total):
     return backward
 
 
+def share_by(piece):
+    """Who shares a window, pair by pair; `piece` is the number of the window along one axis."""
+
+    def windows(height, width, window, shift=0):
+        allowed = np.zeros((height * width, height * width), bool)
+        for t, s in np.ndindex(allowed.shape):
+            places = zip(divmod(t, width), divmod(s, width), strict=True)
+            allowed[t, s] = all(piece(i, window, shift) == piece(j, window, shift) for i, j in places)
+        return allowed
+
+    return windows
+
+
 def windows_by(start):
     """Windows token by token; `start` says where in the map a token comes from, along one axis of H rows or columns."""
 
@@ -790,6 +803,7 @@ RIGHT = {  # (exercise, answer, and for a backward pass with a cache of its own,
         "linear_attention_backward",
         by_weights_backward(lambda dw, a: dw - (dw * a).sum(axis=-1, keepdims=True)),
     ),
+    "windows, pair by pair": ("windows", share_by(lambda i, M, s: (i - s) // M)),
     "to_windows, token by token": ("to_windows", windows_by(lambda i, s, side: (i + s) % side)),
     "to_windows_backward, token by token": ("to_windows_backward", windows_backward_loop),
     "window_bias, pair by pair": ("window_bias", bias_by(offset_of)),
@@ -1312,6 +1326,18 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     "all of dy for each row": ("mean_row_backward", "scale", "share", mean_backward_by(lambda x: 1)),
     "one row for all": ("mean_row_backward", "shape", "expected [2, 3, 8]", lambda dy, c: dy / c["x"].shape[1]),
     "the mean normalised": ("mean_readout", "order", "mean is normalised", readout_by(lambda z, norm: norm(z.mean(1)))),
+    "what is cut off joins its neighbour": (
+        "windows",
+        "value",
+        "is wrong in",
+        share_by(lambda i, M, s: int((i - s) / M)),
+    ),
+    "what is cut off joins the other side": (
+        "windows",
+        "value",
+        "is wrong in",
+        share_by(lambda i, M, s: (i - s) % 8 // M),
+    ),
     "the map rolled the other way": (
         "to_windows",
         "sign",

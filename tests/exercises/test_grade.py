@@ -108,6 +108,19 @@ def test_of_a_large_array_one_entry_is_told():
     assert verdict.kind == "value" and "measured" in verdict.says and "least" not in verdict.says
 
 
+def test_a_wrong_gradient_is_drawn_beside_the_measured_one():
+    name, found, expected = exercises.grade(silu, lambda dy, c: dy * c["s"], x).compared
+    assert name == "x" and found.shape == expected.shape == x.shape and abs(found - expected).max() > 0.1
+    r = np.random.default_rng(0).standard_normal(x.shape)
+    np.testing.assert_allclose(expected, silu_backward(r, silu(x)[1]), atol=1e-8)
+    maps = rng.standard_normal((2, 5, 6, 3))
+    verdict = exercises.grade(silu, lambda dy, c: dy * c["s"], maps)
+    assert verdict.picture(axes=(1, 2)).axes[0].images[0].get_array().shape == (5, 6)
+    one = np.array([0.5])
+    for given, backward in ((x, silu_backward), (x, lambda dy, c: None), (one, lambda dy, c: 2 * dy)):
+        assert exercises.grade(silu, backward, given).picture() is None
+
+
 def test_where_nothing_is_to_come_back():
     verdict = exercises.grade(lambda x: (0 * x + 1, {}), lambda dy, c: dy, x)
     assert verdict.kind == "value" and "is to be 0" in verdict.says

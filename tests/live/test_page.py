@@ -114,6 +114,7 @@ function shown() {
     blank: document.body.classList.contains("blank"), given: colours($("#given")), noted: $("#noted").textContent,
     learn: [$("#learn").textContent, $("#learn").disabled], keep: $("#keep").disabled, down: pen.down,
     weights: $$("#explorer .to i").map(cell => +cell.dataset.weight), whose: $("#whose").textContent,
+    changed: $("#changed").textContent, now: $("#now").textContent,
   };
 }
 function leave(found) {
@@ -134,6 +135,7 @@ window.addEventListener("load", async () => {
   await counted();
   await note("start");
   const wrong = () => $$("#hundred button").map((b, i) => b.classList.contains("wrong") ? i : -1).filter(i => i >= 0);
+  const corners = () => $$("#hundred .wrong").map(b => b.dataset.read);
   const first = { count: $("#count").textContent, wrong: wrong() };
 
   drag(strokes[0].points);
@@ -172,7 +174,7 @@ window.addEventListener("load", async () => {
 
   // The film.
   const frames = $$("#film button"), film = {};
-  const told = () => Object.fromEntries(["name", "shape", "equation", "number", "python", "place", "value"]
+  const told = () => Object.fromEntries(["name", "shape", "equation", "number", "python", "place", "value", "colours"]
     .map(name => [name, $("#stage-" + name).textContent]));
   for (const way of ["forward", "backward"]) {
     click("#" + way);
@@ -203,9 +205,9 @@ window.addEventListener("load", async () => {
   a.click();
   await frame();
   const large = $("#stage-picture"), box = large.getBoundingClientRect(), T = numbers(...stage_of(a.dataset)).shape[1];
-  const [row, column] = [2, T + 3];                    // of the second head
+  const [row, column] = [2, 3];                        // of the second head
   large.dispatchEvent(new PointerEvent("pointermove", { bubbles: true,
-    clientX: box.left + large.clientLeft + (column + 0.5) / (T * config.heads) * large.clientWidth,
+    clientX: box.left + large.clientLeft + (T + 1 + column + 0.5) / ((T + 1) * config.heads - 1) * large.clientWidth,
     clientY: box.top + large.clientTop + (row + 0.5) / T * large.clientHeight }));
   const pointed = $("#stage-value").textContent;
 
@@ -241,7 +243,7 @@ window.addEventListener("load", async () => {
   const taught = { rate_first, rate: $("#rate-value").textContent, before: $("#learned").textContent };
   for (let i = 0; i < lessons; i++) click("#learn");
   await counted();
-  const list = () => ({ count: $("#count").textContent, wrong: wrong(),
+  const list = () => ({ count: $("#count").textContent, wrong: wrong(), corners: corners(),
     titles: $$("#hundred button").map(b => b.title), labels: $$("#hundred button").map(b => b.ariaLabel) });
   const lesson = () => ({ p: all(p), learned: $("#learned").textContent, ...list(),
     history: $("#history polyline").getAttribute("points") });
@@ -285,9 +287,10 @@ window.addEventListener("load", async () => {
       const box = $("#breaks [value=" + part + "]");
       box.click();
       await settled();
-      const one = { logits: logits(), edits: $("#edits").textContent, wrong: wrong(), added: added() };
+      const one = { logits: logits(), edits: $("#edits").textContent, wrong: wrong(), added: added(),
+        changed: $("#changed").textContent.trim(), count: $$(".count").map(place => place.textContent) };
       broken[part + (only ? ", backward" : "")] = one;
-      if (small) one.check = await check();
+      if (small) [one.check, one.mark] = [await check(), $("#checked").className];
       box.click();
       one.after = $("#edits").textContent + $("#checked").textContent;
     }
@@ -415,7 +418,8 @@ class Seen:
     def assert_colours(self, picture, x, palette, low, high):
         """Each pixel has the colour of its number; where that lies half-way between two, either."""
         at = 255 * (np.asarray(x) - low) / (high - low)
-        either = [self.palettes[palette][np.rint(at + nudge).astype(int)] for nudge in (-1e-6, 1e-6)]
+        colours = np.vstack([self.palettes[palette], np.zeros((1, 4), np.uint8)])  # the last where there is no number
+        either = [colours[np.nan_to_num(np.rint(at + nudge), nan=256).astype(int)] for nudge in (-1e-6, 1e-6)]
         pixels = unpacked(picture, np.uint8)
         assert pixels.shape == either[0].shape
         assert ((pixels == either[0]).all(-1) | (pixels == either[1]).all(-1)).all()
@@ -502,7 +506,9 @@ def test_the_answer_is_numpys(page):
         shares = page.shares(page.image(name))
         assert seen["answer"] == page.names[shares.argmax()] and seen["best"] == shares.argmax(), name
         assert seen["shares"] == [f"{100 * share:.1f} %" for share in shares], name
-        assert seen["sure"] == told("sure", percent=f"{100 * shares.max():.1f} %"), name
+        answer = dict(name=page.names[shares.argmax()], percent=f"{100 * shares.max():.1f} %")
+        assert seen["sure"] == told("sure", **answer) and seen["now"] == told("now", **answer), name
+        assert seen["changed"] == "", name
         np.testing.assert_allclose([float(bar.rstrip("%")) for bar in seen["bars"]], 100 * shares, atol=1e-6)
         assert not seen["blank"], name
 
@@ -565,7 +571,7 @@ def test_every_stage_is_numpys(page):
         x, y = unpacked(one["x"]), expected[one["stage"], one["block"]]
         assert x.shape == y.shape, one["stage"]
         np.testing.assert_allclose(x, y, atol=1e-9 * abs(y).max(), err_msg=one["stage"])
-        assert one["words"] == " x ".join(map(str, x.shape)) and one["part"] == "0%"
+        assert one["words"] == " × ".join(map(str, x.shape)) and one["part"] == "0%"
     assert len(expected) == len(found)
 
 
@@ -594,17 +600,19 @@ def said_number(x):
 
 
 def test_the_loss_is_that_of_the_class_chosen(page):
-    words = f"loss = −log p({page.names[LABEL]}) = {said_number(float(loss_of(page)))} nats"
+    words = f"loss = −log p({page.names[LABEL]}) = {said_number(float(loss_of(page)))}"
     assert page.film["forward loss"] == [words, "true", "false"]
     assert page.film["backward loss"] == [words, "false", "true"]
     shares, own = page.shares(page.image("kept again")), page.seen["backward without a class"]
-    assert page.own == f"loss = −log p({page.names[shares.argmax()]}) = {said_number(-np.log(shares.max()))} nats"
+    assert page.own == f"loss = −log p({page.names[shares.argmax()]}) = {said_number(-np.log(shares.max()))}"
     assert own["whose"] == told("choose-label") and page.seen["kept again"]["whose"] == ""
 
 
 def in_a_row(x):
-    """Matrices of heads beside each other, as the film shows them; an image without its channel."""
-    return np.concatenate(x, axis=1) if x.ndim == 3 and x.shape[2] > 1 else x.reshape(x.shape[:2])
+    """Matrices of heads as the film shows them, with nothing between two of them; an image without its channel."""
+    if x.ndim == 2 or x.shape[2] == 1:
+        return x.reshape(x.shape[:2])
+    return np.concatenate(np.pad(x, ((0, 0), (0, 0), (0, 1)), constant_values=np.nan), axis=1)[:, :-1]
 
 
 @pytest.mark.parametrize("way", ["forward", "backward"])
@@ -627,7 +635,12 @@ def test_the_film_shows_its_numbers_and_says_which(page, way):
         _, python = stage.line()
         assert shown["name"] == (told("gradient-of", name=name) if way == "backward" else name)
         assert shown["shape"] == f"[{', '.join(map(str, x.shape))}]"
-        assert (shown["equation"], shown["number"], shown["python"]) == (stage.equation, stage.number, python)
+        number = stage.number and told("number", number=stage.number)
+        equation = re.sub(r"_|\^\(([^)]*)\)", r"\1", stage.equation)  # what is below and above the line is smaller
+        assert (shown["equation"], shown["number"], shown["python"]) == (equation, number, python)
+        kind = {"image": "image", "a": "attention"}.get(stage.name, "signs") if way == "forward" else "gradient"
+        heads = WORDS["en"]["heads"] if x.ndim == 3 and x.shape[2] > 1 else ""
+        assert shown["colours"] == told(f"colours-{kind}") + heads
         place = told("source", **stage.as_dict())
         if way == "backward":
             f = "patchify" if stage.name == "image" else stage.function.__name__
@@ -642,9 +655,8 @@ def test_the_film_shows_its_numbers_and_says_which(page, way):
 def test_the_film_is_walked_by_keys_and_tells_one_number(page):
     assert page.walked == [2, WORDS["en"]["stage-embedding"], 1]
     expected, _ = every_stage(page.image("kept again"), page.p, page.config)
-    T = page.config.tokens
-    place, value = re.fullmatch(r"\[(\d+, \d+)\]: (.+)", page.pointed).groups()
-    assert place == f"2, {T + 3}" and float(value) == pytest.approx(expected["a", 1][1, 2, 3], rel=1e-3)
+    place, value = re.fullmatch(r"\[(.+)\]: (.+)", page.pointed).groups()
+    assert place == "1, 2, 3" and float(value) == pytest.approx(expected["a", 1][1, 2, 3], rel=1e-3)
 
 
 # ---- what it would say here, and where it looks
@@ -687,7 +699,7 @@ def test_where_the_heads_look_follows_the_drawing(page):
 
 def test_every_step_teaches_the_drawing_at_the_rate_of_the_slider(page):
     image, taught, rate = page.image("kept again"), page.taught, 10**RATE
-    p, shares = page.p, []
+    p, shares = page.p, [page.shares(image)[LABEL]]
     for _ in range(page.lessons):
         logits, c = vit(image[None], p, page.config)
         _, c_loss = cross_entropy(logits, np.array([LABEL]))
@@ -709,17 +721,19 @@ def test_every_step_teaches_the_drawing_at_the_rate_of_the_slider(page):
     points = np.array([point.split(",") for point in taught["history"].split()], float)
     np.testing.assert_allclose(points, [[30 * i, 58 - 56 * share] for i, share in enumerate(shares)], atol=1e-4)
     assert page.seen["taught"]["shares"] == [f"{100 * share:.1f} %" for share in page.shares(image, p)]
+    assert page.seen["taught"]["changed"] == told("taught", steps=page.lessons)
 
 
 def test_the_hundred_are_counted_as_numpy_counts_them(page):
     labels = page.live.labels
     taught = trees.from_names({name: unpacked(w) for name, w in page.taught["p"].items()}, page.p)
     first = int((page.reads(page.p) == labels).sum())
-    for p, said in ((taught, page.taught), (page.p, page.taught["forgotten"])):
+    for p, said, key in ((taught, page.taught, "count"), (page.p, page.taught["forgotten"], "count-now")):
         read = page.reads(p)
         right = int((read == labels).sum())
-        assert said["count"] == told("count", total=len(labels), right=right, first=first)
+        assert said["count"] == told(key, total=len(labels), right=right, first=first)
         assert said["wrong"] == np.flatnonzero(read != labels).tolist()
+        assert said["corners"] == [page.names[k] for k in read[read != labels]]
         titles = [f"test image {i + 1}, a {page.names[label]}" for i, label in enumerate(labels)]
         titles = [
             title + ("" if k == label else f", read as {page.names[k]}")
@@ -770,7 +784,12 @@ def test_a_part_left_out_is_another_network_whose_gradient_is_right(page):
         found = page.broken[part]
         assert_near(unpacked(found["logits"]), without(page, part, page.image("kept again")))
         assert abs(unpacked(found["logits"]) - whole).max() > 1e-3, part
+        assert found["changed"] == told("without", parts=told(f"break-{part}")).strip()
         if "check" in found:
+            assert found["mark"] == "passes"
+            right = IMAGES - len(found["wrong"])
+            said = told("count", total=IMAGES, right=right, first=IMAGES - len(page.first["wrong"]))
+            assert found["count"] == [said, said], "under Teach, and under Break"
             read = np.array([without(page, part, page.test_image(i)).argmax() for i in range(IMAGES)])
             assert found["wrong"] == np.flatnonzero(read != page.live.labels).tolist()
             assert found["check"].startswith("The check passes"), part
@@ -781,8 +800,9 @@ def test_left_out_of_the_backward_pass_alone_the_check_finds_it(page):
     whole = unpacked(page.broken["whole"]["logits"])
     for part in BREAKS:
         found = page.broken[f"{part}, backward"]
-        assert np.array_equal(unpacked(found["logits"]), whole)
+        assert np.array_equal(unpacked(found["logits"]), whole) and found["changed"] == ""
         if "check" in found:
+            assert found["mark"] == "fails"
             assert found["wrong"] == page.first["wrong"]
             assert found["check"].startswith("The check fails"), part
             assert largest_error(found["check"]) > 1e-3, part
@@ -901,7 +921,10 @@ def said_by_the_page():
     for call in calls:
         keys |= set(re.findall(r'"([\w-]+)"', call))
     keys |= {f"stage-{stage.name}" for pool in ("class", "mean") for stage in stages(SMALL.changed(pool=pool))}
-    return (keys | {"start", "block", "end"}) - {"stage-"}
+    keys |= {f"colours-{kind}" for kind in ("image", "signs", "attention", "gradient")} | {
+        f"break-{part}" for part in BREAKS
+    }
+    return (keys | {"start", "block", "end"}) - {"stage-", "colours-", "break-"}
 
 
 def test_no_word_is_missing_and_none_is_left_over():
@@ -1052,7 +1075,7 @@ window.addEventListener("load", async () => {
   await frame();
   const { violations, passes } = await axe.run(document);
   const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-  const found = { passes: passes.length, serious: serious.map(({ id, nodes }) => [id, nodes.map(n => n.html)]), errors };
+  const found = { passes: passes.length, serious: serious.map(v => [v.id, v.nodes.map(n => n.html)]), errors };
   document.body.insertAdjacentHTML("beforeend", "<pre id=found></pre>");
   document.getElementById("found").textContent = JSON.stringify(found);
 });

@@ -24,3 +24,14 @@ def test_the_panels_are_the_matrix_with_the_largest_difference(shape):
     assert [axes.get_title() for axes in panels] == ["expected", "yours", "difference"]
     places = "".join(f"{size - 1}, " for size in shape[:-2])
     assert panels[0].get_ylabel() == (f"dx[{places}:, :]" if places else "dx")
+
+
+def test_other_axes_draw_a_channel_of_a_map():
+    expected = np.random.default_rng(0).standard_normal((2, 5, 6, 3))
+    found = expected.copy()
+    found[1, 4, 0, 2] += 5
+    figure = comparison("dx", found, expected, axes=(1, 2))
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), expected[1, :, :, 2])
+    assert figure.axes[0].get_ylabel() == "dx[1, :, :, 2]"
+    of_parameters = comparison("g/w", found[0, 0], expected[0, 0] + 1, axes=(1, 2))
+    np.testing.assert_allclose(of_parameters.axes[0].images[0].get_array(), expected[0, 0] + 1)

@@ -32,7 +32,7 @@ def run(args):
         raise UsageError(f"--out {args.out}: there is no such folder, make it first")
     if not args.run and (args.data_dir or args.workers):
         option = f"--data-dir {args.data_dir}" if args.data_dir else f"--workers {args.workers}"
-        raise UsageError(f"{option} without a RUN: the bundled model brings its images and accuracy along; leave it out")
+        raise UsageError(f"{option} without a RUN: the bundled model brings its images along; leave it out")
     folder = Path(args.run or ".")
     live = _of_run(args) if args.run else bundled.load()
     path = Path(args.out) if args.out else (folder if folder.is_dir() else folder.parent) / "live.html"

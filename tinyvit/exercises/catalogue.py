@@ -311,6 +311,8 @@ def exercises():
     pair(vit.vit, vit.vit_backward, [((images, p, config), {})], ("dimages", "g"), ("logits",))
     rows = [((checks.S,), {}), ((checks.S,), dict(queries=np.array([3, 4])))]
     pair(patterns.causal, None, rows, None, ("allowed",), has_cache=False, sizes={"T": checks.S})
+    cuts = [((6, 9, 4), dict(shift=1)), ((6, 9, 3), {}), ((5, 7, 2), dict(shift=1))]
+    pair(patterns.windows, None, cuts, None, ("allowed",), has_cache=False, sizes={"H": 6, "W": 9, "M": 4})
     for block in (decoder_block.decoder_block, decoder_block.post_norm_decoder_block):
         backward = getattr(decoder_block, f"{block.__name__}_backward")
         pair(block, backward, of(block.__name__), ("dz", "dmemory", "g"), ("z",), sizes=heads_sizes | {"B": 3})

@@ -44,12 +44,13 @@ class Verdict(NamedTuple):
         hint = f'\nA hint: exercises.hint("{self.name}")' if self.name in exercises() else ""
         return f"{self.name}: {state}. {self.says}{hint}"
 
-    def picture(self):
+    def picture(self, axes=(-2, -1)):
         """What was expected, what was found, and the difference, beside each other; None where nothing can be compared.
 
-        Of an array with more than two axes, the matrix in which the largest difference lies.
+        Of an array with more than two axes, the matrix along these two in which the largest difference lies: (1, 2) of
+        maps [B, H, W, C] draws a channel as a picture.
         """
-        return comparison(*self.compared) if self.compared else None
+        return comparison(*self.compared, axes=axes) if self.compared else None
 
 
 def check(name, answer, forward=None):

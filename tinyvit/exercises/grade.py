@@ -72,39 +72,43 @@ def grade(forward, backward, *inputs, **keywords):
 
 
 def _fault(report, wrong, forward, backward, inputs, keywords):
-    """(kind, words) of the first of these rows, which are in the order of the way back."""
-    first = wrong[0]
+    """(kind, words, what can be compared) of the first of these rows, which are in the order of the way back."""
+    first, compared = wrong[0], None
     if first.problem and not math.isfinite(first.error):
         kind, says = "form", f"{first.name}: {first.problem}"
+    elif not math.isfinite(first.error):
+        kind, says = "overflow", f"the gradient of {first.name} is infinite or no number, first at {list(first.index)}"
+    elif first.size > MEASURED:
+        kind, says = "value", f"the gradient of {first.name} is wrong: {_worst(first)}"
     else:
-        kind, says = _how_far(first, forward, backward, inputs, keywords)
+        both = _both(first.name, forward, backward, inputs, keywords)
+        kind, says = _how_far(first, *both)
+        compared = (first.name, *both) if first.size > 1 else None
     words = [f"{says}."]
     if len(wrong) > 1:
         words.append(f"It is the earliest on the way back; {listed(row.name for row in wrong[1:])} may follow from it.")
     if fine := [row.name for row in report.rows if row not in wrong]:
         words.append(f"Right already: {listed(fine)}.")
-    return kind, " ".join(words)
+    return kind, " ".join(words), compared
 
 
-def _how_far(row, forward, backward, inputs, keywords):
-    """(kind, words): of a tensor of moderate size, the ratios of its gradient to the measured one; else one entry."""
-    if not math.isfinite(row.error):
-        return "overflow", f"the gradient of {row.name} is infinite or no number, first at {list(row.index)}"
-    worst = f"at {list(row.index)} it is {row.analytic:.6g}, measured {row.numeric:.6g}"
-    if row.size > MEASURED:
-        return "value", f"the gradient of {row.name} is wrong: {worst}"
-    analytic, numeric = _both(row.name, forward, backward, inputs, keywords)
+def _how_far(row, analytic, numeric):
+    """(kind, words): the ratios of a tensor's gradient to the measured one."""
     found = ratios(analytic, numeric)
     if found is None:
-        return "value", f"the gradient of {row.name} is to be 0: {worst}"
+        return "value", f"the gradient of {row.name} is to be 0: {_worst(row)}"
     least, median, greatest = found
     if greatest - least < SAME * abs(median):
         kind = "sign" if abs(median + 1) < SAME else "scale"
-        return kind, f"the gradient of {row.name} is {median:.6g} times what is measured, in every entry; {worst}"
+        return kind, f"the gradient of {row.name} is {median:.6g} times what is measured, in every entry; {_worst(row)}"
     return "value", (
         f"the gradient of {row.name} is wrong: of its ratios to what is measured, the least is {least:.4g}, the median "
-        f"{median:.4g}, the greatest {greatest:.4g}; {worst}"
+        f"{median:.4g}, the greatest {greatest:.4g}; {_worst(row)}"
     )
+
+
+def _worst(row):
+    return f"at {list(row.index)} it is {row.analytic:.6g}, measured {row.numeric:.6g}"
 
 
 def _both(name, forward, backward, inputs, keywords):

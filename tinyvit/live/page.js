@@ -23,19 +23,21 @@ const { grey, paper, heat, signs } = Object.fromEntries(palettes);  // 256 colou
 function layout({ shape: [n, rows, last] }) {          // of its picture: rows, columns, those of a head, colours
   if (!last) return [n, rows, rows, 1];                // a matrix
   const whole = n === config.image && rows === n && last === config.channels;
-  return whole ? [n, rows, rows, last] : [rows, n * last, last, 1];  // an image; matrices of all heads in a row
+  return whole ? [n, rows, rows, last] : [rows, n * (last + 1) - 1, last, 1];  // an image; a row of the heads' matrices
 }
-function index([rows, , width, colours], row, column) {  // of the number that is there
-  return ((Math.floor(column / width) * rows + row) * width + column % width) * colours;
+function index([rows, , width, colours], row, column) {  // of the number that is there; -1 between two matrices
+  const before = Math.floor(column / (width + 1)), rest = column % (width + 1);
+  return rest < width ? ((before * rows + row) * width + rest) * colours : -1;
 }
 
 function paint(canvas, x, palette, low, high) {
-  const [rows, columns, width, colours] = layout(x), context = canvas.getContext("2d");
+  const where = layout(x), [rows, columns, width, colours] = where, context = canvas.getContext("2d");
   if (canvas.width !== columns || canvas.height !== rows) [canvas.width, canvas.height] = [columns, rows];
   const made = context.createImageData(columns, rows), dots = new Uint32Array(made.data.buffer);
   const colour = i => palette[Math.round(255 * (x[i] - low) / (high - low))];
-  for (let row = 0, k = 0; row < rows; row++) for (let left = 0; left < columns; left += width) {
-    for (let i = index([rows, columns, width, colours], row, left), end = k + width; k < end; k++, i += colours) {
+  for (let row = 0; row < rows; row++) for (let left = 0; left < columns; left += width + 1) {
+    let k = row * columns + left, i = index(where, row, left);
+    for (const end = k + width; k < end; k++, i += colours) {
       dots[k] = colour(i);
       if (colours > 1) for (let n = 0; n < 3; n++) made.data[4 * k + n] = colour(i + n);  // grey: each byte is the same
     }
@@ -65,7 +67,7 @@ function refresh() {                                   // at most once a frame
 
 function update() {
   waiting = false;
-  const { notes = [] } = tinyvit.prepared() ?? {}, image = tinyvit.input(), name = names[state.label];
+  const { notes = [] } = !pen.down && tinyvit.prepared() || {}, image = tinyvit.input(), name = names[state.label];
   if (state.example === null) paint($("#pad"), picture, paper, 0, 255);
   else paint($("#pad"), image, paper, -1, 1);
   if ($("#pad").matches(":focus-visible") && state.example === null) ring($("#pad").getContext("2d"));
@@ -81,10 +83,14 @@ function update() {
   $("#history polyline").setAttribute("points", points.join(" "));
   $("#sure").textContent = say("nothing");
   for (const input of $$("#classes input")) input.checked = +input.value === state.label;
+  const parts = $("#only").checked ? [] : $$("#breaks [name=part]:checked").map(({ value }) => say("break-" + value));
+  const without = parts.length ? say("without", { parts: parts.join(say("comma")) }) : "";
+  $("#changed").textContent = without + (state.steps ? say("taught", state) : "");
+  photo($("#given"), image ?? nn.map(() => -1, test_image(0)));
   if (!image) return;
   const [[logits, c], calls] = noted(() => nn.vit(image, p, config)), [shares] = nn.softmax(logits), k = best(shares);
   forward = calls;
-  photo($("#given"), image);
+  $("#now").textContent = say("now", { name: names[k], percent: percent(shares[k]) });
   $("#answer").textContent = names[k];
   $("#sure").textContent = say("sure", { percent: percent(shares[k]) });
   $$("#classes label").forEach((label, j) => {
@@ -121,9 +127,11 @@ function numbers(stage, block) {                       // of a stage of the film
   return taken ? result(find(back, path, true)) : find(back, path, true).args[0];
 }
 
-function draw_stage(canvas, { name }, x) {
-  if (name === "image" && !seen.backward) photo(canvas, x);
-  else if (name === "a" && !seen.backward) paint(canvas, x, heat, 0, most(x));
+const kind = ({ name }) => seen.backward ? "gradient" : { image: "image", a: "attention" }[name] ?? "signs";
+
+function draw_stage(canvas, stage, x) {
+  if (kind(stage) === "image") photo(canvas, x);
+  else if (kind(stage) === "attention") paint(canvas, x, heat, 0, most(x));
   else paint(canvas, x, signs, -most(x), most(x));
 }
 
@@ -134,14 +142,14 @@ function film() {
   const frames = $$("#film button"), lengths = frames.map(frame => {
     const [stage, block] = stage_of(frame.dataset), x = numbers(stage, block), length = seen.backward ? norm(x) : 0;
     draw_stage($("canvas", frame), stage, x);
-    $("em", frame).textContent = seen.backward ? number(length) : x.shape.join(" x ");
+    $("em", frame).textContent = seen.backward ? number(length) : x.shape.join(" × ");
     frame.setAttribute("aria-pressed", stage.name === seen.stage && block === seen.block);
     return length;
   });
   frames.forEach((frame, i) => frame.style.setProperty("--p", 100 * lengths[i] / Math.max(...lengths, 1e-300) + "%"));
   $("#forward").ariaPressed = !seen.backward;
   $("#backward").ariaPressed = seen.backward;
-  const [stage, block] = stage_of(seen), x = numbers(stage, block), [rows, columns] = layout(x);
+  const [stage, block] = stage_of(seen), x = numbers(stage, block), [rows, columns, width] = layout(x);
   const picture = $("#stage-picture"), low = number(lowest(x)), high = number(highest(x));
   const place = { name: say("stage-" + stage.name), number: block + 1 };
   const name = stage.part === "block" ? say("of-block", place) : place.name;
@@ -149,11 +157,14 @@ function film() {
   picture.style.setProperty("--ratio", columns / Math.max(rows, columns / 12));
   const told = {
     name: seen.backward ? say("gradient-of", { name }) : name, shape: `[${x.shape.join(", ")}]`,
-    equation: stage.equation, number: stage.number, python: stage.python,
+    number: stage.number && say("number", stage), python: stage.python,
+    colours: say("colours-" + kind(stage)) + (width < columns ? say("heads") : ""),
     place: say("source", stage) + (seen.backward ? say("its-gradient", { f: back_of(stage) }) : ""),
     value: say("range", { low, high, norm: number(norm(x)) }),
   };
   for (const [key, text] of Object.entries(told)) $("#stage-" + key).textContent = text;
+  const raised = stage.equation.replace(/\^\(([^)]*)\)/g, "<sup>$1</sup>");
+  $("#stage-equation").innerHTML = raised.replace(/_(\w+)/g, "<sub>$1</sub>");
   picture.ariaLabel = `${told.name}. ${told.value}`;
 }
 
@@ -177,23 +188,27 @@ function here(c) {                                     // the readout after each
   paint($("#rollout"), nn.array([side, side], row), heat, 0, most(row));
 }
 
-let counting, right = null;                            // whether each test image is read rightly: at first
+let counting, trained = null;                          // the class that was read in each test image, at first
 
 function recount() {                                   // a few images at a time, so that the page stays awake
   clearTimeout(counting);
-  const now = [], total = data.labels.length, count = list => list.filter(Boolean).length;
+  const now = [], total = data.labels.length, count = read => read.filter((k, n) => k === data.labels[n]).length;
+  const whole = !state.steps && !$("#breaks :checked"), known = whole && trained;
   refresh();
   (function some() {
-    for (let i = 0; i < 3 && now.length < total; i++) {
-      const n = now.length, k = best(tinyvit.forward(test_image(n))[0]), button = $("#hundred").children[n];
-      now.push(k === data.labels[n]);
-      button.classList.toggle("wrong", !now[n]);
-      button.title = button.ariaLabel = example(n) + (now[n] ? "" : say("read-as", { name: names[k] }));
+    for (let i = 0; (known || i < 3) && now.length < total; i++) {
+      const n = now.length, k = known ? known[n] : best(tinyvit.forward(test_image(n))[0]);
+      const wrong = k !== data.labels[n], button = $("#hundred").children[n];
+      now.push(k);
+      button.dataset.read = names[k];
+      button.classList.toggle("wrong", wrong);
+      button.title = button.ariaLabel = example(n) + (wrong ? say("read-as", { name: names[k] }) : "");
     }
     if (now.length < total) counting = setTimeout(some);
-    else if (!state.steps && !$("#breaks :checked")) right ??= now;  // as it was trained, and whole
-    $("#count").textContent = now.length < total ? say("counting", { done: now.length, total }) :
-      say(right ? "count" : "count-now", { total, right: count(now), first: count(right ?? now) });
+    else if (whole) trained ??= now;
+    const told = say(now.length < total ? "counting" : whole || !trained ? "count-now" : "count",
+      { done: now.length, total, right: count(now), first: trained && count(trained) });
+    for (const place of $$(".count")) place.textContent = told;
   })();
 }
 
@@ -263,13 +278,16 @@ for (const kind of ["click", "focusin"]) on("#film", kind, ({ target }) => {
 on("#stage-picture", "pointermove", ({ offsetX, offsetY, target }) => {
   const x = numbers(...stage_of(seen)), where = layout(x);
   const row = Math.floor(offsetY / target.clientHeight * where[0]);
-  const column = Math.floor(offsetX / target.clientWidth * where[1]), value = x[index(where, row, column)];
-  const told = { place: `[${row}, ${column}]`, value: value?.toPrecision(4) };
+  const column = Math.floor(offsetX / target.clientWidth * where[1]), i = index(where, row, column), value = x[i];
+  const inner = x.shape.map((_, axis) => x.shape.slice(axis + 1).reduce((n, m) => n * m, 1));  // numbers in one of each
+  const place = x.shape.map((n, axis) => Math.floor(i / inner[axis]) % n).join(", ");
+  const told = { place: `[${place}]`, value: value?.toPrecision(4) };
   if (value !== undefined) $("#stage-value").textContent = say("value-at", told);
 });
 on("#breaks", "change", () => {
   const parts = $$("#breaks [name=part]:checked").map(({ value }) => value);
   const edits = tinyvit.leave_out(parts, $("#only").checked);
+  $("#checked").className = "";
   const added = to => to && `<ins>+ ${to}</ins>\n`;
   $("#edits").innerHTML = edits.map(([from, to]) => `<del>− ${from}</del>\n${added(to)}`).join("");
   $("#checked").textContent = $("#only").checked && !parts.length ? say("only-what") : "";
@@ -280,8 +298,9 @@ on("#check", "click", async () => {
   const found = await tinyvit.gradcheck(done => { $("#checked").textContent = say("checking", { done, total }); });
   const { name, error } = found.reduce((a, b) => a.error > b.error ? a : b);
   const wrong = found.filter(({ error }) => error > allowed).length;
-  const told = { total, wrong, name, error: error.toExponential(1), allowed: allowed.toExponential() };
+  const told = { total, wrong, name, error: number(error), allowed: allowed.toExponential() };
   $("#checked").textContent = say(wrong ? "fails" : "passes", told);
+  $("#checked").className = wrong ? "fails" : "passes";
   for (const input of inputs) input.disabled = false;
   refresh();
 });
@@ -313,7 +332,7 @@ function translate() {
   const thumb = i => [example(i), test_image(i), () => { tinyvit.pick(i); $("#draw").scrollIntoView(); }];
   thumbs($("#examples"), names.map((_, k) => data.labels.indexOf(k)).filter(i => i >= 0).map(thumb));
   thumbs($("#hundred"), data.labels.map((_, i) => thumb(i)));
-  if (data.labels.length) arrow_keys([[...$("#hundred").children]]);
+  if (data.labels.length) for (const root of ["#examples", "#hundred"]) arrow_keys([[...$(root).children]]);
   keepers();
   const share = say("percent", { number: (100 * data.before?.accuracy).toFixed(2) });
   const of = { ...data.before, images: data.before?.images.toLocaleString("en"), percent: share };
@@ -327,6 +346,7 @@ function translate() {
 }
 
 photo($("#given"), test_image(0));
+$(".cut").style.setProperty("--side", side);
 const looks = explorer($("#explorer"), source(tinyvit.forward(test_image(0))[1]), words[language]);
 translate();
 arrow_keys([$$("#film button")]);

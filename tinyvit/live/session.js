@@ -92,6 +92,7 @@ const tinyvit = {
   learn(label, rate, image = tinyvit.input()) {        // p - rate g, for every parameter
     const { g, loss } = tinyvit.backward(label, image), slopes = new Map(leaves(g));
     for (const [name, w] of leaves(p)) w.forEach((x, i) => { w[i] = x - rate * slopes.get(name)[i]; });
+    if (!state.steps) state.history.push(Math.exp(-loss));
     const after = nn.softmax(tinyvit.forward(image)[0])[0][label];
     state.history.push(after);
     Object.assign(state, { steps: state.steps + 1, learned: { label, before: Math.exp(-loss), after } });

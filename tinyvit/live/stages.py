@@ -92,7 +92,7 @@ def stages(config: ViTConfig) -> list[Stage]:
     row = "[x_class; x_p¹ E; …; x_pᴺ E]" if config.class_token else "[x_p¹ E; …; x_pᴺ E]"
     scores = "q kᵀ / √d" if config.scale == "sqrt" else "q kᵀ"
     start: list[Row] = [
-        ("image", "<patch_embedding/patchify", scale, "x /= half", "x = (pixel − m/2) / (m/2)", ""),
+        ("image", "<patch_embedding/patchify", scale, "x /= half", "x = (pixel − m/2) / (m/2), 0 ≤ pixel ≤ m", ""),
         ("patches", "patch_embedding/patchify", patchify, "y = x.reshape", "x_p¹, …, x_pᴺ ∈ ℝ^(P²·C)", ""),
         ("embedding", "patch_embedding", patch_embedding, 'x, c["linear"]', "x_pⁿ E", "(1)"),
         ("tokens", "class_token", class_token, "return xp.concatenate", row, "(1)"),
