@@ -10,7 +10,7 @@ from tinyvit.viz import overview
 overview("tokens", "head", "loss", backward=True)
 
 # %% [markdown]
-# This notebook is about the coloured parts: a matrix product, the loss, and the way back. Our task is small: is
+# The coloured parts are what this notebook is about: a matrix product, the loss, and the way back. Our task is small: is
 # this handwritten digit a 3 or an 8? Each image is a row of 64 pixels, the layer turns it into two scores, and the larger score wins.
 
 # %%

@@ -4,7 +4,7 @@
 # **The question.** A patch of an image knows only its own pixels. How does it ask the other patches for what it needs, in a way that has a
 # gradient?
 #
-# This notebook is about the coloured parts:
+# The coloured part is what this notebook is about:
 
 # %%
 import math

@@ -3,7 +3,7 @@
 #
 # **The question.** A softmax gives one set of weights, and so one weighted average. What if a patch wants two things at once?
 #
-# This notebook is about the coloured parts:
+# The coloured part is what this notebook is about:
 
 # %%
 import dataclasses

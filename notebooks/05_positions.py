@@ -3,7 +3,7 @@
 #
 # **The question.** Attention is handed the patches of an image as rows of a table. Does it know which was where? And if not, who tells it?
 #
-# This notebook is about the coloured parts:
+# The coloured part is what this notebook is about:
 
 # %%
 import dataclasses

@@ -6,7 +6,7 @@
 #
 # **LayerNorm** brings every token to the same mean and spread. **GELU** is a function that is not linear. Both act on each token alone.
 #
-# This notebook is about the coloured parts:
+# The coloured parts are what this notebook is about:
 
 # %%
 from tinyvit.viz import TreeView, overview

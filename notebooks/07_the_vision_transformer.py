@@ -4,7 +4,7 @@
 # **The question.** We have patches, attention, heads, positions, LayerNorm, GELU. How do they make one model, and how does a gradient find its
 # way back through all of it?
 #
-# This notebook is about the coloured parts; every other part you know.
+# The coloured parts are what this notebook is about; every other part you know.
 
 # %%
 from tinyvit.viz import overview

@@ -4,7 +4,7 @@
 # **The question.** A backward pass is wrong. Often nothing crashes, every shape fits, and the loss falls. How do you notice, and how do you find the
 # line?
 #
-# This notebook is about the coloured parts: the gradient's whole way back.
+# The coloured parts are what this notebook is about: the gradient's whole way back.
 
 # %%
 import math

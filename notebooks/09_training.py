@@ -4,7 +4,7 @@
 # **The question.** The gradient says in which direction every parameter should move. What makes a good step out of that? And when the loss does not
 # fall, how do we find out why?
 #
-# This notebook is about the coloured parts.
+# The coloured parts are what this notebook is about.
 
 # %%
 from tinyvit.viz import overview

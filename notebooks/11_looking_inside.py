@@ -3,7 +3,7 @@
 #
 # **The question.** A Vision Transformer that reads digits is nearly always right. Where does it look, and does that explain what it says?
 #
-# This notebook is about the coloured parts.
+# The coloured parts are what this notebook is about.
 
 # %%
 from tinyvit.viz import overview

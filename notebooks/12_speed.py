@@ -7,7 +7,7 @@
 # **The question.** A training step is more than a thousand million multiplications, and a processor does many times that in a second. How near does
 # readable NumPy come to what the processor can do, and where is the rest lost?
 #
-# This notebook is about the coloured parts: there most of the time goes.
+# The coloured part is what this notebook is about: there most of the time goes.
 
 # %%
 from tinyvit.viz import overview

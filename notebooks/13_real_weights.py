@@ -4,7 +4,7 @@
 # **The question.** Others have trained Vision Transformers for days, on millions of photographs, and have published what came out: a file of
 # numbers. What is in such a file, and what must be known besides, until the layers of these notebooks give the answers that its authors saw?
 #
-# This notebook is about the coloured parts, which a reader of such files can get wrong.
+# The coloured parts are what this notebook is about: a reader of such files can get them wrong.
 
 # %%
 from tinyvit.viz import overview

@@ -5,7 +5,7 @@
 # Vision Transformer adds a token of its own, the **class token**, and reads that. Many convolutional networks take the **mean** of all places. Does it
 # matter? And what has the learning rate to do with it?
 #
-# This notebook is about the coloured parts:
+# The coloured parts are what this notebook is about:
 
 # %%
 from tinyvit.viz import overview
