@@ -948,7 +948,7 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     "another eps": (
         "layer_norm",
         "value",
-        "by at most 6.3e-05",
+        "eps is always 1e-5",
         lambda x, p, eps=1e-6: (p["gamma"] * standardise(x, 1e-5) + p["beta"], {}),
     ),
     "a bias ignored": (
@@ -965,8 +965,8 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     ),
     "neither dloss nor the batch": (
         "cross_entropy_backward",
-        "scale",
-        "two things",
+        "missing term",
+        "the factor `dloss / len(c['targets'])` is missing",
         lambda dloss, c: c["probabilities"] - c["targets"],
     ),
     "normalised over the batch": (
@@ -1087,8 +1087,8 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     ),
     "dk and dq exchanged": (
         "attention_backward",
-        "shape",
-        "dq has shape",
+        "order",
+        "dq and dk are exchanged",
         lambda dy, c: (lambda dq, dk, *rest: (dk, dq, *rest))(*attention_backward(dy, c)),
     ),
     "heads by a reshape": ("split_heads", "order", "mixed", lambda x, h: x.reshape(len(x), h, x.shape[1], -1)),
@@ -1155,7 +1155,7 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
         "outside the root",
         norm_by(lambda x, eps: (x - mean(x)) / (np.sqrt(x.var(axis=-1, keepdims=True)) + eps)),
     ),
-    "each channel by itself": ("group_norm", "value", "is wrong in", group_norm_by(2)),
+    "each channel by itself": ("group_norm", "axis", "runs over axes 1, 2:", group_norm_by(2)),
     "both means of a group forgotten": (
         "group_norm_backward",
         "missing term",
@@ -1164,7 +1164,12 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     ),
     "eps in the root": ("standardise", "value", "std + 1e-5", kernel_by(lambda w: np.sqrt(w.var(axis=0) + 1e-8))),
     "the variance for the deviation": ("standardise", "value", "is wrong in", kernel_by(lambda w: w.var(axis=0))),
-    "the gradient of the standardised kernel": ("standardise_backward", "value", "is wrong in", lambda dy, c: dy),
+    "the gradient of the standardised kernel": (
+        "standardise_backward",
+        "missing term",
+        "is `dy` as it is",
+        lambda dy, c: dy,
+    ),
     "a minimum": ("max_pool", "value", "is wrong in", lambda x, **how: (-pool_loop(-x, **how)[0], {})),
     "no mean term": (
         "layer_norm_backward",
@@ -1234,7 +1239,7 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     "smoothing for the other classes alone": (
         "cross_entropy",
         "value",
-        "In its cache, the first array that is not the package's is targets: it is wrong in",
+        "the K - 1 other classes",
         smoothing_for_others,
     ),
     "heads in reverse order": (
@@ -1322,7 +1327,7 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     "waves in place of tokens": ("sinusoidal_position", "missing term", "tokens", lambda z, p: waves(0 * z, p)),
     "pre-norm": ("post_norm_block", "order", "pre-norm", pre_norm),
     "a sum for a mean": ("mean_row", "scale", "sum over the rows", lambda x: (x.sum(axis=1), {})),
-    "a mean over the features": ("mean_row", "shape", "has shape [2, 3]", lambda x: (x.mean(axis=-1), {})),
+    "a mean over the features": ("mean_row", "axis", "axis -1: it is to be axis 1", lambda x: (x.mean(axis=-1), {})),
     "all of dy for each row": ("mean_row_backward", "scale", "share", mean_backward_by(lambda x: 1)),
     "one row for all": ("mean_row_backward", "shape", "expected [2, 3, 8]", lambda dy, c: dy / c["x"].shape[1]),
     "the mean normalised": ("mean_readout", "order", "mean is normalised", readout_by(lambda z, norm: norm(z.mean(1)))),

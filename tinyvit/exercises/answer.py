@@ -1,6 +1,7 @@
 """A learner's answer is called: what it returned, by name, or what is wrong with how it did so."""
 
 import inspect
+import re
 import traceback
 
 import numpy as np
@@ -109,7 +110,22 @@ def in_one_line(error, given):
         leaf.ndim > 2 for leaf in trees.leaves(given) if hasattr(leaf, "ndim")
     ):
         words = "ValueError: matmul of axes that do not fit; flatten the leading axes first: x.reshape(-1, x.shape[-1])"
+    elif words.startswith("ValueError: matmul"):
+        sizes = words[words.rindex("(size") :] if "(size" in words else ""
+        words = f"ValueError: matmul of axes that do not fit {sizes}: is one of the two to be transposed?"
+    elif _lost_an_axis(words):
+        words += ", which differ by an axis: a sum, mean or max with keepdims=True keeps its axis"
     return f"{words}, in the line: {lines[0].line}" if lines[0].line else words
+
+
+def _lost_an_axis(words):
+    """Whether it is an error of broadcasting that one more axis, of size 1 and anywhere but in front, would mend."""
+    shapes = [tuple(map(int, re.findall(r"\d+", each))) for each in re.findall(r"\(([\d,]+)\)", words)]
+    if "could not be broadcast together" not in words or len(shapes) != 2 or len(shapes[0]) == len(shapes[1]):
+        return False
+    short, long = sorted(shapes, key=len)
+    axes = range(1, len(short) + 1)
+    return any(all(a in (b, 1) for a, b in zip((*short[:i], 1, *short[i:]), long, strict=False)) for i in axes)
 
 
 def _named(error):

@@ -14,11 +14,24 @@ from tinyvit.errors import UsageError
 from tinyvit.exercises import record
 from tinyvit.exercises.answer import Wrong, by_name, check_form, listed, returned
 from tinyvit.exercises.catalogue import exercises
-from tinyvit.exercises.diagnosis import agrees, any_factor, known_factor, where_wrong, wrong_order, wrong_shape
+from tinyvit.exercises.diagnosis import (
+    MENDED,
+    agrees,
+    any_factor,
+    arrays,
+    exchanged,
+    known_factor,
+    related,
+    same_numbers,
+    where_wrong,
+    wrong_order,
+    wrong_shape,
+)
 from tinyvit.exercises.hints import hints
 from tinyvit.exercises.kept import first_wrong, remark
 from tinyvit.exercises.mistakes import mistakes
-from tinyvit.exercises.source import Text, edited, source, with_part
+from tinyvit.exercises.slips import DEPTH, all_slips, code_of, reachable
+from tinyvit.exercises.source import Text, edited, planted, source, with_code
 from tinyvit.viz.comparison import comparison
 
 
@@ -26,7 +39,7 @@ class Verdict(NamedTuple):
     """What `check` or `grade` found. It is true if the answer is right; a notebook shows it as a sentence or two.
 
     kind is "right", "unwritten", "error", "form", "shape", "dtype", "argument" (one was changed), "overflow", "sign",
-    "scale", "axis", "missing term", "order" or "value".
+    "scale", "axis", "missing term", "order", "operand" (another array was taken) or "value".
     """
 
     name: str
@@ -158,25 +171,85 @@ def _mark(exercise, call, answer, forward):
     if not wrong:
         return
     fine = [name for name in expected if name not in wrong]
-
-    def made(*mistakes):
-        """Whether these mistakes give what was found as the first wrong result, and leave right what is right."""
-        results = _with(exercise, call, *mistakes)
-        return agrees(found[wrong[0]], results.get(wrong[0])) and all(
-            agrees(expected[name], results.get(name)) for name in fine
-        )
-
-    kind, says = _fault(
-        exercise, wrong[0], found[wrong[0]], expected[wrong[0]], made, lambda: first_wrong(exercise, call, answer)
-    )
+    words = []
+    if says := exchanged(found, expected, wrong):
+        kind = "order"
+    else:
+        kind, says = _fault(_Tried(exercise, call, answer, forward, found, expected, wrong[0], fine))
+        if len(wrong) > 1:
+            words = [f"It is the earliest on the way back; {listed(wrong[1:])} may follow from it."]
     if kind == "overflow":
         says += _why_not_finite(exercise, call, answer, forward)
-    words = [f"{says}.", f"Right already: {listed(fine)}." if fine else ""]
-    if len(wrong) > 1:
-        words.insert(1, f"It is the earliest on the way back; {listed(wrong[1:])} may follow from it.")
+    words = [f"{says}.", *words, *([f"Right already: {listed(fine)}."] if fine else [])]
     pair = found[wrong[0]], expected[wrong[0]]
     drawable = pair[0].shape == pair[1].shape and pair[1].size > 1 and np.isfinite(pair[0]).all()
-    raise Wrong(kind, " ".join(filter(None, words)), (wrong[0], *pair) if drawable else None)
+    raise Wrong(kind, " ".join(words), (wrong[0], *pair) if drawable else None)
+
+
+class _Tried(NamedTuple):
+    """An answer in a call in which it was wrong: what came out, and which results are wrong first, and right."""
+
+    exercise: object
+    call: tuple
+    answer: object
+    forward: object
+    found: dict
+    expected: dict
+    name: str
+    fine: list
+
+    def made(self, *mistakes, part=None):
+        """Whether these known mistakes give what came out, here and in all calls."""
+        return self._gives(lambda call: _with(self.exercise, call, *mistakes, part=part))
+
+    def made_here(self, mistake):
+        """Whether it gives what came out in this call: in another there may be a second one."""
+        return self.found[self.name].any() and self._agrees(_with(self.exercise, self.call, mistake))
+
+    def alone(self):
+        """The same, with an eye to the first wrong result alone: the others may not have shared its mistake."""
+        return self._replace(fine=[])
+
+    def slip(self):
+        """The first slip that gives what came out, or None."""
+        arguments = self.exercise.arguments(self.call, self.exercise.forward)
+        for slip in all_slips(self.exercise.function):
+            if self._agrees(_with_slip(self.exercise, arguments, slip)) and self._gives(
+                lambda call, slip=slip: _with_slip(
+                    self.exercise, self.exercise.arguments(call, self.exercise.forward), slip
+                )
+            ):
+                return slip
+        return None
+
+    def given(self):
+        """{name: array} of what the function is called with, and of the other results."""
+        others = {name: right for name, right in self.expected.items() if name != self.name}
+        return arrays(*self.exercise.named(self.call), others)
+
+    def _gives(self, results_in):
+        """Whether results_in(call) are what came out in every call."""
+        return self._agrees(results_in(self.call)) and all(
+            self._agrees_in(call, results_in(call)) for call in self.exercise.calls if call is not self.call
+        )
+
+    def _agrees(self, results):
+        """Whether these are what was found as the first wrong result, and right where the answer is right."""
+        return agrees(self.found[self.name], results.get(self.name)) and all(
+            agrees(self.expected[name], results.get(name)) for name in self.fine
+        )
+
+    def _agrees_in(self, call, results):
+        """Whether they are in another call; true where that says nothing, as with numbers that are not finite."""
+        try:
+            found = returned(self.exercise, call, self.answer, self.forward).get(self.name)
+        except Wrong:
+            return True
+        other = results.get(self.name)
+        comparable = found is not None and other is not None and np.shape(found) == np.shape(other)
+        if not comparable or not (np.isfinite(found).all() and np.isfinite(other).all()):
+            return True
+        return agrees(found, other)
 
 
 def _mark_float32(exercise, answer, forward):
@@ -198,48 +271,79 @@ def _expected(exercise, function, arguments):
     return by_name(exercise, function(*copied(list(inputs)), **copied(keywords)))
 
 
-def _fault(exercise, name, found, expected, made, on_the_way):
-    """(kind, words) for what is wrong with one of the results.
+def _fault(tried):
+    """(kind, words) for what is wrong with the first wrong result.
 
-    made(mistake) says whether that mistake was made; on_the_way() is what is wrong first in the cache, and is asked
-    where nothing else is known: a wrong array on the way to it says more than the wrong result.
+    First come the mistakes that are known of the function, then what the numbers show by themselves, then slips in its
+    source. Where nothing is known, a wrong array in the cache says more than the wrong result.
     """
+    exercise, name = tried.exercise, tried.name
+    found, expected = tried.found[name], tried.expected[name]
     if expected.dtype == bool:  # shown as 0 and 1
         found, expected = found.astype(int), expected.astype(int)
-    if words := wrong_shape(found, expected):
-        return "shape", f"{name} {words}"
+    shape = wrong_shape(found, expected)
+    if shape and MENDED in shape:
+        return "shape", f"{name} {shape}"
     if lost := np.sum(~np.isfinite(found)):
         where = f" in {lost} of {found.size} entries" if found.size > 1 else ""
         return "overflow", f"{name} is infinite or no number{where}"
     known = mistakes(exercise.function.__name__)
     for mistake in (*known, *(mistakes(exercise.forward.__name__) if exercise.backward else ())):
-        if made(mistake):
+        if tried.made(mistake):
             return mistake.kind, f"{name}: {mistake.says}"
-    for mistake in _of_parts(exercise):
-        if made(mistake):
+    for part, mistake in _of_parts(exercise):
+        if tried.made(mistake, part=part):
             return mistake.kind, f"{name}: in {mistake.function}, {mistake.says}"
-    if fault := known_factor(found, expected, exercise.sizes):
-        return fault[0], f"{name} {fault[1]}"
-    if words := wrong_order(found, expected):
+    if not shape:
+        if fault := known_factor(found, expected, exercise.sizes):
+            return fault[0], f"{name} {fault[1]}"
+        if words := wrong_order(found, expected):
+            return "order", f"{name} {words}"
+    if fault := _slip(tried, name):
+        return fault
+    if tried.fine:  # which the mistake has left out
+        alone, to = tried.alone(), f", on the way to {name} alone"
+        for mistake in known:
+            if alone.made(mistake):
+                return mistake.kind, f"{name}: {mistake.says}{to}"
+        if fault := _slip(alone, name, to):
+            return fault
+    for mistake in known:
+        if tried.made_here(mistake):
+            return mistake.kind, f"{name}: {mistake.says}"
+    if shape:
+        return "shape", f"{name} {shape}"
+    if words := same_numbers(found, expected):
         return "order", f"{name} {words}"
     for one, other in itertools.combinations(known, 2):
-        if made(one, other):
+        if tried.made(one, other):
             return one.kind, f"{name}, two things: {one.says}; and {other.says}"
-    if fault := any_factor(found, expected):
+    if fault := any_factor(found, expected) or related(found, expected, tried.given()):
         return fault[0], f"{name} {fault[1]}"
-    words, cached = f"{name} {where_wrong(found, expected)}", on_the_way()
+    words, cached = f"{name} {where_wrong(found, expected)}", first_wrong(exercise, tried.call, tried.answer)
     if not cached:
         return "value", words
     kind, place, fault = cached
     return kind, f"{words}. In its cache, the first array that is not the package's is {place}: {fault}"
 
 
+def _slip(tried, name, to=""):
+    """(kind, words) of a slip, if there is one."""
+    if not (slip := tried.slip()):
+        return None
+    part = slip.function.__name__
+    inside = "" if part == tried.exercise.function.__name__ or part.startswith("_") else f"in {part}, "
+    return slip.kind, f"{name}: {inside}{slip.says}{to}"
+
+
 def _of_parts(exercise):
-    """The known mistakes of the exercises that the function calls: whoever writes a part anew may make them there."""
-    called = (exercise.function.__globals__.get(name) for name in exercise.function.__code__.co_names)
-    ours = {other.function for other in exercises().values()}
-    parts = [part for part in called if inspect.isfunction(part) and part in ours]
-    return [mistake for part in parts for mistake in mistakes(part.__name__)]
+    """(function, mistake): the known mistakes of the exercises that the function calls, or that these call.
+
+    Whoever writes a part anew may make them there.
+    """
+    ours = {inspect.unwrap(other.function) for other in exercises().values()}
+    _, *parts = reachable(exercise.function, DEPTH)
+    return [(part, mistake) for part in parts if part in ours for mistake in mistakes(part.__name__)]
 
 
 def _why_not_finite(exercise, call, answer, forward):
@@ -254,19 +358,31 @@ def _why_not_finite(exercise, call, answer, forward):
     return ": it divides by 0, or takes the logarithm of 0" if met else ""
 
 
-def _with(exercise, call, *made):
-    """What the package's function returns with these mistakes in it, by name; nothing if it fails."""
+def _with(exercise, call, *made, part=None):
+    """What the package's function returns with these mistakes in it, or in a part of it; nothing if it fails."""
     edits = [mistake.edit for mistake in made]
     try:
         wrong, forward = exercise.function, exercise.forward
+        if part:
+            arguments = exercise.arguments(call, forward)
+            with planted(part, *edits):
+                return _expected(exercise, wrong, arguments)
         if made[0].function == wrong.__name__:
             wrong = edited(wrong, *edits)
-        elif made[0].function == forward.__name__:  # a mistake of the forward pass, which its cache has kept
+        else:  # of the forward pass, which its cache has kept
             forward = edited(forward, *edits)
-        else:  # of a part
-            wrong = with_part(wrong, edited(wrong.__globals__[made[0].function], *edits))
         return _expected(exercise, wrong, exercise.arguments(call, forward))
     except Exception:  # a mistake may be impossible for these shapes, or in this pair
+        return {}
+
+
+def _with_slip(exercise, arguments, slip):
+    """What the package's function returns with this slip in it, by name; nothing if it fails."""
+    try:
+        with with_code(slip.function, code_of(slip)):
+            results = _expected(exercise, exercise.function, arguments)
+        return {name: array for name, array in results.items() if np.asarray(array).dtype.kind in "biuf"}
+    except Exception:  # what is written may be no mathematics
         return {}
 
 

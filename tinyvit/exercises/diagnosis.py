@@ -5,7 +5,10 @@ import math
 
 import numpy as np
 
+from tinyvit import trees
+
 RTOL, ATOL = 1e-9, 1e-12  # two ways to compute the same in float64 differ by less
+MENDED = ": "  # behind a wrong shape, if it is known how to mend it
 MOST_AXES = 6  # the orders of more axes are too many to try
 
 
@@ -70,9 +73,84 @@ def wrong_order(found, expected):
     for axis in range(found.ndim):
         if agrees(np.flip(found, axis), expected):
             return f"has the right numbers in reverse order along axis {axis}"
+        for step in (1, -1):
+            if agrees(np.roll(found, step, axis), expected):
+                place = "early" if step > 0 else "late"
+                return f"has the right numbers, but along axis {axis} they stand one place too {place}"
+    return None
+
+
+def same_numbers(found, expected):
+    """Words if the numbers are right, but not where they stand."""
     if np.allclose(np.sort(found, axis=None), np.sort(expected, axis=None), rtol=RTOL, atol=ATOL):
         return "has the right numbers in the wrong places: look at the order of the axes in each reshape"
     return None
+
+
+def exchanged(found, expected, wrong):
+    """Words if two results of these names each have the numbers of the other; None otherwise."""
+    pairs = itertools.combinations(wrong, 2) if len(wrong) < 4 else ()  # of more, something before them is wrong
+    for one, other in pairs:
+        if agrees(found[one], expected[other]) and agrees(found[other], expected[one]):
+            return f"{one} and {other} are exchanged: each has the other's numbers"
+    return None
+
+
+def related(found, expected, arrays):
+    """(kind, words) if what was found follows from what was expected and one of these arrays, {name: array}; or None.
+
+    What was expected may be multiplied by the array, divided by it, or the array may be added, or subtracted.
+    """
+    if not found.any():
+        return "missing term", "is 0" + _in_every_entry(found)
+    with np.errstate(all="ignore"):  # a curve may have no value there
+        of_curve = [says for says, f in CURVES.items() if agrees(found, f(expected))]
+    if of_curve:
+        return "value", f"is {of_curve[0]} what is expected"
+    for name, array in arrays.items():
+        if agrees(found, array):
+            return "missing term", f"is {name} as it is"
+        for kind, says, other in _combined(expected, array):
+            if np.shape(other) == found.shape and agrees(found, other):
+                return kind, f"is what is expected{says.format(name)}"
+    return None
+
+
+CURVES = {
+    "1 divided by": lambda x: 1 / x,
+    "the square of": lambda x: x * x,
+    "the square root of": np.sqrt,
+    "1 divided by the square of": lambda x: 1 / (x * x),
+    "1 divided by the square root of": lambda x: 1 / np.sqrt(x),
+    "the logarithm of": np.log,
+    "the exponential of": np.exp,
+    "the tanh of": np.tanh,
+    "what tanh is taken of to give": np.arctanh,
+}
+
+
+def _combined(expected, array):
+    """(kind, words, numbers): an array that is combined with what is expected."""
+    try:
+        np.broadcast_shapes(expected.shape, array.shape)
+    except ValueError:
+        return
+    yield "missing term", " without the term {}", expected - array
+    with np.errstate(all="ignore"):
+        yield "missing term", " without the factor {}", expected / array
+    yield "scale", " times {}, a factor too many", expected * array
+    yield "scale", " plus {}, a term too many", expected + array
+    yield "sign", " with the term {} of the wrong sign", expected - 2 * array
+
+
+def arrays(*given):
+    """{name: array} of all float arrays in trees that were given, their names as in a call."""
+    found = {}
+    for each in given:
+        for name, leaf in trees.walk(each):
+            if isinstance(leaf, np.ndarray) and leaf.dtype.kind == "f" and leaf.size > 1:
+                found[f"`{name}`"] = leaf
+    return found
 
 
 def unlike(found, expected, sizes):
@@ -83,7 +161,7 @@ def unlike(found, expected, sizes):
         return "value", where_wrong(found.astype(int), expected.astype(int))
     if fault := known_factor(found, expected, sizes):
         return fault
-    if words := wrong_order(found, expected):
+    if words := wrong_order(found, expected) or same_numbers(found, expected):
         return "order", words
     return any_factor(found, expected) or ("value", where_wrong(found, expected))
 

@@ -54,6 +54,12 @@ class Exercise:
         dy = np.random.default_rng(1).standard_normal(np.shape(y)).astype(np.asarray(y).dtype)
         return self._backward_inputs(call, dy, c), {}
 
+    def named(self, call):
+        """What the function to write is called with, each under its name: dicts of one entry."""
+        inputs, keywords = self.arguments(call, self.forward)
+        names = list(inspect.signature(self.function).parameters)[: len(inputs)]
+        return [*({name: each} for name, each in zip(names, inputs, strict=True)), keywords]
+
     def case(self, backward, call=None):
         """A case for gradcheck: the package's forward pass in one of the calls, and a backward pass to it."""
         inputs, keywords = call or self.calls[0]

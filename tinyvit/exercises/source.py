@@ -5,7 +5,6 @@ import contextlib
 import inspect
 import sys
 import textwrap
-import types
 
 
 class Text(str):
@@ -51,14 +50,6 @@ def edited(function, *edits):
     return namespace[function.__name__]
 
 
-def with_part(function, part):
-    """The function as it is, but for one of the functions that it calls, in whose place stands `part`, of its name."""
-    names = function.__globals__ | {part.__name__: part}
-    other = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
-    other.__kwdefaults__ = function.__kwdefaults__
-    return other
-
-
 @contextlib.contextmanager
 def planted(function, *edits):
     """While it lasts, the function itself has these edits, for whoever imported it."""
@@ -70,6 +61,20 @@ def planted(function, *edits):
         yield
     finally:
         _replace(right)
+
+
+@contextlib.contextmanager
+def with_code(function, code):
+    """While it lasts, the function itself has this code. What it has kept of earlier calls is forgotten."""
+    right, kept = function.__code__, function.__globals__.get(function.__name__)
+    forget_it = getattr(kept, "cache_clear", lambda: None)
+    function.__code__ = code
+    forget_it()
+    try:
+        yield
+    finally:
+        function.__code__ = right
+        forget_it()
 
 
 def _replace(codes):
