@@ -19,8 +19,10 @@ from tinyvit.exercises.diagnosis import (
     agrees,
     any_factor,
     arrays,
+    axes_named,
     exchanged,
     known_factor,
+    partly,
     related,
     same_numbers,
     where_wrong,
@@ -98,6 +100,7 @@ def check(name, answer, forward=None):
         )
     if forward and not (verdict := check(exercise.forward.__name__, forward)):
         return verdict
+    exercise, not_tried = exercise.tried_with(answer, forward or exercise.forward)
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -115,12 +118,14 @@ def check(name, answer, forward=None):
     says = f"{listed(shapes)} {agree} with the package, and float32 stays float32."
     if name + "_backward" in exercises():
         says += f' Its cache is not marked here: exercises.check("{name}_backward", yours, forward=this) does that.'
+    if not_tried:
+        says += f" Not tried: {', '.join(not_tried)}, which {'its forward pass' if forward else 'it'} does not take."
     return Verdict(name, "right", says + of_cache)
 
 
 def is_right(name, answer):
     """Whether an answer does in every call what the package's function does. Nothing is diagnosed, or kept."""
-    exercise = exercises()[name]
+    exercise, _ = exercises()[name].tried_with(answer, exercises()[name].forward)
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -186,6 +191,38 @@ def _mark(exercise, call, answer, forward):
     raise Wrong(kind, " ".join(words), (wrong[0], *pair) if drawable else None)
 
 
+class _Places(NamedTuple):
+    """Places of an upstream gradient: the first or the last along some axes, or all but these."""
+
+    axes: tuple
+    index: int  # 0 or -1
+    all_but: bool
+
+    @property
+    def says(self):
+        which = f"the {'last' if self.index else 'first'} index along {axes_named(self.axes)} of the upstream gradient"
+        if self.all_but:
+            return f"lacks what {which} contributes: it is to be the sum over all"
+        return f"has only what {which} contributes: it is to be the sum over all, each added to those before"
+
+    def chosen(self, dy):
+        """The upstream gradient with 0 in all other places."""
+        at = tuple(self.index if axis in self.axes else slice(None) for axis in range(dy.ndim))
+        chosen = np.zeros_like(dy)
+        chosen[at] = dy[at]
+        return dy - chosen if self.all_but else chosen
+
+
+def _places(shape):
+    """Which places of an upstream gradient of this shape to try."""
+    longer = [axis for axis, size in enumerate(shape) if size > 1]
+    for count in range(1, len(longer) + 1):
+        for axes, index in itertools.product(itertools.combinations(longer, count), (-1, 0)):
+            yield _Places(axes, index, False)
+            if count == 1:
+                yield _Places(axes, index, True)
+
+
 class _Tried(NamedTuple):
     """An answer in a call in which it was wrong: what came out, and which results are wrong first, and right."""
 
@@ -220,6 +257,19 @@ class _Tried(NamedTuple):
                 )
             ):
                 return slip
+        return None
+
+    def contribution(self):
+        """Words if what came out is what one place of the upstream gradient contributes, or all but one; or None.
+
+        A backward pass is linear in the upstream gradient: with 0 in all other places, the package's says what comes of
+        this one.
+        """
+        dy = self.exercise.arguments(self.call, self.exercise.forward)[0][0] if self.exercise.backward else None
+        alone = self.alone()
+        for places in _places(np.shape(dy)):
+            if alone._gives(lambda call, places=places: _with_places(self.exercise, call, places)):
+                return places.says
         return None
 
     def given(self):
@@ -299,6 +349,8 @@ def _fault(tried):
             return fault[0], f"{name} {fault[1]}"
         if words := wrong_order(found, expected):
             return "order", f"{name} {words}"
+    if words := tried.contribution():
+        return "missing term", f"{name} {words}"
     if fault := _slip(tried, name):
         return fault
     if tried.fine:  # which the mistake has left out
@@ -315,6 +367,8 @@ def _fault(tried):
         return "shape", f"{name} {shape}"
     if words := same_numbers(found, expected):
         return "order", f"{name} {words}"
+    if fault := partly(found, expected):
+        return fault[0], f"{name} {fault[1]}"
     for one, other in itertools.combinations(known, 2):
         if tried.made(one, other):
             return one.kind, f"{name}, two things: {one.says}; and {other.says}"
@@ -374,6 +428,15 @@ def _with(exercise, call, *made, part=None):
         return _expected(exercise, wrong, exercise.arguments(call, forward))
     except Exception:  # a mistake may be impossible for these shapes, or in this pair
         return {}
+
+
+def _with_places(exercise, call, places):
+    """What the package's backward pass returns of these places of the upstream gradient; nothing if it has not them."""
+    (dy, *inputs), keywords = exercise.arguments(call, exercise.forward)
+    if np.ndim(dy) <= max(places.axes):
+        return {}
+    results = _expected(exercise, exercise.function, ((places.chosen(dy), *inputs), keywords))
+    return {name: array for name, array in results.items() if array is not None}
 
 
 def _with_slip(exercise, arguments, slip):

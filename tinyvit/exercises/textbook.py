@@ -8,8 +8,12 @@ import math
 
 import numpy as np
 
+from tinyvit.ops.attention import attention_backward
 from tinyvit.ops.erf import normal_distribution
+from tinyvit.ops.sigmoid import sigmoid
+from tinyvit.ops.sparse_attention import dense
 from tinyvit.ops.sums import column_sums
+from tinyvit.ops.tanh import tanh
 
 
 def gelu(x):
@@ -68,19 +72,73 @@ def layer_norm_backward(dy, p, c):
     return (dxhat - along_ones - xhat * along_xhat) * rstd, g
 
 
+def patch_convolution_backward(dy, c):
+    x, w = c["x"], c["w"]
+    P, dx, dw = len(w), np.zeros_like(x), np.zeros_like(w)
+    for i in range(dy.shape[1]):
+        for j in range(dy.shape[2]):
+            rows, columns = slice(i * P, (i + 1) * P), slice(j * P, (j + 1) * P)
+            dw = dw + np.einsum("bpqn,bo->pqno", x[:, rows, columns], dy[:, i, j])
+            dx[:, rows, columns] = np.einsum("bo,pqno->bpqn", dy[:, i, j], w)
+    return dx, dw, dy.sum(axis=(0, 1, 2))
+
+
+def lstm_cell(x, state, p):
+    h, m = np.split(state, 2, axis=1)
+    i, f, g, o = np.split(x + h @ p["w"], 4, axis=1)
+    i, f, o, g = sigmoid(i)[0], sigmoid(f)[0], sigmoid(o)[0], tanh(g)[0]
+    m = f * m + i * g
+    shown = tanh(m)[0]
+    y = np.concatenate([o * shown, m], axis=1)
+    return y, {"state": state, "gates": np.concatenate([i, f, g, o], axis=1), "shown": shown}
+
+
+def gru_cell(x, h, p):
+    x_r, x_z, x_n = np.split(x, 3, axis=1)
+    u_r, u_z, u_n = np.split(p["w"], 3, axis=1)
+    r, z = sigmoid(x_r + h @ u_r)[0], sigmoid(x_z + h @ u_z)[0]
+    n = tanh(x_n + (r * h) @ u_n)[0]
+    return z * h + (1 - z) * n, {"h": h, "gates": np.concatenate([r, z], axis=1), "n": n}
+
+
+def sparse_attention_backward(dy, c):
+    dq, dscores = np.zeros((*dy.shape[:-1], c["k"].shape[-1]), dy.dtype), []
+    dk, dv = np.zeros_like(c["k"]), np.zeros_like(c["v"])
+    for group in c["groups"]:
+        asks, asked = group["queries"], group["keys"]
+        dq_part, dk_part, dv_part, part = attention_backward(
+            dy[..., asks, :], {name: group[name] for name in ("q", "k", "v", "a")}
+        )
+        dq[..., asks, :] = dq_part
+        np.add.at(dk, np.s_[..., asked, :], dk_part)
+        np.add.at(dv, np.s_[..., asked, :], dv_part)
+        dscores.append(part)
+    return dq, dk, dv, dense(dscores, c) if "bias" in c else None
+
+
+def token_embedding_backward(dy, p, c):
+    dw = np.zeros_like(p["w"])
+    np.add.at(dw, c["tokens"], dy)
+    return {"w": dw}
+
+
 def standardise(w, *, kind="std"):
-    eps = w.dtype.type(1e-5)
     centred = w - w.mean(axis=(0, 1, 2), keepdims=True)
     var = w.var(axis=(0, 1, 2))
-    std = np.sqrt(var)
-    factor = 1 / (std + eps)
+    if kind == "var":
+        factor = 1 / np.sqrt(var + w.dtype.type(1e-8))
+    else:
+        factor = 1 / (np.sqrt(var) + w.dtype.type(1e-5))
     return centred * factor, {"centred": centred, "factor": factor}
 
 
 def standardise_backward(dy, c, *, kind="std"):
     centred, f = c["centred"], c["factor"]
-    std = np.sqrt((centred * centred).mean(axis=(0, 1, 2)))
-    dcentred = f * dy - f * f * centred / std * (dy * centred).mean(axis=(0, 1, 2))
+    if kind == "var":
+        u = f * centred
+    else:
+        u = centred / np.sqrt((centred * centred).mean(axis=(0, 1, 2)))
+    dcentred = f * dy - f * f * u * (dy * centred).mean(axis=(0, 1, 2))
     return dcentred - dcentred.mean(axis=(0, 1, 2))
 
 
@@ -93,6 +151,11 @@ FUNCTIONS = {
         group_norm_backward,
         layer_norm,
         layer_norm_backward,
+        patch_convolution_backward,
+        lstm_cell,
+        gru_cell,
+        sparse_attention_backward,
+        token_embedding_backward,
         standardise,
         standardise_backward,
     )
