@@ -447,7 +447,8 @@ def sparse_loop(q, k, v, plan, bias=None):
 def sparse_backward_loop(dy, c, put=np.add.at):
     """Group by group: one group's keys are other groups' too."""
     tokens = dy.shape[-2]
-    grads = [np.zeros_like(dy), np.zeros_like(c["k"]), np.zeros_like(c["v"]), np.zeros_like(c["bias"])]
+    grads = [np.zeros_like(dy), np.zeros_like(c["k"]), np.zeros_like(c["v"])]
+    grads.append(np.zeros((*dy.shape[:-1], tokens), dy.dtype))
     for part in c["groups"]:
         for g, queries in enumerate(part["queries"]):
             keys, one = part["keys"][g], {name: part[name][..., g, :, :] for name in "qkva"}
@@ -1337,6 +1338,8 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
         "is wrong in",
         share_by(lambda i, M, s: int((i - s) / M)),
     ),
+    "windows displaced the other way": ("windows", "sign", "wrong sign", share_by(lambda i, M, s: (i + s) // M)),
+    "the pattern of windows that stay": ("windows", "missing term", "is missing", share_by(lambda i, M, s: i // M)),
     "what is cut off joins the other side": (
         "windows",
         "value",

@@ -1,5 +1,6 @@
 """Slips that no list of mistakes names: what the marker says of them, and that it says nothing against the evidence."""
 
+import inspect
 import math
 import re
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from tinyvit import exercises
 from tinyvit.checks import cases
 from tinyvit.exercises import slips, textbook
-from tinyvit.exercises.answer import in_one_line
+from tinyvit.exercises.answer import by_name, in_one_line
 from tinyvit.exercises.catalogue import exercises as all_exercises
 from tinyvit.exercises.diagnosis import exchanged, related
 from tinyvit.exercises.source import with_code
@@ -54,6 +55,21 @@ def test_the_answers_without_a_slip_are_right():
 def test_the_textbook_computes_what_the_package_does(name, function):
     verdict = exercises.check(name, function)
     assert verdict and "is not the package's" not in verdict.says, verdict
+
+
+@pytest.mark.parametrize("name", textbook.FUNCTIONS)
+def test_the_textbook_runs_in_the_packages_place(name):
+    """Among the globals of the package's file: a name that is not there would leave no slip to be tried."""
+    exercise = all_exercises()[name]
+    inputs, keywords = exercise.arguments(exercise.calls[0], exercise.forward)
+    right = by_name(exercise, exercise.function(*inputs, **keywords))
+    function = inspect.unwrap(exercise.function)
+    code = slips.code_of(slips.Slip(function, "right", "nothing is changed", ()))
+    with with_code(function, code):
+        found = by_name(exercise, exercise.function(*inputs, **keywords))
+    assert function.__code__ is not code and found.keys() == right.keys()
+    for name, array in right.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-9, atol=1e-12)
 
 
 def test_every_slip_ends_and_what_it_changed_is_as_before():

@@ -413,17 +413,15 @@ def _scatter(node, parents, tree):
         target = ast.parse(f"{text_of(array)}[{text_of(index)}] = 0").body[0].targets
         added = ast.BinOp(ast.parse(text_of(target[0]), mode="eval").body, ast.Add(), values)
         array = _named(array)
-        yield "missing term", f"{array} keeps one of the gradients of an index that is there more than once" + (
-            ": `+=` does not add them up, np.add.at does,"
-        ), ast.Assign(target, added)
-        yield "missing term", f"{array} keeps the last gradient alone of an index: they are to be added up", ast.Assign(
-            target, values
-        )
+        says = f"{array} keeps one gradient of an index that is there several times: += does not add them up (np.add.at)"
+        yield "missing term", says, ast.Assign(target, added)
+        says = f"{array} keeps the last gradient of an index that is there several times: they are to be added up"
+        yield "missing term", says, ast.Assign(target, values)
 
 
 def _series(node, parents, tree):
     """What is listed, in another order: (a, b), [a, b]; also on the left of =, and in return."""
-    if isinstance(node.ctx, ast.Store) and text_of(getattr(parents[node], "value", node)).startswith("np.split("):
+    if isinstance(node.ctx, ast.Store) and text_of(getattr(parents[node], "value", node)).startswith("xp.split("):
         right = ", ".join(map(text_of, node.elts))
         for other in itertools.permutations(node.elts):
             if list(other) != node.elts:

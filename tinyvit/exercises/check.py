@@ -219,8 +219,8 @@ def _places(shape):
     for count in range(1, len(longer) + 1):
         for axes, index in itertools.product(itertools.combinations(longer, count), (-1, 0)):
             yield _Places(axes, index, False)
-            if count == 1:
-                yield _Places(axes, index, True)
+    for axis, index in itertools.product(longer, (-1, 0)):
+        yield _Places((axis,), index, True)
 
 
 class _Tried(NamedTuple):

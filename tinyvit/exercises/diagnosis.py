@@ -126,7 +126,7 @@ def _all_exchanged(found, expected, wrong):
     if any(partner[other] != name for name, other in partner.items()):
         return None
     pairs = [_without_common_end(name, other) for name, other in partner.items()]
-    return dict.fromkeys(tuple(sorted(pair)) for pair in pairs)
+    return {frozenset(pair): pair for pair in reversed(pairs)}.values()
 
 
 def _without_common_end(one, other):

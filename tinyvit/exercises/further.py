@@ -12,7 +12,7 @@ import numpy as np
 from tinyvit import checks
 from tinyvit.checks.case import drawing
 from tinyvit.layers import alignment, embedding, recurrence
-from tinyvit.models.vit import vit_masks
+from tinyvit.models.vit import vit_init, vit_masks
 from tinyvit.ops.dropout import dropout_mask
 from tinyvit.ops.patches import patchify
 
@@ -47,7 +47,8 @@ def further():
     features = abs(blocked[0]) + 0.2, abs(blocked[1]) + 0.2, blocked[2]
     groups = cases["sparse_attention"].keywords["plan"]
     images, p_vit = cases["vit"].inputs
-    config, wide = cases["vit"].keywords["config"], cases["vit/rectangle"]
+    config = cases["vit"].keywords["config"]
+    wide = replace(config, image=(4, 6), channels=5)
     of_vit = vit_masks(rng, replace(config, dropout=0.3), len(images), dtype=np.float64)
     token = np.arange(5) < np.array([[5], [3], [1]])
     reads, states = cases["recurrence/gru"].inputs[0], array(3, 4)
@@ -98,7 +99,7 @@ def further():
         "additive_alignment": [((array(6, 3, 7), source, p_additive), dict(bias=padding[:, None]))],
         "vit": [
             ((images, p_vit, config), dict(masks=of_vit)),
-            ((*wide.inputs, wide.keywords["config"]), {}),
+            ((array(3, 4, 6, 5), randomised(vit_init(None, wide)), wide), {}),
         ],
         "causal": [((5,), dict(queries=np.array([4, 1])))],
         "windows": [((6, 9, 4), dict(shift=1, queries=np.array([50, 3, 20]))), ((6, 9, 4), dict(shift=3))],

@@ -1,13 +1,15 @@
 """Some of the package's functions as a learner writes them, from the formula and without regard to speed.
 
 The package's own source of these is far from the formula, so that a slip in the formula is no small change of it.
-`slips` makes its changes here; the tests hold both alike.
+`slips` makes its changes here, and runs them in the package's function's place, among its globals: the names are those
+of its file. The tests hold both alike.
 """
 
 import math
 
 import numpy as np
 
+from tinyvit.arrays import xp_of
 from tinyvit.ops.attention import attention_backward
 from tinyvit.ops.erf import normal_distribution
 from tinyvit.ops.sigmoid import sigmoid
@@ -73,32 +75,34 @@ def layer_norm_backward(dy, p, c):
 
 
 def patch_convolution_backward(dy, c):
-    x, w = c["x"], c["w"]
-    P, dx, dw = len(w), np.zeros_like(x), np.zeros_like(w)
+    xp, x, w = xp_of(dy), c["x"], c["w"]
+    P, dx, dw = len(w), xp.zeros_like(x), xp.zeros_like(w)
     for i in range(dy.shape[1]):
         for j in range(dy.shape[2]):
             rows, columns = slice(i * P, (i + 1) * P), slice(j * P, (j + 1) * P)
-            dw = dw + np.einsum("bpqn,bo->pqno", x[:, rows, columns], dy[:, i, j])
-            dx[:, rows, columns] = np.einsum("bo,pqno->bpqn", dy[:, i, j], w)
+            dw = dw + xp.einsum("bpqn,bo->pqno", x[:, rows, columns], dy[:, i, j])
+            dx[:, rows, columns] = xp.einsum("bo,pqno->bpqn", dy[:, i, j], w)
     return dx, dw, dy.sum(axis=(0, 1, 2))
 
 
 def lstm_cell(x, state, p):
-    h, m = np.split(state, 2, axis=1)
-    i, f, g, o = np.split(x + h @ p["w"], 4, axis=1)
+    xp = xp_of(x)
+    h, m = xp.split(state, 2, axis=1)
+    i, f, g, o = xp.split(x + h @ p["w"], 4, axis=1)
     i, f, o, g = sigmoid(i)[0], sigmoid(f)[0], sigmoid(o)[0], tanh(g)[0]
     m = f * m + i * g
     shown = tanh(m)[0]
-    y = np.concatenate([o * shown, m], axis=1)
-    return y, {"state": state, "gates": np.concatenate([i, f, g, o], axis=1), "shown": shown}
+    y = xp.concatenate([o * shown, m], axis=1)
+    return y, {"state": state, "gates": xp.concatenate([i, f, g, o], axis=1), "shown": shown}
 
 
 def gru_cell(x, h, p):
-    x_r, x_z, x_n = np.split(x, 3, axis=1)
-    u_r, u_z, u_n = np.split(p["w"], 3, axis=1)
+    xp = xp_of(x)
+    x_r, x_z, x_n = xp.split(x, 3, axis=1)
+    u_r, u_z, u_n = xp.split(p["w"], 3, axis=1)
     r, z = sigmoid(x_r + h @ u_r)[0], sigmoid(x_z + h @ u_z)[0]
     n = tanh(x_n + (r * h) @ u_n)[0]
-    return z * h + (1 - z) * n, {"h": h, "gates": np.concatenate([r, z], axis=1), "n": n}
+    return z * h + (1 - z) * n, {"h": h, "gates": xp.concatenate([r, z], axis=1), "n": n}
 
 
 def sparse_attention_backward(dy, c):
@@ -128,7 +132,9 @@ def standardise(w, *, kind="std"):
     if kind == "var":
         factor = 1 / np.sqrt(var + w.dtype.type(1e-8))
     else:
-        factor = 1 / (np.sqrt(var) + w.dtype.type(1e-5))
+        eps = w.dtype.type(1e-5)
+        std = np.sqrt(var)
+        factor = 1 / (std + eps)
     return centred * factor, {"centred": centred, "factor": factor}
 
 
