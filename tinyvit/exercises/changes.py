@@ -21,7 +21,6 @@ ALIKE = {  # what one function is easily taken for
     "tanh_backward": ("sigmoid_backward",),
     "sigmoid_backward": ("tanh_backward",),
     "zeros": ("ones",),
-    "gelu": ("relu", "tanh"),
 }
 NOUNS = {"var": "variance", "max": "maximum", "min": "minimum"}
 OTHERS = {"np", "xp", "math", "c", "p", "g", "_"}  # names that are no arrays
@@ -152,7 +151,11 @@ def _multiplied_out(total, factor):
         ):
             parts = [(ast.BinOp(each, ast.Mult(), factor), op) for each, op in terms]
             parts[i] = wrong, terms[i][1]
-            yield kind, says, functools.reduce(lambda left, part: ast.BinOp(left, part[1], part[0]), parts[1:], parts[0][0])
+            yield (
+                kind,
+                says,
+                functools.reduce(lambda left, part: ast.BinOp(left, part[1], part[0]), parts[1:], parts[0][0]),
+            )
 
 
 def _terms(node):
@@ -239,6 +242,11 @@ def _call(node, parents, tree):
             yield "missing term", f"`{function}` is missing", first
         elif count == 2:
             yield "missing term", f"`{function}` is missing", ast.Tuple([first, ast.Dict([], [])], ast.Load())
+    if function in ("tanh", "gelu", "gelu_tanh") and isinstance(parents[node], ast.Assign):
+        relu = filled(
+            "(_0 * (_0 > 0), {})" if isinstance(parents[node].targets[0], ast.Tuple) else "_0 * (_0 > 0)", *node.args
+        )
+        yield "value", f"ReLU stands in the place of `{function}`", relu
     for other in ALIKE.get(function, ()):
         text = text_of(node.func)
         name = ast.parse(text[: len(text) - len(function)] + other if other != "sigmoid" else other, mode="eval").body
@@ -413,7 +421,9 @@ def _scatter(node, parents, tree):
         target = ast.parse(f"{text_of(array)}[{text_of(index)}] = 0").body[0].targets
         added = ast.BinOp(ast.parse(text_of(target[0]), mode="eval").body, ast.Add(), values)
         array = _named(array)
-        says = f"{array} keeps one gradient of an index that is there several times: += does not add them up (np.add.at)"
+        says = (
+            f"{array} keeps one gradient of an index that is there several times: += does not add them up (np.add.at)"
+        )
         yield "missing term", says, ast.Assign(target, added)
         says = f"{array} keeps the last gradient of an index that is there several times: they are to be added up"
         yield "missing term", says, ast.Assign(target, values)
@@ -497,8 +507,12 @@ def _defaults(tree):
     """{the name of an option: its default}"""
     signature = tree.body[0].args
     count = len(signature.defaults)
-    found = dict(zip([each.arg for each in signature.args[len(signature.args) - count :]], signature.defaults))
-    found |= {each.arg: default for each, default in zip(signature.kwonlyargs, signature.kw_defaults) if default}
+    found = dict(
+        zip([each.arg for each in signature.args[len(signature.args) - count :]], signature.defaults, strict=True)
+    )
+    found |= {
+        each.arg: default for each, default in zip(signature.kwonlyargs, signature.kw_defaults, strict=True) if default
+    }
     return found
 
 

@@ -177,10 +177,11 @@ def _mark(exercise, call, answer, forward):
         return
     fine = [name for name in expected if name not in wrong]
     words = []
-    if says := exchanged(found, expected, wrong):
+    tried = _Tried(exercise, call, answer, forward, found, expected, wrong[0], fine)
+    if (says := exchanged(found, expected, wrong)) and not tried.known():
         kind = "order"
     else:
-        kind, says = _fault(_Tried(exercise, call, answer, forward, found, expected, wrong[0], fine))
+        kind, says = _fault(tried)
         if len(wrong) > 1:
             words = [f"It is the earliest on the way back; {listed(wrong[1:])} may follow from it."]
     if kind == "overflow":
@@ -234,6 +235,13 @@ class _Tried(NamedTuple):
     expected: dict
     name: str
     fine: list
+
+    def known(self):
+        """The first known mistake of the function, or of its forward pass, that gives what came out; or None."""
+        exercise = self.exercise
+        known = mistakes(exercise.function.__name__)
+        known += mistakes(exercise.forward.__name__) if exercise.backward else ()
+        return next((mistake for mistake in known if self.made(mistake)), None)
 
     def made(self, *mistakes, part=None):
         """Whether these known mistakes give what came out, here and in all calls."""
@@ -329,7 +337,8 @@ def _fault(tried):
     """
     exercise, name = tried.exercise, tried.name
     found, expected = tried.found[name], tried.expected[name]
-    if expected.dtype == bool:  # shown as 0 and 1
+    numbers = expected.dtype.kind == "f"
+    if not numbers:  # True and False are shown as 0 and 1
         found, expected = found.astype(int), expected.astype(int)
     shape = wrong_shape(found, expected)
     if shape and MENDED in shape:
@@ -337,10 +346,8 @@ def _fault(tried):
     if lost := np.sum(~np.isfinite(found)):
         where = f" in {lost} of {found.size} entries" if found.size > 1 else ""
         return "overflow", f"{name} is infinite or no number{where}"
-    known = mistakes(exercise.function.__name__)
-    for mistake in (*known, *(mistakes(exercise.forward.__name__) if exercise.backward else ())):
-        if tried.made(mistake):
-            return mistake.kind, f"{name}: {mistake.says}"
+    if mistake := tried.known():
+        return mistake.kind, f"{name}: {mistake.says}"
     for part, mistake in _of_parts(exercise):
         if tried.made(mistake, part=part):
             return mistake.kind, f"{name}: in {mistake.function}, {mistake.says}"
@@ -349,10 +356,12 @@ def _fault(tried):
             return fault[0], f"{name} {fault[1]}"
         if words := wrong_order(found, expected):
             return "order", f"{name} {words}"
-    if words := tried.contribution():
+    in_part = partly(found, expected) if numbers and not shape else None
+    if not in_part and (words := tried.contribution()):
         return "missing term", f"{name} {words}"
     if fault := _slip(tried, name):
         return fault
+    known = mistakes(exercise.function.__name__)
     if tried.fine:  # which the mistake has left out
         alone, to = tried.alone(), f", on the way to {name} alone"
         for mistake in known:
@@ -367,8 +376,8 @@ def _fault(tried):
         return "shape", f"{name} {shape}"
     if words := same_numbers(found, expected):
         return "order", f"{name} {words}"
-    if fault := partly(found, expected):
-        return fault[0], f"{name} {fault[1]}"
+    if in_part:
+        return in_part[0], f"{name} {in_part[1]}"
     for one, other in itertools.combinations(known, 2):
         if tried.made(one, other):
             return one.kind, f"{name}, two things: {one.says}; and {other.says}"

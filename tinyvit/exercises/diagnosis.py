@@ -92,7 +92,7 @@ def _parts_in_another_order(found, expected):
         order = [next((i for i, part in enumerate(right) if agrees(each, part)), None) for each in parts]
         if sorted(order, key=str) == list(range(count)) != order:
             numbers = ", ".join(map(str, order))
-            return f"has the right numbers, but of {count} equal parts along axis {axis} part {numbers} stand in this order"
+            return f"has the right numbers, but its {count} parts along axis {axis} stand in the order {numbers}"
     return None
 
 

@@ -1,21 +1,46 @@
-"""Slips that move a line: two steps in the other order, or a line that reads what is computed only further down."""
+"""Slips in whole lines: two steps in the other order, a line that reads what is made further down, or overwrites."""
 
 import ast
 import copy
 import itertools
 
-from tinyvit.exercises.changes import LONGEST, Change, arrays_of, in_place, text_of
+from tinyvit.exercises.changes import LONGEST, SIZES, Change, arrays_of, in_place, text_of
 
 
 def lines_exchanged(tree):
     """(kind, words, changes) for two neighbouring lines, of which the second goes on with what the first has made."""
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        for one, other in zip(body, body[1:], strict=False) if isinstance(body, list) else ():
-            if isinstance(one, ast.Assign) and isinstance(other, ast.Assign) and _made(one) & _made(other) & _read(other):
+        for one, other in itertools.pairwise(body) if isinstance(body, list) else ():
+            if (
+                isinstance(one, ast.Assign)
+                and isinstance(other, ast.Assign)
+                and _made(one) & _made(other) & _read(other)
+            ):
                 says = f"{_step(other)} comes before {_step(one)}: it is to come after it"
                 both = (_moved(one, [other, one]), _moved(other, [ast.Pass()]))
                 yield "order", says, tuple(Change(*each, "order", says, ("order", says)) for each in both)
+
+
+def repeated(tree):
+    """(kind, words, changes) for a line x = f(x) that is there twice."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _made(node) & _read(node):
+            says = f"{_step(node)} is applied twice"
+            yield "order", says, (Change(*_moved(node, [node, node]), "order", says, ("order", says)),)
+
+
+def overwritten(tree):
+    """(kind, words, changes) for a = f(b) that is made of b itself, where b is needed again further down."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and node.value.args:
+            argument, targets = node.value.args[0], _targets(node)
+            if targets and isinstance(argument, ast.Name) and argument.id not in _made(node):
+                says = (
+                    f"`{argument.id}` is overwritten by what {_step(node)} gives: further down it is needed as it was"
+                )
+                again = ast.parse(f"{argument.id} = {targets[0].id}").body[0]
+                yield "order", says, (Change(*_moved(node, [node, again]), "order", says, ("order", says)),)
 
 
 def made_later(tree, parents):
@@ -26,7 +51,7 @@ def made_later(tree, parents):
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Name | ast.Subscript) and isinstance(node.ctx, ast.Load)):
             continue
-        if text_of(node) not in names or isinstance(parents[node], ast.Attribute) and parents[node].attr == "shape":
+        if text_of(node) not in names or (isinstance(parents[node], ast.Attribute) and parents[node].attr in SIZES):
             continue
         here = _line(node, parents, lines)
         if here is None or not isinstance(lines[here], ast.Assign):

@@ -16,6 +16,7 @@ from tinyvit.ops.sigmoid import sigmoid
 from tinyvit.ops.sparse_attention import dense
 from tinyvit.ops.sums import column_sums
 from tinyvit.ops.tanh import tanh
+from tinyvit.ops.unfold import padding
 
 
 def gelu(x):
@@ -85,6 +86,38 @@ def patch_convolution_backward(dy, c):
     return dx, dw, dy.sum(axis=(0, 1, 2))
 
 
+def unfold_backward(dy, c, stride=1):
+    xp, (B, H, W, C) = xp_of(dy), c["x"].shape
+    kernel = math.isqrt(dy.shape[-1] // C)
+    (top, height, rows), (left, width, columns) = padding(H, kernel, stride), padding(W, kernel, stride)
+    dpadded = xp.zeros((B, height, width, C), dy.dtype)
+    dwindows = dy.reshape(B, rows, columns, kernel, kernel, C)
+    for i in range(rows):
+        for j in range(columns):
+            down, right = i * stride, j * stride
+            window = dpadded[:, down : down + kernel, right : right + kernel]
+            dpadded[:, down : down + kernel, right : right + kernel] = window + dwindows[:, i, j]
+    return dpadded[:, top : top + H, left : left + W]
+
+
+def max_pool_backward(dy, c, kernel, stride):
+    xp, (B, H, W, C) = xp_of(dy), c["x"].shape
+    (top, height, rows), (left, width, columns) = padding(H, kernel, stride), padding(W, kernel, stride)
+    dpadded, of_window = (
+        xp.zeros((B, height, width, C), dy.dtype),
+        xp.arange(kernel * kernel).reshape(kernel, kernel, 1),
+    )
+    for i in range(rows):
+        for j in range(columns):
+            down, right = i * stride, j * stride
+            window = dpadded[:, down : down + kernel, right : right + kernel]
+            won = c["winner"][:, i, j][:, None, None] == of_window
+            dpadded[:, down : down + kernel, right : right + kernel] = xp.where(
+                won, window + dy[:, i, j][:, None, None], window
+            )
+    return dpadded[:, top : top + H, left : left + W]
+
+
 def lstm_cell(x, state, p):
     xp = xp_of(x)
     h, m = xp.split(state, 2, axis=1)
@@ -140,10 +173,8 @@ def standardise(w, *, kind="std"):
 
 def standardise_backward(dy, c, *, kind="std"):
     centred, f = c["centred"], c["factor"]
-    if kind == "var":
-        u = f * centred
-    else:
-        u = centred / np.sqrt((centred * centred).mean(axis=(0, 1, 2)))
+    std = np.sqrt((centred * centred).mean(axis=(0, 1, 2)))
+    u = f * centred if kind == "var" else centred / std
     dcentred = f * dy - f * f * u * (dy * centred).mean(axis=(0, 1, 2))
     return dcentred - dcentred.mean(axis=(0, 1, 2))
 
@@ -158,6 +189,8 @@ FUNCTIONS = {
         layer_norm,
         layer_norm_backward,
         patch_convolution_backward,
+        unfold_backward,
+        max_pool_backward,
         lstm_cell,
         gru_cell,
         sparse_attention_backward,
