@@ -98,7 +98,7 @@ def _how_far(row, analytic, numeric):
     if found is None:
         return "value", f"the gradient of {row.name} is to be 0: {_worst(row)}"
     least, median, greatest = found
-    if greatest - least < SAME * abs(median):
+    if greatest - least < SAME * abs(median) and np.allclose(analytic, median * numeric, atol=SAME):
         kind = "sign" if abs(median + 1) < SAME else "scale"
         return kind, f"the gradient of {row.name} is {median:.6g} times what is measured, in every entry; {_worst(row)}"
     return "value", (
