@@ -13,7 +13,7 @@ from tinyvit.checks import cases
 from tinyvit.exercises import slips, textbook
 from tinyvit.exercises.answer import by_name, in_one_line
 from tinyvit.exercises.catalogue import exercises as all_exercises
-from tinyvit.exercises.diagnosis import exchanged, related
+from tinyvit.exercises.diagnosis import exchanged, partly, related, wrong_order
 from tinyvit.exercises.source import with_code
 from tinyvit.layers.layer_norm import layer_norm
 from tinyvit.ops.softmax import softmax, softmax_backward
@@ -141,6 +141,34 @@ def test_what_follows_from_what_was_expected_is_told(found, said):
     fault = related(found(x, r), x, {"`r`": r})
     assert (fault is None) == (said is None)
     assert said is None or said in fault[1]
+
+
+def test_equal_parts_in_another_order_are_told():
+    i, f, g, o = np.random.default_rng(4).standard_normal((4, 2, 5))
+    right = np.concatenate([i, f, g, o], axis=1)
+    said = wrong_order(np.concatenate([i, f, o, g], axis=1), right)
+    assert said == "has the right numbers, but its 4 parts along axis 1 stand in the order 0, 1, 3, 2"
+    assert wrong_order(np.concatenate([i, f, o, o], axis=1), right) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: 0, "is 0 at index 1 of axis 0, and right everywhere else"),
+        (lambda x: -x, "has the wrong sign at index 1 of axis 0, and right everywhere else"),
+        (lambda x: 3 * x, "is 3 times what is expected at index 1 of axis 0, and right everywhere else"),
+        (lambda x: x + 1, None),
+        (lambda x: x, None),
+    ],
+)
+def test_what_is_wrong_in_a_part_alone_is_told(change, said):
+    x = np.random.default_rng(4).standard_normal((3, 5))
+    found = x.copy()
+    found[1] = change(x[1])
+    fault = partly(found, x)
+    assert (fault and fault[1].partition(":")[0]) == said
+    if said and " 0 " in said:  # and the other way round
+        assert partly(x, found)[1].startswith("is not 0 at index 1 of axis 0")
 
 
 @pytest.mark.parametrize(
