@@ -27,7 +27,7 @@ def repeated(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _made(node) & _read(node):
             says = f"{_step(node)} is applied twice"
-            yield "order", says, (Change(*_moved(node, [node, node]), "order", says, ("order", says)),)
+            yield "scale", says, (Change(*_moved(node, [node, node]), "scale", says, ("scale", says)),)
 
 
 def overwritten(tree):
