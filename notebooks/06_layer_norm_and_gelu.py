@@ -494,14 +494,14 @@ mlp_report = tinyvit.gradcheck(mlp, mlp_backward, x, wide)
 print(mlp_report)
 
 # %% [markdown]
-# **Exercise: the MLP's way back**, with `linear_backward` (`tinyvit.layers.linear`) and `gelu_backward`.
+# **Exercise: the MLP's way back**, with `linear_backward` (`tinyvit.layers.linear`), `gelu_backward`, and `dropout_backward` (`tinyvit.ops.dropout`).
 
 
 # %%
 def my_mlp_backward(dy, p, c):
     """dy [B, T, D], p {"fc1": {"w": [D, M], "b": [M]}, "fc2": {"w": [M, D], "b": [D]}} -> dx [B, T, D] and g, a tree like p.
 
-    The cache {"fc1", "gelu", "dropout1", "fc2", "dropout2"} holds the cache of each part; there is no dropout here.
+    The cache {"fc1", "gelu", "dropout1", "fc2", "dropout2"} holds the cache of each part, in the order of the forward pass.
     """
 
 

@@ -10,12 +10,16 @@ import numpy as np
 
 from tests.reference import naive, naive_pyramids, naive_sequences
 from tinyvit.layers.embedding import patch_embedding_backward
+from tinyvit.layers.encoder_block import encoder_block
 from tinyvit.layers.gru_cell import gru_cell_backward
 from tinyvit.layers.layer_norm import layer_norm
 from tinyvit.layers.linear import linear, linear_backward
-from tinyvit.layers.mlp import mlp
+from tinyvit.layers.mlp import ACTIVATIONS, mlp
 from tinyvit.layers.multi_head_attention import multi_head_attention
+from tinyvit.layers.post_norm_block import post_norm_block_backward
 from tinyvit.ops.attention import attention, attention_backward
+from tinyvit.ops.convolution import patch_convolution_backward
+from tinyvit.ops.dropout import NO_MASKS
 from tinyvit.ops.gelu import gelu_tanh
 
 
@@ -447,7 +451,8 @@ def sparse_loop(q, k, v, plan, bias=None):
 def sparse_backward_loop(dy, c, put=np.add.at):
     """Group by group: one group's keys are other groups' too."""
     tokens = dy.shape[-2]
-    grads = [np.zeros_like(dy), np.zeros_like(c["k"]), np.zeros_like(c["v"]), np.zeros_like(c["bias"])]
+    grads = [np.zeros_like(dy), np.zeros_like(c["k"]), np.zeros_like(c["v"])]
+    grads.append(np.zeros((*dy.shape[:-1], tokens), dy.dtype))
     for part in c["groups"]:
         for g, queries in enumerate(part["queries"]):
             keys, one = part["keys"][g], {name: part[name][..., g, :, :] for name in "qkva"}
@@ -726,6 +731,30 @@ def additive_backward_by(dkv=lambda values, keys: values + keys):
         return dq @ p["q"]["w"].T, dkv(np.einsum("bts,btd->bsd", a, dy), dk @ p["k"]["w"].T), g
 
     return backward
+
+
+def attention_of_flipped_heads(q, k, v, bias=None):
+    """Its result has nothing to do with attention any more, but its cache shows where it began."""
+    y, _ = attention_by(lambda s, q: along(s, -1))(q, k, v, bias)
+    return y + np.cos(np.arange(y.size)).reshape(y.shape), {"a": along(scores(q, k, bias), -1)[:, ::-1]}
+
+
+def dropout_before_gelu(x, p, *, gelu="erf", masks=NO_MASKS):
+    """The first mask stands one step too early."""
+    x = linear(x, p["fc1"])[0] * masks.get("fc1", 1)
+    return linear(ACTIVATIONS[gelu](x)[0], p["fc2"])[0] * masks.get("fc2", 1), {}
+
+
+def norms_exchanged(dz, p, c):
+    """All gradients are right, and two are under each other's names."""
+    dz, g = post_norm_block_backward(dz, p, c)
+    return dz, g | {"ln1": g["ln2"], "ln2": g["ln1"]}
+
+
+def last_place(dy):
+    """Where of a map [B, H, W, D] the last place is."""
+    rows, columns = np.indices(dy.shape[1:3])
+    return ((rows == dy.shape[1] - 1) & (columns == dy.shape[2] - 1))[..., None]
 
 
 RIGHT = {  # (exercise, answer, and for a backward pass with a cache of its own, its forward pass)
@@ -1023,8 +1052,8 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     "twice too large": ("softmax_backward", "scale", "2 times", lambda dy, c: 2 * softmax_jacobian(dy, c)),
     "only the first image": (
         "softmax_backward",
-        "value",
-        "all at index 1 of axis 0",
+        "missing term",
+        "is 0 at index 1 of axis 0, and right everywhere else",
         lambda dy, c: np.concatenate([softmax_jacobian(dy, c)[:1], 0 * dy[1:]]),
     ),
     "tanh for erf": ("gelu", "value", "tanh form", lambda x: (gelu_tanh(x)[0], {})),
@@ -1242,11 +1271,62 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
         "the K - 1 other classes",
         smoothing_for_others,
     ),
-    "heads in reverse order": (
-        "multi_head_attention",
+    "heads in reverse order": ("multi_head_attention", "order", "the heads stand in reverse order", heads_reversed),
+    "a cache that says where": (
+        "attention",
         "order",
-        "the first array that is not the package's is att/q: it has the right numbers in reverse order along axis 1",
-        heads_reversed,
+        "the first array that is not the package's is a: it has the right numbers in reverse order along axis 1",
+        attention_of_flipped_heads,
+    ),
+    "padded with ones": (
+        "unfold",
+        "value",
+        "`ones` stands in the place of `zeros`",
+        lambda x, kernel, stride=1: (windows_loop(x - 1, kernel, stride)[0] + 1, {}),
+    ),
+    "GELU behind dropout": ("mlp", "order", "`dropout` comes before", dropout_before_gelu),
+    "eps kept for itself": (
+        "class_readout",
+        "value",
+        "eps is always 1e-6",
+        lambda z, p, *, eps=1e-6: (layer_norm(z[:, 0], p)[0], {}),
+    ),
+    "a mask in the block forgotten": (
+        "encoder_block",
+        "missing term",
+        "in `y, c['dropout'] = dropout(y, masks.get('msa'))`",
+        lambda z, p, *, masks=NO_MASKS, **options: encoder_block(z, p, masks={"mlp": masks.get("mlp", {})}, **options),
+    ),
+    "two LayerNorms' gradients under each other's names": (
+        "post_norm_block_backward",
+        "order",
+        "g/ln2 and g/ln1 are exchanged",
+        norms_exchanged,
+    ),
+    "no gradient for the padding": (
+        "token_embedding_backward",
+        "missing term",
+        "g/w is 0 at index 2 of axis 0, and right everywhere else",
+        lambda dy, p, c: {"w": (np.arange(len(p["w"]))[:, None] != 2) * looked_up_by(np.add.at)(dy, p, c)["w"]},
+    ),
+    "the last place of a kernel": (
+        "patch_convolution_backward",
+        "missing term",
+        "dw has only what the last index along axes 1 and 2",
+        lambda dy, c: (
+            patch_convolution_backward(dy, c)[0],
+            patch_convolution_backward(np.where(last_place(dy), dy, 0), c)[1],
+            dy.sum(axis=(0, 1, 2)),
+        ),
+    ),
+    "all tokens but the first": (
+        "linear_backward",
+        "missing term",
+        "g/b lacks what the first index along axis 1",
+        lambda dy, p, c: (
+            linear_backward(dy, p, c)[0],
+            linear_backward(dy, p, c)[1] | ({"b": dy[:, 1:].sum(axis=(0, 1))} if "b" in p else {}),
+        ),
     ),
     "no scale": (
         "multi_head_attention",
@@ -1337,6 +1417,8 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
         "is wrong in",
         share_by(lambda i, M, s: int((i - s) / M)),
     ),
+    "windows displaced the other way": ("windows", "sign", "wrong sign", share_by(lambda i, M, s: (i + s) // M)),
+    "the pattern of windows that stay": ("windows", "missing term", "is missing", share_by(lambda i, M, s: i // M)),
     "what is cut off joins the other side": (
         "windows",
         "value",

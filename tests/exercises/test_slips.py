@@ -1,5 +1,6 @@
 """Slips that no list of mistakes names: what the marker says of them, and that it says nothing against the evidence."""
 
+import inspect
 import math
 import re
 from pathlib import Path
@@ -10,9 +11,9 @@ import pytest
 from tinyvit import exercises
 from tinyvit.checks import cases
 from tinyvit.exercises import slips, textbook
-from tinyvit.exercises.answer import in_one_line
+from tinyvit.exercises.answer import by_name, in_one_line
 from tinyvit.exercises.catalogue import exercises as all_exercises
-from tinyvit.exercises.diagnosis import exchanged, related
+from tinyvit.exercises.diagnosis import exchanged, partly, related, wrong_order
 from tinyvit.exercises.source import with_code
 from tinyvit.layers.layer_norm import layer_norm
 from tinyvit.ops.softmax import softmax, softmax_backward
@@ -54,6 +55,21 @@ def test_the_answers_without_a_slip_are_right():
 def test_the_textbook_computes_what_the_package_does(name, function):
     verdict = exercises.check(name, function)
     assert verdict and "is not the package's" not in verdict.says, verdict
+
+
+@pytest.mark.parametrize("name", textbook.FUNCTIONS)
+def test_the_textbook_runs_in_the_packages_place(name):
+    """Among the globals of the package's file: a name that is not there would leave no slip to be tried."""
+    exercise = all_exercises()[name]
+    inputs, keywords = exercise.arguments(exercise.calls[0], exercise.forward)
+    right = by_name(exercise, exercise.function(*inputs, **keywords))
+    function = inspect.unwrap(exercise.function)
+    code = slips.code_of(slips.Slip(function, "right", "nothing is changed", ()))
+    with with_code(function, code):
+        found = by_name(exercise, exercise.function(*inputs, **keywords))
+    assert function.__code__ is not code and found.keys() == right.keys()
+    for name, array in right.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-9, atol=1e-12)
 
 
 def test_every_slip_ends_and_what_it_changed_is_as_before():
@@ -125,6 +141,34 @@ def test_what_follows_from_what_was_expected_is_told(found, said):
     fault = related(found(x, r), x, {"`r`": r})
     assert (fault is None) == (said is None)
     assert said is None or said in fault[1]
+
+
+def test_equal_parts_in_another_order_are_told():
+    i, f, g, o = np.random.default_rng(4).standard_normal((4, 2, 5))
+    right = np.concatenate([i, f, g, o], axis=1)
+    said = wrong_order(np.concatenate([i, f, o, g], axis=1), right)
+    assert said == "has the right numbers, but its 4 parts along axis 1 stand in the order 0, 1, 3, 2"
+    assert wrong_order(np.concatenate([i, f, o, o], axis=1), right) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: 0, "is 0 at index 1 of axis 0, and right everywhere else"),
+        (lambda x: -x, "has the wrong sign at index 1 of axis 0, and right everywhere else"),
+        (lambda x: 3 * x, "is 3 times what is expected at index 1 of axis 0, and right everywhere else"),
+        (lambda x: x + 1, None),
+        (lambda x: x, None),
+    ],
+)
+def test_what_is_wrong_in_a_part_alone_is_told(change, said):
+    x = np.random.default_rng(4).standard_normal((3, 5))
+    found = x.copy()
+    found[1] = change(x[1])
+    fault = partly(found, x)
+    assert (fault and fault[1].partition(":")[0]) == said
+    if said and " 0 " in said:  # and the other way round
+        assert partly(x, found)[1].startswith("is not 0 at index 1 of axis 0")
 
 
 @pytest.mark.parametrize(

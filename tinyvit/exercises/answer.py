@@ -8,6 +8,7 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.arrays import copied, same
+from tinyvit.exercises.exercise import OPTIONAL
 
 SHOWN = 5  # names in a sentence
 LONGEST = 200  # characters of an error's message
@@ -65,6 +66,8 @@ def by_name(exercise, found):
         raise Wrong("form", f"It is to return {len(names)} things: return {', '.join(names)}.")
     arrays = {}
     for name, value in zip(names, found, strict=True):
+        if value is None and name in OPTIONAL:  # there is nothing that it would be the gradient of
+            continue
         arrays |= {f"{name}/{leaf}" if leaf else name: array for leaf, array in trees.walk(value)}
     return arrays
 
@@ -72,7 +75,7 @@ def by_name(exercise, found):
 def check_form(found, expected):
     """Raise Wrong unless there are arrays of the right dtypes under the right names."""
     missing = [name for name in expected if name not in found]
-    extra = [name for name in found if name not in expected]
+    extra = [name for name in found if name not in expected and name not in OPTIONAL]
     if nested := [name for name in missing if any(other.startswith(f"{name}/") for other in extra)]:
         raise Wrong("form", f"{nested[0]} is a list or a dictionary: expected an array.")
     words = [f"It does not return {listed(missing)}."] if missing else []

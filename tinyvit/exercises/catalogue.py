@@ -10,6 +10,7 @@ import numpy as np
 
 from tinyvit import checks
 from tinyvit.exercises.exercise import SIZES, Exercise
+from tinyvit.exercises.further import FORWARD_ALONE, further
 from tinyvit.layers import (
     alignment,
     decoder_block,
@@ -70,9 +71,11 @@ def exercises():
     found = {}
 
     def pair(forward, backward, calls, gradients, results=("y",), **options):
-        found[forward.__name__] = Exercise(forward, calls, results, **options)
+        name, more = forward.__name__, further().get(forward.__name__, [])
+        found[name] = Exercise(forward, calls, results, further=more, **options)
         if backward:
-            found[backward.__name__] = Exercise(forward, calls, gradients, backward=backward, **options)
+            more = [call for call in more if not any(option in call[1] for option in FORWARD_ALONE.get(name, ()))]
+            found[backward.__name__] = Exercise(forward, calls, gradients, backward=backward, further=more, **options)
 
     cases = checks.cases()
 

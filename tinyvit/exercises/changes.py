@@ -20,6 +20,7 @@ ALIKE = {  # what one function is easily taken for
     "sigmoid": ("tanh",),
     "tanh_backward": ("sigmoid_backward",),
     "sigmoid_backward": ("tanh_backward",),
+    "zeros": ("ones",),
 }
 NOUNS = {"var": "variance", "max": "maximum", "min": "minimum"}
 OTHERS = {"np", "xp", "math", "c", "p", "g", "_"}  # names that are no arrays
@@ -58,7 +59,12 @@ def changes_of(node, parents, tree):
         where = _shown(node, parents)
         for rule in rules:
             for kind, says, new in rule(node, parents, tree):
-                yield Change(node, new, kind, f"{says}{where}", (kind, says.partition(" runs ")[2] or says))
+                yield Change(node, new, kind, f"{says}{where}", (kind, _likewise(says)))
+
+
+def _likewise(says):
+    """What these words have in common with those for the same mistake elsewhere."""
+    return next((says.partition(verb)[2] for verb in (" runs ", " keeps ") if verb in says), says)
 
 
 def _in_check(node, parents):
@@ -98,7 +104,7 @@ def _sum(node, parents, tree):
         within = ast.BinOp(ast.BinOp(a.left, node.op, b), ast.Mult(), a.right)
         yield "order", f"{_named(b)} is multiplied by {_named(a.right)} as well", within
     overwritten = isinstance(parents[node], ast.Assign) and text_of(parents[node].targets[0]) == text_of(a)
-    if overwritten and isinstance(a, ast.Subscript):
+    if overwritten and (isinstance(a, ast.Subscript) or _in_loop(node, parents)):
         yield "missing term", f"{_named(a)} is overwritten, not added to,", b
     else:
         yield "missing term", f"the term {_named(a)} is missing", b if plus else ast.UnaryOp(ast.USub(), b)
@@ -114,6 +120,12 @@ def _sum(node, parents, tree):
         yield "value", f"{_named(b)} stands in the root, not outside,", ast.Call(a.func, [inside], [])
 
 
+def _in_loop(node, parents):
+    while node in parents and not isinstance(node, ast.For):
+        node = parents[node]
+    return isinstance(node, ast.For)
+
+
 def _product(node, parents, tree):
     """a * b"""
     a, b = node.left, node.right
@@ -124,6 +136,33 @@ def _product(node, parents, tree):
         yield "scale", f"{_named(other)} is divided by {_named(one)}, not multiplied,", ast.BinOp(other, ast.Div(), one)
     yield "value", f"{_named(a)} and {_named(b)} are added, not multiplied,", ast.BinOp(a, ast.Add(), b)
     yield from _scaled(node)
+    yield from _multiplied_out(a, b)
+    yield from _multiplied_out(b, a)
+
+
+def _multiplied_out(total, factor):
+    """(a + b) * factor, as a * factor + b * factor: with another power of the factor in one of the terms."""
+    terms = _terms(total)
+    for i, (term, _) in enumerate(terms if len(terms) > 1 else ()):
+        squared = ast.BinOp(ast.BinOp(term, ast.Mult(), factor), ast.Mult(), factor)
+        for kind, says, wrong in (
+            ("missing term", f"the factor {_named(factor)} is missing in the term {_named(term)}", term),
+            ("scale", f"the factor {_named(factor)} is there twice in the term {_named(term)}", squared),
+        ):
+            parts = [(ast.BinOp(each, ast.Mult(), factor), op) for each, op in terms]
+            parts[i] = wrong, terms[i][1]
+            yield (
+                kind,
+                says,
+                functools.reduce(lambda left, part: ast.BinOp(left, part[1], part[0]), parts[1:], parts[0][0]),
+            )
+
+
+def _terms(node):
+    """[(a, +), (b, +), (c, -)] of a + b - c."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
+        return [*_terms(node.left), (node.right, node.op)]
+    return [(node, ast.Add())]
 
 
 def _scaled(node):
@@ -150,6 +189,10 @@ def _matrix_product(node, parents, tree):
         yield "order", f"{_named(one)} is transposed", new
     yield "order", f"{_named(b)} stands to the left of {_named(a)}", ast.BinOp(b, ast.MatMult(), a)
     yield "value", f"{_named(a)} and {_named(b)} are multiplied entry by entry", ast.BinOp(a, ast.Mult(), b)
+    last = filled("_0[..., -1:]", a), filled("_0[..., -1:, :]", b)
+    says = f"only the last term of the sum in {_named(node)} is there"
+    yield "missing term", says, ast.BinOp(last[0], ast.MatMult(), last[1])
+    yield "scale", f"{_named(node)} is a mean, not a sum,", filled("_0 / _1.shape[-1]", node, a)
     yield from _scaled(node)
 
 
@@ -199,6 +242,11 @@ def _call(node, parents, tree):
             yield "missing term", f"`{function}` is missing", first
         elif count == 2:
             yield "missing term", f"`{function}` is missing", ast.Tuple([first, ast.Dict([], [])], ast.Load())
+    if function in ("tanh", "gelu", "gelu_tanh") and isinstance(parents[node], ast.Assign):
+        relu = filled(
+            "(_0 * (_0 > 0), {})" if isinstance(parents[node].targets[0], ast.Tuple) else "_0 * (_0 > 0)", *node.args
+        )
+        yield "value", f"ReLU stands in the place of `{function}`", relu
     for other in ALIKE.get(function, ()):
         text = text_of(node.func)
         name = ast.parse(text[: len(text) - len(function)] + other if other != "sigmoid" else other, mode="eval").body
@@ -250,10 +298,11 @@ def _reduction(node, function):
     if right == 1 and not kept:
         form = f"{text_of(array)}[:, 1:].{function}(axis=1)"
         yield "order", f"the {what} leaves out the first row", ast.parse(form, mode="eval").body
-    if isinstance(right, int) and not kept:
-        for of in arrays:
-            first = ast.parse(f"({text_of(of)}).take(0, axis={right})", mode="eval").body
-            yield "missing term", f"only the first along axis {right} is taken, not the {what},", first
+    if isinstance(right, int):
+        for of, (which, index) in itertools.product(arrays, (("first", "0"), ("last", "-1"))):
+            index = f"[{index}]" if kept else index
+            one = ast.parse(f"({text_of(of)}).take({index}, axis={right})", mode="eval").body
+            yield "missing term", f"only the {which} along axis {right} is taken, not the {what},", one
     if kept:
         of_squares = ast.BinOp(array, ast.Mult(), array)
         yield (
@@ -340,6 +389,9 @@ def _slice(node, parents, tree):
                 yield "order", f"the slice `{text_of(node)}` {begins} {words}", ast.Slice(**ends, step=node.step)
             ends = {"lower": node.lower, "upper": node.upper} | {end: None}
             yield "order", f"the slice `{text_of(node)}` is longer", ast.Slice(**ends, step=node.step)
+    if (node.lower is None) != (node.upper is None) and node.step is None:
+        other = ast.Slice(node.upper, node.lower)
+        yield "order", f"the parts before and from `{text_of(node.lower or node.upper)}` on are exchanged", other
     if text_of(node) == "1:":
         yield "order", "the slice `1:` leaves out the last, not the first,", ast.Slice(None, ast.Constant(-1), None)
 
@@ -362,8 +414,30 @@ def _constant(node, parents, tree):
                 yield kind, f"{other:g} stands in the place of {value}", ast.Constant(other)
 
 
+def _scatter(node, parents, tree):
+    """np.add.at(array, index, values), a line of its own"""
+    if isinstance(node.value, ast.Call) and text_of(node.value.func) in ("np.add.at", "xp.add.at"):
+        array, index, values = node.value.args
+        target = ast.parse(f"{text_of(array)}[{text_of(index)}] = 0").body[0].targets
+        added = ast.BinOp(ast.parse(text_of(target[0]), mode="eval").body, ast.Add(), values)
+        array = _named(array)
+        says = (
+            f"{array} keeps one gradient of an index that is there several times: += does not add them up (np.add.at)"
+        )
+        yield "missing term", says, ast.Assign(target, added)
+        says = f"{array} keeps the last gradient of an index that is there several times: they are to be added up"
+        yield "missing term", says, ast.Assign(target, values)
+
+
 def _series(node, parents, tree):
     """What is listed, in another order: (a, b), [a, b]; also on the left of =, and in return."""
+    if isinstance(node.ctx, ast.Store) and text_of(getattr(parents[node], "value", node)).startswith("xp.split("):
+        right = ", ".join(map(text_of, node.elts))
+        for other in itertools.permutations(node.elts):
+            if list(other) != node.elts:
+                says = f"the parts are taken as {', '.join(map(text_of, other))}: their order is {right}"
+                yield "order", says, ast.Tuple(list(other), ast.Store())
+        return
     called = isinstance(parents[node], ast.Subscript | ast.keyword) or not 2 <= len(node.elts) <= 4
     if called or any(isinstance(each, ast.Constant) for each in node.elts):
         return
@@ -421,6 +495,27 @@ def _operand(node, parents, tree):
         yield "operand", f"`{function}` is applied twice to `{text}`", ast.Call(made[0].func, [node], [])
 
 
+def _option(node, parents, tree):
+    """The default of an option in the place of what was asked for."""
+    default = _defaults(tree).get(node.id)
+    if default is not None and isinstance(node.ctx, ast.Load):
+        yield "missing term", f"{node.id} is ignored: it is taken to be {text_of(default)}", default
+
+
+@functools.cache
+def _defaults(tree):
+    """{the name of an option: its default}"""
+    signature = tree.body[0].args
+    count = len(signature.defaults)
+    found = dict(
+        zip([each.arg for each in signature.args[len(signature.args) - count :]], signature.defaults, strict=True)
+    )
+    found |= {
+        each.arg: default for each, default in zip(signature.kwonlyargs, signature.kw_defaults, strict=True) if default
+    }
+    return found
+
+
 @functools.cache
 def arrays_of(tree):
     """The names that a function computes with, and the entries of its cache and parameters that it reads."""
@@ -457,5 +552,6 @@ RULES = {
     ast.Constant: (_constant,),
     ast.Tuple: (_series,),
     ast.List: (_series,),
-    ast.Name: (_operand,),
+    ast.Name: (_operand, _option),
+    ast.Expr: (_scatter,),
 }

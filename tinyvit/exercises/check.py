@@ -19,8 +19,10 @@ from tinyvit.exercises.diagnosis import (
     agrees,
     any_factor,
     arrays,
+    axes_named,
     exchanged,
     known_factor,
+    partly,
     related,
     same_numbers,
     where_wrong,
@@ -98,6 +100,7 @@ def check(name, answer, forward=None):
         )
     if forward and not (verdict := check(exercise.forward.__name__, forward)):
         return verdict
+    exercise, not_tried = exercise.tried_with(answer, forward or exercise.forward)
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -115,12 +118,14 @@ def check(name, answer, forward=None):
     says = f"{listed(shapes)} {agree} with the package, and float32 stays float32."
     if name + "_backward" in exercises():
         says += f' Its cache is not marked here: exercises.check("{name}_backward", yours, forward=this) does that.'
+    if not_tried:
+        says += f" Not tried: {', '.join(not_tried)}, which {'its forward pass' if forward else 'it'} does not take."
     return Verdict(name, "right", says + of_cache)
 
 
 def is_right(name, answer):
     """Whether an answer does in every call what the package's function does. Nothing is diagnosed, or kept."""
-    exercise = exercises()[name]
+    exercise, _ = exercises()[name].tried_with(answer, exercises()[name].forward)
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -172,10 +177,11 @@ def _mark(exercise, call, answer, forward):
         return
     fine = [name for name in expected if name not in wrong]
     words = []
-    if says := exchanged(found, expected, wrong):
+    tried = _Tried(exercise, call, answer, forward, found, expected, wrong[0], fine)
+    if (says := exchanged(found, expected, wrong)) and not tried.known():
         kind = "order"
     else:
-        kind, says = _fault(_Tried(exercise, call, answer, forward, found, expected, wrong[0], fine))
+        kind, says = _fault(tried)
         if len(wrong) > 1:
             words = [f"It is the earliest on the way back; {listed(wrong[1:])} may follow from it."]
     if kind == "overflow":
@@ -184,6 +190,38 @@ def _mark(exercise, call, answer, forward):
     pair = found[wrong[0]], expected[wrong[0]]
     drawable = pair[0].shape == pair[1].shape and pair[1].size > 1 and np.isfinite(pair[0]).all()
     raise Wrong(kind, " ".join(words), (wrong[0], *pair) if drawable else None)
+
+
+class _Places(NamedTuple):
+    """Places of an upstream gradient: the first or the last along some axes, or all but these."""
+
+    axes: tuple
+    index: int  # 0 or -1
+    all_but: bool
+
+    @property
+    def says(self):
+        which = f"the {'last' if self.index else 'first'} index along {axes_named(self.axes)} of the upstream gradient"
+        if self.all_but:
+            return f"lacks what {which} contributes: it is to be the sum over all"
+        return f"has only what {which} contributes: it is to be the sum over all, each added to those before"
+
+    def chosen(self, dy):
+        """The upstream gradient with 0 in all other places."""
+        at = tuple(self.index if axis in self.axes else slice(None) for axis in range(dy.ndim))
+        chosen = np.zeros_like(dy)
+        chosen[at] = dy[at]
+        return dy - chosen if self.all_but else chosen
+
+
+def _places(shape):
+    """Which places of an upstream gradient of this shape to try."""
+    longer = [axis for axis, size in enumerate(shape) if size > 1]
+    for count in range(1, len(longer) + 1):
+        for axes, index in itertools.product(itertools.combinations(longer, count), (-1, 0)):
+            yield _Places(axes, index, False)
+    for axis, index in itertools.product(longer, (-1, 0)):
+        yield _Places((axis,), index, True)
 
 
 class _Tried(NamedTuple):
@@ -197,6 +235,13 @@ class _Tried(NamedTuple):
     expected: dict
     name: str
     fine: list
+
+    def known(self):
+        """The first known mistake of the function, or of its forward pass, that gives what came out; or None."""
+        exercise = self.exercise
+        known = mistakes(exercise.function.__name__)
+        known += mistakes(exercise.forward.__name__) if exercise.backward else ()
+        return next((mistake for mistake in known if self.made(mistake)), None)
 
     def made(self, *mistakes, part=None):
         """Whether these known mistakes give what came out, here and in all calls."""
@@ -220,6 +265,19 @@ class _Tried(NamedTuple):
                 )
             ):
                 return slip
+        return None
+
+    def contribution(self):
+        """Words if what came out is what one place of the upstream gradient contributes, or all but one; or None.
+
+        A backward pass is linear in the upstream gradient: with 0 in all other places, the package's says what comes of
+        this one.
+        """
+        dy = self.exercise.arguments(self.call, self.exercise.forward)[0][0] if self.exercise.backward else None
+        alone = self.alone()
+        for places in _places(np.shape(dy)):
+            if alone._gives(lambda call, places=places: _with_places(self.exercise, call, places)):
+                return places.says
         return None
 
     def given(self):
@@ -279,7 +337,8 @@ def _fault(tried):
     """
     exercise, name = tried.exercise, tried.name
     found, expected = tried.found[name], tried.expected[name]
-    if expected.dtype == bool:  # shown as 0 and 1
+    numbers = expected.dtype.kind == "f"
+    if not numbers:  # True and False are shown as 0 and 1
         found, expected = found.astype(int), expected.astype(int)
     shape = wrong_shape(found, expected)
     if shape and MENDED in shape:
@@ -287,10 +346,8 @@ def _fault(tried):
     if lost := np.sum(~np.isfinite(found)):
         where = f" in {lost} of {found.size} entries" if found.size > 1 else ""
         return "overflow", f"{name} is infinite or no number{where}"
-    known = mistakes(exercise.function.__name__)
-    for mistake in (*known, *(mistakes(exercise.forward.__name__) if exercise.backward else ())):
-        if tried.made(mistake):
-            return mistake.kind, f"{name}: {mistake.says}"
+    if mistake := tried.known():
+        return mistake.kind, f"{name}: {mistake.says}"
     for part, mistake in _of_parts(exercise):
         if tried.made(mistake, part=part):
             return mistake.kind, f"{name}: in {mistake.function}, {mistake.says}"
@@ -299,8 +356,12 @@ def _fault(tried):
             return fault[0], f"{name} {fault[1]}"
         if words := wrong_order(found, expected):
             return "order", f"{name} {words}"
+    in_part = partly(found, expected) if numbers and not shape else None
+    if not in_part and (words := tried.contribution()):
+        return "missing term", f"{name} {words}"
     if fault := _slip(tried, name):
         return fault
+    known = mistakes(exercise.function.__name__)
     if tried.fine:  # which the mistake has left out
         alone, to = tried.alone(), f", on the way to {name} alone"
         for mistake in known:
@@ -315,6 +376,8 @@ def _fault(tried):
         return "shape", f"{name} {shape}"
     if words := same_numbers(found, expected):
         return "order", f"{name} {words}"
+    if in_part:
+        return in_part[0], f"{name} {in_part[1]}"
     for one, other in itertools.combinations(known, 2):
         if tried.made(one, other):
             return one.kind, f"{name}, two things: {one.says}; and {other.says}"
@@ -374,6 +437,15 @@ def _with(exercise, call, *made, part=None):
         return _expected(exercise, wrong, exercise.arguments(call, forward))
     except Exception:  # a mistake may be impossible for these shapes, or in this pair
         return {}
+
+
+def _with_places(exercise, call, places):
+    """What the package's backward pass returns of these places of the upstream gradient; nothing if it has not them."""
+    (dy, *inputs), keywords = exercise.arguments(call, exercise.forward)
+    if np.ndim(dy) <= max(places.axes):
+        return {}
+    results = _expected(exercise, exercise.function, ((places.chosen(dy), *inputs), keywords))
+    return {name: array for name, array in results.items() if array is not None}
 
 
 def _with_slip(exercise, arguments, slip):

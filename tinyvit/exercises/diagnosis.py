@@ -9,6 +9,8 @@ from tinyvit import trees
 
 RTOL, ATOL = 1e-9, 1e-12  # two ways to compute the same in float64 differ by less
 MENDED = ": "  # behind a wrong shape, if it is known how to mend it
+PARTS = (2, 3, 4)  # the numbers of equal parts, side by side in one array, whose order is looked at
+MOST_PLACES = 4  # indices in a sentence
 MOST_AXES = 6  # the orders of more axes are too many to try
 
 
@@ -37,11 +39,11 @@ def wrong_shape(found, expected):
         for axes in itertools.combinations(range(found.ndim), count):
             for keep in (True, False):
                 if agrees(found.sum(axis=axes, keepdims=keep), expected):
-                    return f"{words}: sum it over {_axes(axes)}, what forward has copied, backward adds"
+                    return f"{words}: sum it over {axes_named(axes)}, what forward has copied, backward adds"
     for count in range(1, expected.ndim + 1):
         for axes in itertools.combinations(range(expected.ndim), count):
             if any(agrees(found, expected.sum(axis=axes, keepdims=keep)) for keep in (True, False)):
-                return f"{words}: it was summed over {_axes(axes)}, which should remain"
+                return f"{words}: it was summed over {axes_named(axes)}, which should remain"
     return words
 
 
@@ -77,6 +79,20 @@ def wrong_order(found, expected):
             if agrees(np.roll(found, step, axis), expected):
                 place = "early" if step > 0 else "late"
                 return f"has the right numbers, but along axis {axis} they stand one place too {place}"
+    return _parts_in_another_order(found, expected)
+
+
+def _parts_in_another_order(found, expected):
+    """Words if equal parts along an axis, as the gates of a cell, or heads, have changed places; None otherwise."""
+    for axis, count in itertools.product(range(found.ndim), PARTS):
+        if found.shape[axis] % count:
+            continue
+        parts = np.split(found, count, axis)
+        right = np.split(expected, count, axis)
+        order = [next((i for i, part in enumerate(right) if agrees(each, part)), None) for each in parts]
+        if sorted(order, key=str) == list(range(count)) != order:
+            numbers = ", ".join(map(str, order))
+            return f"has the right numbers, but its {count} parts along axis {axis} stand in the order {numbers}"
     return None
 
 
@@ -88,12 +104,65 @@ def same_numbers(found, expected):
 
 
 def exchanged(found, expected, wrong):
-    """Words if two results of these names each have the numbers of the other; None otherwise."""
+    """Words if two results of these names each have the numbers of the other, or all of them do; None otherwise."""
+    if groups := _all_exchanged(found, expected, wrong):
+        pairs = [f"{one} and {other} are exchanged" for one, other in groups]
+        return f"{'; '.join(pairs)}: each has the other's numbers"
     pairs = itertools.combinations(wrong, 2) if len(wrong) < 4 else ()  # of more, something before them is wrong
     for one, other in pairs:
         if agrees(found[one], expected[other]) and agrees(found[other], expected[one]):
             return f"{one} and {other} are exchanged: each has the other's numbers"
     return None
+
+
+def _all_exchanged(found, expected, wrong):
+    """The pairs of names, or of parts of a tree, that hold each other's numbers, if all that is wrong is in a pair."""
+    partner = {}
+    for name in wrong:
+        others = [other for other in wrong if other != name and agrees(found[name], expected[other])]
+        if len(others) != 1:
+            return None
+        partner[name] = others[0]
+    if any(partner[other] != name for name, other in partner.items()):
+        return None
+    pairs = [_without_common_end(name, other) for name, other in partner.items()]
+    return {frozenset(pair): pair for pair in reversed(pairs)}.values()
+
+
+def _without_common_end(one, other):
+    """g/ln1/gamma, g/ln2/gamma -> g/ln1, g/ln2"""
+    one, other = one.split("/"), other.split("/")
+    while one[-1] == other[-1] and min(len(one), len(other)) > 1:
+        one, other = one[:-1], other[:-1]
+    return "/".join(one), "/".join(other)
+
+
+def partly(found, expected):
+    """(kind, words) if some entries are right, and all others are wrong in one way: 0, not 0, or off by one factor."""
+    wrong = ~np.isclose(found, expected, rtol=RTOL, atol=ATOL)
+    if not wrong.any() or not (abs(expected[~wrong]) > ATOL).any():
+        return None
+    where = f"{_places(wrong)}, and right everywhere else"
+    if not (abs(found[wrong]) > ATOL).any():
+        return "missing term", f"is 0 {where}: something is left out there, or masked that is to stay"
+    if not (abs(expected[wrong]) > ATOL).any():
+        return "missing term", f"is not 0 {where}: it is to be 0 there, as behind a mask"
+    factor = _factor(found[wrong], expected[wrong]) if wrong.sum() > 2 else None
+    if factor is None:
+        return None
+    if math.isclose(factor, -1, rel_tol=1e-6):
+        return "sign", f"has the wrong sign {where}"
+    return "scale", f"{_times(factor, found[wrong][:1])} {where}"
+
+
+def _places(wrong):
+    """Where these entries are, in words: the indices along an axis if they are few, else their number."""
+    for axis in range(wrong.ndim):
+        at = np.flatnonzero(wrong.any(axis=tuple(i for i in range(wrong.ndim) if i != axis)))
+        if len(at) < wrong.shape[axis] and len(at) <= MOST_PLACES:
+            return f"at {'index' if len(at) == 1 else 'indices'} {', '.join(map(str, at))} of axis {axis}"
+    first = [int(i) for i in np.argwhere(wrong)[0]]
+    return f"in {wrong.sum()} of {wrong.size} entries, first at {first}"
 
 
 def related(found, expected, arrays):
@@ -212,7 +281,8 @@ def _in_every_entry(found):
     return " in every entry" if found.size > 1 else ""
 
 
-def _axes(axes):
+def axes_named(axes):
+    """'axis 1', 'axes 0 and 1'."""
     return f"axis {axes[0]}" if len(axes) == 1 else "axes " + " and ".join(map(str, axes))
 
 

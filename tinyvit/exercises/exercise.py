@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Exercise:
     has_cache: bool = True  # forward returns y, c, not y alone
     sizes: dict = field(default_factory=lambda: SIZES)  # of the axes: a wrong factor is often one of them
     way: tuple = ("g", "dp")  # what a backward pass computes first, as results or parts of them: g/o, dv, ...
+    further: list = field(default_factory=list, repr=False)  # calls that only an answer with their options is tried in
 
     @property
     def function(self):
@@ -41,6 +42,23 @@ class Exercise:
 
         return sorted(names, key=place)
 
+    def tried_with(self, answer, forward):
+        """(the exercise as this answer is tried, the options that it does not take).
+
+        Further calls, whose options the answer, or its forward pass, does not take, are left out.
+        """
+
+        def takes(call):
+            if self.backward:
+                keywords = self._backward_keywords(call)
+                return _binds(forward, *call) and _binds(answer, self._backward_inputs(call, None, None), keywords)
+            return _binds(answer, *call)
+
+        taken = [call for call in self.further if takes(call)]
+        tried = {name for _, keywords in self.calls + taken for name in keywords}
+        options = dict.fromkeys(name for _, keywords in self.further for name in keywords if name not in tried)
+        return replace(self, calls=self.calls + taken, further=[]), list(options)
+
     def arguments(self, call, forward):
         """What the function to write is called with: (inputs, keywords).
 
@@ -52,7 +70,7 @@ class Exercise:
         *inputs, keywords = copied([*call[0], call[1]])  # the forward pass may be one that the learner wrote
         y, c = forward(*inputs, **keywords)
         dy = np.random.default_rng(1).standard_normal(np.shape(y)).astype(np.asarray(y).dtype)
-        return self._backward_inputs(call, dy, c), {}
+        return self._backward_inputs(call, dy, c), self._backward_keywords(call)
 
     def named(self, call):
         """What the function to write is called with, each under its name: dicts of one entry."""
@@ -76,6 +94,23 @@ class Exercise:
 
     def _backward_inputs(self, call, dy, c):
         """The inputs of the backward pass, by the names of the package's: dy (dz, dloss) first, defaults left out."""
-        given = inspect.signature(self.forward).bind(*call[0], **call[1]).arguments | {"c": c}
-        _, *names = inspect.signature(self.backward).parameters
-        return (dy, *(given[name] for name in names if name in given))
+        given = self._given(call) | {"c": c}
+        _, *rest = inspect.signature(self.backward).parameters.values()
+        return (dy, *(given[each.name] for each in rest if each.kind is not each.KEYWORD_ONLY and each.name in given))
+
+    def _backward_keywords(self, call):
+        """The options of the backward pass that the forward pass has in this call as well."""
+        given, rest = self._given(call), inspect.signature(self.backward).parameters.values()
+        return {each.name: given[each.name] for each in rest if each.kind is each.KEYWORD_ONLY and each.name in given}
+
+    def _given(self, call):
+        return inspect.signature(self.forward).bind(*call[0], **call[1]).arguments
+
+
+def _binds(function, inputs, keywords):
+    """Whether a function can be called with these."""
+    try:
+        inspect.signature(function).bind(*inputs, **keywords)
+    except (TypeError, ValueError):  # the latter where it tells no signature
+        return False
+    return True
