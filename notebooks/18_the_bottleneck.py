@@ -106,8 +106,8 @@ for axes, question in zip(figure.subplots(1, 2, width_ratios=columns), questions
 figure
 
 # %% [markdown]
-# On the left "and" looks at 零, the zero that Chinese puts where a place is empty; on the right, without a zero, at 百 and 十, hundred and ten. Nobody
-# told the network which words belong together. Such a map is an **alignment**.
+# On the left "and" looks at 零, the zero that Chinese puts in an empty place; on the right, without a zero, at 百 and 十, hundred and ten. Nobody told
+# the network which words belong together. Such a map is an **alignment**.
 #
 # ## A state that reads
 #
@@ -227,7 +227,7 @@ for name, off in (("x", dx_open - dx), ("U", g_open["w"] - g["w"])):
     print(f"error in the parts r, z, n of {name}'s gradient:", *(f"{error:.0e}" for error in parts_off[name]))
 
 # %% [markdown]
-# All: h's; x's, in the part of $r$; those of $U_r$ and $U_n$.
+# All three are wrong: h's; x's in the part of $r$; the weights' in $U_r$ and $U_n$.
 #
 # Over a sequence, state $h_t$ reaches the loss directly, where something reads it (that part of its gradient is $dy_t$), and through state
 # $h_{t+1}$. So the gradient comes back step by step, $dh_t = dy_t + (\partial h_{t+1} / \partial h_t)^\top dh_{t+1}$. All steps share one matrix,
@@ -278,8 +278,8 @@ for length, loaded in copies.items():
     print(f"{length:2} letters are read: the decoder starts from", list(memory["states"][0][0].shape))
 
 # %% [markdown]
-# In use it is given what it has written, mistakes included ([the next notebook](19_from_recurrence_to_the_transformer.ipynb) measures the effect).
-# Up to a first mistake both are the same, so a sequence of which *every* letter is right is right both ways, and we count these.
+# In use the decoder is given what it has written, mistakes included ([the next notebook](19_from_recurrence_to_the_transformer.ipynb) measures the
+# effect). Up to a first mistake that is the same, so a sequence of which *every* letter is right is right both ways, and we count these.
 #
 # ## How much goes through?
 #
@@ -318,7 +318,7 @@ draw_wall(exact)
 # What fails first is the *learning* of a code for whole sequences ([Collins et al. 2017](https://arxiv.org/abs/1611.09913) found the same of many
 # recurrent networks). So more steps should move the wall, too. (On copying they do, in [the
 # lab](../docs/lab.md#must-all-of-a-sequence-pass-through-one-vector): of eight letters, from 48.3 ± 9.6 % after two epochs to 83.6 ± 4.3 % after
-# four.) This notebook's first network now learns its numerals in four times as many:
+# four.) This notebook's first network now learns its numerals in four times as many steps:
 
 # %%
 longer = train(numerals, epochs=16, dim=48)
@@ -352,13 +352,13 @@ axes.legend(frameon=False, fontsize=8)
 figure
 
 # %% [markdown]
-# It does. In copying, every letter is carried equally far; now the first to be written is the last that was read. With the few short distances
-# learning can begin (so Sutskever et al.).
+# It does. In copying, every letter is carried equally far; now the first to be written is the last that was read. Learning can begin with the few
+# short distances (Sutskever et al.).
 #
 # ## Looking back
 #
 # The encoder had a state after *every* token; the vector is only the last of them. So keep them all, $k_1 \ldots k_S$, and let the decoder's state
-# $q_t$ choose. It gives each a score, softmax makes these weights, and it takes the weighted mean:
+# $q_t$ choose. It gives each a score, softmax makes them weights, and it takes the weighted mean:
 #
 # $$ a_{ts} = \mathrm{softmax}_s(\mathrm{score}(q_t, k_s)) \qquad c_t = \sum_s a_{ts} k_s $$
 #
@@ -454,7 +454,7 @@ axes.legend(frameon=False, fontsize=8)
 figure
 
 # %% [markdown]
-# Beyond 12 nothing is right. (The vector now copies fewer even of 4 letters; only a ninth of its pairs have that length.)
+# Beyond 12 nothing is right. (The vector now copies fewer even of the sequences of 4 letters; only a ninth of its pairs have that length.)
 #
 # So attention removes the bottleneck, but here neither network reaches beyond the lengths of its training. In [the
 # lab](../docs/lab.md#must-all-of-a-sequence-pass-through-one-vector), with more training, looking back reaches some letters further (additive, with
@@ -524,8 +524,8 @@ exercises.check("dot_alignment_backward", my_dot_alignment_backward)
 # %% [markdown]
 # ## What we know now
 #
-# A recurrent network needs gates near 1 for the gradient to come back. Its vector, as the only way from reader to writer, is a bottleneck: width
-# moves the wall, at the price of its square. Attention keeps all states, and looks for the one that matters now.
+# A recurrent network needs gates near 1 for the gradient to come back. Its vector alone is a bottleneck: width moves the wall, at the price of its
+# square. Attention keeps all states, and looks for the one that matters now.
 
 # %%
 assert with_looks.accuracy > 0.9 and with_looks.accuracy > with_vector.accuracy + 0.5

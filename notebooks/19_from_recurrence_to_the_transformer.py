@@ -124,7 +124,7 @@ alignment_figure(texts[1], written[1])
 
 # %% [markdown]
 # On the right, `five`, `three`, `forty-` and `two` each look at their digit. `thousand` does not look at 千, but mostly at the end. The third numeral
-# has a `thousand` without any 千, so it cannot be relied on.
+# has a `thousand` without any 千, so 千 cannot be relied on.
 #
 # ## All steps at once
 #
@@ -219,7 +219,7 @@ for name, edits in (("with positions", []), ("without", [("z + waves", "z + 0 * 
 # ## Who may look at whom: masks
 #
 # Nobody may look at padding, and a decoder must not look at words that it is yet to write. Both are said by a **bias** added to the scores: 0 where
-# a query may look, $-\infty$ where not. Below, what may be looked at is blue; on the right is where the words do look (the mean over the heads).
+# a query may look, $-\infty$ where not. Below, what may be looked at is blue; on the right is where the words do look (mean over heads).
 
 # %%
 three = numbers(["五", "三千零五十", "五十万三千零四十二"])
@@ -398,7 +398,7 @@ figure
 # ## Teacher forcing, and what goes wrong in decoding
 #
 # In training the decoder is given the *true* words before each place ([teacher forcing](18_the_bottleneck.ipynb)). When it writes, it is given its
-# own words, mistakes included: it meets beginnings that no teacher ever gave it. This is **exposure bias** ([Ranzato et al.
+# own words, mistakes included: it meets beginnings that no teacher gave. This is **exposure bias** ([Ranzato et al.
 # 2016](https://arxiv.org/abs/1511.06732)). The model with a single epoch, `honest`, makes enough mistakes to study. Two scores: how many words are
 # right, and how many whole numerals. Which is lower when the model writes on its own?
 
@@ -443,9 +443,9 @@ figure
 #
 # ## Decoding with a cache of keys and values
 #
-# To write word $t$, `decode` could run on all words so far at every step. But no earlier word sees the new one, so their keys and values stay. Keep
-# them, and each step computes one token: `transformer_start` encodes the source into a state, `transformer_step` takes one word and the state, and
-# returns scores and the next state. Is that the same function, and what does it save at 64 words?
+# To write word $t$, `decode` could run on all words so far at every step. But no earlier word sees the new one, so their keys and values stay the
+# same. Keep them, and each step computes one token: `transformer_start` encodes the source into a state, `transformer_step` takes one word and the
+# state, and returns scores and the next state. Is that the same function, and what does it save at 64 words?
 
 # %%
 long = TransformerConfig(target_length=64, dim=64, mlp_dim=256)
