@@ -51,6 +51,7 @@ from tinyvit.models.transformer import (
 from tinyvit.models.writing import write_transformer
 from tinyvit.ops.attention import attention
 from tinyvit.ops.patterns import causal, pattern_bias
+from tinyvit.ops.softmax import softmax
 from tinyvit.ops.tokens import END, PADDING, START, no_padding, shifted
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain, readable
 
@@ -122,18 +123,18 @@ def alignment_figure(text, words):
 alignment_figure(texts[1], written[1])
 
 # %% [markdown]
-# On the right, `five`, `three`, `forty-` and `two` each look at their digit. `thousand` does not look at 千, but mostly at the end. The third
-# numeral has a `thousand`, too, without any 千 in it, so that character cannot be relied on.
+# On the right, `five`, `three`, `forty-` and `two` each look at their digit. `thousand` does not look at 千, but mostly at the end. The third numeral
+# has a `thousand` without any 千, so 千 cannot be relied on.
 #
 # ## All steps at once
 #
 # A recurrent layer computes $s_t = \mathrm{cell}(x_t, s_{t-1})$. **Self-attention** replaces it by
 #
-# $$ y_t = \sum_s a_{ts} v_s, \qquad a = \mathrm{softmax}\left( \frac{q k^\top}{\sqrt{d_k}} \right), $$
+# $$ y_t = \sum_s a_{ts} v_s, \qquad a = \mathrm{softmax}\left( \frac{q k^\top}{\sqrt{d}} \right), $$
 #
-# where queries, keys and values are made of the same tokens ([notebooks 3](03_attention.ipynb) and [4](04_heads.ipynb)). No $y_t$ waits for
-# another. But there are $T^2$ pairs. What do you expect of the time of a forward and a backward pass, on one core, at 16 tokens, and at 512? And
-# how much of the last token's gradient arrives at the first?
+# where queries, keys and values are made of the same tokens, with $d$ the width of a head ([notebooks 3](03_attention.ipynb) and
+# [4](04_heads.ipynb)). No $y_t$ waits for another. But there are $T^2$ pairs. How long will a forward and a backward pass take, on one core, at 16
+# tokens, and at 512? And how much of the last token's gradient arrives at the first?
 
 # %%
 D = 64
@@ -162,7 +163,7 @@ def milliseconds(step, x, repeats=5):
 
 
 def arriving(step, x):
-    """The size of the gradient at each token, from the last backwards; the last alone is given one."""
+    """The size of the gradient at each token, from the last backwards; dy is 0 but for the last token."""
     y, backward = step(x)
     dy = np.zeros_like(y)
     dy[:, -1] = rng.standard_normal(dy[:, -1].shape)
@@ -180,7 +181,8 @@ for name, (step, colour) in layers.items():
     left.plot(lengths, times[name], "o-", color=colour, label=name)
     right.plot(reach[name], color=colour, label=name)
     at_16, at_512, first = times[name][0], times[name][-1], reach[name][-1]
-    print(f"{name:14}16 tokens {at_16:.1f} ms, 512 tokens {at_512:.0f} ms; gradient 63 before: {first:.0e}")
+    print(f"{name:14}16 tokens {at_16:.1f} ms, 512 tokens {at_512:.0f} ms;", end=" ")
+    print(f"gradient at the first of 64 tokens: {first:.0e}")
 left.set(xscale="log", yscale="log", xlabel="tokens", ylabel="milliseconds")
 left.set_xticks(lengths, lengths)
 left.minorticks_off()
@@ -196,32 +198,28 @@ figure
 #
 # ## Which order?
 #
-# Self-attention computes the same for every order of its tokens. Here is the model's encoder with its positions and without, on a numeral and on
-# the same characters shuffled. How far will the states be apart?
+# Permute the tokens, and self-attention's results are permuted, nothing else. Here is the model's encoder with its positions and without, on a
+# numeral and on the same characters shuffled. How far will the states be apart?
 
 # %%
 first, second = numbers(["二百三十"]), numbers(["三百二十"])
-for name, edit in (
-    ("with positions", ("z + waves", "z + waves")),
-    ("without", ("z + waves", "z + 0 * waves")),
-):
-    with planted(sinusoidal_position, edit):
+# planted: the function is edited while the `with` lasts; waves are the positions
+for name, edits in (("with positions", []), ("without", [("z + waves", "z + 0 * waves")])):
+    with planted(sinusoidal_position, *edits):
         one, other = (encode(tokens, p, config)[0]["tokens"] for tokens in (first, second))
         apart = abs(one - other[:, [2, 1, 0, 3, 4]]).max()
     print(f"{name:15} the encoder's states for 230, and for 320 put into the same order: {apart:.0e} apart")
 
 # %% [markdown]
 # Without positions, 230 and 320 are the same set of characters. So sines and cosines of its place are added to each token ([notebook
-# 5](05_positions.ipynb) has the formula, and shows that one matrix leads from any place to the place $k$ further). They exist for every place, yet
-# a model does not understand longer sequences than those it learned from: in [the
-# lab](../docs/lab.md#must-all-of-a-sequence-pass-through-one-vector) Transformers with these positions copy 16 symbols without a mistake, and of
-# the sequences of 18 they copy 8.9 ± 12.4 % (five seeds, 95 % interval), which may be none.
+# 5](05_positions.ipynb) has the formula, and shows that one matrix leads from any place to the place $k$ further). They exist for every place, yet a
+# model fails on longer sequences than it learned from: in [the lab](../docs/lab.md#must-all-of-a-sequence-pass-through-one-vector) Transformers with
+# these positions, trained on 4 to 16 symbols, copy all sequences of 16, but of those of 18 only 8.9 ± 12.4 % (95 % interval, so it may be none).
 #
 # ## Who may look at whom: masks
 #
-# Nobody may look at padding, and a decoder must not look at words that it is yet to write. Both are said by a **bias** that is added to the scores:
-# 0 where a query may look, $-\infty$ where not. Below, what may be looked at is blue; on the right is where the words do look (the mean over the
-# heads).
+# Nobody may look at padding, and a decoder must not look at words that it is yet to write. Both are said by a **bias** added to the scores: 0 where
+# a query may look, $-\infty$ where not. Below, what may be looked at is blue; on the right is where the words do look (mean over heads).
 
 # %%
 three = numbers(["五", "三千零五十", "五十万三千零四十二"])
@@ -251,20 +249,22 @@ figure
 batch = {name: tokens[:64] for name, tokens in test.items()}
 logits, _ = transformer(batch, p, config)
 other = batch["target"].copy()
+# the decoder is given the target one place late, so at place 6 it has seen words 0 to 5 only
 other[:, 6:] = rng.integers(3, config.target_tokens, other[:, 6:].shape)
 blind = np.array_equal(transformer(batch | {"target": other}, p, config)[0][:, :7], logits[:, :7])
 print("no look at the future:", blind)
 
 short, both = numbers(["五"]), numbers(["五", "五十万三千零四十二"])
 company = {}
-for name, edit in (("masked", ("!= PADDING", "!= PADDING")), ("not masked", ("!= PADDING", "!= -1"))):
-    with planted(no_padding, edit):
+for name, edits in (("masked", []), ("not masked", [("!= PADDING", "!= -1")])):
+    with planted(no_padding, *edits):
         alone, padded = (encode(tokens, p, config)[0]["tokens"][0, :2] for tokens in (short, both))
     company[name] = abs(alone - padded).max()
     print(f"padding {name:10}: alone and in company {company[name]:.0e} apart")
 
 # %% [markdown]
-# **Break it.** Forget the causal mask while training. Will the loss be higher, or lower? And what will the model write?
+# **Break it.** Forget the causal mask while training. Will the loss be higher, or lower? And what will the model write? (Both learn for one epoch,
+# not three; the test loss is measured as each was trained, masked or not.)
 
 # %%
 forgotten = ("causal(first + z.shape[1])[first:]", "causal(first + z.shape[1])[first:] | True")
@@ -317,8 +317,8 @@ print(f"with a broken encoder_block: the logits change, ViT's by {hit_vit:.1f}, 
 print(f"by {hit_transformer:.1f}")
 
 # %% [markdown]
-# One function. (ViT's MLP has GELU where the Transformer of 2017 has ReLU; that is a keyword.) A ViT is the encoder of a Transformer, with patches
-# for words, and a class token in the decoder's place.
+# One function. (ViT's MLP has GELU where the Transformer of 2017 has ReLU; the keyword `gelu=` chooses.) A ViT is the encoder of a Transformer, with
+# patches for words, and a class token in the decoder's place.
 #
 # ## The decoder's block
 #
@@ -392,15 +392,15 @@ plain(axes)
 figure
 
 # %% [markdown]
-# It is: without warm-up post-norm hardly learns in these steps, with it slowly, and pre-norm needs none. (That is one seed and one learning rate.)
-# [Notebook 7](07_the_vision_transformer.ipynb) measures why.
+# It is: without warm-up post-norm hardly learns in these steps, with it slowly, and pre-norm needs none. (One seed, one learning rate.) [Notebook
+# 7](07_the_vision_transformer.ipynb) measures the gradients that Xiong et al. hold responsible.
 #
 # ## Teacher forcing, and what goes wrong in decoding
 #
 # In training the decoder is given the *true* words before each place ([teacher forcing](18_the_bottleneck.ipynb)). When it writes, it is given its
-# own words, mistakes included: it meets beginnings that no teacher ever gave it. This is called **exposure bias**. The model with a single epoch,
-# `honest`, makes enough mistakes to study. Two scores: how many words are right, and how many whole numerals. Which of them is lower when the model
-# writes on its own?
+# own words, mistakes included: it meets beginnings that no teacher gave. This is **exposure bias** ([Ranzato et al.
+# 2016](https://arxiv.org/abs/1511.06732)). The model with a single epoch, `honest`, makes enough mistakes to study. Two scores: how many words are
+# right, and how many whole numerals. Which is lower when the model writes on its own?
 
 # %%
 target, real = test["target"], test["target"] != PADDING
@@ -438,18 +438,20 @@ plain(axes)
 figure
 
 # %% [markdown]
-# Whole numerals are right equally often, and must be: up to its first mistake, the model is given exactly the words that the teacher gives. It is
-# the words *behind* a mistake that suffer, since every later word continues the wrong numeral.
+# Whole numerals are right equally often, and must be: up to its first mistake, the model is given exactly the teacher's words. It is the words
+# *behind* a mistake that suffer, since every later word continues the wrong numeral. (At place 12 both are right: only the end can stand there.)
 #
 # ## Decoding with a cache of keys and values
 #
-# To write word $t$, `decode` could be run on all words so far, anew at every step. But no earlier word sees the new one, so their keys and values
-# stay as they were. Keep them, and each step computes one token. Is that the same function, and what does it save at 64 words?
+# To write word $t$, `decode` could run on all words so far at every step. But no earlier word sees the new one, so their keys and values stay the
+# same. Keep them, and each step computes one token: `transformer_start` encodes the source into a state, `transformer_step` takes one word and the
+# state, and returns scores and the next state. Is that the same function, and what does it save at 64 words?
 
 # %%
 long = TransformerConfig(target_length=64, dim=64, mlp_dim=256)
 p_long = transformer_init(rng, long, dtype="float64")
 source = rng.integers(3, 13, (8, 16))
+long_text = rng.integers(3, 13, (8, 64))
 
 
 def step_anew(tokens, state, p, config):
@@ -467,7 +469,6 @@ def sixty_four(step, state):
     return np.stack(found, axis=1), 1000 * (process_time() - begun)
 
 
-long_text = rng.integers(3, 13, (8, 64))
 begin = transformer_start(source, p_long, long)
 kept, fast = sixty_four(transformer_step, begin)
 anew, slow = sixty_four(step_anew, begin | {"words": np.zeros((8, 0), int)})
@@ -476,12 +477,13 @@ print(f"largest difference {abs(kept - anew).max():.0e}; {slow:,.0f} ms anew, {f
 # %% [markdown]
 # ## Greedy, or a beam
 #
-# **Greedy** decoding takes the likeliest word at each step. Is that the likeliest sequence? Take this model: it begins with a (0.5) or b (0.4), or
-# ends at once (0.1). After a it ends (0.4), or writes another a or b (0.3 each). After b it ends (0.9), or writes another (0.05 each). What does
-# greedy decoding write, and what would be better?
+# **Greedy** decoding takes the likeliest word at each step. Is that the likeliest sequence? A **beam search** keeps the best few (`width`)
+# beginnings at each step. Take this model: it begins with a (0.5) or b (0.4), or ends at once (0.1). After a it ends (0.4), or writes one more, a or
+# b (0.3 each). After b it ends (0.9), or writes one more (0.05 each). What will each write?
 
 # %%
 a, b = 3, 4
+# columns: padding, start, end, a, b
 FIRST, AFTER = [1e-9, 1e-9, 0.1, 0.5, 0.4], {a: [1e-9, 1e-9, 0.4, 0.3, 0.3], b: [1e-9, 1e-9, 0.9, 0.05, 0.05]}
 
 
@@ -491,13 +493,13 @@ def toy(tokens, state):
 
 
 nothing, written_as = {"none": np.zeros((1, 1))}, {a: "a", b: "b", END: "<end>"}
-greedy_text = generate(toy, nothing, 1, 4)[0].tolist()
-beam_text, score = beam_search(toy, nothing, 1, 4, width=2, alpha=0)
+greedy_text = generate(toy, nothing, 1, 4)[0].tolist()  # one sequence, at most four tokens
+beam_text, score = beam_search(toy, nothing, 1, 4, width=2, alpha=0)  # alpha=0: no length penalty
 print("greedy:   ", *map(written_as.get, greedy_text), f"  probability {FIRST[a] * AFTER[a][END]:.2f}")
 print("beam of 2:", *map(written_as.get, beam_text[0].tolist()), f"  probability {np.exp(score[0]):.2f}")
 
 # %% [markdown]
-# A **beam search** keeps the best few beginnings at each step. On numerals, with `honest`:
+# On numerals, with `honest`:
 
 # %%
 beam_right, by_beam = written_right(honest, beam=4)
@@ -507,13 +509,24 @@ print(f"right: greedy {greedy_right.mean():.1%}, a beam of four {beam_right.mean
 of_beam, of_greedy = (differ & beam_right).sum(), (differ & greedy_right).sum()
 print(f"they differ in {differ.sum()} of {len(differ)}: in {of_beam} of these the beam is right,", end=" ")
 print(f"in {of_greedy} greedy decoding, in the others neither")
+
+
+def log_probability(words):
+    """Of each sequence [N, T], as `honest` sees it; the mean over those in which the two decodings differ."""
+    logits, _ = transformer(test | {"target": words}, honest, config)
+    of_words = np.take_along_axis(softmax(logits)[0], words[..., None], axis=-1)[..., 0]
+    return np.where(words == PADDING, 0, np.log(of_words)).sum(axis=1)[differ].mean()
+
+
+likely = {"greedy": log_probability(free), "beam": log_probability(by_beam)}
+print(f"mean log-probability where they differ: greedy {likely['greedy']:.2f}, beam {likely['beam']:.2f}")
 shown = np.flatnonzero(differ & beam_right)[0]
 for name, found in (("greedy", free), ("beam", by_beam)):
     print(f"{chinese.decode(test['source'][shown])} {name:6}: {english.decode(found[shown])}")
 
 # %% [markdown]
-# The beam finds likelier sequences, and likelier is often, not always, right. It would prefer short ones, since every word lowers the probability;
-# so its logarithm is divided by a length penalty ([Wu et al. 2016](https://arxiv.org/abs/1609.08144)).
+# The beam finds likelier sequences, and likelier is often, not always, right. It would prefer short sequences, since every word lowers the
+# probability; so a sequence's log-probability is divided by a length penalty ([Wu et al. 2016](https://arxiv.org/abs/1609.08144)).
 #
 # ## Exercises
 #
@@ -523,7 +536,10 @@ for name, found in (("greedy", free), ("beam", by_beam)):
 
 # %%
 def my_causal(tokens, queries=None):
-    """[T, T] of True and False: may query t look at key s? With `queries` (numbers), their rows alone."""
+    """[T, T] of True and False: may query t look at key s?
+
+    `queries`, if given: the places whose rows are wanted; [len(queries), T].
+    """
 
 
 verdict = exercises.check("causal", my_causal)
@@ -596,7 +612,7 @@ assert scores["teacher-forced"][1] == scores["on its own"][1]
 assert scores["teacher-forced"][0] > scores["on its own"][0]
 assert abs(kept - anew).max() < 1e-12 and slow > 3 * fast
 assert greedy_text == [a, END] and beam_text[0].tolist() == [b, END]
-assert beam_right.mean() > greedy_right.mean()
+assert beam_right.mean() > greedy_right.mean() and likely["beam"] > likely["greedy"]
 assert trees.count(p["encoder"]) == trees.count(p_vit["blocks"])
 
 # %% [markdown]

@@ -71,9 +71,9 @@ figure
 #
 # ## A loop that does not know what it trains
 #
-# An objective is a function: from some examples and the parameters to the loss and its gradient. The loop below is all that is common: 128 examples
-# a step, 1,200 steps, blocks of the same size, the same learning rate. From which objective will a model learn to add in the fewest steps, and from
-# which in the most?
+# An objective is a function of a random generator (only BERT's uses it), examples and parameters; it returns the loss and its gradient. Common to
+# all are the loop below, 128 examples a step, 1,200 steps, the blocks' size and the learning rate. From which objective will a model learn to add in
+# the fewest steps, and from which in the most?
 
 # %%
 BATCH, STEPS, EVERY = 128, 1200, 100
@@ -84,6 +84,7 @@ learned = {}
 def train(name, objective, scores, p, examples, steps=STEPS):
     """Parameters after so many steps of AdamW; `learned` notes each score, as the steps go by."""
     vector = flat(p)
+    # p's arrays look into `vector`: adamw_step moves both (notebook 9)
     p, moments = trees.views(vector, p), np.zeros((2, len(vector)), "float32")
     draws = np.random.default_rng(0)
     for step in range(1, steps + 1):
@@ -154,6 +155,7 @@ p_pair = train("translate", translate, {"whole answer": translated}, p_pair, pai
 tokens_in_all, length = len(whole.dataset.source.tokens), whole.dataset.length
 config_next = GPTConfig(tokens=tokens_in_all, length=length, **size)
 test = whole.test["tokens"]
+# ANSWER is the token `=`; True behind it, the end included
 in_answer = (np.cumsum(test == ANSWER, axis=1) - (test == ANSWER) > 0) & (test != PADDING)
 
 
@@ -171,16 +173,14 @@ p_next = gpt_init(rng, config_next)
 p_next = train("predict the next", predict_next, {"whole answer": continued}, p_next, whole.train)
 
 # %% [markdown]
-# Yet what is its loss? Look at the **surprise** (minus the logarithm of the true token's probability) at every place.
-# Where will it be near zero, and where can it *not* be?
+# How small can GPT's loss become? Look at the **surprise** (minus the logarithm of the true token's probability) at every place. Where will it be
+# near zero, and where can it *not* be?
 
 # %%
 logits, _ = gpt(shifted(test), p_next, config_next)
 surprise = [float(token_cross_entropy(logits[:, [t]], asked(test[:, [t]]))[0]) for t in range(8)]
 overall = float(token_cross_entropy(logits, asked(test))[0])
-floor = (2 * np.log(9) + 2 * np.log(10)) / (test != PADDING).sum(axis=1).mean()
 print(f"the loss over all places: {overall:.3f} nats a token")
-print(f"the floor:                {floor:.3f}")
 figure = new_figure(5, 2.3)
 axes = figure.subplots()
 axes.bar(range(8), surprise, color=[ORANGE] * 6 + [BLUE] * 2)
@@ -194,18 +194,25 @@ figure
 # %% [markdown]
 # The question was drawn at random, and nobody can foresee it: $\ln 10$ nats a digit, $\ln 9$ in front, where no zero may stand. All that can be
 # learned is the signs and the answer. So a language model's loss does not reach zero. Its **floor**, the least that it can be on average, is here
-# $2 \ln 9 + 2 \ln 10$, divided by the tokens of a sequence. For texts that people write, the floor is not known.
-#
+# $2 \ln 9 + 2 \ln 10$, divided by the tokens of a sequence. For texts that people write, it can only be estimated ([Shannon
+# 1951](https://doi.org/10.1002/j.1538-7305.1951.tb01366.x)).
+
+# %%
+floor = (2 * np.log(9) + 2 * np.log(10)) / (test != PADDING).sum(axis=1).mean()
+print(f"the floor: {floor:.3f} nats a token; the loss: {overall:.3f}")
+
+# %% [markdown]
 # ## Fill the blank
 #
 # **BERT** ([Devlin et al. 2019](https://arxiv.org/abs/1810.04805)) lets everybody look at everybody, as ViT does. Then the next token would be no
 # riddle: it is seen. So some tokens are **hidden**, and asked. Of the tokens, 15 % are asked; of these, 80 % are hidden, 10 % replaced by a random
-# token, and 10 % left as they are. Of a sum, whose `=` and end are never asked, 15 % are one token. Here is that on one sum, eight times:
+# token, and 10 % left as they are. `=` and the end are never asked; of a sum's other seven or eight tokens, 15 % is one, rounded. Here is that on
+# one sum, eight times:
 
 # %%
 sum_of_two = test[:1]
 letters = dict(enumerate(whole.dataset.source.tokens)) | {ANSWER: "=", HIDDEN: "▢", END: "", PADDING: ""}
-options = dict(first=len(SPECIAL_JOINED))
+options = dict(first=len(SPECIAL_JOINED))  # no token below `first` is asked
 for _ in range(8):
     given, targets = bert_file.hide(rng, sum_of_two, HIDDEN, tokens_in_all, **options)
     questions = [f"{letters[t]} at {k + 1}" for k, t in enumerate(targets[0]) if t != NO_TARGET]
@@ -240,10 +247,11 @@ def filled(p):
 
 
 def answered(p):
-    given, targets = hide_answers(test)
+    given, targets = hide_answers(test)  # every digit of the answer becomes ▢
     return answers_right(bert(given, p, config_blank)[0], test, targets != NO_TARGET)
 
 
+# how: a random number for each token; below MASKED (0.8) the token is hidden
 all_hidden = edited(bert_file.hide, ("how < MASKED,", "how < 1,"))
 start = bert_init(rng, config_blank)
 one_blank = {"one blank": filled}
@@ -251,7 +259,8 @@ p_short = train("as in the paper", fill_blank(bert_file.hide), one_blank, start,
 p_hidden = train("all hidden", fill_blank(all_hidden), one_blank, start, whole.train, STEPS // 3)
 
 # %% [markdown]
-# A BERT is later *used* on texts in which nothing is hidden. Show both complete sums. What do they say at a digit that they can see?
+# After so few steps both find about a third or less; that does not tell them apart. But a BERT is later *used* on texts in which nothing is hidden.
+# Show both complete sums. What do they say at a digit that they see?
 
 # %%
 says = {}
@@ -264,21 +273,22 @@ for name, p in (("as in the paper", p_short), ("all hidden", p_hidden)):
 
 # %% [markdown]
 # The model that was only ever asked at ▢ has learned nothing for a digit that it can see: its surprise there is above a guess's. The other cannot
-# know which of the tokens it sees are asked, or replaced, so it must understand them all.
+# know which of the tokens it sees are asked, or replaced, so it has to represent every token (Devlin et al., appendix A.1).
 #
 # Now hide a digit of the *question*, which follows from the answer behind it: which of the two can subtract, GPT or BERT? And which finds a whole
 # answer? BERT fills all blanks at once, each without knowing what is put into the others; and since one token of a sum is asked, it has never seen
-# two blanks in one. For both questions a BERT is trained for as many steps as the others.
+# two blanks in one sum. For both questions a BERT is trained for as many steps as the others.
 
 # %%
 both_scores = {"one blank": filled, "whole answer": answered}
 p_blank = train("fill the blank", fill_blank(bert_file.hide), both_scores, start, whole.train)
-behind = np.where(digits & ~in_answer, rng.random(test.shape), 0).argmax(axis=1)  # a digit of each question
+asked_at = np.where(digits & ~in_answer, rng.random(test.shape), 0).argmax(axis=1)  # a digit of each question
 hole = test.copy()
-hole[rows, behind] = HIDDEN
+hole[rows, asked_at] = HIDDEN
+# GPT sees only what stands before the digit, so from it the digit need not be hidden
 subtracts = {
-    "BERT": (bert(hole, p_blank, config_blank)[0].argmax(-1) == test)[rows, behind].mean(),
-    "GPT": (gpt(shifted(test), p_next, config_next)[0].argmax(-1) == test)[rows, behind].mean(),
+    "BERT": (bert(hole, p_blank, config_blank)[0].argmax(-1) == test)[rows, asked_at].mean(),
+    "GPT": (gpt(shifted(test), p_next, config_next)[0].argmax(-1) == test)[rows, asked_at].mean(),
 }
 adds = {
     "BERT": learned["fill the blank", "whole answer"][-1],
@@ -292,9 +302,9 @@ for name in subtracts:
 #
 # ## Name it
 #
-# ViT's objective is one **label** for everything it is given. Can a ViT read a sum? It takes patches, and a patch may be anything. Let each token
-# be a picture of 4 x 4 pixels, one of them white. Then the projection of a patch picks a row of its matrix, and that *is* the lookup of a token's
-# embedding:
+# ViT's objective is one **label** for everything it is given, here one of 199, since results go up to 198. Can the `vit` that read handwriting in
+# [notebook 0](00_start_here.ipynb) read a sum? It takes patches, and a patch may be anything. Let each token be a picture of 4 x 4 pixels, one of
+# them white. Then the projection of a patch picks a row of its matrix, and that *is* the lookup of a token's embedding:
 
 # %%
 PATCH = 4
@@ -311,6 +321,7 @@ config_name = tinyvit.ViTConfig(image=(4, 4 * source.shape[1]), channels=1, patc
 p_name = tinyvit.vit_init(rng, config_name)
 looked_up, _ = token_embedding(source, {"w": p_name["patch"]["w"]})
 projected, _ = patch_embedding(as_image(source), p_name["patch"], patch=PATCH)
+# the bias of a fresh patch embedding is 0
 same = abs((projected - looked_up)[source > END]).max()
 print(f"image {list(as_image(source).shape)}; patch embedding less token embedding: {same:.0e}")
 
@@ -318,13 +329,10 @@ figure = new_figure(4, 1.1)
 axes = figure.subplots()
 axes.imshow(as_image(source)[0, :, :, 0], cmap="gray")
 axes.set(xticks=1.5 + PATCH * np.arange(source.shape[1]), yticks=[])
+# the joined vocabulary has two more special tokens
 axes.set_xticklabels([letters[t + 2] if t > END else "" for t in source[0]])
 axes.tick_params(length=0)
 figure
-
-
-# %% [markdown]
-# Results go up to 198, so there are 199 labels. (`vit` is the function that read handwriting in [notebook 0](00_start_here.ipynb).)
 
 # %%
 values = {
@@ -350,8 +358,8 @@ p_name = train("name it", name_it, {"whole answer": named}, p_name, examples)
 # %% [markdown]
 # ## Beside each other
 #
-# All have had 1,200 steps, and sums that none of them has seen are asked. A whole answer is right if every digit is. BERT, whose objective is a
-# single blank with all else in sight, has a curve for that as well (dashed).
+# Each has had 1,200 steps; all are asked new sums. A whole answer is right if every digit is. BERT was trained on single blanks, and its share of
+# these right is dashed.
 
 # %%
 of_blanks = bert_file.hide(rng, whole.train["tokens"], HIDDEN, tokens_in_all, **options)[1]
@@ -384,12 +392,12 @@ figure
 
 # %% [markdown]
 # With the same block, sums and steps, three of the four answer nearly every new sum: the translator learns it first, then GPT, then the ViT. BERT
-# finds nearly every single blank, but fewer than half of the whole answers, which it was never asked for. Why this order? All of the translator's
-# targets belong to the answer (and with encoder and decoder it has twice the parameters). GPT has more targets, but most are the question's, where
-# little can be learned. One label of 199 says nothing about its digits: that 42 and 43 have a 4 in common has to be found out. (That is one seed,
-# one learning rate, and one small task.)
+# finds nearly every single blank, but fewer than half of the whole answers, which it was never asked for. Why this order? Possible reasons, none
+# tested here: all of the translator's targets belong to the answer (and with encoder and decoder it has twice the parameters). GPT has more targets,
+# but most are the question's, where little can be learned. One label of 199 says nothing about its digits: that 42 and 43 have a 4 in common has to
+# be found out. (That is one seed, one learning rate, and one small task.)
 #
-# Is it the same block? Compare the names and shapes of all models' parameters:
+# Is it the same block? Compare names and shapes in the stacks of blocks (of the translator, its encoder's), and let each answer three new sums:
 
 # %%
 blocks = {
@@ -483,7 +491,7 @@ verdict.picture()
 
 
 # %% [markdown]
-# The last one draws at random, so that its shares are marked: hide, replace and keep, and ask 15 %.
+# The last exercise draws at random, so its shares are marked: ask 15 %; of these hide 80 %, replace 10 %, keep 10 %.
 
 
 # %%
