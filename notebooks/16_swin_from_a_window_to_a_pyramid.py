@@ -336,8 +336,11 @@ MISTAKES = {  # which check looks at it; in which function what is replaced by w
     "no mask": (WINDOWS, (window_attention, HAS_MASK, "if False:")),
     "offsets of key less query": (
         WINDOWS,
-        (offsets, "rows[:, None] - rows", "rows - rows[:, None]"),
-        (offsets, "columns[:, None] - columns", "columns - columns[:, None]"),
+        (
+            offsets,
+            "rows[:, None] - rows, columns[:, None] - columns",
+            "rows - rows[:, None], columns - columns[:, None]",
+        ),
     ),
     "rows and columns of the offsets exchanged": (
         WINDOWS,
@@ -462,7 +465,7 @@ overlay_figure(images[:3], of_answers, [f"a {label}" for label in labels[:3]])
 # ## Exercises
 #
 # Write the bodies ([how exercises are marked](00_start_here.ipynb)). Of a wrong answer, a picture shows what was expected, what yours gives, and the
-# difference; of a map it shows one channel. First, the way back of `to_windows` (without its answer, `from_windows`):
+# difference; of a map it shows one channel. First, the way back of `to_windows` (do without `from_windows`, the answer):
 
 
 # %%
