@@ -102,8 +102,8 @@ figure
 # ## A convolution is a matrix product
 #
 # A convolution lays a kernel of $K\times K$ pixels over the image, adds up the products, and moves on by the **stride** $s$. `unfold` writes down
-# what the kernel will meet: a row of $K^2C$ numbers for each place. One matrix product does the rest. If the stride is the kernel's size, what are the
-# windows?
+# what the kernel will meet: a row of $K^2C$ numbers for each place. One matrix product does the rest. If the stride is the kernel's size, what are
+# the windows?
 
 # %%
 print(exercises.source(convolution))  # matrix_from_kernel: [K, K, C, D] as a matrix [K K C, D]
@@ -117,7 +117,7 @@ print("the same numbers:", same_windows)
 
 framed, by_loop = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))), np.zeros((2, 6, 9, 5))
 for i, j in np.ndindex(6, 9):  # a place after the other: the products of kernel and window, added up
-    by_loop[:, i, j] = np.tensordot(framed[:, i : i + 3, j : j + 3], kernel, axes=3)
+    by_loop[:, i, j] = (framed[:, i : i + 3, j : j + 3, :, None] * kernel).sum(axis=(1, 2, 3))
 unlike_loop = abs(convolution(images, kernel)[0] - by_loop).max()
 single = rng.standard_normal((1, 1, 4, 5))
 pointwise = convolution(images, single)[0] - linear(images, {"w": single[0, 0]})[0]
