@@ -26,8 +26,8 @@
     python docs/measure.py readme        both READMEs' tables, from what was measured before
 
 gradients, speed, results, inside and lab also keep their numbers (docs/results.json, docs/lab) and write the READMEs'
-tables. `lab` reads the folders NAME-mnist-full, of text NAME-copy-full, and those of JPEG_COPY in RUNS; without RUNS,
-the results that it kept. `live` without RUN measures the page of the model that is bundled.
+tables. `lab` reads the folders NAME-mnist-full, of text NAME-copy-full, and those of OTHER_DATA in RUNS; where one is
+not there, and without RUNS, the results that it kept. `live` without RUN measures the page of the bundled model.
 
 `results NAME...` measures these presets only and keeps the others' results. Each table replaces what stands between
 <!-- NAME --> and <!-- /NAME --> in its file.
@@ -83,7 +83,10 @@ INSIDE = ("attention", "rollout", "distance", "positions", "filters", "mistakes"
 TITLES = {"seconds": "ms", "ratio": "ratio to torch eager", "memory_mb": "MB"}
 TITLES |= {"examples_per_second": "examples/s", "share_of_peak": "share of peak"}
 MODULES = {"PyTorch": "torch"}  # the module's name, where it is another
-JPEG_COPY = {"backbone-cifar": "backbone-cifar10-jpg-full"}  # kept results: the folder of their run, on photographs
+OTHER_DATA = {  # kept results of experiments that were asked about two data sets: the folder of their run
+    "backbone-cifar": "backbone-cifar10-jpg-full",
+    "fewshot-digits": "fewshot-digits-full",
+}
 SEEN_IN = {"gelu": "gelu_backward", "unpatchify": "patchify_backward"}  # forward functions: in whose check they show
 OTHERS = [  # published by others: seconds, test accuracy in %, whose
     (278, 96.59, "ViT-NumPy, 3,742 parameters"),
@@ -321,16 +324,15 @@ text { fill: #e6e6e6 } .small { fill: #b5b5b5 } .paper { fill: #16191d } .packag
 def drawing(stack):
     """The packages in their layers as SVG, and below them a matrix of their imports."""
     width, left, line, parts, y = 860, 70, 13, [], 20
-    for layer in sorted({package.layer for package in stack}, reverse=True):
-        row = [package for package in stack if package.layer == layer]
+    for row in rows_of(stack, width - left - 20):
         gaps = [0] + [a.neighbours != b.neighbours for a, b in itertools.pairwise(row)]
         wide = (width - left - 20 - 14 * sum(gaps)) / len(row)
         texts = [
-            textwrap.wrap(", ".join(m.partition(".")[2] for m in package.files if "." in m), int(wide / 5.4))
+            textwrap.wrap(", ".join(m.partition(".")[2] for m in package.files if "." in m), int(wide / 6))
             for package in row
         ]
         high = 28 + line * max(map(len, texts))
-        parts.append(f'<text class="small" x="14" y="{y + 18}">layer {layer}</text>')
+        parts.append(f'<text class="small" x="14" y="{y + 18}">layer {row[0].layer}</text>')
         x = left
         for package, gap, text in zip(row, gaps, texts, strict=True):
             x += 14 * gap
@@ -344,6 +346,15 @@ def drawing(stack):
     words = "Who imports whom: a dot says that the row imports from the column. Upwards and across, all stays grey."
     parts.append(f'<text x="14" y="{y}">{words}</text>')
     return svg(width, *matrix(stack, y + 90, parts))
+
+
+def rows_of(stack, width):
+    """The packages of each layer, the highest first; in several rows, where names have no room beside each other."""
+    for layer in sorted({package.layer for package in stack}, reverse=True):
+        row = [package for package in stack if package.layer == layer]
+        room = 20 + 8 * max(len(package.name) for package in row)  # of a letter, 8 at most
+        count = -(-len(row) * room // width)
+        yield from (row[i * len(row) // count : (i + 1) * len(row) // count] for i in range(count))
 
 
 def matrix(stack, top, parts):
@@ -541,11 +552,11 @@ def live_times():
 
 def lab(folder=None):
     """Table, verdict and figure of every experiment of the lab; its results are kept: the page can be made again."""
-    folders = {name: f"{name}-{_data_of(experiment)}-full" for name, experiment in EXPERIMENTS.items()} | JPEG_COPY
+    folders = {name: f"{name}-{_data_of(experiment)}-full" for name, experiment in EXPERIMENTS.items()} | OTHER_DATA
     for name, its_folder in folders.items():
         kept = LAB / f"{name}.jsonl"
-        if folder:
-            kept.write_bytes(Path(folder, its_folder, LAB_RESULTS).read_bytes())
+        if folder and (its_results := Path(folder, its_folder, LAB_RESULTS)).exists():
+            kept.write_bytes(its_results.read_bytes())
         experiment, data, asked, words = _of_lab(name, kept)
         store = Store(kept, data)
         seeds = 1 + max(record["seed"] for record in store.records.values())
@@ -556,7 +567,7 @@ def lab(folder=None):
         report = experiment.report(Results(records))
         report.figure.savefig(DOCS / "figures" / f"lab-{name}.png")
         about = f"`tinyvit lab {experiment.name} --data {words} --budget full --seeds {seeds}`, 95 % intervals:"
-        about = about.replace(":", "; pictures of a JPEG copy of CIFAR-10:") if name in JPEG_COPY else about
+        about = about.replace(":", "; pictures of a JPEG copy of CIFAR-10:") if isinstance(asked, Pictures) else about
         picture = f"![{experiment.question}](figures/lab-{name}.png)"
         lines = [picture, "", *lab_table(report, records, about).splitlines()]
         replace(LAB.with_suffix(".md"), f"lab {name}", lines)
@@ -570,11 +581,13 @@ def _data_of(experiment):
 
 def _of_lab(name, kept):
     """(experiment, label of its data in the results, what it is asked with, what a user types) of kept results."""
-    if name not in JPEG_COPY:
+    if name not in OTHER_DATA:
         return EXPERIMENTS[name], *[_data_of(EXPERIMENTS[name])] * 3
+    experiment = EXPERIMENTS[name.partition("-")[0]]
     label = json.loads(kept.read_text(encoding="utf-8").partition("\n")[0])["data"]
-    asked = Pictures(DATASETS["cifar-10"], 50_000)
-    return EXPERIMENTS[name.partition("-")[0]], label, asked, f"{label.partition(' ')[0]}.zip"
+    if label in DATASETS:
+        return experiment, *[label] * 3
+    return experiment, label, Pictures(DATASETS["cifar-10"], 50_000), f"{label.partition(' ')[0]}.zip"
 
 
 ALONE = {  # what needs no more words

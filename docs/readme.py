@@ -69,7 +69,8 @@ def numbers():
 
 
 def write():
-    """Write the tables of both READMEs."""
+    """Write the tables of both READMEs, and the short one of docs/speed.md."""
+    replace(DOCS / "speed.md", "speed-in-short", in_short(numbers()["speed"]["rows"]))
     for language, path in READMES.items():
         for name, lines in blocks(language).items():
             replace(path, name, lines)
@@ -153,13 +154,30 @@ def against_cnn():
     return found
 
 
-def speed(language, known):
-    """A few rows of the benchmark, the slowest among them."""
+def in_short(rows):
+    """One line for each model, batch, cores and task: tinyvit's time, and over that of both PyTorch models."""
+    lines = ["| model | batch | cores | task | tinyvit, ms | over PyTorch's | over that with the class row |"]
+    lines += ["|---|--:|--:|---|--:|--:|--:|"]
+    for (model, task, batch, cores), row in contenders(rows).items():
+        seconds = row["tinyvit"]["seconds"]
+        ratios = row["tinyvit"]["ratio"], seconds / row["torch class row"]["seconds"]
+        shown = [f"**{ratio:.2f}**" if ratio > 1 else f"{ratio:.2f}" for ratio in ratios]
+        lines.append(f"| {model} | {batch} | {cores} | {task} | {1000 * seconds:,.1f} | {' | '.join(shown)} |")
+    return lines
+
+
+def contenders(rows):
+    """{(model, task, batch, cores): {contender: row}} of the benchmark's rows."""
     cells = {}
-    for row in known["rows"]:
+    for row in rows:
         where = tuple(row[name] for name in ("model", "task", "batch", "cores"))
         cells.setdefault(where, {})[row["contender"]] = row
-    rows = []
+    return cells
+
+
+def speed(language, known):
+    """A few rows of the benchmark, the slowest among them."""
+    cells, rows = contenders(known["rows"]), []
     for model, task, batch, cores in SHOWN:
         row = cells[model, task, batch, min(cores, max(where[3] for where in cells))]
         seconds = [row[name]["seconds"] for name in ("tinyvit", "torch eager", "torch class row")]

@@ -45,7 +45,7 @@ for axes, image, label in zip(figure.subplots(1, 12), x, y, strict=False):
 figure
 
 # %% [markdown]
-# These are digits that people wrote, 1,437 + 360 of them. An array of images has four axes, $[B, H, W, C]$: $B$ images (a **batch**), of $H$ rows and
+# These are digits that people wrote. An array of images has four axes, $[B, H, W, C]$: $B$ images (a **batch**), of $H$ rows and
 # $W$ columns of pixels, with $C$ channels: 1 for grey, 3 for colour. The number above each picture is its **label**, the right answer. The model
 # does not learn from the images of the test.
 #
@@ -53,7 +53,7 @@ figure
 #
 # A model is a function with many adjustable numbers, its **parameters**. Training shows it a few dozen images at a time, measures by one number, the
 # **loss**, how wrong its answers are, computes how fast the loss rises with each parameter (the **gradient**), and moves all of them a little the
-# other way. That is one step; the next cell takes more than a thousand.
+# other way. That is one step.
 
 # %%
 config, recipe = tinyvit.PRESETS["digits"], tinyvit.RECIPES["digits"]
@@ -160,23 +160,14 @@ fresh = tinyvit.vit_init(rng, config)
 
 logits, c = tinyvit.vit(images, fresh, config)
 loss, c_loss = tinyvit.cross_entropy(logits, labels)
-
 dlogits = tinyvit.cross_entropy_backward(1.0, c_loss)  # 1.0 is the gradient of the loss by itself
 _, g = tinyvit.vit_backward(dlogits, fresh, c, config)
 
 stepped = trees.map(lambda w, dw: w - 0.1 * dw, fresh, g)  # one step: every parameter, a little against its gradient
 loss_after, _ = tinyvit.cross_entropy(tinyvit.vit(images, stepped, config)[0], labels)
 
-print(f"loss {loss:.6f}, ln 10 = {math.log(10):.6f}, after one step {loss_after:.6f}\n")
-for name, array in {
-    "images": images,
-    "logits": logits,
-    "dlogits": dlogits,
-    "p: patch/w": fresh["patch"]["w"],
-    "g: patch/w": g["patch"]["w"],
-    "c: attention": c["blocks"][0]["msa"]["att"]["a"],  # block 0, its attention (msa), the weights a
-}.items():
-    print(f"{name:13} {list(array.shape)}")
+print(f"loss {loss:.6f}, ln 10 = {math.log(10):.6f}, after one step {loss_after:.6f}")
+print("images", list(images.shape), " logits", list(logits.shape), " dlogits", list(dlogits.shape))
 
 # %% [markdown]
 # **Logits** are the ten scores of each image. `cross_entropy` makes probabilities of them, and of these the loss. A fresh model knows nothing: its
@@ -184,16 +175,16 @@ for name, array in {
 # is a mistake.
 #
 # The letter d in front of a name stands for the gradient of the loss by it: `dlogits` is $\partial\,\mathrm{loss}/\partial\,\mathrm{logits}$, and has
-# the shape of `logits`. The attention that we looked at is simply in the cache: 32 images, 4 heads, and $17 \times 17$ weights, for 16 patches and the
-# class token.
+# the shape of `logits`.
 #
-# Parameters, gradients and caches are **trees**, that is, nested dictionaries and lists. Here are the leaves of `fresh`, without its second and third
-# block; `g` has the same:
+# Parameters `p`, caches `c` and gradients `g` are **trees**, that is, nested dictionaries and lists of arrays. Click on a name, and it opens. `g` has
+# the names and shapes of `p`. The attention that we looked at is `c["blocks"][0]["msa"]["att"]["a"]`, of the first block: 32 images, 4 heads, and
+# $17 \times 17$ weights, for 16 patches and the class token.
 
 # %%
-for name, array in trees.named(fresh).items():
-    if not name.startswith(("blocks/1", "blocks/2")):
-        print(f"{name:19} {list(array.shape)}")
+from tinyvit.viz import TreeView
+
+TreeView(p=fresh, c=c, g=g)
 
 # %% [markdown]
 # Let us take a few steps more. Eight images are few enough to be learned by heart:
@@ -224,25 +215,27 @@ figure
 #
 # ## What a layer looks like
 #
-# Everything inside is made of small pairs of functions, one forward, one backward; such a pair is a **layer**. The smallest that learns is the
-# **linear** layer, $y = x w + b$, which multiplies each row of $x$ with a matrix $w$ and adds a vector $b$. Here is all of it (`column_sums` adds up
-# the rows of a matrix):
+# Everything inside is made of small pairs of functions, one forward, one backward; such a pair is a **layer**. Here is the model's first, the patch
+# embedding. It cuts the images, and then calls a smaller layer, the **linear** one, $y = x w + b$, which multiplies each row of $x$ with a matrix $w$
+# and adds a vector $b$. The way back calls the partners of both, the last one first:
 
 # %%
 from tinyvit import exercises
-from tinyvit.layers.linear import linear, linear_backward
+from tinyvit.layers.embedding import patch_embedding, patch_embedding_backward
 
-print(exercises.source(linear), exercises.source(linear_backward), sep="\n\n\n")
+print(exercises.source(patch_embedding), exercises.source(patch_embedding_backward), sep="\n\n\n")
 
 # %% [markdown]
-# Larger layers are made of smaller ones, and so is the whole model: [tinyvit/models/vit.py](../tinyvit/models/vit.py).
+# The whole model is made like this: [tinyvit/models/vit.py](../tinyvit/models/vit.py).
 #
 # ## How do we know that a gradient is right?
 #
 # By asking someone who does not know our formulas. A **gradient check** moves every number of the input and of the parameters a little, measures
-# how the output changes, and compares that with what the backward pass says. It is one line:
+# how the output changes, and compares that with what the backward pass says. Of the linear layer, it is one line:
 
 # %%
+from tinyvit.layers.linear import linear, linear_backward
+
 rows = rng.standard_normal((2, 3, 5))
 weights = {"w": rng.standard_normal((5, 4)), "b": rng.standard_normal(4)}
 

@@ -10,9 +10,9 @@ from tinyvit.viz import overview
 overview("image", "patches", "tokens", "class token")
 
 # %% [markdown]
-# Lit is what this notebook is about. The answer of the Vision Transformer ([Dosovitskiy et al. 2021](https://arxiv.org/abs/2010.11929), section 3.1)
-# is in the title of the paper: *An Image is Worth 16x16 Words*. The image is cut into square **patches**, and each patch is a word. Below, a digit
-# of 8 x 8 pixels, and its patches of 2 x 2 in the order in which they are read:
+# The coloured parts are what this notebook is about. The answer of the Vision Transformer ([Dosovitskiy et al. 2021](https://arxiv.org/abs/2010.11929),
+# section 3.1) is in the title of the paper: *An Image is Worth 16x16 Words*. The image is cut into square **patches**, and each patch is a word.
+# Below, a digit of 8 x 8 pixels, and its patches of 2 x 2 in the order in which they are read:
 
 # %%
 import numpy as np

@@ -10,8 +10,8 @@ from tinyvit.viz import overview
 overview("tokens", "head", "loss", backward=True)
 
 # %% [markdown]
-# The coloured parts are what this notebook is about: a matrix product, the loss, and the way back. Our task is small: is this handwritten digit a 3
-# or an 8? Each image is a row of 64 pixels, the layer turns it into two scores, and the larger score wins.
+# The coloured parts are what this notebook is about: a matrix product, the loss, and the way back. Our task is small: is
+# this handwritten digit a 3 or an 8? Each image is a row of 64 pixels, the layer turns it into two scores, and the larger score wins.
 
 # %%
 import numpy as np
@@ -24,6 +24,8 @@ from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from tinyvit.ops.gelu import gelu, gelu_backward
 from tinyvit.ops.sigmoid import sigmoid
 from tinyvit.ops.softmax import softmax, softmax_backward
+from tinyvit.viz import TreeView
+from tinyvit.viz.computation_graph import computation_graph
 from tinyvit.viz.picture import BLUE, ORANGE, bare, new_figure, plain, show
 
 rng = np.random.default_rng(0)
@@ -188,9 +190,7 @@ y, c = linear(x, small)
 dy = rng.standard_normal(y.shape)  # from above; here, any numbers will do
 dx, g = linear_backward(dy, small, c)
 
-arrays = {"x": x, "p/w": small["w"], "p/b": small["b"], "y": y, "c/x": c["x"]}
-for name, array in (arrays | {"dx": dx, "g/w": g["w"], "g/b": g["b"]}).items():
-    print(f"{name:4}", list(array.shape))
+TreeView(x=x, p=small, y=y, c=c, dx=dx, g=g)
 
 # %% [markdown]
 # ## The derivation, and a check after each line
@@ -363,51 +363,42 @@ exercises.check("cross_entropy_backward", my_cross_entropy_backward)
 #
 # ## The chain rule is composition
 #
-# Here is all of it for one image of two pixels. Black is the way forward, orange the way back: below each wire, the gradient of the loss by what is on
-# it. Can you follow them from right to left?
+# Here is all of it for one image of two pixels and two classes, of which the first is the true one. Above each wire stands in black what is computed,
+# below it in orange the gradient of the loss by that. Can you find the orange numbers by hand, from right to left?
 
 # %%
 image = np.array([[1.0, 2.0]])
 tiny = {"w": np.array([[1.0, 0.0], [0.5, -1.0]]), "b": np.array([-1.0, 1.0])}
-product, c_product = linear(image, {"w": tiny["w"]})
-scores, _ = linear(image, tiny)
+scores, c_tiny = linear(image, tiny)
 chances, c_softmax = softmax(scores)
-surprise = -np.log(chances[0, 0])  # the true class is 0
+surprise = -np.log(chances[0, 0])
 
 d_chances = np.array([[-1 / chances[0, 0], 0]])
 d_scores = softmax_backward(d_chances, c_softmax)
-d_image, g_tiny = linear_backward(d_scores, {"w": tiny["w"]}, c_product)
-print("the softmax's and the logarithm's way back, in one:", np.allclose(d_scores, chances - [[1, 0]]))
+d_image, g_tiny = linear_backward(d_scores, tiny, c_tiny)
 
-
-def numbers(array):
-    """An array as lines of text."""
-    return "\n".join("  ".join(f"{number:.2f}" for number in row) for row in np.atleast_2d(array))
-
-
+steps = [
+    ("times w", ["x", "w"], "x w"),
+    ("plus b", ["x w", "b"], "a"),
+    ("softmax", ["a"], "s"),
+    ("-ln s[0]", ["s"], "loss"),
+]
 wires = {
-    "x": ((6, 17), image, d_image),
-    "x w": ((29, 17), product, d_scores),
-    "a": ((51, 17), scores, d_scores),
-    "s": ((73, 17), chances, d_chances),
-    "loss": ((95, 17), surprise, 1.0),
-    "w": ((18, 4), tiny["w"], g_tiny["w"]),
-    "b": ((40, 4), tiny["b"], d_scores),
+    "x": (image, d_image),
+    "w": (tiny["w"], g_tiny["w"]),
+    "x w": (image @ tiny["w"], d_scores),
+    "b": (tiny["b"], g_tiny["b"]),
+    "a": (scores, d_scores),
+    "s": (chances, d_chances),
+    "loss": (surprise, 1.0),
 }
-figure = new_figure(7.5, 2.4)
-axes = figure.add_subplot(xlim=(0, 100), ylim=(0, 23))
-axes.axis("off")
-axes.plot([0, 100], [17, 17], color="grey", linewidth=0.8, zorder=0)
-for place, name in zip((18, 40, 62, 84), ("times w", "plus b", "softmax", "-ln s[0]"), strict=True):
-    box = {"boxstyle": "round", "facecolor": "white", "edgecolor": BLUE}
-    axes.text(place, 17, name, ha="center", va="center", fontsize=9, color=BLUE, bbox=box)
-axes.vlines((18, 40), (8.6, 7.3), 15, color="grey", linewidth=0.8)
-for name, ((across, up), forward, backward) in wires.items():
-    axes.text(across, up + 1, f"{name}\n{numbers(forward)}", ha="center", va="bottom", fontsize=9)
-    axes.text(across, up - 1, numbers(backward), ha="center", va="top", fontsize=9, color=ORANGE)
-figure
+computation_graph(steps, wires)
 
 # %% [markdown]
+# By hand: the slope of $-\ln s_0$ is $-1 / s_0 = -1 / 0.88$, and $s_1$ does not occur in it. Softmax and logarithm together give $s - t$, that is
+# $0.88 - 1$ and $0.12 - 0$. A sum hands its gradient on to all that it adds. $dw = x^\top da$ has the rows $1 \cdot da$ and $2 \cdot da$. And
+# $dx = da\, w^\top$ is $-0.12 \cdot 1 + 0.12 \cdot 0$ and $-0.12 \cdot 0.5 + 0.12 \cdot (-1)$.
+#
 # What one layer calls `dx` is `dy` to the one below, and any function can stand on the way, if its slope is known. Take a smooth function, **SiLU**,
 # $y = x\,\sigma(x)$ with $\sigma(x) = 1/(1+e^{-x})$. The package does not have it; `exercises.grade` marks yours by measured slopes:
 
@@ -462,11 +453,10 @@ print(composed)
 #
 # ## What a gradient check is
 #
-# The table above compares every gradient with slopes that were measured. Slopes of what? A layer's result is an array, and only a number has a slope.
-# So draw a random array $dy$ of $y$'s shape, and look at $\mathcal{L} = \sum dy\,y$, as above. One backward pass gives all slopes; measuring takes
-# several forward passes for each. So models are trained with the backward pass, and checked by measuring.
+# The table above compares every gradient with measured slopes of $\mathcal{L} = \sum dy\,y$, for a random $dy$. One backward pass gives all slopes;
+# measuring takes several forward passes for each. So models are trained with the backward pass, and checked by measuring.
 #
-# And how good are they? The slope over a finite step $h$ is not the slope at a point. By Taylor's formula, with derivatives $f', f'', f'''$,
+# How good are measured slopes? The slope over a finite step $h$ is not the slope at a point. By Taylor's formula, with derivatives $f', f'', f'''$,
 #
 # $$ \frac{f(x+h) - f(x-h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + \ldots $$
 #
@@ -557,8 +547,6 @@ print("[4, 4]: the shapes fit")
 print(broken)
 
 # %% [markdown]
-# The parameters' gradients are right and the input's is wrong, so we know where to look.
-#
 # ## How a check lies
 #
 # A gradient check can pass wrong code. Here are three ways; [the museum](08_museum_of_gradient_bugs.ipynb) has more, and a check that condemns right
@@ -622,7 +610,7 @@ for name, (careless, honest) in lies.items():
 
 # %% [markdown]
 # So an honest check has a random upstream gradient, random parameters, axes of different sizes above 1, and float64:
-# [all rules, with reasons](../docs/gradient_checks.md). `tinyvit gradcheck` checks every layer of the package.
+# [all rules, with reasons](../docs/gradient_checks.md).
 #
 # ## What we know now
 #

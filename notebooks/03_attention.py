@@ -4,7 +4,7 @@
 # **The question.** A patch of an image knows only its own pixels. How does it ask the other patches for what it needs, in a way that has a
 # gradient?
 #
-# Lit is what this notebook is about:
+# The coloured part is what this notebook is about:
 
 # %%
 import math
@@ -17,7 +17,7 @@ from tinyvit.layers.linear import linear
 from tinyvit.ops.attention import attention, attention_backward
 from tinyvit.ops.scale import scale_queries, scale_queries_backward
 from tinyvit.ops.softmax import softmax, softmax_backward
-from tinyvit.viz import overview
+from tinyvit.viz import TreeView, overview
 from tinyvit.viz.picture import BLUE, ORANGE, bare, new_figure, outline, plain, shine, show
 
 overview("attention")
@@ -161,8 +161,7 @@ B, T, S, width = 2, 3, 5, 4
 q_toy, k_toy, v_toy = (rng.standard_normal((B, tokens, width)) for tokens in (T, S, S))
 
 y_toy, c_toy = attention(scale_queries(q_toy)[0], k_toy, v_toy)
-for name, array in {"q": q_toy, "k": k_toy, "v": v_toy, "a, the weights": c_toy["a"], "y": y_toy}.items():
-    print(f"{name:15} {list(array.shape)}")
+TreeView(q=q_toy, k=k_toy, v=v_toy, y=y_toy, c=c_toy)
 
 # %% [markdown]
 # For $\mathbf{k}^\top$ exchange the last two axes only, whatever stands before them: `k.swapaxes(-1, -2)`.
@@ -239,7 +238,7 @@ for size, variance in variances.items():
     print(f"d = {size:3}   variance of q.k = {variance:7.2f}   after the scale {variance / size:.3f}")
 
 # %% [markdown]
-# Why does the size of the scores matter? Because of what softmax does to large ones. Guess first: with $d = 256$ and without the scale, a query meets
+# Why does the size of the scores matter? Guess first: with $d = 256$ and without the scale, a query meets
 # 16 random keys. How large is the largest of its weights?
 #
 # On the left is that weight, for a typical query (the median over many). On the right is how much of a gradient comes back through the softmax: the
@@ -394,8 +393,7 @@ print(f"largest row sum of the gradient: {abs(row_sums).max():.0e}")
 print(f"largest entry, with an upstream gradient of ones: {abs(of_ones).max():.0e}")
 
 # %% [markdown]
-# The second line is the trap of [notebook 2](02_a_layer_and_its_gradient.ipynb): with an upstream gradient of ones, softmax's gradient is zero, so a
-# backward pass that returns nothing but zeros would pass such a check.
+# The second line is the trap of [notebook 2](02_a_layer_and_its_gradient.ipynb), an upstream gradient of ones.
 #
 # ## Exercise: a temperature
 #

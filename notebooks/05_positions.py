@@ -3,7 +3,7 @@
 #
 # **The question.** Attention is handed the patches of an image as rows of a table. Does it know which was where? And if not, who tells it?
 #
-# Lit is what this notebook is about:
+# The coloured part is what this notebook is about:
 
 # %%
 import dataclasses
@@ -82,8 +82,7 @@ others[1].legend(fontsize=8)
 figure
 
 # %% [markdown]
-# Without positions, the answer is the same: to that model an image is a bag of patches. Exactly? In float64, with random parameters everywhere
-# (`'none'` is the model without positions, `'1d'` the one with them):
+# Without positions, the answer is the same: to that model an image is a bag of patches. Exactly? In float64, with random parameters everywhere:
 
 
 # %%
@@ -108,8 +107,6 @@ for position in ("none", "1d"):
     print(f"position {position!r:6}: the logits of 60 images change by at most {changes[position]:.0e}")
 
 # %% [markdown]
-# Without positions, the change is rounding.
-#
 # ## Why attention does not see order
 #
 # Let $\Pi$ be a permutation matrix: $\Pi X$ are the rows of $X$ in another order, $X\, \Pi^\top$ its columns in that order, and $\Pi^\top \Pi = I$.
@@ -201,8 +198,7 @@ print(report)
 # %% [markdown]
 # ## Break it
 #
-# The mean over the images in place of their sum: the shape is the same, and AdamW, which divides each gradient by its usual size ([notebook
-# 9](09_training.ipynb)), would all but hide it. What will the check find, for $B = 5$?
+# The mean over the images in place of their sum: the shape is the same. What will the check find, for $B = 5$?
 
 # %%
 broken = tinyvit.gradcheck(learned_position, lambda dy, c: (dy, dy.mean(axis=0)), z, table)
@@ -382,8 +378,7 @@ def my_grid_position_backward(dy, p, c):
 exercises.check("grid_position_backward", my_grid_position_backward)
 
 # %% [markdown]
-# The embedding of a column serves the patches of all rows, so its gradient is a sum over rows; that of a row, over columns. With $dU$ summed over the
-# batch as before, and $j$ from 1 to $D/2$:
+# The embedding of a column serves the patches of all rows. With $dU$ summed over the batch as before, and $j$ from 1 to $D/2$:
 #
 # $$ dX_{\mathrm{column}, j} = \sum_{\mathrm{row}} dU_{\mathrm{row}, \mathrm{column}, j}, \qquad
 #    dY_{\mathrm{row}, j} = \sum_{\mathrm{column}} dU_{\mathrm{row}, \mathrm{column}, D/2 + j} $$
@@ -478,7 +473,7 @@ exercises.check("relative_bias_backward", my_relative_bias_backward)
 # $$ dq_t = \sum_s d\mathrm{scores}_{ts}\, k_s + \sum_s d\mathrm{scores}_{ts}\, r_{s-t}, \qquad
 #    dr_o = \sum_b \sum_t d\mathrm{scores}_{t,\,t+o}\; q_t $$
 #
-# The lines of multi-head attention that do this come next. What will the check find if the second gradient of $q$ is forgotten?
+# What will the check find if the second gradient of $q$ is forgotten?
 
 # %%
 for function in (multi_head_attention, multi_head_attention_backward):
@@ -534,8 +529,6 @@ shared_wrong = [row.name for row in shared_broken.rows if row.error > shared_bro
 print("the last block's only, wrong:", shared_wrong)
 
 # %% [markdown]
-# A shared table gets the sum of all blocks' gradients.
-#
 # ## Exercise: rotary positions
 #
 # New ground ([Su et al. 2021](https://arxiv.org/abs/2104.09864)): nothing is added, but the queries and keys of token $t$ are turned, each pair of
@@ -573,8 +566,7 @@ print(f"along each offset s - t, the scores differ by {spread:.0e}; in all, by {
 # ## What we know now
 #
 # Attention sees a set. A table, added once, tells the tokens where they were; adding it is concatenating a one-hot position. The gradient of each
-# kind is a sum over all its uses: images, rows of a grid, pairs of tokens, blocks. That there are positions matters much; between the kinds no
-# difference was shown.
+# kind is a sum over all its uses: images, rows of a grid, pairs of tokens, blocks.
 
 # %%
 assert changes["none"] < 1e-12 and changes["1d"] > 0.01

@@ -4,11 +4,12 @@
 # **The question.** In attention the tokens talk to each other. What else does an encoder block do with them, and what keeps a token's numbers in a
 # range that the next layer can use?
 #
-# **LayerNorm** brings every token to the same mean and spread. **GELU** is a function that is not linear; without one, linear layers in a row would
-# collapse into one (shown below). Both act on each token alone. Lit is what this notebook is about:
+# **LayerNorm** brings every token to the same mean and spread. **GELU** is a function that is not linear. Both act on each token alone.
+#
+# The coloured parts are what this notebook is about:
 
 # %%
-from tinyvit.viz import overview
+from tinyvit.viz import TreeView, overview
 
 overview("norm", "mlp")
 
@@ -70,8 +71,6 @@ B, T, D = 2, 3, 5
 x = rng.standard_normal((B, T, D))
 p = {"gamma": rng.standard_normal(D), "beta": rng.standard_normal(D)}
 y, c = layer_norm(x, p)
-for name, array in {"x": x, "y": y, "c/xhat": c["xhat"], "c/rstd": c["rstd"]}.items():
-    print(f"{name:7}", list(array.shape))
 
 other = x.copy()
 other[0, 0] += rng.standard_normal(D)
@@ -87,6 +86,7 @@ def over_the_batch(x):
 
 of_another = abs(over_the_batch(other) - over_the_batch(x))[1].max()
 print(f"statistics over the batch: the other image's tokens change by up to {of_another:.2f}")
+TreeView(x=x, p=p, y=y, c=c)
 
 # %% [markdown]
 # The sums run over the features of one token, so no other token notices. Over the batch, an image's result depends on the images beside it.
@@ -328,7 +328,7 @@ print()
 print(broken)
 
 # %% [markdown]
-# The gradients of gamma and beta are right, that of x is not. Its error, analytic less numeric, in every feature of two tokens:
+# The error of x's gradient, analytic less numeric, in every feature of two tokens:
 
 # %%
 excess = lost_mean(dy, p, c)[0] - numeric_gradient(lambda: (dy * layer_norm(x, p)[0]).sum(), x)
@@ -474,15 +474,13 @@ figure
 # %%
 wide = mlp_init(rng, D, 4 * D, dtype="float64")
 print(exercises.source(mlp))
-print()
 y, c_mlp = mlp(x, wide)
-for name, array in {"x": x, "before fc2": c_mlp["fc2"]["x"], "y": y}.items():
-    print(f"{name:11}", list(array.shape))
 
 D_b, M_b = 768, 3072  # ViT-B
 in_mlp, in_attention = 2 * D_b * M_b + M_b + D_b, 4 * (D_b * D_b + D_b)
 share = in_mlp / (in_mlp + in_attention)
-print(f"ViT-B, each block: {in_mlp:,} parameters in the MLP, {in_attention:,} in attention: {share:.0%} in the MLP")
+print(f"\nViT-B, each block: {in_mlp:,} parameters in the MLP, {in_attention:,} in attention: {share:.0%} in the MLP")
+TreeView(x=x, p=wide, y=y, c=c_mlp)
 
 # %% [markdown]
 # (`ACTIVATIONS` is a table of the two GELUs and ReLU; `dropout` is off without masks.) Nothing here looks at another token: permute the tokens, and
@@ -532,7 +530,7 @@ exercises.grade(rms_norm, my_rms_norm_backward, x, {"gamma": p["gamma"]})
 # ## What we know now
 #
 # LayerNorm puts each token's features to mean 0 and variance 1, and lets no gradient through that would only shift or stretch the token. GELU is a
-# smooth gate. The MLP is two linear layers with that gate between them. All treat each token alone. Where they stand in a block: next notebook.
+# smooth gate. The MLP is two linear layers with that gate between them.
 
 # %%
 assert max(differences.values()) < 1e-8

@@ -4,7 +4,7 @@
 # **The question.** We have patches, attention, heads, positions, LayerNorm, GELU. How do they make one model, and how does a gradient find its
 # way back through all of it?
 #
-# Lit is what is new here; every other part you know.
+# The coloured parts are what this notebook is about; every other part you know.
 
 # %%
 from tinyvit.viz import overview
@@ -12,9 +12,8 @@ from tinyvit.viz import overview
 overview("addition", "blocks", "readout", "head")
 
 # %% [markdown]
-# First, the journey of one image through a small Vision Transformer, trained for a moment on handwritten digits. The image becomes a table of numbers
-# with a row for each **token**: 16 patches, and on top the **class token**, which is no patch. Three **blocks** change the table. At the end the top
-# row alone decides.
+# First, the journey of one image through a small Vision Transformer, trained for a moment on handwritten digits. It becomes a table with a row for
+# each token, on top the class token, and three **blocks** change the table:
 
 # %%
 import math
@@ -36,6 +35,7 @@ from tinyvit.layers.post_norm_block import post_norm_block, post_norm_block_back
 from tinyvit.models.vit import encoder, vit, vit_backward
 from tinyvit.ops.class_row import class_row, class_row_backward
 from tinyvit.ops.softmax import softmax
+from tinyvit.viz import TreeView
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain, show
 
 data = tinyvit.load_data("digits")
@@ -87,10 +87,10 @@ print("by hand and by vit, largest difference:", abs(logits - by_vit).max())
 # %% [markdown]
 # ## The four equations
 #
-# They are equations (1) to (4) of Dosovitskiy et al. (2021). $\mathbf{x}_p^n$ is patch $n$ of $N$, a row of $P^2 C$ pixels; $\mathbf{E}$ $[P^2 C, D]$
-# makes it a token of width $D$ (the bias that the code has is not written); $\mathbf{x}_{\mathrm{class}}$ is the class token; $\mathbf{E}_{pos}$
-# $[N+1, D]$ has a row for each position; semicolons stand between rows. $L$ is the number of blocks, $\mathbf{z}_\ell$ the table after block $\ell$.
-# LN is LayerNorm, MSA multi-head self-attention. The lines of code below each equation are the package's:
+# They are equations (1) to (4) of Dosovitskiy et al. (2021). The letters of (1) you know: patches $\mathbf{x}_p^n$, their matrix $\mathbf{E}$, the
+# class token ([notebook 1](01_pixels_to_tokens.ipynb)) and positions $\mathbf{E}_{pos}$ ([notebook 5](05_positions.ipynb)). $L$ is the number of
+# blocks, $\mathbf{z}_\ell$ the table after block $\ell$. LN is LayerNorm, MSA multi-head self-attention. The lines of code below each equation are
+# the package's:
 
 
 # %%
@@ -181,8 +181,7 @@ left.set_ylabel("mean norm of a row")
 figure
 
 # %% [markdown]
-# A branch may add as much as there was, but it overwrites nothing: the stream stays in the sum. The class row starts with the same numbers for every
-# image, so the branches have added all that distinguishes images in it.
+# A branch may add as much as there was, but it overwrites nothing: the stream stays in the sum.
 #
 # ## The block, whole
 
@@ -195,13 +194,9 @@ print(exercises.source(encoder_block))
 # inside the branch, so no norm has touched $z_L$: that is why there is one more at the end, in (4).
 #
 # ## The model, whole
-
-# %%
-print(exercises.source(four_equations))
-
-# %% [markdown]
-# [vit.py](../tinyvit/models/vit.py) has the same lines, which also write a cache and read settings. What it has besides, in `vit` and in its loop over the
-# blocks, `encoder`:
+#
+# The model, whole, is `four_equations`, at the top. [vit.py](../tinyvit/models/vit.py) has the same lines, which also write a cache and read settings.
+# What it has besides, in `vit` and in its loop over the blocks, `encoder`:
 
 # %%
 print(lines(vit, 'c["dropout"]', "keep = ", 'c["blocks"]', 'c["pre_logits"]'))
@@ -286,17 +281,14 @@ for name in ("patch", "blocks", "ln", "head"):
 # %% [markdown]
 # ## The cache is the trace
 #
-# Everything the forward pass has remembered is in `c`, a tree of arrays, named as in the lines that wrote them. Of the three blocks only the first is
-# listed:
+# Everything the forward pass has remembered is in `c`, a tree of arrays, named as in the lines that wrote them. Parameters and gradients are trees
+# of the same names. Each opens at a click:
 
 # %%
-for name, array in trees.walk(c):
-    if not name.startswith(("blocks/1", "blocks/2")):
-        print(f"{name:26} {list(array.shape)}")
+TreeView(p=new, c=c_new, g=g_new)
 
 # %% [markdown]
-# `xhat` is LayerNorm's normalised input and `rstd` one over its standard deviation; `att` has queries, keys, values and the attention maps `a`;
-# `dydx` is GELU's derivative. Whoever wants to know what a model did reads its cache: [looking inside](11_looking_inside.ipynb) does nothing else.
+# Whoever wants to know what a model did reads its cache: [looking inside](11_looking_inside.ipynb) does nothing else.
 #
 # ## Every tensor
 #
@@ -438,9 +430,8 @@ for row in report.rows:
         )
 
 # %% [markdown]
-# The last two columns are the gradient of the worst entry, ours and the measured one. (The head must not be zero here: every gradient below it would
-# be zero, and any mistake pass.) The gradient of the key's bias, `k/b`, ought to be zero: it adds the same number to all scores of a query, which
-# softmax does not see.
+# (The head must not be zero here: every gradient below it would be zero, and any mistake pass.) The gradient of the key's bias, `k/b`, ought to be
+# zero: it adds the same number to all scores of a query, which softmax does not see.
 #
 # ## Break it
 #
@@ -463,7 +454,7 @@ other = tinyvit.gradcheck(case.forward, forgetful_too, *case.inputs, **case.keyw
 print("wrong:", [row.name for row in other.rows if row.error > other.rtol])
 
 # %% [markdown]
-# The input `z`, and nothing else. A check that looked at parameters alone would have found nothing, and the blocks below would learn from a wrong
+# A check that looked at parameters alone would have found nothing, and the blocks below would learn from a wrong
 # gradient.
 #
 # ## What residual connections are for
@@ -653,8 +644,7 @@ exercises.grade(
 # %% [markdown]
 # ## What we know now
 #
-# A Vision Transformer is a table of tokens. $2L$ branches add to it, and its first row is read at the end. The cache says what the model did,
-# `tinyvit.shapes` what it costs, and the gradient is checked in every entry.
+# A Vision Transformer is a table of tokens. $2L$ branches add to it, and its first row is read at the end.
 
 # %%
 assert np.allclose(logits, by_vit, atol=1e-4) and np.allclose(sums[-1], stream[-1], atol=1e-4)

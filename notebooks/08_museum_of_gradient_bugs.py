@@ -4,7 +4,7 @@
 # **The question.** A backward pass is wrong. Often nothing crashes, every shape fits, and the loss falls. How do you notice, and how do you find the
 # line?
 #
-# Lit is what this notebook is about: the gradient's whole way back.
+# The coloured parts are what this notebook is about: the gradient's whole way back.
 
 # %%
 import math
@@ -350,7 +350,7 @@ planted
 # both, it finds the right gradient of the wrong function. Such bugs are found by comparison with an independent reference: [gradient
 # checks](../docs/gradient_checks.md) collects them.
 #
-# What to keep: check every layer when you write it, on random inputs, in float64, with a random upstream gradient. Accuracy would not have shown you
+# What to keep: check every layer when you write it. Accuracy would not have shown you
 # most of these bugs.
 
 # %%

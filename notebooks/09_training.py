@@ -4,7 +4,7 @@
 # **The question.** The gradient says in which direction every parameter should move. What makes a good step out of that? And when the loss does not
 # fall, how do we find out why?
 #
-# Lit is what this notebook is about.
+# The coloured parts are what this notebook is about.
 
 # %%
 from tinyvit.viz import overview
@@ -12,7 +12,7 @@ from tinyvit.viz import overview
 overview("loss", backward=True)
 
 # %% [markdown]
-# First a whole run: a small Vision Transformer learns the handwritten digits. Every line in this picture will be explained.
+# First a whole run: a small Vision Transformer learns the handwritten digits.
 
 # %%
 import contextlib
@@ -60,10 +60,9 @@ figure
 #
 # ## The loss
 #
-# The model gives $K$ logits for each image, one for each class. The loss is their **cross-entropy**: the mean over the batch of $-\ln q$, where $q$
-# is the probability that the softmax gives to the right class ([derived here](../docs/derivations/cross_entropy.md)). A fresh model's [head is
-# zero](07_the_vision_transformer.ipynb), so the first loss is $\ln K$, and the head alone has a gradient. Another first loss means that the model is
-# sure before it has seen anything, or that the loss is wrong. The first test to make, and the cheapest:
+# The loss is the **cross-entropy**: the mean over the batch of $-\ln q$, where $q$ is the probability of the right class among $K$
+# ([derived here](../docs/derivations/cross_entropy.md)). A fresh model's [head is zero](07_the_vision_transformer.ipynb), so the first loss is $\ln K$.
+# Another first loss means that the model is sure before it has seen anything, or that the loss is wrong. The first test to make, and the cheapest:
 
 # %%
 fresh = tinyvit.vit_init(np.random.default_rng(0), config)
@@ -568,7 +567,7 @@ print(f"standard error of 95 % on {held_out} validation images: {error:.1%}")
 figure
 
 # %% [markdown]
-# Three learn nothing. The others learn something, so their faults are harder to see. A model without positions sees a [bag of
+# The faults of those that learn something are harder to see. A model without positions sees a [bag of
 # patches](05_positions.ipynb). Pixels up to 255 instead of 1 may drown the positions. The wrong sign makes the digits look like a hard problem. And
 # the lost mean's curve looks like that of a model without a fault.
 #
@@ -619,19 +618,15 @@ for name, (changes, bug) in faults.items():
     print(textwrap.fill(f"{name.upper()}: {found[name].words}", 135, subsequent_indent="    "))
 
 # %% [markdown]
-# It finds all nine: the mixed-up images by their pixels, whose neighbours are no longer alike; the missing warm-up as a rate that is too high; and
-# the lost mean, whose curve looked right, by a slope along a random direction that is slightly off.
-#
-# It goes from the loss back to the image, and names the first array that is wrong. For the wrong sign, it names an array of the keys in the last
-# block; those of the values are right. So the mistake lies between them, in the softmax. `tinyvit doctor RUN` asks the same about a run, from the
-# command line.
+# It finds all nine, even the lost mean, whose curve looked right. It goes from the loss back to the image, and names the first array that is wrong.
+# For the wrong sign, it names an array of the keys in the last block; those of the values are right. So the mistake lies between them, in the
+# softmax. `tinyvit doctor RUN` asks the same about a run, from the command line.
 #
 # ## Regularisation: the paper's, and ours
 #
-# **Regularisation** keeps a model from learning its training images by heart instead of what they have in common. **Dropout** ([Srivastava et al.
-# 2014](https://jmlr.org/papers/v15/srivastava14a.html)) sets each number to 0 with a probability, the `rate`, in training only, so that no unit can
-# rely on another. What is kept is divided by $1 - \mathrm{rate}$, so the mean stays; in evaluation nothing is dropped. The paper puts it where the
-# positions have been added, the `stem`, and after every linear layer of a block but q, k and v:
+# **Regularisation** keeps a model from learning its training images by heart instead of what they have in common. **Dropout** (your
+# [first exercise](00_start_here.ipynb)) does it in training only. The paper puts it where the positions have been added, the `stem`, and after every
+# linear layer of a block but q, k and v:
 
 # %%
 dropping = dataclasses.replace(config, dropout=0.25)
@@ -646,8 +641,6 @@ print("same masks, same logits:", np.array_equal(once, twice), "  no masks, no d
 print(np.array_equal(without, tinyvit.vit(x[:64], p, config)[0]))
 
 # %% [markdown]
-# The masks are handed in, so `vit` stays a pure function, whose gradient can be checked.
-#
 # From scratch on ImageNet, the paper ([Dosovitskiy et al. 2021](https://arxiv.org/abs/2010.11929), table 3, appendix B.1) used batches of 4096 images,
 # 10,000 steps of warm-up, learning rate 0.003 falling as a cosine, weight decay 0.3, dropout 0.1, gradients clipped to norm 1. Here:
 
@@ -724,8 +717,8 @@ for name, accuracy in answers_to.items():
 
 # %% [markdown]
 # **a** is the same task with other names. **b** learns as well as the untouched images, though no human could read them: a Vision Transformer is not
-# told which pixels are neighbours, and any fixed order will do. It has less *inductive bias*, says the paper (section 3.1), than a convolution has,
-# which combines neighbours only. In **c**, all that is left is how many pixels are dark or light.
+# told which pixels are neighbours, and any fixed order will do ([its inductive bias](01_pixels_to_tokens.ipynb) is small). In **c**, all that is left
+# is how many pixels are dark or light.
 #
 # ## What we know now
 #

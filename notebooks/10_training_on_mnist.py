@@ -152,10 +152,10 @@ look(x_test[shown], attention, config.patch, titles=[f"says {k}" for k in logits
 #
 # ## More in as many steps
 #
-# Quick recipes have parts like these. A **convolutional stem**, a few small convolutions whose windows overlap, replaces the one linear map of each patch
-# ([derivation](../docs/derivations/convolution.md#a-stem-of-convolutions)). **Muon** replaces AdamW for the matrices of the blocks and of the stem: it
-# makes all singular values of a step about equal ([derivation](../docs/derivations/muon.md)). The learning rate falls along a line, not a cosine. And, as
-# before, weights are averaged and images shifted. Take all, leave out one at a time, then the first three together. Guess first: which is missed most?
+# Quick recipes have parts like these. A **convolutional stem**, a few small convolutions whose windows overlap, replaces the one linear map of each
+# patch ([derivation](../docs/derivations/convolution.md#a-stem-of-convolutions)). **Muon** replaces AdamW for the matrices of the blocks and of the
+# stem: it makes all singular values of a step about equal ([derivation](../docs/derivations/muon.md)). The learning rate falls along a line, not a
+# cosine. Take all, leave out one at a time, then the first three together. Guess first: which is missed most?
 #
 # To be quick: 12,000 images, of which 30 % are held out to measure the accuracy, two epochs, one seed. The test images are not asked.
 

@@ -3,7 +3,7 @@
 #
 # **The question.** A Vision Transformer that reads digits is nearly always right. Where does it look, and does that explain what it says?
 #
-# Lit is what this notebook is about.
+# The coloured parts are what this notebook is about.
 
 # %%
 from tinyvit.viz import overview
@@ -85,7 +85,7 @@ attention_figure(images[0], [a[0] for a in maps])
 # The class token's row, in all layers and heads. (Figures count both from 1, lists and arrays from 0.) Heads of one layer look at different places:
 # that is [what heads are for](04_heads.ipynb). What the class token takes from itself is not drawn, so a panel may be dark throughout.
 #
-# Point at a patch, and see what it attends to. (Where scripts may not run, a picture stands in its place.)
+# Point at a patch, and see what it attends to.
 
 # %%
 tinyvit.Explorer(images[:2], p, config, titles=[f"a {label}" for label in labels[:2]])
@@ -348,8 +348,8 @@ for fill in fills:
 # - **The last block's map is no such guide**, though it is the one that is usually shown: from two patches on it is far behind rollout.
 # - **Brightness, which knows nothing of the model,** is close behind rollout where four patches become black, and far behind where they become average.
 #   What counts as important depends on what is put in its place.
-# - **What speaks for the class** is ahead of rollout for one or two average patches, behind it for four, and behind it for two or more black ones. (It
-#   was told the answer. The others were not.)
+# - **What speaks for the class** is ahead of rollout for one or two average patches, and behind it for more of them, or for two or
+#   more black ones, though it alone was told the answer.
 # - **The average rollout, the same patches in every image**, is behind the image's own for two black patches, and ahead for one or two average ones.
 #
 # So rollout has found where, on this grid, digits are told apart. Whether it says what was special about one image depends on how patches are hidden.

@@ -5,7 +5,9 @@
 # asserted in the last cell.
 #
 # **The question.** A training step is more than a thousand million multiplications, and a processor does many times that in a second. How near does
-# readable NumPy come to what the processor can do, and where is the rest lost? Lit is where most of the time goes:
+# readable NumPy come to what the processor can do, and where is the rest lost?
+#
+# The coloured part is what this notebook is about: there most of the time goes.
 
 # %%
 from tinyvit.viz import overview

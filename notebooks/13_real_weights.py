@@ -4,7 +4,7 @@
 # **The question.** Others have trained Vision Transformers for days, on millions of photographs, and have published what came out: a file of
 # numbers. What is in such a file, and what must be known besides, until the layers of these notebooks give the answers that its authors saw?
 #
-# Lit is what a reader of such files must get right.
+# The coloured parts are what this notebook is about: a reader of such files can get them wrong.
 
 # %%
 from tinyvit.viz import overview
@@ -206,9 +206,8 @@ for letter, array in {"q": q, "k": k, "v": v}.items():
     print(f"{letter} transposed is ours, to the bit:", np.array_equal(array.T, p["blocks"][0]["msa"][letter]["w"]))
 
 # %% [markdown]
-# Why fuse them? The ViT paper writes $[\mathbf{q}, \mathbf{k}, \mathbf{v}] = \mathbf{z}\, \mathbf{U}_{qkv}$ (its equation 5). The three matrices lie
-# side by side, $[D, 3D]$, and one product makes all three; split afterwards it is the same function with the same gradients. The package keeps three,
-# because then the queries may come from somewhere else than keys and values.
+# Why fuse them? As in [equation (5)](03_attention.ipynb), one product makes all three; split afterwards it is the same function with the same
+# gradients. The package keeps three, because then the queries may come from somewhere else than keys and values.
 
 # %%
 rng = np.random.default_rng(0)
@@ -499,9 +498,8 @@ answer = tinyvit.vit(image[None], p_read, config_read)[0].argmax()
 print(f"found: {notes.class_names[answer]}; it is a {y_test[0]}")
 
 # %% [markdown]
-# Two facts of the paper. A ViT-B/16 that first learned to predict hidden patches, without labels, is 2 points better on ImageNet than one trained from
-# scratch, and 4 points behind one that first learned with labels (section 4.6). [Hybrids](17_convolution_first.ipynb), which have a ResNet in front,
-# lead a little at small cost; the lead vanishes for larger models (section 4.4, figure 5).
+# Need weights be learned with labels? In the paper a ViT-B/16 that first learned to predict hidden patches, without labels, is 2 points better on
+# ImageNet than one trained from scratch, and 4 points behind one that first learned with labels (section 4.6).
 
 # %% [markdown]
 # ## What we know now

@@ -3,7 +3,9 @@
 #
 # **The question.** After the last block there is a vector for every token, and one answer is wanted for the whole image. From which vector? The
 # Vision Transformer adds a token of its own, the **class token**, and reads that. Many convolutional networks take the **mean** of all places. Does it
-# matter? And what has the learning rate to do with it? Lit is what this notebook is about:
+# matter? And what has the learning rate to do with it?
+#
+# The coloured parts are what this notebook is about:
 
 # %%
 from tinyvit.viz import overview
@@ -124,9 +126,8 @@ for pool, config in configs.items():
 # %% [markdown]
 # ## What the class token is not
 #
-# The class token is no start-of-sentence symbol: nothing is written. It begins as the same vector for every image, and in each block attention lets it
-# gather from the patches what the answer will need. Must it stand first? We move it, with its row of the position table, to the end of the sequence,
-# and read the last row, in float64:
+# The class token is no start-of-sentence symbol: nothing is written. Must it stand first? We move it, with its row of the position table, to the end
+# of the sequence, and read the last row, in float64:
 
 # %%
 p64 = trees.map(lambda leaf: leaf.astype(np.float64), trained["class"])
@@ -259,7 +260,7 @@ factor = broken.rows[0].analytic / broken.rows[0].numeric
 print(f"analytic / numeric = {factor:.3f}; there are {T} rows")
 
 # %% [markdown]
-# (AdamW [hardly minds](09_training.ipynb) such a factor.) Second, exchange the order: the LayerNorm of the mean, instead of the mean of the LayerNorms.
+# Second, exchange the order: the LayerNorm of the mean, instead of the mean of the LayerNorms.
 # (timm's `fc_norm` is that: [pool.py](../tinyvit/layers/pool.py).) Somebody who means the paper's readout writes this, with its backward pass. Will the
 # check find it?
 
@@ -366,7 +367,7 @@ print(f"{'here':10} {here[0]:24} {here[1]:24} {here[2]}")
 #
 # ## What either costs
 #
-# The mean has one token less. But it reads every row of the last block, so all of that block must be computed. For the class token, the last block has
+# The mean reads every row of the last block, so all of that block must be computed. For the class token, the last block has
 # to compute keys and values for all tokens, and the rest for one only. `all_rows=False` does that, and gives the same logits. In the cache one can see
 # which rows were made:
 
@@ -393,8 +394,7 @@ for name in ("digits", "mnist", "B/16"):
     print(f"{name:8} {size.depth:6} {full:>16,} {work[name][1]:>16,} {1 - work[name][1] / full:7.1%} {mean:>16,}")
 
 # %% [markdown]
-# Where only its row is computed, the class token is the cheaper of the two, though it is one token more. The fewer the blocks, the more the last one
-# matters.
+# The fewer the blocks, the more the last one matters.
 #
 # ## Exercise: the largest of each feature
 #
@@ -418,7 +418,7 @@ exercises.grade(max_readout, my_max_readout_backward, np.random.default_rng(1).s
 # ## What we know now
 #
 # A class token is a place in which an answer is gathered, a mean is a vote of tokens that have all gathered. One sends all of the gradient into a single
-# row, the other a share of $1/N$ into each. Which is better can be told only after each has its own learning rate.
+# row, the other a share of $1/N$ into each.
 
 # %%
 assert votes_error < 1e-4 and moved_error < 1e-10 and 0.5 < by_one < by_all

@@ -3,13 +3,18 @@
     python notebooks/twins.py              run every twin whose notebook is not of these sources, and write its notebook
     python notebooks/twins.py --all
     python notebooks/twins.py 03_attention 07_the_vision_transformer
-    python notebooks/twins.py --all --twice    write none; run every cell twice, one after the other
+    python notebooks/twins.py --all --twice
 
 A notebook runs in an empty folder, so it leaves nothing behind and finds nothing of the tree it lies in. A cell's id is
 its number, and no times are recorded: to run a notebook again changes nothing but what it measured.
 
 A notebook bears the digest of what it was run with: its twin, the package's files, and the versions of Python, NumPy
 and matplotlib. While that digest is the one of today, a run would tell nothing new, and the tests do without.
+
+A reader runs a cell again, perhaps after later ones. So a notebook whose code has changed is run twice: after its last
+cell all cells are run once more, from the last to the first, so that each meets what later cells have left behind; their
+outputs are thrown away. That takes as long again, so the digest of the code that passed is kept in the notebook, and
+code that has passed is not run twice any more, unless --twice asks for it.
 """
 
 import argparse
@@ -50,6 +55,23 @@ def is_of_today(name):
     return notebook.exists() and nbformat.read(notebook, as_version=4).metadata.get("digest") == digest(name)
 
 
+def code_digest(notebook):
+    """Of the source of all code cells."""
+    return hashlib.sha256("\0".join(cell.source for cell in code(notebook)).encode()).hexdigest()[:16]
+
+
+def code(notebook):
+    """The code cells."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def has_run_twice(name):
+    """Whether every cell of the twin, as it is now, has been run a second time."""
+    notebook = HERE / f"{name}.ipynb"
+    recorded = nbformat.read(notebook, as_version=4).metadata.get("twice") if notebook.exists() else None
+    return recorded == code_digest(written(name))
+
+
 def written(name):
     """The notebook that a twin describes, without outputs."""
     notebook = jupytext.read(HERE / f"{name}.py", fmt="py:percent")
@@ -60,17 +82,19 @@ def written(name):
 
 
 def run(name, twice=False):
-    """The notebook with its outputs; `twice`, with every code cell followed by itself, as a reader may run it.
+    """The notebook with its outputs, after a second run of all its cells if it has had none yet, or `twice` is set.
 
     Raises
     ------
     nbclient.exceptions.CellExecutionError
-        If a cell fails.
+        If a cell fails; with a note, if it is the second time that it runs.
     """
     notebook, digest_of_the_run = written(name), digest(name)
-    if twice:
-        cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        notebook.cells = [nbformat.v4.new_code_cell(cell.source) for cell in cells for _ in range(2)]
+    records = {"digest": digest_of_the_run, "twice": code_digest(notebook)}
+    count, second = len(notebook.cells), []
+    if twice or not has_run_twice(name):
+        second = [nbformat.v4.new_code_cell(cell.source) for cell in reversed(code(notebook))]
+    notebook.cells += second
     with tempfile.TemporaryDirectory() as folder:
         client = NotebookClient(
             notebook,
@@ -80,8 +104,14 @@ def run(name, twice=False):
             resources={"metadata": {"path": folder}},
             extra_arguments=["--log-level=40"],
         )
-        client.execute(env=environment())
-    notebook.metadata = nbformat.from_dict(METADATA | {"digest": digest_of_the_run})  # the kernel adds its own
+        try:
+            client.execute(env=environment())
+        except CellExecutionError as error:
+            if any(output.output_type == "error" for cell in second for output in cell.outputs):
+                error.add_note("It ran well the first time, and not again after the cells that follow it.")
+            raise
+    del notebook.cells[count:]
+    notebook.metadata = nbformat.from_dict(METADATA | records)  # the kernel adds its own
     return notebook
 
 
@@ -106,7 +136,7 @@ def main():
     parser.add_argument("--all", action="store_true", help="run those as well that are of these sources")
     parser.add_argument("--out", metavar="DIR", type=Path, default=HERE, help="where to write them (default: beside)")
     parser.add_argument("--one-core", action="store_true", help="each on a core of its own: less work in all")
-    parser.add_argument("--twice", action="store_true", help="run every cell twice, and write nothing")
+    parser.add_argument("--twice", action="store_true", help="a second run of every cell, also of code that has had it")
     options = parser.parse_args()
     names = options.names or [name for name in NAMES if options.all or not is_of_today(name)]
     if unknown := [name for name in names if name not in NAMES]:
@@ -119,12 +149,12 @@ def main():
     for name, outcome in runs.items():
         try:
             notebook = outcome.result()
-            if not options.twice:
-                nbformat.write(notebook, options.out / f"{name}.ipynb")
-            print(f"{name}: {'every cell ran twice' if options.twice else 'written'}")
+            nbformat.write(notebook, options.out / f"{name}.ipynb")
+            print(f"{name}: written")
         except CellExecutionError as error:
             failed += 1
-            print(f"{name}: not written; this cell failed with {error.ename}: {error.evalue}\n{error}")
+            print(f"{name}: not written; this cell failed with {error.ename}: {error.evalue}")
+            print(*getattr(error, "__notes__", []), error, sep="\n")
         except (TimeoutError, RuntimeError) as error:  # a cell that does not end, or a kernel that died
             failed += 1
             print(f"{name}: not written; {type(error).__name__}: {error}")

@@ -145,6 +145,18 @@ def test_the_speed_shown_is_the_pages():
         assert cells in measured
 
 
+def test_the_speed_in_short_is_the_pages_too():
+    rows, lines = readme.numbers()["speed"]["rows"], marked(page("speed.md"), "speed-in-short")
+    assert lines == readme.in_short(rows), "run `python docs/measure.py readme`"
+    for line in lines[2:]:
+        model, batch, cores, task, *_, eager, class_row = line.strip("| ").split(" | ")
+        where = {"model": model, "task": task, "batch": int(batch), "cores": int(cores)}
+        found = {row["contender"]: row for row in rows if where.items() <= row.items()}
+        assert eager.startswith("**") == (found["tinyvit"]["ratio"] > 1)
+        slower = found["tinyvit"]["seconds"] > found["torch class row"]["seconds"]
+        assert class_row.startswith("**") == slower and float(class_row.strip("*")) > 0
+
+
 def test_whose_pictures_they_are_is_what_their_page_says():
     known = readme.numbers()["inside"]
     first = f"Of the model that `{known['command']}` trains, test accuracy {100 * known['test_accuracy']:.2f} %."

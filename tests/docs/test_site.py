@@ -207,22 +207,59 @@ def test_a_page_in_a_browser(site, pages, name, width):
 
 
 WIDE = """
+<iframe id="frame" style="width: $WIDTHpx; height: 900px; border: 0"></iframe>
 <script>
-window.addEventListener("load", () => {
-  const wide = [...document.querySelectorAll("div.highlight pre")].filter(pre => pre.scrollWidth > pre.clientWidth);
+const pages = $PAGES, found = {}, frame = document.getElementById("frame");
+let next = 0;
+frame.addEventListener("load", () => {
+  const inner = frame.contentDocument, wide = [];
+  if (inner.location.href === "about:blank") return;
+  if (inner.documentElement.scrollWidth > inner.documentElement.clientWidth) wide.push("the page");
+  for (const element of inner.querySelectorAll(".content *")) {
+    const { overflowX } = frame.contentWindow.getComputedStyle(element);
+    if (overflowX !== "visible" && element.clientWidth && element.scrollWidth > element.clientWidth + 1) {
+      wide.push(element.innerText.slice(0, 300));
+    }
+  }
+  if (wide.length) found[pages[next]] = wide;
+  next += 1;
+  if (next < pages.length) return void (frame.src = `${pages[next]}.html`);
   document.body.insertAdjacentHTML("beforeend", "<pre id=found></pre>");
-  document.getElementById("found").textContent = JSON.stringify(wide.map(pre => pre.innerText));
+  document.getElementById("found").textContent = JSON.stringify(found);
 });
+frame.src = `${pages[0]}.html`;
 </script>
 """
 
 
+def too_wide(site, names, width):
+    """{page: what of it scrolls sideways} in a window of so many pixels; its code, its tables, or the whole of it."""
+    driver = WIDE.replace("$WIDTH", str(width)).replace("$PAGES", json.dumps(names))
+    how = dict(options=("--allow-file-access-from-files",), timeout=300)
+    return driven("<!doctype html>", driver, site, 1600, **how)[0]
+
+
+def texts(folder):
+    return [path.with_suffix("").relative_to(ROOT).as_posix() for path in sorted(ROOT.glob(folder))]
+
+
 @pytest.mark.usefixtures("browser")
-@pytest.mark.parametrize("name", ["notebooks/03_attention", "docs/commands"])
-def test_lines_of_code_are_not_cut(site, name):
-    path = site / f"{name}.html"
-    found, _ = driven(path.read_text(encoding="utf-8"), WIDE, path.parent, 1440)
-    assert found == []
+def test_code_and_tables_fit_their_column_on_a_small_laptop(site):
+    assert too_wide(site, ["README", *texts("docs/**/*.md"), "notebooks/03_attention"], 1280) == {}
+
+
+@pytest.mark.usefixtures("browser")
+def test_no_page_scrolls_sideways_on_a_tablet(site):
+    found = too_wide(site, ["README", *texts("docs/**/*.md"), *texts("notebooks/*.ipynb")], 768)
+    assert [name for name, wide in found.items() if "the page" in wide] == []
+
+
+@pytest.mark.usefixtures("browser")
+def test_the_test_finds_what_is_too_wide(tmp_path):
+    long = "x" * 400
+    for name, inner in {"code": f"<pre style='overflow: auto'>{long}</pre>", "page": long, "good": "x"}.items():
+        (tmp_path / f"{name}.html").write_text(f"<!doctype html><div class=content><p>{inner}</p></div>")
+    assert too_wide(tmp_path, ["good", "code", "page"], 1280) == {"code": [long[:300]], "page": ["the page"]}
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_time_is_measured_by_one_worker_alone(tmp_path, monkeypatch):
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / RESULTS).write_text("".join(json.dumps(record) + "\n" for record in kept))
     result = call("lab", "cost", "--workers", 4, "--seeds", 1, "--out", "lab")
-    assert result.code == 0 and "cost, 8 of 10 runs:   0%|" in result.err and len(started) == 1
+    assert result.code == 0 and "cost, 10 of 13 runs:   0%|" in result.err and len(started) == 1
 
 
 def small_of(data, budget):

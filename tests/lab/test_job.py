@@ -334,8 +334,8 @@ def test_fine_tuning_of_what_has_learned_all_is_gentle_and_is_long_enough():
 
 
 def experiment_of(path):
-    """The experiment whose results a file has; some are on photographs, too."""
-    return path.stem.removesuffix("-cifar")
+    """The experiment whose results a file has; some were asked about other data, too."""
+    return path.stem.removesuffix("-cifar").removesuffix("-digits")
 
 
 KEPT = sorted((helpers.ROOT / "docs" / "lab").glob("*.jsonl"))

@@ -15,7 +15,7 @@ from tinyvit.lab import figures
 from tinyvit.lab.experiment import Results
 from tinyvit.lab.figures import dots, line, panels, points
 from tinyvit.lab.run import EXPERIMENTS, report_of, table
-from tinyvit.lab.statistics import Estimate
+from tinyvit.lab.statistics import Estimate, t_quantile
 from tinyvit.lab.store import Store
 from tinyvit.training.probe import SHOTS
 
@@ -76,13 +76,15 @@ def masked(setting, noise, *, gain=0.1):
 
 
 def fewshot(setting, noise, *, gain=-0.1):
-    return {"accuracy": shot_accuracy(0.8 + gain * (setting["features"] == "trained"), noise)}
+    accuracies = shot_accuracy(0.8 + gain * (setting["features"] == "trained"), noise)
+    return {"accuracy": accuracies, "spread": {count: 0.2 / int(count) for count in accuracies}}
 
 
-def cost(setting, noise, *, power=2.0):
-    grows = power if setting["part"] == "attention" else 1.0
-    size = (setting["tokens"] / 64) ** grows
-    return {"seconds": 1e-3 * size * (1 + noise), "megabytes": size}
+def cost(setting, noise, *, power=2.0, pieces=2.0):
+    """All grow by powers, the backward pass of attention by one that is 0.1 higher."""
+    grows = {"attention": power, "pieces": pieces, "projections": 1.0}[setting["part"]]
+    forward, backward = ((setting["tokens"] / 64) ** each for each in (grows, grows + 0.1 * (grows > 1)))
+    return {"forward": 1e-3 * forward * (1 + noise), "backward": 1e-3 * backward * (1 + noise), "megabytes": forward}
 
 
 def pattern(setting, noise, *, loss=0.1, faster=0.5):
@@ -164,16 +166,22 @@ SAID = {
     ),
     "depth-width-patch": (
         {},
-        ["depth 1 to 8 (7.9 times as much) 7.00 ± 0.35 points;", "patch 4 to 1 (16.8 times as much) 0.00 ± 0.35"],
+        [
+            "depth 1 to 8 (7.9 times as much) 7.00 ± 0.35 points, or 2.34 ± 0.12 for each doubling;",
+            "patch 4 to 1 (16.8 times as much) 0.00 ± 0.35",
+        ],
         {"gain": 0.0},
-        ["depth 1 to 8 (7.9 times as much) 0.00 ± 0.35 points, not shown to differ;"],
+        ["depth 1 to 8 (7.9 times as much) 0.00 ± 0.35 points, or 0.00 ± 0.12 for each doubling, not shown to differ;"],
     ),
     "data-size": (
         {},
         [
             "with 100 images accuracy of the ViT less that of the other is -10.00 ± 0.23 points; with 1,000 images "
             "accuracy of the ViT less that of the other is 0.00 ± 0.23 points (no difference is shown). "
-            "More images help the ViT more: what the ViT gains from them less what the other gains is 10.00 ± 0.00",
+            "More images help the ViT more, in points and as a ratio: what the ViT gains from them less what the other "
+            "gains is 10.00 ± 0.00 points.",
+            "With 100 images the ViT gives 2.00 (1.98 to 2.03) times as many wrong answers as the other, with 1,000 "
+            "1.00 (1.00 to 1.00) times; the logarithm of the ratio falls by 0.69 ± 0.01.",
         ],
         {"catches_up": False},
         [
@@ -208,23 +216,33 @@ SAID = {
     "fewshot": (
         {},
         [
-            "With 5 images of each class, accuracy on learned features less that on pixels is -10.00 ± 0.23 points.",
-            "With 50 images of each class, accuracy on learned features less that on pixels is -10.00 ± 0.23 points.",
+            "With 5 images of each class, accuracy on learned features less that on pixels is -10.00 ± 0.23 points, "
+            "and less that on an untrained ViT's -10.00 ± 0.23 points.",
+            "With 50 images of each class, accuracy on learned features less that on pixels is -10.00 ± 0.23 points, ",
+            "the standard deviation is 20.0 ± 0.0 points with 1 image of each class, and 0.4 ± 0.0 with 50.",
         ],
         {"gain": 0.0},
-        ["less that on pixels is 0.00 ± 0.23 points, which does not tell them apart."],
+        [
+            "less that on pixels is 0.00 ± 0.23 points (not shown to differ), and less that on an untrained ViT's "
+            "0.00 ± 0.23 points (not shown to differ)."
+        ],
     ),
     "cost": (
         {"power": 2.4},
         [
-            "From 256 tokens on, attention: time like T^2.40 ± 0.00, memory like T^2.40 ± 0.00; its four projections: "
-            "time like T^1.00 ± 0.00, memory like T^1.00 ± 0.00.",
-            "(time grows faster: ",
+            "From 256 tokens on, attention: forward like T^2.40 ± 0.00, backward like T^2.50 ± 0.00, memory like "
+            "T^2.40 ± 0.00; attention, 256 queries at a time: forward like T^2.00 ± 0.00, backward like T^2.10 ± 0.00,",
+            "its four projections: forward like T^1.00 ± 0.00, backward like T^1.00 ± 0.00, memory like T^1.00 ± 0.00.",
+            "Whole maps take longer because of their size (up to 17 MB): with the same scores in smaller maps, 256 "
+            "queries at a time, the exponent is 0.40 ± 0.00 lower.",
             "50,176^2 = 2,517,630,976 scores",
             "196^2 = 38,416, which is 65,536 times fewer",
         ],
         {"power": 1.8},
-        ["attention: time like T^1.80 ± 0.00", "so both should grow like T^2 there, and like T in the projections"],
+        [
+            "attention: forward like T^1.80 ± 0.00, backward like T^1.90",
+            "That large maps take longer is not shown: with smaller ones the exponent is -0.20 ± 0.00 lower.",
+        ],
     ),
     "pattern": (
         {},
@@ -268,8 +286,9 @@ CLAIMS = (
     "Positions matter:",
     "Some kinds are better",
     "appears.",
-    "help the ViT more:",
-    "help the convolutional",
+    "help the ViT more",
+    "help the CNN more",
+    "Whole maps take longer",
     "lower: local",
     "shorter:",
 )
@@ -328,16 +347,16 @@ def test_positions_beside_the_papers():
         assert float(found[where]) == pytest.approx(value, abs=0.0051)
     assert {row[2] for row in report.rows} == {f"60.00 ± {100 * HALF:.2f}", f"90.00 ± {100 * HALF:.2f}"}
     all_of_them, kinds, paper = drawn(report)
-    assert len(bars(all_of_them)["_container0"]) == len(report.rows) == len(bars(kinds)["_container0"]) + 1
+    assert len(all_of_them.containers) == len(report.rows) == len(kinds.containers) + 1
     labels = [label.get_text() for label in paper.get_yticklabels()]
     (published,) = paper.lines
     assert dict(zip(labels, published.get_xdata(), strict=True)) == pytest.approx(
         {kind if kind == "none" else f"{kind} ({at})": value for (kind, at), value in expected.items()}
     )
     names = [label.get_text() for label in all_of_them.get_yticklabels()]
-    (means, *_), *_ = all_of_them.containers
-    assert dict(zip(names, means.get_xdata(), strict=True))["none"] == pytest.approx(60)
-    assert list(all_of_them.get_yticks()) == list(means.get_ydata()) == list(range(len(names)))[::-1]
+    means = [found[0].get_xydata()[0] for found in all_of_them.containers]
+    assert dict(zip(names, means, strict=True))["none"] == pytest.approx((60, len(names) - 1))
+    assert list(all_of_them.get_yticks()) == [y for _, y in means] == list(range(len(names)))[::-1]
 
 
 @pytest.mark.parametrize(
@@ -348,7 +367,7 @@ def test_error_bars_are_the_half_widths_of_the_intervals(name):
     found = [
         h for halves in map(bars, drawn(EXPERIMENTS[name].report(made_up(name, MADE[name])))) for h in halves.values()
     ]
-    accuracies = [half for halves in found for half in halves if len(halves) > 1]
+    accuracies = [half for halves in found for half in halves]
     assert np.isclose(accuracies, 100 * HALF, rtol=1e-4).sum() >= 6
 
 
@@ -357,7 +376,7 @@ def test_the_probe_and_fine_tuning_have_error_bars():
     assert list(probed) == ["no training", "masked patches, no labels", "all labels"]
     for halves in (*probed.values(), *tuned.values()):
         assert halves == pytest.approx([100 * HALF] * len(halves), rel=1e-4)
-    assert [len(halves) for halves in probed.values()] == 3 * [len(SHOTS)] and len(tuned["_container0"]) == 3
+    assert [len(halves) for halves in probed.values()] == 3 * [len(SHOTS)] and len(tuned) == 3
 
 
 def test_lines_go_through_the_means():
@@ -399,7 +418,28 @@ def test_the_other_way_round_more_images_help_the_convolutional_network():
         return accuracy(0.9 - 0.1 * (setting["model"] == "ViT") * (setting["images"] == 1000), noise)
 
     verdict = EXPERIMENTS["data-size"].report(made_up("data-size", falling_behind)).verdict
-    assert "More images help the convolutional network more: " in verdict and "is -10.00" in verdict
+    assert "More images help the CNN more, in points and as a ratio: " in verdict and "is -10.00" in verdict
+
+
+def test_a_gap_that_closes_as_accuracy_nears_its_end_is_none_that_more_images_close():
+    """All errors become a fifth: the ViT gains more points, and gives twice as many wrong answers as before."""
+
+    def ceiling(setting, noise):
+        wrong = 0.1 * (1 + (setting["model"] == "ViT")) / (5 if setting["images"] == 1000 else 1)
+        return accuracy(1 - wrong * (1 + noise * (1 + setting["images"] / 1000)), 0)
+
+    report = EXPERIMENTS["data-size"].report(made_up("data-size", ceiling))
+    assert "More images help the ViT more in points, not shown as a ratio: " in report.verdict
+    assert "what the other gains is 8.00" in report.verdict
+    assert [row[-1] for row in report.rows] == 3 * ["2.00 (2.00 to 2.00)"]
+
+
+def test_who_makes_no_mistake_has_no_ratio():
+    made = made_up("data-size", lambda setting, noise: accuracy(1.0 if setting["model"] == "CNN" else 0.9))
+    report = EXPERIMENTS["data-size"].report(made)
+    drawn(report)
+    assert "unknown times as many" in report.verdict and {row[-1] for row in report.rows} == {"unknown"}
+    assert not any(claim in report.verdict for claim in CLAIMS)
 
 
 def test_a_gap_between_kinds_that_noise_may_make_is_not_told():
@@ -480,12 +520,13 @@ def test_the_table_has_the_gradients_of_the_first_and_the_last_block():
 def test_exponents_are_fitted_to_long_sequences_alone():
     def calls_cost_most(setting, noise):
         tokens = setting["tokens"]
-        return {"seconds": {64: 1.0, 128: 1.0, 256: 3.0}.get(tokens, tokens / 256) * (1 + noise), "megabytes": tokens}
+        forward = {64: 1.0, 128: 1.0, 256: 3.0}.get(tokens, tokens / 256) * (1 + noise)
+        return {"forward": forward, "backward": tokens / 128, "megabytes": tokens}
 
     report = EXPERIMENTS["cost"].report(made_up("cost", calls_cost_most))
     expected = np.polyfit(np.log([256, 512, 1024]), np.log([3, 2, 4]), 1)[0]
-    assert f"attention: time like T^{expected:.2f} ± 0.00, memory like T^1.00" in report.verdict
-    assert report.rows[2] == ["attention", "256", "3000.00 ± 7.45", "256.0 ± 0.0"]
+    assert f"attention: forward like T^{expected:.2f} ± 0.00, backward like T^1.00 ± 0.00, memory " in report.verdict
+    assert report.rows[2] == ["attention", "256", "3000.00 ± 7.45", "2000.00 ± 0.00", "256.0 ± 0.0"]
 
 
 def test_an_interval_on_the_plot():
@@ -506,19 +547,73 @@ def test_dots_are_the_single_values_where_their_line_is():
     figure, (axes,) = panels(1)
     line(axes, [1, 2], [Estimate(0.5, 0.1, 2), Estimate(0.7, 0.1, 2)], "here", 2)
     dots(axes, [1, 2], [[0.4, 0.6], [0.7, 0.7]], 2)
-    (drawn,) = [found for found in axes.lines if found.get_marker() == "."]
-    assert drawn.get_xydata().tolist() == [[1, 40], [1, 60], [2, 70], [2, 70]] and drawn.get_linestyle() == "None"
+    (drawn,) = single(axes)
+    assert drawn.get_xydata().tolist() == [[1, 40], [1, 60], [2, 70], [2, 70]]
     figure.draw_without_rendering()
     ((means, *_),) = axes.containers
-    places = [found.get_transform().transform((1, 50)).tolist() for found in (means, drawn)]
-    assert places[0] == places[1] and means.get_color() == drawn.get_color()
+    places = [found.get_transform().transform((1, 50)) for found in (means, drawn)]
+    assert places[1] - places[0] == pytest.approx((figures.BESIDE / 72 * figure.dpi, 0))
+    assert means.get_color() == drawn.get_color() and drawn.get_alpha() < 1
+
+
+def single(axes):
+    """The dots of single seeds: a row of them for each line, or for each name."""
+    return [found for found in axes.lines if found.get_marker() == "o" and found.get_linestyle() == "None"]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_seed_is_a_dot(name):
+    """As many as intervals, three times; and every mean is that of its dots."""
+    for axes in drawn(EXPERIMENTS[name].report(made_up(name, MADE[name]))):
+        rows = [found for found in single(axes) if len(found.get_xdata()) > 1]
+        means = [container[0] for container in axes.containers]
+        assert len(rows) == len(means)
+        for row, mean in zip(rows, means, strict=True):
+            assert row.get_color() == mean.get_color()
+            measured = int(len(axes.containers) == len(axes.get_legend_handles_labels()[0]))  # else it has names
+            values = row.get_xydata()[:, measured].reshape(-1, 3)
+            np.testing.assert_allclose(values.mean(axis=1), mean.get_xydata()[:, measured])
+
+
+def test_a_model_has_one_colour_in_all_figures():
+    found = {}
+    for name in ("data-size", "backbone", "masked", "fewshot"):
+        for axes in drawn(EXPERIMENTS[name].report(made_up(name, MADE[name]))):
+            for container in axes.containers:
+                found.setdefault(container.get_label(), set()).add(container[0].get_color())
+    assert all(len(colours) == 1 for label, colours in found.items() if not label.startswith("_"))
+    assert found["no training"] == found["an untrained ViT"] != found["all labels"]
+    assert found["ViT"] == found["all labels"] == found["a ViT trained on other classes"]
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name not in ("position", "pattern")])
+def test_the_legend_hides_nothing(name):
+    """It is the figure's, above all plots; that of a plot would lie over its lines."""
+    report = EXPERIMENTS[name].report(made_up(name, MADE[name]))
+    (legend,) = report.figure.legends
+    plots = drawn(report)
+    assert not any(axes.get_legend() for axes in plots)
+    assert [text.get_text() for text in legend.get_texts()] == [c.get_label() for c in plots[0].containers]
+    assert all(legend.get_window_extent().y0 >= axes.get_window_extent().y1 for axes in plots)
+
+
+def test_lines_for_comparison_grow_like_powers():
+    _, (axes,) = panels(1)
+    figures.power(axes, [2, 4, 8], 3.0, 2)
+    figures.power(axes, [2, 4, 8], 3.0, 1)
+    assert [each.get_ydata().tolist() for each in axes.lines] == [[3, 12, 48], [3, 6, 12]]
+    assert [text.get_text() for text in axes.texts] == ["T^2", "T"]
+
+
+@pytest.mark.parametrize(("name", "panel"), [("norm", 1), ("data-size", 0), ("scale", 0), ("cost", 0), ("cost", 2)])
+def test_what_spans_powers_of_ten_is_on_a_logarithmic_axis(name, panel):
+    assert drawn(EXPERIMENTS[name].report(made_up(name, MADE[name])))[panel].get_yscale() == "log"
 
 
 def test_the_bottlenecks_figure_has_every_seed():
     (axes,) = drawn(EXPERIMENTS["bottleneck"].report(made_up("bottleneck", bottleneck)))
-    single = [found for found in axes.lines if found.get_marker() == "."]
-    assert list(bars(axes)) == ["no attention", "dot", "additive", "Transformer"] and len(single) == 4
-    for of_model, name in zip(single, bars(axes), strict=True):
+    assert list(bars(axes)) == ["no attention", "dot", "additive", "Transformer"]
+    for of_model, name in zip(single(axes), bars(axes), strict=True):
         expected = [bottleneck({"model": name}, noise)["exact"] for noise in NOISE]
         heights = [100 * found[n] for n in expected[0] for found in expected]
         np.testing.assert_allclose(of_model.get_ydata(), heights)
@@ -527,11 +622,15 @@ def test_the_bottlenecks_figure_has_every_seed():
 
 def test_points_are_beside_their_names():
     _, (axes,) = panels(1)
-    points(axes, ["a", "b"], [Estimate(0.5, 0.1, 3), Estimate(0.6, 0.2, 3)])
-    ((means, _, _),) = axes.containers
+    points(axes, ["a", "b"], [[0.4, 0.6], [0.6, 0.6]], numbers=[0, 1])
     places = {label.get_text(): place for label, place in zip(axes.get_yticklabels(), axes.get_yticks(), strict=True)}
-    assert dict(zip(means.get_ydata(), means.get_xdata(), strict=True)) == {places["a"]: 50, places["b"]: 60}
-    assert places["a"] > places["b"], "the first on top" and bars(axes) == {"_container0": [10, 20]}
+    means = [found[0].get_xydata()[0].tolist() for found in axes.containers]
+    assert means == [[50, places["a"]], [60, places["b"]]] and places["a"] > places["b"], "the first on top"
+    assert list(bars(axes).values()) == [[pytest.approx(100 * t_quantile(1, 0.95) * 0.1)], [0]]
+    below = [places[name] - figures.BELOW for name in "aabb"]
+    assert [(x, y) for found in single(axes)[1::2] for x, y in found.get_xydata()] == list(
+        zip([40, 60, 60, 60], below, strict=True)
+    )
 
 
 @pytest.mark.parametrize("name", ["x", "y"])

@@ -18,7 +18,7 @@ from tinyvit.lab.scheduler import run_jobs
 from tinyvit.lab.store import Store
 from tinyvit.training.process import WorkerProcess
 
-COST = [Job({"n": n}, "cost", {"part": "attention", "tokens": n}, work=n) for n in (8, 64, 16, 32)]
+COST = [Job({"n": n}, "cost", {"part": "attention", "tokens": n, "repeats": 2}, work=n) for n in (8, 64, 16, 32)]
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def test_a_worker_killed_at_once_is_one_line(started, monkeypatch):
 
 
 def test_a_failing_job_says_why_in_one_line(started):
-    bad = dataclasses.replace(COST[0], arguments={"part": "wheels", "tokens": 4})
+    bad = dataclasses.replace(COST[0], arguments={"part": "wheels", "tokens": 4, "repeats": 1})
     jobs = iter(run_jobs([COST[1], bad, COST[2]], 1, "digits"))
     assert next(jobs)[0] == COST[1]
     with pytest.raises(WorkerError) as problem:

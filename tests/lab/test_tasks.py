@@ -30,6 +30,7 @@ from tinyvit.models.vit import vit, vit_backward, vit_init
 from tinyvit.models.writing import write_seq2seq
 from tinyvit.ops.cross_entropy import cross_entropy, cross_entropy_backward
 from tinyvit.ops.tokens import END, PADDING
+from tinyvit.training import probe as probes
 from tinyvit.training.features import features_of
 from tinyvit.training.loop import fit
 from tinyvit.training.probe import SHOTS, drawn, probe
@@ -217,13 +218,14 @@ def test_fewshot_never_learns_from_the_new_classes(monkeypatch, kind):
     data = ten()
     (x, y), (x_test, y_test) = data
     five = dataclasses.replace(TEN, classes=5)
-    spies = {name: Spy(getattr(fewshots, name)) for name in ("fit", "probe", "features_of")}
+    spies = {name: Spy(getattr(fewshots, name)) for name in ("fit", "features_of")} | {"probe": Spy(probe)}
     for name, spy in spies.items():
-        monkeypatch.setattr(fewshots, name, spy)
+        monkeypatch.setattr(probes if name == "probe" else fewshots, name, spy)
     recipe = dataclasses.asdict(RECIPE)
     arguments = {"model": "vit", "config": dataclasses.asdict(five), "recipe": recipe, "images": 40, "features": kind}
-    found = do("fewshot", data, arguments, 1)
-    assert list(found) == ["accuracy"] and list(found["accuracy"]) == [str(count) for count in SHOTS]
+    found = do("fewshot", data, arguments | {"draws": 3}, 1)
+    assert list(found) == ["accuracy", "spread"]
+    assert all(list(each) == [str(count) for count in SHOTS] for each in found.values())
     assert len(spies["fit"].calls) == (kind == "trained")
     for (config, (learned, tested)), named in spies["fit"].calls:
         assert config == five and named["seed"] == 1 and named["recipe"] == RECIPE and "p" not in named
@@ -231,11 +233,18 @@ def test_fewshot_never_learns_from_the_new_classes(monkeypatch, kind):
         assert holds(learned[0], x[y < 5]) and holds(tested[0], x_test[y_test < 5])
     for (pictures, *_), _ in spies["features_of"].calls:
         assert holds(pictures, np.concatenate([x[y >= 5], x_test[y_test >= 5]]))
-    ((features, labels, test, answers, seed),) = (arguments for arguments, _ in spies["probe"].calls)
-    assert set(labels) == set(range(5)) and len(features) == len(labels) == 250 and seed == 1
+    probed = [arguments for arguments, _ in spies["probe"].calls]
+    assert [seed for *_, seed in probed] == [3, 4, 5], "draws that no other seed has"
+    shares = [probe(*arguments) for arguments in probed]
+    for count in map(str, SHOTS):
+        of_count = [each[count] for each in shares]
+        assert found["accuracy"][count] == pytest.approx(np.mean(of_count))
+        assert found["spread"][count] == pytest.approx(np.std(of_count, ddof=1))
+    features, labels, test, answers, _ = probed[1]
+    assert set(labels) == set(range(5)) and len(features) == len(labels) == 250
     assert list(answers) == list(y_test[y_test >= 5] - 5) and len(test) == 25
     if kind == "pixels":
-        few = np.flatnonzero(y >= 5)[drawn(y[y >= 5], 1)]
+        few = np.flatnonzero(y >= 5)[drawn(y[y >= 5], 4)]
         assert (features == x[few].reshape(250, 16)).all() and list(labels) == list(y[few] - 5)
         assert (test == x_test[y_test >= 5].reshape(25, 16)).all()
     if kind == "random":
@@ -290,23 +299,59 @@ def test_the_starts_of_masked(monkeypatch, start):
 # ---- cost
 
 
-@pytest.mark.parametrize(("part", "both", "times"), [("attention", "attention", 1), ("projections", "linear", 4)])
+@pytest.mark.parametrize(
+    ("part", "both", "times"), [("attention", "attention", 1), ("pieces", "attention", 2), ("projections", "linear", 4)]
+)
 def test_cost_is_of_either_pass(monkeypatch, part, both, times):
     spies = [Spy(getattr(costs, name)) for name in (both, f"{both}_backward")]
     for spy, name in zip(spies, (both, f"{both}_backward"), strict=True):
         monkeypatch.setattr(costs, name, spy)
-    do("cost", None, {"part": part, "tokens": 4}, 0)
-    assert [len(spy.calls) for spy in spies] == [times * (costs.REPEATS + 2)] * 2  # and once for memory, once before
+    monkeypatch.setattr(costs, "TOKENS", {"full": (16,)})
+    do("cost", None, {"part": part, "tokens": 512, "repeats": 3}, 0)
+    assert [len(spy.calls) for spy in spies] == [times * 5] * 2  # once before, and once for memory
+    spies[0].calls.clear()
+    do("cost", None, {"part": "projections" if part == "projections" else "attention", "tokens": 8, "repeats": 3}, 0)
+    assert len(spies[0].calls) == (4 if part == "projections" else 1) * (3 * 2 + 2), "short ones are timed together"
 
 
-@pytest.mark.parametrize("part", ["attention", "projections"])
+def test_the_scores_in_pieces_are_the_whole(monkeypatch):
+    """The same queries, keys and values, and the same gradient; what is timed is all of it."""
+    found = {}
+    for part in ("attention", "pieces"):
+        spies = {name: Spy(getattr(costs, name)) for name in ("attention", "attention_backward")}
+        for name, spy in spies.items():
+            monkeypatch.setattr(costs, name, spy)
+        monkeypatch.setattr(costs, "TOKENS", {"full": (16,)})
+        do("cost", None, {"part": part, "tokens": 512, "repeats": 1}, 3)
+        monkeypatch.undo()
+        count = len(spies["attention"].calls) // 3  # of one time
+        inputs = [arguments for arguments, _ in spies["attention"].calls[:count]]
+        gradients = [dy for (dy, _), _ in spies["attention_backward"].calls[:count]]
+        found[part] = [np.concatenate([each[0] for each in inputs], axis=-2), *inputs[0][1:]]
+        found[part].append(np.concatenate(gradients, axis=-2))
+    for whole, pieces in zip(found["attention"], found["pieces"], strict=True):
+        np.testing.assert_array_equal(whole, pieces)
+
+
+def test_cost_is_the_least_of_several_times(monkeypatch):
+    seconds = iter([9, 9, 5, 8, 7, 2, 6, 4, 9, 9])  # the first and the last are not counted
+    monkeypatch.setattr(costs, "_timed", lambda pieces: np.array([next(seconds), next(seconds)], float))
+    monkeypatch.setattr(costs, "TOKENS", {"full": (16,)})
+    found = do("cost", None, {"part": "projections", "tokens": 16, "repeats": 3}, 0)
+    assert (found["forward"], found["backward"]) == (5, 2)
+
+
+@pytest.mark.parametrize("part", ["attention", "pieces", "projections"])
 def test_cost_is_a_time_and_a_memory_that_grow(part):
-    found = [do("cost", None, {"part": part, "tokens": tokens}, 0) for tokens in (64, 512)]
-    assert all(each.keys() == {"seconds", "megabytes"} and each["seconds"] > 0 for each in found)
-    power = math.log(found[1]["megabytes"] / found[0]["megabytes"]) / math.log(8)
-    assert power == pytest.approx({"attention": 1.95, "projections": 0.85}[part], abs=0.15)
-    assert found[1]["seconds"] > 2 * found[0]["seconds"]
-    assert {"attention": 512 * 512 * 4 * 4 / 1e6, "projections": 512 * 64 * 4 / 1e6}[part] < found[1]["megabytes"]
+    sizes = (256, 1024) if part == "pieces" else (64, 512)
+    found = [do("cost", None, {"part": part, "tokens": tokens, "repeats": 2}, 0) for tokens in sizes]
+    assert all(each.keys() == {"forward", "backward", "megabytes"} for each in found)
+    power = math.log(found[1]["megabytes"] / found[0]["megabytes"]) / math.log(sizes[1] / sizes[0])
+    assert power == pytest.approx({"attention": 1.95, "pieces": 1.0, "projections": 0.85}[part], abs=0.15)
+    for each in ("forward", "backward"):
+        assert found[1][each] > 2 * found[0][each] > 0
+    expected = {"attention": 512 * 512 * 4, "pieces": 256 * 1024 * 4, "projections": 512 * 64}[part] * 4 / 1e6
+    assert expected < found[1]["megabytes"]
 
 
 # ---- backbone

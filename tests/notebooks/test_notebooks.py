@@ -9,6 +9,7 @@ import importlib
 import os
 import pkgutil
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -112,7 +113,7 @@ def test_the_twins_agree(name):
     assert [(c.cell_type, c.id, c.source) for c in notebook.cells] == [
         (c.cell_type, c.id, c.source) for c in twin.cells
     ]
-    assert {**notebook.metadata, "digest": None} == {**twin.metadata, "digest": None}
+    assert notebook.metadata == {**twin.metadata, **{name: notebook.metadata.get(name) for name in ("digest", "twice")}}
     assert all(cell.metadata == {} for cell in notebook.cells)
 
 
@@ -123,6 +124,23 @@ def test_outputs_are_committed_and_clean(name):
     assert any("image/png" in output.get("data", {}) for output in outputs(notebook))
     check_run(notebook)
     assert (twins.HERE / f"{name}.ipynb").stat().st_size < LARGEST
+
+
+def untrusted(html):
+    """What JupyterLab shows of an output where scripts may not run: the words, and an <img> for each picture."""
+    html = re.sub(r"<(script|style)\b.*?</\1>", "", html, flags=re.DOTALL)
+    return re.sub(r"<(?!img\b[^>]*src=\"data:)[^>]*>", "", html).strip()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_output_shows_something_where_scripts_may_not_run(name):
+    pages = [output.data["text/html"] for output in outputs(committed(name)) if "text/html" in output.get("data", {})]
+    assert all(untrusted(html) for html in pages)
+
+
+def test_an_output_that_needs_its_script_is_seen():
+    assert not untrusted("<style>p {}</style><div id='a'></div><script>draw('a')</script><img src='none.png'>")
+    assert untrusted('<div><img alt="a" src="data:image/png;base64,AA"><script>draw()</script></div>')
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -148,10 +166,56 @@ def test_a_notebook_asks_first_and_asserts_last(name):
     assert last, "the last code cell asserts what the notebook has shown"
 
 
+def links(notebook):
+    """(path, anchor) of each relative link in the prose."""
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    return re.findall(r"\]\(([^)#: ]*)#?([^) ]*)\)", re.sub(r"\]\(\w+:[^)]*\)|```.*?```", "", prose, flags=re.DOTALL))
+
+
+@functools.cache
+def tracked():
+    """The files of a fresh clone, as paths from the repository's root."""
+    root = twins.HERE.parent
+    if not (root / ".git").exists() or not shutil.which("git"):
+        pytest.skip("needs a git checkout")
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True)
+    return frozenset(done.stdout.split("\0"))
+
+
+def anchors(file):
+    """The anchors of a page's sections, or of a notebook's, as GitHub and the site make them."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".ipynb":
+        text = "\n".join(cell.source for cell in nbformat.reads(text, 4).cells if cell.cell_type == "markdown")
+    titles = re.findall("^#+ (.+)$", re.sub("^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
+def dead(notebook):
+    """The links of which JupyterLab, in a fresh clone, says that there is no such file, or that it is a folder."""
+    for path, anchor in links(notebook):
+        if os.path.normpath(f"notebooks/{path}").replace(os.sep, "/") not in tracked():
+            yield path
+        elif anchor and anchor not in anchors(twins.HERE / path):
+            yield f"{path}#{anchor}"
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_links_lead_somewhere(name):
-    links = [link for cell in committed(name).cells for link in re.findall(r"\]\(([^)#: ]+)(?:#[^)]*)?\)", cell.source)]
-    assert [link for link in links if not (twins.HERE / link).exists()] == []
+def test_every_link_leads_to_a_file_of_the_clone_and_to_a_section_of_it(name):
+    """tests/docs/test_use.py asks a real server for them."""
+    assert list(dead(committed(name))) == []
+
+
+def test_dead_links_are_seen():
+    good = [
+        "07_the_vision_transformer.ipynb#the-block-whole",
+        "../docs/lab.md#class-token-or-average",
+        "https://x.org/y#z",
+    ]
+    missing, section, folder, untracked = "../docs/none.md", "../docs/lab.md#nothing", "../tinyvit/viz", "../.git"
+    bad = [missing, section, folder, untracked, "../../elsewhere.md"]
+    prose = nbformat.v4.new_markdown_cell(" ".join(f"[words]({link})" for link in good + bad))
+    assert list(dead(nbformat.v4.new_notebook(cells=[prose]))) == bad
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -204,3 +268,30 @@ def test_what_spoils_an_output_is_seen():
             check_run(holding(**bad))
     assert list(with_a_body('def my_f(x):\n    """To write."""\n\ndef g(x):\n    return x')) == ["g"]
     assert {"softmax", "linear_backward", "vit"} <= package_functions()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_cell_has_been_run_a_second_time(name):
+    """By the command that wrote the notebook, whenever its code had changed: a run of all takes minutes."""
+    assert twins.has_run_twice(name), f"python notebooks/twins.py {name}"
+
+
+def test_cells_that_cannot_be_run_again_are_found(tmp_path, monkeypatch):
+    """With two kernels, whose start takes its time. The first twin loses a name that its middle cell needs."""
+    monkeypatch.setattr(twins, "HERE", tmp_path)
+    twin, notebook = tmp_path / "a.py", tmp_path / "a.ipynb"
+    twin.write_text("# %%\nx = [1, 2]\n\n# %%\nprint(sum(x))\n\n# %%\nx = None\n")
+    with pytest.raises(twins.CellExecutionError) as failed:
+        twins.run("a")
+    assert "sum(x)" in str(failed.value) and "ran well the first time" in failed.value.__notes__[0]
+
+    twin.write_text(twin.read_text().replace("x = None", "y = None"))
+    ran = twins.run("a")
+    assert [cell.source for cell in ran.cells] == [cell.source for cell in twins.written("a").cells]
+    assert [cell.execution_count for cell in ran.cells] == [1, 2, 3] and outputs(ran)[0].text == "3\n"
+    nbformat.write(ran, notebook)
+    assert twins.has_run_twice("a")
+    twin.write_text("# %% [markdown]\n# Other words.\n\n" + twin.read_text())
+    assert twins.has_run_twice("a"), "prose is not run"
+    twin.write_text(twin.read_text() + "\n# %%\nx = None\n")
+    assert not twins.has_run_twice("a")

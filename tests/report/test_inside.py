@@ -125,24 +125,29 @@ def test_positions_that_have_an_order_and_that_have_none(inside):
     row, column = np.divmod(np.arange(16), 4)
     smooth = np.stack([np.cos(row), np.sin(row), np.cos(column), np.sin(column)], axis=1)
     random = np.random.default_rng(0).normal(size=(16, 64))
-    for pos, words in ((smooth, "has found out that images have two dimensions"), (random, "no order is to be seen")):
+    line = np.stack([np.cos(np.arange(16) / 2), np.sin(np.arange(16) / 2)], axis=1)  # of the sequence alone
+    for pos, words in (
+        (smooth, "has found out that images have two dimensions"),
+        (line, "so the order of the sequence is to be seen, but not that images have two dimensions"),
+        (random, "no order is to be seen"),
+    ):
         p = inside.p | {"pos": np.concatenate([np.zeros_like(pos[:1]), pos])}
         config = dataclasses.replace(inside.config, dim=pos.shape[1])
         assert words in _positions(inside._replace(p=p, encoder=config)).words
 
 
 @pytest.mark.parametrize(
-    ("image", "words"), [(4, "but 2 x 2 patches are too few to tell two dimensions"), ((2, 4), None), (2, None)]
+    ("image", "grid"), [(4, "2 x 2"), ((2, 4), "1 x 2"), (2, "1 x 1"), ((4, 8), "2 x 4"), ((6, 4), "3 x 2")]
 )
-def test_few_patches_have_no_two_dimensions(inside, image, words):
-    """Of four patches nothing can be said that is not true of a line; of two, or one, nothing at all."""
+def test_few_patches_have_no_two_dimensions(inside, image, grid):
+    """Of so few nothing can be said that is not true of a line."""
     config = dataclasses.replace(inside.config, image=image)
     row, column = np.divmod(np.arange(config.tokens), 2)
     pos = np.stack([np.cos(row), np.sin(row), np.cos(column), np.sin(column)], axis=1)
     p, config = inside.p | {"pos": pos}, dataclasses.replace(config, dim=4)
     said = _positions(inside._replace(p=p, encoder=config)).words
     assert "has found out" not in said and "nan" not in said
-    assert said.endswith("(within each square).") if words is None else words in said
+    assert said.endswith(f"(within each square). {grid} patches are too few to tell two dimensions from one.")
 
 
 def test_standardised_kernels_are_not_said_to_answer_to_brightness(inside):

@@ -15,6 +15,7 @@ from tinyvit.viz.embedding import (
     position_table,
     principal_filters,
     similarity,
+    similarity_by_direction,
     similarity_figure,
 )
 
@@ -91,6 +92,16 @@ def test_the_grid_of_grids():
         np.testing.assert_allclose(axes.images[0].get_array(), row.reshape(3, 3))
         assert axes.images[0].get_clim() == (-1, 1)
     assert [figure.axes[i].get_ylabel() for i in (0, 3, 6)] == ["1", "2", "3"]
+
+
+def test_similarity_by_direction():
+    """Two rows of three patches: side by side 0.6, one above the other 0.8, the ends of a row -0.28 = cos of twice."""
+    angle = np.arccos(0.6)
+    row = np.stack([np.cos([0, angle, 2 * angle]), np.sin([0, angle, 2 * angle])], axis=1)
+    pos = np.concatenate(
+        [np.ones((1, 4)), np.concatenate([np.hstack([0.8 * row, 0.6 * row]), np.hstack([row, 0 * row])])]
+    )
+    assert similarity_by_direction(pos, (2, 3)) == pytest.approx((0.6, 0.8, -0.28))
 
 
 def test_a_rectangle_of_rows_and_columns():

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 from tinyvit.lab.equal import nearest_in_size
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import accuracy_axis, line, panels, ticks
+from tinyvit.lab.figures import accuracy_axis, legend, panels, seeds, ticks
 from tinyvit.lab.job import base_config, base_recipe, described, preset_of, there, training
 from tinyvit.lab.statistics import LEVEL, difference
 from tinyvit.models.model import MODELS, name_of, parameter_count
@@ -19,6 +19,7 @@ PLANS = {  # steps of the optimiser, in equal time the ViT's; and training image
 }
 PLANS |= {"fashion-mnist": PLANS["mnist"], "pictures": PLANS["cifar-10"]}
 VALIDATION = 0.1
+NUMBERS = {"ViT": 0, "CNN": 1, "ViT with a stem": 2, "hybrid": 3, "Swin": 4}  # of colours: the same in every figure
 EQUAL = {"steps": "equally many steps", "time": "equal time"}
 PAPERS = (
     "In the ViT paper hybrids are ahead of ViTs at small computational budgets, and the difference vanishes for larger "
@@ -91,13 +92,13 @@ def report(results):
     figure, all_axes = panels(len(compared), 5 * len(compared), 4)
     for axes, equal in zip(all_axes, compared, strict=True):
         sizes = [images for which, images in found if which == equal]
-        for number, name in enumerate(models):
-            accuracies = [results.estimate("test_accuracy", equal=equal, images=n, model=name) for n in sizes]
-            line(axes, sizes, accuracies, name, number)
+        for place, name in enumerate(models):
+            accuracies = [results.values("test_accuracy", equal=equal, images=n, model=name) for n in sizes]
+            seeds(axes, sizes, accuracies, name, NUMBERS[name], place=place)
         axes.set(xscale="log", xlabel="training images", title=EQUAL[equal], xmargin=0.12)
         accuracy_axis(axes, "test accuracy (%)")
         ticks(axes, sizes, [f"{n:,}" for n in sizes])
-    all_axes[0].legend(frameon=False)
+    legend(figure, columns=len(models) if len(compared) > 1 else 3)
     return Report(["equal", "images", *(f"{name} (%)" for name in models)], rows, figure, _verdict(results, models))
 
 

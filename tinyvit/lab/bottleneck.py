@@ -9,7 +9,7 @@ from tinyvit.data.rules import RULES, questions
 from tinyvit.data.text import EXAMPLES, padded, read_text
 from tinyvit.lab.equal import nearest_in_size
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import accuracy_axis, dots, line, panels, ticks
+from tinyvit.lab.figures import accuracy_axis, legend, panels, seeds, ticks
 from tinyvit.lab.job import text_training
 from tinyvit.lab.statistics import LEVEL, difference
 from tinyvit.lab.train import learned
@@ -133,12 +133,11 @@ def report(results):
     for number, (name, count) in enumerate(counts.items()):
         shares = [results.estimate(exact_of(length), model=name) for length in TESTED]
         rows.append([name, f"{count:,}", *(share.text(digits=1) for share in shares)])
-        line(axes, TESTED, shares, name, number)
-        dots(axes, TESTED, [results.values(exact_of(length), model=name) for length in TESTED], number)
+        seeds(axes, TESTED, [results.values(exact_of(length), model=name) for length in TESTED], name, number)
     axes.set(xlabel=f"symbols of a sequence (grey: learned from, {LENGTHS[0]} to {LENGTHS[1]})")
     accuracy_axis(axes, "sequences without a mistake (%)")
     ticks(axes, TESTED)
-    axes.legend(frameon=False)
+    legend(figure)
     columns = ["model", "parameters", *(f"{length} symbols (%)" for length in TESTED)]
     return Report(columns, rows, figure, _verdict(results, counts))
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinyvit import trees
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import accuracy_axis, line, panels, points, ticks
+from tinyvit.lab.figures import accuracy_axis, legend, panels, points, seeds, ticks
 from tinyvit.lab.job import Pictures, base_config, base_images, base_recipe, preset_of, training
 from tinyvit.lab.statistics import difference
 from tinyvit.lab.train import part, some
@@ -19,6 +19,7 @@ from tinyvit.training.probe import SHOTS, accuracy_of, drawn, probe
 from tinyvit.training.recipe import Recipe, fine_tuning
 
 STARTS = {"random": "no training", "masked": "masked patches, no labels", "supervised": "all labels"}
+NUMBERS = {"supervised": 0, "masked": 1, "random": 2}  # of colours: the same in every figure
 LONGER = {"quick": 1, "full": 2}  # epochs of pretraining, for each of the recipe's
 LABELLED = {"digits": 200, "mnist": 600, "fashion-mnist": 600, "cifar-10": 1000, "pictures": 1000}  # for fine-tuning
 STEPS = 300  # of fine-tuning, if no image were held out
@@ -101,13 +102,15 @@ def report(results):
         probed = [results.estimate(accuracy_of(n), start=start).text(digits=1) for n in SHOTS]
         rows.append([STARTS[start], *probed, results.estimate("fine_tuned", start=start).text(digits=1)])
     figure, axes = panels(2, 9.5, 3.8)
-    for number, start in enumerate(starts):
-        line(axes[0], SHOTS, [results.estimate(accuracy_of(n), start=start) for n in SHOTS], STARTS[start], number)
+    for place, start in enumerate(starts):
+        probed = [results.values(accuracy_of(n), start=start) for n in SHOTS]
+        seeds(axes[0], SHOTS, probed, STARTS[start], NUMBERS[start], place=place)
     axes[0].set(xscale="log", xlabel="images of each class")
     accuracy_axis(axes[0], "test accuracy of a linear probe (%)")
     ticks(axes[0], SHOTS)
-    axes[0].legend(frameon=False)
-    points(axes[1], [STARTS[s] for s in starts], [results.estimate("fine_tuned", start=s) for s in starts])
+    legend(figure)
+    tuned, colours = [results.values("fine_tuned", start=s) for s in starts], [NUMBERS[s] for s in starts]
+    points(axes[1], [STARTS[s] for s in starts], tuned, numbers=colours)
     accuracy_axis(axes[1], "test accuracy, fine-tuned on few labels (%)", "x")
     columns = ["start", *(f"probe, {n} shots (%)" for n in SHOTS), "fine-tuned (%)"]
     return Report(columns, rows, figure, _verdict(results))

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import accuracy_axis, line, panels, ticks
+from tinyvit.lab.figures import accuracy_axis, legend, panels, seeds, ticks, written_out
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
 from tinyvit.lab.statistics import difference, estimate
 
@@ -42,17 +42,16 @@ def report(results):
 
     figure, axes = panels(2)
     for number, (norm, name) in enumerate(NORMS.items()):
-        estimates = [results.estimate("test_accuracy", norm=norm, depth=depth) for depth in depths]
-        line(axes[0], depths, estimates, name, number)
-        norms = [results.estimate(_of_block(i), norm=norm, depth=depths[-1]) for i in range(depths[-1])]
-        line(axes[1], range(1, depths[-1] + 1), norms, name, number, factor=1)
+        seeds(axes[0], depths, [results.values("test_accuracy", norm=norm, depth=d) for d in depths], name, number)
+        norms = [results.values(_of_block(i), norm=norm, depth=depths[-1]) for i in range(depths[-1])]
+        seeds(axes[1], range(1, depths[-1] + 1), norms, name, number, factor=1, intervals=False)
     axes[0].set(xscale="log", xlabel="depth (blocks)")
     accuracy_axis(axes[0], "test accuracy (%)")
     ticks(axes[0], depths)
-    axes[1].set(xlabel="block", ylabel="norm of its gradient at the start")
-    axes[1].set_ylim(bottom=0)
+    axes[1].set(yscale="log", xlabel="block", ylabel="norm of its gradient at the start")
+    written_out(axes[1])
     axes[1].set_title(f"{depths[-1]} blocks, before the first step", fontsize=9)
-    axes[0].legend(frameon=False)
+    legend(figure)
     columns = ["norm", "depth", "gradient, first block", "gradient, last block", "test accuracy (%)"]
     return Report(columns, rows, figure, _verdict(results, depths))
 

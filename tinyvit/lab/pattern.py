@@ -63,8 +63,8 @@ def report(results):
     for (kind, share), time, right in zip(settings, seconds, accuracy, strict=True):
         rows.append([kind, f"{100 * share:.1f}" if share else "-", time.text(1, 1), right.text()])
     figure, axes = panels(2, 8.5, 3.6)
-    points(axes[0], kinds, accuracy)
-    points(axes[1], kinds, seconds, factor=1)
+    points(axes[0], kinds, [results.values("test_accuracy", attention=kind) for kind in kinds])
+    points(axes[1], kinds, [results.values("seconds", attention=kind) for kind in kinds], factor=1)
     accuracy_axis(axes[0], "test accuracy (%)", "x")
     axes[1].set(xlabel="seconds of a training run")
     return Report(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import accuracy_axis, line, panels, ticks
+from tinyvit.lab.figures import accuracy_axis, legend, panels, seeds, ticks
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
 from tinyvit.lab.statistics import difference
 
@@ -46,11 +46,11 @@ def report(results):
 
     figure, (axes,) = panels(1, 6, 4)
     for number, (pool, name) in enumerate(POOLS.items()):
-        line(axes, rates, [results.estimate("test_accuracy", **settings[pool, r]) for r in rates], name, number)
+        seeds(axes, rates, [results.values("test_accuracy", **settings[pool, r]) for r in rates], name, number)
     axes.set(xscale="log", xlabel="learning rate")
     accuracy_axis(axes, "test accuracy (%)")
     ticks(axes, rates, [f"{rate:.2g}" for rate in rates])
-    axes.legend(frameon=False)
+    legend(figure)
     columns = ["pool", "learning rate", "validation accuracy (%)", "test accuracy (%)"]
     return Report(columns, rows, figure, _verdict(results, rates))
 

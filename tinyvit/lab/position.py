@@ -47,9 +47,9 @@ def report(results):
     rows = [[*s, estimates[s].text(), f"{100 * PAPER[s]:.2f}" if s in PAPER else ""] for s in settings]
 
     figure, axes = panels(3, 10.5, 3.8)
-    points(axes[0], names.values(), estimates.values())
+    points(axes[0], [names[s] for s in settings], [values[s] for s in settings])
     kinds = [s for s in settings if s[0] != "none"]
-    points(axes[1], [names[s] for s in kinds], [estimates[s] for s in kinds])
+    points(axes[1], [names[s] for s in kinds], [values[s] for s in kinds])
     published = [s for s in settings if s in PAPER]
     axes[2].plot([100 * PAPER[s] for s in published], range(len(published))[::-1], "D", color="grey", markersize=4)
     axes[2].set_yticks(range(len(published))[::-1], [names[s] for s in published])

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import accuracy_axis, line, panels, ticks
+from tinyvit.lab.figures import accuracy_axis, legend, panels, seeds, ticks, written_out
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
 from tinyvit.lab.statistics import difference, estimate
 
@@ -39,17 +39,17 @@ def report(results):
             rows.append([name, d, *start, results.estimate("test_accuracy", **setting).text()])
     figure, axes = panels(3, 10.5, 3.4)
     axes[0].set(yscale="log", ylabel="variance of the scores at the start")
+    written_out(axes[0])
     measures = {"score_variance": 1, "entropy": 1, "test_accuracy": 100}
     for each, (measure, factor) in zip(axes, measures.items(), strict=True):
         for number, (scale, name) in enumerate(SCALES.items()):
-            line(
-                each, widths, [results.estimate(measure, scale=scale, d=d) for d in widths], name, number, factor=factor
-            )
+            values = [results.values(measure, scale=scale, d=d) for d in widths]
+            seeds(each, widths, values, name, number, factor=factor)
         each.set(xscale="log", xlabel="width d of a head")
         ticks(each, widths)
-    axes[1].set(ylim=(0, 1.05), ylabel="entropy of attention at the start / ln T")
+    axes[1].set(ylim=(0, 1.05), ylabel="entropy at the start / ln T")
     accuracy_axis(axes[2], "test accuracy (%)")
-    axes[0].legend(frameon=False)
+    legend(figure)
     columns = ["scores", "d", "their variance at the start", "entropy at the start / ln T", "test accuracy (%)"]
     return Report(columns, rows, figure, _verdict(results, widths))
 

@@ -1,9 +1,10 @@
 """Deeper, wider, or smaller patches? The ViT paper's figure 8: what extra computation is best spent on."""
 
+import math
 from dataclasses import replace
 
 from tinyvit.lab.experiment import Experiment, Report
-from tinyvit.lab.figures import COLOURS, accuracy_axis, line, panels
+from tinyvit.lab.figures import COLOURS, accuracy_axis, legend, panels, seeds
 from tinyvit.lab.job import base_config, base_images, base_recipe, training
 from tinyvit.lab.statistics import LEVEL, difference
 from tinyvit.viz.summary import shapes
@@ -45,17 +46,18 @@ def report(results):
     figure, (axes,) = panels(1, 6.5, 4.2)
     for number, what in enumerate(CHANGES):
         series = sorted((work, to) for changed, to, work in settings if changed == what)
-        line(axes, [w / 1e6 for w, _ in series], [estimates[what, to, w] for w, to in series], what, number, apart=0)
+        values = [results.values("test_accuracy", changed=what, to=to) for _, to in series]
+        seeds(axes, [work / 1e6 for work, _ in series], values, what, number, apart=0)
         for w, to in series:
             place = (w / 1e6, 100 * estimates[what, to, w].mean)
-            below = (5, -8 * number - 4)  # the series meet in one point: one label above another
+            below = (9, -8 * number - 4)  # the series meet in one point: one label above another
             axes.annotate(to, place, below, textcoords="offset points", fontsize=7, va="top", color=COLOURS[number])
     axes.set(xscale="log", xlabel="multiply-adds of one image (millions)")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.minorticks_off()
     accuracy_axis(axes, "test accuracy (%)")
-    axes.legend(frameon=False, title="changed")
+    legend(figure, title="changed")
     return Report(
         ["changed", "to", "multiply-adds (M)", "test accuracy (%)"], rows, figure, _verdict(results, settings)
     )
@@ -69,8 +71,9 @@ def _verdict(results, settings):
         gap = difference(*ends, level=1 - (1 - LEVEL) / len(CHANGES))
         times = series[-1][0] / series[0][0]
         shown = "" if gap.significant else ", not shown to differ"
-        ends = f"{what} {series[0][1]} to {series[-1][1]}"
-        sentences.append(f"{ends} ({times:.1f} times as much) {gap.text()} points{shown}")
+        ends = f"{what} {series[0][1]} to {series[-1][1]} ({times:.1f} times as much)"
+        each = gap.text(100 / math.log2(times))
+        sentences.append(f"{ends} {gap.text()} points, or {each} for each doubling{shown}")
     paper = (
         "The paper (ImageNet, 5-shot): depth gains most, width least, and smaller patches gain without more parameters."
     )

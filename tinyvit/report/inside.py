@@ -23,7 +23,7 @@ from tinyvit.viz.attention import (
 )
 from tinyvit.viz.confusion import confusion, confusion_figure, mistakes_figure, worst_mistakes
 from tinyvit.viz.distance import distance_figure
-from tinyvit.viz.embedding import filters_figure, neighbours_similarity, position_table, similarity_figure
+from tinyvit.viz.embedding import filters_figure, position_table, similarity_by_direction, similarity_figure
 from tinyvit.viz.maps import attention_figure, overlay_figure
 from tinyvit.viz.picture import readable
 from tinyvit.viz.pyramid import over_patches
@@ -32,6 +32,7 @@ SAMPLES = 64  # images over which attention distances are averaged
 LARGEST_MAPS = 64 * 400**2  # entries of the maps of all these images, in one head of one layer: maps of 20 x 20 patches
 SHOWN = 4  # of them drawn
 ALIKE = 0.1  # by which neighbours' similarity must exceed others' to be called so
+SMALL = 3  # columns and rows at least: with fewer, a row has none but neighbours
 GIVEN = {  # what positions have of an order before anything is learned
     "2d": "but half of that is given: the patches of a row, or of a column, share half of their numbers",
     "sinusoidal": "all of it given: the waves run along the sequence, row after row, and nothing is learned",
@@ -276,19 +277,27 @@ def _positions(inside):
     words = (
         f"How alike the {learned} position of each patch (its place in the grid) is to all others (within each square)."
     )
-    if grid[0] * grid[1] > 2:  # of two patches, none is farther than a neighbour
-        words += _order(*neighbours_similarity(table, grid), kind, grid)
+    if min(grid) >= SMALL:
+        words += _order(*similarity_by_direction(table, grid), kind)
+    else:
+        words += f" {grid[0]} x {grid[1]} patches are too few to tell two dimensions from one."
     return Picture(similarity_figure(table, grid), "Does it know where patches are?", words)
 
 
-def _order(beside, others, kind, grid):
+def _order(beside, above, others, kind):
     """A sentence on how alike the positions of neighbours are, and what follows from it."""
     if kind in GIVEN:
         follows = GIVEN[kind]
-    elif min(grid) < 3:
-        follows = f"but {grid[0]} x {grid[1]} patches are too few to tell two dimensions from one"
+    elif above > others + ALIKE:
+        follows = (
+            "so the model has found out that images have two dimensions: in the sequence, which goes row after row, a "
+            "patch is farther from the one below it than from those of its own row"
+        )
     elif beside > others + ALIKE:
-        follows = "so the model has found out that images have two dimensions"
+        follows = "so the order of the sequence is to be seen, but not that images have two dimensions"
     else:
         follows = "so no order is to be seen, which does not mean that positions are not used"
-    return f" Neighbours' similarity is {beside:z.2f} on average, that of others {others:z.2f}, {follows}."
+    return (
+        f" The similarity of patches side by side is {beside:z.2f} on average, of one above the other {above:z.2f}, "
+        f"and of others of one row {others:z.2f}, {follows}."
+    )

@@ -4,12 +4,15 @@ The paper's few-shot accuracies (section 4.1) are of this kind: not logistic reg
 from features to targets in {-1, 1}^K, which needs no training loop.
 """
 
+import statistics
+
 import numpy as np
 
 from tinyvit.errors import DataError
 
 L2 = 0.1  # with which features are probed, if nothing else is said
 SHOTS = (1, 2, 5, 10, 20, 50)  # images of each class, in the lab
+DRAWS = 20  # of these images, for each model of the lab
 DRAW = 4  # a stream of random numbers, apart from the training loop's
 LEAST = 1e-12  # l2: enough that there is one solution
 
@@ -97,6 +100,35 @@ def probe(features, labels, test, answers, seed):
 def drawn(labels, seed):
     """The indices of as many images of each class as any probe takes."""
     return shots(np.random.default_rng([seed, DRAW]), labels, max(SHOTS))
+
+
+def probe_draws(extract, labels, test, answers, seed, draws):
+    """`probe`, of few images that are drawn anew so many times: one draw of one image says little.
+
+    Parameters
+    ----------
+    extract : callable
+        From indices to the features of these images.
+    labels : integer array [N]
+        Of all images that may be drawn.
+    test, answers
+        As in `probe`.
+    seed, draws : int
+        No two seeds share a draw.
+
+    Returns
+    -------
+    {accuracy: {shots: the mean of the draws' shares}, spread: {shots: their standard deviation}}
+    """
+    found = []
+    for draw in range(draws * seed, draws * (seed + 1)):
+        few = drawn(labels, draw)
+        found.append(probe(extract(few), labels[few], test, answers, draw))
+    shares = {count: [each[count] for each in found] for count in found[0]}
+    return {
+        "accuracy": {count: statistics.mean(each) for count, each in shares.items()},
+        "spread": {count: statistics.stdev(each) for count, each in shares.items()},
+    }
 
 
 def accuracy_of(shots):

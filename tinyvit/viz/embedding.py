@@ -85,6 +85,19 @@ def neighbours_similarity(pos, grid=None):
     return float(cosine[steps == 1].mean()), float(cosine[steps > 1].mean())
 
 
+def similarity_by_direction(pos, grid):
+    """The mean cosine similarity of patches side by side, of one above the other, and of all others of one row.
+
+    Those others are what tells two dimensions from one: in the sequence of patches, row after row, two of one row are
+    nearer to each other than one is to the one below it. The grid has at least three columns and two rows.
+    """
+    cosine = similarity(pos, grid)
+    row, column = np.divmod(np.arange(len(cosine)), grid[1])
+    down, across = np.abs(row[:, None] - row), np.abs(column[:, None] - column)
+    pairs = (down == 0) & (across == 1), (down == 1) & (across == 0), (down == 0) & (across > 1)
+    return tuple(float(cosine[which].mean()) for which in pairs)
+
+
 def similarity_figure(pos, grid=None):
     """The grid of grids: the small square at row i, column j shows how alike the patch at (i, j) is to all patches."""
     cosine = similarity(pos, grid)
