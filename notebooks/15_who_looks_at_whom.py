@@ -2,7 +2,7 @@
 # # Who looks at whom: when all pairs are too many
 #
 # **The question.** In a Vision Transformer every token asks every token. Why not take each pixel as a token, then? If that is too much: which pairs
-# can be left out, what does it save, and is there a way to leave out none? The coloured part is what this notebook is about:
+# can be left out, what does it save, and can all pairs be kept without storing a number for each? The coloured part is what this notebook is about:
 
 # %%
 from tinyvit.viz import overview
@@ -10,7 +10,7 @@ from tinyvit.viz import overview
 overview("attention")
 
 # %% [markdown]
-# An image of 14 x 14 patches has 196 tokens, and so 196 x 196 = 38,416 pairs of a query and a key. Above: which of the pairs some patterns allow,
+# An image of 14 x 14 patches has 196 tokens, and so 196 x 196 = 38,416 pairs of a query and a key. Above: which pairs some patterns allow,
 # queries downwards, keys across. Below: the patches that one query (orange) may look at.
 
 # %%
@@ -54,8 +54,7 @@ patterns_figure({title: allowed(*kind) for title, kind in KINDS.items()}, GRID)
 # %% [markdown]
 # **Local** attention looks around ([Ramachandran et al. 2019](https://arxiv.org/abs/1906.05909)). **Windows** cut the image into squares, and
 # displace the cuts in every other layer (Swin, [Liu et al. 2021](https://arxiv.org/abs/2103.14030)). **Axial** attention looks along the query's row,
-# and in the next layer along its column ([the ViT paper](https://arxiv.org/abs/2010.11929), appendix D.6). [Their
-# page](../docs/derivations/patterns.md) has more.
+# and in the next layer along its column ([the ViT paper](https://arxiv.org/abs/2010.11929), appendix D.6). ([More](../docs/derivations/patterns.md).)
 #
 # ## Counting
 #
@@ -83,10 +82,12 @@ print(f"in float32: {4 * T * T / 2**30:.1f} GiB")
 # ## A pattern is a mask
 #
 # By definition, minus infinity is added to the scores that are not allowed, before the softmax. That computes all scores and throws most away. The
-# efficient form puts queries that ask nearly the same keys into a **group**, and computes a small attention for each group. The list of the groups is
-# the **plan**.
+# efficient form puts queries that ask nearly the same keys into a **group**, and computes a small attention for each; the list of groups is the
+# **plan**.
 
 # %%
+# queries [G, n] and keys [G, m]: the numbers of the tokens of G groups. added: the mask, and a bias if there is one.
+# _on_device only puts the plan where the tokens are.
 print(exercises.source(sparse_attention))
 
 # %%
@@ -97,7 +98,8 @@ q /= math.sqrt(d)
 print("pattern               allowed pairs   scores computed   of 38,416   largest difference to the mask")
 differences = {}
 for title, (kind, reach, number) in KINDS.items():
-    pairs, plan = allowed(kind, reach, number), attention_plan(kind, GRID, False, reach, number)
+    pairs = allowed(kind, reach, number)
+    plan = attention_plan(kind, GRID, class_token=False, reach=reach, number=number)
     y_mask, _ = attention(q, k, v, patterns.pattern_bias(pairs, "float64"))
     y, _ = sparse_attention(q, k, v, plan)
     differences[title] = abs(y - y_mask).max()
@@ -106,8 +108,9 @@ for title, (kind, reach, number) in KINDS.items():
     print(f"{title:20} {pairs.sum():12,} {computed:17,} {share:13.1%} {difference:18.0e}")
 
 # %% [markdown]
-# Windows and rows compute what is allowed and no more: all queries of a group ask the same keys. In local attention a group is a small square of
-# queries with all their neighbours, and a mask hides from each query those that are not its own.
+# Windows and rows compute what is allowed and no more: all queries of a group ask the same keys. Displaced windows are cut at the border, so their
+# pairs are fewer. In local attention a group is a small square of queries with all their neighbours; a mask hides from each query what is not its
+# own.
 #
 # ## Break it: the edge
 #
@@ -146,7 +149,7 @@ def layers_until_all(kind, reach, class_token=False):
             return number + 1
 
 
-print("                         pairs in a layer   layers until all   with a class token")
+print("               pairs (mean of two layers)   layers until all   with a class token")
 layers, with_class = {}, {}
 for title, kind, reach in (
     ("full", "full", 1),
@@ -172,7 +175,7 @@ for title, kind, reach in (
 offsets = rng.standard_normal((7, 7))  # the bias of each offset, rows by columns
 rows, columns = np.divmod(np.arange(196), 14)
 down, across = (np.clip(x - x[:, None], -3, 3) + 3 for x in (rows, columns))
-plan = attention_plan("local", GRID, False, 3, 0)
+plan = attention_plan("local", GRID, class_token=False, reach=3, number=0)
 y, _ = sparse_attention(0 * q, k, v, plan, offsets[down, across])
 
 kernel, _ = softmax(offsets.reshape(1, 49))
@@ -182,12 +185,14 @@ convolved = sum(weights[dy, dx] * image[dy : dy + 8, dx : dx + 8] for dy, dx in 
 apart = abs(y.reshape(14, 14, d)[3:11, 3:11] - convolved).max()
 print(f"away from the edges: {apart:.0e} apart")
 for side in (3, 7):
-    by_convolution, by_attention = side**2 * 64**2, 4 * 64**2
-    print(f"{side} x {side}, D = 64, parameters: convolution {by_convolution:7,}, attention {by_attention:,}")
+    by_convolution, by_attention = side**2 * 64**2, 4 * 64**2 + side**2
+    print(f"{side} x {side}, D = 64, parameters: convolution {by_convolution:7,}", end="")
+    print(f", attention with one head {by_attention:,}")
 
 # %% [markdown]
-# Away from the edges it is a convolution, with positive weights that sum to 1. It is the queries that make weights depend on what stands there. And
-# the parameters of local attention do not grow with the neighbourhood.
+# Away from the edges it is a convolution, with positive weights that sum to 1 and are the same in all channels. It is the queries that make weights
+# depend on what stands there. With the neighbourhood, local attention's parameters grow only by its biases, one for each offset and head. A
+# convolution layer, as counted here, has a matrix for each offset.
 #
 # ## Another formula: linear attention
 #
@@ -197,7 +202,8 @@ for side in (3, 7):
 #
 # $$y_t=\frac{\sum_s(f(q_t)\cdot f(k_s))\,v_s}{\sum_s f(q_t)\cdot f(k_s)}=\frac{f(q_t)\left(\sum_s f(k_s)\,v_s^\top\right)}{f(q_t)\cdot\sum_s f(k_s)}$$
 #
-# **Exercise** ([how exercises are marked](00_start_here.ipynb)). Write it before you see it:
+# **Exercise** ([how exercises are marked](00_start_here.ipynb)). Write it before you see it. Of a wrong answer, a picture shows what was expected,
+# what yours gives, and the difference.
 
 
 # %%
@@ -221,7 +227,7 @@ print(f"\nthe quadratic form and the linear one: {linear_error:.0e} apart")
 
 # %% [markdown]
 # It is another function, not an approximation of softmax attention. Let the queries grow, so that a softmax looks ever more sharply. How large do you
-# expect the largest of the 196 weights to become, on average?
+# expect the largest of the 196 weights to become on average, with the softmax and with linear attention?
 
 # %%
 largest = {}
@@ -234,11 +240,12 @@ for times in (1, 4, 16, 64):
     print(f"queries x {times:2}: softmax {of_softmax:.3f}, linear {of_linear:.3f} (even: {1 / 196:.3f})")
 
 # %% [markdown]
-# The softmax can point at one token. Linear attention cannot: as a query grows, its products with all keys grow alike, and their ratios stay.
+# With the softmax a long query points at one token. In linear attention no query can, however long: no weight exceeds its key's largest share of a
+# feature ([derived](../docs/derivations/linear_attention.md#what-the-gradient-cannot-see)).
 #
 # ## No pair left out, and no matrix either
 #
-# At many tokens memory is what hurts first: a training step keeps the $T\times T$ weights of every head. Can the softmax of a row be computed without
+# With many tokens memory hurts first: a training step keeps the $T\times T$ weights of every head. Can the softmax of a row be computed without
 # the whole row? Its scores come in blocks. Of the scores $s$ so far keep the largest, $m$, the sum $\ell$ of $e^{s-m}$ and the sum $u$ of $e^{s-m}v$.
 # When a larger score $m'$ comes, both sums are multiplied by $e^{m-m'}$. In the end $y=u/\ell$. This is the **online softmax** ([Milakov and
 # Gimelshein 2018](https://arxiv.org/abs/1805.02867); [derived here](../docs/derivations/online_softmax.md)), on which FlashAttention is built ([Dao
@@ -248,7 +255,9 @@ for times in (1, 4, 16, 64):
 print(exercises.source(blockwise_attention))
 
 # %% [markdown]
-# **Break it.** Leave the factor $e^{m-m'}$ out (`rescaled`). Is the result always wrong?
+# The cache keeps $\mathrm{lse}=m+\ln\ell$ (log-sum-exp): the weights are $e^{q\cdot k-\mathrm{lse}}$.
+#
+# **Break it.** Leave the factor $e^{m-m'}$ (`rescaled`) out of $u$, and keep it in $\ell$ (`total`). Is the result always wrong?
 
 # %%
 careless = edited(blockwise_attention, ("u = rescaled * u + weights", "u = u + weights"))
@@ -265,7 +274,7 @@ print(f"without: off by up to {wrong.max():.2f}, and right for {fine:.0%} of the
 # ## Time and memory
 #
 # Forward and backward, one head of width 64, on one core. A cost proportional to $T^a$ is a line of slope $a$ on logarithmic axes. Which $a$ do you
-# expect of the time, and which of the memory?
+# expect of time and memory?
 
 # %%
 SIDES = (8, 12, 16, 24, 32, 48)
@@ -298,12 +307,14 @@ def cost(step, repeats=5):
     return np.median(times), peak
 
 
+# attend(q, k, v, plan): `sparse_attention`; or, if the plan is "linear", `linear_attention` of the features.
 costs = {name: [] for name in STYLES}
 for side in SIDES:
+    # q, k, v and dy, each [1 image, 1 head, T, 64]
     tokens = rng.standard_normal((4, 1, 1, side * side, 64), dtype=np.float32)
     plans = {
-        "local, 7 x 7": attention_plan("local", (side, side), False, 3, 0),
-        "axial: row": attention_plan("axial", (side, side), False, 1, 0),
+        "local, 7 x 7": attention_plan("local", (side, side), class_token=False, reach=3, number=0),
+        "axial: row": attention_plan("axial", (side, side), class_token=False, reach=1, number=0),
     }
     for name, pair, *more in (
         ("dense", (attention, attention_backward)),
@@ -333,39 +344,41 @@ for name, measured in costs.items():
 figure
 
 # %% [markdown]
-# **Dense** attention, which leaves nothing out, loses little at 64 tokens. But its time grows with about $T^2$, that of patterns and of linear
-# attention with about $T$. Attention in blocks takes the time of dense attention, and memory that grows with $T$ only ([up to 16,384
-# tokens](../docs/derivations/patterns.md#counted-and-timed)).
+# **Dense** attention leaves nothing out. Its time grows with about $T^2$, that of local and of linear attention with about $T$, that of a row with up
+# to $T^{1.5}$: rows grow, too. Attention in blocks takes the time of dense attention, and memory that grows with $T$ only. At 64 tokens no form is
+# faster than dense attention ([measured](../docs/derivations/patterns.md#counted-and-timed)).
 #
-# And a token a pixel? Dense attention would need the 9.4 GiB from above for the weights of each head. The others:
+# And a token a pixel? Dense attention would need the 9.4 GiB from above for each head's weights. The others:
 
 # %%
-pixels = rng.standard_normal((4, 1, 1, 224 * 224, 64), dtype=np.float32)
-plan = attention_plan("axial", (224, 224), False, 1, 0)
+pixels = rng.standard_normal((4, 1, 1, 224 * 224, 64), dtype=np.float32)  # q, k, v, dy
+plan = attention_plan("axial", (224, 224), class_token=False, reach=1, number=0)
 for name, how in (("axial: row", plan), ("linear", "linear")):
     milliseconds, megabytes = cost(partial(both_passes, attend, attend_backward, *pixels, how), repeats=1)
     print(f"50,176 tokens, {name:10} {milliseconds:5,.0f} ms, {megabytes:4.0f} MB at once")
 print(f"a row asks 224 keys: {scores_computed(plan):,} scores instead of {50_176**2:,}")
 
 # %% [markdown]
-# Does a model that leaves pairs out answer as well? [The lab](../docs/lab.md#which-keys-must-a-query-look-at) trains all of them.
+# Does a model that leaves pairs out answer as well? [The lab](../docs/lab.md#which-keys-must-a-query-look-at) trains all.
 #
 # ## Exercises
 #
-# Write the pattern of windows that are displaced down and to the right by $s$. What the border cuts off from a window is a window, too. Of a wrong
-# answer, a picture shows what was expected, what yours gives, and the difference.
+# Write the pattern of windows that are displaced down and to the right by $s$. What the border cuts off from a window is a window, too.
 
 
 # %%
 def my_windows(height, width, window, shift=0):
-    """The grid's size, M and s -> allowed [T, T], True where query (row) and key (column) share a window."""
+    """The grid's height and width, the windows' side, the shift s -> allowed [T, T].
+
+    True where query (row) and key (column) share a window.
+    """
 
 
 print(verdict := exercises.check("windows", my_windows))
 verdict.picture()
 
 # %% [markdown]
-# The way back through the blocks. The weights were not kept, but $a=e^{q\cdot k-\mathrm{lse}}$ makes them again.
+# The way back through the blocks. The weights were not kept, but lse makes them again.
 
 
 # %%
@@ -402,15 +415,15 @@ verdict.picture()
 # %% [markdown]
 # ## What we know now
 #
-# Patches keep $T^2$ small. Patterns leave pairs out, and two layers of the right ones still join everything. Linear attention has no pairs, and
-# cannot point. Exact attention needs no matrix: only its time is quadratic.
+# Patches keep $T^2$ small. Patterns leave pairs out, and two layers of the right ones still join everything. Linear attention has no pairs, and no
+# query can make it point. Exact attention needs no matrix: only its time is quadratic.
 
 # %%
 sparse_report = gradcheck(
     sparse_attention,
     lambda dy, c: sparse_attention_backward(dy, c)[:3],
     *rng.standard_normal((3, 16, 2)),
-    plan=attention_plan("local", (4, 4), False, 1, 0),
+    plan=attention_plan("local", (4, 4), class_token=False, reach=1, number=0),
 )
 positive = abs(rng.standard_normal((3, 5, 2))) + 0.2
 linear_report = gradcheck(linear_attention, linear_attention_backward, *positive)

@@ -66,8 +66,8 @@ figure
 # %% [markdown]
 # Three things need an explanation. In block 1 the patch sees four patches, itself among them, and nothing else. In block 2 it sees itself and three
 # others. And in blocks 3 and 4 it sees the whole image, though the layer is the same one. (The first two blocks are one **stage** of the model, the
-# last two another. Between them the **map**, the tokens at their places in the image, is halved, and each of its four tokens is drawn over the four
-# patches that it stands for.)
+# last two another. Between them both sides of the **map**, the tokens at their places in the image, are halved, and each of its four tokens is drawn
+# over the four patches that it stands for.)
 #
 # ## What it costs
 #
@@ -76,8 +76,8 @@ figure
 # With twice the side of the image, how much more do all pairs cost, and how much more do windows?
 
 # %%
-print("millions of multiply-adds:")
-print("image   tokens         pairs   projections    all pairs   windows of 7 x 7")
+print("N tokens, N x N pairs; and multiply-adds, in millions:")
+print("image        N         N x N   projections    all pairs   windows of 7 x 7")
 for image in (224, 448, 896):
     N, C, M = (image // 4) ** 2, 96, 7
     projections, pairs, in_windows = (1e-6 * N * C * each for each in (4 * C, 2 * N, 2 * M * M))
@@ -101,7 +101,7 @@ print("map", list(x.shape), "-> windows", list(cut.shape), "-> for attention", l
 print("put together again, the same map:", np.array_equal(from_windows(cut, x.shape), x))
 
 # %% [markdown]
-# The first axis is then $Bn$: the windows of the first image, then those of the second.
+# The first axis is then $Bn$, with $n$ windows in each image: those of the first image, then those of the second.
 #
 # ## Why windows must move
 #
@@ -110,6 +110,7 @@ print("put together again, the same map:", np.array_equal(from_windows(cut, x.sh
 
 # %%
 side, M = 12, 4
+# no generator, so shapes alone: width 6, 2 heads, windows of M x M
 p_wide = trees.map(lambda leaf: 0.2 * rng.standard_normal(leaf.shape), window_attention_init(None, 6, 2, M))
 wide = rng.standard_normal((1, side, side, 6))
 moved = wide.copy()
@@ -152,7 +153,8 @@ figure
 # and columns. Such pieces do not fit into one array. How would you compute them all at once?
 #
 # Swin's answer: **roll the map** by $s$ rows up and $s$ columns to the left. Then the windows stand where they always stood, and the first rows fill
-# the gap at the bottom. In the picture, colours are the displaced windows; the black lines are those of the array.
+# the gap at the bottom. In the picture, colours are the displaced windows, black lines those of the array. In the middle, before the map is
+# rolled, each window of the array holds four colours.
 
 # %%
 H, M, s = 8, 4, 2
@@ -190,6 +192,13 @@ figure.axes[0].set_ylabel("query")
 figure
 
 # %% [markdown]
+# The layer, whole. `_kept_mask` is the mask, made once for each size of map. `tile` repeats the list of windows for each image. (The bias is
+# explained below.)
+
+# %%
+print(exercises.source(window_attention))
+
+# %% [markdown]
 # Is it enough to compare colours? ([Proved here](../docs/derivations/windows.md#displaced-windows-and-how-rolling-makes-them).) All pairs that the
 # mask allows are put back to their places on the map, and compared with the definition: windows displaced, cut at the border, not rolled.
 
@@ -211,18 +220,13 @@ by_hand = np.zeros_like(x)
 for top, bottom in ((0, s), (s, s + M), (s + M, H)):
     for left, right in ((0, s), (s, s + M), (s + M, H)):
         tokens = x[:, top:bottom, left:right]
-        y, _ = multi_head_attention(*2 * [tokens.reshape(2, -1, 6)], no_table, heads=2)
+        flat = tokens.reshape(2, -1, 6)
+        y, _ = multi_head_attention(flat, flat, no_table, heads=2)
         by_hand[:, top:bottom, left:right] = y.reshape(tokens.shape)
 unmasked, _ = edited(window_attention, ("if mask is not None:", "if False:"))(x, no_table, heads=2, shift=s)
-print(f"rolled and masked, far from nine displaced windows by {abs(by_roll - by_hand).max():.0e}")
-print(f"without the mask,  far from nine displaced windows by {abs(unmasked - by_hand).max():.2f}")
-
-# %% [markdown]
-# The layer, whole. `_kept_mask` is the mask, made once for each size of map. `tile` repeats the list of windows for each image. (The bias is
-# explained below.)
-
-# %%
-print(exercises.source(window_attention))
+print("compared with attention in each of the nine displaced windows:")
+print(f"rolled and masked: off by {abs(by_roll - by_hand).max():.0e}")
+print(f"without the mask:  off by {abs(unmasked - by_hand).max():.2f}")
 
 # %% [markdown]
 # ## Where is a token? Only relative to others
@@ -261,8 +265,8 @@ figure
 #
 # ## Merging: four tokens become one
 #
-# Between stages the map is halved, and the width doubled. Four neighbours are put side by side, normalised, and multiplied by one matrix $[4C,2C]$
-# without bias. Look at the order of the four:
+# Between stages the map's two sides are halved, and the width is doubled. Four neighbours are put side by side, normalised, and multiplied by one
+# matrix $[4C,2C]$ without bias. Look at the order of the four:
 
 # %%
 print(exercises.source(patch_merging))
@@ -270,13 +274,14 @@ corner = np.array([["top left", "top right"], ["bottom left", "bottom right"]])
 print("order:", ", ".join(corner[place] for place in NEIGHBOURS))
 
 # %% [markdown]
-# **The row runs fastest**: down first, then to the right. Any order would do, but published weights were trained with this one, and whoever reshapes
-# $[2,2,C]$ to $4C$ in NumPy's order exchanges the middle two. The shapes are the same.
+# **The row runs fastest**: down first, then to the right. Any order would do, but [published weights were trained with this
+# one](../docs/derivations/patch_merging.md#the-order-of-the-four), and whoever reshapes $[2,2,C]$ to $4C$ in NumPy's order exchanges the middle two.
+# The shapes are the same.
 #
 # ## The whole pyramid
 #
-# The parameters of a Swin-T by hand: a block of width $D$ and $h$ heads has $4D^2+4D$ in its attention, $8D^2+5D$ in its MLP, $4D$ in its norms and
-# $(2M-1)^2h$ in its table; merging has $8D^2+8D$.
+# The parameters of a Swin-T by hand: a block of width $D$ and $h$ heads has $4D^2+4D$ in its attention, $8D^2+5D$ in its MLP (hidden width $4D$),
+# $4D$ in its norms and $(2M-1)^2h$ in its table; merging has $8D^2+8D$.
 
 # %%
 t = tinyvit.PRESETS["Swin-T"]
@@ -293,6 +298,7 @@ for n, (D, h, depth) in enumerate(zip(t.widths, t.heads, t.depths, strict=True))
     side = f"{t.sides[n]:2} x {t.sides[n]:<2}"
     print(f"{n + 1:5}   {side} {D:9} {h:6} {M:7} {pixels:7}  {shifts:12} {formula:12,}")
 D, K = t.widths[-1], t.classes
+# besides: the embedding of patches of 4 x 4 x 3, a norm behind it, the last norm, the head
 total += 4 * 4 * 3 * t.dim + t.dim + 2 * t.dim + 2 * D + D * K + K
 _, multiply_adds, _ = tinyvit.shapes(t).totals
 print(f"with embedding, norms and head: {total:,} by hand, {tinyvit.count(tree):,} counted")
@@ -310,39 +316,44 @@ print(f"{multiply_adds:,} multiply-adds")
 # find?
 
 # %%
-NUMPYS = ("in NEIGHBOURS", "in ((0, 0), (0, 1), (1, 0), (1, 1))")
-KEY_LESS_QUERY = "dy, dx = rows - rows[:, None], columns - columns[:, None]"
-MISTAKES = {  # where, and what is written in the place of what
-    "merging in NumPy's order": [
-        (patch_merging, NUMPYS),
-        (patch_merging_backward, ("(NEIGHBOURS)", f"({NUMPYS[1][3:]})")),
-    ],
-    "rolled on, not rolled back": [(from_windows, ("(shift, shift)", "(-shift, -shift)"))],
-    "masks listed by image, not by window": [
+WINDOWS, MERGING = "window_attention/shifted", "patch_merging"  # of the gradient checks, these two
+NUMPYS_ORDER, HAS_MASK = "((0, 0), (0, 1), (1, 0), (1, 1))", "if mask is not None:"
+MISTAKES = {  # which check looks at it; in which function what is replaced by what
+    "merging in NumPy's order": (
+        MERGING,
+        (patch_merging, "NEIGHBOURS", NUMPYS_ORDER),
+        (patch_merging_backward, "NEIGHBOURS", NUMPYS_ORDER),
+    ),
+    "rolled on, not rolled back": (WINDOWS, (from_windows, "(shift, shift)", "(-shift, -shift)")),
+    "masks listed by image, not by window": (
+        WINDOWS,
+        (window_attention, HAS_MASK, f"{HAS_MASK}\n        mask, B = mask.repeat(B, axis=0), 1"),
+    ),
+    "the mask in blocks without a shift, too": (
+        WINDOWS,
+        (window_attention, "W, window, shift)", "W, window, window // 2)"),
+    ),
+    "no mask": (WINDOWS, (window_attention, HAS_MASK, "if False:")),
+    "offsets of key less query": (
+        WINDOWS,
         (
-            window_attention,
-            ("if mask is not None:", "if mask is not None:\n        mask, B = mask.repeat(B, axis=0), 1"),
-        )
-    ],
-    "the mask in blocks without a shift, too": [
-        (window_attention, ("W, window, shift)", "W, window, window // 2)")),
-    ],
-    "no mask": [(window_attention, ("if mask is not None:", "if False:"))],
-    "offsets of key less query": [
-        (offsets, ("dy, dx = rows[:, None] - rows, columns[:, None] - columns", KEY_LESS_QUERY))
-    ],
-    "rows and columns of the offsets exchanged": [
-        (offsets, ("(dy + window - 1) * (2 * window - 1) + dx", "(dx + window - 1) * (2 * window - 1) + dy"))
-    ],
+            offsets,
+            "rows[:, None] - rows, columns[:, None] - columns",
+            "rows - rows[:, None], columns - columns[:, None]",
+        ),
+    ),
+    "rows and columns of the offsets exchanged": (
+        WINDOWS,
+        (offsets, "(dy + window - 1) * (2 * window - 1) + dx", "(dx + window - 1) * (2 * window - 1) + dy"),
+    ),
 }
 layers, costs, finds = checks.cases(["patch_merging", "window_attention"]), {}, {}
-for name, edits in MISTAKES.items():
+for name, (case, *edits) in MISTAKES.items():
     with contextlib.ExitStack() as made:
-        for function, edit in edits:
-            made.enter_context(planted(function, edit))
+        for function, right, wrong in edits:
+            made.enter_context(planted(function, (right, wrong)))
         wrong, _ = swin(images, p, config)
-        case = layers["patch_merging" if function is patch_merging_backward else "window_attention/shifted"]
-        finds[name] = not case.check().ok
+        finds[name] = not layers[case].check().ok
     costs[name] = (wrong.argmax(-1) == labels).mean()
     off = abs(wrong - logits).mean() / abs(logits).mean()
     check = "finds it" if finds[name] else "passes"
@@ -351,15 +362,18 @@ print(f"{'none':42} {accuracy:6.1%} right")
 
 # %% [markdown]
 # Some ruin the model. The last two are the dangerous ones: nobody doubts a model that is a fraction of a point worse than published. The gradient
-# check finds the one mistake that is made in one direction only. All others are made in both passes: they are another function, with a right
-# gradient. What finds them is a second implementation, in plain loops, or one forward pass of published weights.
+# check finds the one mistake that changes a function and not its partner: `from_windows` rolls the wrong way, `to_windows` does not. All others are
+# another function, with a right gradient. What finds them is a second implementation, [in plain loops](../tests/models/test_swin.py), or one forward
+# pass of [published weights](../docs/weights.md#swin-transformers-and-hybrids).
 #
 # **Padding.** If the window does not divide the map, zeros are put at the bottom and the right. They become keys as well, and softmax gives them a
-# share. tinyvit masks them; timm, Hugging Face and torchvision do not, and [Microsoft's
+# share. tinyvit masks them; timm and Hugging Face do not (of a loaded model `notes` [says
+# so](../docs/weights.md#swin-transformers-and-hybrids)), and [Microsoft's
 # program](https://github.com/microsoft/Swin-Transformer/blob/main/models/swin_transformer.py) refuses. Here are windows of 3 x 3 on 4 x 4 tokens,
-# trained with the mask and without, and tested with it and without. Which of the four do you expect to be worst?
+# trained and tested with the mask and without. Which of the four do you expect to be worst?
 
 # %%
+print(exercises.source(_labels), end="\n\n")  # only equal labels meet in a window; -1 is a zero
 padded = dataclasses.replace(config, window=3)
 short = tinyvit.Recipe(epochs=12, learning_rate=5e-3)
 choices = {
@@ -373,6 +387,7 @@ for trained, choice in choices.items():
     for tested, other in choices.items():
         with other():
             y, c_padded = swin(images, p_padded, padded)
+        # these maps leave the zeros out: what a row lacks to 1 went there
         on_zeros = 1 - swin_maps(c_padded, padded)[0].sum(axis=-1).mean()
         crossed[trained, tested] = (y.argmax(-1) == labels).mean()
         print(f"trained {trained:8}  tested {tested:8}  {crossed[trained, tested]:6.1%} right", end="")
@@ -412,6 +427,7 @@ for factor in (1, 40):
 # easy: to forget the shift on the way back. Which gradients of a block do you expect to be wrong then?
 
 # %%
+print(exercises.source(swin_block_backward), end="\n\n")
 case = checks.cases(["swin_block"])["swin_block"]
 forgetful = edited(swin_block_backward, ('c["msa"], shift=shift)', 'c["msa"])'))
 way_back = partial(forgetful, shift=1)
@@ -419,8 +435,8 @@ broken = tinyvit.gradcheck(case.forward, way_back, *case.inputs, **case.keywords
 print(broken)
 
 # %% [markdown]
-# The MLP is right, and attention and all that lies before it are wrong, but for three biases. (The gradients of the values' and of the output's are
-# sums over all tokens, which do not change when tokens change places; that of the keys is zero.)
+# The MLP is right, and attention and all that lies before it are wrong, but for three biases. (The gradients of the values' and of the output's bias
+# are sums over all tokens, for every row of weights sums to 1: they stay when tokens change places. The gradient of the keys' bias is zero.)
 #
 # ## Looking inside
 #
@@ -449,7 +465,7 @@ overlay_figure(images[:3], of_answers, [f"a {label}" for label in labels[:3]])
 # ## Exercises
 #
 # Write the bodies ([how exercises are marked](00_start_here.ipynb)). Of a wrong answer, a picture shows what was expected, what yours gives, and the
-# difference: of a map, one channel. First, put the windows together:
+# difference; of a map it shows one channel. First, the way back of `to_windows` (do without `from_windows`, the answer):
 
 
 # %%
