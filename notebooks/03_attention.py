@@ -338,7 +338,7 @@ exercises.check("softmax_backward", my_softmax_backward)
 def my_attention_backward(dy, c):
     """dy [..., T, d] and the cache {q, k, v, a, and bias where there is one} -> dq, dk, dv, dbias.
 
-    dbias has the bias's shape: the gradient of the scores, summed over the axes that the bias lacks.
+    dbias has the bias's shape: the gradient of the scores, summed over the axes that the bias lacks, or of which it has 1.
     Without a bias, it is the gradient of all scores.
     """
 

@@ -148,11 +148,17 @@ def attention_loop(q, k, v, bias=None):
     return y, {}
 
 
+def summed(x, shape):
+    """Summed over the axes along which an array of this shape was broadcast."""
+    x = x.sum(axis=tuple(range(x.ndim - len(shape))))
+    return x.sum(axis=tuple(axis for axis, size in enumerate(shape) if size == 1), keepdims=True)
+
+
 def attention_backward_by(dscores, sums=True):
     def backward(dy, c):
         a, da = c["a"], dy @ np.swapaxes(c["v"], -1, -2)
         ds = dscores(a, da)
-        dbias = ds.sum(axis=0) if "bias" in c and sums else ds
+        dbias = summed(ds, c["bias"].shape) if "bias" in c and sums else ds
         return ds @ c["k"], np.swapaxes(ds, -1, -2) @ c["q"], np.swapaxes(a, -1, -2) @ dy, dbias
 
     return backward
@@ -859,8 +865,8 @@ WRONG = {  # (exercise, the kind, words that are to be said, answer, and its for
     "gru: PyTorch's": ("gru_cell", "order", "behind the product", gru_by(candidate=lambda h, r, u: r * (h @ u))),
     "gru: the carried state alone": (
         "gru_cell_backward",
-        "missing term",
-        "dh, two things: the part of dh that comes through the candidate",
+        "operand",
+        "`dh` is read as it was before `dh = dh + ",
         gru_backward_by(lambda carried, reset, gates: carried),
         gru_by(),
     ),

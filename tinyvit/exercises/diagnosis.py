@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from tinyvit import trees
+from tinyvit.ops.softmax import softmax
 
 RTOL, ATOL = 1e-9, 1e-12  # two ways to compute the same in float64 differ by less
 MENDED = ": "  # behind a wrong shape, if it is known how to mend it
@@ -195,6 +196,7 @@ CURVES = {
     "the exponential of": np.exp,
     "the tanh of": np.tanh,
     "what tanh is taken of to give": np.arctanh,
+    "the softmax of": lambda x: softmax(1.0 * x)[0] if np.shape(x)[-1:] > (1,) else np.nan,
 }
 
 

@@ -59,7 +59,10 @@ def further():
     p_patch = randomised(embedding.patch_embedding_init(None, 2, 4, 8))
 
     found = {
-        "attention": [((array(6, 2, 3, 4), array(6, 2, 5, 4), array(6, 2, 5, 7)), {})],
+        "attention": [
+            ((array(6, 2, 3, 4), array(6, 2, 5, 4), array(6, 2, 5, 7)), {}),
+            ((array(6, 2, 3, 4), array(6, 2, 5, 4), array(6, 2, 5, 7), array(6, 1, 1, 5)), {}),  # of heads and queries
+        ],
         "relative_bias": [((array(2, 3, 4, 5), array(3, 11, 5)), {})],
         "split_heads": [((array(2, 5, 12), 3), {})],
         "merge_heads": [((array(2, 3, 5, 4),), {})],

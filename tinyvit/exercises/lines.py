@@ -65,6 +65,25 @@ def made_later(tree, parents):
                     yield "operand", says, tuple(Change(*each, "operand", says, ("operand", says)) for each in both)
 
 
+def read_as_before(tree, parents):
+    """(kind, words, changes) for an array that a line makes anew, of which one line further down reads the old form."""
+    lines = tree.body[0].body
+    made = {argument.arg for argument in tree.body[0].args.args}
+    for place, line in enumerate(lines):
+        for name in sorted(_made(line) & made):
+            named = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == name]
+            reads = [node for node in named if isinstance(node.ctx, ast.Load)]
+            reads = [node for node in reads if (_line(node, parents, lines) or 0) > place]
+            for node in reads if len(reads) > 1 else ():  # or what the line adds is missing
+                here = lines[_line(node, parents, lines)]
+                says, old = f"`{name}` is read as it was before {_step(line)}, in `{text_of(here)}`", f"{name}_before"
+                kept = ast.parse(f"{old} = {name}").body[0]
+                both = _moved(line, [kept, line]), _moved(here, [_with(here, node, old)])
+                if len(says) <= 2 * LONGEST:
+                    yield "operand", says, tuple(Change(*each, "operand", says, ("operand", says)) for each in both)
+        made |= _made(line)
+
+
 def _moved(line, lines):
     """(line, what stands in its place)"""
     copies = [ast.parse(text_of(each)).body[0] for each in lines]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from tinyvit.exercises import textbook
 from tinyvit.exercises.changes import arrays_of, changes_of, filled, in_place, text_of
-from tinyvit.exercises.lines import lines_exchanged, made_later, overwritten, repeated
+from tinyvit.exercises.lines import lines_exchanged, made_later, overwritten, read_as_before, repeated
 from tinyvit.exercises.source import source
 
 PLAIN = {  # what the fast functions compute, of their arguments 0 and 1
@@ -56,7 +56,8 @@ def slips(function):
         if all(each_way):
             says = f"`{one}` and `{other}` are exchanged, each in the place of the other"
             found.append(Slip(function, "operand", says, (*each_way[0], *each_way[1])))
-    of_lines = (*lines_exchanged(tree), *repeated(tree), *overwritten(tree), *made_later(tree, parents))
+    of_lines = (*lines_exchanged(tree), *repeated(tree), *overwritten(tree))
+    of_lines += (*made_later(tree, parents), *read_as_before(tree, parents))
     found += [Slip(function, *each) for each in of_lines]
     return tuple(sorted(found, key=lambda slip: slip.kind == "operand"))  # the likely ones first
 
