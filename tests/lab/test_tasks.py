@@ -259,13 +259,13 @@ def test_fewshot_never_learns_from_the_new_classes(monkeypatch, kind):
 def test_the_starts_of_masked(monkeypatch, start):
     data = ten()
     (x, y), test = data
-    spies = {name: Spy(getattr(masking, name)) for name in ("fit", "features_of", "probe")}
+    spies = {name: Spy(getattr(masking, name)) for name in ("fit", "features_of")} | {"probe": Spy(probe)}
     for name, spy in spies.items():
-        monkeypatch.setattr(masking, name, spy)
+        monkeypatch.setattr(probes if name == "probe" else masking, name, spy)
     tuning = dataclasses.replace(SHORT, epochs=2)
     recipe = dataclasses.replace(SHORT, epochs=3)
     arguments = {"model": "vit", "config": dataclasses.asdict(TEN), "recipe": dataclasses.asdict(recipe)}
-    arguments |= {"images": 120, "start": start, "labelled": 30, "tuning": dataclasses.asdict(tuning)}
+    arguments |= {"images": 120, "start": start, "labelled": 30, "tuning": dataclasses.asdict(tuning), "draws": 2}
     found = do("masked", data, arguments, 2)
     few = some(2, 600, 120)
     x, y = x[few], y[few]
@@ -287,13 +287,17 @@ def test_the_starts_of_masked(monkeypatch, start):
 
     first = {"random": [], "masked": [MaskedConfig(TEN)], "supervised": [TEN]}[start]
     assert [arguments[0] for arguments, _ in spies["fit"].calls] == [*first, TEN]
-    ((seen, labels, unseen, answers, seed),) = (arguments for arguments, _ in spies["probe"].calls)
-    few = drawn(y, 2)
+    probed = [arguments for arguments, _ in spies["probe"].calls]
+    assert [seed for *_, seed in probed] == [4, 5], "draws that no other seed has"
+    seen, labels, unseen, answers, _ = probed[0]
+    few = drawn(y, 4)
     for features, pictures in ((seen, x[few]), (unseen, test[0])):
         _, c = vit(pictures, p, TEN, all_rows=True)
         np.testing.assert_allclose(features, c["readout"]["class_row"]["z"][:, 1:].mean(axis=1), rtol=1e-4, atol=1e-5)
-    assert list(labels) == list(y[few]) and list(answers) == list(test[1]) and seed == 2
-    assert found["accuracy"] == probe(seen, labels, unseen, answers, seed)
+    assert list(labels) == list(y[few]) and list(answers) == list(test[1])
+    shares = [probe(*arguments)["5"] for arguments in probed]
+    assert found["accuracy"]["5"] == pytest.approx(np.mean(shares))
+    assert found["spread"]["5"] == pytest.approx(np.std(shares, ddof=1))
 
 
 # ---- cost

@@ -1,6 +1,7 @@
 """What can be learned without labels? Masked patch prediction, the ViT paper's self-supervision (section 4.6)."""
 
 from dataclasses import asdict, replace
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from tinyvit.models.masked import MaskedConfig, encoder_of
 from tinyvit.models.vit import vit_init
 from tinyvit.training.features import features_of
 from tinyvit.training.loop import fit
-from tinyvit.training.probe import SHOTS, accuracy_of, drawn, probe
+from tinyvit.training.probe import DRAWS, SHOTS, accuracy_of, probe_draws
 from tinyvit.training.recipe import Recipe, fine_tuning
 
 STARTS = {"random": "no training", "masked": "masked patches, no labels", "supervised": "all labels"}
@@ -44,12 +45,13 @@ def jobs(data, budget):
             start=start,
             labelled=labelled,
             tuning=asdict(tuning[start]),
+            draws=DRAWS,
         )
         for start in STARTS
     ]
 
 
-def masked(data, seed, *, start, model, config, recipe, images, labelled, tuning):
+def masked(data, seed, *, start, model, config, recipe, images, labelled, tuning, draws):
     """What a model knows at its start, and what it makes of few labels.
 
     Parameters
@@ -61,10 +63,12 @@ def masked(data, seed, *, start, model, config, recipe, images, labelled, tuning
         Images with labels, on which the whole model is fine-tuned.
     tuning : dict
         The recipe of that.
+    draws : int
+        How often the few images of the probe are drawn.
 
     Returns
     -------
-    {accuracy: {shots: share}, fine_tuned: share}
+    What `probe_draws` returns, and {fine_tuned: share}
         The probe reads the mean of the last block's patches: no class token has learned anything from masked ones. Of
         pretraining, also the first and the last loss that was noted, in nats.
     """
@@ -81,17 +85,12 @@ def masked(data, seed, *, start, model, config, recipe, images, labelled, tuning
         found = {"first_loss": losses[0], "last_loss": losses[-1]}
     elif start == "supervised":
         p, _ = fit(config, ((x, y), test), recipe=recipe, seed=seed, workers=1, progress=False)
-    few = drawn(y, seed)
-    seen, unseen = (
-        features_of(part, p, config, layer=config.depth, pool="mean", batch=64) for part in (x[few], test[0])
-    )
+    extract = partial(features_of, p=p, config=config, layer=config.depth, pool="mean", batch=64)
+    probed = probe_draws(lambda few: extract(x[few]), y, extract(test[0]), test[1], seed, draws)
     mine, fresh = some(seed, len(x), labelled), p | {"head": trees.map(np.zeros_like, p["head"])}
     how = dict(recipe=Recipe.from_dict(tuning), seed=seed, workers=1, progress=False)
     _, history = fit(config, ((x[mine], y[mine]), test), p=fresh, **how)
-    return found | {
-        "accuracy": probe(seen, y[few], unseen, test[1], seed),
-        "fine_tuned": history[-1]["test_accuracy"],
-    }
+    return found | probed | {"fine_tuned": history[-1]["test_accuracy"]}
 
 
 def report(results):
