@@ -15,7 +15,7 @@ from tinyvit.models.config import ViTConfig
 from tinyvit.models.vit import vit_init
 from tinyvit.training.features import features_of
 from tinyvit.training.loop import fit
-from tinyvit.training.probe import DRAWS, SHOTS, accuracy_of, probe_draws
+from tinyvit.training.probe import DRAWS, SHOT_COLUMNS, SHOTS, accuracy_of, probe_draws
 from tinyvit.training.recipe import Recipe
 
 FEATURES = {"pixels": "pixels", "random": "an untrained ViT", "trained": "a ViT trained on other classes"}
@@ -81,7 +81,7 @@ def report(results):
     accuracy_axis(axes, "test accuracy on the new classes (%)")
     ticks(axes, SHOTS)
     legend(figure)
-    return Report(["features", *(f"{n} shots (%)" for n in SHOTS)], rows, figure, _verdict(results))
+    return Report(["features", *SHOT_COLUMNS], rows, figure, _verdict(results))
 
 
 def _verdict(results):

@@ -16,7 +16,7 @@ from tinyvit.models.masked import MaskedConfig, encoder_of
 from tinyvit.models.vit import vit_init
 from tinyvit.training.features import features_of
 from tinyvit.training.loop import fit
-from tinyvit.training.probe import DRAWS, SHOTS, accuracy_of, probe_draws
+from tinyvit.training.probe import DRAWS, SHOT_COLUMNS, SHOTS, accuracy_of, probe_draws
 from tinyvit.training.recipe import Recipe, fine_tuning
 
 STARTS = {"random": "no training", "masked": "masked patches, no labels", "supervised": "all labels"}
@@ -111,7 +111,7 @@ def report(results):
     tuned, colours = [results.values("fine_tuned", start=s) for s in starts], [NUMBERS[s] for s in starts]
     points(axes[1], [STARTS[s] for s in starts], tuned, numbers=colours)
     accuracy_axis(axes[1], "test accuracy, fine-tuned on few labels (%)", "x")
-    columns = ["start", *(f"probe, {n} shots (%)" for n in SHOTS), "fine-tuned (%)"]
+    columns = ["start", *(f"probe, {column}" for column in SHOT_COLUMNS), "fine-tuned (%)"]
     return Report(columns, rows, figure, _verdict(results))
 
 

@@ -12,6 +12,7 @@ from tinyvit.errors import DataError
 
 L2 = 0.1  # with which features are probed, if nothing else is said
 SHOTS = (1, 2, 5, 10, 20, 50)  # images of each class, in the lab
+SHOT_COLUMNS = ["1 shot (%)", *(f"{shots} shots (%)" for shots in SHOTS[1:])]  # of its tables
 DRAWS = 20  # of these images, for each model of the lab
 DRAW = 4  # a stream of random numbers, apart from the training loop's
 LEAST = 1e-12  # l2: enough that there is one solution
