@@ -186,7 +186,7 @@ def hide(rng, tokens, mask_token, vocabulary, *, share=0.15, first=FIRST):
     """Choose what is asked: 15 % of the tokens; of these, 80 % are hidden, 10 % replaced, 10 % left as they are.
 
     If all were hidden, the model would never see what it is later used on, a text without hidden tokens; and because it
-    cannot know which of the seen ones are asked, it must understand them all. The loss counts all that are asked.
+    cannot know which of the seen ones are asked, it has to represent them all. The loss counts all that are asked.
 
     Parameters
     ----------
