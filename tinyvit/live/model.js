@@ -137,7 +137,9 @@ function merge_heads(x) {                              // [h, T, d] -> [T, D]
 
 function by_heads(heads, T, D, f) {                    // f(place in [T, D], place in [h, T, d])
   const d = D / heads;
-  for (let t = 0; t < T; t++) for (let j = 0; j < D; j++) f(t * D + j, (Math.floor(j / d) * T + t) * d + j % d);
+  for (let h = 0, i = 0; h < heads; h++) for (let t = 0; t < T; t++) {
+    for (let j = t * D + h * d, end = j + d; j < end; j++) f(j, i++);
+  }
 }
 
 function gelu(x) {                                     // x Phi(x), and the derivative Phi(x) + x phi(x)
