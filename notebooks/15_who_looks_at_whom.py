@@ -10,8 +10,8 @@ from tinyvit.viz import overview
 overview("attention")
 
 # %% [markdown]
-# An image of 14 x 14 patches has 196 tokens, and so 196 x 196 = 38,416 pairs of a query and a key. Above: which pairs some patterns allow,
-# queries downwards, keys across. Below: the patches that one query (orange) may look at.
+# An image of 14 x 14 patches has 196 tokens, and so 196 x 196 = 38,416 pairs of a query and a key. The next picture has two rows. Upper: which pairs
+# some patterns allow (blue), queries downwards, keys across. Lower: the patches that one query (orange) may look at.
 
 # %%
 import math
@@ -240,8 +240,9 @@ for times in (1, 4, 16, 64):
     print(f"queries x {times:2}: softmax {of_softmax:.3f}, linear {of_linear:.3f} (even: {1 / 196:.3f})")
 
 # %% [markdown]
-# With the softmax a long query points at one token. In linear attention no query can, however long: no weight exceeds its key's largest share of a
-# feature ([derived](../docs/derivations/linear_attention.md#what-the-gradient-cannot-see)).
+# With the softmax a long query points at one token. In linear attention length does not help: each weight is an average, over the features $c$, of
+# its key's shares $f(k_s)_c/\sum_r f(k_r)_c$, so it never exceeds the largest of them, whatever the query is
+# ([derived](../docs/derivations/linear_attention.md#what-the-gradient-cannot-see)).
 #
 # ## No pair left out, and no matrix either
 #
@@ -344,9 +345,10 @@ for name, measured in costs.items():
 figure
 
 # %% [markdown]
-# **Dense** attention leaves nothing out. Its time grows with about $T^2$, that of local and of linear attention with about $T$, that of a row with up
-# to $T^{1.5}$: rows grow, too. Attention in blocks takes the time of dense attention, and memory that grows with $T$ only. At 64 tokens no form is
-# faster than dense attention ([measured](../docs/derivations/patterns.md#counted-and-timed)).
+# **Dense** attention leaves nothing out. Its time grows with about $T^2$, that of local and of linear attention with about $T$. So does that of rows,
+# here. Counted, they have $T\sqrt T$ scores, for rows get longer, too; at these sizes that hardly shows yet. Attention in blocks takes the time of
+# dense attention, and memory that grows with $T$ only. At 64 tokens no form is faster than dense attention
+# ([measured](../docs/derivations/patterns.md#counted-and-timed)).
 #
 # And a token a pixel? Dense attention would need the 9.4 GiB from above for each head's weights. The others:
 
@@ -415,8 +417,8 @@ verdict.picture()
 # %% [markdown]
 # ## What we know now
 #
-# Patches keep $T^2$ small. Patterns leave pairs out, and two layers of the right ones still join everything. Linear attention has no pairs, and no
-# query can make it point. Exact attention needs no matrix: only its time is quadratic.
+# Patches keep $T^2$ small. Patterns leave pairs out, and two layers of the right ones still join everything. Linear attention forms no pairs, but a
+# longer query does not single out a token. Exact attention needs no matrix: only its time is quadratic.
 
 # %%
 sparse_report = gradcheck(

@@ -153,8 +153,8 @@ figure
 # and columns. Such pieces do not fit into one array. How would you compute them all at once?
 #
 # Swin's answer: **roll the map** by $s$ rows up and $s$ columns to the left. Then the windows stand where they always stood, and the first rows fill
-# the gap at the bottom. In the picture, colours are the displaced windows, black lines those of the array. In the middle, before the map is
-# rolled, each window of the array holds four colours.
+# the gap at the bottom. Colours are the displaced windows. Black lines: left, their borders; middle and right, the windows that `to_windows` cuts. In
+# the middle, not rolled, each holds four colours.
 
 # %%
 H, M, s = 8, 4, 2
@@ -231,9 +231,9 @@ print(f"without the mask:  off by {abs(unmasked - by_hand).max():.2f}")
 # %% [markdown]
 # ## Where is a token? Only relative to others
 #
-# A window has no class token and no table of positions. Instead every head has a **number for every offset** between two tokens of a window, which is
-# added to the score. Offsets run from $-(M-1)$ to $M-1$ in rows and in columns: $(2M-1)^2$ numbers a head. For $M=2$ these are 9, and the 4 x 4 pairs
-# of query and key find theirs by
+# A window has no class token and no embedding of positions. Instead every head has a table with one **number for every offset** between two tokens of
+# a window, which is added to the score. Offsets run from $-(M-1)$ to $M-1$ in rows and in columns: $(2M-1)^2$ numbers a head. For $M=2$ these are 9,
+# and the 4 x 4 pairs of query and key find theirs by
 #
 # $$\mathrm{index}=(dy+M-1)(2M-1)+(dx+M-1),\qquad dy=y_{\mathrm{query}}-y_{\mathrm{key}},\quad dx=x_{\mathrm{query}}-x_{\mathrm{key}}$$
 
@@ -274,14 +274,15 @@ corner = np.array([["top left", "top right"], ["bottom left", "bottom right"]])
 print("order:", ", ".join(corner[place] for place in NEIGHBOURS))
 
 # %% [markdown]
-# **The row runs fastest**: down first, then to the right. Any order would do, but [published weights were trained with this
+# **The row number changes fastest**: down the left column, then down the right one. Any order would do, but [published weights were trained with this
 # one](../docs/derivations/patch_merging.md#the-order-of-the-four), and whoever reshapes $[2,2,C]$ to $4C$ in NumPy's order exchanges the middle two.
 # The shapes are the same.
 #
 # ## The whole pyramid
 #
-# The parameters of a Swin-T by hand: a block of width $D$ and $h$ heads has $4D^2+4D$ in its attention, $8D^2+5D$ in its MLP (hidden width $4D$),
-# $4D$ in its norms and $(2M-1)^2h$ in its table; merging has $8D^2+8D$.
+# A **pyramid** is a model whose map gets smaller, and whose tokens get wider, from stage to stage. The parameters of a Swin-T by hand: a block of
+# width $D$ and $h$ heads has $4D^2+4D$ in its attention, $8D^2+5D$ in its MLP (hidden width $4D$), $4D$ in its norms and $(2M-1)^2h$ in its table;
+# merging has $8D^2+8D$.
 
 # %%
 t = tinyvit.PRESETS["Swin-T"]
@@ -367,7 +368,7 @@ print(f"{'none':42} {accuracy:6.1%} right")
 # pass of [published weights](../docs/weights.md#swin-transformers-and-hybrids).
 #
 # **Padding.** If the window does not divide the map, zeros are put at the bottom and the right. They become keys as well, and softmax gives them a
-# share. tinyvit masks them; timm and Hugging Face do not (of a loaded model `notes` [says
+# share. tinyvit masks them; timm and Hugging Face do not (the `notes` that come with loaded weights [say
 # so](../docs/weights.md#swin-transformers-and-hybrids)), and [Microsoft's
 # program](https://github.com/microsoft/Swin-Transformer/blob/main/models/swin_transformer.py) refuses. Here are windows of 3 x 3 on 4 x 4 tokens,
 # trained and tested with the mask and without. Which of the four do you expect to be worst?
@@ -435,8 +436,9 @@ broken = tinyvit.gradcheck(case.forward, way_back, *case.inputs, **case.keywords
 print(broken)
 
 # %% [markdown]
-# The MLP is right, and attention and all that lies before it are wrong, but for three biases. (The gradients of the values' and of the output's bias
-# are sums over all tokens, for every row of weights sums to 1: they stay when tokens change places. The gradient of the keys' bias is zero.)
+# The MLP is right, and attention and all that lies before it are wrong, but for three biases. (A bias is added to every token, so its gradient is a
+# sum over tokens: for the output's bias of $dy$; for the values' bias, since every row of weights sums to 1, of what reaches the weighted values.
+# Exchanging tokens changes no sum. The keys' bias has gradient zero, [notebook 4](04_heads.ipynb).)
 #
 # ## Looking inside
 #
@@ -452,8 +454,9 @@ attention_figure(images[0], [a[0] for a in maps], pool="mean")
 tinyvit.Explorer(images[:4], p, config, titles=[f"a {label}" for label in labels[:4]])
 
 # %% [markdown]
-# [Rollout](11_looking_inside.ipynb) follows attention through all layers: a product of maps. A merged token comes in equal parts from its four, so
-# between stages one more matrix stands in the product, with four times 1/4 in each row. The rows of the product still sum to 1.
+# [Rollout](11_looking_inside.ipynb) follows attention through all layers: a product of maps. We let a merged token come in equal parts from its four
+# (merging's weights are ignored, as rollout ignores the MLP's). So between stages the product has one more matrix, with four times 1/4 in each row.
+# The rows of the product still sum to 1.
 
 # %%
 followed = tinyvit.rollout(maps)  # [B, last tokens, first tokens]

@@ -101,9 +101,9 @@ figure
 # %% [markdown]
 # ## A convolution is a matrix product
 #
-# A convolution lays a kernel of $K\times K$ pixels over the image, adds up the products, and moves on by the **stride** $s$. `unfold` writes down
-# what the kernel will meet: a row of $K^2C$ numbers for each place. One matrix product does the rest. If the stride is the kernel's size, what are
-# the windows?
+# A convolution lays a kernel of $K\times K\times C$ weights on the image, multiplies each with the number under it, adds up, and moves on by the
+# **stride** $s$. `unfold` writes down what the kernel will meet: a row of $K^2C$ numbers, the **window**, for each place. One matrix product does the
+# rest. If the stride is the kernel's size, what are the windows?
 
 # %%
 print(exercises.source(convolution))  # matrix_from_kernel: [K, K, C, D] as a matrix [K K C, D]
@@ -145,7 +145,7 @@ for stride in (1, 3):
 
 # %% [markdown]
 # At stride 1 a convolution is **equivariant** to every shift; at stride $P$, as patches have it, only to shifts by whole patches. What does the
-# overlap cost: how many times larger does `unfold` make a photograph, for the ResNet's first convolution of 7 x 7 with stride 2?
+# overlap cost: how many times larger does `unfold` make a photograph, for a ResNet's first convolution, 7 x 7 with stride 2?
 
 # %%
 photograph = np.zeros((1, 224, 224, 3), np.float32)
@@ -158,9 +158,9 @@ print(list(photograph.shape), "->", list(unfolded.shape), f": {larger} times as 
 #
 # ## Where the windows stand
 #
-# For a window to be centred on a pixel at the edge, something has to stand outside the image: zeros, the **padding**. TensorFlow and JAX, where
-# the published hybrids were trained, take as few as make room for $\lceil n/s\rceil$ windows along $n$ pixels (**SAME**): if their number is odd, the
-# *smaller* half comes before the image. PyTorch's networks put $(K-1)/2$ on both sides. The sizes come out the same. Are the windows?
+# For a window to be centred on a pixel at the edge, something has to stand outside the image: zeros, the **padding**. TensorFlow and JAX, where the
+# published hybrids were trained, add just enough zeros for $\lceil n/s\rceil$ windows along $n$ pixels (**SAME**); if the number of zeros is odd, the
+# *smaller* half stands before the image. PyTorch's networks put $(K-1)/2$ on both sides. The sizes come out the same. Are the windows?
 
 
 # %%
@@ -181,9 +181,9 @@ figure.axes[0].set_ylabel("window")
 figure
 
 # %% [markdown]
-# They are not: windows of 3, one every 2 pixels, over the 8 pixels of the image (shaded), their centres marked. Symmetric zeros move every centre by
-# one pixel. It happens again at each layer with a stride, and there a step is 2, 4, 8 pixels of the image. We put symmetric zeros into the trained
-# hybrid, and change nothing else. By how many pixels must the digits be moved, to be read again?
+# No: windows of 3, stride 2, over 8 pixels of the image (shaded), their centres marked. Symmetric zeros move every centre by one pixel. It happens
+# again at each layer with a stride, and there a step is 2, 4, 8 pixels of the image. We put symmetric zeros into the trained hybrid, and change
+# nothing else. By how many pixels must the digits be moved, to be read again?
 
 
 # %%
@@ -207,9 +207,9 @@ print(f"relative change of the map {moved_by:.2f}; accuracy {accuracy:.1%} -> {b
 print("with the digits moved as well:", ", ".join(f"{n} px {share:.0%}" for n, share in enumerate(by_shift)))
 
 # %% [markdown]
-# The shape is the same, and the accuracy is gone. The stem has moved its windows by one pixel, and the max-pooling behind it by one place of
-# the stem, which is two pixels. Move the digits by these three pixels, and much comes back (not all: `np.roll` moves their first rows and columns to
-# the other side). Whoever moves weights between libraries has to move the padding as well.
+# The shape is the same, the accuracy is gone. The stem has moved its windows by one pixel, the max-pooling by one place of the stem: two pixels. Move
+# the digits by these three, and much comes back (not all: `np.roll` moves their first rows and columns to the other side). Whoever moves weights
+# between libraries has to move the padding as well.
 #
 # Now `unfold` backwards ([how exercises are marked](00_start_here.ipynb)). Of a wrong answer, a picture shows one channel: what was expected, what
 # yours gives, and the difference.
@@ -227,7 +227,7 @@ print(verdict := exercises.check("unfold_backward", my_unfold_backward))
 verdict.picture(axes=(1, 2))
 
 # %% [markdown]
-# New ground, **pooling** by the mean of each window of 3 x 3, one every 2 pixels. By how many pixels does the window in the corner divide?
+# New ground, **pooling** by the mean of each window of 3 x 3, stride 2. By how many pixels does the corner's window divide?
 
 
 # %%
@@ -273,8 +273,8 @@ print(f"1000 w + 7 in place of w changes the kernel by {stretched:.0e}")
 print(f"the gradient's part along the ones: {along_ones:.0e}, along w: {along_w:.0e}")
 
 # %% [markdown]
-# Hardly at all: a kernel has only its direction left, so its gradient has no part along the ones, and hardly one along $w$. Write the gradient. Does
-# yours have these properties?
+# Hardly at all: adding a constant to $w$ does not change the kernel, stretching $w$ hardly does. So for each output channel the gradient sums to 0,
+# and its product with $w-\bar{w}$ is nearly 0. Write the gradient. Does yours have these properties?
 
 
 # %%
@@ -298,7 +298,8 @@ for deviation in deviations:
     print(f"weights of deviation {deviation:5}: the two kernels are {apart[-1]:.1e} apart")
 
 # %% [markdown]
-# A float32 is exact to $10^{-7}$. So a model of either source has to be run with that source's form: `standardise=` in a `HybridConfig`.
+# The smaller the weights, the more: the kernels differ by about $\varepsilon$ over the deviation, $10^{-5}/0.003\approx 3\cdot 10^{-3}$ in the last
+# row. Even the first row is hundreds of float32 roundings ($10^{-7}$). So run a model with its source's form: `standardise=` in a `HybridConfig`.
 #
 # ## GroupNorm, and why not BatchNorm
 #
@@ -375,8 +376,8 @@ for company in (1, 3, 15, 63):
 #
 # ## The largest of a window
 #
-# After the first convolution, **max-pooling** keeps the largest number of each window of 3 x 3, one every 2 pixels. A window's result is one of its
-# pixels. Which pixels get a gradient?
+# After the first convolution, **max-pooling** keeps the largest number of each window of 3 x 3, stride 2. A window's result is one of its pixels.
+# Which pixels get a gradient?
 
 # %%
 small = np.array([[1.0, 5, 2, 3], [4, 0, 7, 1], [2, 6, 3, 3], [1, 2, 3, 3]])[None, :, :, None]
@@ -388,6 +389,8 @@ print("gradients 1, 10, 100 and 1000 go to:\n", back[0, :, :, 0].astype(int))
 # %% [markdown]
 # All of it goes to the winner, and a pixel that wins twice has the sum: the 7 won two windows (1 + 10). Of the equal threes in the corner the first
 # one won: a maximum has no derivative at a tie, but giving the gradient to *each* of them would multiply it.
+#
+# Windows stand as in `unfold` (`padding` and `entries` help); outside the image is $-\infty$, which never wins.
 
 
 # %%
@@ -416,7 +419,8 @@ print(right_pool, broken_pool, sep="\n\n")
 # ## The bottleneck unit
 #
 # A ResNet is a chain of **units**. Each adds something to what it is given, as a Transformer's block does, by three convolutions: 1 x 1 to fewer
-# channels, 3 x 3 among these few, 1 x 1 back to many. How many parameters does the bottleneck save?
+# channels, 3 x 3 among these few (the **bottleneck**), 1 x 1 back to many. How many parameters does it save, compared with two 3 x 3 convolutions at
+# full width?
 
 # %%
 wide = 256
@@ -427,8 +431,8 @@ print(exercises.source(bottleneck))
 
 # %% [markdown]
 # Each `standardised_convolution` is the three steps from above: standardise, convolve, GroupNorm. The `shortcut` is a residual connection; where
-# channels or places change, a convolution of 1 x 1, `proj`, fits it. The last [ReLU](06_layer_norm_and_gelu.ipynb) stands behind the sum: in a ViT
-# only additions lie on the way through; here each unit cuts off what is negative.
+# channels or places change, a convolution of 1 x 1, `proj`, fits it. The last [ReLU](06_layer_norm_and_gelu.ipynb) stands behind the sum: along a
+# ViT's residual path there are only additions; here each unit's ReLU also cuts off what is negative.
 #
 # The last `gamma` of a fresh unit is **zero**, so it hands its shortcut on, and a deep network begins as a shallow one. Here is a fresh unit, its
 # input positive, as behind another unit. Which of its parameters have a gradient?
@@ -449,7 +453,8 @@ print("parameters with a gradient:", ", ".join(moving))
 # ## Stages, and how long the sequence is
 #
 # Units stand in **stages**. The stem and its pooling divide the sides by 4; each stage but the first halves them once more, and doubles the channels.
-# The published sizes (R+Ti and R26: [Steiner et al. 2021](https://arxiv.org/abs/2106.10270)):
+# R26+S/32: a ResNet of 26 layers before a ViT-S; after the slash, the pixels a token spans. R+Ti/16 is an exception: with the stem only (4) and
+# patches of 8, its tokens span 32. The published sizes (R+Ti and R26: [Steiner et al. 2021](https://arxiv.org/abs/2106.10270)):
 
 # %%
 print(f"{'':10} {'units':14} {'map':>16} {'patch':>6} {'tokens':>7} {'parameters':>12}")
