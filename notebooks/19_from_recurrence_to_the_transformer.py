@@ -123,12 +123,12 @@ def alignment_figure(text, words):
 alignment_figure(texts[1], written[1])
 
 # %% [markdown]
-# On the right, `five`, `three`, `forty-` and `two` each look at their digit. `thousand` does not look at 千, but mostly at the end. The third numeral
-# has a `thousand` without any 千, so 千 cannot be relied on.
+# On the right, `five`, `three`, `forty-` and `two` each look at their digit. `thousand` does not look at 千, but mostly at the end. (Perhaps because
+# it cannot rely on 千: the third numeral has a `thousand` without any.)
 #
 # ## All steps at once
 #
-# A recurrent layer computes $s_t = \mathrm{cell}(x_t, s_{t-1})$. **Self-attention** replaces it by
+# A recurrent layer computes $h_t = \mathrm{cell}(x_t, h_{t-1})$. **Self-attention** replaces it by
 #
 # $$ y_t = \sum_s a_{ts} v_s, \qquad a = \mathrm{softmax}\left( \frac{q k^\top}{\sqrt{d}} \right), $$
 #
@@ -286,8 +286,8 @@ for name, model, past in (("with the mask", honest, honest_history), ("without",
     print(f"{name:14} loss on the test set {test_loss:.3f}, numerals written right {right.mean():6.1%}")
 
 # %% [markdown]
-# The loss is *lower*: the answer stands in the input, one place to the right, and the model has learned to copy it. When it must write, there is
-# nothing to copy. A loss that is too good is a symptom.
+# The loss is *lower*: the answer stands in the input, one place to the right, where it can be copied. When it must write, there is nothing to copy.
+# A loss that is too good is a symptom.
 #
 # ## The block is ViT's
 #
@@ -324,7 +324,7 @@ print(f"by {hit_transformer:.1f}")
 #
 # A decoder block has a third branch: **cross-attention**. Its queries come from the words written so far, its keys and values from the encoder. Its
 # map, [T, S], was drawn at the top. With $M$ the encoder's output, the *memory*, and $\mathrm{MSA}(q, m)$ for queries made of $q$ and keys and
-# values made of $m$:
+# values made of $m$ ($\mathrm{MSA}(q)$ is $\mathrm{MSA}(q, q)$; here the first is masked causally, and the second hides the source's padding):
 #
 # $$ z' = \mathrm{MSA}(\mathrm{LN}(z)) + z, \qquad z'' = \mathrm{MSA}(\mathrm{LN}(z'), M) + z', \qquad z''' = \mathrm{MLP}(\mathrm{LN}(z'')) + z'' $$
 #
@@ -439,7 +439,8 @@ figure
 
 # %% [markdown]
 # Whole numerals are right equally often, and must be: up to its first mistake, the model is given exactly the teacher's words. It is the words
-# *behind* a mistake that suffer, since every later word continues the wrong numeral. (At place 12 both are right: only the end can stand there.)
+# *behind* a mistake that suffer, since every later word continues the wrong numeral. (At place 12 both are right: no numeral here has more than
+# eleven words, `forty-` and `two` being two, so there only the end is ever true.)
 #
 # ## Decoding with a cache of keys and values
 #
@@ -478,8 +479,11 @@ print(f"largest difference {abs(kept - anew).max():.0e}; {slow:,.0f} ms anew, {f
 # ## Greedy, or a beam
 #
 # **Greedy** decoding takes the likeliest word at each step. Is that the likeliest sequence? A **beam search** keeps the best few (`width`)
-# beginnings at each step. Take this model: it begins with a (0.5) or b (0.4), or ends at once (0.1). After a it ends (0.4), or writes one more, a or
-# b (0.3 each). After b it ends (0.9), or writes one more (0.05 each). What will each write?
+# beginnings at each step. It would prefer short sequences, since every word lowers the probability; so a sequence's log-probability is divided by a
+# length penalty, $((5 + |y|) / 6)^\alpha$ for $|y|$ words, the end included ([Wu et al. 2016](https://arxiv.org/abs/1609.08144)).
+#
+# Take this model: it begins with a (0.5) or b (0.4), or ends at once (0.1). After a it ends (0.4), or writes one more, a or b (0.3 each). After b it
+# ends (0.9), or writes one more (0.05 each). What will each write, without a penalty ($\alpha = 0$)?
 
 # %%
 a, b = 3, 4
@@ -499,7 +503,7 @@ print("greedy:   ", *map(written_as.get, greedy_text), f"  probability {FIRST[a]
 print("beam of 2:", *map(written_as.get, beam_text[0].tolist()), f"  probability {np.exp(score[0]):.2f}")
 
 # %% [markdown]
-# On numerals, with `honest`:
+# On numerals, with `honest` and $\alpha = 0.6$:
 
 # %%
 beam_right, by_beam = written_right(honest, beam=4)
@@ -525,8 +529,8 @@ for name, found in (("greedy", free), ("beam", by_beam)):
     print(f"{chinese.decode(test['source'][shown])} {name:6}: {english.decode(found[shown])}")
 
 # %% [markdown]
-# The beam finds likelier sequences, and likelier is often, not always, right. It would prefer short sequences, since every word lowers the
-# probability; so a sequence's log-probability is divided by a length penalty ([Wu et al. 2016](https://arxiv.org/abs/1609.08144)).
+# Where the two differ, the beam's sequences are likelier on average. Where one of the two is right, it is mostly the beam's, but in most of these
+# numerals both are wrong.
 #
 # ## Exercises
 #
@@ -559,7 +563,7 @@ def my_decoder_block_backward(dz, p, c):
 exercises.check("decoder_block_backward", my_decoder_block_backward)
 
 # %% [markdown]
-# Positions need not be added to tokens. ALiBi ([Press et al. 2022](https://arxiv.org/abs/2108.12409)) takes from each score a slope times the
+# Positions need not be added to tokens. ALiBi ([Press et al. 2022](https://arxiv.org/abs/2108.12409)) subtracts from each score a slope times the
 # distance from query to key. Let the slope be learned:
 
 

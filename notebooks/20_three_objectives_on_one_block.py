@@ -11,8 +11,8 @@ overview("blocks")
 
 # %% [markdown]
 # Three things differ: what the model is **given**, what it is **asked**, and **who may look at whom**. Here they are for one sum, $12 + 30 = 42$;
-# all sums here are of two numbers with two digits. A row is a query, a column a key. Coloured means *may look*, white *may not*. The orange rows
-# are those that are asked something.
+# all sums here are of two numbers with two digits. A row is a query, a column a key. Coloured means *may look*, white *may not*. The orange rows are
+# those that are asked something. (In the code `> END` means a real token: special ones have the lowest numbers.)
 
 # %%
 import numpy as np
@@ -194,7 +194,7 @@ figure
 # %% [markdown]
 # The question was drawn at random, and nobody can foresee it: $\ln 10$ nats a digit, $\ln 9$ in front, where no zero may stand. All that can be
 # learned is the signs and the answer. So a language model's loss does not reach zero. Its **floor**, the least that it can be on average, is here
-# $2 \ln 9 + 2 \ln 10$, divided by the tokens of a sequence. For texts that people write, it can only be estimated ([Shannon
+# about $2 \ln 9 + 2 \ln 10$, divided by the tokens of a sequence. For texts that people write, it can only be estimated ([Shannon
 # 1951](https://doi.org/10.1002/j.1538-7305.1951.tb01366.x)).
 
 # %%
@@ -219,8 +219,9 @@ for _ in range(8):
     print("".join(letters[t] for t in given[0]).ljust(10), "asked:", ", ".join(questions))
 
 # %% [markdown]
-# Why not hide *all* that are asked? We train for a third of the steps, once as in the paper, once with 100 % hidden. The score is whether a single
-# hidden digit, anywhere in the sum, is found. (BERT's own blocks are post-norm; here they are pre-norm, as all others.)
+# Why not hide *all* that are asked? We train for a third of the steps (to save time; what differs shows already): once as in the paper, once with
+# 100 % hidden. The score is whether a single hidden digit, anywhere in the sum, is found. (BERT's own blocks are post-norm; here they are pre-norm,
+# as all others.)
 
 # %%
 config_blank = BERTConfig(tokens=tokens_in_all, length=length, norm="pre", **size)
@@ -259,8 +260,8 @@ p_short = train("as in the paper", fill_blank(bert_file.hide), one_blank, start,
 p_hidden = train("all hidden", fill_blank(all_hidden), one_blank, start, whole.train, STEPS // 3)
 
 # %% [markdown]
-# After so few steps both find about a third or less; that does not tell them apart. But a BERT is later *used* on texts in which nothing is hidden.
-# Show both complete sums. What do they say at a digit that they see?
+# After so few steps both find about a third; that does not tell them apart. But a BERT is later *used* on texts in which nothing is hidden. Show
+# both complete sums. What do they say at a digit that they see?
 
 # %%
 says = {}
@@ -272,8 +273,9 @@ for name, p in (("as in the paper", p_short), ("all hidden", p_hidden)):
     print(f"(at random {np.log(10):.2f})")
 
 # %% [markdown]
-# The model that was only ever asked at ▢ has learned nothing for a digit that it can see: its surprise there is above a guess's. The other cannot
-# know which of the tokens it sees are asked, or replaced, so it has to represent every token (Devlin et al., appendix A.1).
+# The model that was only ever asked at ▢ says a digit that it can see hardly more often than a guess would, and its surprise there is above a
+# guess's. The other cannot know which of the tokens it sees are asked, or replaced, so it has to represent every token (Devlin et al., appendix
+# A.1). It is right but unsure: what it sees may have been replaced.
 #
 # Now hide a digit of the *question*, which follows from the answer behind it: which of the two can subtract, GPT or BERT? And which finds a whole
 # answer? BERT fills all blanks at once, each without knowing what is put into the others; and since one token of a sum is asked, it has never seen
@@ -358,8 +360,8 @@ p_name = train("name it", name_it, {"whole answer": named}, p_name, examples)
 # %% [markdown]
 # ## Beside each other
 #
-# Each has had 1,200 steps; all are asked new sums. A whole answer is right if every digit is. BERT was trained on single blanks, and its share of
-# these right is dashed.
+# Each has had 1,200 steps; all are asked new sums. A whole answer is right if every digit is. Dashed: BERT's share of single blanks, which is what
+# it was trained on.
 
 # %%
 of_blanks = bert_file.hide(rng, whole.train["tokens"], HIDDEN, tokens_in_all, **options)[1]
@@ -529,8 +531,8 @@ print(marked(my_hide(rng, many, HIDDEN, 16), many))
 # %% [markdown]
 # ## What we know now
 #
-# Given, asked, and who may look: change these three, and the same stack translates, writes, fills gaps or names. Where nothing is asked there is no
-# gradient.
+# Given, asked, and who may look: change these three, and the same stack translates, writes, fills gaps or names. Where nothing is asked, the
+# *scores* get no gradient.
 
 # %%
 scores_report = tinyvit.gradcheck(
