@@ -2,7 +2,7 @@
 
 mistakes.txt names the mistakes that are typical of a function, in its own words. There are many more, and most are of
 a few kinds: a term or a factor that is forgotten or there twice, a sign, an axis, a transposition, another array, an
-index that is off by one. Here every place of a function's syntax tree is changed in each of these ways (changes.py).
+index that is off by one. Here every place of a function's syntax tree is changed in each of these ways (rules).
 
 The functions are written to be fast. Before they are changed, they are written as a learner writes them: a call of
 row_sums is a sum over the last axis, and x *= y is x = x * y. Of those that differ in more, textbook.py has the form.
@@ -15,8 +15,10 @@ import itertools
 from typing import NamedTuple
 
 from tinyvit.exercises import textbook
-from tinyvit.exercises.changes import arrays_of, changes_of, filled, in_place, text_of
-from tinyvit.exercises.lines import lines_exchanged, made_later, overwritten, read_as_before, repeated
+from tinyvit.exercises.rules import changes_of
+from tinyvit.exercises.rules.lines import lines_exchanged, made_later, overwritten, read_as_before, repeated
+from tinyvit.exercises.rules.names import arrays_of, in_place
+from tinyvit.exercises.rules.syntax import filled, text_of
 from tinyvit.exercises.source import source
 
 PLAIN = {  # what the fast functions compute, of their arguments 0 and 1

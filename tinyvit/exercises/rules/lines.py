@@ -4,7 +4,9 @@ import ast
 import copy
 import itertools
 
-from tinyvit.exercises.changes import LONGEST, SIZES, Change, arrays_of, in_place, text_of
+from tinyvit.exercises.rules import Change
+from tinyvit.exercises.rules.names import SIZES, arrays_of, in_place
+from tinyvit.exercises.rules.syntax import LONGEST, text_of
 
 
 def lines_exchanged(tree):
