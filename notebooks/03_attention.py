@@ -197,7 +197,7 @@ print(exercises.source(attention))
 # ([notebook 6](06_layer_norm_and_gelu.ipynb)).
 #
 # Now we can rebuild the map at the top from the trained parameters. $x$ is what the second block hands to its attention. The layer has four heads,
-# and the first of them owns the first $d = D / 4$ columns.
+# and the first of them owns the first $D_h = D / 4$ columns.
 
 # %%
 x, msa = c["blocks"][1]["msa"]["q"]["x"], p["blocks"][1]["msa"]  # tokens [4, 17, 32], and the layer's parameters
@@ -217,15 +217,15 @@ for s in np.argsort(-a[0, asking])[:3]:
 # This is how a patch asks: its query is a linear function of what it has, and training has chosen the function. If the tokens change places, the
 # answers do and nothing else: attention does not see an order ([positions](05_positions.ipynb)).
 #
-# ## Why divide by $\sqrt{d}$?
+# ## Why divide by $\sqrt{D_h}$?
 #
 # Let the entries of a query and of a key be independent random numbers of mean 0 and variance 1. Each product $q_i k_i$ then has mean 0, and its
 # variance is the mean of $q_i^2 k_i^2$. For independent numbers that is the mean of $q_i^2$ times the mean of $k_i^2$, so 1. The inner product is a
-# sum of $d$ of them, and variances of independent numbers add up:
+# sum of $D_h$ of them, and variances of independent numbers add up:
 #
-# $$ \mathrm{Var}(q \cdot k) = \sum_{i=1}^{d} \mathrm{Var}(q_i k_i) = d. $$
+# $$ \mathrm{Var}(q \cdot k) = \sum_{i=1}^{D_h} \mathrm{Var}(q_i k_i) = D_h. $$
 #
-# So scores have a typical size of $\sqrt{d}$, and dividing by it brings them back to 1, whatever the width. ($d$ is the width of one head, 64 in
+# So scores have a typical size of $\sqrt{D_h}$, and dividing by it brings them back to 1, whatever the width. ($D_h$ is the width of one head, 64 in
 # ViT-B, as [the next notebook](04_heads.ipynb) prints. The 512 of the [first Transformer](https://arxiv.org/abs/1706.03762) is the width $D$ of its
 # tokens, which 8 heads share.) Measured, with many pairs for each width:
 
@@ -238,7 +238,7 @@ for size, variance in variances.items():
     print(f"d = {size:3}   variance of q.k = {variance:7.2f}   after the scale {variance / size:.3f}")
 
 # %% [markdown]
-# Why does the size of the scores matter? Guess first: with $d = 256$ and without the scale, a query meets
+# Why does the size of the scores matter? Guess first: with $D_h = 256$ and without the scale, a query meets
 # 16 random keys. How large is the largest of its weights?
 #
 # On the left is that weight, for a typical query (the median over many). On the right is how much of a gradient comes back through the softmax: the
@@ -263,8 +263,8 @@ figure = new_figure(7.5, 2.6)
 titles = ("largest weight (median)", "gradient that comes through (median)")
 for i, (axes, title) in enumerate(zip(figure.subplots(1, 2), titles, strict=True)):
     axes.plot(widths, raw[:, i], "o-", color=ORANGE, label="without the scale")
-    axes.plot(widths, scaled[:, i], "s-", color=BLUE, label=r"divided by $\sqrt{d}$")
-    axes.set(xscale="log", xlabel="head width d", ylim=(0, None), title=title)
+    axes.plot(widths, scaled[:, i], "s-", color=BLUE, label=r"divided by $\sqrt{D_h}$")
+    axes.set(xscale="log", xlabel="head width $D_h$", ylim=(0, None), title=title)
     plain(axes)
 axes.legend()
 figure
@@ -360,7 +360,7 @@ print(report)
 # ## Break it
 #
 # A mistake that is easily made: the scale is there on the way forward, and forgotten on the way back. Nothing crashes, and every shape is right.
-# Which of q, k and v has a wrong gradient then, and by which factor, for $d = 4$?
+# Which of q, k and v has a wrong gradient then, and by which factor, for $D_h = 4$?
 
 
 # %%
@@ -378,7 +378,7 @@ print(broken)
 
 # %% [markdown]
 # The check names the tensor: k and v are right, q is not, and its gradient is too large by `analytic / numeric`, which is $\sqrt{4} = 2$. What was
-# multiplied by $1 / \sqrt{d}$ on the way forward is multiplied by it on the way back, by `scale_queries_backward`.
+# multiplied by $1 / \sqrt{D_h}$ on the way forward is multiplied by it on the way back, by `scale_queries_backward`.
 #
 # ## What the gradient does not see
 #

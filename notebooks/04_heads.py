@@ -153,8 +153,8 @@ figure
 # ## Splitting, and the mistake that is made there
 #
 # Queries, keys and values are made as in [notebook 3](03_attention.ipynb), for all heads at once. Sizes that all differ: $B = 5$ images, $T = 4$
-# tokens, width $D = 6$, $h = 2$ heads, and so $d = D/h = 3$. Head $i$ of $1, \ldots, h$ gets the columns $(i - 1) d$ to $i d$ of $q$, $k$ and $v$, as
-# if there were nothing else. The plainest program is a loop:
+# tokens, width $D = 6$, $h = 2$ heads, and so $D_h = D/h = 3$ (`d`). Head $i$ of $1, \ldots, h$ gets the columns $(i - 1) D_h$ to $i D_h$ of $q$, $k$ and
+# $v$, as if there were nothing else. The plainest program is a loop:
 
 # %%
 B, T, D, h = 5, 4, 6, 2
@@ -480,7 +480,7 @@ print(broken)
 # ## Exercise: one key and one value for all heads
 #
 # New ground: **multi-query attention** ([Shazeer 2019](https://arxiv.org/abs/1911.02150)). Each head has its own queries, and all share one key and
-# one value of width $d$. Here is the way forward, without the output projection. Write the way back.
+# one value of width $D_h$. Here is the way forward, without the output projection. Write the way back.
 
 
 # %%

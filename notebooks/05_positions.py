@@ -431,11 +431,11 @@ figure
 # ## Relative positions
 #
 # What counts is perhaps not where tokens $t$ and $s$ are, but how far apart (Shaw et al. 2018). Then nothing is added to tokens. Each offset $s - t$
-# has a learned vector $r_{s-t}$, which is used as an extra key (the paper's appendix D.4); every head has its own $d$ columns of $r$:
+# has a learned vector $r_{s-t}$, which is used as an extra key (the paper's appendix D.4); every head has its own $D_h$ columns of $r$:
 #
-# $$ \mathrm{scores}_{ts} = \frac{q_t \cdot k_s + q_t \cdot r_{s-t}}{\sqrt{d}} $$
+# $$ \mathrm{scores}_{ts} = \frac{q_t \cdot k_s + q_t \cdot r_{s-t}}{\sqrt{D_h}} $$
 #
-# The second part is a bias that is made from $q$. In the code, and below, $q$ is already divided by $\sqrt{d}$. The function computes the products of
+# The second part is a bias that is made from $q$. In the code, and below, $q$ is already divided by $\sqrt{D_h}$. The function computes the products of
 # each query with all $2T - 1$ offsets, and picks those that it needs (`_offsets` has their indices):
 
 # %%

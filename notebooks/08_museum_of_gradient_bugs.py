@@ -346,7 +346,7 @@ planted
 # %% [markdown]
 # ## What is not in this museum
 #
-# A gradient check compares a backward pass with *its* forward pass. If both are wrong in the same way, as when the scale $1/\sqrt{d}$ is missing in
+# A gradient check compares a backward pass with *its* forward pass. If both are wrong in the same way, as when the scale $1/\sqrt{D_h}$ is missing in
 # both, it finds the right gradient of the wrong function. Such bugs are found by comparison with an independent reference: [gradient
 # checks](../docs/gradient_checks.md) collects them.
 #

@@ -188,7 +188,7 @@ for ours in ("patch/w", "pos", "blocks/0/msa/q/w", "blocks/0/mlp/fc1/w", "head/w
 #
 # * **A matrix.** Our layers, and Google's, compute $y = x W$ with $W$ $[\text{in}, \text{out}]$. PyTorch stores $W^\top$, $[\text{out}, \text{in}]$: what
 #   comes from there is transposed once, when it is read.
-# * **Heads.** Google's query has shape $[D, h, d]$, with $h$ heads of width $d = D / h$. Laid out row by row these are the numbers of a $[D, D]$
+# * **Heads.** Google's query has shape $[D, h, d]$, with $h$ heads of width $d = D_h = D / h$. Laid out row by row these are the numbers of a $[D, D]$
 #   matrix whose columns are grouped by head, which is ours.
 # * **Query, key and value in one.** timm's `qkv` is $[3D, D]$: the three matrices, transposed, stacked in this order.
 # * **The patches' kernel.** Google's is $[P, P, C, D]$: row and column in a patch of side $P$, channel, feature. Flattened, that is our

@@ -233,9 +233,9 @@ print(f"without the mask:  off by {abs(unmasked - by_hand).max():.2f}")
 #
 # A window has no class token and no embedding of positions. Instead every head has a table with one **number for every offset** between two tokens of
 # a window, which is added to the score. Offsets run from $-(M-1)$ to $M-1$ in rows and in columns: $(2M-1)^2$ numbers a head. For $M=2$ these are 9,
-# and the 4 x 4 pairs of query and key find theirs by
+# and the 4 x 4 pairs of query and key find theirs by their rows $r$ and columns $c$:
 #
-# $$\mathrm{index}=(dy+M-1)(2M-1)+(dx+M-1),\qquad dy=y_{\mathrm{query}}-y_{\mathrm{key}},\quad dx=x_{\mathrm{query}}-x_{\mathrm{key}}$$
+# $$\mathrm{index}=(u+M-1)(2M-1)+(v+M-1),\qquad u=r_{\mathrm{query}}-r_{\mathrm{key}},\quad v=c_{\mathrm{query}}-c_{\mathrm{key}}$$
 
 # %%
 index = offsets(2)
@@ -253,14 +253,14 @@ for axes, table, title in zip(
     strict=True,
 ):
     heat = axes.imshow(table.reshape(3, 3), cmap="RdBu_r", vmin=-most, vmax=most)
-    axes.set(xticks=range(3), xticklabels=(-1, 0, 1), yticks=range(3), yticklabels=(-1, 0, 1), xlabel="dx")
+    axes.set(xticks=range(3), xticklabels=(-1, 0, 1), yticks=range(3), yticklabels=(-1, 0, 1), xlabel="columns v")
     axes.set_title(title, fontsize=9)
-panels[0].set_ylabel("dy")
+panels[0].set_ylabel("rows u")
 figure.colorbar(heat, ax=panels, label="added to the score")
 figure
 
 # %% [markdown]
-# These are the trained tables of the first stage, laid out by $dy$ (down) and $dx$ (across). Without them, a window would be a bag of patches:
+# These are the trained tables of the first stage, laid out by $u$ (down) and $v$ (across). Without them, a window would be a bag of patches:
 # attention does not see order ([notebook 5](05_positions.ipynb)).
 #
 # ## Merging: four tokens become one
@@ -345,7 +345,7 @@ MISTAKES = {  # which check looks at it; in which function what is replaced by w
     ),
     "rows and columns of the offsets exchanged": (
         WINDOWS,
-        (offsets, "(dy + window - 1) * (2 * window - 1) + dx", "(dx + window - 1) * (2 * window - 1) + dy"),
+        (offsets, "(u + window - 1) * (2 * window - 1) + v", "(v + window - 1) * (2 * window - 1) + u"),
     ),
 }
 layers, costs, finds = checks.cases(["patch_merging", "window_attention"]), {}, {}
@@ -480,7 +480,7 @@ print(verdict := exercises.check("to_windows_backward", my_to_windows_backward))
 verdict.picture(axes=(1, 2))
 
 # %% [markdown]
-# The entry for offset 0 is read by all four tokens of a window of 2 x 2, that for $dy=dx=1$ by one pair. What does each get?
+# The entry for offset 0 is read by all four tokens of a window of 2 x 2, that for $u=v=1$ by one pair. What does each get?
 
 
 # %%

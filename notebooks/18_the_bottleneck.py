@@ -370,7 +370,7 @@ figure
 # | additive (Bahdanau et al. 2015) | $v \cdot \tanh(q_t W + k_s U)$ |
 # | dot ([Luong et al. 2015](https://arxiv.org/abs/1508.04025)) | $q_t \cdot k_s$ |
 #
-# ($v$, $W$ and $U$ are learned.) The dot score is one matrix product; with projections before it and a factor of $1 / \sqrt{d}$ it is [the attention
+# ($v$, $W$ and $U$ are learned.) The dot score is one matrix product; with projections before it and a factor of $1 / \sqrt{D_h}$ it is [the attention
 # of ViT](03_attention.ipynb). What was found joins the state before the output, $\tanh([q_t; c_t] W_c)$ (the semicolon puts them side by side). With
 # `both=True`, a second network reads from the end; $k_s$ is both states side by side (2H numbers), and a small layer makes the decoder's first state
 # of the two last ones.

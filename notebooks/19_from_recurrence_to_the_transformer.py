@@ -130,9 +130,9 @@ alignment_figure(texts[1], written[1])
 #
 # A recurrent layer computes $h_t = \mathrm{cell}(x_t, h_{t-1})$. **Self-attention** replaces it by
 #
-# $$ y_t = \sum_s a_{ts} v_s, \qquad a = \mathrm{softmax}\left( \frac{q k^\top}{\sqrt{d}} \right), $$
+# $$ y_t = \sum_s a_{ts} v_s, \qquad a = \mathrm{softmax}\left( \frac{q k^\top}{\sqrt{D_h}} \right), $$
 #
-# where queries, keys and values are made of the same tokens, with $d$ the width of a head ([notebooks 3](03_attention.ipynb) and
+# where queries, keys and values are made of the same tokens, with $D_h$ the width of a head ([notebooks 3](03_attention.ipynb) and
 # [4](04_heads.ipynb)). No $y_t$ waits for another. But there are $T^2$ pairs. How long will a forward and a backward pass take, on one core, at 16
 # tokens, and at 512? And how much of the last token's gradient arrives at the first?
 

@@ -963,7 +963,7 @@ BLIND_IN_SWIN = {  # as BLIND
         )
     ],
     "offsets with the column first": [
-        (offsets, ("(dy + window - 1) * (2 * window - 1) + dx", "(dx + window - 1) * (2 * window - 1) + dy"))
+        (offsets, ("(u + window - 1) * (2 * window - 1) + v", "(v + window - 1) * (2 * window - 1) + u"))
     ],
     "the first block shifted, not the second": [(SwinConfig.shift_of, ("if block % 2", "if not block % 2"))],
     "never shifted": [(SwinConfig.shift_of, ("if block % 2", "if False"))],

@@ -14,9 +14,9 @@ from tinyvit.arrays import xp_of
 def window_bias(table):
     """The bias of all pairs of a window, out of the table.
 
-        bias_hts = table[(dy + M - 1)(2M - 1) + (dx + M - 1), h],    dy = y_t - y_s,  dx = x_t - x_s
+        bias_hts = table[(u + M - 1)(2M - 1) + (v + M - 1), h],    u = r_t - r_s,  v = c_t - c_s
 
-    The offset is that of the query t less that of the key s.
+    The offset, in rows r and in columns c, is that of the query t less that of the key s.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ def window_bias_backward(dbias, c):
 def offsets(window):
     """int array [M*M, M*M]: where in the table each pair of query and key has its number."""
     rows, columns = np.divmod(np.arange(window * window), window)
-    dy, dx = rows[:, None] - rows, columns[:, None] - columns
-    return (dy + window - 1) * (2 * window - 1) + dx + window - 1
+    u, v = rows[:, None] - rows, columns[:, None] - columns
+    return (u + window - 1) * (2 * window - 1) + v + window - 1
 
 
 def window_of(table):
