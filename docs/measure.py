@@ -161,7 +161,7 @@ def table(rows, columns):
     lines = ["| " + " | ".join(TITLES.get(name, name) for name in columns) + " |"]
     lines += ["|" + "|".join("---" if name in left else "--:" for name in columns) + "|"]
     shown = {"seconds": "{:,.1f}", "ratio": "{:.2f}", "memory_mb": "{:.0f}", "examples_per_second": "{:,.0f}"}
-    shown |= {"share_of_peak": "{:.0%}"}
+    shown |= {"share_of_peak": "{:.0%}", "quartiles": "{0[0]:.2f}–{0[1]:.2f}"}
     for row in rows:
         row = row | {"seconds": 1000 * row["seconds"]}
         cells = ("-" if row[name] is None else shown.get(name, "{}").format(row[name]) for name in columns)

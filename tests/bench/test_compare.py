@@ -27,6 +27,7 @@ COLUMNS = [
     "contender",
     "seconds",
     "ratio",
+    "quartiles",
     "memory_mb",
     "examples_per_second",
     "share_of_peak",
@@ -117,7 +118,8 @@ def test_ratios_are_medians_of_each_rounds(tiny, monkeypatch):
     mine, base = run(Race("tiny", 4, "infer", 1, rounds=3))
     assert mine["seconds"] == 3 and base["seconds"] == 4
     assert mine["ratio"] == 1.5, "the median of 3/2, 1/4 and 8/4"
-    assert base["ratio"] == 1
+    assert mine["quartiles"] == [0.875, 1.75], "half way to the median from either end"
+    assert base["ratio"] == 1 and base["quartiles"] == [1, 1]
 
 
 def test_the_programme(monkeypatch):

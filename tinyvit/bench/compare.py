@@ -128,6 +128,7 @@ def run(race):
     model, batch, cores, task, contender
     seconds            of a step: the median over the rounds
     ratio              of the seconds to PyTorch eager's in the same round: the median; None without PyTorch
+    quartiles          of these ratios, [lower, upper]: half of the rounds were between them; None without PyTorch
     memory_mb          of all its processes, each shared page once (Pss; where the system does not count so, the sum of
                        their resident memory)
     examples_per_second
@@ -166,6 +167,7 @@ def run(race):
                 "contender": name,
                 "seconds": round(median, 6),
                 "ratio": round(statistics.median(ratios), 3) if ratios else None,
+                "quartiles": _quartiles(ratios) if ratios else None,
                 "memory_mb": round(memory[name] / 2**20, 1),
                 "examples_per_second": round(race.batch / median, 1),
                 "share_of_peak": work and round(work / median / peak, 3),
@@ -173,6 +175,11 @@ def run(race):
             }
         )
     return rows
+
+
+def _quartiles(ratios):
+    lower, _, upper = statistics.quantiles(ratios, n=4, method="inclusive")
+    return [round(lower, 3), round(upper, 3)]
 
 
 def _multiply_adds(race):

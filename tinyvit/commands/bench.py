@@ -32,18 +32,20 @@ def run(args):
     from tqdm import tqdm
 
     programme = races(args.model or None, args.cores)
-    rows, line = [], "{:<16} {:>5} {:>6} {:>5}  {:<26} {:>9} {:>10} {:>6} {:>8} {:>5} {:>5}"
+    rows, line = [], "{:<16} {:>5} {:>6} {:>5}  {:<26} {:>9} {:>10} {:>6} {:>11} {:>8} {:>5} {:>5}"
     if not args.json:
-        names = ("model", "batch", "task", "cores", "contender", "ms", "examples/s", "ratio", "MB", "peak", "load")
+        names = ("model", "batch", "task", "cores", "contender", "ms", "examples/s", "ratio", "quartiles", "MB")
+        names += ("peak", "load")
         print(line.format(*names), flush=True)
     for race in tqdm(programme, unit="race", leave=False):
         for row in race_rows(race):
             rows.append(row)
             if not args.json:
                 numbers = f"{1000 * row['seconds']:.1f}", f"{row['examples_per_second']:.0f}", row["ratio"] or "-"
+                spread = "{:.3f}-{:.3f}".format(*row["quartiles"]) if row["quartiles"] else "-"
                 sizes = f"{row['memory_mb']:.0f}", percent(row["share_of_peak"]), row["load"]
                 where = (row[key] for key in ("model", "batch", "task", "cores", "contender"))
-                tqdm.write(line.format(*where, *map(str, (*numbers, *sizes))))
+                tqdm.write(line.format(*where, *map(str, (*numbers, spread, *sizes))))
     if args.json:
         print(json.dumps(rows))
         return
@@ -54,4 +56,7 @@ def run(args):
             file=sys.stderr,
         )
     if any(row["ratio"] is not None for row in rows):
-        print(f"ratio: seconds over {BASE}'s; peak: share of the speed of one large matrix product")
+        print(
+            f"ratio: seconds over {BASE}'s, round by round: their median; quartiles: half of the rounds are between them"
+        )
+        print("peak: share of the speed of one large matrix product")
