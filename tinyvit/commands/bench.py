@@ -56,7 +56,5 @@ def run(args):
             file=sys.stderr,
         )
     if any(row["ratio"] is not None for row in rows):
-        print(
-            f"ratio: seconds over {BASE}'s, round by round: their median; quartiles: half of the rounds are between them"
-        )
+        print(f"ratio: seconds over {BASE}'s, round by round: the median; quartiles: half of them lie between")
         print("peak: share of the speed of one large matrix product")
