@@ -16,7 +16,7 @@ from tinyvit.exercises.fault import fault_of, why_not_finite
 from tinyvit.exercises.hints import hints
 from tinyvit.exercises.kept import remark
 from tinyvit.exercises.source import Text, source
-from tinyvit.exercises.tried import Tried, both
+from tinyvit.exercises.tried import Tried, found_and_expected
 from tinyvit.viz.comparison import comparison
 
 
@@ -112,7 +112,7 @@ def is_right(name, answer):
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            both = [both(exercise, call, answer, exercise.forward) for call in exercise.calls]
+            both = [found_and_expected(exercise, call, answer, exercise.forward) for call in exercise.calls]
     except Wrong:
         return False
     return all(agrees(found[name], expected[name]) for found, expected in both for name in expected)
@@ -154,7 +154,7 @@ def _mark(exercise, call, answer, forward):
 
     Of several wrong results it is the earliest on the way back: those behind it may be wrong for its sake alone.
     """
-    found, expected = both(exercise, call, answer, forward)
+    found, expected = found_and_expected(exercise, call, answer, forward)
     wrong = [name for name in exercise.on_the_way(expected) if not agrees(found[name], expected[name])]
     if not wrong:
         return
@@ -177,7 +177,7 @@ def _mark(exercise, call, answer, forward):
 
 def _mark_float32(exercise, answer, forward):
     """What is expected where float32 goes in; raise Wrong if something else than float32 comes out."""
-    return both(exercise, _single(exercise.calls[0]), answer, forward)[1]
+    return found_and_expected(exercise, _single(exercise.calls[0]), answer, forward)[1]
 
 
 def _single(call):

@@ -161,22 +161,22 @@ def token_embedding_backward(dy, p, c):
 
 def standardise(w, *, kind="std"):
     centred = w - w.mean(axis=(0, 1, 2), keepdims=True)
-    var = w.var(axis=(0, 1, 2))
+    var = w.var(axis=(0, 1, 2), keepdims=True)
     if kind == "var":
         factor = 1 / np.sqrt(var + w.dtype.type(1e-8))
     else:
         eps = w.dtype.type(1e-5)
         std = np.sqrt(var)
         factor = 1 / (std + eps)
-    return centred * factor, {"centred": centred, "factor": factor}
+    return centred * factor, {"centred": centred, "factor": factor[0, 0, 0]}
 
 
 def standardise_backward(dy, c, *, kind="std"):
     centred, f = c["centred"], c["factor"]
-    std = np.sqrt((centred * centred).mean(axis=(0, 1, 2)))
+    std = np.sqrt((centred * centred).mean(axis=(0, 1, 2), keepdims=True))
     u = f * centred if kind == "var" else centred / std
-    dcentred = f * dy - f * f * u * (dy * centred).mean(axis=(0, 1, 2))
-    return dcentred - dcentred.mean(axis=(0, 1, 2))
+    dcentred = f * dy - f * f * u * (dy * centred).mean(axis=(0, 1, 2), keepdims=True)
+    return dcentred - dcentred.mean(axis=(0, 1, 2), keepdims=True)
 
 
 FUNCTIONS = {

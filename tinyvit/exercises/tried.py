@@ -103,7 +103,7 @@ class Tried(NamedTuple):
         return agrees(found, other)
 
 
-def both(exercise, call, answer, forward):
+def found_and_expected(exercise, call, answer, forward):
     """What the answer returns in this call, and what the package's function returns: of the same form."""
     expected = _expected(exercise, exercise.function, exercise.arguments(call, exercise.forward))
     found = returned(exercise, call, answer, forward)

@@ -34,7 +34,7 @@ def sliding(tokens, radius, dilation=1, queries=None):
 
 
 def neighbourhood(height, width, radius, queries=None):
-    """The k x k pixels around each, k = 2r + 1: |dy|, |dx| <= r (Ramachandran et al. 2019, section 3.1)."""
+    """The k x k pixels around each, k = 2r + 1, r rows and columns away (Ramachandran et al. 2019, section 3.1)."""
     rows, columns = _places(height, width)
     return (_apart(rows, queries) <= radius) & (_apart(columns, queries) <= radius)
 

@@ -124,6 +124,22 @@ def comparison(node, parents, tree):
     for other, words in ((ast.Gt, ">"), (ast.GtE, ">="), (ast.Lt, "<"), (ast.LtE, "<="), (ast.NotEq, "!=")):
         if not isinstance(node.ops[0], other | ast.Is | ast.IsNot | ast.In | ast.NotIn):
             yield "value", f"`{words}` compares", ast.Compare(node.left, [other()], node.comparators)
+    if isinstance(node.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE):
+        for op in (ast.Add(), ast.Sub()):
+            moved = ast.Compare(node.left, node.ops, [ast.BinOp(node.comparators[0], op, ast.Constant(1))])
+            yield "order", f"`{text_of(moved)}` is asked: that is one off", moved
+
+
+def branch(node, parents, tree):
+    """if test: ..."""
+    if not any(isinstance(each, ast.Raise) for each in node.body):  # which would be a check of the arguments
+        for always, says in ((False, "is never done"), (True, "is always done")):
+            test = ast.Constant(always)
+            yield (
+                "missing term",
+                f"what is to be done if {named(node.test)} {says}",
+                ast.If(test, node.body, node.orelse),
+            )
 
 
 def constant(node, parents, tree):
