@@ -8,6 +8,9 @@
 A notebook runs in an empty folder, so it leaves nothing behind and finds nothing of the tree it lies in. A cell's id is
 its number, and no times are recorded: to run a notebook again changes nothing but what it measured.
 
+Notebooks run side by side, one for each core. Those that tell how many seconds something takes run after them, alone;
+but not with --one-core, which is for tests.
+
 A notebook bears the digest of what it was run with: its twin, the package's files, and the versions of Python, NumPy
 and matplotlib. While that digest is the one of today, a run would tell nothing new, and the tests do without.
 
@@ -22,7 +25,8 @@ import hashlib
 import os
 import platform
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import jupytext
@@ -34,6 +38,11 @@ from nbclient.exceptions import CellExecutionError
 
 HERE = Path(__file__).parent
 NAMES = sorted(file.stem for file in HERE.glob("[0-9]*.py"))
+TIMED = (
+    "12_speed",
+    "15_who_looks_at_whom",
+    "19_from_recurrence_to_the_transformer",
+)  # they tell seconds: run last, alone
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -143,22 +152,37 @@ def main():
         parser.error(f"no notebook {unknown[0]}: expected one of {', '.join(NAMES)}")
     options.out.mkdir(parents=True, exist_ok=True)  # before the first has run for minutes
     cores = sorted(os.sched_getaffinity(0)) if options.one_core and hasattr(os, "sched_getaffinity") else []
+    alone = [] if options.one_core else [name for name in names if name in TIMED]
+    written = []
     with ThreadPoolExecutor(len(cores) or os.cpu_count(), initializer=pin, initargs=(cores,)) as pool:
-        runs = {name: pool.submit(run, name, options.twice) for name in names}
-    failed = 0
-    for name, outcome in runs.items():
-        try:
-            notebook = outcome.result()
-            nbformat.write(notebook, options.out / f"{name}.ipynb")
-            print(f"{name}: written")
-        except CellExecutionError as error:
-            failed += 1
-            print(f"{name}: not written; this cell failed with {error.ename}: {error.evalue}")
-            print(*getattr(error, "__notes__", []), error, sep="\n")
-        except (TimeoutError, RuntimeError) as error:  # a cell that does not end, or a kernel that died
-            failed += 1
-            print(f"{name}: not written; {type(error).__name__}: {error}")
-    raise SystemExit(failed > 0)
+        runs = {pool.submit(timed, name, options.twice): name for name in names if name not in alone}
+        for outcome in as_completed(runs):
+            written.append(write(runs[outcome], outcome.result, options.out))
+    for name in alone:
+        written.append(write(name, lambda name=name: timed(name, options.twice), options.out))
+    raise SystemExit(not all(written))
+
+
+def timed(name, twice):
+    """The notebook, run, and the seconds that it took."""
+    start = time.perf_counter()
+    return run(name, twice), time.perf_counter() - start
+
+
+def write(name, outcome, folder):
+    """Write a notebook that has been run, and say so, or what became of it; whether it was written."""
+    try:
+        notebook, seconds = outcome()
+    except CellExecutionError as error:
+        print(f"{name}: not written; this cell failed with {error.ename}: {error.evalue}")
+        print(*getattr(error, "__notes__", []), error, sep="\n", flush=True)
+        return False
+    except (TimeoutError, RuntimeError) as error:  # a cell that does not end, or a kernel that died
+        print(f"{name}: not written; {type(error).__name__}: {error}", flush=True)
+        return False
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+    print(f"{name}: written, {seconds:.0f} s", flush=True)
+    return True
 
 
 if __name__ == "__main__":

@@ -57,10 +57,12 @@ def test_one_notebook_that_fails_does_not_lose_the_others(tmp_path, monkeypatch,
         return twins.nbformat.v4.new_notebook()
 
     monkeypatch.setattr(twins, "NAMES", ["a", "b", "c"])
+    monkeypatch.setattr(twins, "TIMED", ("b",))
     monkeypatch.setattr(twins, "run", run)
     monkeypatch.setattr(sys, "argv", ["twins.py", "--out", str(tmp_path / "new" / "folder")])
     with pytest.raises(SystemExit) as ended:
         twins.main()
     said = capsys.readouterr().out
     assert ended.value.code and [file.name for file in (tmp_path / "new" / "folder").iterdir()] == ["c.ipynb"]
-    assert "a: not written; CellTimeoutError" in said and "b: not written; DeadKernelError: the kernel died" in said
+    assert "a: not written; CellTimeoutError" in said and "\nc: written, 0 s\n" in "\n" + said
+    assert said.splitlines()[-1] == "b: not written; DeadKernelError: the kernel died", "what is timed runs last"
