@@ -93,7 +93,8 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site").resolve()
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "docs"]
     command += ["-D", f"extensions={','.join([*extensions, 'tests.docs.navigation'])}", "-D", "highlight_sources=0"]
-    done = subprocess.run([*command, ".", str(folder)], cwd=ROOT, capture_output=True, text=True, env=os.environ | {"NO_COLOR": "1"})
+    env = os.environ | {"NO_COLOR": "1"}
+    done = subprocess.run([*command, ".", str(folder)], cwd=ROOT, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr[-6000:]
     return folder
 
