@@ -61,7 +61,9 @@ config, recipe = tinyvit.PRESETS["digits"], tinyvit.RECIPES["digits"]
 p, history = tinyvit.fit(config, data, recipe=recipe, progress=False)
 
 accuracy, steps, seconds = (history[-1][name] for name in ("test_accuracy", "step", "seconds"))
-print(f"{tinyvit.count(p):,} parameters, {steps:,} steps in {seconds:.0f} seconds, each training image {recipe.epochs} times")
+print(
+    f"{tinyvit.count(p):,} parameters, {steps:,} steps in {seconds:.0f} seconds, each training image {recipe.epochs} times"
+)
 print(f"test accuracy {accuracy:.2%}: {round(accuracy * len(y_test))} of {len(y_test)} digits it had never seen")
 
 # %% [markdown]
@@ -94,7 +96,9 @@ for axes, image, row in zip(figure.subplots(1, 8), x_test, probabilities, strict
     show(axes, image)
     axes.set_title(f"{row.argmax()} ({row.max():.0%})", fontsize=9)
 least = probabilities[:8].max(-1).argmin()
-print(f"least sure: picture {least + 1}, a {probabilities[least].argmax()} with probability {probabilities[least].max():.0%}")
+print(
+    f"least sure: picture {least + 1}, a {probabilities[least].argmax()} with probability {probabilities[least].max():.0%}"
+)
 figure
 
 # %% [markdown]
