@@ -5,16 +5,17 @@
 # it learn to?
 #
 # The model in these notebooks is the **Vision Transformer**, ViT for short: Dosovitskiy et al., *An Image is Worth 16x16 Words*, put on
-# [arXiv](https://arxiv.org/abs/2010.11929) in 2020 and published at ICLR 2021. It is written here in NumPy, with every gradient worked out by hand.
-# (Microsoft's [TinyViT](https://arxiv.org/abs/2207.10666) is something else.)
+# [arXiv](https://arxiv.org/abs/2010.11929) in 2020 and published at ICLR 2021. It is written here in NumPy, as the package `tinyvit` (not Microsoft's
+# [TinyViT](https://arxiv.org/abs/2207.10666)), with every gradient worked out by hand.
 #
-# This first notebook goes backwards. We train a model, look at what it does, and only then open it. Nothing needs to be understood at first
-# reading; run the cells from top to bottom, with Shift and Enter.
+# We first train a model, look at what it does, and only then open it. Nothing needs to be understood at first reading; run the cells from top to
+# bottom, with Shift and Enter.
 #
 # What you need to know beforehand: Python; NumPy's arrays, their shapes and how they broadcast; the product of matrices; derivatives and the chain
 # rule. Nothing about neural networks. Names and symbols are collected in [notation](../docs/notation.md).
 #
-# This is the whole model, and above each part stands the number of its notebook:
+# This is the whole model, and above each part stands the number of its notebook. (In a later notebook, only the parts that it
+# explains are coloured.)
 
 # %%
 from tinyvit.viz import PARTS, overview
@@ -24,8 +25,9 @@ overview(*PARTS)
 # %% [markdown]
 # The image is cut into square **patches**, and a matrix makes a vector of each, a **token**. One more, the **class token**, is put before them, and
 # a table that is added says where each patch was. Then $L$ **blocks** follow, all built alike. In each, **attention** lets every token take from the
-# others, in several **heads** side by side, and a small network, the **MLP**, works on each token alone. At the end, one linear layer, the
-# **classification head**, makes ten scores of what the class token has become, and the **loss** says how wrong they are.
+# others, in several **heads** side by side, and a small network, the **MLP**, works on each token alone; before both, **LN** brings it to one size.
+# At the end the class token is read out, and one linear layer, the **classification head** (in the picture: head), makes ten scores of it; the
+# **loss** says how wrong they are.
 #
 # ## The data
 
@@ -45,9 +47,8 @@ for axes, image, label in zip(figure.subplots(1, 12), x, y, strict=False):
 figure
 
 # %% [markdown]
-# These are digits that people wrote. An array of images has four axes, $[B, H, W, C]$: $B$ images (a **batch**), of $H$ rows and
-# $W$ columns of pixels, with $C$ channels: 1 for grey, 3 for colour. The number above each picture is its **label**, the right answer. The model
-# does not learn from the images of the test.
+# An array of images has four axes, $[B, H, W, C]$: $B$ images (a **batch**), of $H$ rows and $W$ columns of pixels, with $C$ channels: 1 for grey, 3
+# for colour. The number above each picture is its **label**, the right answer. The model does not learn from the images of the test.
 #
 # ## Train
 #
@@ -60,7 +61,9 @@ config, recipe = tinyvit.PRESETS["digits"], tinyvit.RECIPES["digits"]
 p, history = tinyvit.fit(config, data, recipe=recipe, progress=False)
 
 accuracy, steps, seconds = (history[-1][name] for name in ("test_accuracy", "step", "seconds"))
-print(f"{tinyvit.count(p):,} parameters, {steps:,} steps in {seconds:.0f} seconds, each image {recipe.epochs} times")
+print(
+    f"{tinyvit.count(p):,} parameters, {steps:,} steps in {seconds:.0f} seconds, each training image {recipe.epochs} times"
+)
 print(f"test accuracy {accuracy:.2%}: {round(accuracy * len(y_test))} of {len(y_test)} digits it had never seen")
 
 # %% [markdown]
@@ -74,15 +77,14 @@ figure.set_size_inches(6.5, 2.6)
 figure
 
 # %% [markdown]
-# On the left, the loss falls. For one image it is minus the natural logarithm of the probability that the model gives to the right class, in nats: 0 where it
-# is sure and right. On the right, the share of right answers rises. The orange lines are measured on **validation** images,
-# held out of training, with a running average of the parameters, which is also what `fit` returns. The blue loss is higher for several reasons;
-# [training](09_training.ipynb) takes them apart.
+# On the left, the loss falls. The orange one is, for one image, minus the natural logarithm of the probability that the model gives to the right
+# class, in nats: 0 where it is sure and right. On the right, the share of right answers rises. The orange lines are measured on **validation**
+# images, a tenth, held out of training, with a running average of the parameters, which is also what `fit` returns. The blue loss is higher for
+# several reasons; [training](09_training.ipynb) takes them apart.
 #
 # ## Look
 #
-# For each image the model gives a probability to every class. Above each picture, all from the test, stands the most probable one. Which would you
-# doubt?
+# Above each picture, all from the test, stand the most probable class and its probability. Which would you doubt?
 
 # %%
 from tinyvit.training.evaluation import predict
@@ -94,7 +96,9 @@ for axes, image, row in zip(figure.subplots(1, 8), x_test, probabilities, strict
     show(axes, image)
     axes.set_title(f"{row.argmax()} ({row.max():.0%})", fontsize=9)
 least = probabilities[:8].max(-1).argmin()
-print(f"least sure: image {least}, a {probabilities[least].argmax()} with probability {probabilities[least].max():.0%}")
+print(
+    f"least sure: picture {least + 1}, a {probabilities[least].argmax()} with probability {probabilities[least].max():.0%}"
+)
 figure
 
 # %% [markdown]
@@ -105,20 +109,18 @@ figure
 # %%
 from tinyvit.viz.look import class_attention, look
 
-logits, c = tinyvit.vit(x_test[:2], p, config)
+logits, c = tinyvit.vit(x_test[:2], p, config)  # ten scores of each image, and what was computed on the way
 looked = class_attention(c)  # [2 images, 16 patches]
 look(x_test[:2], looked, config.patch, titles=[f"says {k}" for k in logits.argmax(-1)])
 
 # %% [markdown]
-# The same can be asked of every patch, in every block and every head. Point at a patch to see what it attends to. (Where scripts may not run, a picture
-# stands here instead.)
+# Point at a patch to see what it attends to, in every block and every head. (Where scripts may not run, a picture stands here instead.)
 
 # %%
 tinyvit.Explorer(x_test[:3], p, config, titles=[f"a {k}" for k in y_test[:3]])
 
 # %% [markdown]
-# No model is always right. These are its mistakes, the surest first, each above where the class token looked (here each map has a scale of its own).
-# Could you have told?
+# These are the mistakes of which the model was surest, each above where the class token looked (here each map has a scale of its own).
 
 # %%
 from tinyvit.viz.confusion import mistakes_figure, worst_mistakes
@@ -130,8 +132,8 @@ mistakes_figure(x_test[mistakes], y_test[mistakes], probabilities[mistakes], cla
 # %% [markdown]
 # Attention says where information was taken from, not why the answer is what it is; [a later notebook](11_looking_inside.ipynb) looks more closely.
 #
-# Now draw a digit of your own. [This page](../docs/live.md) shows every step from the drawing to the answer, and back, in the model that you have
-# just trained.
+# Now draw a digit of your own. The next cell shows every step from the drawing to the answer, and back, in the model that you have just trained
+# ([more](../docs/live.md)).
 
 # %%
 tinyvit.Live(p, config, "digits", x_test, y_test)
@@ -139,7 +141,7 @@ tinyvit.Live(p, config, "digits", x_test, y_test)
 # %% [markdown]
 # ## Open it: the whole of it in a dozen lines
 #
-# Now from the beginning, with fresh parameters. The **forward pass** goes from the images to the loss, the **backward pass** from the loss to the
+# Now with fresh parameters. The **forward pass** goes from the images to the loss, the **backward pass** from the loss to the
 # gradient:
 
 # %%
@@ -170,7 +172,7 @@ print(f"loss {loss:.6f}, ln 10 = {math.log(10):.6f}, after one step {loss_after:
 print("images", list(images.shape), " logits", list(logits.shape), " dlogits", list(dlogits.shape))
 
 # %% [markdown]
-# **Logits** are the ten scores of each image. `cross_entropy` makes probabilities of them, and of these the loss. A fresh model knows nothing: its
+# **Logits** are the ten scores of each image. `cross_entropy` makes probabilities of them, and of these the loss. A fresh model's
 # classification head starts at zero, so every class gets the probability $1/10$, and the loss is $-\ln \frac{1}{10} = \ln 10$. Any other first loss
 # is a mistake.
 #
@@ -178,8 +180,8 @@ print("images", list(images.shape), " logits", list(logits.shape), " dlogits", l
 # the shape of `logits`.
 #
 # Parameters `p`, caches `c` and gradients `g` are **trees**, that is, nested dictionaries and lists of arrays. Click on a name, and it opens. `g` has
-# the names and shapes of `p`. The attention that we looked at is `c["blocks"][0]["msa"]["att"]["a"]`, of the first block: 32 images, 4 heads, and
-# $17 \times 17$ weights, for 16 patches and the class token.
+# the names and shapes of `p`. What tokens take from each other in the first block is `c["blocks"][0]["msa"]["att"]["a"]` (msa: multi-head
+# self-attention): 32 images, 4 heads, and $17 \times 17$ shares, for 16 patches and the class token.
 
 # %%
 from tinyvit.viz import TreeView
@@ -187,7 +189,7 @@ from tinyvit.viz import TreeView
 TreeView(p=fresh, c=c, g=g)
 
 # %% [markdown]
-# Let us take a few steps more. Eight images are few enough to be learned by heart:
+# Eight images are few enough to be learned by heart:
 
 # %%
 from tinyvit.viz.picture import BLUE, plain
@@ -215,7 +217,7 @@ figure
 #
 # ## What a layer looks like
 #
-# Everything inside is made of small pairs of functions, one forward, one backward; such a pair is a **layer**. Here is the model's first, the patch
+# Everything inside is made of pairs of functions, one forward, one backward; such a pair is a **layer**. Here is the model's first, the patch
 # embedding. It cuts the images, and then calls a smaller layer, the **linear** one, $y = x w + b$, which multiplies each row of $x$ with a matrix $w$
 # and adds a vector $b$. The way back calls the partners of both, the last one first:
 
@@ -230,8 +232,8 @@ print(exercises.source(patch_embedding), exercises.source(patch_embedding_backwa
 #
 # ## How do we know that a gradient is right?
 #
-# By asking someone who does not know our formulas. A **gradient check** moves every number of the input and of the parameters a little, measures
-# how the output changes, and compares that with what the backward pass says. Of the linear layer, it is one line:
+# A **gradient check** moves every number of the input and of the parameters a little, measures how the output changes, and compares that with what
+# the backward pass says. Of the linear layer, it is one line:
 
 # %%
 from tinyvit.layers.linear import linear, linear_backward
@@ -243,11 +245,12 @@ report = tinyvit.gradcheck(linear, linear_backward, rows, weights)
 print(report)
 
 # %% [markdown]
-# One line for each array. The *analytic* number is the backward pass's, the *numeric* one is measured; shown is the entry where the two differ most.
-# The *error* is their difference, divided by the larger of the two, and $10^{-7}$ is allowed ([why](02_a_layer_and_its_gradient.ipynb)).
+# One line for each array. The *analytic* number is the backward pass's, the *numeric* one is measured. The *error* is their difference, divided by
+# the larger of the two (or by 0.01, if both are smaller); shown is the worst entry, and $10^{-7}$ is allowed
+# ([why](02_a_layer_and_its_gradient.ipynb)).
 #
-# Now break it. Here $x$ is $[2, 3, 5]$, so it has six rows of five numbers. Each of them meets the same $b$, so the gradient of $b$ is a sum over rows.
-# Suppose we had taken the mean, which has the same shape and does not crash:
+# Now break it. Here $x$ is $[2, 3, 5]$, so it has six rows of five numbers. Each of them meets the same $b$, so the gradient of $b$ is a sum over
+# rows. Suppose we had taken the mean, which has the same shape and does not crash:
 
 
 # %%
@@ -280,7 +283,8 @@ print(f"{whole.entries:,} entries in {len(whole.rows)} arrays, worst error {whol
 #
 # **Dropout** ([Srivastava et al. 2014](https://jmlr.org/papers/v15/srivastava14a.html)) sets some numbers to zero at random while training, so that
 # the model cannot rely on any single one. Which ones is decided elsewhere, and handed in as a `mask` of $x$'s shape: 0 where a number is dropped,
-# $1/(1-\mathrm{rate})$ where it is kept, so that the mean stays; the rate is the share that is dropped. Without a mask, nothing is dropped.
+# $1/(1-\mathrm{rate})$ where it is kept, so that the mean over masks stays; the rate is the share that is dropped. Without a mask, nothing is
+# dropped.
 
 
 # %%
@@ -294,7 +298,7 @@ def my_dropout(x, mask=None):
 exercises.check("dropout", my_dropout)
 
 # %% [markdown]
-# And the way back. If $y_i = x_i m_i$, with the mask $m$, how does $y_i$ change when $x_i$ does?
+# If $y_i = x_i m_i$, with the mask $m$, how does $y_i$ change when $x_i$ does?
 
 
 # %%
@@ -330,7 +334,7 @@ exercises.check("dropout_backward", my_dropout_backward)
 # - 19 [What takes the place of recurrence? (the Transformer)](19_from_recurrence_to_the_transformer.ipynb)
 # - 20 [Translator, GPT, BERT, ViT: one block?](20_three_objectives_on_one_block.ipynb)
 #
-# The last cell of every notebook asserts what it has shown.
+# The last code cell of every notebook asserts what it has shown.
 
 # %%
 assert accuracy > 0.96
@@ -340,4 +344,4 @@ assert (logits.argmax(-1) == y[:8]).all()
 assert report.ok and whole.ok and not broken.ok
 
 # %% [markdown]
-# Next: [from pixels to tokens](01_pixels_to_tokens.ipynb), the first thing that happens to an image.
+# Next: [from pixels to tokens](01_pixels_to_tokens.ipynb).

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Pixels to tokens: an image as a sequence
 #
-# **The question.** The Transformer was made for translation ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762)): it takes a sequence of vectors,
-# one for each word. An image is a grid of pixels. How does the one become the other, and why is a word not simply a pixel?
+# **The question.** The Transformer was made for translation ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762)): it takes a sequence of
+# vectors, one for each word. An image is a grid of pixels. How does the grid become a sequence, and why is a pixel not simply a word?
 
 # %%
 from tinyvit.viz import overview
@@ -10,9 +10,9 @@ from tinyvit.viz import overview
 overview("image", "patches", "tokens", "class token")
 
 # %% [markdown]
-# The coloured parts are what this notebook is about. The answer of the Vision Transformer ([Dosovitskiy et al. 2021](https://arxiv.org/abs/2010.11929),
-# section 3.1) is in the title of the paper: *An Image is Worth 16x16 Words*. The image is cut into square **patches**, and each patch is a word.
-# Below, a digit of 8 x 8 pixels, and its patches of 2 x 2 in the order in which they are read:
+# The coloured parts are what this notebook is about. The answer of the Vision Transformer ([Dosovitskiy et al.
+# 2021](https://arxiv.org/abs/2010.11929), section 3.1) is in the title of the paper: *An Image is Worth 16x16 Words*. The image is cut into square
+# **patches**, and each patch is a word. Below, a digit of 8 x 8 pixels, and its patches of 2 x 2 in the order in which they are read:
 
 # %%
 import numpy as np
@@ -64,8 +64,8 @@ print(list(four.shape), "= [B, N, P*P*C]")
 print(four[0])
 
 # %% [markdown]
-# (`_` is the cache, not needed here.) One line of the result is one patch: the first is the upper left corner. Can you do it? With loops it is easy;
-# without, it takes three lines ([how exercises are marked](00_start_here.ipynb)):
+# (`_` is the cache, not needed here.) One line of the result is one patch: the first is the upper left corner. To write `patchify` with loops is
+# easy; without, it takes three lines ([how exercises are marked](00_start_here.ipynb)):
 
 
 # %%
@@ -107,7 +107,7 @@ else:
     print(f"wrong for (row, column, channel) = {wrong[0]} and {len(wrong) - 1} others" if wrong else "right")
 
 # %% [markdown]
-# The way back, `unpatchify`, returns every bit, of all digits of the test and of a larger picture that a few formulas paint:
+# The inverse, `unpatchify`, returns every bit, of all digits of the test and of a larger picture that a few formulas paint:
 
 # %%
 from tinyvit.ops.patches import unpatchify
@@ -137,7 +137,7 @@ print("digits ", list(digits.shape), " ->", list(cut.shape), "   and back, to th
 # each other in memory: a row of the image, and a bit of the next. On the right, such strips are put together as if they were patches:
 
 # %%
-strips = images.reshape(1, 196, 768)
+strips = images.reshape(1, 196, 768)  # patchify without its swapaxes: two reshapes are one
 figure = new_figure(5, 2.5)
 left, right = figure.subplots(1, 2)
 numbered(left, back[0], patch=16, colour="white", size=4)
@@ -147,7 +147,7 @@ right.set_title("strips, same shape", fontsize=9)
 figure
 
 # %% [markdown]
-# A picture finds what a shape cannot. And an image that the patch does not divide is refused:
+# An image that the patch does not divide is refused:
 
 # %%
 try:
@@ -190,8 +190,8 @@ for stage in shapes["B/16"]:
 # %% [markdown]
 # ## A coincidence that hides a mistake
 #
-# For B/16 a patch has $16 \cdot 16 \cdot 3 = 768$ numbers, and the width is 768 as well. What happens if the projection is forgotten? In the next cell
-# the raw patches go straight on to the class token and into an encoder block. What do you expect, of B/16 and of S/16?
+# For B/16 a patch has $16 \cdot 16 \cdot 3 = 768$ numbers, and the width is 768 as well. What happens if the projection is forgotten? In the next
+# cell the raw patches go straight on to the class token and into an encoder block.
 
 # %%
 from tinyvit.layers.encoder_block import encoder_block, encoder_block_init
@@ -228,7 +228,8 @@ most = abs(w).max()
 figure = new_figure(6, 1.6)
 for rows, matrix in zip(figure.subplots(2, 8), (w_drawn, w), strict=True):
     for o, axes in enumerate(rows):
-        axes.imshow(kernel_from_matrix(matrix, 1)[:, :, 0, o], cmap="gray", vmin=-most, vmax=most)
+        column = kernel_from_matrix(matrix, 1)[:, :, 0, o]  # column o, as a picture of P x P
+        axes.imshow(column, cmap="gray", vmin=-most, vmax=most)
         bare(axes)
 print(
     f"{history[-1]['seconds']:.0f} seconds of training have moved E by {np.linalg.norm(w - w_drawn) / np.linalg.norm(w_drawn):.0%} of its norm"
@@ -238,15 +239,15 @@ figure
 
 # %% [markdown]
 # They are still much as they were drawn, and need not change: the rank says that 32 random mixtures of four numbers lose nothing of them. Larger
-# patches have patterns to find: on MNIST with 16 numbers each ([looking inside](../docs/inside.md)), and in the paper's ViT-L/32 with 3,072 (its
-# figure 7).
+# patches have patterns to find: on MNIST, larger digits, with 16 numbers each ([looking inside](../docs/inside.md)), and in the paper's ViT-L/32 with
+# 3,072 (its figure 7).
 #
 # ## The same numbers as a convolution
 #
 # A **convolution** slides a small kernel over an image. At each place it multiplies the pixels under the kernel with the kernel's numbers and adds
-# up, once for each of $D$ kernels. (Mathematicians turn the kernel over first, and call this a cross-correlation.) The **stride** is how far it moves
-# between two places. If the stride is as large as the kernel, it stops at every patch exactly once. With $w[u,v,n,o]$ for row $u$, column $v$, input
-# channel $n$, output $o$, and patch $(i,j)$ of the grid:
+# up, once for each of $D$ kernels. (Mathematicians call this a cross-correlation; their convolution turns the kernel over first.) The **stride** is
+# how far it moves between two places. If the stride is as large as the kernel, it stops at every patch exactly once. With $w[u,v,n,o]$ for row $u$,
+# column $v$, input channel $n$, output $o$, and patch $(i,j)$ of the grid:
 #
 # $$ y[i,j,o] = b[o] + \sum_{u=0}^{P-1}\sum_{v=0}^{P-1}\sum_{n=0}^{C-1} x[iP+u,\,jP+v,\,n]\,w[u,v,n,o] $$
 #
@@ -301,9 +302,9 @@ exercises.check("patch_convolution_backward", my_patch_convolution_backward)
 # ## Equivariant, not invariant
 #
 # Shift the image. If the result stays the same, a function is **invariant** to the shift; if the result is shifted with it, **equivariant**. In the
-# formula above, a shift by $P$ pixels turns $jP+v$ into $(j-1)P+v$, and so $y[i,j]$ into $y[i,j-1]$: a convolution is equivariant, at stride 1 to a
-# shift by any number of pixels, at stride $P$ to whole patches only. Below, a digit is shifted to the right (what leaves on the right comes in on
-# the left), and embedded with the trained patches of 2 x 2 pixels:
+# formula above, a shift by $P$ pixels turns $jP+v$ into $(j-1)P+v$, and so $y[i,j]$ into $y[i,j-1]$: a convolution is equivariant, borders aside:
+# at stride 1 ($x[i+u,\,j+v,\,n]$ in the formula) to a shift by any number of pixels, at stride $P$ to whole patches only. Below, a digit is shifted
+# to the right (what leaves on the right comes in on the left), and embedded with the trained $\mathbf{E}$:
 
 # %%
 embedding = {name: array.astype(np.float64) for name, array in p["patch"].items()}
@@ -329,13 +330,13 @@ for pixels in (0, 1, 2):
     )
 
 # %% [markdown]
-# A shift by a whole patch only permutes the tokens; a shift by one pixel makes new ones. Invariance comes where places are thrown away, for instance by
-# a mean over all of them.
+# A shift by a whole patch only permutes the tokens; a shift by one pixel makes new ones. Invariance comes where places are thrown away, for instance
+# by a mean over all of them.
 #
-# What a model has of images before it has seen one is called its **inductive bias**. A convolutional network has it in every layer: neighbours belong
-# together, and a pattern is the same everywhere. A ViT has a little, at its entrance: the pixels of a patch belong together, and all patches share
-# $\mathbf{E}$. What follows treats the tokens as a set, and [learns where they are](05_positions.ipynb) (the paper's section 3.1, *Inductive bias*).
-# Convolutions that overlap, and the **hybrid** that starts with them: [17](17_convolution_first.ipynb).
+# What a model has of images before it has seen one is called its **inductive bias**. A network of convolutions has it in every layer: neighbours
+# belong together, and a pattern is the same everywhere. A ViT has a little, at its entrance: the pixels of a patch belong together, and all patches
+# share $\mathbf{E}$. What follows treats the tokens as a set, and [learns where they are](05_positions.ipynb) (the paper's section 3.1, *Inductive
+# bias*). Convolutions that overlap, and the **hybrid** that starts with them: [17](17_convolution_first.ipynb).
 #
 # ## The way back
 #
@@ -398,13 +399,13 @@ for T in counts:
         begun = time.process_time()
         _, c = attention(q / 8, k, v)  # 8 is the square root of the width
         runs.append(time.process_time() - begun)
-    seconds.append(min(runs))  # the rest is what other programs have added
-    memory.append(c["a"].nbytes)
+    seconds.append(min(runs))  # the least disturbed of the seven
+    memory.append(c["a"].nbytes)  # as many as there are scores
 
 exponent, _ = np.polyfit(np.log(counts), np.log(seconds), 1)
 memory_exponent, _ = np.polyfit(np.log(counts), np.log(memory), 1)
 print(f"from {counts[0]} to {counts[2]} tokens: {seconds[2] / seconds[0]:.0f} times as long")
-print(f"grow as the number of tokens to a power: time {exponent:.2f}, memory of the weights {memory_exponent:.2f}")
+print(f"grow as the number of tokens to a power: time {exponent:.2f}, memory of the scores {memory_exponent:.2f}")
 
 figure = new_figure(7.5, 2.8)
 series = {"milliseconds": (1e3 * np.array(seconds), BLUE, "o"), "megabytes": (np.array(memory) / 1e6, ORANGE, "s")}
@@ -420,13 +421,13 @@ for axes, (unit, (values, colour, marker)) in zip(figure.subplots(1, 2), series.
 figure
 
 # %% [markdown]
-# Both follow the square, the memory exactly, the time nearly. Patches make the sequence short enough. (A larger image makes more patches:
+# Both follow the square, the memory exactly, the time nearly. (A larger image makes more patches:
 # [13](13_real_weights.ipynb), "Another image size".)
 #
 # ## The class token
 #
-# There are 196 tokens now, and one answer to give about the whole image. From which token should it be read? From none of them: one more is put before
-# all others, a learned vector that is the same for every image. That completes the first half of equation (1):
+# There are 196 tokens now, and one answer to give about the whole image. From which token should it be read? From none of them: one more is put
+# before all others, a learned vector that is the same for every image. That completes the first half of equation (1):
 #
 # $$ \mathbf{z} = [\mathbf{x}_{\mathrm{class}}; \mathbf{x}_p^1\mathbf{E}; \ldots; \mathbf{x}_p^N\mathbf{E}] $$
 #
@@ -442,12 +443,14 @@ figure
 _, c = tinyvit.vit(digits[:64], p, config)
 entrances = [block["ln1"]["xhat"][:, 0] for block in c["blocks"]]  # class rows, brought to one length
 entrances.append(c["readout"]["ln"]["xhat"].reshape(64, -1))
+# The mean of |z - m|^2, with m the mean of z, is the mean of |z|^2, here 32, less |m|^2: so |z - m| is on average
+# at most the square root of 32.
 spreads = [float(np.linalg.norm(z - z.mean(axis=0), axis=-1).mean()) for z in entrances]
 for place, spread in zip(["block 1", "block 2", "block 3", "last layer"], spreads, strict=True):
     print(f"entering {place:11} mean distance from the mean: {spread:.2f} of at most {np.sqrt(config.dim):.2f}")
 
 # %% [markdown]
-# At the entrance it is the same for all images. All that it knows at the end, it has taken from the patches.
+# All that the class token knows of an image at the end, it has taken from the patches.
 #
 # One vector serves every image of the batch, and stands in row 0 of each: $y_{b0} = x_{\mathrm{class}}$ for every image $b$. What is its gradient?
 
@@ -470,8 +473,9 @@ print(exercises.source(class_token), exercises.source(class_token_backward), sep
 
 
 # %% [markdown]
-# Now three backward passes are checked: the package's, one that forgets to add up, and one that takes the mean. Beside each verdict: what it says,
-# divided by what is right, over all entries. (A tree of parameters tells the check what is a parameter; this one has a single leaf.)
+# Now three backward passes are checked: the package's, one that forgets to add up, and one that takes the mean. Beside each verdict: the gradient
+# divided by the right one, the least, median and greatest of all entries. (The check takes a dictionary for parameters, so the class token goes into
+# one.)
 
 
 # %%
@@ -509,7 +513,7 @@ for f in (summed, first_image_only, averaged):
 # ## What we know now
 #
 # An image is cut into patches, which is nothing but a new order; each is projected, which is a convolution that never overlaps; and a class token
-# is put before them to gather the answer. All gradients are derived in [a page of its own](../docs/derivations/patch_embedding.md).
+# is put before them to gather the answer. All gradients are derived on [their own page](../docs/derivations/patch_embedding.md).
 
 # %%
 assert np.array_equal(back, images) and np.array_equal(glued, digits)
@@ -523,4 +527,4 @@ assert spreads[0] < 1e-4 < 1 < spreads[-1]
 assert [verdict.ok for verdict in verdicts.values()] == [True, False, False]
 
 # %% [markdown]
-# Next: [a layer and its gradient](02_a_layer_and_its_gradient.ipynb), or how the backward passes in this notebook are derived.
+# Next: [a layer and its gradient](02_a_layer_and_its_gradient.ipynb).

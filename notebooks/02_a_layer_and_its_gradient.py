@@ -10,8 +10,8 @@ from tinyvit.viz import overview
 overview("tokens", "head", "loss", backward=True)
 
 # %% [markdown]
-# The coloured parts are what this notebook is about: a matrix product, the loss, and the way back. Our task is small: is
-# this handwritten digit a 3 or an 8? Each image is a row of 64 pixels, the layer turns it into two scores, and the larger score wins.
+# In colour: a matrix product (tokens, head), the loss, and the way back. Our task is small: is this handwritten digit a 3 or an 8? Each image is a
+# row of 64 pixels, the layer turns it into two scores, and the larger score wins.
 
 # %%
 import numpy as np
@@ -96,7 +96,7 @@ def loss_along(moves):
 
 
 steepest = abs(dw[:, 1]).argsort()[::-1]
-one, other = steepest[0], steepest[9]
+one, other = steepest[0], steepest[9]  # two pixels with unlike slopes
 moves = np.linspace(-3, 3, 41)
 surface = [[loss_along({one: a, other: b}) for a in moves] for b in moves]
 
@@ -171,7 +171,7 @@ figure
 # that. On the right, the weights of class 1 less those of class 0, as a picture: bright where ink speaks for an 8. They begin almost as the mean 8
 # less the mean 3.
 #
-# ## The smallest code: the contract
+# ## The contract
 #
 # Every layer of tinyvit is a pair of functions, which keep to one contract. The forward pass takes an input and **parameters** `p`, and returns its
 # result and a **cache** `c`, what the way back will need. The backward pass takes the gradient of the loss by the result, the **upstream gradient**
@@ -216,13 +216,14 @@ compare("line 1, delta_mn w_io", y_by_x, slopes(lambda x: linear(x, small)[0], x
 
 # %% [markdown]
 # **Line 2: the chain rule.** The loss sees $x$ only through $y$. If $x_{ni}$ moves a little, each $y_{mo}$ moves by its derivative, and $\mathcal{L}$
-# moves by $dy_{mo} = \partial\mathcal{L}/\partial y_{mo}$ times that. All these ways add up:
+# moves by $dy_{mo} = \partial\mathcal{L}/\partial y_{mo}$ times that:
 #
 # $$ dx_{ni} = \sum_m\sum_o dy_{mo}\,\frac{\partial y_{mo}}{\partial x_{ni}} = \sum_o dy_{no}\,w_{io} $$
 #
 # **Line 3: as matrices.** The sum runs over the second index of both, so $w$ is transposed: $dx = dy\,w^\top$.
 #
-# Any loss will do for the check, if its gradient by $y$ is known. The simplest is $\mathcal{L} = \sum_n\sum_o dy_{no}\,y_{no}$ with fixed numbers $dy$.
+# Any loss will do for the check, if its gradient by $y$ is known. The simplest is $\mathcal{L} = \sum_n\sum_o dy_{no}\,y_{no}$ with fixed numbers
+# $dy$.
 
 # %%
 loss_by_x = slopes(lambda x: (dy * linear(x, small)[0]).sum(), x)
@@ -231,8 +232,8 @@ compare("line 2, sum over o", np.einsum("no,io->ni", dy, small["w"]), loss_by_x)
 compare("line 3, dy w^T", dy @ small["w"].T, loss_by_x)
 
 # %% [markdown]
-# **Line 4: the weights.** $w_{io}$ stands in output $o$ of every row, with the factor $x_{ni}$: $\;\partial y_{nq}/\partial w_{io} = x_{ni}\,\delta_{oq}$.
-# The sum over all outputs leaves one over rows:
+# **Line 4: the weights.** $w_{io}$ stands in output $o$ of every row, with the factor $x_{ni}$:
+# $\partial y_{nq}/\partial w_{io} = x_{ni}\,\delta_{oq}$. The sum over all outputs leaves one over rows:
 #
 # $$ dw_{io} = \sum_n\sum_q dy_{nq}\,x_{ni}\,\delta_{oq} = \sum_n x_{ni}\,dy_{no} \;\Rightarrow\; dw = x^\top dy $$
 #
@@ -248,7 +249,8 @@ compare("line 5, sum of dy over rows", dy.sum(axis=0), loss_by_b)
 
 # %% [markdown]
 # If all axes differ, only one product of $dy$ and $w$ has $x$'s shape, so the shapes tell which it is. Now write the backward pass
-# ([how exercises are marked](00_start_here.ipynb)). In a Transformer $x$ is $[B, T, I]$, images by tokens by inputs; here they are $B \cdot T$ rows.
+# ([how exercises are marked](00_start_here.ipynb)). In a Transformer $x$ is $[B, T, I]$, images by tokens by inputs: $B \cdot T$ rows to the matrix
+# product.
 
 
 # %%
@@ -261,15 +263,12 @@ def my_linear_backward(dy, p, c):
 
 exercises.check("linear_backward", my_linear_backward)
 
-# %% [markdown]
-# The package's code:
-
 # %%
 print(exercises.source(linear), exercises.source(linear_backward), sep="\n\n\n")
 
 # %% [markdown]
 # Why functions, and not a class that keeps its cache? If such a layer is used twice, the second cache overwrites the first. Here are both styles,
-# against slopes that are measured; the gradient of the weights is the sum over both uses.
+# against slopes that are measured; by the chain rule, as in line 2, the gradient of the weights is the sum over both uses.
 
 
 # %%
@@ -358,13 +357,13 @@ def my_cross_entropy_backward(dloss, c):
 exercises.check("cross_entropy_backward", my_cross_entropy_backward)
 
 # %% [markdown]
-# What the model says, less what is true: that is the whole gradient. The $1/B$ stands here, once: all layers below it *sum* over the batch. (With label
-# smoothing: [its page](../docs/derivations/cross_entropy.md).)
+# What the model says, less what is true: that is the whole gradient. The $1/B$ stands here, once: all layers below it *sum* over the batch. (With
+# label smoothing: [here](../docs/derivations/cross_entropy.md).)
 #
 # ## The chain rule is composition
 #
-# Here is all of it for one image of two pixels and two classes, of which the first is the true one. Above each wire stands in black what is computed,
-# below it in orange the gradient of the loss by that. Can you find the orange numbers by hand, from right to left?
+# Here is all of it for one image of two pixels and two classes, of which the first is the true one. In black what is computed, in orange below it
+# the gradient of the loss by that. Can you find the orange numbers by hand, from right to left?
 
 # %%
 image = np.array([[1.0, 2.0]])
@@ -374,7 +373,7 @@ chances, c_softmax = softmax(scores)
 surprise = -np.log(chances[0, 0])
 
 d_chances = np.array([[-1 / chances[0, 0], 0]])
-d_scores = softmax_backward(d_chances, c_softmax)
+d_scores = softmax_backward(d_chances, c_softmax)  # derived in notebook 3
 d_image, g_tiny = linear_backward(d_scores, tiny, c_tiny)
 
 steps = [
@@ -416,8 +415,8 @@ def my_silu_backward(dy, c):
 exercises.grade(silu, my_silu_backward, rng.standard_normal((3, 4)))
 
 # %% [markdown]
-# Here is a model of two layers with another such function between them, [GELU](06_layer_norm_and_gelu.ipynb), down to the loss. The second function
-# is the first, read from bottom to top.
+# Here is a model of two layers with another such function between them, [GELU](06_layer_norm_and_gelu.ipynb), down to the loss.
+# `two_layers_backward` is `two_layers`, read from bottom to top.
 
 
 # %%
@@ -444,6 +443,7 @@ def random_linear(inputs, outputs):
 
 
 two = {"first": random_linear(5, 6), "second": random_linear(6, 4)}
+# targets are integers, and have no gradient
 composed = tinyvit.gradcheck(two_layers, two_layers_backward, rng.standard_normal((3, 5)), targets, two)
 print(composed)
 
@@ -454,15 +454,16 @@ print(composed)
 # ## What a gradient check is
 #
 # The table above compares every gradient with measured slopes of $\mathcal{L} = \sum dy\,y$, for a random $dy$. One backward pass gives all slopes;
-# measuring takes several forward passes for each. So models are trained with the backward pass, and checked by measuring.
+# measuring takes several forward passes for each.
 #
 # How good are measured slopes? The slope over a finite step $h$ is not the slope at a point. By Taylor's formula, with derivatives $f', f'', f'''$,
 #
 # $$ \frac{f(x+h) - f(x-h)}{2h} = f'(x) + \frac{h^2}{6} f'''(x) + \ldots $$
 #
-# A smaller step is better, until rounding takes over: the two values of $f$ are nearly equal, each is off by about $\varepsilon |f|$, with the
-# $\varepsilon$ of its number format, and dividing by $2h$ magnifies that. `tinyvit.gradcheck` and its `numeric_gradient` use
-# [four points](../docs/gradient_checks.md#how-exactly-it-is-measured), so that the $h^2$ term cancels, and $h^4$ remains: the fourth order. Measured:
+# A smaller step is better, until rounding takes over: the two values of $f$ are nearly equal, each is off by about $\varepsilon |f|$, with
+# $\varepsilon$ the gap between 1 and the next number of its format, and dividing by $2h$ magnifies that. `tinyvit.gradcheck` and its
+# `numeric_gradient` use [four points](../docs/gradient_checks.md#how-exactly-it-is-measured), so that the $h^2$ term cancels, and $h^4$ remains: the
+# fourth order. Measured:
 
 # %%
 h_all = 10.0 ** np.arange(-9, -0.4, 0.5)
@@ -507,9 +508,10 @@ for name, values in errors.items():
 figure
 
 # %% [markdown]
-# Each curve is a V: rounding on the left, and the finite step on the right. float32, at its best, would not pass, so a gradient check is done in float64.
-# Its step is $h = 10^{-4}$, left of the best one here, since a function that bends more sharply has its right branch further left; an error above
-# $10^{-7}$ is a mistake ([why these two](../docs/gradient_checks.md#how-exactly-it-is-measured)).
+# Each curve falls as rounding fades, and then rises with the finite step; float32's right branch lies under float64's, and on the far left its $h$ is
+# lost altogether. float32, at its best, would not pass, so a gradient check is done in float64. Its step is $h = 10^{-4}$, left of the best one here,
+# since a function that bends more sharply has its right branch further left; an error above $10^{-7}$ is a mistake ([why these
+# two](../docs/gradient_checks.md#how-exactly-it-is-measured)).
 #
 # ## Reading the report
 
@@ -526,7 +528,7 @@ print(report)
 #
 # ## Break it
 #
-# Forget that $w$ is transposed. If $w$ is not square, NumPy refuses at once. That is luck, and it lasts until $I = O$, as in
+# Suppose that the transpose is forgotten. If $w$ is not square, NumPy refuses at once. That is luck, and it lasts until $I = O$, as in
 # [attention](04_heads.ipynb):
 
 
@@ -587,7 +589,7 @@ def dw_transposed(dy, p, c):
 careless = tinyvit.gradcheck(linear, not_transposed, tokens, {"w": np.eye(4), "b": square["b"]})
 lie("w symmetric", careless.worst_error, tinyvit.gradcheck(linear, not_transposed, tokens, square).worst_error)
 for shape in ((4, 4), (4, 5)):
-    row = tinyvit.gradcheck(linear, dw_transposed, tokens, random_linear(*shape)).rows[1]
+    row = tinyvit.gradcheck(linear, dw_transposed, tokens, random_linear(*shape)).rows[1]  # p/w
     print(f"dw transposed, {list(shape)}:", row.problem or f"error {row.error:.1f}")
 
 # %% [markdown]
@@ -614,8 +616,7 @@ for name, (careless, honest) in lies.items():
 #
 # ## What we know now
 #
-# A gradient is an array of slopes. A layer is a pair of functions; the chain rule puts their backward passes in reverse order. Nobody has to be
-# believed: every slope can be measured.
+# A gradient is an array of slopes. A layer is a pair of functions; the chain rule puts their backward passes in reverse order.
 
 # %%
 assert runs[0.1][0][-1] < 0.2 and accuracy > 0.95 and max(runs[0.4][0]) > np.log(2)
@@ -630,4 +631,4 @@ assert min(errors["float32"]) > 1e-7 and min(errors["float64"]) < 1e-9 > min(err
 assert all(careless < 1e-7 < honest for careless, honest in lies.values())
 
 # %% [markdown]
-# Next: [attention](03_attention.ipynb), or how a patch asks the others.
+# Next: [attention](03_attention.ipynb).

@@ -3,8 +3,6 @@
 #
 # **The question.** A patch of an image knows only its own pixels. How does it ask the other patches for what it needs, in a way that has a
 # gradient?
-#
-# The coloured part is what this notebook is about:
 
 # %%
 import math
@@ -23,10 +21,9 @@ from tinyvit.viz.picture import BLUE, ORANGE, bare, new_figure, outline, plain, 
 overview("attention")
 
 # %% [markdown]
-# First, where this leads. A small Vision Transformer is trained on handwritten digits. Then one patch (framed) asks all
-# patches, itself included, and takes something from each. The arrows come from the three others that it takes most from; in the second picture, the
-# lighter a patch, the more is taken. Then three more digits. (This is the first head of the second block; [heads](04_heads.ipynb) are the
-# next notebook.)
+# A small Vision Transformer is trained on handwritten digits. Then one patch (framed) asks all patches, itself included, and takes something from
+# each. The arrows come from the three others that it takes most from; in the second picture, the lighter a patch, the more is taken (each map has a
+# scale of its own). Then three more digits. (This is the first head of the second block; [heads](04_heads.ipynb) are the next notebook.)
 
 # %%
 rng = np.random.default_rng(0)
@@ -38,20 +35,21 @@ images = data[1][0][:4]
 _, c = tinyvit.vit(images, p, config)
 maps = tinyvit.attention_maps(c)[1]  # of the second block: [4 images, heads, T, T]
 
-asking = 6  # token 0 is the class token, so token 6 is patch 6: row 2, column 2
+# Token 0 is the class token, so token 6 is patch 5 of notebook 1: row 2, column 2, counted from 1.
+asking = 6
 taken = maps[:, 0, asking]  # [4, T]: the shares that it takes in the first head, which sum to 1
 most = [s for s in np.argsort(-taken[0]) if s not in (0, asking)][:3]
 
 
-def place(patch):
-    """Row and column of a patch, all counted from 1."""
-    row, column = divmod(int(patch) - 1, config.grid)
+def place(token):
+    """Row and column of a token's patch, counted from 1."""
+    row, column = divmod(int(token) - 1, config.grid)
     return row + 1, column + 1
 
 
-def middle(patch):
-    """The middle of a patch in pixels, (x, y)."""
-    row, column = place(patch)
+def middle(token):
+    """The middle of a token's patch in pixels, (x, y)."""
+    row, column = place(token)
     return (column - 0.5) * config.patch - 0.5, (row - 0.5) * config.patch - 0.5
 
 
@@ -154,7 +152,8 @@ softmax(huge)[0]
 #    \mathrm{SA}(\mathbf{z}) = A\, \mathbf{v} \qquad (7) $$
 #
 # In the code: $D_h$ is `d`, $A$ is `a`, `scale_queries(q)` divides by $\sqrt{D_h}$ (why, the section after next says), and `attention` gives
-# `y = a @ v`. In a Vision Transformer every token asks every token, so $S = T$. Here all sizes differ, so that no axis can be mistaken for another:
+# `y = a @ v`. (SA and $\mathbf{z}$: next section.) In a Vision Transformer every token asks every token, so $S = T$. Here all sizes differ, so that
+# no axis can be mistaken for another:
 
 # %%
 B, T, S, width = 2, 3, 5, 4
@@ -200,7 +199,8 @@ print(exercises.source(attention))
 # and the first of them owns the first $D_h = D / 4$ columns.
 
 # %%
-x, msa = c["blocks"][1]["msa"]["q"]["x"], p["blocks"][1]["msa"]  # tokens [4, 17, 32], and the layer's parameters
+# msa: multi-head self-attention; its tokens [4, 17, 32], and its parameters
+x, msa = c["blocks"][1]["msa"]["q"]["x"], p["blocks"][1]["msa"]
 d = config.dim // config.heads
 q, k, v = (linear(x, msa[name])[0][..., :d] for name in "qkv")  # the first head's columns
 y, c_head = attention(scale_queries(q)[0], k, v)
@@ -208,9 +208,9 @@ a = c_head["a"]  # [4, 17, 17]
 rebuilt = abs(a - maps[:, 0]).max()
 print("x", list(x.shape), "  q, k, v", list(q.shape), "  a", list(a.shape), f"  rebuilt, less the map: {rebuilt:.0e}")
 
-print(f"\npatch {asking} of the first digit, at row, column {place(asking)}, takes most from")
+print(f"\ntoken {asking} of the first digit, at row, column {place(asking)}, takes most from")
 for s in np.argsort(-a[0, asking])[:3]:
-    where = f"patch {s:2}, at {place(s)}" if s else "the class token"
+    where = f"token {s:2}, at {place(s)}" if s else "the class token"
     print(f"{where}: score {(q[0, asking] @ k[0, s]) / math.sqrt(d):5.2f}, weight {a[0, asking, s]:.2f}")
 
 # %% [markdown]
@@ -226,8 +226,8 @@ for s in np.argsort(-a[0, asking])[:3]:
 # $$ \mathrm{Var}(q \cdot k) = \sum_{i=1}^{D_h} \mathrm{Var}(q_i k_i) = D_h. $$
 #
 # So scores have a typical size of $\sqrt{D_h}$, and dividing by it brings them back to 1, whatever the width. ($D_h$ is the width of one head, 64 in
-# ViT-B, as [the next notebook](04_heads.ipynb) prints. The 512 of the [first Transformer](https://arxiv.org/abs/1706.03762) is the width $D$ of its
-# tokens, which 8 heads share.) Measured, with many pairs for each width:
+# ViT-B, as [the next notebook](04_heads.ipynb) prints. In the [first Transformer](https://arxiv.org/abs/1706.03762), 8 heads share $D = 512$, so it
+# is 64 too.) Measured, with many pairs for each width:
 
 # %%
 widths = [2, 4, 8, 16, 32, 64, 128, 256]
@@ -283,14 +283,14 @@ print(exercises.source(scale_queries_backward))
 #
 # ## The way back
 #
-# Write $dy$ for the gradient of the loss by $y$: an array of $y$'s shape, which comes from above. Attention is two products with a softmax between
-# them, and each is undone in turn. For $y = a v$, in index form $y_{tj} = \sum_s a_{ts} v_{sj}$, the chain rule sums over everything that $a_{ts}$
-# and $v_{sj}$ touch:
+# Attention is two products with a softmax between them, and each is undone in turn. For $y = a v$, in index form $y_{tj} = \sum_s a_{ts} v_{sj}$, the
+# chain rule sums over everything that $a_{ts}$ and $v_{sj}$ touch:
 #
 # $$ da_{ts} = \sum_j dy_{tj}\, v_{sj} \;\; \Rightarrow \;\; da = dy\, v^\top, \qquad
 #    dv_{sj} = \sum_t a_{ts}\, dy_{tj} \;\; \Rightarrow \;\; dv = a^\top dy. $$
 #
-# Then the softmax, one row of it: scores $s_i$ go in, weights $a_j = e^{s_j} / Z$ come out, with $Z = \sum_k e^{s_k}$. Raising $s_i$ raises $Z$, and
+# Then the softmax, one row of it: scores $s_i$ go in, weights $a_j = e^{s_j} / Z$ come out (in notebook 2, $a$ went in, and $s$ came out), with
+# $Z = \sum_k e^{s_k}$. Raising $s_i$ raises $Z$, and
 # for $j = i$ the numerator as well. By the quotient rule, with $\delta_{ij} = 1$ for $i = j$ and else 0,
 #
 # $$ \frac{\partial a_j}{\partial s_i} = \frac{\delta_{ij}\, e^{s_j}\, Z - e^{s_j}\, e^{s_i}}{Z^2} = a_j (\delta_{ij} - a_i). $$
@@ -300,7 +300,7 @@ print(exercises.source(scale_queries_backward))
 # $$ ds_i = \sum_j da_j\, a_j (\delta_{ij} - a_i) = a_i \left( da_i - \sum_j da_j\, a_j \right). $$
 #
 # Last, the scores $s = q k^\top$ are a product like the first: $dq = ds\, k$ and $dk = ds^\top q$. A bias is added to the scores, so its gradient is
-# $ds$, summed over the axes along which the bias was repeated. Step by step, in [a page of its own](../docs/derivations/attention.md).
+# $ds$, summed over the axes along which the bias was repeated. Step by step: [here](../docs/derivations/attention.md).
 #
 # Is the middle step right? In `jacobian`, row $i$ and column $j$ hold $a_j (\delta_{ij} - a_i)$; beside its product with an upstream gradient stand
 # the slopes that are found by moving one score at a time:
@@ -315,13 +315,14 @@ slopes_error = abs(jacobian @ upstream - slopes).max()
 print("ds by the formula:", (jacobian @ upstream).round(6))
 print("ds by moving:     ", np.round(slopes, 6))
 
+# And how much of a gradient can come through 16 equal weights?
 even = np.full(16, 1 / 16)
 strongest = np.linalg.eigvalsh(np.diag(even) - np.outer(even, even)).max()
 print(f"16 equal weights: largest eigenvalue of the jacobian {strongest:.4f}; measured above {scaled[-1, 1]:.4f}")
 
 # %% [markdown]
-# The last line is why so little came through even with the scale: where 16 weights are equal, the softmax multiplies a gradient by 1/16, and what is
-# common to all scores by 0.
+# The last line is about why so little came through even with the scale: where 16 weights are equal, the softmax multiplies a gradient by 1/16, and
+# the part of it that is equal in all entries by 0. (A little more came through: there the weights were not equal.)
 #
 # **Two exercises**, before the source of the second is shown.
 
@@ -349,8 +350,8 @@ exercises.check("attention_backward", my_attention_backward)
 print(exercises.source(attention_backward))
 
 # %% [markdown]
-# (`_sum_to` is the sum for the bias.) Do we believe it? A **gradient check** ([notebook 2](02_a_layer_and_its_gradient.ipynb)) moves every single
-# entry of q, k and v a little, and looks at what the output does. The fourth gradient, the bias's, is left out: there is no bias here.
+# (`_sum_to` is the sum for the bias.) The [gradient check](02_a_layer_and_its_gradient.ipynb) leaves out the fourth gradient, the bias's: there is no
+# bias here.
 
 # %%
 report = tinyvit.gradcheck(attention, lambda dy, c: attention_backward(dy, c)[:3], q_toy, k_toy, v_toy)
@@ -377,8 +378,7 @@ broken = tinyvit.gradcheck(scaled_attention, forgetful_backward, q_toy, k_toy, v
 print(broken)
 
 # %% [markdown]
-# The check names the tensor: k and v are right, q is not, and its gradient is too large by `analytic / numeric`, which is $\sqrt{4} = 2$. What was
-# multiplied by $1 / \sqrt{D_h}$ on the way forward is multiplied by it on the way back, by `scale_queries_backward`.
+# The check names the tensor: k and v are right, q is not, and its gradient is too large by `analytic / numeric`, which is $\sqrt{4} = 2$.
 #
 # ## What the gradient does not see
 #
@@ -397,7 +397,7 @@ print(f"largest entry, with an upstream gradient of ones: {abs(of_ones).max():.0
 #
 # ## Exercise: a temperature
 #
-# New ground. Let the scores be divided by a learned number $t$, the **temperature**: $a = \mathrm{softmax}(s / t)$. A high temperature makes the
+# Let the scores be divided by a learned number $t$, the **temperature**: $a = \mathrm{softmax}(s / t)$. A high temperature makes the
 # weights even, a low one sharp. Write the way back, to $s$ and to $t$. `exercises.grade` marks it by a gradient check.
 
 
@@ -431,4 +431,4 @@ assert [row.name for row in broken.rows if row.error > broken.rtol] == ["q"]
 assert abs(row_sums).max() < 1e-14 and abs(of_ones).max() < 1e-14
 
 # %% [markdown]
-# Next: [heads](04_heads.ipynb), or how to ask several questions at once.
+# Next: [heads](04_heads.ipynb).

@@ -2,8 +2,6 @@
 # # Heads: several questions at once
 #
 # **The question.** A softmax gives one set of weights, and so one weighted average. What if a patch wants two things at once?
-#
-# The coloured part is what this notebook is about:
 
 # %%
 import dataclasses
@@ -31,8 +29,8 @@ overview("attention")
 
 # %% [markdown]
 # The answer is to let every patch ask several times, each time with weights of its own: each of these is a **head**. Below is a small Vision
-# Transformer, trained on handwritten digits, with three blocks of four heads. Each panel shows where the class token, from which the answer is read,
-# looks in one head: lighter patches get more.
+# Transformer, trained on handwritten digits, with three blocks (in the picture: layers) of four heads. Each panel shows where the class token, from
+# which the answer is read, looks in one head: lighter patches get more.
 
 # %%
 data = tinyvit.load_data("digits")
@@ -48,8 +46,8 @@ figure.set_size_inches(7.4, 4.5)
 figure
 
 # %% [markdown]
-# The heads of a block look at different patches. As a number: which share of one head's attention would have to move to make it another's? That is
-# half the sum of $|a - b|$ over the tokens: 0 where two heads $a$ and $b$ agree, 1 where they have nothing in common.
+# The heads of a block look at different patches. As a number: which share of one head's attention would have to go to other tokens for it to equal
+# another head's? That is half the sum of $|a - b|$ over the tokens: 0 where two heads $a$ and $b$ agree, 1 where they have nothing in common.
 
 
 # %%
@@ -70,8 +68,8 @@ for when, numbers in apart.items():
     print(f"{when:6} training", "  ".join(f"block {i}: {number:3.0%}" for i, number in enumerate(numbers, 1)))
 
 # %% [markdown]
-# They differ before training, since they start from different random numbers, and more so after it, though nobody told them to divide the work. Do
-# they need the different start? Suppose that head 2 begins as a copy of head 1. Will training part them?
+# They differ before training, since they start from different random numbers, and more so after it. Suppose that head 2 begins as a copy of head 1.
+# Will training part them?
 
 # %%
 copied = tinyvit.vit_init(np.random.default_rng(0), config)
@@ -139,7 +137,7 @@ print("heads", list(both.shape), "  merged", list(side_by_side.shape), "  not ex
 figure = new_figure(5.5, 2.4)
 axes = figure.subplots()
 axes.plot(alphas, one_head, "o-", color=ORANGE, label="one head")
-axes.plot(0.5, unexplained(two_heads), "s", color=BLUE, label="two heads,\nweights 1 left, 1 right")
+axes.axhline(unexplained(two_heads), color=BLUE, label="two heads:\none left, one right")
 axes.set(xlabel=r"share $\alpha$ that one head takes from the left", ylabel="share not explained", ylim=(-0.05, 1.1))
 plain(axes)
 axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
@@ -147,19 +145,20 @@ figure
 
 # %% [markdown]
 # One head's answer is $w \sum_j a_j x_j$, and no $a_j$ is negative; a difference needs two signs. At best it looks at one side only, say the right,
-# $r$: with pixels of variance 1 the edge $r - l$ has variance 2, and $w\, r$ with $w = 1$ leaves $l$ of it, one half. A wider head does not help,
+# $r$: with pixels of variance 1 the edge $r - l$ has variance 2, and $w\, r$ with $w = 1$ leaves $-l$, of variance 1: half. A wider head does not help,
 # since all its columns have the same weights. (Here the weights depend on a pixel's place only, not on its brightness.)
 #
 # ## Splitting, and the mistake that is made there
 #
 # Queries, keys and values are made as in [notebook 3](03_attention.ipynb), for all heads at once. Sizes that all differ: $B = 5$ images, $T = 4$
-# tokens, width $D = 6$, $h = 2$ heads, and so $D_h = D/h = 3$ (`d`). Head $i$ of $1, \ldots, h$ gets the columns $(i - 1) D_h$ to $i D_h$ of $q$, $k$ and
-# $v$, as if there were nothing else. The plainest program is a loop:
+# tokens, width $D = 6$, $h = 2$ heads, and so $D_h = D/h = 3$ (`d`). Head $i$ of $1, \ldots, h$ gets the columns $(i - 1) D_h$ to $i D_h$ of $q$, $k$
+# and $v$, as if there were nothing else. The plainest program is a loop:
 
 # %%
 B, T, D, h = 5, 4, 6, 2
 d = D // h
 x = rng.standard_normal((B, T, D))
+# multi_head_attention_init gives only the shapes here; all numbers, biases too, are drawn at random.
 p_small = trees.map(lambda leaf: rng.standard_normal(leaf.shape) / math.sqrt(D), multi_head_attention_init(None, D))
 q, k, v = (linear(x, p_small[name])[0] for name in "qkv")
 
@@ -253,8 +252,8 @@ def sees(f):
     """[T, T]: does the output of token t change when token s is moved?"""
     found, y = np.zeros((T, T), int), f(q, k, v)
     for s in range(T):
-        moved = [t + (np.arange(T) == s)[:, None] for t in (q, k, v)]
-        found[:, s] = abs(f(*moved) - y).max(axis=(0, 2)) > 1e-9
+        shifted = [t + (np.arange(T) == s)[:, None] for t in (q, k, v)]
+        found[:, s] = abs(f(*shifted) - y).max(axis=(0, 2)) > 1e-9
     return found
 
 
@@ -263,8 +262,8 @@ print("loop over heads:", *seen[0], sep="\n")
 print("plain reshape:", *seen[1], sep="\n")
 
 # %% [markdown]
-# The tokens 0 and 1 never meet 2 and 3, and nothing crashes. Here, where $h$ divides $T$, more blocks do not help: a class token at 0 would never
-# hear of half of the image.
+# The tokens 0 and 1 never meet 2 and 3, and nothing crashes. Where $h$ divides $T$, each head gets whole tokens, and more blocks do not help: a class
+# token at 0 would never hear of half of the image.
 #
 # ## Side by side is not enough
 #
@@ -300,7 +299,7 @@ print(exercises.source(multi_head_attention))
 # %% [markdown]
 # (`plan` is for [other attention](15_who_looks_at_whom.ipynb), `past` for [text](19_from_recurrence_to_the_transformer.ipynb), `"r"` for
 # [relative positions](05_positions.ipynb).) Below, the matrix that makes one head's values is changed, and the change of the output is measured in
-# each of its $D$ columns: with the identity for $w_o$, and with $w_o$ as drawn. What do you expect?
+# each of its $D$ columns: with the identity for $w_o$, and with $w_o$ as drawn.
 
 
 # %%
@@ -363,7 +362,7 @@ for heads in (1, 2, 4, 8):
     print(f"h = {heads}, d = {config.dim // heads:2}:   {each}   mean {np.mean(accuracies[heads]):.1%}")
 
 # %% [markdown]
-# Look at the spread before the means: where the runs of two settings overlap, nothing is shown. One head alone makes a working model.
+# One head alone is behind, but works; of two, four and eight, two runs each do not tell which is best.
 #
 # ## The way back
 #
@@ -407,7 +406,7 @@ print(report)
 # %% [markdown]
 # ## A parameter without a gradient
 #
-# Look at the row of `p/k/b`, the bias of the keys: both gradients are rounding. The true one is zero, whatever the data are. Why?
+# Look at the row of `p/k/b`, the bias of the keys: both gradients are rounding. The true one is zero, whatever the data are.
 #
 # Added to every key, $b_k$ adds the same number $q_t \cdot b_k$ to all scores of query $t$, and the softmax does not see a shift that is common to a
 # row ([notebook 3](03_attention.ipynb)). The bias of the values is not lost, but not needed: the weights of a row sum to 1, so it comes out as
@@ -433,7 +432,7 @@ print(f"value bias moved into the output bias: the output changes by {value_erro
 # ## Asking others, and masks
 #
 # With `kv` other than `x` this is **cross-attention**: $T$ tokens ask $S$ others, as a translation asks the sentence that it translates
-# ([notebook 19](19_from_recurrence_to_the_transformer.ipynb)), or in a ViT's last block the class token alone asks all
+# ([notebook 19](19_from_recurrence_to_the_transformer.ipynb)), or as the class token alone may ask all in a ViT's last block
 # ([notebook 14](14_class_token_or_average.ipynb)). A bias of $-\infty$ is a **mask**, which hides a key from a query: whoever predicts the next word
 # must not look ahead.
 
@@ -479,7 +478,7 @@ print(broken)
 #
 # ## Exercise: one key and one value for all heads
 #
-# New ground: **multi-query attention** ([Shazeer 2019](https://arxiv.org/abs/1911.02150)). Each head has its own queries, and all share one key and
+# **Multi-query attention** ([Shazeer 2019](https://arxiv.org/abs/1911.02150)). Each head has its own queries, and all share one key and
 # one value of width $D_h$. Here is the way forward, without the output projection. Write the way back.
 
 
@@ -508,7 +507,7 @@ exercises.grade(multi_query, my_multi_query_backward, x, p_query)
 # %% [markdown]
 # ## What we know now
 #
-# Heads have weights and columns of their own. They cost no parameters, and differ because they start so. Splitting means swapping two axes. The output
+# Heads have weights and columns of their own. They cost no parameters, and differ because they start so. The output
 # projection puts together what the heads have found.
 
 # %%
@@ -527,4 +526,4 @@ assert abs(g_small["k"]["b"]).max() < 1e-14 and key_error < 1e-12 and value_erro
 assert c_cross["att"]["a"].shape == (B, h, T, 7) and (later[:-1] == 0).all() and later[-1] > 0
 
 # %% [markdown]
-# Next: [positions](05_positions.ipynb). In all of this, nothing knew where a patch was.
+# Next: [positions](05_positions.ipynb). Attention by itself does not know where a patch was.
