@@ -111,8 +111,8 @@ for title, (kind, reach, number) in KINDS.items():
 
 # %% [markdown]
 # Windows and rows compute what is allowed and no more: all queries of a group ask the same keys. Displaced windows are cut at the border, so their
-# pairs are fewer. In local attention a group is a small square of queries with all their neighbours; a mask hides from each query the keys
-# outside its own neighbourhood.
+# pairs are fewer. In local attention a group is a small square of queries with all their neighbours; a mask hides from each query the keys outside
+# its own neighbourhood.
 #
 # ## Break it: the edge
 #
