@@ -2,7 +2,7 @@
 # # Who looks at whom: when all pairs are too many
 #
 # **The question.** In a Vision Transformer every token asks every token. Why not take each pixel as a token, then? If that is too much: which pairs
-# can be left out, what does it save, and can all pairs be kept without storing a number for each? The coloured part is what this notebook is about:
+# can be left out, what does it save, and can all pairs be kept without storing a number for each?
 
 # %%
 from tinyvit.viz import overview
@@ -30,12 +30,14 @@ from tinyvit.ops.blockwise_attention import blockwise_attention, blockwise_atten
 from tinyvit.ops.linear_attention import linear_attention, linear_attention_backward, positive_features
 from tinyvit.ops.softmax import softmax
 from tinyvit.ops.sparse_attention import scores_computed, sparse_attention, sparse_attention_backward
+from tinyvit.training.memory import keep_freed_memory
 from tinyvit.viz.patterns import patterns_figure
 from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
 
 rng = np.random.default_rng(0)
 GRID = (14, 14)
-KINDS = {  # a configuration's `attention` and `reach`, and the block: some alternate from block to block
+# pattern; its reach (patches to each side; a window's side; none in axial); number of the block (some alternate)
+KINDS = {
     "local, 7 x 7": ("local", 3, 0),
     "windows, 7 x 7": ("window", 7, 0),
     "windows, displaced": ("window", 7, 1),
@@ -62,22 +64,22 @@ patterns_figure({title: allowed(*kind) for title, kind in KINDS.items()}, GRID)
 # The scores $qk^\top$, and the weights times the values, take $2T^2D$. Guess: in ViT-B, with 196 patches and $D=768$, which is the larger part?
 
 # %%
-print("image, tokens                        T      D   projections        scores   scores / projections")
+print("image, tokens                        T      D   projections   scores, weighted values     ratio")
 for words, T, D in (
     ("224 x 224, patches of 16", 14 * 14, 768),
     ("224 x 224, patches of 4 (Swin)", 56 * 56, 96),
     ("224 x 224, pixels", 224 * 224, 768),
 ):
     projections, scores = 4 * T * D * D, 2 * T * T * D
-    millions = f"{projections / 1e6:9,.0f} M {scores / 1e6:11,.0f} M"
-    print(f"{words:32} {T:6,} {D:5}   {millions}   {scores / projections:8.2f}")
+    millions = f"{projections / 1e6:9,.0f} M {scores / 1e6:21,.0f} M"
+    print(f"{words:32} {T:6,} {D:5}   {millions}   {scores / projections:7.2f}")
 T = 224 * 224
 print(f"\na token a pixel, for each head: {T:,}^2 = {T * T / 1e9:.1f} billion scores")
 print(f"in float32: {4 * T * T / 2**30:.1f} GiB")
 
 # %% [markdown]
-# At ViT's 196 tokens the scores are **an eighth** of the projections ($T/2D$): a pattern that saved all of the 59 M would still leave the 462 M.
-# Patterns pay where there are many tokens of a small width. ViT's own answer to the quadratic term is the patch.
+# At ViT's 196 tokens scores and weighted values are **an eighth** of the projections ($T/2D$): a pattern that saved all of the 59 M would still leave
+# the 462 M. Patterns pay where there are many tokens of a small width.
 #
 # ## A pattern is a mask
 #
@@ -109,13 +111,13 @@ for title, (kind, reach, number) in KINDS.items():
 
 # %% [markdown]
 # Windows and rows compute what is allowed and no more: all queries of a group ask the same keys. Displaced windows are cut at the border, so their
-# pairs are fewer. In local attention a group is a small square of queries with all their neighbours; a mask hides from each query what is not its
-# own.
+# pairs are fewer. In local attention a group is a small square of queries with all their neighbours; a mask hides from each query the keys outside
+# its own neighbourhood.
 #
 # ## Break it: the edge
 #
-# A patch in the corner has fewer than 49 neighbours (itself among them). A convolution puts zeros in the place of those that are missing. Keys and
-# values of zeros: how much of the attention do you expect them to take?
+# A patch in the corner has fewer than 49 neighbours (itself among them). A [convolution](17_convolution_first.ipynb) puts zeros in the place of those
+# that are missing. Keys and values of zeros: how much of the attention do you expect them to take?
 
 # %%
 corner = np.flatnonzero(allowed("local", 3, 0)[0])  # the neighbours of the first patch
@@ -154,7 +156,7 @@ layers, with_class = {}, {}
 for title, kind, reach in (
     ("full", "full", 1),
     ("axial", "axial", 1),
-    ("windows, 7 x 7", "window", 7),
+    ("windows, alternating", "window", 7),
     ("local, 7 x 7", "local", 3),
     ("local, 3 x 3", "local", 1),
 ):
@@ -174,6 +176,7 @@ for title, kind, reach in (
 # %%
 offsets = rng.standard_normal((7, 7))  # the bias of each offset, rows by columns
 rows, columns = np.divmod(np.arange(196), 14)
+# key less query, counted from 0; pairs that are clipped are not allowed anyway
 down, across = (np.clip(x - x[:, None], -3, 3) + 3 for x in (rows, columns))
 plan = attention_plan("local", GRID, class_token=False, reach=3, number=0)
 y, _ = sparse_attention(0 * q, k, v, plan, offsets[down, across])
@@ -181,7 +184,8 @@ y, _ = sparse_attention(0 * q, k, v, plan, offsets[down, across])
 kernel, _ = softmax(offsets.reshape(1, 49))
 image = v.reshape(14, 14, d)
 weights = kernel.reshape(7, 7)
-convolved = sum(weights[dy, dx] * image[dy : dy + 8, dx : dx + 8] for dy, dx in np.ndindex(7, 7))
+# 8 x 8 places have all 49 neighbours
+convolved = sum(weights[u, v] * image[u : u + 8, v : v + 8] for u, v in np.ndindex(7, 7))
 apart = abs(y.reshape(14, 14, d)[3:11, 3:11] - convolved).max()
 print(f"away from the edges: {apart:.0e} apart")
 for side in (3, 7):
@@ -191,8 +195,8 @@ for side in (3, 7):
 
 # %% [markdown]
 # Away from the edges it is a convolution, with positive weights that sum to 1 and are the same in all channels. It is the queries that make weights
-# depend on what stands there. With the neighbourhood, local attention's parameters grow only by its biases, one for each offset and head. A
-# convolution layer, as counted here, has a matrix for each offset.
+# depend on what stands there. As the neighbourhood grows, local attention gains only biases, one for each offset and head. A convolution layer, as
+# counted here, has a matrix for each offset.
 #
 # ## Another formula: linear attention
 #
@@ -246,11 +250,10 @@ for times in (1, 4, 16, 64):
 #
 # ## No pair left out, and no matrix either
 #
-# With many tokens memory hurts first: a training step keeps the $T\times T$ weights of every head. Can the softmax of a row be computed without
-# the whole row? Its scores come in blocks. Of the scores $s$ so far keep the largest, $m$, the sum $\ell$ of $e^{s-m}$ and the sum $u$ of $e^{s-m}v$.
+# With many tokens memory hurts, too: a training step keeps the $T\times T$ weights of every head. Can the softmax of a row be computed without the
+# whole row? Its scores come in blocks. Of the scores $s$ so far keep the largest, $m$, the sum $\ell$ of $e^{s-m}$ and the sum $u$ of $e^{s-m}v$.
 # When a larger score $m'$ comes, both sums are multiplied by $e^{m-m'}$. In the end $y=u/\ell$. This is the **online softmax** ([Milakov and
-# Gimelshein 2018](https://arxiv.org/abs/1805.02867); [derived here](../docs/derivations/online_softmax.md)), on which FlashAttention is built ([Dao
-# et al. 2022](https://arxiv.org/abs/2205.14135)).
+# Gimelshein 2018](https://arxiv.org/abs/1805.02867); [derived here](../docs/derivations/online_softmax.md)).
 
 # %%
 print(exercises.source(blockwise_attention))
@@ -293,7 +296,7 @@ def both_passes(forward, backward, q, k, v, dy, *more):
     backward(dy, c)
 
 
-def cost(step, repeats=5):
+def cost(step, repeats=15):
     """Milliseconds of the processor, the median; and the MB that are allocated at once."""
     step()
     times = []
@@ -308,6 +311,7 @@ def cost(step, repeats=5):
     return np.median(times), peak
 
 
+keep_freed_memory()  # as in training (notebook 12)
 # attend(q, k, v, plan): `sparse_attention`; or, if the plan is "linear", `linear_attention` of the features.
 costs = {name: [] for name in STYLES}
 for side in SIDES:
@@ -345,10 +349,10 @@ for name, measured in costs.items():
 figure
 
 # %% [markdown]
-# **Dense** attention leaves nothing out. Its time grows with about $T^2$, that of local and of linear attention with about $T$. So does that of rows,
-# here. Counted, they have $T\sqrt T$ scores, for rows get longer, too; at these sizes that hardly shows yet. Attention in blocks takes the time of
-# dense attention, and memory that grows with $T$ only. At 64 tokens no form is faster than dense attention
-# ([measured](../docs/derivations/patterns.md#counted-and-timed)).
+# The time of **dense** attention (all pairs) grows with about $T^2$, in blocks or not; that of local and of linear attention with about $T$. So does
+# that of rows, here. Counted, they have $T\sqrt T$ scores, for rows get longer, too; at these sizes that hardly shows yet ([later it
+# does](../docs/derivations/patterns.md#counted-and-timed)). In blocks, the memory of dense attention grows with $T$ only. At 64 tokens no form is
+# faster than dense attention.
 #
 # And a token a pixel? Dense attention would need the 9.4 GiB from above for each head's weights. The others:
 
@@ -361,11 +365,11 @@ for name, how in (("axial: row", plan), ("linear", "linear")):
 print(f"a row asks 224 keys: {scores_computed(plan):,} scores instead of {50_176**2:,}")
 
 # %% [markdown]
-# Does a model that leaves pairs out answer as well? [The lab](../docs/lab.md#which-keys-must-a-query-look-at) trains all.
+# Does a model that leaves pairs out answer as well? [The lab](../docs/lab.md#which-keys-must-a-query-look-at) trains one with each pattern.
 #
 # ## Exercises
 #
-# Write the pattern of windows that are displaced down and to the right by $s$. What the border cuts off from a window is a window, too.
+# Write the pattern of windows that are displaced down and to the right by $s$. What the border leaves of a window is a window, too.
 
 
 # %%
@@ -380,7 +384,7 @@ print(verdict := exercises.check("windows", my_windows))
 verdict.picture()
 
 # %% [markdown]
-# The way back through the blocks. The weights were not kept, but lse makes them again.
+# The way back through the blocks.
 
 
 # %%
@@ -417,8 +421,8 @@ verdict.picture()
 # %% [markdown]
 # ## What we know now
 #
-# Patches keep $T^2$ small. Patterns leave pairs out, and two layers of the right ones still join everything. Linear attention forms no pairs, but a
-# longer query does not single out a token. Exact attention needs no matrix: only its time is quadratic.
+# Patches keep $T^2$ small. Patterns leave pairs out; a row, then a column, still joins everything in two layers. Linear attention forms no pairs, but
+# a longer query does not single out a token. Exact attention needs no matrix: only its time is quadratic.
 
 # %%
 sparse_report = gradcheck(
@@ -441,4 +445,4 @@ assert costs["dense, in blocks"][-1][1] < costs["dense"][-1][1] / 5
 assert slopes["dense"].min() > 1.5 and max(slopes[name][1] for name in slopes if name != "dense") < 1.5
 
 # %% [markdown]
-# Next: [Swin](16_swin_from_a_window_to_a_pyramid.ipynb), which is made of windows.
+# Next: [Swin](16_swin_from_a_window_to_a_pyramid.ipynb).

@@ -2,7 +2,7 @@
 # # Swin: from a window to a pyramid
 #
 # **The question.** Attention within windows leaves out most pairs of patches ([the notebook before](15_who_looks_at_whom.ipynb)). How does a model
-# that is made of windows still answer from the whole image? The coloured part is what this notebook is about:
+# that is made of windows still answer from the whole image?
 
 # %%
 from tinyvit.viz import overview
@@ -11,8 +11,8 @@ overview("attention")
 
 # %% [markdown]
 # Here is a small Swin Transformer ([Liu et al. 2021](https://arxiv.org/abs/2103.14030)), trained for a few seconds on handwritten digits. Each panel
-# shows what one patch, the framed one, takes in one block from every other: the mean over the heads, on a scale of its own. The dotted frame holds
-# all that it may look at.
+# shows what one patch, the framed one, takes in one block from each patch: the mean over the heads, on a scale of its own (bright: much). The dotted
+# frame holds all that it may look at.
 
 # %%
 import contextlib
@@ -64,16 +64,15 @@ for block, axes in enumerate(panels):
 figure
 
 # %% [markdown]
-# Three things need an explanation. In block 1 the patch sees four patches, itself among them, and nothing else. In block 2 it sees itself and three
-# others. And in blocks 3 and 4 it sees the whole image, though the layer is the same one. (The first two blocks are one **stage** of the model, the
-# last two another. Between them both sides of the **map**, the tokens at their places in the image, are halved, and each of its four tokens is drawn
-# over the four patches that it stands for.)
+# In block 1 the patch sees four patches, itself among them, and nothing else. In block 2 it sees itself and three others. And in blocks 3 and 4 it
+# sees the whole image, though the layer is the same one. (The first two blocks are one **stage** of the model, the last two another. Between them the
+# **map**, the tokens at their places in the image, is halved both ways; each of the four tokens left is drawn over its four patches.)
 #
 # ## What it costs
 #
 # One layer of attention on the first map of a Swin-T, the paper's smallest model: $N=56\times 56$ tokens of width $C=96$. The projections cost
 # $4NC^2$ multiply-adds; scores and weighted values cost $2N^2C$, within windows of $M\times M$ tokens only $2M^2NC$ (the paper's equations 1 and 2).
-# With twice the side of the image, how much more do all pairs cost, and how much more do windows?
+# With twice the side of the image, how much more do all pairs cost, and windows?
 
 # %%
 print("N tokens, N x N pairs; and multiply-adds, in millions:")
@@ -92,7 +91,7 @@ for image in (224, 448, 896):
 # of a batch do not see each other. So we cut every map into windows, and call each of them an image.
 
 # %%
-print(exercises.source(to_windows))
+print(exercises.source(to_windows))  # `shift` comes below
 
 x = rng.standard_normal((2, 8, 8, 6))  # [B, H, W, C]
 cut, _ = to_windows(x, 4)
@@ -101,7 +100,7 @@ print("map", list(x.shape), "-> windows", list(cut.shape), "-> for attention", l
 print("put together again, the same map:", np.array_equal(from_windows(cut, x.shape), x))
 
 # %% [markdown]
-# The first axis is then $Bn$, with $n$ windows in each image: those of the first image, then those of the second.
+# The first axis is then $Bn$: the $n$ windows of the first image, then those of the second.
 #
 # ## Why windows must move
 #
@@ -144,8 +143,8 @@ figure
 
 # %% [markdown]
 # Sixteen, for ever: the image has become nine separate images. With windows that are displaced by half their side in every other block, tokens that
-# were parted by a border share a window, and pass on what they heard. On ImageNet standing windows reach 80.2 %, shifted ones 81.3 % ([the
-# paper](https://arxiv.org/abs/2103.14030), table 4).
+# were parted by a border share a window, and pass on what they heard. Swin-T's accuracy on ImageNet is 80.2 % if windows stay, 81.3 % if every other
+# block displaces them ([the paper](https://arxiv.org/abs/2103.14030), table 4).
 #
 # ## One array for windows of different sizes
 #
@@ -192,8 +191,8 @@ figure.axes[0].set_ylabel("query")
 figure
 
 # %% [markdown]
-# The layer, whole. `_kept_mask` is the mask, made once for each size of map. `tile` repeats the list of windows for each image. (The bias is
-# explained below.)
+# The layer, whole. `_kept_mask` is the mask, made once for each size of map. `tile` repeats the list of windows for each image. (The bias and its
+# table, whose size tells `window_of` the $M$, are explained below.)
 
 # %%
 print(exercises.source(window_attention))
@@ -232,13 +231,13 @@ print(f"without the mask:  off by {abs(unmasked - by_hand).max():.2f}")
 # ## Where is a token? Only relative to others
 #
 # A window has no class token and no embedding of positions. Instead every head has a table with one **number for every offset** between two tokens of
-# a window, which is added to the score. Offsets run from $-(M-1)$ to $M-1$ in rows and in columns: $(2M-1)^2$ numbers a head. For $M=2$ these are 9,
-# and the 4 x 4 pairs of query and key find theirs by their rows $r$ and columns $c$:
+# a window: it is added to the score. Offsets run from $-(M-1)$ to $M-1$ in rows and in columns: $(2M-1)^2$ numbers a head. For $M=2$ these are 9, and
+# the 4 x 4 pairs of query and key find theirs by their rows $r$ and columns $c$:
 #
 # $$\mathrm{index}=(u+M-1)(2M-1)+(v+M-1),\qquad u=r_{\mathrm{query}}-r_{\mathrm{key}},\quad v=c_{\mathrm{query}}-c_{\mathrm{key}}$$
 
 # %%
-index = offsets(2)
+index = offsets(2)  # of query less key, as in Swin; notebooks 5 and 15 have key less query
 print("index of each pair, query by key:", *index, sep="\n")
 print("how many pairs share each entry:", np.bincount(index.ravel()))
 
@@ -253,7 +252,8 @@ for axes, table, title in zip(
     strict=True,
 ):
     heat = axes.imshow(table.reshape(3, 3), cmap="RdBu_r", vmin=-most, vmax=most)
-    axes.set(xticks=range(3), xticklabels=(-1, 0, 1), yticks=range(3), yticklabels=(-1, 0, 1), xlabel="columns v")
+    axes.set(xticks=range(3), xticklabels=(-1, 0, 1), yticks=range(3), yticklabels=(-1, 0, 1))
+    axes.set_xlabel("columns v")
     axes.set_title(title, fontsize=9)
 panels[0].set_ylabel("rows u")
 figure.colorbar(heat, ax=panels, label="added to the score")
@@ -266,7 +266,7 @@ figure
 # ## Merging: four tokens become one
 #
 # Between stages the map's two sides are halved, and the width is doubled. Four neighbours are put side by side, normalised, and multiplied by one
-# matrix $[4C,2C]$ without bias. Look at the order of the four:
+# matrix $[4C,2C]$ without bias. In which order?
 
 # %%
 print(exercises.source(patch_merging))
@@ -312,9 +312,8 @@ print(f"{multiply_adds:,} multiply-adds")
 #
 # ## What implementations get wrong
 #
-# Swin has many details that no shape gives away. Here are seven easy mistakes. We make them in the package, one at a time, and ask the model that was
-# trained *without* them, and the gradient check of the layer. Which do you expect to be the worst, which might go unnoticed, and which does the check
-# find?
+# Here are seven easy mistakes. We make them in the package, one at a time, and ask the model that was trained *without* them, and the gradient check
+# of the layer. Which do you expect to be the worst, which might go unnoticed, and which does the check find?
 
 # %%
 WINDOWS, MERGING = "window_attention/shifted", "patch_merging"  # of the gradient checks, these two
@@ -362,10 +361,11 @@ for name, (case, *edits) in MISTAKES.items():
 print(f"{'none':42} {accuracy:6.1%} right")
 
 # %% [markdown]
-# Some ruin the model. The last two are the dangerous ones: nobody doubts a model that is a fraction of a point worse than published. The gradient
-# check finds the one mistake that changes a function and not its partner: `from_windows` rolls the wrong way, `to_windows` does not. All others are
-# another function, with a right gradient. What finds them is a second implementation, [in plain loops](../tests/models/test_swin.py), or one forward
-# pass of [published weights](../docs/weights.md#swin-transformers-and-hybrids).
+# The last two are the dangerous ones: nobody doubts a model that is a fraction of a point worse than published. The gradient check finds the one
+# mistake that the way back does not share: `from_windows` rolls the wrong way, its gradient, `to_windows`, does not. The others are another function
+# with a right gradient: the way back takes the same order, the same offsets, and the weights as the mask left them. What finds them is a second
+# implementation, [in plain loops](../tests/models/test_swin.py), or one forward pass of [published
+# weights](../docs/weights.md#swin-transformers-and-hybrids).
 #
 # **Padding.** If the window does not divide the map, zeros are put at the bottom and the right. They become keys as well, and softmax gives them a
 # share. tinyvit masks them; timm and Hugging Face do not (the `notes` that come with loaded weights [say
@@ -395,7 +395,7 @@ for trained, choice in choices.items():
         print(f", of block 1's attention {on_zeros:3.0%} on zeros")
 
 # %% [markdown]
-# Either way can be learned. What costs points is to mix them; so weights must be run as they were trained.
+# Either way can be learned. What cost points here is to mix them; so weights must be run as they were trained.
 #
 # **-100 for $-\infty$.** That is what the mask of Microsoft's program has. $e^{-100}$ is nothing, as long as scores are small. Here the trained
 # model, and the same with queries 40 times as long:
@@ -424,8 +424,8 @@ for factor in (1, 40):
 #
 # ## The way back
 #
-# What was cut, rolled and put together has as its gradient the same journey in reverse ([derivation](../docs/derivations/windows.md)). One slip is
-# easy: to forget the shift on the way back. Which gradients of a block do you expect to be wrong then?
+# The gradient of cutting, rolling and putting together is the same journey in reverse ([derivation](../docs/derivations/windows.md)). One slip is
+# easy: to forget its shift. Which gradients of a block do you expect to be wrong then?
 
 # %%
 print(exercises.source(swin_block_backward), end="\n\n")
@@ -437,12 +437,13 @@ print(broken)
 
 # %% [markdown]
 # The MLP is right, and attention and all that lies before it are wrong, but for three biases. (A bias is added to every token, so its gradient is a
-# sum over tokens: for the output's bias of $dy$; for the values' bias, since every row of weights sums to 1, of what reaches the weighted values.
-# Exchanging tokens changes no sum. The keys' bias has gradient zero, [notebook 4](04_heads.ipynb).)
+# sum over tokens: for the output's bias, of $dy$; for the values' bias, as rows of weights sum to 1, of the weighted values' gradients. A forgotten
+# shift only exchanges tokens, and no sum notices. The keys' bias has gradient zero, [notebook 4](04_heads.ipynb).)
 #
 # ## Looking inside
 #
-# The windows' maps, put back to where their tokens stand on the image. They show what the average patch takes, for the answer is read from the mean.
+# The windows' maps, put back to where their tokens stand on the image (layer 1 is block 1). They show what the average patch takes, for the answer is
+# read from the mean.
 
 # %%
 attention_figure(images[0], [a[0] for a in maps], pool="mean")
@@ -456,7 +457,6 @@ tinyvit.Explorer(images[:4], p, config, titles=[f"a {label}" for label in labels
 # %% [markdown]
 # [Rollout](11_looking_inside.ipynb) follows attention through all layers: a product of maps. We let a merged token come in equal parts from its four
 # (merging's weights are ignored, as rollout ignores the MLP's). So between stages the product has one more matrix, with four times 1/4 in each row.
-# The rows of the product still sum to 1.
 
 # %%
 followed = tinyvit.rollout(maps)  # [B, last tokens, first tokens]
@@ -467,8 +467,8 @@ overlay_figure(images[:3], of_answers, [f"a {label}" for label in labels[:3]])
 # %% [markdown]
 # ## Exercises
 #
-# Write the bodies ([how exercises are marked](00_start_here.ipynb)). Of a wrong answer, a picture shows what was expected, what yours gives, and the
-# difference; of a map it shows one channel. First, the way back of `to_windows` (do without `from_windows`, the answer):
+# Write the bodies ([how exercises are marked](00_start_here.ipynb)). Of a wrong map, the picture shows one channel. First, the way back of
+# `to_windows` (do without `from_windows`, the answer):
 
 
 # %%
@@ -526,7 +526,7 @@ verdict.picture()
 # ## What we know now
 #
 # Windows are images of their own, so attention need not change. Rolling brings displaced windows into one array, and a mask keeps apart what rolling
-# brought together. Offsets say where a token stands in its window, and merging lets the same window see twice as far.
+# brought together. Offsets say where tokens stand relative to each other, and merging lets the same window see twice as far.
 
 # %%
 assert accuracy > 0.95
@@ -547,4 +547,4 @@ assert "x" in wrong_rows and not any("mlp" in name or "ln2" in name for name in 
 assert abs(followed.sum(-1) - 1).max() < 1e-5
 
 # %% [markdown]
-# Next: [convolution first, then attention](17_convolution_first.ipynb), another way to look at neighbours first.
+# Next: [convolution first, then attention](17_convolution_first.ipynb).

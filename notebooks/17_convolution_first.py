@@ -3,8 +3,8 @@
 #
 # **The question.** A Vision Transformer looks at each patch through one linear layer, and leaves the rest to attention. In the **hybrid**
 # ([Dosovitskiy et al. 2021](https://arxiv.org/abs/2010.11929), section 3.1) a convolutional network, a ResNet ([He et al.
-# 2016](https://arxiv.org/abs/1512.03385)), looks first, and its output, the **map** of features, is the image that the Transformer gets. What do the
-# convolutions bring? And of what is such a network made? The coloured parts are what this notebook is about:
+# 2016](https://arxiv.org/abs/1512.03385)), looks first, and its output, a **map** (now of features), is the image that the Transformer gets. What do
+# the convolutions bring? And of what is such a network made?
 
 # %%
 from tinyvit.viz import overview
@@ -14,7 +14,7 @@ overview("image", "patches")
 # %% [markdown]
 # A small hybrid is trained on handwritten digits whose pixels are doubled, to 16 x 16. Here is one on its way: the image; three channels after the
 # first convolution, the **stem** (behind it a pooling of stride 2, see below); three of the map that the Transformer gets, 4 x 4 places; and where
-# its class token then looks.
+# its class token then looks (each panel on its own scale).
 
 # %%
 import contextlib
@@ -60,14 +60,14 @@ def doubled(images):
 x_train, x_test = doubled(x_train), doubled(x_test)
 vit_config = dataclasses.replace(tinyvit.PRESETS["digits"], image=16, patch=4, depth=2)
 on_the_map = dataclasses.replace(vit_config, image=4, channels=32, patch=1)  # a patch is a place of the map
-# one stage of one unit behind a stem of 8 channels; units, groups and `kind` are explained below
+# one stage of one unit behind a stem of 8 channels; units, groups, `kind`, standardised_convolution: see below
 hybrid_config = HybridConfig(on_the_map, image=16, channels=1, units=(1,), width=8, groups=4)
 
 
 def train(config, images, steps, seed=0):
     """So many steps on that many images: parameters, and the accuracy on the test images."""
     chosen = np.random.default_rng(seed).permutation(len(x_train))[:images]
-    epochs = round(steps / -(-0.9 * images // 32))  # a tenth is held out
+    epochs = round(steps / -(-0.9 * images // 32))  # a tenth is held out; -(-a // b) is a / b rounded up
     plainly = dict(shift=0, rotate=0.0, zoom=0.0, shear=0.0)
     recipe = tinyvit.Recipe(epochs=epochs, batch=32, learning_rate=5e-3, **plainly)
     data = (x_train[chosen], y_train[chosen]), (x_test, y_test)
@@ -129,7 +129,7 @@ print(f"gradient check: {overlapping.entries} entries, worst error {overlapping.
 
 # %% [markdown]
 # They are [the patches](01_pixels_to_tokens.ipynb), to the bit. So patch embedding is a convolution, a linear layer one of 1 x 1, and what a true
-# convolution adds is the overlap. What does that bring? Move a digit by one pixel. Is the result the old one, moved along?
+# convolution adds is the overlap. Move a digit by one pixel. Is the result the old one, moved along?
 
 # %%
 alone = np.pad(x_test[:1].astype(np.float64), ((0, 0), (4, 4), (4, 4), (0, 0)))  # so that nothing leaves it
@@ -154,13 +154,15 @@ larger = unfolded.size / photograph.size
 print(list(photograph.shape), "->", list(unfolded.shape), f": {larger} times as many numbers")
 
 # %% [markdown]
-# A pixel is in $(K/s)^2=12.25$ windows on average, and its gradient is the sum of theirs ([the derivation](../docs/derivations/convolution.md)).
+# Away from the edges a pixel is in $(K/s)^2=12.25$ windows on average, and its gradient is the sum of theirs ([the
+# derivation](../docs/derivations/convolution.md)).
 #
 # ## Where the windows stand
 #
 # For a window to be centred on a pixel at the edge, something has to stand outside the image: zeros, the **padding**. TensorFlow and JAX, where the
 # published hybrids were trained, add just enough zeros for $\lceil n/s\rceil$ windows along $n$ pixels (**SAME**); if the number of zeros is odd, the
-# *smaller* half stands before the image. PyTorch's networks put $(K-1)/2$ on both sides. The sizes come out the same. Are the windows?
+# *smaller* half stands before the image. PyTorch's networks put $(K-1)/2$ on both sides. The sizes come out the same,
+# $\lfloor(n-1)/s\rfloor+1=\lceil n/s\rceil$. Are the windows?
 
 
 # %%
@@ -182,8 +184,8 @@ figure
 
 # %% [markdown]
 # No: windows of 3, stride 2, over 8 pixels of the image (shaded), their centres marked. Symmetric zeros move every centre by one pixel. It happens
-# again at each layer with a stride, and there a step is 2, 4, 8 pixels of the image. We put symmetric zeros into the trained hybrid, and change
-# nothing else. By how many pixels must the digits be moved, to be read again?
+# again at each later 3 x 3 window of stride 2 (on an even side), and a place there is 2, 4, 8 pixels of the image. We put symmetric zeros into the
+# trained hybrid, and change nothing else. By how many pixels must the digits be moved, to be read again?
 
 
 # %%
@@ -207,12 +209,11 @@ print(f"relative change of the map {moved_by:.2f}; accuracy {accuracy:.1%} -> {b
 print("with the digits moved as well:", ", ".join(f"{n} px {share:.0%}" for n, share in enumerate(by_shift)))
 
 # %% [markdown]
-# The shape is the same, the accuracy is gone. The stem has moved its windows by one pixel, the max-pooling by one place of the stem: two pixels. Move
-# the digits by these three, and much comes back (not all: `np.roll` moves their first rows and columns to the other side). Whoever moves weights
-# between libraries has to move the padding as well.
+# The stem has moved its windows by one pixel, the max-pooling by one place of the stem: two pixels. Move the digits by these three, and much comes
+# back (not all: their first rows and columns come back on the wrong side, and the edges meet other zeros). Whoever moves weights between libraries
+# has to move the padding as well.
 #
-# Now `unfold` backwards ([how exercises are marked](00_start_here.ipynb)). Of a wrong answer, a picture shows one channel: what was expected, what
-# yours gives, and the difference.
+# Now `unfold` backwards ([how exercises are marked](00_start_here.ipynb)). Of a wrong answer, the picture shows one channel.
 
 
 # %%
@@ -227,7 +228,7 @@ print(verdict := exercises.check("unfold_backward", my_unfold_backward))
 verdict.picture(axes=(1, 2))
 
 # %% [markdown]
-# New ground, **pooling** by the mean of each window of 3 x 3, stride 2. By how many pixels does the corner's window divide?
+# New ground, **pooling** by the mean of each window of 3 x 3, stride 2; its zeros do not count.
 
 
 # %%
@@ -286,9 +287,9 @@ print(verdict := exercises.check("standardise_backward", my_standardise_backward
 verdict.picture(axes=(0, 1))
 
 # %% [markdown]
-# It is [LayerNorm's](06_layer_norm_and_gelu.ipynb) arithmetic, over a kernel in place of a token ([derived](../docs/derivations/standardise.md)). One
-# detail is a trap. Here $\varepsilon$ stands **beside** the deviation, as in Google's code; timm and Hugging Face have
-# $\sqrt{\mathrm{var}(w)+10^{-8}}$. For weights of which size does it matter?
+# It is [LayerNorm's](06_layer_norm_and_gelu.ipynb) arithmetic, over a kernel in place of a token ([derived](../docs/derivations/standardise.md)).
+# Here $\varepsilon$ stands **beside** the deviation, as in Google's code; timm and Hugging Face have $\sqrt{\mathrm{var}(w)+10^{-8}}$. For weights of
+# which size does it matter?
 
 # %%
 deviations, apart = (0.3, 0.05, 0.01, 0.003), []
@@ -298,8 +299,8 @@ for deviation in deviations:
     print(f"weights of deviation {deviation:5}: the two kernels are {apart[-1]:.1e} apart")
 
 # %% [markdown]
-# The smaller the weights, the more: the kernels differ by about $\varepsilon$ over the deviation, $10^{-5}/0.003\approx 3\cdot 10^{-3}$ in the last
-# row. Even the first row is hundreds of float32 roundings ($10^{-7}$). So run a model with its source's form: `standardise=` in a `HybridConfig`.
+# The kernels differ by about $\varepsilon$ over the deviation, $10^{-5}/0.003\approx 3\cdot 10^{-3}$ in the last row. Even the first row is hundreds
+# of float32 roundings ($10^{-7}$). So run a model with its source's form: `standardise=` in a `HybridConfig`.
 #
 # ## GroupNorm, and why not BatchNorm
 #
@@ -352,8 +353,8 @@ one_group = abs(group_norm(one_place, channels, groups=1)[0] - layer_norm(one_pl
 print(f"one place, one group, less LayerNorm: {one_group:.0e}")
 
 # %% [markdown]
-# Why did the authors not keep the BatchNorm of the first ResNets? In the right picture an answer about one image depends on which others are asked
-# with it. We normalise a stem's features of one digit, with more and more others. With how many do the features vary most from draw to draw?
+# Why did the hybrid's authors not keep the BatchNorm of the first ResNets? In the right picture an answer about one image depends on which others are
+# asked with it. We normalise a stem's features of one digit, with more and more others. With how many do the features vary most from draw to draw?
 
 # %%
 before_norm, _ = convolution(x_test, standardise(p["resnet"]["stem"]["w"])[0], stride=2)
@@ -370,8 +371,8 @@ for company in (1, 3, 15, 63):
     print(f"with {company:2} others, standard deviation of the features (of size 1) over 20 batches: {shown}")
 
 # %% [markdown]
-# The fewer the others, the more BatchNorm's features depend on chance; GroupNorm's never do. And large models are trained with few images on each
-# device. For a single image, BatchNorm keeps averages from training, which hurt when a model is moved to other data. So [Kolesnikov et al.
+# The fewer the others, the more BatchNorm's features depend on chance; GroupNorm's never do. Large models are trained with few images on each device.
+# And for a single image, BatchNorm uses averages kept from training, which hurt on other data. For these two reasons [Kolesnikov et al.
 # 2020](https://arxiv.org/abs/1912.11370) put GroupNorm, with standardised kernels, in its place, and the hybrid follows them.
 #
 # ## The largest of a window
@@ -431,8 +432,8 @@ print(exercises.source(bottleneck))
 
 # %% [markdown]
 # Each `standardised_convolution` is the three steps from above: standardise, convolve, GroupNorm. The `shortcut` is a residual connection; where
-# channels or places change, a convolution of 1 x 1, `proj`, fits it. The last [ReLU](06_layer_norm_and_gelu.ipynb) stands behind the sum: along a
-# ViT's residual path there are only additions; here each unit's ReLU also cuts off what is negative.
+# channels or places change, a 1 x 1 convolution, `proj`, brings it to the new shape. The last [ReLU](06_layer_norm_and_gelu.ipynb) stands behind the
+# sum: along a ViT's residual path there are only additions; here each unit's ReLU also cuts off what is negative.
 #
 # The last `gamma` of a fresh unit is **zero**, so it hands its shortcut on, and a deep network begins as a shallow one. Here is a fresh unit, its
 # input positive, as behind another unit. Which of its parameters have a gradient?
@@ -458,8 +459,7 @@ print("parameters with a gradient:", ", ".join(moving))
 
 # %%
 print(f"{'':10} {'units':14} {'map':>16} {'patch':>6} {'tokens':>7} {'parameters':>12}")
-counts, tokens = {}, {}
-# behind the slash: how many pixels wide a token is, but in R+Ti/16 it is 32
+counts, tokens = {}, {}  # tokens: without the class token
 for name in ("R+Ti/16", "R26+S/32", "R50+B/32", "R50+B/16", "R50+L/32"):
     config = tinyvit.PRESETS[name]
     counts[name], tokens[name] = tinyvit.parameter_count(config), config.vit.grid**2
@@ -508,9 +508,9 @@ figure
 
 # %% [markdown]
 # The gap is shown with 100 images, and not with 1,000; nor is it shown that the gaps differ (± and bars: 95 % intervals, as in
-# [14](14_class_token_or_average.ipynb)). Few seeds and small digits show a direction at most. In the paper (section 4.4, figure 5) hybrids are ahead
-# of ViTs when the computation is small, and "the difference vanishes for larger models". [The lab](../docs/lab.md#attention-convolution-or-both)
-# compares them on small colour photographs, in equal *time*, and beside a convolutional network without attention.
+# [14](14_class_token_or_average.ipynb)). In the paper (section 4.4, figure 5) hybrids are ahead of ViTs when the computation is small, and "the
+# difference vanishes for larger models". [The lab](../docs/lab.md#attention-convolution-or-both) compares them on small colour photographs, in equal
+# *time*, and beside a convolutional network without attention.
 #
 # ## What we know now
 #
@@ -535,4 +535,4 @@ assert counts["R50+B/16"] == 98_659_112 and tokens["R50+B/16"] == 196 and tokens
 assert accuracy > 0.9 and gaps[100].mean > 0
 
 # %% [markdown]
-# Next: [the bottleneck](18_the_bottleneck.ipynb), or back to [the start](00_start_here.ipynb).
+# Next: [the bottleneck](18_the_bottleneck.ipynb).
