@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Speed: where the time goes
 #
-# **All times in this notebook are those of the machine on which it was last run.** Run it yourself, and they are yours. What holds on any machine is
-# asserted in the last cell.
+# **All times in this notebook are those of the machine on which it was last run.** What holds on any machine is asserted in the
+# last cell.
 #
 # **The question.** A training step is more than a thousand million multiplications, and a processor does many times that in a second. How near does
 # readable NumPy come to what the processor can do, and where is the rest lost?
@@ -183,7 +183,7 @@ for name in ("q, k, v, o", "fc1, fc2", "attention"):
 print(f"{'whole step':11} {sum(work.values()) / whole.sum() / peak:4.0%} of the peak")
 
 # %% [markdown]
-# PyTorch, a large library for such models, does not reach the peak on this one either: [the page on speed](../docs/speed.md) has its share.
+# [PyTorch](../docs/speed.md), a library for such models, does not reach the peak on this one either.
 #
 # ## One large product, not many small ones
 #
@@ -385,7 +385,7 @@ same_bits = parameters_alone.tobytes() == parameters_shared.tobytes() == paramet
 print("after four steps the parameters are equal to the bit:", same_bits)
 
 # %% [markdown]
-# With free cores, two processes take about half the time of one ([measured](../docs/speed.md)); where other work holds the cores, workers gain little.
+# With free cores, two processes take about half the time of one ([measured](../docs/speed.md)); where other work holds the cores, they gain less.
 #
 # ## A GPU: the same source
 #
@@ -432,7 +432,7 @@ for name in ("digits", "mnist", "B/16"):
 # ## What we know now
 #
 # Time goes into products where it must, and otherwise into many small operations and into memory. What helped: one large product instead of many, sums
-# as products, memory that is kept; a batch in parts saves memory. What all of it comes to, beside PyTorch on the same cores, is measured in
+# as products, memory that is kept; a batch in parts saves memory. What all of it comes to, beside PyTorch on the same cores, is in
 # [docs/speed.md](../docs/speed.md); `tinyvit bench` measures your machine.
 
 # %%

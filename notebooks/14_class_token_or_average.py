@@ -96,8 +96,7 @@ print(f"right answers: of a patch alone {by_one:.1%}, of the mean of all {by_all
 print(f"patches that say what the mean says: {agree.mean():.1%}")
 
 # %% [markdown]
-# Nearly as often as all together: in three blocks each has gathered from all others, as the class token has. A model with a mean is a model with
-# sixteen class tokens that vote, each of which is a patch as well.
+# Nearly as often as all together: in three blocks each has gathered from all others, as the class token has.
 #
 # ## The two readouts
 #
@@ -278,8 +277,8 @@ fooled = tinyvit.gradcheck(norm_of_mean, norm_of_mean_backward, z, norm)
 print(str(fooled).splitlines()[-1])
 
 # %% [markdown]
-# The check passes: this *is* the gradient of that function. That another function was meant shows only in its values. So compare them with a **twin**,
-# the formula again, as plain as possible, in loops:
+# The check passes: this *is* the gradient of that function. Only its values show that another was meant. So compare them with a **twin**, the formula
+# again, in plain loops:
 
 
 # %%
@@ -351,9 +350,9 @@ else:
     print("The mean wants a larger rate, not a smaller one: figure 9's effect does not appear at this size.")
 
 # %% [markdown]
-# The paper's result and this one can both be true: five epochs of a small model are not the paper's training. What carries over is the lesson: two
-# designs that are compared at one learning rate, tuned for one of them, are not compared. The same with more learning rates and seeds, and on MNIST,
-# is one command, `tinyvit lab pooling` ([the paper lab](../docs/lab.md#class-token-or-average)).
+# The paper's result and this one can both be true: five epochs of a small model are not the paper's training. The lesson: two designs that are
+# compared at one learning rate, tuned for one of them, are not compared. The same with more learning rates and seeds, and on MNIST, is one command,
+# `tinyvit lab pooling` ([the paper lab](../docs/lab.md#class-token-or-average)).
 #
 # ## What either costs
 #
