@@ -2,8 +2,6 @@
 # # Looking inside a trained model
 #
 # **The question.** A Vision Transformer that reads digits is nearly always right. Where does it look, and does that explain what it says?
-#
-# The coloured parts are what this notebook is about.
 
 # %%
 from tinyvit.viz import overview
@@ -11,7 +9,7 @@ from tinyvit.viz import overview
 overview("attention", "readout")
 
 # %% [markdown]
-# We train one and run it on the test images. All that follows is read from the parameters `p` and from the cache `c` of this one forward pass.
+# We train one and run it on the test images. Its attention maps lie in the cache `c` of this one forward pass.
 
 # %%
 import dataclasses
@@ -82,8 +80,8 @@ for number, a in enumerate(maps):
 attention_figure(images[0], [a[0] for a in maps])
 
 # %% [markdown]
-# The class token's row, in all layers and heads. (Figures count both from 1, lists and arrays from 0.) Heads of one layer look at different places:
-# that is [what heads are for](04_heads.ipynb). What the class token takes from itself is not drawn, so a panel may be dark throughout.
+# The class token's row, in all layers and heads. (Figures count both from 1, lists and arrays from 0.) Heads of one layer
+# [often look at different places](04_heads.ipynb). What the class token takes from itself is not drawn, so a panel may be dark throughout.
 #
 # Point at a patch, and see what it attends to.
 
@@ -99,7 +97,7 @@ tinyvit.Explorer(images[:2], p, config, titles=[f"a {label}" for label in labels
 # [Jain and Wallace 2019](https://arxiv.org/abs/1902.10186), [Wiegreffe and Pinter 2019](https://arxiv.org/abs/1908.04626).)
 #
 # The first reason, measured. What token $s$ adds to the class token through head $i$ is its weight $a_{0s}$ times the vector $v_s W_o^i$, where $W_o^i$
-# are the head's rows of the output projection. If weights told everything, these vectors would all have one length:
+# are the head's rows of the output projection. If weights told everything, the vectors $v_s W_o^i$ would all have one length:
 
 # %%
 for number, (block, cache) in enumerate(zip(p["blocks"], c["blocks"], strict=True)):
@@ -144,12 +142,12 @@ else:
 #
 # $$ R = A_L\, A_{L-1} \cdots A_1 $$
 #
-# So can the third, roughly: a block adds what attention brings to what was there, so half of a token is said to stay where it is,
+# The third reason too, roughly: a block adds what attention brings to what was there, so half of a token is said to stay where it is,
 # $A_l \to (A_l + I) / 2$, with $I$ the identity. This is **rollout** ([Abnar and Zuidema 2020](https://arxiv.org/abs/2005.00928)); figure 6 of the ViT
 # paper is made so. (Half is a convention: [measured](07_the_vision_transformer.ipynb), the parts are not equally large. And the MLP is left out.)
 #
 # Do the rows of $R$ still sum to 1? Row sums of $A$ are $A\mathbf{1}$, with $\mathbf{1}$ the vector of ones, and
-# $(A_2 A_1)\, \mathbf{1} = A_2 (A_1 \mathbf{1}) = A_2 \mathbf{1} = \mathbf{1}$. And what does the identity do to them?
+# $(A_2 A_1)\, \mathbf{1} = A_2 (A_1 \mathbf{1}) = A_2 \mathbf{1} = \mathbf{1}$. And with the identity? $(A + I)\, \mathbf{1} / 2 = \mathbf{1}$.
 
 # %%
 with_identity, without = tinyvit.rollout(maps), tinyvit.rollout(maps, identity=False)
@@ -163,8 +161,8 @@ figure.set_size_inches(6.6, 2.9)
 figure
 
 # %% [markdown]
-# The last number is the spread of a column of $R$ over its mean: without the identity, the product of averages makes all rows alike, and every token
-# seems to come from the same places.
+# "Rows differ by" is the mean spread of a column of $R$ over the mean entry: without the identity, the product of averages makes all rows nearly alike,
+# and every token seems to come from the same places.
 #
 # ## What speaks for the class
 #
@@ -186,7 +184,7 @@ titles = [f"a {label}" for label in labels[:2]]
 overlay_figure(images[:2], {kind: weights[:2] for kind, weights in kinds.items()}, titles)
 
 # %% [markdown]
-# They differ. Which is right cannot be seen by looking.
+# Which is right cannot be seen by looking.
 #
 # ## How far heads look
 #
@@ -200,7 +198,7 @@ distance_figure(distances, uniform)
 
 # %% [markdown]
 # In the paper's large models some heads of the first layers look only close by, as a convolution does. Here no head does: all lie near the line,
-# on images four patches wide. What would the measure say of these four, made by hand?
+# on images four patches wide. What would the measure say of four heads made by hand?
 
 # %%
 N = config.grid**2
@@ -241,9 +239,6 @@ wrong = worst_mistakes(labels, probabilities)
 mistakes_figure(images[wrong], labels[wrong], probabilities[wrong], with_identity[wrong, 0, 1:], digits)
 
 # %% [markdown]
-# (Filters and positions: [patches](01_pixels_to_tokens.ipynb), [positions](05_positions.ipynb); a larger model:
-# [looking inside](../docs/inside.md).)
-#
 # ## An explanation is tested by an intervention
 #
 # If the patches that a measure calls important are what the answer rests on, then without them the answer should go. So hide the $k$ patches that the
@@ -274,6 +269,7 @@ def drops(ranking, fill, k):
 
 
 def standard_error(x):
+    """Of a mean: the standard deviation over the root of the number."""
     return x.std(ddof=1) / np.sqrt(len(x))
 
 
@@ -345,11 +341,11 @@ for fill in fills:
 # Read the stars:
 #
 # - **Rollout finds patches that matter**: far more than random ones, whatever they are hidden with.
-# - **The last block's map is no such guide**, though it is the one that is usually shown: from two patches on it is far behind rollout.
+# - **The last block's map is a worse guide**: from two patches on it is far behind rollout.
 # - **Brightness, which knows nothing of the model,** is close behind rollout where four patches become black, and far behind where they become average.
 #   What counts as important depends on what is put in its place.
-# - **What speaks for the class** is ahead of rollout for one or two average patches, and behind it for more of them, or for two or
-#   more black ones, though it alone was told the answer.
+# - **What speaks for the class** is ahead of rollout for one or two average patches, and behind it for four, and for black ones, though it alone was
+#   told the answer.
 # - **The average rollout, the same patches in every image**, is behind the image's own for two black patches, and ahead for one or two average ones.
 #
 # So rollout has found where, on this grid, digits are told apart. Whether it says what was special about one image depends on how patches are hidden.
@@ -378,8 +374,8 @@ else:
 # %% [markdown]
 # ## What we know now
 #
-# A map shows one block, rollout follows all of them, a gradient asks about one class; an intervention tells what any of them is worth.
-# `tinyvit report RUN` makes these figures of the run in the folder `RUN`.
+# Maps, rollout and gradients propose what matters; an intervention tests it. `tinyvit report RUN` draws the maps, distances and mistakes of the
+# run in the folder `RUN`. (Of a larger model: [looking inside](../docs/inside.md).)
 
 # %%
 assert accuracy > 0.95

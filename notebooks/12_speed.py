@@ -1,13 +1,13 @@
 # %% [markdown]
 # # Speed: where the time goes
 #
-# **All times in this notebook are those of the machine on which it was last run.** Run it yourself, and they are yours. What holds on any machine is
-# asserted in the last cell.
+# **All times in this notebook are those of the machine on which it was last run.** What holds on any machine is asserted in the
+# last cell.
 #
 # **The question.** A training step is more than a thousand million multiplications, and a processor does many times that in a second. How near does
 # readable NumPy come to what the processor can do, and where is the rest lost?
 #
-# The coloured part is what this notebook is about: there most of the time goes.
+# Most of the time goes into the blocks.
 
 # %%
 from tinyvit.viz import overview
@@ -15,8 +15,7 @@ from tinyvit.viz import overview
 overview("blocks")
 
 # %% [markdown]
-# We look at one training step of a small model: 32 images of 28 by 28 pixels, patches of 4 by 4, width 64, six blocks. (`tinyvit bench` calls it S. It
-# is not ViT-S, whose width is 384.)
+# We look at one training step of a small model, S in `tinyvit bench`: 32 images of 28 by 28 pixels, patches of 4 by 4 pixels, width 64, six blocks.
 
 # %%
 import contextlib
@@ -76,8 +75,8 @@ print(f"a step on {B} images: {1e3 * before:.0f} ms; once freed memory is kept: 
 # That was a first saving. By default the C library of Linux hands large blocks that are freed back to the system, and the next step gets them anew, page
 # by page, each cleared first. `tinyvit.fit` asks it to keep them ([memory.py](../tinyvit/training/memory.py)).
 #
-# Now a stopwatch is put around the layers, while the whole step runs. Which takes more of its time, LayerNorm and GELU, or attention? Next to each
-# part's time stands its **arithmetic**: the multiply-adds of its matrix products, from `tinyvit.shapes`. (The backward pass of $y = x w$ takes twice as
+# Now a stopwatch is put around the layers, while the whole step runs. Which takes more of its time, GELU or attention? Next to each part's
+# time stands its **arithmetic**: the multiply-adds of its matrix products, from `tinyvit.shapes`. (The backward pass of $y = x w$ takes twice as
 # many as the forward pass: two products, $dx = dy\, w^\top$ and $dw = x^\top dy$. Here the whole last block is computed, of which training needs the
 # class row alone, so the step takes longer than above.)
 
@@ -164,8 +163,8 @@ for name, taken in spent.items():
 figure
 
 # %% [markdown]
-# LayerNorm and GELU have no matrix product at all, and all else (residual sums, the scale, splitting heads, the first and the last layer) next to none.
-# Attention's share of the time is larger than that of its arithmetic: its products are many and small, and there is a softmax between them.
+# LayerNorm and GELU have no large matrix product, and all else (residual sums, the scale, splitting heads, the first and the last layer) next to none.
+# Attention's share of the time is larger than that of its arithmetic, perhaps because its products are many and small, with a softmax between them.
 #
 # ## What could the machine do?
 #
@@ -184,7 +183,7 @@ for name in ("q, k, v, o", "fc1, fc2", "attention"):
 print(f"{'whole step':11} {sum(work.values()) / whole.sum() / peak:4.0%} of the peak")
 
 # %% [markdown]
-# PyTorch does not reach the peak on this model either: [the page on speed](../docs/speed.md) has its share.
+# [PyTorch](../docs/speed.md), a library for such models, does not reach the peak on this one either.
 #
 # ## One large product, not many small ones
 #
@@ -215,9 +214,9 @@ for T in (1, 5, 50):
 print(f"largest difference between the two ways: {largest:.0e}")
 
 # %% [markdown]
-# With 50 rows in each image many products are a little slower, with one row many times, and that case is ours: the last block works on the class token alone. There
-# $dw$ by images makes a whole matrix for every single row. Merged, it is always the same one product: the one tuned line of
-# [linear.py](../tinyvit/layers/linear.py).
+# With 50 rows in each image many products are a little slower. With one row $dw$ is many times slower, and that case is ours: the last block works on
+# the class token alone. There $dw$ by images makes a whole matrix for every single row. Merged, it is one product, whatever $T$ is
+# ([linear.py](../tinyvit/layers/linear.py)).
 #
 # ## Sums along a row
 #
@@ -251,26 +250,26 @@ error = abs(row_sums(x) - x.sum(axis=-1, keepdims=True)).max()
 print(f"largest difference {error:.1e}")
 
 # %% [markdown]
-# Such things stand only in the leaves, `ops` and `linear`, each beside a comment that says why, and [tests](../tests/ops/test_sums.py) compare them
-# with a plain form. The composites (encoder block, MLP, the whole model) are the textbook's.
+# Such things stand only in the smallest functions, `ops` and `linear`, each beside a comment that says why, and [tests](../tests/ops/test_sums.py)
+# compare them with a plain form. The composites (encoder block, MLP, the whole model) are the textbook's.
 #
 # ## Memory: micro-batches keep it flat
 #
-# To predict takes the parameters. To train takes as many gradients, twice as many numbers that [AdamW](09_training.ipynb) keeps, the **moments**, and the
-# cache, which grows with the batch. In megabytes ($10^6$ bytes), with 4 bytes a number:
+# To predict takes the parameters. To train takes as many gradients, the average of the weights, twice as many numbers that [AdamW](09_training.ipynb)
+# keeps, the **moments**, and the cache, which grows with the batch. In megabytes ($10^6$ bytes), with 4 bytes a number:
 
 # %%
-print("model    images   parameters  gradients  two moments      cache")
+print("model    images   parameters  gradients    average  two moments      cache")
 for name in ("digits", "mnist", "B/16"):
     for batch in (1, 32):
         model = tinyvit.shapes(tinyvit.PRESETS[name], batch)
         size = 4e-6 * model.totals[0]
-        print(f"{name:8} {batch:6} {size:12.2f} {size:10.2f} {2 * size:12.2f} {1e-6 * model.kept:10.2f}")
+        print(f"{name:8} {batch:6} {size:12.2f} {size:10.2f} {size:10.2f} {2 * size:12.2f} {1e-6 * model.kept:10.2f}")
 
 # %% [markdown]
 # But [the gradient of a batch is a sum over parts of it](09_training.ipynb). A part of 32 images, a **micro-batch**, can be finished, forward and
 # backward, before the next one begins. On the left are the bytes that the cache holds according to `tinyvit.shapes`, and the most memory that Python held
-# during a gradient, arrays included that are freed at once. (`shapes` counts the whole last block, of which training computes one row: hence the gap.)
+# during a gradient, arrays included that are freed right away. (`shapes` counts the whole last block, of which training computes one row: hence the gap.)
 #
 # On the right, the time for each image against the size of the micro-batch:
 
@@ -341,7 +340,7 @@ for name, f in {"a large product": lambda a: a @ a.T, "GELU": gelu}.items():
 print(f"error of the gradient in float32, against its largest entry: {off:.0e}")
 
 # %% [markdown]
-# GELU is the exception: to be exact to the last digits of float64, its error function is summed up as a long series
+# GELU takes far more than twice as long: to be exact to the last digits of float64, its error function is summed up as a long series
 # ([erf.py](../tinyvit/ops/erf.py)), which only checks pay for.
 #
 # ## More cores: workers
@@ -350,8 +349,8 @@ print(f"error of the gradient in float32, against its largest entry: {off:.0e}")
 # out: each **worker** takes whole micro-batches. Workers could be threads of Python, of which only one at a time may run Python itself; or
 # **processes**, over memory that all of them see. Which of the three will be fastest?
 #
-# What makes a run the same on any machine is the order: each micro-batch's gradient has a row of its own, and the rows are added in the order of their
-# index, whoever computed them. So a number of workers changes the time, and not one bit of the result:
+# The number of workers changes the time, and not one bit of the result: each micro-batch's gradient has a row of its own, and the rows are added in the
+# order of their index, whoever computed them.
 
 
 # %%
@@ -386,6 +385,8 @@ same_bits = parameters_alone.tobytes() == parameters_shared.tobytes() == paramet
 print("after four steps the parameters are equal to the bit:", same_bits)
 
 # %% [markdown]
+# With free cores, two processes take about half the time of one ([measured](../docs/speed.md)); where other work holds the cores, they gain less.
+#
 # ## A GPU: the same source
 #
 # CuPy has NumPy's functions for NVIDIA's GPUs. Operators, `@` and methods go where their arrays live. Only functions that create or combine arrays
@@ -395,7 +396,7 @@ print("after four steps the parameters are equal to the bit:", same_bits)
 print(exercises.source(xp_of))
 
 # %% [markdown]
-# `row_sums`, further up, calls it. There is no second copy of a layer for the GPU. Is there a GPU here?
+# There is no second copy of a layer for the GPU. Is there a GPU here?
 
 # %%
 try:
@@ -408,8 +409,6 @@ else:
     print(f"A GPU, and the same code on it: logits as on the CPU to {apart:.0e}.")
 
 # %% [markdown]
-# Where there is one, `tinyvit train --device gpu` trains on it.
-#
 # ## Exercise: the arithmetic of a block
 #
 # Count the multiply-adds of one block, forward: $T$ tokens of width $D$, $M$ hidden features, $h$ heads. Then, from your formula: at which $T$ do the
@@ -433,8 +432,8 @@ for name in ("digits", "mnist", "B/16"):
 # ## What we know now
 #
 # Time goes into products where it must, and otherwise into many small operations and into memory. What helped: one large product instead of many, sums
-# as products, a batch in parts, memory that is kept. None of it changed a formula. What all of it comes to, beside
-# PyTorch on the same cores, is measured in [docs/speed.md](../docs/speed.md); `tinyvit bench` measures your machine.
+# as products, memory that is kept; a batch in parts saves memory. What all of it comes to, beside PyTorch on the same cores, is in
+# [docs/speed.md](../docs/speed.md); `tinyvit bench` measures your machine.
 
 # %%
 assert error < 1e-4 and largest < 1e-3 and many_over_one[1] > 3

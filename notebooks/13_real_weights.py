@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Real weights: what is in the file, and what is not
 #
-# **The question.** Others have trained Vision Transformers for days, on millions of photographs, and have published what came out: a file of
-# numbers. What is in such a file, and what must be known besides, until the layers of these notebooks give the answers that its authors saw?
+# **The question.** Others have trained Vision Transformers and published what came out: a file of numbers. What is in such a file, and what must be
+# known besides, until the layers of these notebooks give the answers that its authors saw?
 #
-# The coloured parts are what this notebook is about: a reader of such files can get them wrong.
+# A program can read these parts wrongly:
 
 # %%
 from tinyvit.viz import overview
@@ -184,7 +184,7 @@ for ours in ("patch/w", "pos", "blocks/0/msa/q/w", "blocks/0/mlp/fc1/w", "head/w
         print(f"  {source:12} {theirs[source][ours]}")
 
 # %% [markdown]
-# The same numbers, in four arrangements:
+# The same numbers, arranged otherwise:
 #
 # * **A matrix.** Our layers, and Google's, compute $y = x W$ with $W$ $[\text{in}, \text{out}]$. PyTorch stores $W^\top$, $[\text{out}, \text{in}]$: what
 #   comes from there is transposed once, when it is read.
@@ -206,7 +206,7 @@ for letter, array in {"q": q, "k": k, "v": v}.items():
     print(f"{letter} transposed is ours, to the bit:", np.array_equal(array.T, p["blocks"][0]["msa"][letter]["w"]))
 
 # %% [markdown]
-# Why fuse them? As in [equation (5)](03_attention.ipynb), one product makes all three; split afterwards it is the same function with the same
+# As in [equation (5)](03_attention.ipynb), one product makes all three; split afterwards it is the same function with the same
 # gradients. The package keeps three, because then the queries may come from somewhere else than keys and values.
 
 # %%
@@ -233,7 +233,7 @@ print("fused and apart differ by: ", ", ".join(f"{name}: {error:.0e}" for name, 
 # %% [markdown]
 # ## There and back
 #
-# `load_weights` recognises the names, turns everything over, and returns the parameters, the configuration, and what is worth saying about it.
+# `load_weights` recognises the names, arranges every array our way, and returns the parameters, the configuration, and what is worth saying about it.
 
 # %%
 loaded = {source: tinyvit.load_weights(path) for source, path in FILES.items()}
@@ -255,8 +255,8 @@ print("largest difference with gelu='erf':", abs(logits_of(read, found) - expect
 # %% [markdown]
 # ## Break it
 #
-# What else does the file not say? In timm's and Hugging Face's files the number of heads: `query` is $[D, D]$, however many heads share its columns.
-# Without `config.json`, only models of the published sizes are known. For any other, the reader asks:
+# What else does the file not say? In timm's and Hugging Face's files the number of heads: each query matrix is $[D, D]$, however many heads share its
+# columns. Without `config.json`, only models of the published sizes are known. For any other, the reader asks:
 
 # %%
 Path("bare.safetensors").write_bytes(Path("timm/model.safetensors").read_bytes())
@@ -343,8 +343,8 @@ for grid in (G, 2, 7):
         print(f"{grid} x {grid}: {'right' if np.allclose(mine, right, atol=1e-5) else 'the patches are not yet right'}")
 
 # %% [markdown]
-# Here the table of $4 \times 4$ patches becomes one of $7 \times 7$. The two rows of pictures show its part along its two principal directions, in
-# which the patches' rows differ most. In the middle a cubic curve is laid through the neighbours, as Hugging Face does it; on the right are the
+# Here the table of $4 \times 4$ patches becomes one of $7 \times 7$. The two rows of pictures show how far each patch's row lies along the two
+# directions in which the rows differ most. In the middle a cubic curve is laid through the neighbours, as Hugging Face does it; on the right are the
 # straight lines of the exercise, as in Google's code.
 
 # %%
@@ -369,7 +369,7 @@ for number, (row, direction) in enumerate(zip(figure.subplots(2, 3), directions,
 figure
 
 # %% [markdown]
-# The table is rough, for training has moved its random numbers [only as far as it had to](05_positions.ipynb). Two properties to hold on to:
+# The table is rough: its random start [hides what is learned](05_positions.ipynb).
 
 # %%
 kept = [np.array_equal(table[0], p["pos"][0]) for table in tables.values()]
@@ -377,7 +377,7 @@ identity = [np.array_equal(resize_positions(p["pos"], G, way)[0], p["pos"]) for 
 print("class row kept:", kept, "  same size, same table:", identity)
 
 # %% [markdown]
-# `load_weights(..., image=)` does it. Is the larger model any good, without a step of training, on images of 12 pixels, $6 \times 6$ patches? First the
+# `load_weights(..., image=)` does it. How good is the model, without a step of training, on images of 12 pixels, $6 \times 6$ patches? First the
 # test images are enlarged as well, with three tables: the resized one, one of zeros, and the old rows in reading order, over and over, which have no
 # geometry. Then they are not enlarged but padded with background, so that every patch shows what it showed in training: with the resized table, and with
 # the old rows where the digit is. Guess the order.
@@ -403,15 +403,16 @@ for words, accuracy in at_12.items():
 
 # %% [markdown]
 # Without geometry the model guesses. With the resized table it reads far more enlarged digits, but fewer than at the old size. Scale is not the only
-# reason: padded digits have the old scale, and with the resized table fewer of them are read than with the old rows. The model has never met positions in
-# between. So one trains on at the new size (**fine-tuning**), from the resized table.
+# reason: padded digits have the old scale, and with the resized table fewer of them are read than with the old rows. With the resized table a patch
+# of the padded digit has not the row that it had in training. So one trains on at the new size (**fine-tuning**), from the resized table.
 #
 # ## Small choices
 #
-# The sources also differ in small numbers: tanh or erf in GELU; the eps beside the variance in LayerNorm; and how a photograph becomes the model's input.
-# Whoever mixes them up gets a model that is only a little off. `tinyvit.weights.numerics` (on the command line `tinyvit numerics`) exchanges one choice
-# at a time, and looks at what the logits do. Our picture is a test image with each pixel drawn as a square of 12 by 12. Guess first: which choice matters
-# most?
+# The sources also differ in small choices: tanh or erf in GELU; the eps beside the variance in LayerNorm; and how a photograph becomes the model's
+# input (by straight lines, `bilinear`, or cubic curves, `bicubic`; from all pixels, `antialias`, or the nearest four; whole or its middle, `crop`).
+# Whoever mixes them up gets a model that is only a little off. `tinyvit.weights.numerics` (on the command line `tinyvit numerics`) exchanges one
+# choice at a time, and looks at what the logits and the best class's probability do. Our picture is a test image with each pixel drawn as a square of
+# 12 by 12. Guess first: which choice matters most?
 
 
 # %%
@@ -429,7 +430,7 @@ for row in changes[0]:
 
 # %% [markdown]
 # That was one picture. Here are forty, a dot for each: how far the logit that moves most has moved. (The rows on positions compare two models at 12
-# pixels, where both are less sure.)
+# pixels.)
 
 # %%
 WORDS = {"bilinear, four pixels": "bilinear of the nearest four", "bicubic, crop 0.9": "bicubic of the middle 90 %"}
@@ -486,8 +487,8 @@ figure
 # print(imagenet_names()[tinyvit.vit(image[None], p, config)[0].argmax()])
 # ```
 #
-# On the command line: `tinyvit predict vit-base-patch16-224 cat.jpg`. Where to find smaller files: [docs/weights.md](../docs/weights.md). Whether their
-# features help with your pictures, a [probe](../docs/lab.md#what-are-features-worth-for-new-classes) tells.
+# On the command line: `tinyvit predict vit-base-patch16-224 cat.jpg`. Whether its features help with your pictures, a
+# [probe](../docs/lab.md#what-are-features-worth-for-new-classes) tells.
 #
 # What does run here is the same code on our own file, with the digit as the photograph:
 
@@ -498,15 +499,11 @@ answer = tinyvit.vit(image[None], p_read, config_read)[0].argmax()
 print(f"found: {notes.class_names[answer]}; it is a {y_test[0]}")
 
 # %% [markdown]
-# Need weights be learned with labels? In the paper a ViT-B/16 that first learned to predict hidden patches, without labels, is 2 points better on
-# ImageNet than one trained from scratch, and 4 points behind one that first learned with labels (section 4.6).
-
-# %% [markdown]
 # ## What we know now
 #
-# A weights file is names, shapes and numbers. The names follow one of three sources; the shapes tell the model's sizes, but for the heads; the numbers
-# need a transpose here and an exchange of axes there. How a picture is prepared, which GELU, which eps has to come from elsewhere, and mattered here in
-# this order.
+# A weights file is names, shapes and numbers. The names follow one of three sources; the shapes tell the model's sizes, but in two of them not the
+# heads; the numbers need a transpose here and an exchange of axes there. How a picture is prepared, which GELU, which eps has to come from elsewhere,
+# and mattered here in this order.
 
 # %%
 assert drifts["right"] == 0
@@ -525,4 +522,4 @@ assert at_12["padded, old rows in the middle"] > 0.1 + at_12["padded, positions 
 assert most["LayerNorm's eps"] < most["GELU"] < most["the picture's resize"]
 
 # %% [markdown]
-# Next: [class token or average](14_class_token_or_average.ipynb), a question of the paper's that the learning rate decides.
+# Next: [class token or average](14_class_token_or_average.ipynb), and what the learning rate has to do with it.

@@ -2,10 +2,8 @@
 # # Class token or average: how many tokens make one answer
 #
 # **The question.** After the last block there is a vector for every token, and one answer is wanted for the whole image. From which vector? The
-# Vision Transformer adds a token of its own, the **class token**, and reads that. Many convolutional networks take the **mean** of all places. Does it
-# matter? And what has the learning rate to do with it?
-#
-# The coloured parts are what this notebook is about:
+# Vision Transformer adds a token of its own, the **class token**, and reads that. ResNets ([He et al. 2016](https://arxiv.org/abs/1512.03385)) take
+# the **mean** of all places. Does it matter? And what has the learning rate to do with it?
 
 # %%
 from tinyvit.viz import overview
@@ -14,8 +12,9 @@ overview("class token", "readout")
 
 # %% [markdown]
 # Two models are trained on handwritten digits for five epochs. They differ in one setting, `pool`: one has a class token, the other averages its 16
-# patches. Three test images, and two panels beside each. The first shows where the one model's class token looks in the last block. The second shows what
-# each patch of the other model would answer alone, grey where it agrees with the mean of all. (On the third image the patches agree least.)
+# patches. Three test images, and two panels beside each. The first shows where the one model's class token looks in the last block. The second shows
+# what each patch of the other model would answer alone, grey where it agrees with the mean of all. The titles say what each model answers. (On the
+# third image the patches agree least.)
 
 # %%
 import dataclasses
@@ -48,7 +47,7 @@ rng = np.random.default_rng(0)
 data = tinyvit.load_data("digits")
 images, labels = data[1]
 digits = tinyvit.PRESETS["digits"]
-POOLS = ("class", "mean")  # `pool` has three more values, for what published models do (pool.py)
+POOLS = ("class", "mean")
 configs = {pool: dataclasses.replace(digits, pool=pool) for pool in POOLS}
 
 
@@ -86,8 +85,8 @@ for number, panels in zip((0, 1, agree.argmin()), figure.subplots(1, 9).reshape(
 figure
 
 # %% [markdown]
-# The second panel is the model itself: the mean of many vectors, times a matrix, is the mean of their products. So every patch has a vote, its own
-# logits, and the model's logits are the mean of all votes. A patch has 2 x 2 pixels. How often is it right alone?
+# What a patch answers alone is part of the model's answer: the mean of many vectors, times a matrix, is the mean of their products. So every patch
+# has a vote, its own logits, and the model's logits are the mean of all votes. A patch has 2 x 2 pixels. How often is it right alone?
 
 # %%
 votes_error = abs(patches_say.mean(axis=1) - logits["mean"]).max()
@@ -97,8 +96,7 @@ print(f"right answers: of a patch alone {by_one:.1%}, of the mean of all {by_all
 print(f"patches that say what the mean says: {agree.mean():.1%}")
 
 # %% [markdown]
-# Nearly as often as all together: in three blocks each has gathered from all others, as the class token has. A model with a mean is a model with
-# sixteen class tokens that vote, each of which is a patch as well.
+# Nearly as often as all together: in three blocks each has gathered from all others, as the class token has.
 #
 # ## The two readouts
 #
@@ -106,8 +104,8 @@ print(f"patches that say what the mean says: {agree.mean():.1%}")
 #
 # $$ \mathbf{y}_{\mathrm{class}} = \mathrm{LN}\left( \mathbf{z}_L^0 \right) \quad (4), \qquad \mathbf{y}_{\mathrm{mean}} = \frac{1}{N} \sum_{n=1}^{N} \mathrm{LN}\left( \mathbf{z}_L^n \right) $$
 #
-# The first is equation (4) of the paper (Dosovitskiy et al. 2021), the second is in its appendix D.3. With the mean the sequence is one shorter,
-# $T = N$ instead of $N + 1$. Both are in [pool.py](../tinyvit/layers/pool.py):
+# The first is equation (4) of the paper (Dosovitskiy et al. 2021), the second its code's mean (appendix D.3). With the mean the sequence is one
+# shorter, $T = N$ instead of $N + 1$. Both are in [pool.py](../tinyvit/layers/pool.py):
 
 # %%
 print(exercises.source(class_readout))
@@ -126,8 +124,7 @@ for pool, config in configs.items():
 # %% [markdown]
 # ## What the class token is not
 #
-# The class token is no start-of-sentence symbol: nothing is written. Must it stand first? We move it, with its row of the position table, to the end
-# of the sequence, and read the last row, in float64:
+# Must the class token stand first? We move it, with its row of the position table, to the end of the sequence, and read the last row, in float64:
 
 # %%
 p64 = trees.map(lambda leaf: leaf.astype(np.float64), trained["class"])
@@ -231,22 +228,22 @@ figure
 # %%
 for pool, norms in arriving.items():
     words = [f"z_{3 - i} {norm_of[0] ** 2 / (norm_of**2).sum():4.0%}" for i, norm_of in enumerate(norms)]
-    print(f"{pool:6} share of the first token in the squares:", "  ".join(words))
+    print(f"{pool:6} share of the first token in the squared norms:", "  ".join(words))
 spread = arriving["mean"][0]
 class_over_mean = arriving["class"][0][0] / spread.mean()
-print(f"mean, z_3: longest over shortest {spread.max() / spread.min():.2f}; class over mean {class_over_mean:.1f}")
+print(f"mean, z_3: largest over smallest norm {spread.max() / spread.min():.2f}; class over mean {class_over_mean:.1f}")
 print(f"1 / std of the rows that are read: class {rstd['class']:.2f}, mean {rstd['mean']:.2f}")
 print(f"length of y: class {length['class']:.2f}, which is the root of {digits.dim}; mean {length['mean']:.2f}")
 
 # %% [markdown]
 # With the class token, a patch gets gradient only through attention: at $z_3$ none, and one block further down for what the class token has taken from
 # it. Even at $z_0$, most of the squared norm is still at the class token: it goes into that token and its row of the positions, which all images share.
-# With the mean, every patch gets gradient directly, in shares that differ little. The class token's is more than $N = 16$ times as large, because
-# LayerNorm also multiplies a row's gradient by its $1/\mathrm{std}$, which is larger for the class token.
+# With the mean, every patch gets gradient directly, in shares that differ little. At $z_3$ the class token's is more than $N = 16$ times a
+# patch's: besides $1/N$, LayerNorm multiplies a row's gradient by its $1/\mathrm{std}$, which is larger for the class token.
 #
 # A smaller gradient need not mean a smaller step: parameters are shared by all tokens, and AdamW divides by the gradient's usual size
-# ([training](09_training.ipynb)). A mean of vectors is shorter than one of them, which would ask for a *larger* rate. One has to train, at several
-# rates.
+# ([training](09_training.ipynb)). A mean of vectors is shorter than one of them, so the same step of the head moves the logits less. One has to
+# train, at several rates.
 #
 # ## Break it
 #
@@ -260,9 +257,8 @@ factor = broken.rows[0].analytic / broken.rows[0].numeric
 print(f"analytic / numeric = {factor:.3f}; there are {T} rows")
 
 # %% [markdown]
-# Second, exchange the order: the LayerNorm of the mean, instead of the mean of the LayerNorms.
-# (timm's `fc_norm` is that: [pool.py](../tinyvit/layers/pool.py).) Somebody who means the paper's readout writes this, with its backward pass. Will the
-# check find it?
+# Second, exchange the order: the LayerNorm of the mean, instead of the mean of the LayerNorms. Somebody who means the readout above writes this, with
+# its backward pass. Will the check find it?
 
 
 # %%
@@ -281,8 +277,8 @@ fooled = tinyvit.gradcheck(norm_of_mean, norm_of_mean_backward, z, norm)
 print(str(fooled).splitlines()[-1])
 
 # %% [markdown]
-# The check passes: this *is* the gradient of that function. That another function was meant shows only in its values. So compare them with a **twin**,
-# the formula again, as plain as possible, in loops:
+# The check passes: this *is* the gradient of that function. Only its values show that another was meant. So compare them with a **twin**, the formula
+# again, in plain loops:
 
 
 # %%
@@ -311,8 +307,8 @@ print(f"norm of the mean,  far from the twin by {wrong:.2f}; for a single token 
 # ImageNet, of [probes](../docs/lab.md#what-are-features-worth-for-new-classes) trained on five images of each class (5-shot): the class token at the
 # learning rate $8 \cdot 10^{-4}$; the mean at $8 \cdot 10^{-4}$, clearly worse; and the mean at $3 \cdot 10^{-4}$, as good as the class token.
 #
-# So both are trained here at four learning rates, with four seeds each, thirty-two runs of five epochs. The bars are 95 % intervals of the mean by
-# Student's t: wide, for four runs.
+# So both are trained here at four learning rates, with four seeds each, thirty-two runs of five epochs. The bars, and ±, are
+# [95 % intervals](../docs/lab.md#how-to-read-the-numbers): of a hundred such, about 95 hold the true mean.
 
 # %%
 rates = [2e-3, 4e-3, 8e-3, 1.6e-2]
@@ -353,16 +349,9 @@ elif best["mean"] == best["class"]:
 else:
     print("The mean wants a larger rate, not a smaller one: figure 9's effect does not appear at this size.")
 
-# %%
-ours = [("class", best["class"]), ("mean", best["class"]), ("mean", best["mean"])]
-print(f"{'':10} {'class token':24} {'mean, at the same rate':24} mean, at its own")
-print(f"{'the paper':10} {'8e-4':24} {'8e-4: clearly worse':24} 3e-4: as good")
-here = [f"{rate:g}: {estimate(tested[pool, rate]).text(digits=1)} %" for pool, rate in ours]
-print(f"{'here':10} {here[0]:24} {here[1]:24} {here[2]}")
-
 # %% [markdown]
-# Both results can be true: five epochs of a small model are not the paper's training. What carries over is the lesson: two designs that are compared at
-# one learning rate, tuned for one of them, are not compared. The same with more learning rates and seeds, and on MNIST, is one command,
+# The paper's result and this one can both be true: five epochs of a small model are not the paper's training. The lesson: two designs that are
+# compared at one learning rate, tuned for one of them, are not compared. The same with more learning rates and seeds, and on MNIST, is one command,
 # `tinyvit lab pooling` ([the paper lab](../docs/lab.md#class-token-or-average)).
 #
 # ## What either costs
