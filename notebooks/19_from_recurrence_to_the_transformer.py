@@ -194,7 +194,8 @@ figure
 
 # %% [markdown]
 # The recurrence's time grows with $T$, the block's in the end with $T^2$: on one core little is gained. On the right is a better reason to drop the
-# recurrence. In a fresh GRU, $z$ near 1/2, the gradient loses a factor at every step; in the block, all tokens are one step away.
+# recurrence. In a fresh GRU, its gates not yet near 1 ([notebook 18](18_the_bottleneck.ipynb#what-gating-is-for)), the gradient loses a factor at
+# every step; in the block, all tokens are one step away.
 #
 # ## Which order?
 #
