@@ -259,8 +259,8 @@ p_short = train("as in the paper", fill_blank(bert_file.hide), one_blank, start,
 p_hidden = train("all hidden", fill_blank(all_hidden), one_blank, start, whole.train, STEPS // 3)
 
 # %% [markdown]
-# They find 35 and 28 %; with one seed each, that does not tell them apart. But a BERT is later *used* on texts in which nothing is hidden. Show both
-# complete sums. What do they say at a digit that they see?
+# With one seed each, these shares do not tell them apart. But a BERT is later *used* on texts in which nothing is hidden. Show both complete sums.
+# What do they say at a digit that they see?
 
 # %%
 says = {}
