@@ -355,7 +355,7 @@ figure
 
 # %% [markdown]
 # It does. In copying, every letter is carried equally far; now the first to be written is the last that was read. Perhaps learning begins with the
-# few short distances (so Sutskever et al.; not tested here).
+# few short distances (so Sutskever et al.; untested).
 #
 # ## Looking back
 #
