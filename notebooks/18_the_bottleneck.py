@@ -4,7 +4,7 @@
 # **The question.** To translate, a network first reads and then writes. In 2014 all that its reading left behind was one vector, as short for a
 # sentence of fifty words as for one of five ([Sutskever et al. 2014](https://arxiv.org/abs/1409.3215); [Cho et al.
 # 2014](https://arxiv.org/abs/1406.1078)). How much goes through such a vector? A year later the network was allowed to look back while it wrote
-# ([Bahdanau et al. 2015](https://arxiv.org/abs/1409.0473)). Attention comes from there. The coloured part is what this notebook is about:
+# ([Bahdanau et al. 2015](https://arxiv.org/abs/1409.0473)). Attention comes from there.
 
 # %%
 from tinyvit.viz import overview
@@ -13,9 +13,8 @@ overview("attention")
 
 # %% [markdown]
 # Two networks learn to write Chinese numerals as English words, in equally many steps. One has the vector alone. The other may look back, and scores
-# each look with a small network (`score="additive"`, below); its reading part, the **encoder**, also reads in both directions (`both=True`), and it
-# is narrower, to have no more parameters. The maps say where it looked: each row is a word that it wrote; darker is more. At which character does it
-# look for "and"?
+# each look with a small network (`score="additive"`, below); it also reads in both directions (`both=True`), and is narrower, to have no more
+# parameters. The maps say where it looked: each row is a word that it wrote; darker is more. At which character does it look for "and"?
 
 # %%
 import logging
@@ -106,8 +105,8 @@ for axes, question in zip(figure.subplots(1, 2, width_ratios=columns), questions
 figure
 
 # %% [markdown]
-# On the left "and" looks at 零, the zero that Chinese puts in an empty place; on the right, without a zero, at 百 and 十, hundred and ten. Nobody told
-# the network which words belong together. Such a map is an **alignment**.
+# On the left "and" looks at 零, the zero that Chinese puts in an empty place; on the right, without a zero, at 百 and 十, hundred and ten. Such a map is
+# an **alignment**.
 #
 # ## A state that reads
 #
@@ -116,9 +115,10 @@ figure
 #
 # $$ r = \sigma(x_r + h U_r) \qquad z = \sigma(x_z + h U_z) \qquad n = \tanh(x_n + (r \odot h) U_n) \qquad h' = z \odot h + (1 - z) \odot n $$
 #
-# $h$ is the old state and $h'$ the new one; $\odot$ multiplies number by number. $x_r, x_z, x_n$ are the token's products with three matrices. Each
-# **gate**, $r$ and $z$, holds a number between 0 and 1 for every number of the state, since $\sigma(a) = 1 / (1 + e^{-a})$. $n$ is the candidate for
-# a new state. The update gate $z$ says what stays, the reset gate $r$ which old numbers the candidate sees.
+# $h$ is the old state and $h'$ the new one; $\odot$ multiplies number by number. $x_r, x_z, x_n$ are the token's products with three learned
+# matrices, plus biases; $U_r, U_z, U_n$, learned too, stand side by side in `p_cell["w"]`. Each **gate**, $r$ and $z$, holds a number between 0 and 1
+# for every number of the state, since $\sigma(a) = 1 / (1 + e^{-a})$. $n$ is the candidate for a new state. The update gate $z$ says what stays, the
+# reset gate $r$ which old numbers the candidate sees.
 #
 # What is $h'$ where every $z$ is 1? And where every $z$ is 0 and every $r$ 1?
 
@@ -146,13 +146,13 @@ carried, _ = gru_cell(forced(x, z=open_gate), h, p_cell)
 plain_step, _ = gru_cell(forced(x, r=open_gate, z=closed_gate), h, p_cell)
 from_h = abs(carried - h).max()
 from_plain = abs(plain_step - np.tanh(x[:, 2 * H :] + h @ p_cell["w"][:, 2 * H :])).max()
-print(f"z = 1, less the old state: {from_h:.0e}")
-print(f"z = 0 and r = 1, less the plain network: {from_plain:.0e}")
+print(f"z = 1: new state less old, at most {from_h:.0e}")
+print(f"z = 0, r = 1: new state less the plain network's, at most {from_plain:.0e}")
 
 # %% [markdown]
 # ## What gating is for
 #
-# A network can only learn from its first tokens if the gradient reaches them, and each step multiplies it by one more Jacobian,
+# A network can only learn from its first tokens if the gradient reaches them, and each step multiplies it by one more matrix of derivatives,
 # $\partial h_{t+1} / \partial h_t$. We send a random gradient back through 40 steps, in the plain network and with three values of $z$. With
 # $z = 1/2$, how much is left? And with 0.9?
 
@@ -162,8 +162,8 @@ gates = {
     "plain: z = 0, r = 1": dict(z=closed_gate, r=open_gate),
     "z = 0.5": dict(z=0.5),
     "z = 0.9": dict(z=0.9),
+    "z = 0.98": dict(z=0.98),
 }
-gates["z = 0.98"] = dict(z=0.98)
 arrived = {}
 for name, gate in gates.items():
     h, caches = np.zeros((B, H)), []
@@ -191,17 +191,17 @@ axes.legend(frameon=False, fontsize=8)
 figure
 
 # %% [markdown]
-# With $z = 1/2$ a GRU is hardly better than the plain network: what is carried is halved at every step. (More is left, since some also comes back
-# through candidate and gates.) Only a gate near 1 carries. Gates depend on token and state, so training can set them where it helps.
+# With $z = 1/2$ a GRU is hardly better than the plain network: what is carried is halved at every step. (More is left: some comes back through
+# candidate and gates.) Only a gate near 1 carries. Gates depend on token and state, so training can set them where it helps.
 #
-# The LSTM ([Hochreiter and Schmidhuber 1997](https://doi.org/10.1162/neco.1997.9.8.1735)) came first, with a memory beside the state ([both
-# derived](../docs/derivations/recurrence.md)).
+# The LSTM (long short-term memory, [Hochreiter and Schmidhuber 1997](https://doi.org/10.1162/neco.1997.9.8.1735)) came first, with a memory beside
+# the state ([both derived](../docs/derivations/recurrence.md)).
 #
 # ## The gradient through time
 #
 # In the GRU's step the old state is used four times: it is carried, reset on its way into the candidate, and moves both gates. So its gradient has
-# four terms, which an exercise below asks for. **Break it.** On the way back, take every reset gate for 1. Which gradients will the check find
-# wrong, and, of x's and U's, in which part?
+# four terms, which an exercise below asks for. **Break it.** On the way back, take every reset gate for 1. Which gradients will the check find wrong,
+# and in which of the parts r, z, n of x's and U's?
 
 
 # %%
@@ -228,13 +228,12 @@ for name, off in (("x", dx_open - dx), ("U", g_open["w"] - g["w"])):
 
 # %% [markdown]
 # All three are wrong: h's; x's in the part of $r$; the weights' in $U_r$ and $U_n$. At $r = 1$ the sigmoid's slope $r (1 - r)$ is 0, so nothing
-# reaches $x_r$ and $U_r$; $U_n$'s gradient is made with $h$ in place of $r \odot h$; h's lacks a factor $r$ and the reset gate's term. $x_z$, $x_n$
-# and $U_z$ do without $r$.
+# reaches $x_r$ and $U_r$; $U_n$'s gradient is made with $h$ in place of $r \odot h$; h's lacks a factor $r$ and the reset gate's term.
 #
-# Over a sequence, state $h_t$ reaches the loss directly, where something reads it (that part of its gradient is $dy_t$), and through state
-# $h_{t+1}$. So the gradient comes back step by step, $dh_t = dy_t + (\partial h_{t+1} / \partial h_t)^\top dh_{t+1}$. All steps share one matrix,
-# whose gradient is the **sum over the steps**. That is **backpropagation through time**. First by hand, then the package's (its `"x"` is the linear
-# layer of the tokens, `"h"` the cell):
+# Over a sequence, state $h_t$ reaches the loss directly, where something reads it (that part of its gradient is $dy_t$), and through state $h_{t+1}$.
+# So the gradient comes back step by step, $dh_t = dy_t + (\partial h_{t+1} / \partial h_t)^\top dh_{t+1}$. All steps share $U$, whose gradient is the
+# **sum over the steps**. That is **backpropagation through time**. First by hand, then the package's (its `"x"` is the linear layer of the tokens,
+# `"h"` the cell):
 
 # %%
 p_time = recurrence_init(rng, 5, H, dtype="float64")
@@ -258,8 +257,8 @@ print(f"relative difference of the two gradients: {through_time:.0e}")
 # %% [markdown]
 # ## Encoder, vector, decoder
 #
-# Two recurrent networks make a translator. Each token, an integer, picks a row of a learned table, its **embedding**. The encoder reads these rows;
-# the **decoder**, which writes, starts from the state in which the encoder ends.
+# Two recurrent networks make a translator. Each token, an integer, picks a row of a learned table, its **embedding**. The **encoder** reads these
+# rows; the **decoder**, which writes, starts from the state in which the encoder ends.
 #
 # The plainest task is to **copy** letters. In training the decoder is given the true letters, one place late, and asked at every place for the next:
 # **teacher forcing**. Before the first stands a **start token**, behind the last an **end token**. The model, and a pair:
@@ -317,11 +316,11 @@ def draw_wall(results):
 draw_wall(exact)
 
 # %% [markdown]
-# There is a wall, and width moves it: from 16 to 32 makes 4 letters nearly sure, from 32 to 64 brings most of 8 through, each for nearly four times
-# the parameters. The bits would have had room. What fails first is the *learning* of a code for whole sequences ([Collins et al.
-# 2017](https://arxiv.org/abs/1611.09913) found the same of many recurrent networks). So more steps should move the wall, too. (On copying they do,
-# in [the lab](../docs/lab.md#must-all-of-a-sequence-pass-through-one-vector), H = 64, 30,000 sequences of 4 to 16 letters: of eight, from 48.3 ±
-# 9.6 % after two epochs to 83.6 ± 4.3 % after four.) This notebook's first network now learns its numerals in four times as many steps:
+# There is a wall, and width moves it: H = 32 makes 4 letters nearly sure, H = 64 brings most of 8 through, each with nearly four times the parameters
+# of the one before. The bits fit, so what fails first may be the *learning* of a code for whole sequences ([Collins et al.
+# 2017](https://arxiv.org/abs/1611.09913): recurrent networks differ more in how well they train than in what they can hold). Then more steps should
+# move the wall, too. (In [the lab](../docs/lab.md#must-all-of-a-sequence-pass-through-one-vector), with H = 64, they do: eight letters come out right
+# in 48.3 ± 9.6 % after two epochs, in 83.6 ± 4.3 % after four.) This notebook's first network now learns its numerals in four times as many steps:
 
 # %%
 longer = train(numerals, epochs=16, dim=48)
@@ -355,8 +354,8 @@ axes.legend(frameon=False, fontsize=8)
 figure
 
 # %% [markdown]
-# It does. In copying, every letter is carried equally far; now the first to be written is the last that was read. Learning can begin with the few
-# short distances (Sutskever et al.).
+# It does. In copying, every letter is carried equally far; now the first to be written is the last that was read. Perhaps learning begins with the
+# few short distances (so Sutskever et al.; untested).
 #
 # ## Looking back
 #
@@ -370,12 +369,12 @@ figure
 # | additive (Bahdanau et al. 2015) | $v \cdot \tanh(q_t W + k_s U)$ |
 # | dot ([Luong et al. 2015](https://arxiv.org/abs/1508.04025)) | $q_t \cdot k_s$ |
 #
-# ($v$, $W$ and $U$ are learned.) The dot score is one matrix product; with projections before it and a factor of $1 / \sqrt{D_h}$ it is [the attention
-# of ViT](03_attention.ipynb). What was found joins the state before the output, $\tanh([q_t; c_t] W_c)$ (the semicolon puts them side by side). With
-# `both=True`, a second network reads from the end; $k_s$ is both states side by side (2H numbers), and a small layer makes the decoder's first state
-# of the two last ones.
+# ($v$, $W$ and $U$ are learned.) The dot score is one matrix product; with projections before it and a factor of $1 / \sqrt{D_h}$ it is [the
+# attention of ViT](03_attention.ipynb). What was found joins the state before the output, $\tanh([q_t; c_t] W_c)$ (the semicolon puts them side by
+# side), as in Luong et al.; in Bahdanau et al. it enters the next state. With `both=True`, a second network reads from the end; $k_s$ is both states
+# side by side (2H numbers), and a small layer makes the decoder's first state of both networks' last states.
 #
-# Does looking back move the wall? The narrowest network, H = 16, with an additive score, and for 16 letters with a dot score:
+# Does looking back move the wall? The narrowest network, H = 16, with an additive score; for 16 letters another with a dot score:
 
 # %%
 for length, loaded in copies.items():
@@ -385,9 +384,9 @@ print(f"dot score, H = 16, 16 letters: {dot.accuracy:.1%}, {dot.parameters:,} pa
 draw_wall(exact)
 
 # %% [markdown]
-# The wall is gone, with a tenth of the parameters of the widest network. (The dot score, without parameters of its own, copies fewer here; with more
-# pairs and wider states, 99.7 ± 0.2 % in [the lab](../docs/lab.md#must-all-of-a-sequence-pass-through-one-vector).) The network need not find a code
-# any more, only where to look. What will its maps look like, for copying and for reversing?
+# Up to 16 letters there is no wall, with a tenth of the parameters of the widest network. (The dot score, without parameters of its own, copies fewer
+# here; with more pairs and wider states, 99.7 ± 0.2 % in [the lab](../docs/lab.md#must-all-of-a-sequence-pass-through-one-vector).) What will the
+# maps look like, for copying and for reversing?
 
 # %%
 both_ways = {
@@ -409,11 +408,11 @@ for axes, (name, (loaded, (p, config, _))) in zip(figure.subplots(1, 2), both_wa
 figure
 
 # %% [markdown]
-# Two diagonals. Some weight lies beside them, and it may: a state has read its letter *and* those before it.
+# Two diagonals. Some weight lies to the right of them, and it may: a state has read its letter *and* those before it. A little lies to the left.
 #
 # ## Padding
 #
-# Sequences of a batch differ in length, so **padding** stands behind the shorter ones. Nobody may look at it: a bias of $-\infty$ on its scores
+# Sequences of a batch differ in length, so **padding** stands behind the shorter ones. No query may look at it: a bias of $-\infty$ on its scores
 # makes its weights exactly 0. **Break it.** Leave the bias out. Does a sequence have the same answer alone and beside a longer one?
 
 # %%
@@ -423,13 +422,13 @@ hides = np.where(np.arange(11) < 7, 0, -np.inf)
 alone, _ = dot_alignment(query, keys, {})
 answers = (dot_alignment(query, padded, {}, bias=bias)[0] for bias in (hides, None))
 with_bias, without_bias = (abs(answer - alone).max() for answer in answers)
-print(f"change through padding: with the bias {with_bias:.0e}, without {without_bias:.2f}")
+print(f"change through padding: with the bias {with_bias:.0e} (rounding), without {without_bias:.2f}")
 
 # %% [markdown]
 # ## And longer ones?
 #
-# So far a network copied the length it had learned. Now we train on lengths from 4 to 12, with the vector and with looking back (reading both ways),
-# and let both copy 4 to 20 letters. What do you expect beyond 12?
+# We train on lengths from 4 to 12, with the vector and with looking back (reading both ways), and let both copy 4 to 20 letters. What do you expect
+# beyond 12?
 
 # %%
 mixed = read_text("copy", length=(4, 12), examples=8000)
@@ -438,14 +437,15 @@ trained = {
     "looking back, H = 32": train(mixed, dim=32, score="additive", both=True),
 }
 lengths = range(4, 21, 2)
-unseen = {length: read_text("copy", length=length, examples=800).test for length in lengths}
+# 160 of each length; of those of 4 letters a tenth was learned from
+sequences = {length: read_text("copy", length=length, examples=800).test for length in lengths}
 figure = new_figure(5, 2.6)
 axes = figure.subplots()
 by_length = {}
 print(f"{'letters':21}{' '.join(f'{length:5}' for length in lengths)}")
 styles = [STYLES["vector, H = 32"], STYLES["looking back, H = 16"]]
 for (name, (p, config, _)), style in zip(trained.items(), styles, strict=True):
-    for length, test in unseen.items():
+    for length, test in sequences.items():
         logits, _ = seq2seq(test, p, config)
         by_length[name, length] = (logits.argmax(-1) == test["target"]).all(axis=1).mean()
     shares = [by_length[name, length] for length in lengths]
@@ -459,15 +459,14 @@ axes.legend(frameon=False, fontsize=8)
 figure
 
 # %% [markdown]
-# Beyond 12 nothing is right. (The vector now copies fewer even of the sequences of 4 letters; only a ninth of its pairs have that length, a possible
-# reason, not tested.)
+# Beyond 12 nothing is right. (The vector now copies fewer even of the sequences of 4 letters, perhaps since only a ninth of its pairs have that
+# length; not tested.)
 #
-# So attention removes the bottleneck, but here neither network reaches beyond the lengths of its training. In [the
-# lab](../docs/lab.md#must-all-of-a-sequence-pass-through-one-vector), with more training, looking back reaches some letters further (additive, with
-# up to 16: 88.4 ± 18.0 % at 20), and fails at 32.
+# In [the lab](../docs/lab.md#must-all-of-a-sequence-pass-through-one-vector), with more training, looking back reaches some letters further
+# (additive, trained on up to 16 letters: 88.4 ± 18.0 % at 20), and fails at 32.
 #
-# Each state waits for the one before it. The looks need not: what they find goes to the output, not into the next state. So in training all steps
-# can look at once, with a dot score in one product. What if attention made the states, too? That is the Transformer.
+# Each state waits for the one before it. The looks need not: what they find goes to the output, not into the next state. So in training all steps can
+# look at once, with a dot score in one product.
 #
 # ## Exercises
 #
@@ -530,8 +529,8 @@ exercises.check("dot_alignment_backward", my_dot_alignment_backward)
 # %% [markdown]
 # ## What we know now
 #
-# A recurrent network needs gates near 1 for the gradient to come back. Its vector alone is a bottleneck: width moves the wall, at the price of its
-# square. Attention keeps all states, and looks for the one that matters now.
+# A recurrent network needs gates near 1 for the gradient to come back. Its vector alone is a bottleneck: width moves the wall, and so does training.
+# Attention keeps all states, and looks for the one that matters now.
 
 # %%
 assert with_looks.accuracy > 0.9 and with_looks.accuracy > with_vector.accuracy + 0.5

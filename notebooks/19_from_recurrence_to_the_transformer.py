@@ -1,10 +1,10 @@
 # %% [markdown]
 # # From recurrence to the Transformer
 #
-# **The question.** In [the notebook before](18_the_bottleneck.ipynb) a decoder looked back at all states of an encoder, and the bottleneck was
-# gone. But the states were still made one after another: state $t$ waits for state $t - 1$. Why not let everybody look at everybody, and drop the
-# recurrence? The answer is the **Transformer** (Vaswani et al. 2017, [Attention Is All You Need](https://arxiv.org/abs/1706.03762)). The coloured
-# part is what this notebook is about: blocks like those of a ViT.
+# **The question.** In [the notebook before](18_the_bottleneck.ipynb) a decoder looked back at all states of an encoder, and the bottleneck was gone.
+# But the states were still made one after another: state $t$ waits for state $t - 1$. Why not let every token look at every other, and drop the
+# recurrence? The answer is the **Transformer** (Vaswani et al. 2017, [Attention Is All You Need](https://arxiv.org/abs/1706.03762)), of blocks like
+# those of a ViT.
 
 # %%
 from tinyvit.viz import overview
@@ -116,15 +116,15 @@ def alignment_figure(text, words):
         axes.set_xticklabels(columns, fontsize=7)
         axes.set_yticklabels(rows if number == 1 else [], fontsize=8)
         axes.tick_params(length=0)
-        axes.set_title(f"decoder block {number}", fontsize=9)
+        axes.set_title(f"decoder block {number}, at the source", fontsize=9)
     return figure
 
 
 alignment_figure(texts[1], written[1])
 
 # %% [markdown]
-# On the right, `five`, `three`, `forty-` and `two` each look at their digit. `thousand` does not look at 千, but mostly at the end. (Perhaps because
-# it cannot rely on 千: the third numeral has a `thousand` without any.)
+# On the right, `five`, `three`, `forty-` and `two` each look at their digit. There `thousand` looks not at 千, but most at the end, as `hundred` does.
+# (The third numeral has a `thousand` without any 千.)
 #
 # ## All steps at once
 #
@@ -133,8 +133,8 @@ alignment_figure(texts[1], written[1])
 # $$ y_t = \sum_s a_{ts} v_s, \qquad a = \mathrm{softmax}\left( \frac{q k^\top}{\sqrt{D_h}} \right), $$
 #
 # where queries, keys and values are made of the same tokens, with $D_h$ the width of a head ([notebooks 3](03_attention.ipynb) and
-# [4](04_heads.ipynb)). No $y_t$ waits for another. But there are $T^2$ pairs. How long will a forward and a backward pass take, on one core, at 16
-# tokens, and at 512? And how much of the last token's gradient arrives at the first?
+# [4](04_heads.ipynb)). No $y_t$ waits for another. But there are $T^2$ pairs. How long will a forward and a backward pass of a GRU and of an encoder
+# block take, on one core, at 16 tokens, and at 512? And how much of the last token's gradient arrives at the first?
 
 # %%
 D = 64
@@ -193,8 +193,9 @@ for axes in (left, right):
 figure
 
 # %% [markdown]
-# The recurrence's time grows with $T$, the block's in the end with $T^2$. On the right is a better reason to drop the recurrence. In a fresh GRU
-# the gradient loses a factor at every step; in the block, all tokens are one step away. So a Transformer needs no gates to remember.
+# The recurrence's time grows with $T$, the block's in the end with $T^2$: on one core little is gained. On the right is a better reason to drop the
+# recurrence. In a fresh GRU, its gates not yet near 1 ([notebook 18](18_the_bottleneck.ipynb#what-gating-is-for)), the gradient loses a factor at
+# every step; in the block, all tokens are one step away.
 #
 # ## Which order?
 #
@@ -211,15 +212,16 @@ for name, edits in (("with positions", []), ("without", [("z + waves", "z + 0 * 
     print(f"{name:15} the encoder's states for 230, and for 320 put into the same order: {apart:.0e} apart")
 
 # %% [markdown]
-# Without positions, 230 and 320 are the same set of characters. So sines and cosines of its place are added to each token ([notebook
+# Without positions, 230 and 320 are the same set of characters. So to each token sines and cosines of its place are added ([notebook
 # 5](05_positions.ipynb) has the formula, and shows that one matrix leads from any place to the place $k$ further). They exist for every place, yet a
 # model fails on longer sequences than it learned from: in [the lab](../docs/lab.md#must-all-of-a-sequence-pass-through-one-vector) Transformers with
 # these positions, trained on 4 to 16 symbols, copy all sequences of 16, but of those of 18 only 8.9 ± 12.4 % (95 % interval, so it may be none).
 #
 # ## Who may look at whom: masks
 #
-# Nobody may look at padding, and a decoder must not look at words that it is yet to write. Both are said by a **bias** added to the scores: 0 where
-# a query may look, $-\infty$ where not. Below, what may be looked at is blue; on the right is where the words do look (mean over heads).
+# No query may look at padding, and a decoder must not look at words that it is yet to write. Both are said by a **bias** added to the scores: 0 where
+# a query may look, $-\infty$ where not. Below, what may be looked at is blue; on the right is where the words look at words in the first decoder
+# block (mean over heads).
 
 # %%
 three = numbers(["五", "三千零五十", "五十万三千零四十二"])
@@ -237,13 +239,14 @@ right.imshow(seen, cmap="Blues", vmin=0, vmax=1)
 labels = [english.tokens[token] for token in given]
 right.set_xticks(range(len(given)), labels, rotation=90, fontsize=7.5)
 right.set_yticks(range(len(given)), labels, fontsize=7.5)
-for axes, title in zip((left, middle, right), ("padding", "causal", "decoder block 1"), strict=True):
+titles = ("padding", "causal", "decoder block 1, at the words")
+for axes, title in zip((left, middle, right), titles, strict=True):
     axes.set_title(title, fontsize=9)
 figure
 
 # %% [markdown]
-# Masks are tested by changing what must not matter. Are logits the same, to the bit, if later words are exchanged? And is a numeral read alone as
-# it is beside a longer one?
+# Masks are tested by changing what must not matter. Are logits the same, to the bit, if the words from place 6 on are exchanged? And is a numeral
+# read alone as it is beside a longer one?
 
 # %%
 batch = {name: tokens[:64] for name, tokens in test.items()}
@@ -267,10 +270,11 @@ for name, edits in (("masked", []), ("not masked", [("!= PADDING", "!= -1")])):
 # not three; the test loss is measured as each was trained, masked or not.)
 
 # %%
+# | True: all may be looked at
 forgotten = ("causal(first + z.shape[1])[first:]", "causal(first + z.shape[1])[first:] | True")
 honest, honest_history = train()
 with planted(decode, forgotten):
-    cheat, cheat_history = train(workers=1)
+    cheat, cheat_history = train(workers=1)  # planted in this process only
 
 
 def written_right(p, config=config, **options):
@@ -286,13 +290,12 @@ for name, model, past in (("with the mask", honest, honest_history), ("without",
     print(f"{name:14} loss on the test set {test_loss:.3f}, numerals written right {right.mean():6.1%}")
 
 # %% [markdown]
-# The loss is *lower*: the answer stands in the input, one place to the right, where it can be copied. When it must write, there is nothing to copy.
-# A loss that is too good is a symptom.
+# The loss is *lower*: in training the answer stands in the input, one place to the right; in writing it does not.
 #
 # ## The block is ViT's
 #
-# The encoder has an MLP for each token, residual connections and LayerNorm, as a ViT has. Is it the same block? Run a ViT's patches through the
-# Transformer's `encoder_stack`; then break `encoder_block`, and see who is hit.
+# Is the encoder's block the same as a ViT's? Run a ViT's patches through the Transformer's `encoder_stack`; then break `encoder_block`, and see who
+# is hit.
 
 # %%
 (_, _), (images, _) = tinyvit.load_data("digits")
@@ -310,21 +313,21 @@ from_vit, _ = tinyvit.vit(images, p_vit, vit_config)
 same = abs(by_hand - from_vit).max()
 print(f"encoder_stack on patches, and vit: logits of size {abs(from_vit).mean():.1f}, {same:.0e} apart")
 
-with planted(encoder_block, ("z = y + z[:, :rows]", "z = y")):
+with planted(encoder_block, ("z = y + z[:, :rows]", "z = y")):  # without attention's residual
     hit_vit = abs(tinyvit.vit(images, p_vit, vit_config)[0] - from_vit).mean()
     hit_transformer = abs(transformer(batch, p, config)[0] - logits).mean()
 print(f"with a broken encoder_block: the logits change, ViT's by {hit_vit:.1f}, the Transformer's", end=" ")
 print(f"by {hit_transformer:.1f}")
 
 # %% [markdown]
-# One function. (ViT's MLP has GELU where the Transformer of 2017 has ReLU; the keyword `gelu=` chooses.) A ViT is the encoder of a Transformer, with
-# patches for words, and a class token in the decoder's place.
+# It is, but for the MLP: ViT's has GELU, that of the Transformer of 2017 ReLU; the keyword `gelu=` chooses. A ViT is the encoder of a Transformer,
+# with patches for words, and a class token in the decoder's place.
 #
 # ## The decoder's block
 #
-# A decoder block has a third branch: **cross-attention**. Its queries come from the words written so far, its keys and values from the encoder. Its
-# map, [T, S], was drawn at the top. With $M$ the encoder's output, the *memory*, and $\mathrm{MSA}(q, m)$ for queries made of $q$ and keys and
-# values made of $m$ ($\mathrm{MSA}(q)$ is $\mathrm{MSA}(q, q)$; here the first is masked causally, and the second hides the source's padding):
+# A decoder block has one branch more: **cross-attention**. Its queries come from the words written so far, its keys and values from the encoder. With
+# $M$ the encoder's output, the *memory*, and $\mathrm{MSA}(q, m)$ for queries made of $q$ and keys and values made of $m$ ($\mathrm{MSA}(q)$ is
+# $\mathrm{MSA}(q, q)$; here the first is masked causally, and the second hides the source's padding):
 #
 # $$ z' = \mathrm{MSA}(\mathrm{LN}(z)) + z, \qquad z'' = \mathrm{MSA}(\mathrm{LN}(z'), M) + z', \qquad z''' = \mathrm{MLP}(\mathrm{LN}(z'')) + z'' $$
 #
@@ -400,7 +403,7 @@ figure
 # In training the decoder is given the *true* words before each place ([teacher forcing](18_the_bottleneck.ipynb)). When it writes, it is given its
 # own words, mistakes included: it meets beginnings that no teacher gave. This is **exposure bias** ([Ranzato et al.
 # 2016](https://arxiv.org/abs/1511.06732)). The model with a single epoch, `honest`, makes enough mistakes to study. Two scores: how many words are
-# right, and how many whole numerals. Which is lower when the model writes on its own?
+# right, and how many whole numerals. Which falls when the model writes on its own?
 
 # %%
 target, real = test["target"], test["target"] != PADDING
@@ -439,14 +442,14 @@ figure
 
 # %% [markdown]
 # Whole numerals are right equally often, and must be: up to its first mistake, the model is given exactly the teacher's words. It is the words
-# *behind* a mistake that suffer, since every later word continues the wrong numeral. (At place 12 both are right: no numeral here has more than
-# eleven words, `forty-` and `two` being two, so there only the end is ever true.)
+# *behind* a mistake that suffer: each continues a wrong numeral, or stands in a wrong place. (At place 12 only the end is ever true: no numeral here
+# has more than eleven words, `forty-` and `two` being two.)
 #
 # ## Decoding with a cache of keys and values
 #
 # To write word $t$, `decode` could run on all words so far at every step. But no earlier word sees the new one, so their keys and values stay the
 # same. Keep them, and each step computes one token: `transformer_start` encodes the source into a state, `transformer_step` takes one word and the
-# state, and returns scores and the next state. Is that the same function, and what does it save at 64 words?
+# state, and returns scores and the next state. What does it save at 64 words?
 
 # %%
 long = TransformerConfig(target_length=64, dim=64, mlp_dim=256)
@@ -496,6 +499,7 @@ def toy(tokens, state):
     return np.log([FIRST if token == START else AFTER[token] for token in tokens]), state
 
 
+# the model has no state, but a state must have a row
 nothing, written_as = {"none": np.zeros((1, 1))}, {a: "a", b: "b", END: "<end>"}
 greedy_text = generate(toy, nothing, 1, 4)[0].tolist()  # one sequence, at most four tokens
 beam_text, score = beam_search(toy, nothing, 1, 4, width=2, alpha=0)  # alpha=0: no length penalty
@@ -503,7 +507,7 @@ print("greedy:   ", *map(written_as.get, greedy_text), f"  probability {FIRST[a]
 print("beam of 2:", *map(written_as.get, beam_text[0].tolist()), f"  probability {np.exp(score[0]):.2f}")
 
 # %% [markdown]
-# On numerals, with `honest` and $\alpha = 0.6$:
+# On numerals, with `honest` and $\alpha = 0.6$, the default:
 
 # %%
 beam_right, by_beam = written_right(honest, beam=4)

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Three objectives on one block
 #
-# **The question.** [The notebook before](19_from_recurrence_to_the_transformer.ipynb) has shown that a translator and a ViT run the same block. So
-# do a GPT, which writes, and a BERT, which fills gaps. What, then, makes them different? The coloured part is what they share:
+# **The question.** [The notebook before](19_from_recurrence_to_the_transformer.ipynb) has shown that a translator's encoder and a ViT run the same
+# block. So do a GPT, which writes, and a BERT, which fills gaps. What, then, makes them different? The coloured part is what they share:
 
 # %%
 from tinyvit.viz import overview
@@ -10,9 +10,10 @@ from tinyvit.viz import overview
 overview("blocks")
 
 # %% [markdown]
-# Three things differ: what the model is **given**, what it is **asked**, and **who may look at whom**. Here they are for one sum, $12 + 30 = 42$;
-# all sums here are of two numbers with two digits. A row is a query, a column a key. Coloured means *may look*, white *may not*. The orange rows are
-# those that are asked something. (In the code `> END` means a real token: special ones have the lowest numbers.)
+# Three things differ: what the model is **given**, what it is **asked**, and **who may look at whom**. Here they are for one sum, $12 + 30 = 42$; all
+# sums here are of two numbers with two digits. A row is a query, a column a key. Coloured means *may look*, white *may not*. Orange rows are asked
+# something. The ▢ is a token to be found; *class* is ViT's class token. (In the code `> END` means a real token: special ones have the lowest
+# numbers.)
 
 # %%
 import numpy as np
@@ -71,9 +72,9 @@ figure
 #
 # ## A loop that does not know what it trains
 #
-# An objective is a function of a random generator (only BERT's uses it), examples and parameters; it returns the loss and its gradient. Common to
-# all are the loop below, 128 examples a step, 1,200 steps, the blocks' size and the learning rate. From which objective will a model learn to add in
-# the fewest steps, and from which in the most?
+# An objective is a function of a random generator (only BERT's uses it), examples and parameters; it returns the loss and its gradient. Common to all
+# are the loop below, 128 examples a step, 1,200 steps, the blocks' size and the learning rate. By which objective will a model soonest answer half of
+# the new sums, and by which last?
 
 # %%
 BATCH, STEPS, EVERY = 128, 1200, 100
@@ -90,7 +91,7 @@ def train(name, objective, scores, p, examples, steps=STEPS):
     for step in range(1, steps + 1):
         rows = draws.integers(0, len(next(iter(examples.values()))), BATCH)
         _, g = objective(draws, {key: array[rows] for key, array in examples.items()}, p)
-        g = flat(g, like=p)
+        g = flat(g, like=p)  # in p's order
         g *= clip_factor(np.linalg.norm(g), 1.0)
         rate = warmup_cosine(step, steps=steps, warmup=0.1, peak=5e-3)
         adamw_step(vector, g, *moments, step=step, learning_rate=rate, decay=0.01)
@@ -155,7 +156,7 @@ p_pair = train("translate", translate, {"whole answer": translated}, p_pair, pai
 tokens_in_all, length = len(whole.dataset.source.tokens), whole.dataset.length
 config_next = GPTConfig(tokens=tokens_in_all, length=length, **size)
 test = whole.test["tokens"]
-# ANSWER is the token `=`; True behind it, the end included
+# True behind the token `=` (ANSWER), the end included
 in_answer = (np.cumsum(test == ANSWER, axis=1) - (test == ANSWER) > 0) & (test != PADDING)
 
 
@@ -173,8 +174,8 @@ p_next = gpt_init(rng, config_next)
 p_next = train("predict the next", predict_next, {"whole answer": continued}, p_next, whole.train)
 
 # %% [markdown]
-# How small can GPT's loss become? Look at the **surprise** (minus the logarithm of the true token's probability) at every place. Where will it be
-# near zero, and where can it *not* be?
+# How small can GPT's loss become? Look at the **surprise** (minus the logarithm of the true token's probability) at the first eight places (blue: the
+# answer). Where will it be near zero, and where can it *not* be?
 
 # %%
 logits, _ = gpt(shifted(test), p_next, config_next)
@@ -193,9 +194,8 @@ figure
 
 # %% [markdown]
 # The question was drawn at random, and nobody can foresee it: $\ln 10$ nats a digit, $\ln 9$ in front, where no zero may stand. All that can be
-# learned is the signs and the answer. So a language model's loss does not reach zero. Its **floor**, the least that it can be on average, is here
-# about $2 \ln 9 + 2 \ln 10$, divided by the tokens of a sequence. For texts that people write, it can only be estimated ([Shannon
-# 1951](https://doi.org/10.1002/j.1538-7305.1951.tb01366.x)).
+# learned is the signs and the answer. The loss's **floor**, the least that it can be on average, is here about $2 \ln 9 + 2 \ln 10$, divided by the
+# tokens of a sequence. For texts that people write, it can only be estimated ([Shannon 1951](https://doi.org/10.1002/j.1538-7305.1951.tb01366.x)).
 
 # %%
 floor = (2 * np.log(9) + 2 * np.log(10)) / (test != PADDING).sum(axis=1).mean()
@@ -204,10 +204,9 @@ print(f"the floor: {floor:.3f} nats a token; the loss: {overall:.3f}")
 # %% [markdown]
 # ## Fill the blank
 #
-# **BERT** ([Devlin et al. 2019](https://arxiv.org/abs/1810.04805)) lets everybody look at everybody, as ViT does. Then the next token would be no
-# riddle: it is seen. So some tokens are **hidden**, and asked. Of the tokens, 15 % are asked; of these, 80 % are hidden, 10 % replaced by a random
-# token, and 10 % left as they are. `=` and the end are never asked; of a sum's other seven or eight tokens, 15 % is one, rounded. Here is that on
-# one sum, eight times:
+# **BERT** ([Devlin et al. 2019](https://arxiv.org/abs/1810.04805)) lets everybody look at everybody, as ViT does. So it cannot be asked for the next
+# token: it sees it. Instead 15 % of the tokens are asked; of these, 80 % are **hidden**, 10 % replaced by a random token, and 10 % left as they are.
+# `=` and the end are never asked; of a sum's other seven or eight tokens, 15 % is one, rounded. Here is that on one sum, eight times:
 
 # %%
 sum_of_two = test[:1]
@@ -219,7 +218,7 @@ for _ in range(8):
     print("".join(letters[t] for t in given[0]).ljust(10), "asked:", ", ".join(questions))
 
 # %% [markdown]
-# Why not hide *all* that are asked? We train for a third of the steps (to save time; what differs shows already): once as in the paper, once with
+# Why not hide *all* that are asked? We train for a third of the steps, the learning rate's rise and fall included: once as in the paper, once with
 # 100 % hidden. The score is whether a single hidden digit, anywhere in the sum, is found. (BERT's own blocks are post-norm; here they are pre-norm,
 # as all others.)
 
@@ -260,8 +259,8 @@ p_short = train("as in the paper", fill_blank(bert_file.hide), one_blank, start,
 p_hidden = train("all hidden", fill_blank(all_hidden), one_blank, start, whole.train, STEPS // 3)
 
 # %% [markdown]
-# After so few steps both find about a third; that does not tell them apart. But a BERT is later *used* on texts in which nothing is hidden. Show
-# both complete sums. What do they say at a digit that they see?
+# With one seed each, these shares do not tell them apart. But a BERT is later *used* on texts in which nothing is hidden. Show both complete sums.
+# What do they say at a digit that they see?
 
 # %%
 says = {}
@@ -273,13 +272,12 @@ for name, p in (("as in the paper", p_short), ("all hidden", p_hidden)):
     print(f"(at random {np.log(10):.2f})")
 
 # %% [markdown]
-# The model that was only ever asked at ▢ says a digit that it can see hardly more often than a guess would, and its surprise there is above a
-# guess's. The other cannot know which of the tokens it sees are asked, or replaced, so it has to represent every token (Devlin et al., appendix
-# A.1). It is right but unsure: what it sees may have been replaced.
+# Asked only at ▢, the second says a digit that it sees hardly more often than a guess would, with more surprise. The first cannot know which of the
+# tokens it sees are asked, or replaced, so it has to represent every token (Devlin et al., appendix A.1). It is right but unsure: of the tokens asked
+# and not hidden, half were replaced ($\ln 2 = 0.69$).
 #
-# Now hide a digit of the *question*, which follows from the answer behind it: which of the two can subtract, GPT or BERT? And which finds a whole
-# answer? BERT fills all blanks at once, each without knowing what is put into the others; and since one token of a sum is asked, it has never seen
-# two blanks in one sum. For both questions a BERT is trained for as many steps as the others.
+# Now hide a digit of the *question*. It follows from the rest: who can subtract, GPT or BERT? And who finds a whole answer? BERT fills all blanks at
+# once, and since one token of a sum is asked, has never seen two. We train one for as many steps as the others.
 
 # %%
 both_scores = {"one blank": filled, "whole answer": answered}
@@ -300,13 +298,13 @@ for name in subtracts:
     print(f"{name:5} a digit of the question: {subtracts[name]:5.1%}; the whole answer: {adds[name]:5.1%}")
 
 # %% [markdown]
-# BERT subtracts. GPT does not look behind the digit, and can only guess.
+# GPT does not look behind the digit, and can only guess.
 #
 # ## Name it
 #
 # ViT's objective is one **label** for everything it is given, here one of 199, since results go up to 198. Can the `vit` that read handwriting in
-# [notebook 0](00_start_here.ipynb) read a sum? It takes patches, and a patch may be anything. Let each token be a picture of 4 x 4 pixels, one of
-# them white. Then the projection of a patch picks a row of its matrix, and that *is* the lookup of a token's embedding:
+# [notebook 0](00_start_here.ipynb) read a sum? Let each token be a picture of 4 x 4 pixels, one of them white. Then the projection of a patch picks a
+# row of its matrix, and that *is* the lookup of a token's embedding:
 
 # %%
 PATCH = 4
@@ -331,7 +329,7 @@ figure = new_figure(4, 1.1)
 axes = figure.subplots()
 axes.imshow(as_image(source)[0, :, :, 0], cmap="gray")
 axes.set(xticks=1.5 + PATCH * np.arange(source.shape[1]), yticks=[])
-# the joined vocabulary has two more special tokens
+# where question and answer are one sequence, two more tokens are special: ANSWER and HIDDEN
 axes.set_xticklabels([letters[t + 2] if t > END else "" for t in source[0]])
 axes.tick_params(length=0)
 figure
@@ -360,8 +358,8 @@ p_name = train("name it", name_it, {"whole answer": named}, p_name, examples)
 # %% [markdown]
 # ## Beside each other
 #
-# Each has had 1,200 steps; all are asked new sums. A whole answer is right if every digit is. Dashed: BERT's share of single blanks, which is what
-# it was trained on.
+# A whole answer is right to its end (BERT's blanks tell it the length); the translator's and GPT's are scored under teacher forcing, with the same
+# result ([notebook 18](18_the_bottleneck.ipynb#encoder-vector-decoder)). Dashed: BERT's share of single blanks, which is what it was trained on.
 
 # %%
 of_blanks = bert_file.hide(rng, whole.train["tokens"], HIDDEN, tokens_in_all, **options)[1]
@@ -393,13 +391,13 @@ plain(axes)
 figure
 
 # %% [markdown]
-# With the same block, sums and steps, three of the four answer nearly every new sum: the translator learns it first, then GPT, then the ViT. BERT
-# finds nearly every single blank, but fewer than half of the whole answers, which it was never asked for. Why this order? Possible reasons, none
-# tested here: all of the translator's targets belong to the answer (and with encoder and decoder it has twice the parameters). GPT has more targets,
-# but most are the question's, where little can be learned. One label of 199 says nothing about its digits: that 42 and 43 have a 4 in common has to
-# be found out. (That is one seed, one learning rate, and one small task.)
+# With blocks of the same form (but for the MLP's ReLU or GELU), the same sums and steps, three of the four answer nearly every new sum: the
+# translator learns it first, then GPT, then the ViT. BERT finds nearly every single blank, but fewer than half of the whole answers, which it was
+# never asked for. Why this order? Possible reasons, none tested: all of the translator's targets belong to the answer (and with encoder and decoder
+# it has about twice the parameters). GPT has more targets, but most are the question's, where little can be learned. One label of 199 says nothing
+# about its digits: that 42 and 43 have a 4 in common has to be found out. (One seed, one learning rate, one small task.)
 #
-# Is it the same block? Compare names and shapes in the stacks of blocks (of the translator, its encoder's), and let each answer three new sums:
+# Have the blocks the same form? Compare names and shapes in the stacks (of the translator, its encoder's), and let each answer three new sums:
 
 # %%
 blocks = {
@@ -493,13 +491,14 @@ verdict.picture()
 
 
 # %% [markdown]
-# The last exercise draws at random, so its shares are marked: ask 15 %; of these hide 80 %, replace 10 %, keep 10 %.
+# The last exercise draws at random, so its shares are marked.
 
 
 # %%
 def my_hide(draws, tokens, hidden, vocabulary):
     """Integers [B, T] from 5 to vocabulary - 1 -> the tokens given, and the targets, -1 where none is.
 
+    vocabulary is the number of different tokens, the special ones included.
     15 % are asked; of these 80 % become `hidden`, 10 % any token from 5 on, 10 % stay.
     """
 
@@ -513,6 +512,7 @@ def marked(answer, tokens):
     shares = {
         "asked": (is_asked.mean(), 0.15),
         "of these hidden": ((given == HIDDEN)[is_asked].mean(), 0.8),
+        # of the 11 tokens to draw from, one is the same
         "of these replaced by another": (((given != HIDDEN) & changed)[is_asked].mean(), 0.1 * 10 / 11),
         "changed without being asked": (changed[~is_asked].mean(), 0.0),
         "of the targets not the true token": ((targets != tokens)[is_asked].mean(), 0.0),
@@ -531,8 +531,7 @@ print(marked(my_hide(rng, many, HIDDEN, 16), many))
 # %% [markdown]
 # ## What we know now
 #
-# Given, asked, and who may look: change these three, and the same stack translates, writes, fills gaps or names. Where nothing is asked, the
-# *scores* get no gradient.
+# Given, asked, and who may look: change these three, and a stack of the same form writes, fills gaps or names, and, with a decoder, translates.
 
 # %%
 scores_report = tinyvit.gradcheck(
