@@ -35,7 +35,7 @@ rng = np.random.default_rng(0)
 overview("positions")
 
 # %% [markdown]
-# An experiment. Two models are trained on handwritten digits ([how](09_training.ipynb)), one with **position embeddings** (explained below), the
+# Two models are trained on handwritten digits ([how](09_training.ipynb)), one with **position embeddings** (explained below), the
 # other without, each from three random starts (seeds). Then each is shown a digit, and the same digit with its 16 patches shuffled. Does the model
 # without positions change its answer? And the other? (The bars are the **logits**, one number for each class.)
 
@@ -163,7 +163,7 @@ for position, three in runs.items():
 # $$ \mathbf{z}_0 = [\mathbf{x}_{\mathrm{class}};\; \mathbf{x}_p^1 \mathbf{E};\; \cdots;\; \mathbf{x}_p^N \mathbf{E}] + \mathbf{E}_{pos}
 #    \qquad (1) $$
 #
-# In the code: $\mathbf{E}_{pos}$ is `p["pos"]`, and `position(z, p["pos"])` adds it. This kind is `position="1d"` in a config:
+# In the code, `position(z, p["pos"])` adds it; a config names this kind `position="1d"`:
 
 # %%
 print(exercises.source(learned_position))
@@ -239,14 +239,14 @@ print("beside", list(beside.shape), "  stacked", list(stacked["w"].shape), "  re
 print(f"added, and concatenated: {abs(added - concatenated).max():.0e} apart")
 
 # %% [markdown]
-# And for the next linear layer $(Z + U)\, W = Z W + U W$: so a query is a query of the content plus a query of the position. (The LayerNorm in
+# For the next linear layer $(Z + U)\, W = Z W + U W$: so a query is a query of the content plus a query of the position. (The LayerNorm in
 # between is left out.)
 #
 # ## What has been learned?
 #
 # How similar is a patch's row of the table to every other's? Each square below belongs to one patch, and stands where that patch stands in the image;
-# its cells are the cosines between that patch's row and each row, exactly 1 for its own (the paper's figure 7, middle). On the right is the model
-# that this package brings along, trained on [MNIST](../docs/live.md#the-model-it-brings-along). On the left is ours, with a table that starts with a
+# its cells are the cosines between that patch's row and each row, exactly 1 for its own (the paper's figure 7, middle). On the right is the
+# package's own model, trained on [MNIST](../docs/live.md#the-model-it-brings-along). On the left is ours, with a table that starts with a
 # standard deviation of 0.02, as in [the paper's code](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_vit.py), and not
 # our preset's 0.5, which would hide what is learned.
 
@@ -382,7 +382,7 @@ exercises.check("grid_position_backward", my_grid_position_backward)
 # $$ dX_{\mathrm{column}, j} = \sum_{\mathrm{row}} dU_{\mathrm{row}, \mathrm{column}, j}, \qquad
 #    dY_{\mathrm{row}, j} = \sum_{\mathrm{column}} dU_{\mathrm{row}, \mathrm{column}, D/2 + j} $$
 #
-# The grid is square, so nothing crashes when the two sums are exchanged. `edited` takes the package's function and changes these two:
+# The grid is square, so nothing crashes when the two sums are exchanged, as `edited` does in the package's function:
 
 # %%
 print(exercises.source(grid_position_backward))

@@ -88,7 +88,6 @@ TreeView(x=x, p=p, y=y, c=c)
 
 # %% [markdown]
 # The sums run over the features of one token, so no other token notices. Over the batch, an image's result depends on the images beside it.
-# ([Convolution first](17_convolution_first.ipynb) draws who shares a mean with whom.)
 #
 # **Second: divide by $D$ or by $D - 1$?** With $D = 768$, would anybody see it?
 
@@ -308,7 +307,7 @@ figure
 # %% [markdown]
 # ## Break it
 #
-# The mean is easily forgotten on the way back. Then this is returned:
+# The mean is easily forgotten on the way back:
 
 
 # %%
@@ -430,7 +429,7 @@ def my_gelu_tanh(x):
 exercises.check("gelu_tanh", my_gelu_tanh)
 
 # %% [markdown]
-# (Derived on [GELU's page](../docs/derivations/gelu.md).) Next, both activations' derivatives. What slope will be measured for ReLU at its kink, and
+# (Derived [here](../docs/derivations/gelu.md).) Next, both activations' derivatives. What slope will be measured for ReLU at its kink, and
 # what will a gradient check say?
 
 
@@ -461,8 +460,8 @@ print(
 figure
 
 # %% [markdown]
-# A slope measured to both sides is the mean of ReLU's two slopes, for every $h$; the code says 0, and the check fails. GELU's slope there is truly
-# one half. For every negative $x$, ReLU's gradient is exactly 0, so nothing before it learns from this number; GELU's is 0 at its
+# A slope measured to both sides is the mean of ReLU's two slopes, for every $h$; the code says 0, and the check fails. GELU's slope there is one
+# half. For every negative $x$, ReLU's gradient is exactly 0, so nothing before it learns from this number; GELU's is 0 at its
 # lowest point, and nearly 0 far out.
 #
 # ## The MLP
