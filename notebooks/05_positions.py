@@ -163,7 +163,7 @@ for position, three in runs.items():
 # $$ \mathbf{z}_0 = [\mathbf{x}_{\mathrm{class}};\; \mathbf{x}_p^1 \mathbf{E};\; \cdots;\; \mathbf{x}_p^N \mathbf{E}] + \mathbf{E}_{pos}
 #    \qquad (1) $$
 #
-# In the code, `position(z, p["pos"])` adds it; a config names this kind `position="1d"`:
+# In the code, `position(z, p["pos"])` adds the table; a config names this kind `position="1d"`:
 
 # %%
 print(exercises.source(learned_position))

@@ -311,7 +311,7 @@ print(f"{np.count_nonzero(decay):,} of {len(decay):,} parameters decay; the entr
 # ## The learning rate over a run, and the length of a gradient
 #
 # The learning rate rises linearly from 0 over the first tenth of the run, the **warm-up**, and then falls as half a cosine to zero. The
-# first steps are meant to be short because $m$ and $v$ rest on a handful of gradients, the last ones to settle.
+# first steps are meant to be short because $m$ and $v$ rest on a handful of gradients, the last so that the run settles.
 #
 # **Clipping** bounds the length of a step's gradient. If all of it, as one long vector, has a norm above a limit, it is scaled down to that norm. As
 # Adam ignores a factor that all steps share, clipping only makes long gradients count less beside others.
@@ -614,7 +614,7 @@ for name, (changes, bug) in faults.items():
 
 # %% [markdown]
 # It finds all nine, even the lost mean, whose curve looked right. It goes from the loss back to the image, and names the first array that is wrong.
-# For the wrong sign that is one of the keys' in the last block; the values' come before it, and are right. Between them lies the softmax.
+# For the wrong sign that is an array of the keys in the last block. The values' arrays come before it, and are right: between them lies the softmax.
 # `tinyvit doctor RUN` asks the same about a run, from the command line.
 #
 # ## Regularisation: the paper's, and ours
