@@ -295,7 +295,8 @@ def integers(tokens, dim):
 def after_norm(position, pairs=1_000):
     """The mean cosine of two random patches, after this position [D] was added and LayerNorm applied."""
     D = len(position)
-    a, b = (layer_norm(rng.standard_normal((pairs, D)) + position, layer_norm_init(rng, D))[0] for _ in range(2))
+    fresh = layer_norm_init(rng, D)  # gamma 1, beta 0
+    a, b = (layer_norm(rng.standard_normal((pairs, D)) + position, fresh)[0] for _ in range(2))
     return ((a * b).sum(axis=-1) / D).mean()  # LayerNorm leaves each with the length sqrt(D)
 
 

@@ -454,9 +454,8 @@ for h in (1e-2, 1e-4, 1e-6):
     print(f"at x = 0, h = {h:g}: ReLU {at_zero[0]}, GELU {at_zero[1]:.9f}")
 kink = tinyvit.gradcheck(relu, relu_backward, np.array([0.0, 1.0]))
 row = kink.rows[0]
-print(
-    f"gradient check of ReLU at x = 0, random upstream: {row.analytic:.4f}, measured {row.numeric:.4f}; ok: {kink.ok}"
-)
+print("gradient check of ReLU at x = 0, with a random upstream gradient:", end=" ")
+print(f"{row.analytic:.4f}, measured {row.numeric:.4f}; ok: {kink.ok}")
 figure
 
 # %% [markdown]

@@ -470,7 +470,7 @@ bare_block_backward = edited(
 
 
 def up_and_down(block, block_backward, depth=12, D=64, T=17):
-    """For each block: how much tokens differ, the norms of its gradient and its query matrix's, 1/std in its LayerNorm."""
+    """For each block: how much tokens differ, the norms of its and its query matrix's gradient, 1/std in LayerNorm."""
     rng = np.random.default_rng(0)
     blocks = [encoder_block_init(rng, D, 4 * D, dtype="float64") for _ in range(depth)]
     z, dy, caches, differ, found = rng.standard_normal((4, T, D)), rng.standard_normal((4, D)), [], [], []
@@ -585,7 +585,8 @@ panels[0].legend(fontsize=8)
 for name, values in measured.items():
     print(f"{name}, 12 blocks: dz from the top down", values[12][:-2][::-1].round(2))
 variances = np.array([measured["pre-norm"][depth][-1] for depth in depths])
-print(f"pre-norm, variance on top of {depths} blocks:", variances.round(1), " 1 / root:", (variances**-0.5).round(2))
+print(f"pre-norm, variance on top of {depths} blocks:", variances.round(1), end="  ")
+print("1 / root:", (variances**-0.5).round(2))
 last_of_12_over_2 = {name: values[12][-2] / values[2][-2] for name, values in measured.items()}
 print("gradient of the last fc2, 12 blocks over 2:", {name: f"{r:.2f}" for name, r in last_of_12_over_2.items()})
 figure

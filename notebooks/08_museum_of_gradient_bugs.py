@@ -114,7 +114,9 @@ def visit(number):
         if row.error > 1e-7:
             words = f"{row.name:24} WRONG   worst: {row.analytic:8.4f} for {row.numeric:8.4f}"
             least, median, greatest = ratios.get(row.name, (math.nan,) * 3)
-            print(words + ("" if math.isnan(least) else f"          {least:9.4f} {median:9.4f} {greatest:9.4f}"))
+            if not math.isnan(least):
+                words += f"          {least:9.4f} {median:9.4f} {greatest:9.4f}"
+            print(words)
         elif number != len(museum.EXHIBITS):  # the last is a whole model: its wrong tensors only
             print(f"{row.name:24} right")
 
