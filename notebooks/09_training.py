@@ -153,7 +153,6 @@ else:
     print(f"{' and '.join(wrong)} not right yet" if wrong else "right")
 
 
-
 # %%
 def plain_adamw(w, g, m, v, t, rate):
     m = 0.9 * m + (1 - 0.9) * g
