@@ -245,7 +245,7 @@ for axes, (name, paths), Q in zip(figure.subplots(1, 2), valleys.items(), (np.ey
         ends_of[method, name] = ((way[-1] @ Q) ** 2 * curvature).sum() / 2
     axes.set(xlabel="a", ylabel="b", title=name, xlim=(-10, 4), ylim=(-9, 5) if Q is turn else (-3, 3))
     axes.set_aspect("equal" if Q is turn else "auto")
-axes.legend(loc="upper left", fontsize=8)
+axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
 for method in paths:
     print(f"{method:17} f after 30 steps: " + ", ".join(f"{ends_of[method, name]:5.2f} {name}" for name in valleys))
 figure
