@@ -2,8 +2,6 @@
 # # Positions: telling patches where they were
 #
 # **The question.** Attention is handed the patches of an image as rows of a table. Does it know which was where? And if not, who tells it?
-#
-# The coloured part is what this notebook is about:
 
 # %%
 import dataclasses
@@ -37,7 +35,7 @@ rng = np.random.default_rng(0)
 overview("positions")
 
 # %% [markdown]
-# An experiment. Two models are trained on handwritten digits ([how](09_training.ipynb)), one with **position embeddings** (explained below), the
+# Two models are trained on handwritten digits ([how](09_training.ipynb)), one with **position embeddings** (explained below), the
 # other without, each from three random starts (seeds). Then each is shown a digit, and the same digit with its 16 patches shuffled. Does the model
 # without positions change its answer? And the other? (The bars are the **logits**, one number for each class.)
 
@@ -48,7 +46,7 @@ digits = tinyvit.PRESETS["digits"]
 
 
 def train(seed, **settings):
-    """The digits model with these settings, trained for nine epochs: config, parameters, test accuracy."""
+    """The digits model, trained nine times through the data: its config, parameters, test accuracy."""
     config = dataclasses.replace(digits, **settings)
     recipe = tinyvit.Recipe(epochs=9, learning_rate=5e-3)
     p, history = tinyvit.fit(config, data, recipe=recipe, seed=seed, progress=False)
@@ -61,6 +59,7 @@ def shuffled(images, order):
     return unpatchify(patches[:, order], images.shape)
 
 
+# "1d": with position embeddings
 runs = {position: [train(seed, position=position) for seed in range(3)] for position in ("none", "1d")}
 order = rng.permutation(digits.grid**2)
 pair = np.concatenate([images[3:4], shuffled(images[3:4], order)])
@@ -92,6 +91,7 @@ sixty = images[:60].astype(np.float64)
 def random_model(**settings):
     """A model in float64 of which every parameter is random."""
     config = dataclasses.replace(digits, **settings)
+    # vit_init(None, ...): without a generator, for the shapes alone
     return config, trees.map(lambda leaf: rng.standard_normal(leaf.shape) / 2, tinyvit.vit_init(None, config))
 
 
@@ -163,7 +163,7 @@ for position, three in runs.items():
 # $$ \mathbf{z}_0 = [\mathbf{x}_{\mathrm{class}};\; \mathbf{x}_p^1 \mathbf{E};\; \cdots;\; \mathbf{x}_p^N \mathbf{E}] + \mathbf{E}_{pos}
 #    \qquad (1) $$
 #
-# In the code: $\mathbf{E}_{pos}$ is `p["pos"]`, and `position(z, p["pos"])` adds it. This kind is `position="1d"` in a config:
+# In the code, `position(z, p["pos"])` adds the table; a config names this kind `position="1d"`:
 
 # %%
 print(exercises.source(learned_position))
@@ -216,14 +216,14 @@ except ValueError as error:
 # %% [markdown]
 # ## Why may it be added?
 #
-# The sum of two vectors does not say what the summands were. Is anything lost, compared with laying the two side by side?
+# The sum of two vectors does not say what the summands were. Is it better to lay pixels and position side by side?
 #
-# No. Write $e_i$ for the position as a **one-hot** vector, all zeros but for a 1 in place $i$. Then $e_i U$ is row $i$ of the table, $U_i$, and
-# with $E$ and $U$ stacked into one matrix,
+# With one linear layer for both, that is the same. Write $e_i$ for the position as a **one-hot** vector, all zeros but for a 1 in place $i$. Then
+# $e_i U$ is row $i$ of the table, $U_i$, and with $E$ and $U$ stacked into one matrix,
 #
 # $$ x E + U_i = x E + e_i U = \left[\, x,\; e_i \,\right] \begin{pmatrix} E \\ U \end{pmatrix}. $$
 #
-# So adding a learned position *is* concatenating: a one-hot position is laid beside the pixels, and one linear layer takes both. With real patches:
+# So adding a learned position *is* concatenating: a one-hot position is laid beside the pixels, and one linear layer takes both.
 
 # %%
 config, p = random_model(position="1d")
@@ -239,16 +239,16 @@ print("beside", list(beside.shape), "  stacked", list(stacked["w"].shape), "  re
 print(f"added, and concatenated: {abs(added - concatenated).max():.0e} apart")
 
 # %% [markdown]
-# And for the next linear layer $(Z + U)\, W = Z W + U W$: so a query is a query of the content plus a query of the position. (The LayerNorm in
+# For the next linear layer $(Z + U)\, W = Z W + U W$: so a query is a query of the content plus a query of the position. (The LayerNorm in
 # between is left out.)
 #
 # ## What has been learned?
 #
 # How similar is a patch's row of the table to every other's? Each square below belongs to one patch, and stands where that patch stands in the image;
-# its cells are the cosines between that patch's row and each row, exactly 1 for its own (the paper's figure 7, middle). On the right is the model
-# that this package brings along, trained on [MNIST](../docs/live.md#the-model-it-brings-along). On the left is ours, with a table that starts with a
+# its cells are the cosines between that patch's row and each row, exactly 1 for its own (the paper's figure 7, middle). On the right is the
+# package's own model, trained on [MNIST](../docs/live.md#the-model-it-brings-along). On the left is ours, with a table that starts with a
 # standard deviation of 0.02, as in [the paper's code](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_vit.py), and not
-# the 0.5 from above, which would hide what is learned.
+# our preset's 0.5, which would hide what is learned.
 
 # %%
 small_start = [train(seed, position_std=0.02) for seed in range(3)]
@@ -270,17 +270,16 @@ figure.colorbar(shade, ax=panels, label="cosine similarity")
 figure
 
 # %%
-print("similarity of patches side by side, and of all others:")
+print("similarity of neighbouring patches, above and below too, and of all others:")
 for name, three in {"digits, std 0.5": runs["1d"], "digits, std 0.02": small_start}.items():
     for _, p, accuracy in three:
-        side_by_side, apart = neighbours_similarity(p["pos"])
-        print(f"{name:16} {side_by_side:z6.2f} {apart:z6.2f}   test accuracy {accuracy:.1%}")
+        neighbours, apart = neighbours_similarity(p["pos"])
+        print(f"{name:16} {neighbours:z6.2f} {apart:z6.2f}   test accuracy {accuracy:.1%}")
 print("{:16} {:z6.2f} {:z6.2f}".format("MNIST", *neighbours_similarity(mnist)))
 
 # %% [markdown]
-# The MNIST model has found out by itself that images have two dimensions: a patch's row is most like its neighbours' rows. In the small model
-# neighbours are *less* alike than patches farther apart, in all three seeds, and it makes more mistakes than with the start of 0.5. (For images of
-# another size a table is resized: [notebook 13](13_real_weights.ipynb).)
+# The MNIST model has found out by itself that images have two dimensions: away from the border, a patch's row is most like its neighbours' rows. In
+# the small model neighbours are *less* alike than patches farther apart, in all three seeds, and it makes more mistakes than with the start of 0.5.
 #
 # ## Tables that nobody learns
 #
@@ -296,7 +295,8 @@ def integers(tokens, dim):
 def after_norm(position, pairs=1_000):
     """The mean cosine of two random patches, after this position [D] was added and LayerNorm applied."""
     D = len(position)
-    a, b = (layer_norm(rng.standard_normal((pairs, D)) + position, layer_norm_init(None, D))[0] for _ in range(2))
+    fresh = layer_norm_init(rng, D)  # gamma 1, beta 0
+    a, b = (layer_norm(rng.standard_normal((pairs, D)) + position, fresh)[0] for _ in range(2))
     return ((a * b).sum(axis=-1) / D).mean()  # LayerNorm leaves each with the length sqrt(D)
 
 
@@ -329,7 +329,7 @@ figure
 
 # %% [markdown]
 # Why sine *and* cosine? Because then a shift is a rotation: going on by $k$ turns each hand by the angle $\omega_i k$, wherever it stands. So "five
-# to the right" is one linear map, which a layer can learn. Below, that rotation; then the best matrix (least squares) for the first pair of columns,
+# to the right" is one linear map, which a layer can be. Below, that rotation; then the best matrix (least squares) for the first pair of columns,
 # and for its sine alone.
 
 
@@ -383,7 +383,7 @@ exercises.check("grid_position_backward", my_grid_position_backward)
 # $$ dX_{\mathrm{column}, j} = \sum_{\mathrm{row}} dU_{\mathrm{row}, \mathrm{column}, j}, \qquad
 #    dY_{\mathrm{row}, j} = \sum_{\mathrm{column}} dU_{\mathrm{row}, \mathrm{column}, D/2 + j} $$
 #
-# The grid is square, so nothing crashes when the two sums are exchanged. `edited` takes the package's function and changes these two:
+# The grid is square, so nothing crashes when the two sums are exchanged, as `edited` does in the package's function:
 
 # %%
 print(exercises.source(grid_position_backward))
@@ -431,7 +431,7 @@ figure
 # ## Relative positions
 #
 # What counts is perhaps not where tokens $t$ and $s$ are, but how far apart (Shaw et al. 2018). Then nothing is added to tokens. Each offset $s - t$
-# has a learned vector $r_{s-t}$, which is used as an extra key (the paper's appendix D.4); every head has its own $D_h$ columns of $r$:
+# has a learned vector $r_{s-t}$, which is used as an extra key (the ViT paper's appendix D.4); every head has its own $D_h$ columns of $r$:
 #
 # $$ \mathrm{scores}_{ts} = \frac{q_t \cdot k_s + q_t \cdot r_{s-t}}{\sqrt{D_h}} $$
 #
@@ -450,8 +450,8 @@ offsets, _ = relative_bias(np.ones((1, 1, 5, 1)), np.arange(-4.0, 5)[None, :, No
 print(offsets[0, 0].astype(int))
 
 # %% [markdown]
-# The offsets run along the sequence, as in the paper: patch 2 ends the first row of the grid and patch 3 begins the second, and their offset is 1, as
-# if they were neighbours. The class token has to have some offset, which the paper does not name; here it stands at position 0.
+# The offsets run along the sequence, as in the ViT paper: patch 2 ends the first row of the grid and patch 3 begins the second, and their offset is
+# 1, as if they were neighbours. The class token has to have some offset, which the paper does not name; here it stands at position 0.
 #
 # **Exercise.** The way back.
 
@@ -491,13 +491,11 @@ relative_wrong = [row.name for row in relative_broken.rows if row.error > relati
 print("forgotten, wrong:", relative_wrong)
 
 # %% [markdown]
-# Wrong is everything that the queries are made from, and nothing else.
-#
 # ## Which kind is best?
 #
-# [The lab](../docs/lab.md#do-positions-matter-and-which-kind) trains them on MNIST with five seeds: without positions 94.69 %, with any of ten kinds
-# and places 98.4 to 98.7 %, and no difference between them is shown. In the paper's table 8 (appendix D.4; ViT-B/16, a linear map fitted to five
-# ImageNet images of each class) accuracy is 61.4 % without, 64.0 to 64.3 % with them.
+# [The lab](../docs/lab.md#do-positions-matter-and-which-kind) trains models on MNIST with five seeds: without positions 94.69 %, with any of ten kinds
+# and places 98.4 to 98.7 %, and no difference between them is shown. In the ViT paper's table 8 (appendix D.4; ViT-B/16, a linear map fitted to five
+# photographs of each of ImageNet's 1,000 classes) accuracy is 61.4 % without, 64.0 to 64.3 % with them.
 #
 # `position_at` says where positions are added: at the **stem**, before the first block, as here, or in every block, from a table for each or one that
 # all share. Which gradient does a shared table get, and what does the check say if only the last block's is kept?
@@ -561,6 +559,7 @@ rotary_scores = rotary(query)[0] @ rotary(key)[0].T  # [T, S]
 spread = max(np.ptp(np.diagonal(rotary_scores, offset)) for offset in range(-7, 8))
 print(rotary_scores.round(2)[:4, :4])
 print(f"along each offset s - t, the scores differ by {spread:.0e}; in all, by {np.ptp(rotary_scores):.2f}")
+print("so they know the offset, and nothing else of the positions")
 
 # %% [markdown]
 # ## What we know now

@@ -1,12 +1,10 @@
 # %% [markdown]
 # # LayerNorm and GELU: what happens to a token on its own
 #
-# **The question.** In attention the tokens talk to each other. What else does an encoder block do with them, and what keeps a token's numbers in a
+# **The question.** In attention the tokens talk to each other. What else does a block do with them, and what keeps a token's numbers in a
 # range that the next layer can use?
 #
-# **LayerNorm** brings every token to the same mean and spread. **GELU** is a function that is not linear. Both act on each token alone.
-#
-# The coloured parts are what this notebook is about:
+# **LayerNorm** brings every token to the same mean and spread. **GELU** is a function that is not linear.
 
 # %%
 from tinyvit.viz import TreeView, overview
@@ -34,13 +32,13 @@ from tinyvit.viz.picture import BLUE, ORANGE, new_figure, plain
 
 rng = np.random.default_rng(0)
 tokens = np.array([[-6.0], [0], [3], [5]]) + np.array([[1.0], [3], [0.5], [0.1]]) * rng.standard_normal((4, 256))
-fresh = {"gamma": np.ones(256), "beta": np.zeros(256)}
+fresh = {"gamma": np.ones(256), "beta": np.zeros(256)}  # both are explained below
 normed, _ = layer_norm(tokens, fresh)
 
 figure = new_figure(7.5, 1.8)
 for axes, array, title in zip(figure.subplots(1, 2), (tokens, normed), ("before", "after"), strict=True):
     for number, token in enumerate(array):
-        axes.plot(token, np.full(256, number), "|", color=(BLUE, ORANGE)[number % 2], markersize=9, alpha=0.5)
+        axes.plot(token, np.full(256, number), "|", color=BLUE, markersize=9, alpha=0.5)
     axes.set(yticks=range(4), yticklabels="ABCD", ylim=(3.5, -0.5), xlabel="value of a feature", title=title)
     plain(axes)
 print("before: means", tokens.mean(axis=1).round(2), "standard deviations", tokens.std(axis=1).round(2))
@@ -61,7 +59,7 @@ print(exercises.source(layer_norm))
 
 # %% [markdown]
 # (`row_sums(x)` sums along the last axis, `row_dots(x, y)` sums the products $x_i y_i$; `rstd` is the reciprocal standard deviation,
-# $1/\sqrt{v + \varepsilon}$.) Three details matter.
+# $1/\sqrt{v + \varepsilon}$.)
 #
 # **First: over what is summed?** Of two images with three tokens each, one token is changed. Which of the other five results change? And if mean and
 # variance were taken over all tokens of the batch, as in batch normalisation (Ioffe and Szegedy 2015)?
@@ -90,7 +88,6 @@ TreeView(x=x, p=p, y=y, c=c)
 
 # %% [markdown]
 # The sums run over the features of one token, so no other token notices. Over the batch, an image's result depends on the images beside it.
-# ([Convolution first](17_convolution_first.ipynb) draws who shares a mean with whom.)
 #
 # **Second: divide by $D$ or by $D - 1$?** With $D = 768$, would anybody see it?
 
@@ -133,7 +130,7 @@ print(f"a constant token, eps outside the root: 1 / (sqrt(v) + eps) = {1 / (math
 # $$ m_i = x_i - \mu, \qquad v = \frac{1}{D} \sum_i m_i^2, \qquad r = (v + \varepsilon)^{-1/2}, \qquad \hat{x}_i = m_i\, r, \qquad y_i = \gamma_i \hat{x}_i + \beta_i. $$
 #
 # As [before](02_a_layer_and_its_gradient.ipynb), the upstream gradient $dy$ is random, the loss is $\mathcal{L} = \sum dy\,y$, and each derived line is
-# compared with measured slopes. (`numeric_gradient` moves an array's entries in place; the losses below read it, and have no arguments.)
+# compared with measured slopes. (`numeric_gradient` moves the entries of an array in place, and calls a loss without arguments, which reads that array.)
 
 # %%
 eps = 1e-6
@@ -250,8 +247,7 @@ apart = abs(dx - layer_norm_backward(dy, p, c)[0]).max()
 print(f"line 6 less line 5 {abs(dx - dx_steps).max():.0e}, less the package {apart:.0e}")
 
 # %% [markdown]
-# The package's function is line 6; `column_sums` adds over all tokens. [Another way to the same line](../docs/derivations/layer_norm.md) is by the
-# Jacobian.
+# The package's function is line 6 ([another way to it](../docs/derivations/layer_norm.md)); `column_sums` adds over all tokens.
 
 # %%
 print(exercises.source(layer_norm_backward))
@@ -311,7 +307,7 @@ figure
 # %% [markdown]
 # ## Break it
 #
-# The mean is easily forgotten on the way back. Then this is returned:
+# The mean is easily forgotten on the way back:
 
 
 # %%
@@ -420,7 +416,7 @@ print()
 print(exercises.source(gelu_backward))
 
 # %% [markdown]
-# The forward pass keeps the derivative, so one `gelu_backward` serves both forms.
+# (In `gelu`, `dydx` begins as $\varphi$, and `cdf` ends as $y$.) The forward pass keeps the derivative, so one `gelu_backward` serves both forms.
 #
 # **Exercise: the other form.** The tanh form above, and its derivative by the same two rules ($\tanh' = 1 - \tanh^2$):
 
@@ -433,7 +429,7 @@ def my_gelu_tanh(x):
 exercises.check("gelu_tanh", my_gelu_tanh)
 
 # %% [markdown]
-# (Derived on [GELU's page](../docs/derivations/gelu.md).) Next, both activations' derivatives. What slope will be measured for ReLU at its kink, and
+# (Derived [here](../docs/derivations/gelu.md).) Next, both activations' derivatives. What slope will be measured for ReLU at its kink, and
 # what will a gradient check say?
 
 
@@ -458,18 +454,18 @@ for h in (1e-2, 1e-4, 1e-6):
     print(f"at x = 0, h = {h:g}: ReLU {at_zero[0]}, GELU {at_zero[1]:.9f}")
 kink = tinyvit.gradcheck(relu, relu_backward, np.array([0.0, 1.0]))
 row = kink.rows[0]
-print(
-    f"gradient check of ReLU at x = 0: {row.analytic:.4f}, measured {row.numeric:.4f}, half of upstream; ok: {kink.ok}"
-)
+print("gradient check of ReLU at x = 0, with a random upstream gradient:", end=" ")
+print(f"{row.analytic:.4f}, measured {row.numeric:.4f}; ok: {kink.ok}")
 figure
 
 # %% [markdown]
-# A slope measured to both sides is the mean of ReLU's two slopes, for every $h$; the code says 0, and the check fails. GELU's slope there is truly
-# one half. For every negative $x$, ReLU's gradient is exactly 0, so nothing before it learns from this number; GELU's is 0 only at its lowest point.
+# A slope measured to both sides is the mean of ReLU's two slopes, for every $h$; the code says 0, and the check fails. GELU's slope there is one
+# half. For every negative $x$, ReLU's gradient is exactly 0, so nothing before it learns from this number; GELU's is 0 at its
+# lowest point, and nearly 0 far out.
 #
 # ## The MLP
 #
-# Two linear layers with a GELU between them: from $D$ features to $M$, usually $4D$, and back.
+# Two linear layers with a GELU between them: from $D$ features to $M$, in [ViT's sizes](07_the_vision_transformer.ipynb) $4D$, and back.
 
 # %%
 wide = mlp_init(rng, D, 4 * D, dtype="float64")
@@ -483,8 +479,7 @@ print(f"\nViT-B, each block: {in_mlp:,} parameters in the MLP, {in_attention:,} 
 TreeView(x=x, p=wide, y=y, c=c_mlp)
 
 # %% [markdown]
-# (`ACTIVATIONS` is a table of the two GELUs and ReLU; `dropout` is off without masks.) Nothing here looks at another token: permute the tokens, and
-# the results are permuted.
+# (`ACTIVATIONS` is a table of the two GELUs and ReLU; `dropout` is off without masks.) Permute the tokens, and the results are permuted:
 
 # %%
 order = np.array([2, 0, 1])
@@ -529,8 +524,8 @@ exercises.grade(rms_norm, my_rms_norm_backward, x, {"gamma": p["gamma"]})
 # %% [markdown]
 # ## What we know now
 #
-# LayerNorm puts each token's features to mean 0 and variance 1, and lets no gradient through that would only shift or stretch the token. GELU is a
-# smooth gate. The MLP is two linear layers with that gate between them.
+# LayerNorm brings each token's features to mean 0 and variance 1, before $\gamma$ and $\beta$, and lets no gradient through that would only shift or
+# stretch the token. GELU is a smooth gate. The MLP is two linear layers with that gate between them.
 
 # %%
 assert max(differences.values()) < 1e-8

@@ -4,7 +4,7 @@
 # **The question.** We have patches, attention, heads, positions, LayerNorm, GELU. How do they make one model, and how does a gradient find its
 # way back through all of it?
 #
-# The coloured parts are what this notebook is about; every other part you know.
+# (Orange is the class token's row.)
 
 # %%
 from tinyvit.viz import overview
@@ -109,7 +109,7 @@ def lines(function, *words):
 print(lines(vit, 'c["patch"]', 'c["cls"]', 'c["pos"]'))
 
 # %% [markdown]
-# (`kind`, `eps`, `rows`, `masks` are settings, explained below. By default `position` is `learned_position`.)
+# (`rows`, `masks` and `attention` are settings, explained below; `kind` and `eps` you know. By default `position` is `learned_position`.)
 #
 # $$ \mathbf{z}'_\ell = \mathrm{MSA}(\mathrm{LN}(\mathbf{z}_{\ell-1})) + \mathbf{z}_{\ell-1}, \qquad \ell = 1, \ldots, L \qquad (2) $$
 
@@ -134,8 +134,7 @@ print("\nclass_readout:")
 print(lines(class_readout, 'c["class_row"]', 'c["ln"]'))
 
 # %% [markdown]
-# In (2) tokens talk to each other: only in MSA do numbers of one token reach another. In (3) each token [is on its
-# own](06_layer_norm_and_gelu.ipynb).
+# Only in MSA, in (2), do numbers of one token reach another. In (3) each token [is on its own](06_layer_norm_and_gelu.ipynb).
 #
 # ## The residual stream
 #
@@ -181,7 +180,7 @@ left.set_ylabel("mean norm of a row")
 figure
 
 # %% [markdown]
-# A branch may add as much as there was, but it overwrites nothing: the stream stays in the sum.
+# A branch may add more than there was, but it overwrites nothing: the stream stays in the sum.
 #
 # ## The block, whole
 
@@ -195,20 +194,21 @@ print(exercises.source(encoder_block))
 #
 # ## The model, whole
 #
-# The model, whole, is `four_equations`, at the top. [vit.py](../tinyvit/models/vit.py) has the same lines, which also write a cache and read settings.
-# What it has besides, in `vit` and in its loop over the blocks, `encoder`:
+# [vit.py](../tinyvit/models/vit.py) has the lines of `four_equations`, which also write a cache and read settings. What it has besides, in `vit` and
+# in its loop over the blocks, `encoder`:
 
 # %%
 print(lines(vit, 'c["dropout"]', "keep = ", 'c["blocks"]', 'c["pre_logits"]'))
 print("\nencoder:")
-print(lines(encoder, "choices = ", "rows = ", "shape = ", "forward = ", "run_block("))
+print(lines(encoder, "choices = ", "rows = read", "run_block("))
 
 # %% [markdown]
-# `keep_cache=False` throws each block's cache away, for prediction. `choices` are a block's settings; by default, `block` is `encoder_block`.
-# `pre_logits` is one more layer before the head, which in the paper is "a MLP with one hidden layer at pre-training time and [...] a single linear layer
-# at fine-tuning time" (section 3.1). Ours is the second.
+# `keep_cache=False` throws each block's cache away, for prediction; `freeze` leaves the first blocks out in training. `forward` is `encoder_block`
+# with its settings, among them `choices` and `rows`. `pre_logits` is one more layer before the head, which in the paper is "a MLP with one hidden layer
+# at pre-training time and [...] a single linear layer at fine-tuning time" (section 3.1; fine-tuning is further training, on other data). Ours is
+# the second.
 #
-# Nobody reads the patch rows of the last block's output. There `all_rows=False` computes the class row alone; the results agree:
+# Nobody reads the patch rows of the last block's output. There `all_rows=False` computes the class row alone (`read` is 1); the results agree:
 
 # %%
 p64 = trees.map(lambda leaf: leaf.astype(np.float64), p)
@@ -236,7 +236,7 @@ print(f"logits differ by {abs(whole - short).max():.0e}, gradients by {largest:.
 # biases, class token and head are zero, gamma is one. So it is in [the paper's
 # code](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_vit.py), but for the MLP's biases, which are tiny.
 #
-# Break it: with matrices three times too small or too large, how large are the tokens after 1, 2, 6 and 12 linear layers, and blocks?
+# Break it: with matrices three times too small or too large, what standard deviation have the tokens after 1, 2, 6 and 12 linear layers, and blocks?
 
 
 # %%
@@ -261,13 +261,13 @@ for factor in (1 / 3, 1, 3):
 
 # %% [markdown]
 # Through a chain of linear layers, numbers vanish or explode. In a block LayerNorm comes first, so what a branch adds does not depend on the stream's
-# size: with small matrices it is next to nothing; with large ones it is much larger than the tokens.
+# size: with small matrices it is next to nothing, with large ones it is large, in the first block as in the second.
 #
 # ## The head starts at zero
 #
-# For fine-tuning, that is, further training on other data, the paper attaches a new head of zeros (section 3.2); here training from scratch begins
-# with one, too. All logits are zero, and the first loss is $\ln K$. The gradient that goes down to the blocks, $dy = d\mathrm{logits}\; w^\top$ with
-# $w = 0$, is zero: in its first step, the head learns alone.
+# For fine-tuning the paper attaches a new head of zeros (section 3.2); here training from scratch begins with one, too. All logits are zero, and the
+# first loss is $\ln K$. The gradient that goes down to the blocks, $dy = d\mathrm{logits}\; w^\top$ with $w = 0$, is zero: in its first step, the head
+# learns alone.
 
 # %%
 new = tinyvit.vit_init(np.random.default_rng(0), config)
@@ -282,14 +282,12 @@ for name in ("patch", "blocks", "ln", "head"):
 # ## The cache is the trace
 #
 # Everything the forward pass has remembered is in `c`, a tree of arrays, named as in the lines that wrote them. Parameters and gradients are trees
-# of the same names. Each opens at a click:
+# of the same names:
 
 # %%
 TreeView(p=new, c=c_new, g=g_new)
 
 # %% [markdown]
-# Whoever wants to know what a model did reads its cache: [looking inside](11_looking_inside.ipynb) does nothing else.
-#
 # ## Every tensor
 #
 # Other tensors pass and are not kept. `tinyvit.shapes` lists all, with parameters, multiply-adds and bytes. A few, for digits and for ViT-B/16, for
@@ -302,7 +300,7 @@ listed = [
     "cls",
     "pos",
     "blocks/0/msa/q",
-    "blocks/0/msa/att/a",
+    "blocks/0/msa/att/scores",
     "blocks/0/mlp/fc1",
     "blocks/0/z",
     "class_row",
@@ -310,10 +308,10 @@ listed = [
 ]
 for name in ("digits", "B/16"):
     summary = tinyvit.shapes(tinyvit.PRESETS[name])
-    print(f"{name:18} {'shape':>20} {'parameters':>11} {'multiply-adds':>14}")
+    print(f"{name:23} {'shape':>20} {'parameters':>11} {'multiply-adds':>14}")
     for row in summary:
         if row.name in listed:
-            print(f"{row.name:18} {list(row.shape)!s:>20} {row.parameters:>11,} {row.multiply_adds:>14,}")
+            print(f"{row.name:23} {list(row.shape)!s:>20} {row.parameters:>11,} {row.multiply_adds:>14,}")
 
 # %% [markdown]
 # `tinyvit shapes B/16 --figure` draws [the dataflow](../docs/figures/dataflow.svg).
@@ -354,7 +352,7 @@ for name, number in by_hand(b16).items():
 counts = {
     name: (sum(by_hand(c).values()), tinyvit.parameter_count(c))
     for name, c in tinyvit.PRESETS.items()
-    if type(c) is tinyvit.ViTConfig
+    if type(c) is tinyvit.ViTConfig  # not the Swins and the hybrids
 }
 table_1 = {"B/16": "Base, 86M", "L/16": "Large, 307M", "H/14": "Huge, 632M"}  # as printed there
 print("         L     D     M  heads      formula      counted  the paper")
@@ -435,7 +433,7 @@ for row in report.rows:
 #
 # ## Break it
 #
-# Forget a residual connection, on the way back only: `edited` changes the line `dz = dy + dz` to `dz = dy`. All shapes stay right.
+# Forget a residual connection, on the way back only: `edited` changes the line `dz = dy + dz` to `dz = dy`.
 
 # %%
 forgetful_backward = edited(encoder_block_backward, ("dz = dy + dz", "dz = dy"))
@@ -444,9 +442,9 @@ broken = tinyvit.gradcheck(case.forward, forgetful_backward, *case.inputs, **cas
 print(broken)
 
 # %% [markdown]
-# Read the table as a trace. The MLP and its LayerNorm are right; attention, its LayerNorm and the input are wrong (but for `k/b`, whose gradient is
-# zero in any case). The backward pass runs from the MLP to attention, so the mistake lies between them: in the line that we changed. Before you read
-# on: which rows would be wrong if we forgot the other residual connection, in the function's last line but one?
+# The MLP and its LayerNorm are right; attention, its LayerNorm and the input are wrong (but for `k/b`, whose gradient is
+# zero in any case). The backward pass runs from the MLP to attention, so the mistake lies between them: in the line that we changed. Which
+# rows would be wrong if we forgot the other residual connection, in the function's last line but one?
 
 # %%
 forgetful_too = edited(encoder_block_backward, ("dy[:, : dz.shape[1]] += dz", "pass"))
@@ -472,7 +470,7 @@ bare_block_backward = edited(
 
 
 def up_and_down(block, block_backward, depth=12, D=64, T=17):
-    """For each block: how much the tokens differ, the gradient's norm, and that of the query matrix."""
+    """For each block: how much tokens differ, the norms of its and its query matrix's gradient, 1/std in LayerNorm."""
     rng = np.random.default_rng(0)
     blocks = [encoder_block_init(rng, D, 4 * D, dtype="float64") for _ in range(depth)]
     z, dy, caches, differ, found = rng.standard_normal((4, T, D)), rng.standard_normal((4, D)), [], [], []
@@ -483,7 +481,7 @@ def up_and_down(block, block_backward, depth=12, D=64, T=17):
     dz = class_row_backward(dy / np.linalg.norm(dy), {"z": z})
     for p, c in zip(reversed(blocks), reversed(caches), strict=True):
         dz, g = block_backward(dz, p, c)
-        found.insert(0, (np.linalg.norm(dz), np.linalg.norm(g["msa"]["q"]["w"])))
+        found.insert(0, (np.linalg.norm(dz), np.linalg.norm(g["msa"]["q"]["w"]), c["ln1"]["rstd"].mean()))
     return np.column_stack([differ, found])
 
 
@@ -492,9 +490,9 @@ without = up_and_down(bare_block, bare_block_backward)
 bare_report = tinyvit.gradcheck(bare_block, bare_block_backward, *case.inputs, **case.keywords)
 print(f"gradient check without residual connections: worst error {bare_report.worst_error:.1e}, ok: {bare_report.ok}")
 for name, measured in (("with", with_residual), ("without", without)):
-    print(
-        f"{name:7}: gradient of the input of block 12 {measured[-1, 1]:.2f}, 6 {measured[5, 1]:.2f}, 1 {measured[0, 1]:.2f}"
-    )
+    of_12, of_6, of_1 = measured[[11, 5, 0], 1]
+    print(f"{name:7}: gradient of the input of block 12 {of_12:.2f}, 6 {of_6:.2f}, 1 {of_1:.2f}", end="; ")
+    print(f"1/std, from block 2 on: {measured[1:, 3].min():.1f} to {measured[1:, 3].max():.1f}")
 
 figure = new_figure(7.5, 2.7)
 titles = ("how much tokens differ", "gradient of the block's input", "gradient of the query matrix")
@@ -511,7 +509,7 @@ figure
 # %% [markdown]
 # Read the middle from right to left, as the gradient goes. With residual connections it grows: every block hands on what it got and adds what came
 # through its branches. Without, it drops to a fraction, but not to nothing: LayerNorm multiplies the gradient by $1/\mathrm{std}$ ([notebook
-# 6](06_layer_norm_and_gelu.ipynb)), which is large where tokens are small.
+# 6](06_layer_norm_and_gelu.ipynb)), here about 2.
 #
 # The harm is on the left. Attention averages tokens: after a few blocks without residual connections they are all the same (Dong et al. 2021, [arXiv
 # 2103.03404](https://arxiv.org/abs/2103.03404), prove it for attention alone). Then it makes no difference where a query looks, and the query matrix
@@ -574,7 +572,8 @@ for (name, values), style, colour in zip(measured.items(), ("o-", "s--"), (BLUE,
         panels[0].plot(range(1, depth + 2), values[depth][:-2], style, color=colour, markersize=3, label=label)
     for axes, place in zip(panels[1:], (-2, -1), strict=True):
         axes.plot(depths, [values[depth][place] for depth in depths], style, color=colour, markersize=4)
-panels[0].set(xlabel="block, of 2, 6, 12; last the top", xticks=(1, 4, 8, 12))
+panels[0].set(xlabel="block, in stacks of 2, 6, 12\n(last point: the top)", xticks=(1, 4, 8, 12))
+panels[0].xaxis.label.set_size(9)
 titles = "gradient of the block's input", "gradient of the last block's fc2", "variance of the tokens on top"
 for axes, title in zip(panels, titles, strict=True):
     axes.set_title(title, fontsize=9)
@@ -586,16 +585,17 @@ panels[0].legend(fontsize=8)
 for name, values in measured.items():
     print(f"{name}, 12 blocks: dz from the top down", values[12][:-2][::-1].round(2))
 variances = np.array([measured["pre-norm"][depth][-1] for depth in depths])
-print("pre-norm, variance on top:", variances.round(1), " 1 / root:", (variances**-0.5).round(2))
+print(f"pre-norm, variance on top of {depths} blocks:", variances.round(1), end="  ")
+print("1 / root:", (variances**-0.5).round(2))
 last_of_12_over_2 = {name: values[12][-2] / values[2][-2] for name, values in measured.items()}
 print("gradient of the last fc2, 12 blocks over 2:", {name: f"{r:.2f}" for name, r in last_of_12_over_2.items()})
 figure
 
 # %% [markdown]
 # In neither: block 1 gets as much as the top gave, or more (left). A pre-norm stream is a sum to which every block adds, so its variance grows with
-# each (right), and the LayerNorm on top divides the gradient by the root of it: for **all** blocks. Why does it not stay small down to block 1? On
-# the way down each block adds what comes through its branches, and more where the stream's variance is small. The *last* block has only the division:
-# its gradient shrinks as the model gets deeper, and post-norm's does not (middle).
+# each (right), and the LayerNorm on top divides the gradient by the root of it: for **all** blocks. Why does the gradient not stay small? On the way
+# down each block adds what comes through its branches, and more where the stream's variance is small, since LayerNorm divides by its root. The *last*
+# block has only the division: its gradient shrinks as the model gets deeper, and post-norm's does not (middle).
 #
 # Xiong et al. (2020, [arXiv 2002.04745](https://arxiv.org/abs/2002.04745)) derive a bound of this form, with the factor $1/\sqrt{L}$, and take it for
 # the reason why post-norm models need small learning rates at first ([warm-up](09_training.ipynb)). [The paper
@@ -657,6 +657,7 @@ assert report.ok and not broken.ok and not other.ok and bare_report.ok and post_
 assert abs(np.array(sizes[1]) - 1).max() < 2.5 and sizes[1 / 3][-1][0] < 1e-4 < 1e4 < sizes[3][-1][0]
 assert [row.name for row in other.rows if row.error > other.rtol] == ["z"]
 assert without[-1, 0] < 1e-3 < with_residual[-1, 0] and without[-1, 2] < 1e-6 < with_residual[-1, 2]
+assert without[1:, 3].min() > 1.5 and without[1:, 3].max() < 3 and with_residual[1:, 3].max() < 1
 assert last_of_12_over_2["pre-norm"] < 0.55 and last_of_12_over_2["post-norm"] > 0.9
 assert all(values[depth][0] > values[depth][-3] for values in measured.values() for depth in depths)
 assert np.isclose(measured["pre-norm"][12][-3], variances[-1] ** -0.5, rtol=0.05)
