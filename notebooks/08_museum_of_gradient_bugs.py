@@ -29,7 +29,7 @@ overview(*PARTS, backward=True)
 
 # %% [markdown]
 # On show are backward passes of this package, each with one mistake that is easily made. The gradient check of [notebook
-# 2](02_a_layer_and_its_gradient.ipynb) says *which* tensor is wrong and *by how much*. The line is for you to find.
+# 2](02_a_layer_and_its_gradient.ipynb) says *which* tensor is wrong and *by how much*.
 #
 # Each exhibit takes the place of the right function for five epochs, that is, five times through the handwritten
 # digits. (How models are trained, and what `ema_decay` is: [next notebook](09_training.ipynb).) How many of the broken models end within 5 points of
