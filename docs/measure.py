@@ -117,10 +117,19 @@ def allowed():
 
 
 def speed():
-    """The table of the benchmark."""
+    """The tables of the benchmark: this machine's anew, those of others as they were."""
     rows, where = benchmark("PyTorch")
-    replace(DOCS / "speed.md", "speed", [*table(rows, tuple(rows[0])), "", where])
-    readme.keep("speed", {"where": where, "rows": rows})
+    processor, cores, *_ = machine().split(", ")
+    name = f"{re.sub(r'[(]R[)]| Processor', '', processor)}, {cores}"
+    measured = readme.numbers()["speed"] | {name: {"where": where, "rows": rows}}
+    lines = [line for known in measured.values() for line in (*table_of(known), "")]
+    replace(DOCS / "speed.md", "speed", lines[:-1])
+    readme.keep("speed", measured)
+
+
+def table_of(known):
+    """A kept benchmark, and where it was measured."""
+    return [*table(known["rows"], tuple(known["rows"][0])), "", known["where"]]
 
 
 def pyramids():
