@@ -6,6 +6,7 @@
     python docs/measure.py sequences     tinyvit bench transformer seq2seq ... --cores 1 -> docs/speed.md
     python docs/measure.py large_training   tinyvit bench B/16-train --cores 2 -> docs/speed.md
     python docs/measure.py ablation      the time of S without each cause of its speed -> docs/speed.md
+    python docs/measure.py operations    the functions of S beside PyTorch's, one by one -> docs/speed.md
     python docs/measure.py long          attention over many tokens, whole and in blocks -> docs/speed.md
     python docs/measure.py ranks         1, 2, 4 ranks over MPI beside worker processes, and bytes -> docs/speed.md
     python docs/measure.py fine_tuning   steps with frozen blocks, with recomputed ones -> docs/speed.md
@@ -52,7 +53,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from docs import ablation, asked, commands, fine_tuning, long, patterns, ranks, readme, records
+from docs import ablation, asked, commands, fine_tuning, long, operations, patterns, ranks, readme, records
 from docs.readme import DOCS, LAB, PRESETS, RECORDS, TEXTS, TRAINED, replace
 from tests.browser import BROWSER, OPTIONS, driven
 from tests.package_layers import PACKAGES, ROOT, imports, modules
@@ -616,6 +617,7 @@ ALONE = {  # what needs no more words
     "live_times": live_times,
     "large_training": large_training,
     "ablation": ablation.write,
+    "operations": operations.write,
     "long": long.write,
     "ranks": ranks.write,
     "trials": records.write,
