@@ -77,10 +77,10 @@ figure.set_size_inches(6.5, 2.6)
 figure
 
 # %% [markdown]
-# On the left, the loss falls. The orange one is, for one image, minus the natural logarithm of the probability that the model gives to the right
-# class, in nats: 0 where it is sure and right. On the right, the share of right answers rises. The orange lines are measured on **validation**
-# images, a tenth, held out of training, with a running average of the parameters, which is also what `fit` returns. The blue loss is higher for
-# several reasons; [training](09_training.ipynb) takes them apart.
+# On the left, the loss falls. The orange one is the mean of minus the natural logarithm of the probability that the model gives to the right class,
+# in nats: 0 where it is sure and right. On the right, the share of right answers rises. The orange lines are measured on **validation** images, a
+# tenth, held out of training, with a running average of the parameters, which is also what `fit` returns. Several things, smoothed labels among them,
+# raise the blue loss; [training](09_training.ipynb) takes them apart.
 #
 # ## Look
 #
@@ -249,8 +249,8 @@ print(report)
 # the larger of the two (or by 0.01, if both are smaller); shown is the worst entry, and $10^{-7}$ is allowed
 # ([why](02_a_layer_and_its_gradient.ipynb)).
 #
-# Now break it. Here $x$ is $[2, 3, 5]$, so it has six rows of five numbers. Each of them meets the same $b$, so the gradient of $b$ is a sum over
-# rows. Suppose we had taken the mean, which has the same shape and does not crash:
+# Now break it. Here $x$ is $[2, 3, 5]$, so it has six rows of five numbers. Each row meets the same $b$, so the gradient of $b$ is a sum over rows.
+# Suppose we had taken the mean, which has the same shape and does not crash:
 
 
 # %%

@@ -134,7 +134,7 @@ print("digits ", list(digits.shape), " ->", list(cut.shape), "   and back, to th
 # ## Break it
 #
 # What if the two axes do not change places? Every shape is right, and no function complains. But a "patch" is now a strip of 256 pixels that follow
-# each other in memory: a row of the image, and a bit of the next. On the right, such strips are put together as if they were patches:
+# each other in memory: parts of two rows, one below the other. On the right, such strips are put together as if they were patches:
 
 # %%
 strips = images.reshape(1, 196, 768)  # patchify without its swapaxes: two reshapes are one
@@ -191,7 +191,7 @@ for stage in shapes["B/16"]:
 # ## A coincidence that hides a mistake
 #
 # For B/16 a patch has $16 \cdot 16 \cdot 3 = 768$ numbers, and the width is 768 as well. What happens if the projection is forgotten? In the next
-# cell the raw patches go straight on to the class token and into an encoder block.
+# cell the raw patches go straight on to the class token and into a block.
 
 # %%
 from tinyvit.layers.encoder_block import encoder_block, encoder_block_init
@@ -381,8 +381,8 @@ print(f"(the class token is left out: it adds {(N + 1) ** 2 / N**2 - 1:.1%} to t
 print(f"that is {pixels**2 // N**2:,} times as many: {pixels // N} pixels to a patch, squared")
 
 # %% [markdown]
-# And the time? One head of width 64, with random queries, keys and values (only their sizes count here). From 196 to 784 tokens, four times as many:
-# how many times as long does it take?
+# And the time? One head of width 64, with random input (only its size counts here). From 196 to 784 tokens, four times as many: how many times as
+# long does it take?
 
 # %%
 import time

@@ -120,7 +120,7 @@ figure
 
 # %% [markdown]
 # On the left, one weight varies, and the dashed line has the slope that was measured. On the right, two weights vary, and lines connect places of
-# equal loss, darker where it is lower. The arrow points against the gradient. It crosses the lines at right angles, and no direction leads down
+# equal loss, darker where it is lower. The arrow points against the gradient. It leaves its line at a right angle, and no direction leads down
 # faster: a small step $e$ changes the loss by $dw \cdot e$. That is 0 along the lines, and $|dw \cdot e| \le |dw|\,|e|$ (Cauchy and Schwarz), equal
 # only along $dw$.
 #
@@ -248,9 +248,8 @@ compare("line 4, x^T dy", x.T @ dy, loss_by_w)
 compare("line 5, sum of dy over rows", dy.sum(axis=0), loss_by_b)
 
 # %% [markdown]
-# If all axes differ, only one product of $dy$ and $w$ has $x$'s shape, so the shapes tell which it is. Now write the backward pass
-# ([how exercises are marked](00_start_here.ipynb)). In a Transformer $x$ is $[B, T, I]$, images by tokens by inputs: $B \cdot T$ rows to the matrix
-# product.
+# If all axes differ, only one product of $dy$ and $w$ has $x$'s shape, so the shapes tell which it is. Now write the backward pass ([how exercises
+# are marked](00_start_here.ipynb)). In a Transformer $x$ is $[B, T, I]$, images by tokens by inputs: the product sees $B \cdot T$ rows.
 
 
 # %%

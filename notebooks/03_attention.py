@@ -21,9 +21,9 @@ from tinyvit.viz.picture import BLUE, ORANGE, bare, new_figure, outline, plain, 
 overview("attention")
 
 # %% [markdown]
-# A small Vision Transformer is trained on handwritten digits. Then one patch (framed) asks all patches, itself included, and takes something from
-# each. The arrows come from the three others that it takes most from; in the second picture, the lighter a patch, the more is taken (each map has a
-# scale of its own). Then three more digits. (This is the first head of the second block; [heads](04_heads.ipynb) are the next notebook.)
+# A small Vision Transformer is trained on handwritten digits. Then one patch (framed) asks all tokens, itself included, and takes something from
+# each. The arrows come from the three other patches that it takes most from; in the second picture, the lighter a patch, the more is taken (each map
+# has a scale of its own). Then three more digits. (This is the first head of the second block; [heads](04_heads.ipynb) are the next notebook.)
 
 # %%
 rng = np.random.default_rng(0)
@@ -418,7 +418,7 @@ exercises.grade(tempered, my_tempered_backward, rng.standard_normal((2, 3, 5)), 
 # ## What we know now
 #
 # Attention is a weighted sum of values, and the weights come from comparing a query with keys; all three are linear functions of the tokens. The
-# scale keeps the scores at size 1, whatever the width. All of it has a gradient, which is checked.
+# scale keeps random scores at size 1, at any width. All of it has a gradient, which is checked.
 
 # %%
 assert np.isfinite(softmax(huge)[0]).all() and np.allclose(softmax(huge)[0].sum(axis=-1), 1)

@@ -267,8 +267,8 @@ print("plain reshape:", *seen[1], sep="\n")
 #
 # ## Side by side is not enough
 #
-# A last linear layer, the **output projection**, belongs to multi-head attention (Vaswani et al. 2017, section 3.2.2; semicolons stand between
-# columns):
+# A last linear layer, the **output projection**, belongs to multi-head attention (Vaswani et al. 2017, section 3.2.2; ViT's (8) has semicolons
+# between columns):
 #
 # $$ \mathrm{MSA}(\mathbf{z}) = [\mathrm{SA}_1(\mathbf{z}); \mathrm{SA}_2(\mathbf{z}); \cdots; \mathrm{SA}_k(\mathbf{z})]\, \mathbf{U}_{msa}
 #    \qquad (8) $$

@@ -35,9 +35,9 @@ rng = np.random.default_rng(0)
 overview("positions")
 
 # %% [markdown]
-# Two models are trained on handwritten digits ([how](09_training.ipynb)), one with **position embeddings** (explained below), the
-# other without, each from three random starts (seeds). Then each is shown a digit, and the same digit with its 16 patches shuffled. Does the model
-# without positions change its answer? And the other? (The bars are the **logits**, one number for each class.)
+# Two models are trained on handwritten digits ([how](09_training.ipynb)), one with **position embeddings** (explained below), the other without, each
+# from three random starts (seeds). Then the first of each is shown a digit, and the same digit with its 16 patches shuffled. Does the model without
+# positions change its answer? And the other? (The bars are the **logits**, one number for each class.)
 
 # %%
 data = tinyvit.load_data("digits")
@@ -245,10 +245,10 @@ print(f"added, and concatenated: {abs(added - concatenated).max():.0e} apart")
 # ## What has been learned?
 #
 # How similar is a patch's row of the table to every other's? Each square below belongs to one patch, and stands where that patch stands in the image;
-# its cells are the cosines between that patch's row and each row, exactly 1 for its own (the paper's figure 7, middle). On the right is the
-# package's own model, trained on [MNIST](../docs/live.md#the-model-it-brings-along). On the left is ours, with a table that starts with a
-# standard deviation of 0.02, as in [the paper's code](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_vit.py), and not
-# our preset's 0.5, which would hide what is learned.
+# its cells are the cosines between that patch's row and each row, exactly 1 for its own (the paper's figure 7, middle). On the right is the package's
+# own model, trained on [MNIST](../docs/live.md#the-model-it-brings-along). On the left is ours, with a table that starts with a standard deviation of
+# 0.02, as in [the paper's code](https://github.com/google-research/vision_transformer/blob/main/vit_jax/models_vit.py), and not our preset's 0.5,
+# with which MNIST's table started.
 
 # %%
 small_start = [train(seed, position_std=0.02) for seed in range(3)]
@@ -279,7 +279,8 @@ print("{:16} {:z6.2f} {:z6.2f}".format("MNIST", *neighbours_similarity(mnist)))
 
 # %% [markdown]
 # The MNIST model has found out by itself that images have two dimensions: away from the border, a patch's row is most like its neighbours' rows. In
-# the small model neighbours are *less* alike than patches farther apart, in all three seeds, and it makes more mistakes than with the start of 0.5.
+# our model with the start of 0.02, neighbours are *less* alike than patches farther apart, in all three seeds, and it makes more mistakes than with
+# 0.5.
 #
 # ## Tables that nobody learns
 #
@@ -295,7 +296,7 @@ def integers(tokens, dim):
 def after_norm(position, pairs=1_000):
     """The mean cosine of two random patches, after this position [D] was added and LayerNorm applied."""
     D = len(position)
-    fresh = layer_norm_init(rng, D)  # gamma 1, beta 0
+    fresh = layer_norm_init(rng, D)  # as before training
     a, b = (layer_norm(rng.standard_normal((pairs, D)) + position, fresh)[0] for _ in range(2))
     return ((a * b).sum(axis=-1) / D).mean()  # LayerNorm leaves each with the length sqrt(D)
 
@@ -406,7 +407,7 @@ print("exchanged, wrong:", grid_wrong)
 
 # %%
 G = 8
-N = G * G
+N = G * G  # patches, and the width too
 axis = sinusoidal_position(np.zeros((1, G, N // 2)), {})[0][0]
 tables = {
     "one-hot": np.eye(1 + N, N, k=-1),  # the class token's row is zero
@@ -435,8 +436,8 @@ figure
 #
 # $$ \mathrm{scores}_{ts} = \frac{q_t \cdot k_s + q_t \cdot r_{s-t}}{\sqrt{D_h}} $$
 #
-# The second part is a bias that is made from $q$. In the code, and below, $q$ is already divided by $\sqrt{D_h}$. The function computes the products of
-# each query with all $2T - 1$ offsets, and picks those that it needs (`_offsets` has their indices):
+# The second part is a bias that is made from $q$. In the code, and below, $q$ is already divided by $\sqrt{D_h}$. The function computes the products
+# of each query with all $2S - 1$ offsets (here $S = T$), and picks those that it needs (`_offsets` has their indices):
 
 # %%
 print(exercises.source(relative_bias))
@@ -493,9 +494,9 @@ print("forgotten, wrong:", relative_wrong)
 # %% [markdown]
 # ## Which kind is best?
 #
-# [The lab](../docs/lab.md#do-positions-matter-and-which-kind) trains models on MNIST with five seeds: without positions 94.69 %, with any of ten kinds
-# and places 98.4 to 98.7 %, and no difference between them is shown. In the ViT paper's table 8 (appendix D.4; ViT-B/16, a linear map fitted to five
-# photographs of each of ImageNet's 1,000 classes) accuracy is 61.4 % without, 64.0 to 64.3 % with them.
+# [The lab](../docs/lab.md#do-positions-matter-and-which-kind) trains models on MNIST with five seeds: without positions 94.69 %, with any of ten
+# kinds and places 98.4 to 98.7 %, and no difference between them is shown. In the ViT paper's table 8 (appendix D.4; ViT-B/16, a linear map of its
+# output fitted to five photographs of each of ImageNet's 1,000 classes) accuracy is 61.4 % without, 64.0 to 64.3 % with them.
 #
 # `position_at` says where positions are added: at the **stem**, before the first block, as here, or in every block, from a table for each or one that
 # all share. Which gradient does a shared table get, and what does the check say if only the last block's is kept?

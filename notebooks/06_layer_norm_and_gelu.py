@@ -224,7 +224,7 @@ exercises.check("layer_norm_backward", my_layer_norm_backward)
 #
 # $$ dr = \sum_i d\hat{x}_i\, m_i = \frac{1}{r} \sum_i d\hat{x}_i\, \hat{x}_i, $$
 #
-# and the second term of line 4, with $dv$ from line 3, is this factor times $\sum_i d\hat{x}_i\, \hat{x}_i$:
+# and the second term of line 4, with $dv$ from line 3, is $\sum_i d\hat{x}_i\, \hat{x}_i$ times
 #
 # $$ \frac{2}{D} \frac{\hat{x}_j}{r} \cdot \left( -\frac{1}{2}\, r^3 \right) \cdot \frac{1}{r} = -\frac{r}{D}\, \hat{x}_j. $$
 #
@@ -429,8 +429,8 @@ def my_gelu_tanh(x):
 exercises.check("gelu_tanh", my_gelu_tanh)
 
 # %% [markdown]
-# (Derived [here](../docs/derivations/gelu.md).) Next, both activations' derivatives. What slope will be measured for ReLU at its kink, and
-# what will a gradient check say?
+# (Derived [here](../docs/derivations/gelu.md).) Next, both functions' derivatives. What slope will be measured for ReLU at its kink, and what will a
+# gradient check say?
 
 
 # %%

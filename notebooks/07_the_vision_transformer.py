@@ -4,7 +4,7 @@
 # **The question.** We have patches, attention, heads, positions, LayerNorm, GELU. How do they make one model, and how does a gradient find its
 # way back through all of it?
 #
-# (Orange is the class token's row.)
+# (Orange in the drawing: the class token's row.)
 
 # %%
 from tinyvit.viz import overview
@@ -109,7 +109,8 @@ def lines(function, *words):
 print(lines(vit, 'c["patch"]', 'c["cls"]', 'c["pos"]'))
 
 # %% [markdown]
-# (`rows`, `masks` and `attention` are settings, explained below; `kind` and `eps` you know. By default `position` is `learned_position`.)
+# (In (2) and (3), `rows`, `masks` and `attention` are settings, explained below; `kind` and `eps` you know. By default `position` is
+# `learned_position`.)
 #
 # $$ \mathbf{z}'_\ell = \mathrm{MSA}(\mathrm{LN}(\mathbf{z}_{\ell-1})) + \mathbf{z}_{\ell-1}, \qquad \ell = 1, \ldots, L \qquad (2) $$
 
@@ -261,7 +262,7 @@ for factor in (1 / 3, 1, 3):
 
 # %% [markdown]
 # Through a chain of linear layers, numbers vanish or explode. In a block LayerNorm comes first, so what a branch adds does not depend on the stream's
-# size: with small matrices it is next to nothing, with large ones it is large, in the first block as in the second.
+# size: with small matrices it is next to nothing, with large ones it is large, in block 1 as in block 2 (variances add up).
 #
 # ## The head starts at zero
 #
@@ -291,7 +292,7 @@ TreeView(p=new, c=c_new, g=g_new)
 # ## Every tensor
 #
 # Other tensors pass and are not kept. `tinyvit.shapes` lists all, with parameters, multiply-adds and bytes. A few, for digits and for ViT-B/16, for
-# one image (`patches` before they are put in a row; others count FLOPs, floating-point operations, twice as many):
+# one image (`patches` before they are put in a row; other authors count FLOPs, floating-point operations, twice as many):
 
 # %%
 listed = [
@@ -367,7 +368,7 @@ for name in ("Ti/16", "S/16", "B/16", "B/32", "L/16", "L/32", "H/14"):
 # ## The way back
 #
 # The backward pass is the forward pass in a mirror: the same lines, last line first, each with a partner, which takes the same parameters and that
-# line's cache. One rule is new: **where a value is used twice, its gradients add up.**
+# line's cache. One rule returns: **where a value is used twice, its gradients add up.**
 #
 # **Exercise: a block's way back.** Where in its source, above, is a value used twice? ([How it is marked](00_start_here.ipynb). The parts' backward
 # passes are in `tinyvit.layers`.)
@@ -597,8 +598,8 @@ figure
 # down each block adds what comes through its branches, and more where the stream's variance is small, since LayerNorm divides by its root. The *last*
 # block has only the division: its gradient shrinks as the model gets deeper, and post-norm's does not (middle).
 #
-# Xiong et al. (2020, [arXiv 2002.04745](https://arxiv.org/abs/2002.04745)) derive a bound of this form, with the factor $1/\sqrt{L}$, and take it for
-# the reason why post-norm models need small learning rates at first ([warm-up](09_training.ipynb)). [The paper
+# Xiong et al. (2020, [arXiv 2002.04745](https://arxiv.org/abs/2002.04745)) derive a bound for pre-norm's last block, with the factor $1/\sqrt{L}$,
+# and take it for the reason why post-norm models need small learning rates at first ([warm-up](09_training.ipynb)). [The paper
 # lab](../docs/lab.md#layernorm-before-or-after) trains both, at several depths.
 #
 # ## Exercises

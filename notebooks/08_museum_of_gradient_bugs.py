@@ -94,7 +94,7 @@ figure
 # broken model's looks good enough. This is one seed; with another, single exhibits may do better or worse.
 #
 # Some exhibits could not do harm here. This model has no dropout, and the upstream gradient of its loss is 1, so two of them change nothing. And the
-# optimiser, AdamW, divides each gradient by its usual size, so a wrong positive factor [hardly matters](09_training.ipynb).
+# rule for the step, AdamW, divides each gradient by its usual size, so a wrong positive factor [hardly matters](09_training.ipynb).
 #
 # ## A guided visit
 #
@@ -240,7 +240,7 @@ for number in (20, 21):
 visit(22)
 
 # %% [markdown]
-# Which tensors are right?
+# Which tensors are missing in 23's list?
 
 # %%
 visit(23)

@@ -481,8 +481,8 @@ figure
 # ## A whole run, looked at
 #
 # The images are in three parts. From the **training** part the gradients come. The **validation** part, a tenth of the training images, is held out;
-# by it one chooses rates, sizes and lengths. Nothing is chosen by the **test** part: the best of many tries is partly the luckiest.
-# (Blue is higher: its labels are smoothed, which alone costs 0.28; its images are augmented; its weights are not averaged.)
+# by it one chooses rates, sizes and lengths. Nothing is chosen by the **test** part: the best of many tries is partly the luckiest. (Below, blue is
+# higher: its labels are smoothed, which alone costs 0.28; its images are augmented; its weights are not averaged.)
 
 # %%
 figure = curves(history)
