@@ -88,7 +88,8 @@ print(f"in float32: {4 * T * T / 2**30:.1f} GiB")
 # **plan**.
 
 # %%
-# queries [G, n] and keys [G, m]: the numbers of the tokens of G groups. added: the mask, and a bias if there is one.
+# An entry of the plan has G groups: queries [G, n] and keys [G, m], the tokens' numbers.
+# added: the mask, and a bias if there is one.
 # _on_device only puts the plan where the tokens are.
 print(exercises.source(sparse_attention))
 
@@ -244,8 +245,8 @@ for times in (1, 4, 16, 64):
     print(f"queries x {times:2}: softmax {of_softmax:.3f}, linear {of_linear:.3f} (even: {1 / 196:.3f})")
 
 # %% [markdown]
-# With the softmax a long query points at one token. In linear attention length does not help: each weight is an average, over the features $c$, of
-# its key's shares $f(k_s)_c/\sum_r f(k_r)_c$, so it never exceeds the largest of them, whatever the query is
+# With the softmax a long query points at one token. In linear attention length does not help: each weight is an average, weighted by the query, over
+# the features $c$, of its key's shares $f(k_s)_c/\sum_r f(k_r)_c$, so it never exceeds the largest, whatever the query is
 # ([derived](../docs/derivations/linear_attention.md#what-the-gradient-cannot-see)).
 #
 # ## No pair left out, and no matrix either
@@ -354,7 +355,7 @@ figure
 # does](../docs/derivations/patterns.md#counted-and-timed)). In blocks, the memory of dense attention grows with $T$ only. At 64 tokens no form is
 # faster than dense attention.
 #
-# And a token a pixel? Dense attention would need the 9.4 GiB from above for each head's weights. The others:
+# And a token a pixel? Dense attention would need the 9.4 GiB from above for each head's weights. Two others:
 
 # %%
 pixels = rng.standard_normal((4, 1, 1, 224 * 224, 64), dtype=np.float32)  # q, k, v, dy
@@ -362,7 +363,7 @@ plan = attention_plan("axial", (224, 224), class_token=False, reach=1, number=0)
 for name, how in (("axial: row", plan), ("linear", "linear")):
     milliseconds, megabytes = cost(partial(both_passes, attend, attend_backward, *pixels, how), repeats=1)
     print(f"50,176 tokens, {name:10} {milliseconds:5,.0f} ms, {megabytes:4.0f} MB at once")
-print(f"a row asks 224 keys: {scores_computed(plan):,} scores instead of {50_176**2:,}")
+print(f"a query asks 224 keys: {scores_computed(plan):,} scores instead of {50_176**2:,}")
 
 # %% [markdown]
 # Does a model that leaves pairs out answer as well? [The lab](../docs/lab.md#which-keys-must-a-query-look-at) trains one with each pattern.

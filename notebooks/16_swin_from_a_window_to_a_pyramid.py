@@ -91,7 +91,7 @@ for image in (224, 448, 896):
 # of a batch do not see each other. So we cut every map into windows, and call each of them an image.
 
 # %%
-print(exercises.source(to_windows))  # `shift` comes below
+print(exercises.source(to_windows))  # shift and padding come below
 
 x = rng.standard_normal((2, 8, 8, 6))  # [B, H, W, C]
 cut, _ = to_windows(x, 4)
@@ -198,8 +198,8 @@ figure
 print(exercises.source(window_attention))
 
 # %% [markdown]
-# Is it enough to compare colours? ([Proved here](../docs/derivations/windows.md#displaced-windows-and-how-rolling-makes-them).) All pairs that the
-# mask allows are put back to their places on the map, and compared with the definition: windows displaced, cut at the border, not rolled.
+# Does each colour end up in one window? ([Proved here](../docs/derivations/windows.md#displaced-windows-and-how-rolling-makes-them).) All pairs that
+# the mask allows are put back to their places on the map, and compared with the definition: windows displaced, cut at the border, not rolled.
 
 # %%
 equal = []
@@ -316,7 +316,7 @@ print(f"{multiply_adds:,} multiply-adds")
 # of the layer. Which do you expect to be the worst, which might go unnoticed, and which does the check find?
 
 # %%
-WINDOWS, MERGING = "window_attention/shifted", "patch_merging"  # of the gradient checks, these two
+WINDOWS, MERGING = "window_attention/shifted", "patch_merging"  # two of the gradient checks
 NUMPYS_ORDER, HAS_MASK = "((0, 0), (0, 1), (1, 0), (1, 1))", "if mask is not None:"
 MISTAKES = {  # which check looks at it; in which function what is replaced by what
     "merging in NumPy's order": (
@@ -330,7 +330,7 @@ MISTAKES = {  # which check looks at it; in which function what is replaced by w
         (window_attention, HAS_MASK, f"{HAS_MASK}\n        mask, B = mask.repeat(B, axis=0), 1"),
     ),
     "the mask in blocks without a shift, too": (
-        WINDOWS,
+        "window_attention",
         (window_attention, "W, window, shift)", "W, window, window // 2)"),
     ),
     "no mask": (WINDOWS, (window_attention, HAS_MASK, "if False:")),
@@ -369,13 +369,13 @@ print(f"{'none':42} {accuracy:6.1%} right")
 #
 # **Padding.** If the window does not divide the map, zeros are put at the bottom and the right. They become keys as well, and softmax gives them a
 # share. tinyvit masks them; timm and Hugging Face do not (the `notes` that come with loaded weights [say
-# so](../docs/weights.md#swin-transformers-and-hybrids)), and [Microsoft's
+# so](../docs/weights.md#swin-transformers-and-hybrids)), and [the authors'
 # program](https://github.com/microsoft/Swin-Transformer/blob/main/models/swin_transformer.py) refuses. Here are windows of 3 x 3 on 4 x 4 tokens,
 # trained and tested with the mask and without. Which of the four do you expect to be worst?
 
 # %%
 print(exercises.source(_labels), end="\n\n")  # only equal labels meet in a window; -1 is a zero
-padded = dataclasses.replace(config, window=3)
+in_threes = dataclasses.replace(config, window=3)
 short = tinyvit.Recipe(epochs=12, learning_rate=5e-3)
 choices = {
     "masked": contextlib.nullcontext,
@@ -384,12 +384,12 @@ choices = {
 crossed = {}
 for trained, choice in choices.items():
     with choice():
-        p_padded, _ = tinyvit.fit(padded, data, recipe=short, progress=False, workers=1)
+        p_padded, _ = tinyvit.fit(in_threes, data, recipe=short, progress=False, workers=1)
     for tested, other in choices.items():
         with other():
-            y, c_padded = swin(images, p_padded, padded)
+            y, c_padded = swin(images, p_padded, in_threes)
         # these maps leave the zeros out: what a row lacks to 1 went there
-        on_zeros = 1 - swin_maps(c_padded, padded)[0].sum(axis=-1).mean()
+        on_zeros = 1 - swin_maps(c_padded, in_threes)[0].sum(axis=-1).mean()
         crossed[trained, tested] = (y.argmax(-1) == labels).mean()
         print(f"trained {trained:8}  tested {tested:8}  {crossed[trained, tested]:6.1%} right", end="")
         print(f", of block 1's attention {on_zeros:3.0%} on zeros")
@@ -397,8 +397,8 @@ for trained, choice in choices.items():
 # %% [markdown]
 # Either way can be learned. What cost points here is to mix them; so weights must be run as they were trained.
 #
-# **-100 for $-\infty$.** That is what the mask of Microsoft's program has. $e^{-100}$ is nothing, as long as scores are small. Here the trained
-# model, and the same with queries 40 times as long:
+# **-100 for $-\infty$.** That is what the authors' mask has. $e^{-100}$ is nothing, as long as scores are small. Here the trained model, and the same
+# with queries 40 times as long:
 
 
 # %%
@@ -442,8 +442,8 @@ print(broken)
 #
 # ## Looking inside
 #
-# The windows' maps, put back to where their tokens stand on the image (layer 1 is block 1). They show what the average patch takes, for the answer is
-# read from the mean.
+# The windows' maps, put back to their tokens' places on the image (layer 1 is block 1; a merged token's share is divided among its four patches).
+# They show what the average patch takes, for the answer is read from the mean.
 
 # %%
 attention_figure(images[0], [a[0] for a in maps], pool="mean")
@@ -461,7 +461,7 @@ tinyvit.Explorer(images[:4], p, config, titles=[f"a {label}" for label in labels
 # %%
 followed = tinyvit.rollout(maps)  # [B, last tokens, first tokens]
 print("rollout", list(followed.shape), f"  largest |row sum - 1| {abs(followed.sum(-1) - 1).max():.0e}")
-of_answers = {"rollout": answers_row(followed, "mean")[:3]}
+of_answers = {"rollout": answers_row(followed, "mean")[:3]}  # the mean of the rows
 overlay_figure(images[:3], of_answers, [f"a {label}" for label in labels[:3]])
 
 # %% [markdown]

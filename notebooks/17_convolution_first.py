@@ -65,7 +65,7 @@ hybrid_config = HybridConfig(on_the_map, image=16, channels=1, units=(1,), width
 
 
 def train(config, images, steps, seed=0):
-    """So many steps on that many images: parameters, and the accuracy on the test images."""
+    """About so many steps on that many images: parameters, and the accuracy on the test images."""
     chosen = np.random.default_rng(seed).permutation(len(x_train))[:images]
     epochs = round(steps / -(-0.9 * images // 32))  # a tenth is held out; -(-a // b) is a / b rounded up
     plainly = dict(shift=0, rotate=0.0, zoom=0.0, shear=0.0)
@@ -116,7 +116,7 @@ same_windows = np.array_equal(windows.reshape(patches.shape), patches)
 print("the same numbers:", same_windows)
 
 framed, by_loop = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0))), np.zeros((2, 6, 9, 5))
-for i, j in np.ndindex(6, 9):  # a place after the other: the products of kernel and window, added up
+for i, j in np.ndindex(6, 9):  # place after place, zeros around the image: kernel times window, added up
     by_loop[:, i, j] = (framed[:, i : i + 3, j : j + 3, :, None] * kernel).sum(axis=(1, 2, 3))
 unlike_loop = abs(convolution(images, kernel)[0] - by_loop).max()
 single = rng.standard_normal((1, 1, 4, 5))
@@ -210,7 +210,7 @@ print("with the digits moved as well:", ", ".join(f"{n} px {share:.0%}" for n, s
 
 # %% [markdown]
 # The stem has moved its windows by one pixel, the max-pooling by one place of the stem: two pixels. Move the digits by these three, and much comes
-# back (not all: their first rows and columns come back on the wrong side, and the edges meet other zeros). Whoever moves weights between libraries
+# back (not all: their first rows and columns now stand on the other side, and the edges meet other zeros). Whoever moves weights between libraries
 # has to move the padding as well.
 #
 # Now `unfold` backwards ([how exercises are marked](00_start_here.ipynb)). Of a wrong answer, the picture shows one channel.
@@ -453,9 +453,9 @@ print("parameters with a gradient:", ", ".join(moving))
 #
 # ## Stages, and how long the sequence is
 #
-# Units stand in **stages**. The stem and its pooling divide the sides by 4; each stage but the first halves them once more, and doubles the channels.
-# R26+S/32: a ResNet of 26 layers before a ViT-S; after the slash, the pixels a token spans. R+Ti/16 is an exception: with the stem only (4) and
-# patches of 8, its tokens span 32. The published sizes (R+Ti and R26: [Steiner et al. 2021](https://arxiv.org/abs/2106.10270)):
+# Units stand in **stages**. The stem and its pooling divide the sides by 4. The first stage quadruples the channels, each later one doubles them and
+# halves the sides. R26+S/32: a ResNet of 26 layers before a ViT-S; after the slash, the pixels a token spans. R+Ti/16 is an exception: with the stem
+# only (4) and patches of 8, its tokens span 32. The published sizes (R+Ti and R26: [Steiner et al. 2021](https://arxiv.org/abs/2106.10270)):
 
 # %%
 print(f"{'':10} {'units':14} {'map':>16} {'patch':>6} {'tokens':>7} {'parameters':>12}")
@@ -478,8 +478,8 @@ print(f"{'B/16':10} {'':14} {'[224, 224, 3]':>16} {16:6} {196:7} {tinyvit.parame
 #
 # A convolution knows two things about images before it has seen one: neighbours belong together, and a pattern is the same everywhere. A ViT has [a
 # little of it](01_pixels_to_tokens.ipynb) at its entrance, and has to learn the rest. So convolutions should help most when there is little to learn
-# from. A ViT and the hybrid, of nearly equal size, learn from 100 and 1,000 digits, for equally many steps, with five seeds (the
-# dots). Where is the gap larger?
+# from. A ViT and the hybrid, of nearly equal size, learn from 100 and 1,000 digits, for about equally many steps, with five seeds (the dots). Where
+# is the gap larger?
 
 # %%
 compared = {"ViT": vit_config, "hybrid": hybrid_config}
@@ -508,9 +508,9 @@ figure
 
 # %% [markdown]
 # The gap is shown with 100 images, and not with 1,000; nor is it shown that the gaps differ (± and bars: 95 % intervals, as in
-# [14](14_class_token_or_average.ipynb)). In the paper (section 4.4, figure 5) hybrids are ahead of ViTs when the computation is small, and "the
-# difference vanishes for larger models". [The lab](../docs/lab.md#attention-convolution-or-both) compares them on small colour photographs, in equal
-# *time*, and beside a convolutional network without attention.
+# [14](14_class_token_or_average.ipynb); gaps: seed by seed). In the paper (section 4.4, figure 5) hybrids are ahead of ViTs when the computation is
+# small, and "the difference vanishes for larger models". [The lab](../docs/lab.md#attention-convolution-or-both) compares them on small colour
+# photographs, in equal *time*, and beside a convolutional network without attention.
 #
 # ## What we know now
 #
