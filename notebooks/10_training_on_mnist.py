@@ -3,7 +3,7 @@
 #
 # **This notebook downloads MNIST (11 MB)** into your cache folder, unless it is found there already or in the folder that `$TINYVIT_DATA` names.
 #
-# **The question.** So far a model has seen 1,797 digits of 8 by 8 pixels. Does the same code, with nothing changed but numbers, learn from 60,000
+# **The question.** So far a model has seen 1,437 digits of 8 by 8 pixels. Does the same code, with nothing changed but numbers, learn from 60,000
 # digits of 28 by 28? And does it read a digit that *you* draw?
 #
 # MNIST is the best known set of handwritten digits (by Y. LeCun, C. Cortes and C. Burges, CC BY-SA 3.0). Its first twelve:
@@ -51,7 +51,7 @@ print(
 )
 
 # %% [markdown]
-# ([The model's settings](07_the_vision_transformer.ipynb), [the recipe's](09_training.ipynb).) Guess: what does the first epoch reach?
+# ([The model's settings](07_the_vision_transformer.ipynb), [the recipe's](09_training.ipynb).) Guess the accuracy after one epoch.
 
 # %%
 p, history = tinyvit.fit(config, data, recipe=recipe, progress=False)

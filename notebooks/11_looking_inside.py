@@ -137,7 +137,7 @@ else:
 # ## Rollout: following attention through all layers
 #
 # The second reason can be allowed for. Let $A_l$ $[T, T]$ be the map of layer $l$, as a mean over its heads. If token $t$ takes the share $A_{ts}$ from
-# token $s$ in one layer, and in the layer below $s$ has taken $A_{su}$ from $u$, then $t$ has $\sum_s A_{ts} A_{su}$ from $u$: a matrix product.
+# token $s$ in one layer, and in the layer below $s$ has taken $A'_{su}$ from $u$, then $t$ has $\sum_s A_{ts} A'_{su}$ from $u$: a matrix product.
 # Through all layers:
 #
 # $$ R = A_L\, A_{L-1} \cdots A_1 $$
@@ -208,7 +208,7 @@ weights = {
     "everywhere": np.ones((N, N)),
     "by lot": np.eye(N)[
         np.random.default_rng(0).permuted(np.tile(np.arange(N), (100, 1)), axis=1)
-    ],  # anew in each image
+    ],  # [100, N, N], a permutation in each
     "far": np.exp(between),
 }
 shares = [np.broadcast_to(w / w.sum(axis=-1, keepdims=True), (100, N, N)) for w in weights.values()]
@@ -344,8 +344,8 @@ for fill in fills:
 # - **The last block's map is a worse guide**: from two patches on it is far behind rollout.
 # - **Brightness, which knows nothing of the model,** is close behind rollout where four patches become black, and far behind where they become average.
 #   What counts as important depends on what is put in its place.
-# - **What speaks for the class** is ahead of rollout for one or two average patches, and behind it for four, and for black ones, though it alone was
-#   told the answer.
+# - **What speaks for the class** is ahead of rollout for one or two average patches, and behind it for four, and for two black ones, though it alone
+#   was told the answer.
 # - **The average rollout, the same patches in every image**, is behind the image's own for two black patches, and ahead for one or two average ones.
 #
 # So rollout has found where, on this grid, digits are told apart. Whether it says what was special about one image depends on how patches are hidden.

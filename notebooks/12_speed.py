@@ -183,7 +183,7 @@ for name in ("q, k, v, o", "fc1, fc2", "attention"):
 print(f"{'whole step':11} {sum(work.values()) / whole.sum() / peak:4.0%} of the peak")
 
 # %% [markdown]
-# [PyTorch](../docs/speed.md), a library for such models, does not reach the peak on this one either.
+# [PyTorch](../docs/speed.md), a library for such models, does not reach the peak on S either.
 #
 # ## One large product, not many small ones
 #
@@ -214,13 +214,13 @@ for T in (1, 5, 50):
 print(f"largest difference between the two ways: {largest:.0e}")
 
 # %% [markdown]
-# With 50 rows in each image many products are a little slower. With one row $dw$ is many times slower, and that case is ours: the last block works on
+# With 50 rows in each image both ways take about as long. With one row $dw$ is many times slower, and that case is ours: the last block works on
 # the class token alone. There $dw$ by images makes a whole matrix for every single row. Merged, it is one product, whatever $T$ is
 # ([linear.py](../tinyvit/layers/linear.py)).
 #
 # ## Sums along a row
 #
-# LayerNorm and softmax need sums along the last axis. NumPy adds each short row in a loop of its own.
+# LayerNorm and softmax need sums along the last axis. NumPy's own sums of short rows are slow.
 #
 # **Exercise.** Which matrix product gives the same sums? Write it, and see what it takes:
 
@@ -269,7 +269,7 @@ for name in ("digits", "mnist", "B/16"):
 # %% [markdown]
 # But [the gradient of a batch is a sum over parts of it](09_training.ipynb). A part of 32 images, a **micro-batch**, can be finished, forward and
 # backward, before the next one begins. On the left are the bytes that the cache holds according to `tinyvit.shapes`, and the most memory that Python held
-# during a gradient, arrays included that are freed right away. (`shapes` counts the whole last block, of which training computes one row: hence the gap.)
+# during a gradient, with arrays that are freed right away. (`shapes` counts the whole last block, of which training computes one row: hence the gap.)
 #
 # On the right, the time for each image against the size of the micro-batch:
 

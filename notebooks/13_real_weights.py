@@ -82,7 +82,7 @@ for name, entry in list(header.items())[:12]:
 
 # %% [markdown]
 # `F32` is float32. An array lies in the file row by row, at offsets counted from where the numbers begin. The whole file, with a stripe for each array as
-# wide as its bytes:
+# wide as its bytes (the shortest are white):
 
 # %%
 KINDS = {"attention": BLUE, "intermediate": ORANGE, ".output.dense": "#e69f00", "embeddings": "#56b4e9"}
@@ -194,7 +194,7 @@ for ours in ("patch/w", "pos", "blocks/0/msa/q/w", "blocks/0/mlp/fc1/w", "head/w
 # * **The patches' kernel.** Google's is $[P, P, C, D]$: row and column in a patch of side $P$, channel, feature. Flattened, that is our
 #   $[P P C, D]$. PyTorch's is $[D, C, P, P]$: the axes are exchanged before they are flattened.
 #
-# The fused one by hand, with $D = 32$:
+# `qkv` by hand, with $D = 32$:
 
 # %%
 with open_tensors("timm") as tensors:
@@ -261,7 +261,7 @@ print("largest difference with gelu='erf':", abs(logits_of(read, found) - expect
 # %%
 Path("bare.safetensors").write_bytes(Path("timm/model.safetensors").read_bytes())
 print(complaint("bare.safetensors"))
-print(tinyvit.load_weights("bare.safetensors", heads=4)[2])
+print(tinyvit.load_weights("bare.safetensors", heads=4)[2].lines[0])
 
 # %% [markdown]
 # Now the mistakes of somebody who writes such a reader. Square matrices do not protest: each of these models runs. Which of the six wrong ones keep
@@ -343,7 +343,7 @@ for grid in (G, 2, 7):
         print(f"{grid} x {grid}: {'right' if np.allclose(mine, right, atol=1e-5) else 'the patches are not yet right'}")
 
 # %% [markdown]
-# Here the table of $4 \times 4$ patches becomes one of $7 \times 7$. The two rows of pictures show how far each patch's row lies along the two
+# Here the table of $4 \times 4$ patches becomes one of $7 \times 7$. Above and below: how far each patch's row lies along the two
 # directions in which the rows differ most. In the middle a cubic curve is laid through the neighbours, as Hugging Face does it; on the right are the
 # straight lines of the exercise, as in Google's code.
 
@@ -409,10 +409,10 @@ for words, accuracy in at_12.items():
 # ## Small choices
 #
 # The sources also differ in small choices: tanh or erf in GELU; the eps beside the variance in LayerNorm; and how a photograph becomes the model's
-# input (by straight lines, `bilinear`, or cubic curves, `bicubic`; from all pixels, `antialias`, or the nearest four; whole or its middle, `crop`).
-# Whoever mixes them up gets a model that is only a little off. `tinyvit.weights.numerics` (on the command line `tinyvit numerics`) exchanges one
-# choice at a time, and looks at what the logits and the best class's probability do. Our picture is a test image with each pixel drawn as a square of
-# 12 by 12. Guess first: which choice matters most?
+# input (by straight lines, `bilinear`, or cubic curves, `bicubic`; from all pixels (`antialias`, for pictures unsaid), or the nearest four;
+# whole or its middle, `crop`). Whoever mixes them up gets a model that is only a little off. `tinyvit.weights.numerics` (on the command line `tinyvit
+# numerics`) exchanges one choice at a time, and looks at what the logits and the best class's probability do. Our picture is a test image with each
+# pixel drawn as a square of 12 by 12. Guess first: which choice matters most?
 
 
 # %%

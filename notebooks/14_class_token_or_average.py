@@ -2,8 +2,8 @@
 # # Class token or average: how many tokens make one answer
 #
 # **The question.** After the last block there is a vector for every token, and one answer is wanted for the whole image. From which vector? The
-# Vision Transformer adds a token of its own, the **class token**, and reads that. ResNets ([He et al. 2016](https://arxiv.org/abs/1512.03385)) take
-# the **mean** of all places. Does it matter? And what has the learning rate to do with it?
+# Vision Transformer adds a token of its own, the **class token**, and reads that. ResNets, made of convolutions ([He et al.
+# 2016](https://arxiv.org/abs/1512.03385)), take the **mean** of all places. Does it matter? And what has the learning rate to do with it?
 
 # %%
 from tinyvit.viz import overview
@@ -104,8 +104,8 @@ print(f"patches that say what the mean says: {agree.mean():.1%}")
 #
 # $$ \mathbf{y}_{\mathrm{class}} = \mathrm{LN}\left( \mathbf{z}_L^0 \right) \quad (4), \qquad \mathbf{y}_{\mathrm{mean}} = \frac{1}{N} \sum_{n=1}^{N} \mathrm{LN}\left( \mathbf{z}_L^n \right) $$
 #
-# The first is equation (4) of the paper (Dosovitskiy et al. 2021), the second its code's mean (appendix D.3). With the mean the sequence is one
-# shorter, $T = N$ instead of $N + 1$. Both are in [pool.py](../tinyvit/layers/pool.py):
+# The first is equation (4) of the paper (Dosovitskiy et al. 2021), the second the mean in its authors' code (appendix D.3). With the mean the
+# sequence is one shorter, $T = N$ instead of $N + 1$. Both are in [pool.py](../tinyvit/layers/pool.py):
 
 # %%
 print(exercises.source(class_readout))
@@ -188,7 +188,7 @@ print(class_report, mean_report, sep="\n\n")
 # %% [markdown]
 # ## Where the gradient goes
 #
-# And below the last block? Two fresh models, 64 images, and for each a random gradient $dy$ of norm 1. What is the norm of the gradient that
+# And below the last block? Two fresh models, 64 images, for each image a random gradient $dy$ of norm 1. What is the norm of the gradient that
 # arrives at each token, after the last block ($z_3$) and before each of the three blocks ($z_2$, $z_1$, $z_0$)? (Mean over the images; the class token is
 # orange.)
 
