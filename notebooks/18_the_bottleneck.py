@@ -57,7 +57,7 @@ class Trained(NamedTuple):
 
 
 def train(loaded, epochs=4, **settings):
-    """Learn from 8,000 pairs; `epochs` alone sets the number of steps."""
+    """Learn from 7,600 pairs; `epochs` alone sets the number of steps."""
     data, test = loaded.dataset, {name: x[:500] for name, x in loaded.test.items()}
     tokens = dict(source_tokens=len(data.source.tokens), target_tokens=len(data.target.tokens))
     lengths = dict(source_length=data.source_length, target_length=data.target_length)
@@ -372,7 +372,7 @@ figure
 # ($v$, $W$ and $U$ are learned.) The dot score is one matrix product; with projections before it and a factor of $1 / \sqrt{D_h}$ it is [the
 # attention of ViT](03_attention.ipynb). What was found joins the state before the output, $\tanh([q_t; c_t] W_c)$ (the semicolon puts them side by
 # side), as in Luong et al.; in Bahdanau et al. it enters the next state. With `both=True`, a second network reads from the end; $k_s$ is both states
-# side by side (2H numbers), and a small layer makes the decoder's first state of both networks' last states.
+# side by side (2H numbers), and a small layer turns both networks' last states into the decoder's first.
 #
 # Does looking back move the wall? The narrowest network, H = 16, with an additive score; for 16 letters another with a dot score:
 
@@ -529,7 +529,7 @@ exercises.check("dot_alignment_backward", my_dot_alignment_backward)
 # %% [markdown]
 # ## What we know now
 #
-# A recurrent network needs gates near 1 for the gradient to come back. Its vector alone is a bottleneck: width moves the wall, and so does training.
+# A GRU needs update gates near 1 for the gradient to come back. Its vector alone is a bottleneck: width moves the wall, and so does training.
 # Attention keeps all states, and looks for the one that matters now.
 
 # %%

@@ -12,7 +12,7 @@ from tinyvit.viz import overview
 overview("blocks")
 
 # %% [markdown]
-# Here is a Transformer, trained in three passes over 10,000 pairs: it reads Chinese numerals, character by character, and writes English ones, word
+# Here is a Transformer, trained in three passes over 9,800 pairs: it reads Chinese numerals, character by character, and writes English ones, word
 # by word. Chinese groups digits by ten thousands (万), English by thousands. The maps say where each word looked; darker is more. Which character
 # should the decoder look at while it writes `thousand`?
 
@@ -193,7 +193,7 @@ for axes in (left, right):
 figure
 
 # %% [markdown]
-# The recurrence's time grows with $T$, the block's in the end with $T^2$: on one core little is gained. On the right is a better reason to drop the
+# The recurrence's time grows with $T$, the block's in the end with $T^2$: on one core long sequences lose by it. On the right is a better reason to drop the
 # recurrence. In a fresh GRU, its gates not yet near 1 ([notebook 18](18_the_bottleneck.ipynb#what-gating-is-for)), the gradient loses a factor at
 # every step; in the block, all tokens are one step away.
 #

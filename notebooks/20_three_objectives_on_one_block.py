@@ -174,7 +174,7 @@ p_next = gpt_init(rng, config_next)
 p_next = train("predict the next", predict_next, {"whole answer": continued}, p_next, whole.train)
 
 # %% [markdown]
-# How small can GPT's loss become? Look at the **surprise** (minus the logarithm of the true token's probability) at the first eight places (blue: the
+# How small can GPT's loss become? Look at the **surprise** (minus the logarithm of the true token's probability) at the first eight places (the last two: the
 # answer). Where will it be near zero, and where can it *not* be?
 
 # %%
@@ -302,8 +302,8 @@ for name in subtracts:
 #
 # ## Name it
 #
-# ViT's objective is one **label** for everything it is given, here one of 199, since results go up to 198. Can the `vit` that read handwriting in
-# [notebook 0](00_start_here.ipynb) read a sum? Let each token be a picture of 4 x 4 pixels, one of them white. Then the projection of a patch picks a
+# ViT's objective is one **label** for everything it is given, here one of 199, since results go up to 198. Can `vit`, the function that read
+# handwriting in [notebook 0](00_start_here.ipynb), learn sums? Let each token be a picture of 4 x 4 pixels, one of them white. Then the projection of a patch picks a
 # row of its matrix, and that *is* the lookup of a token's embedding:
 
 # %%
@@ -358,7 +358,7 @@ p_name = train("name it", name_it, {"whole answer": named}, p_name, examples)
 # %% [markdown]
 # ## Beside each other
 #
-# A whole answer is right to its end (BERT's blanks tell it the length); the translator's and GPT's are scored under teacher forcing, with the same
+# A whole answer must be right to its end (BERT's blanks tell it the length); the translator's and GPT's are scored under teacher forcing, with the same
 # result ([notebook 18](18_the_bottleneck.ipynb#encoder-vector-decoder)). Dashed: BERT's share of single blanks, which is what it was trained on.
 
 # %%
