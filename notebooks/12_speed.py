@@ -214,7 +214,7 @@ for T in (1, 5, 50):
 print(f"largest difference between the two ways: {largest:.0e}")
 
 # %% [markdown]
-# With 50 rows in each image both ways take about as long. With one row $dw$ is many times slower, and that case is ours: the last block works on
+# With 50 rows in each image many products are a little slower. With one row $dw$ is many times slower, and that case is ours: the last block works on
 # the class token alone. There $dw$ by images makes a whole matrix for every single row. Merged, it is one product, whatever $T$ is
 # ([linear.py](../tinyvit/layers/linear.py)).
 #
