@@ -1,4 +1,4 @@
-"""An extension of Sphinx, for less time: the pages of source files that lie equally deep share their navigation, made once.
+"""An extension of Sphinx: the pages of source files that lie equally deep share their navigation, made once.
 
 None of them is in the navigation itself, and its links lead out of their folder: it is the same to the letter. Making
 it for each of the hundreds of pages is half of the time that the site takes. Of each function the reference asks three
