@@ -14,7 +14,7 @@ from tinyvit.exercises import slips, textbook
 from tinyvit.exercises.answer import by_name, in_one_line
 from tinyvit.exercises.catalogue import exercises as all_exercises
 from tinyvit.exercises.diagnosis import exchanged, partly, related, wrong_order
-from tinyvit.exercises.source import with_code
+from tinyvit.exercises.source import edited, with_code
 from tinyvit.layers.layer_norm import layer_norm
 from tinyvit.ops.softmax import softmax, softmax_backward
 
@@ -41,6 +41,13 @@ def test_a_slip_is_named(name, source, right, wrong, kind, words):
     assert right in source
     verdict = exercises.check(name, written(source.replace(right, wrong)))
     assert (verdict.kind, words in verdict.says) == (kind, True), verdict
+
+
+def test_a_condition_that_is_not_asked_is_named():
+    gradient = all_exercises()["recurrence_backward"].function
+    wrong = edited(gradient, ('if "mask" in steps[t]:  #', "if False:  #"))
+    verdict = exercises.check("recurrence_backward", wrong)
+    assert verdict.kind == "missing term" and "if `'mask' in steps[t]` is never done" in verdict.says, verdict
 
 
 def test_the_answers_without_a_slip_are_right():

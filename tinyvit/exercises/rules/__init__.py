@@ -16,7 +16,7 @@ RULES = {
     ast.Subscript: (names.subscript, names.operand),
     ast.Slice: (names.slice_of_axis,),
     ast.Compare: (arithmetic.comparison,),
-    ast.If: (arithmetic.branch,),
+    ast.If: (names.branch,),
     ast.Constant: (arithmetic.constant,),
     ast.Tuple: (names.series,),
     ast.List: (names.series,),

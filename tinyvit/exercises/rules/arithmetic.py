@@ -130,18 +130,6 @@ def comparison(node, parents, tree):
             yield "order", f"`{text_of(moved)}` is asked: that is one off", moved
 
 
-def branch(node, parents, tree):
-    """if test: ..."""
-    if not any(isinstance(each, ast.Raise) for each in node.body):  # which would be a check of the arguments
-        for always, says in ((False, "is never done"), (True, "is always done")):
-            test = ast.Constant(always)
-            yield (
-                "missing term",
-                f"what is to be done if {named(node.test)} {says}",
-                ast.If(test, node.body, node.orelse),
-            )
-
-
 def constant(node, parents, tree):
     if type(node.value) in (int, float) and not isinstance(
         parents[node], ast.Subscript | ast.Tuple | ast.keyword | ast.UnaryOp

@@ -123,6 +123,14 @@ def option(node, parents, tree):
         yield "missing term", f"{node.id} is ignored: it is taken to be {text_of(default)}", default
 
 
+def branch(node, parents, tree):
+    """if test: ..., where no option is asked for, which `option` ignores, and no argument is checked"""
+    asked = {each.id for each in ast.walk(node.test) if isinstance(each, ast.Name)}
+    if not asked & _defaults(tree).keys() and not any(isinstance(each, ast.Raise) for each in node.body):
+        says = f"what is to be done if {named(node.test)} is never done"
+        yield "missing term", says, ast.If(ast.Constant(False), node.body, node.orelse)
+
+
 @functools.cache
 def _defaults(tree):
     """{the name of an option: its default}"""
