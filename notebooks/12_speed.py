@@ -15,7 +15,8 @@ from tinyvit.viz import overview
 overview("blocks")
 
 # %% [markdown]
-# We look at one training step of a small model, S in `tinyvit bench`: 32 images of 28 by 28 pixels, patches of 4 by 4 pixels, width 64, six blocks.
+# We look at one training step of a small model, S in `tinyvit bench` ([its sizes](../docs/speed.md)): 32 images of 28 by 28 pixels, patches of 4 by 4
+# pixels, width 64, six blocks.
 
 # %%
 import contextlib

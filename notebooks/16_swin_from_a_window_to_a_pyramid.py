@@ -397,8 +397,8 @@ for trained, choice in choices.items():
 # %% [markdown]
 # Either way can be learned. What cost points here is to mix them; so weights must be run as they were trained.
 #
-# **-100 for $-\infty$.** That is what the authors' mask has. $e^{-100}$ is nothing, as long as scores are small. Here the trained model, and the same
-# with queries 40 times as long:
+# **-100 for $-\infty$.** That is what [the authors' mask](https://github.com/microsoft/Swin-Transformer/blob/main/models/swin_transformer.py)
+# has. $e^{-100}$ is nothing, as long as scores are small. Here the trained model, and the same with queries 40 times as long:
 
 
 # %%
