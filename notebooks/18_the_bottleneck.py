@@ -369,10 +369,10 @@ figure
 # | additive (Bahdanau et al. 2015) | $v \cdot \tanh(q_t W + k_s U)$ |
 # | dot ([Luong et al. 2015](https://arxiv.org/abs/1508.04025)) | $q_t \cdot k_s$ |
 #
-# ($v$, $W$ and $U$ are learned.) The dot score is one matrix product; with projections before it and a factor of $1 / \sqrt{D_h}$ it is [the
-# attention of ViT](03_attention.ipynb). What was found joins the state before the output, $\tanh([q_t; c_t] W_c)$ (the semicolon puts them side by
-# side), as in Luong et al.; in Bahdanau et al. it enters the next state. With `both=True`, a second network reads from the end; $k_s$ is both states
-# side by side (2H numbers), and a small layer turns both networks' last states into the decoder's first.
+# ($v$, $W$ and $U$, other ones than above, are learned.) The dot score is one matrix product; with projections before it and a factor of $1 / \sqrt{D_h}$
+# it is [the attention of ViT](03_attention.ipynb). What was found joins the state before the output, $\tanh([q_t; c_t] W_c)$ (the semicolon puts them
+# side by side), as in Luong et al.; in Bahdanau et al. it enters the next state. With `both=True`, a second network reads from the end; $k_s$ is both
+# states side by side (2H numbers), and a small layer turns both networks' last states into the decoder's first.
 #
 # Does looking back move the wall? The narrowest network, H = 16, with an additive score; for 16 letters another with a dot score:
 
@@ -495,8 +495,8 @@ print(verdict)
 verdict.picture()
 
 # %% [markdown]
-# PyTorch's GRU resets after the product: $u=hU+b$ for all three, $r=\sigma(x_r+u_r)$, $z$ likewise, $n=\tanh(x_n+r\odot u_n)$; the cache's `u` is
-# $u_n$. What becomes of the way back?
+# [PyTorch's GRU](../docs/derivations/recurrence.md) resets after the product: $u=hU+b$ for all three, $r=\sigma(x_r+u_r)$, $z$ likewise,
+# $n=\tanh(x_n+r\odot u_n)$; the cache's `u` is $u_n$. What becomes of the way back?
 
 
 # %%

@@ -272,8 +272,8 @@ for name, p in (("as in the paper", p_short), ("all hidden", p_hidden)):
     print(f"(at random {np.log(10):.2f})")
 
 # %% [markdown]
-# Asked only at ▢, the second says a digit that it sees hardly more often than a guess would, with more surprise. The first cannot know which of the
-# tokens it sees are asked, or replaced, so it has to represent every token (Devlin et al., appendix A.1). It is right but unsure: of the tokens asked
+# Asked only at ▢, the second says a digit that it sees not much more often than a guess would, with more surprise. The first cannot know which of
+# the tokens it sees are asked, or replaced, so it has to represent every token (Devlin et al., appendix A.1). It is right but unsure: of the tokens asked
 # and not hidden, half were replaced ($\ln 2 = 0.69$).
 #
 # Now hide a digit of the *question*. It follows from the rest: who can subtract, GPT or BERT? And who finds a whole answer? BERT fills all blanks at
